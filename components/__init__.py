@@ -1,0 +1,1 @@
+"""What runs inside the containers: one package a step, and what steps share."""

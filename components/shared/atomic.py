@@ -1,0 +1,52 @@
+"""Outputs that appear whole or not at all."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, and move it there once the body has ended without an error.
+
+    Args:
+        path: the file to appear; its folder is made where it is missing.
+
+    Yields:
+        Where to write, with the suffix of `path`.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.suffix)
+    os.close(handle)
+    partial = Path(name)
+    try:
+        yield partial
+        partial.chmod(0o644)  # mkstemp makes it private; KFP's launcher may run as another user
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`, and move it there once the body has ended without an error.
+
+    Args:
+        path: the folder to appear; whatever stood there before is replaced.
+
+    Yields:
+        The folder to write into.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=".partial-"))
+    try:
+        yield partial
+        partial.chmod(0o755)
+        if path.is_dir():
+            shutil.rmtree(path)
+        partial.replace(path)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -1,0 +1,30 @@
+"""Band names: one spelling inside, the spellings people and catalogues use at the edge."""
+
+import re
+
+SENTINEL_2_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
+"""ESA's names, in order of wavelength."""
+
+RGB_BANDS = ("red", "green", "blue")
+"""What the three channels of a JPEG or PNG are called (STAC's common names)."""
+
+_SENTINEL_2_SPELLING = re.compile(r"B0*(\d{1,2})(A?)", re.IGNORECASE)
+
+
+def canonical_band(name: str) -> str:
+    """The one spelling of a band's name.
+
+    Sentinel-2 bands come as `B1`, `b01`, `B8a` or `B08A`; all other names stay as they are.
+
+    Args:
+        name: a name from a catalogue, a file or a person.
+
+    Returns:
+        The name as it stands in the manifest.
+    """
+    match = _SENTINEL_2_SPELLING.fullmatch(name.strip())
+    if not match:
+        return name.strip()
+    number, suffix = int(match[1]), match[2].upper()
+    spelled = f"B{number}{suffix}" if suffix else f"B{number:02d}"
+    return spelled if spelled in SENTINEL_2_BANDS else name.strip()

@@ -1,0 +1,65 @@
+"""What every step's configuration has in common: frozen, no unknown fields, and errors for people."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tilepipe.components.shared.errors import ParameterError
+
+
+class StepConfig(BaseModel):
+    """Base of the one configuration that each step has, and of the structs in it.
+
+    The fields of a step's configuration carry the names of its component's parameters, so that `tilepipe run` can
+    check a whole run with the very rules that the steps apply, before anything starts.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def parse(cls, **values: Any) -> Self:  # noqa: ANN401 - whatever came; checking it is the point
+        """Build the configuration from parameters as KFP delivers them.
+
+        Args:
+            **values: one value a field; numbers inside structs may arrive as floats, as KFP sends them.
+
+        Returns:
+            The checked configuration.
+
+        Raises:
+            ParameterError: a name, a type or a value is wrong; all problems are in the one message.
+        """
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise ParameterError(_explain(error, cls)) from None
+
+
+def _explain(error: ValidationError, model: type[BaseModel]) -> str:
+    return "\n".join(_explain_one(dict(problem), model) for problem in error.errors(include_url=False))
+
+
+def _explain_one(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
+    name = ".".join(str(part) for part in problem["loc"]) or "the parameters"
+    received = repr(problem["input"])
+    if problem["type"] == "extra_forbidden":
+        known = ", ".join(sorted(_fields_at(model, problem["loc"][:-1])))
+        return f"`{name}` is not a parameter. Received: {name}={received}. Use one of: {known}."
+    if problem["type"] == "missing":
+        return f"`{name}` is required and was not given. Give {name}=..."
+    message = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    if problem["type"] in {"value_error", "assertion_error"} and "Received:" in message:
+        return message
+    if problem["type"] == "value_error" and not problem["loc"]:
+        return message
+    return f"`{name}` {message}. Received: {name}={received}."
+
+
+def _fields_at(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+    for part in path:
+        field = model.model_fields.get(str(part))
+        if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
+            break
+        model = field.annotation
+    return list(model.model_fields)

@@ -1,0 +1,41 @@
+"""Everything tilepipe raises on purpose: one tree, each class also the builtin that fits it.
+
+A message says the rule, what came, and what to do next. A step that stops with one of these ends with exit code 2 and
+no traceback (see `tilepipe.components.shared.step`); any other exception is a bug and keeps its traceback.
+"""
+
+
+class TilepipeError(Exception):
+    """Base of all errors that are the answer to something a user can change."""
+
+
+class ParameterError(TilepipeError, ValueError):
+    """A parameter that is unknown, of the wrong type, out of range, or at odds with another."""
+
+
+class SourceError(TilepipeError, LookupError):
+    """A source that is missing, empty, unreadable or not what it claims to be."""
+
+
+class BandError(TilepipeError, ValueError):
+    """Band names that are unknown, ambiguous, or contradicted by the pixels."""
+
+
+class TileError(TilepipeError, ValueError):
+    """A tile that cannot be used: corrupt, truncated, missing, blank, or of another shape than the rest."""
+
+
+class SplitError(TilepipeError, ValueError):
+    """Splits that cannot be made, such as a class with fewer tiles than there are splits."""
+
+
+class ArtifactError(TilepipeError, ValueError):
+    """An artifact of another step that is damaged or of a version this one does not read."""
+
+
+class StorageError(TilepipeError, OSError):
+    """A disk or a bucket that is full, unreachable or not writable."""
+
+
+class TrackingError(TilepipeError, ConnectionError):
+    """A tracking server that does not take what a step must record."""

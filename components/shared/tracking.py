@@ -1,0 +1,225 @@
+"""Runs in MLflow: which one a step writes to, and what stays when a step dies.
+
+Only the tracking client is used here, so that steps without TensorFlow need no more than `mlflow-skinny`. A step that
+finds no `MLFLOW_TRACKING_URI` says so once and goes on untracked: a first run on a bare Kubeflow must not need MLflow.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tilepipe.components.shared.errors import TrackingError
+from tilepipe.components.shared.version import VERSION
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+logger = logging.getLogger("tilepipe.tracking")
+
+UNTRACKED = ""
+"""The run id of a run that nobody tracks."""
+
+KFP_RUN_TAG = "kfp.run_id"
+FAILED_STEP_TAG = "tilepipe.failed_step"
+FAILURE_TAG = "tilepipe.failure"
+
+RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
+
+_SQLITE = "sqlite:///"
+_open_run_id = UNTRACKED  # the run this process writes to, for `record_failure`
+
+
+def is_configured() -> bool:
+    """Whether a tracking server or store is named in the environment."""
+    return bool(os.environ.get("MLFLOW_TRACKING_URI"))
+
+
+def kfp_run_id() -> str:
+    """Id of the Kubeflow run that this process belongs to, or of the local one; empty outside of both."""
+    return os.environ.get("KFP_RUN_ID", "")
+
+
+def client() -> "MlflowClient":
+    """A tracking client on what `MLFLOW_TRACKING_URI` names.
+
+    Raises:
+        TrackingError: the server cannot be reached.
+    """
+    # A server that is away must not hold a step for MLflow's default of two minutes times seven.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=os.environ.get("MLFLOW_TRACKING_URI"))
+
+
+def open_run(experiment: str, name: str, tags: Mapping[str, str]) -> str:
+    """Open the MLflow run that a pipeline run writes to, or take up the one there is.
+
+    A run that KFP itself opened (its native MLflow support) is adopted; next comes a run with this Kubeflow run's id
+    (a retried step goes on in its own run); else a new one is made.
+
+    Args:
+        experiment: the experiment's name; made where it is missing.
+        name: name of a new run.
+        tags: set on the run, beside the Kubeflow run's id and tilepipe's version.
+
+    Returns:
+        The MLflow run's id, or `UNTRACKED`.
+
+    Raises:
+        TrackingError: the server cannot be reached or refuses.
+    """
+    global _open_run_id  # noqa: PLW0603 - a process is one step, and writes to one run
+    if not is_configured():
+        logger.warning("MLFLOW_TRACKING_URI is not set: this run is not tracked.")
+        return UNTRACKED
+    all_tags = {**tags, "tilepipe.version": VERSION, KFP_RUN_TAG: kfp_run_id()}
+    with _reported("open a run"):
+        mlflow = client()
+        run_id = native_run_id() or find_run(mlflow, kfp_run_id())
+        if run_id:
+            for key, value in all_tags.items():
+                mlflow.set_tag(run_id, key, value)
+            mlflow.update_run(run_id, status="RUNNING")
+        else:
+            experiment_id = _experiment_id(mlflow, experiment)
+            run_id = mlflow.create_run(experiment_id, run_name=name, tags=all_tags).info.run_id
+    _open_run_id = run_id
+    return run_id
+
+
+def adopt_run(run_id: str) -> None:
+    """Make a run that an earlier step opened the one that this process writes to."""
+    global _open_run_id  # noqa: PLW0603
+    _open_run_id = run_id
+
+
+def native_run_id() -> str:
+    """Id of the run that KFP opened for the whole pipeline run, or empty."""
+    with contextlib.suppress(ValueError, AttributeError):
+        parent = json.loads(os.environ.get("KFP_MLFLOW_CONFIG") or "{}").get("parentRunId")
+        if parent:
+            return str(parent)
+    return os.environ.get("MLFLOW_RUN_ID", "")
+
+
+def find_run(mlflow: "MlflowClient", kfp_run: str) -> str:
+    """Id of the newest MLflow run of a Kubeflow run, or empty."""
+    if not kfp_run:
+        return UNTRACKED
+    experiments = [experiment.experiment_id for experiment in mlflow.search_experiments()]
+    quoted = kfp_run.replace("'", "")
+    runs = mlflow.search_runs(experiments, f"tags.`{KFP_RUN_TAG}` = '{quoted}'", max_results=1)
+    return str(runs[0].info.run_id) if runs else UNTRACKED
+
+
+def log_params(run_id: str, params: Mapping[str, Any]) -> None:
+    """Log parameters; one that is there already keeps its first value, as MLflow demands."""
+    if run_id == UNTRACKED:
+        return
+    from mlflow.entities import Param
+
+    with _reported("log parameters"):
+        mlflow = client()
+        known = mlflow.get_run(run_id).data.params
+        fresh = [Param(key, str(value)[:6000]) for key, value in params.items() if key not in known]
+        mlflow.log_batch(run_id, params=fresh)
+
+
+def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
+    """Log figures of one step in time, in one request."""
+    if run_id == UNTRACKED:
+        return
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    with _reported("log metrics"):
+        client().log_batch(run_id, metrics=[Metric(key, float(value), now, step) for key, value in metrics.items()])
+
+
+def log_file(run_id: str, path: Path, folder: str | None = None) -> None:
+    """Log one file as an artifact, under `folder`."""
+    if run_id == UNTRACKED:
+        return
+    with _reported(f"log {path.name}"):
+        client().log_artifact(run_id, str(path), folder)
+
+
+def close_run(run_id: str, status: RunStatus, *, failed_step: str = "", reason: str = "") -> None:
+    """Give a run its final status, and where it failed, the step and the reason."""
+    if run_id == UNTRACKED:
+        return
+    with _reported("close the run"):
+        mlflow = client()
+        if failed_step:
+            mlflow.set_tag(run_id, FAILED_STEP_TAG, failed_step)
+        if reason:
+            mlflow.set_tag(run_id, FAILURE_TAG, reason[:4000])
+        mlflow.set_terminated(run_id, status)
+
+
+def record_failure(step: str, reason: str) -> None:
+    """Leave the reason of a failure where it outlives the process; never raises, since it is a dying step's last act.
+
+    It goes into Kubernetes' termination message (`kubectl describe pod` shows it, and the exit handler reads it), and
+    into the MLflow run that this process writes to.
+    """
+    note = Path(os.environ.get("TILEPIPE_TERMINATION_LOG", "/dev/termination-log"))
+    with contextlib.suppress(OSError):
+        # 4,096 bytes are all that Kubernetes keeps. Never made: outside a pod there is no such file.
+        if note.exists():
+            note.write_bytes(f"{step}: {reason}".encode()[:4096])
+    if _open_run_id == UNTRACKED:
+        return
+    try:
+        close_run(_open_run_id, "FAILED", failed_step=step, reason=reason)
+    except TrackingError as error:
+        logger.warning("The reason of this failure could not be recorded: %s", error)
+
+
+def _experiment_id(mlflow: "MlflowClient", name: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    experiment = mlflow.get_experiment_by_name(name)
+    if experiment is not None:
+        return str(experiment.experiment_id)
+    try:
+        return str(mlflow.create_experiment(name, artifact_location=_artifact_location()))
+    except MlflowException:  # another step made it in between
+        experiment = mlflow.get_experiment_by_name(name)
+        if experiment is None:
+            raise
+        return str(experiment.experiment_id)
+
+
+def _artifact_location() -> str | None:
+    """Beside a SQLite store, not in whatever folder the process runs in; None leaves it to the server."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if not uri.startswith(_SQLITE):
+        return None
+    return (Path(uri.removeprefix(_SQLITE)).resolve().parent / "mlflow-artifacts").as_uri()
+
+
+@contextlib.contextmanager
+def _reported(what: str) -> Any:  # noqa: ANN401
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+        raise TrackingError(
+            f"MLflow must be reachable at MLFLOW_TRACKING_URI to {what}. Received: {_without_password(uri)}, which "
+            f"answers: {str(error)[:500]}. Check that the server runs and that its allowed hosts name this address."
+        ) from error
+
+
+def _without_password(uri: str) -> str:
+    scheme, separator, rest = uri.partition("://")
+    return f"{scheme}{separator}{rest.rsplit('@', 1)[-1]}"

@@ -1,0 +1,1 @@
+"""Wiring of the steps into pipelines, and everything that submits or runs them."""
