@@ -1,0 +1,62 @@
+# One target for each thing that CI or a person does; every target sets up what it needs.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+TILE_DATA_DIR ?= ../shared/data
+export TILE_DATA_DIR
+export UV_PYTHON_DOWNLOADS := never
+# Where uv is: on the PATH, else one of our own in build/uv.
+UV := $(shell command -v uv || echo build/uv/bin/uv)
+VENV := .venv/bin
+SAMPLE := build/sample
+
+.PHONY: help setup browser run test lint types layers pipelines unit bench accuracy e2e images clean
+
+help: ## Print all targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+build/uv/bin/uv:
+	@echo "installing uv into build/uv"
+	@$(PYTHON) -m venv build/uv && build/uv/bin/pip install --quiet uv
+
+setup: $(if $(filter build/uv/bin/uv,$(UV)),build/uv/bin/uv) ## Make .venv from uv.lock
+	@$(UV) sync --quiet --frozen --extra data --extra train --extra cli
+
+browser: # Debian's Chromium, for the tests that open pages; elsewhere those tests say why they skip
+	@if ! command -v chromium >/dev/null && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  echo "installing Chromium"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; fi
+
+run: setup ## Train on a synthetic sample with the compiled pipeline, on this machine
+	@[ -f $(SAMPLE)/catalog.json ] || $(VENV)/tilepipe sample $(SAMPLE) --tiles-per-class 200
+	@$(VENV)/tilepipe run train_classifier --config pipelines/train_classifier/configs/sample.yaml data_source=$(SAMPLE)/catalog.json
+
+test: lint types layers unit ## Everything that CI checks
+
+lint: setup ## Style, naming, docstrings, banned imports
+	@$(VENV)/ruff check . && $(VENV)/ruff format --check .
+
+types: setup ## Strict types
+	@$(VENV)/mypy
+
+layers: setup ## Who may import whom
+	@$(VENV)/lint-imports --no-cache
+
+unit: setup browser ## The tests, in parallel
+	@$(VENV)/pytest -n 2 --dist worksteal
+
+pipelines: setup ## Recompile the committed YAML and its documentation
+	@$(VENV)/tilepipe compile && $(VENV)/tilepipe docs
+
+bench: setup ## Measure speed and memory; writes build/bench.json
+	@$(VENV)/python -m tests.bench
+
+accuracy: setup ## Train on real EuroSAT; writes build/accuracy.json
+	@$(VENV)/python -m tests.accuracy
+
+e2e: setup browser ## On a real Kubeflow (KFP_ENDPOINT); writes build/e2e.json
+	@$(VENV)/pytest -m e2e tests/e2e -p no:xdist
+
+clean: ## Remove what the targets made
+	@rm -rf build runs .venv .mypy_cache .ruff_cache .pytest_cache

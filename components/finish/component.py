@@ -1,0 +1,21 @@
+"""The KFP face of `finish`, the exit handler."""
+
+from kfp import dsl
+
+from tilepipe.components.shared import images
+
+
+@dsl.component(base_image=images.DATA, install_kfp_package=False)
+def finish_run(status: dsl.PipelineTaskFinalStatus, experiment: str = "tilepipe") -> None:
+    """Close the MLflow run with the right status, and name the first task that failed and why.
+
+    Args:
+        status: what KFP says of the steps; filled in by KFP.
+        experiment: MLflow experiment for a failure from before training opened a run.
+    """
+    from tilepipe.components.finish.config import FinishConfig
+    from tilepipe.components.finish.finish import finish
+    from tilepipe.components.shared.step import step
+
+    with step("finish"):
+        finish(FinishConfig.parse(experiment=experiment), status.state)

@@ -1,0 +1,55 @@
+"""Close the run's books: the MLflow run gets the status that the pipeline run really had."""
+
+import logging
+import os
+from pathlib import Path
+
+from tilepipe.components.finish.config import FinishConfig
+from tilepipe.components.finish.outcome import Outcome, from_cluster, from_note
+from tilepipe.components.shared import cluster, tracking
+
+logger = logging.getLogger("tilepipe.finish")
+
+_STATUS: dict[str, tracking.RunStatus] = {"succeeded": "FINISHED", "failed": "FAILED", "terminated": "KILLED"}
+
+
+def finish(config: FinishConfig, kfp_state: str) -> Outcome:
+    """Find out how the run ended, say so, and close its MLflow run.
+
+    Args:
+        config: where a failure is recorded that happened before training opened a run.
+        kfp_state: `PipelineTaskFinalStatus.state`; believed only where there is no cluster to ask.
+
+    Returns:
+        The outcome.
+
+    Raises:
+        TrackingError: the tracking server cannot be reached.
+    """
+    outcome = _outcome(kfp_state)
+    if outcome.state == "failed":
+        logger.error("%s failed: %s", outcome.failed_task or "a step", outcome.reason)
+    else:
+        logger.info("the run %s", outcome.state)
+    if tracking.is_configured():
+        _close(config, outcome)
+    return outcome
+
+
+def _outcome(kfp_state: str) -> Outcome:
+    if cluster.workflow_name():
+        return from_cluster(cluster.read_workflow(), cluster.list_pods(), cluster.end_of_log)
+    note = Path(os.environ.get("TILEPIPE_TERMINATION_LOG", os.devnull))
+    return from_note(kfp_state, note.read_text(encoding="utf-8") if note.is_file() else "")
+
+
+def _close(config: FinishConfig, outcome: Outcome) -> None:
+    mlflow = tracking.client()
+    run_id = tracking.native_run_id() or tracking.find_run(mlflow, tracking.kfp_run_id())
+    if not run_id and outcome.state == "succeeded":
+        logger.info("training came from the cache: its MLflow run stays as it is")
+        return
+    if not run_id:  # it failed before training: a failure that MLflow does not show is one that nobody sees
+        run_id = tracking.open_run(config.experiment, "failed before training", {})
+    tracking.close_run(run_id, _STATUS[outcome.state], failed_step=outcome.failed_task, reason=outcome.reason)
+    logger.info("MLflow run %s is %s", run_id, _STATUS[outcome.state])

@@ -1,0 +1,97 @@
+"""How a run ended, read from the evidence there is.
+
+KFP's own word is weak: `PipelineTaskFinalStatus.state` is `RUNNING` after a driver's failure, after a terminated run,
+and after some successes, and its message is always empty. The Argo Workflow holds the truth while the exit handler
+runs: `spec.shutdown` where a person terminated it, and each node's phase; the pods hold what a step left as its
+termination message.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+State = Literal["succeeded", "failed", "terminated"]
+
+_FAILED_PHASES = {"Failed", "Error"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: the state, and of a failure the first task and its reason."""
+
+    state: State
+    failed_task: str = ""
+    reason: str = ""
+
+
+def from_note(state: str, note: str) -> Outcome:
+    """The outcome of a local run: what KFP says, and the `<step>: <reason>` that a failing step left."""
+    if state == "SUCCEEDED":
+        return Outcome("succeeded")
+    task, separator, reason = note.partition(": ")
+    return Outcome("failed", task if separator else "", reason if separator else note)
+
+
+def from_cluster(workflow: dict[str, Any], pods: Sequence[Any], end_of_log: Callable[[str], str]) -> Outcome:
+    """The outcome of a run on a cluster.
+
+    Args:
+        workflow: the Argo Workflow, as the API server gives it, while the exit handler's own pod still runs.
+        pods: its pods, as `kubernetes.client.V1Pod`.
+        end_of_log: gives the end of a pod's log, for a step that left no reason.
+
+    Returns:
+        The outcome; where several tasks failed, the one that ended first.
+    """
+    if workflow.get("spec", {}).get("shutdown"):
+        return Outcome("terminated", reason="The run was terminated by a person.")
+    nodes = workflow.get("status", {}).get("nodes", {}).values()
+    failed = [node for node in nodes if node.get("type") == "Pod" and node.get("phase") in _FAILED_PHASES]
+    # A try that a later one made good is no failure of its task.
+    mended = {child for node in nodes if _is_mended_retry(node) for child in node.get("children", [])}
+    failed = [node for node in failed if node["id"] not in mended]
+    if not failed:
+        return Outcome("succeeded")
+    first = min(failed, key=lambda node: (node.get("finishedAt") or "9", node["id"]))
+    pod = _pod_of(first, pods)
+    task, is_driver = _task_of(first, pod)
+    reason = "" if pod is None else _termination_message(pod)
+    if not reason and pod is not None and not is_driver:
+        reason = end_of_log(pod.metadata.name)
+    reason = reason or str(first.get("message") or "no reason was left; see the pod's log")
+    if is_driver:
+        reason = f"KFP's driver failed before the step began: {reason}"
+    return Outcome("failed", task, reason.removeprefix(f"{task}: "))
+
+
+def _is_mended_retry(node: dict[str, Any]) -> bool:
+    return node.get("type") == "Retry" and node.get("phase") == "Succeeded"
+
+
+def _pod_of(node: dict[str, Any], pods: Sequence[Any]) -> Any:  # noqa: ANN401
+    for pod in pods:
+        if (pod.metadata.annotations or {}).get("workflows.argoproj.io/node-id") == node["id"]:
+            return pod
+    return None
+
+
+def _task_of(node: dict[str, Any], pod: Any) -> tuple[str, bool]:  # noqa: ANN401
+    """The task's name as the user knows it, and whether it was its driver that failed.
+
+    A driver's node is called `<task>-driver`; a container's `executor`, under the node of its task.
+    """
+    name = str(node.get("displayName", ""))
+    if name.endswith("-driver"):
+        return name.removesuffix("-driver"), True
+    parts = [part for part in str(node.get("name", "")).split(".") if not part.startswith("executor")]
+    labels = {} if pod is None else (pod.metadata.labels or {})
+    task = labels.get("pipelines.kubeflow.org/task_name") or (parts[-1] if len(parts) > 1 else name)
+    return str(task).split("(")[0], False
+
+
+def _termination_message(pod: Any) -> str:  # noqa: ANN401
+    for container in pod.status.container_statuses or []:
+        state = container.state.terminated
+        if container.name == "main" and state is not None and state.message:
+            return str(state.message).strip()
+    return ""

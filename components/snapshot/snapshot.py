@@ -1,0 +1,52 @@
+"""Fix the moment of the source that a run reads, so that KFP's cache stays honest.
+
+KFP's cache knows a source by its address, not by what is behind it. So a time is made part of ingest's parameters: the
+one that the user gives, or none (the same run again comes from the cache), or, in a recurring run, the time at which
+it fired (each run reads its source anew). Whether a run is a recurring one only the cluster knows, since KFP 2.17 fills
+in time macros in some kinds of recurring runs and not in others (kubeflow/pipelines #12494).
+"""
+
+import logging
+from typing import Any
+
+from tilepipe.components.shared import cluster
+from tilepipe.components.snapshot.config import SnapshotConfig
+
+logger = logging.getLogger("tilepipe.snapshot")
+
+_OWNED = "scheduledworkflows.kubeflow.org/isOwnedByScheduledWorkflow"
+
+
+def choose_snapshot(config: SnapshotConfig) -> str:
+    """The snapshot that `ingest` shall work with.
+
+    Args:
+        config: the user's choice.
+
+    Returns:
+        ISO 8601, or empty: the user's time; else the creation time of the Workflow in a recurring run; else empty.
+
+    Raises:
+        kubernetes.client.ApiException: on a cluster, when this run may not read its own Workflow: going on without
+            would let a recurring run answer from the cache for ever.
+    """
+    if config.snapshot:
+        return config.snapshot
+    if not cluster.workflow_name():
+        return ""
+    fired = fired_at(cluster.read_workflow())
+    logger.info("%s", f"a recurring run: its source is read as of {fired}" if fired else "a one-off run: no snapshot")
+    return fired
+
+
+def fired_at(workflow: dict[str, Any]) -> str:
+    """When a recurring run fired, ISO 8601; empty for a one-off run.
+
+    Args:
+        workflow: the Argo Workflow, as the API server gives it.
+    """
+    metadata = workflow["metadata"]
+    owned = metadata.get("labels", {}).get(_OWNED) == "true" or any(
+        owner.get("kind") == "ScheduledWorkflow" for owner in metadata.get("ownerReferences", [])
+    )
+    return str(metadata["creationTimestamp"]) if owned else ""

@@ -1,0 +1,106 @@
+"""`tilepipe`: make a sample, compile the pipelines, run them here, and hand them to Kubeflow."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from tilepipe.components.shared.errors import TilepipeError
+from tilepipe.components.shared.step import USER_ERROR_EXIT_CODE
+from tilepipe.components.shared.version import VERSION
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=__doc__
+)
+console = Console(highlight=False)
+
+Words = Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="Parameters of the run.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of parameters; words win over it.")]
+
+
+@app.command()
+def sample(
+    out: Annotated[Path, typer.Argument(help="Folder to make.")],
+    tiles_per_class: Annotated[int, typer.Option(help="Tiles of each of the ten classes.")] = 200,
+    seed: Annotated[int, typer.Option(help="Another seed gives other tiles.")] = 0,
+) -> None:
+    """Write a synthetic data set: 13-band Sentinel-2-like GeoTIFFs, a STAC catalogue and its GeoParquet."""
+    from rich.progress import Progress
+
+    from tilepipe.pipelines.sample.sample import write_sample
+
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("synthetic tiles", total=None)
+        summary = write_sample(
+            out,
+            tiles_per_class=tiles_per_class,
+            seed=seed,
+            progress=lambda done, total: progress.update(bar, completed=done, total=total),
+        )
+    console.print(f"{summary.tiles:,} synthetic tiles in {out}: catalogue {summary.catalog}")
+
+
+@app.command(name="compile")
+def compile_(
+    pipelines: Annotated[list[str] | None, typer.Argument(metavar="[PIPELINE]...", help="All, unless given.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for <pipeline>.yaml; default: the committed files.")] = None,
+    registry: Annotated[str | None, typer.Option(help="Registry of the images.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Tag of the images; immutable.")] = None,
+) -> None:
+    """Compile the pipelines to YAML, and check them as KFP's API server does."""
+    for variable, value in (("TILEPIPE_IMAGE_REGISTRY", registry), ("TILEPIPE_IMAGE_TAG", tag)):
+        if value:
+            os.environ[variable] = value  # read where the steps' decorators are, on import
+    from tilepipe.pipelines import compiled, compiling
+
+    for name in pipelines or compiled.names():
+        path = compiled.load(name).path if out is None else out / f"{name}.yaml"
+        changed = compiling.compile_pipeline(name, path)
+        console.print(f"{path}: {'written' if changed else 'unchanged'}")
+
+
+@app.command(add_help_option=False)
+def run(
+    pipeline: Annotated[str, typer.Argument(help="Name of a pipeline, or the path of a compiled YAML.")] = "",
+    words: Words = None,
+    config: ConfigFile = None,
+    folder: Annotated[Path, typer.Option(help="Where runs and the MLflow store are kept.")] = Path("runs"),
+    show_help: Annotated[bool, typer.Option("--help", help="Show this, with the pipeline's parameters.")] = False,
+) -> None:
+    """Run a compiled pipeline on this machine, with an MLflow store beside."""
+    from tilepipe.pipelines import arguments, compiled, display, local
+
+    if show_help or not pipeline:
+        display.run_help(console, pipeline or "train_classifier")
+        return
+    found = compiled.load(pipeline)
+    checked = arguments.collect(found, config, words or [])
+    with display.Steps(console) as steps:
+        result = local.run_locally(found, checked, folder, steps.show)
+    display.result(console, result)
+    if result.failure:
+        raise SystemExit(USER_ERROR_EXIT_CODE if result.is_user_error else 1)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    console.print(VERSION)
+
+
+def main() -> None:
+    """Run the command line; what a user can mend ends with one message and code 2."""
+    try:
+        app()
+    except TilepipeError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {error}", style="red", markup=False)
+        sys.exit(USER_ERROR_EXIT_CODE)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

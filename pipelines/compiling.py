@@ -1,0 +1,35 @@
+"""From the Python that describes a pipeline to the YAML that Kubeflow runs."""
+
+import importlib
+import tempfile
+from pathlib import Path
+
+from tilepipe.pipelines import compiled
+
+
+def compile_pipeline(name: str, out: Path) -> bool:
+    """Compile a pipeline and check it as the API server does.
+
+    Args:
+        name: a name from `compiled.names()`.
+        out: the YAML to write; left untouched where it already holds the same bytes.
+
+    Returns:
+        Whether the file changed.
+
+    Raises:
+        ArtifactError: KFP's API server would refuse what came out.
+    """
+    from kfp import compiler
+
+    module = importlib.import_module(f"tilepipe.pipelines.{name}.pipeline")
+    with tempfile.TemporaryDirectory() as folder:
+        fresh = Path(folder) / "pipeline.yaml"
+        compiler.Compiler().compile(getattr(module, name), str(fresh))
+        compiled.parse_strictly(fresh)
+        text = fresh.read_bytes()
+    if out.is_file() and out.read_bytes() == text:
+        return False
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_bytes(text)
+    return True

@@ -1,0 +1,63 @@
+"""What every task of every pipeline is given beside its inputs: environment, security, resources, bounds.
+
+Names of Secrets and ConfigMaps are those that `manifests/` declares.
+"""
+
+from kfp import dsl, kubernetes
+from kfp.dsl.pipeline_channel import PipelineParameterChannel
+
+from tilepipe.components.shared.version import VERSION
+
+STORAGE_SECRET = "tilepipe-s3"  # noqa: S105 - a Secret's name
+STORAGE_CONFIG = "tilepipe-s3"
+TRACKING_CONFIG = "tilepipe-tracking"
+TRACKING_SECRET = "tilepipe-tracking"  # noqa: S105
+
+USER_ID = 65532
+"""The images' numeric user; a cluster that assigns its own overrides it."""
+
+Text = str | PipelineParameterChannel
+
+
+def configure(task: dsl.PipelineTask, *, cpu: str, memory: str, timeout_seconds: int, retries: int = 0) -> None:
+    """Set what holds for any task.
+
+    Args:
+        task: the task.
+        cpu: both request and limit are bounded by it: the request is half of it.
+        memory: request and limit, since memory beyond the request is what gets a pod evicted.
+        timeout_seconds: from the start of the pod.
+        retries: how often KFP tries again; for steps that reach out to something that may be away.
+    """
+    task.set_cpu_request(_half(cpu)).set_cpu_limit(cpu).set_memory_request(memory).set_memory_limit(memory)
+    if retries:
+        # A whole number as factor: 1.5 compiles, and kills the run at its first failure (KFP 2.17).
+        task.set_retry(num_retries=retries, backoff_duration="30s", backoff_factor=2, backoff_max_duration="300s")
+    kubernetes.set_timeout(task, timeout_seconds)
+    kubernetes.set_security_context(task, run_as_user=USER_ID, run_as_non_root=True)
+    kubernetes.set_image_pull_policy(task, "IfNotPresent")
+    kubernetes.add_pod_label(task, "app.kubernetes.io/part-of", "tilepipe")
+    kubernetes.add_pod_label(task, "app.kubernetes.io/version", VERSION)
+    kubernetes.use_field_path_as_env(task, "KFP_RUN_ID", "metadata.labels['pipeline/runid']")
+    kubernetes.use_field_path_as_env(task, "KFP_WORKFLOW_NAME", "metadata.labels['workflows.argoproj.io/workflow']")
+
+
+def use_storage(task: dsl.PipelineTask, secret: Text) -> None:
+    """Let a task reach the bucket that holds the tiles: credentials from a Secret, the endpoint from a ConfigMap."""
+    keys = {name: name for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    kubernetes.use_secret_as_env(task, secret, keys, optional=True)
+    places = {name: name for name in ("AWS_ENDPOINT_URL", "AWS_REGION")}
+    kubernetes.use_config_map_as_env(task, STORAGE_CONFIG, places, optional=True)
+
+
+def use_tracking(task: dsl.PipelineTask, secret: Text) -> None:
+    """Let a task report to MLflow: its address from a ConfigMap, a user and password or a token from a Secret."""
+    kubernetes.use_config_map_as_env(
+        task, TRACKING_CONFIG, {"MLFLOW_TRACKING_URI": "MLFLOW_TRACKING_URI"}, optional=True
+    )
+    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+    kubernetes.use_secret_as_env(task, secret, {name: name for name in names}, optional=True)
+
+
+def _half(cpu: str) -> str:
+    return f"{int(float(cpu) * 500)}m"

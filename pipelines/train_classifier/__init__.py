@@ -1,0 +1,1 @@
+"""Train, evaluate and track a tile classifier: all parameters."""

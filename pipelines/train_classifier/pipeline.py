@@ -1,0 +1,148 @@
+"""The wiring of `train_classifier`."""
+
+from kfp import dsl, kubernetes
+
+from tilepipe.components.evaluate import evaluate_model
+from tilepipe.components.finish import finish_run
+from tilepipe.components.ingest import ingest_tiles
+from tilepipe.components.pack import pack_tiles
+from tilepipe.components.prepare import prepare_model
+from tilepipe.components.shared import images
+from tilepipe.components.snapshot import snapshot_source
+from tilepipe.components.train import train_model
+from tilepipe.pipelines import settings
+
+
+@dsl.pipeline(name="train-classifier", display_name="Train a tile classifier")
+def train_classifier(
+    data_source: str,
+    data_bands: list = [],
+    data_href_rewrite: dict = {},
+    data_options: dict = {},
+    data_snapshot: str = "",
+    data_source_bands: list = [],
+    model_architecture: str = "cnn",
+    model_options: dict = {},
+    pack_options: dict = {},
+    seed: int = 0,
+    split_files: dict = {},
+    split_fractions: dict = {"train": 0.7, "val": 0.15, "test": 0.15},
+    split_property: str = "",
+    storage_secret_name: str = settings.STORAGE_SECRET,
+    tracking_experiment: str = "tilepipe",
+    tracking_secret_name: str = settings.TRACKING_SECRET,
+    train_augmentation: list = ["flip", "quarter_turn"],
+    train_batch_size: int = 64,
+    train_epochs: int = 10,
+    train_gpu_count: str = "0",
+    train_gpu_resource: str = "nvidia.com/gpu",
+    train_image: str = images.TRAIN,
+    train_learning_rate: float = 0.001,
+    train_memory_limit: str = "8Gi",
+    train_node_selector: dict = {},
+    train_optimizer: str = "adam",
+    train_options: dict = {},
+    train_tolerations: list = [],
+) -> None:
+    """Train, evaluate and track a classifier of labelled image tiles.
+
+    Args:
+        data_source: Where the tiles are: catalog.json of a static STAC catalogue, items.parquet of a STAC-GeoParquet,
+            or a folder of class folders; a path or s3://.
+        data_bands: Names of the bands to train on, in order; [] takes all.
+        data_href_rewrite: Prefixes of addresses and what stands for them, such as {"https://example.org/":
+            "s3://bucket/"}.
+        data_options: Rarely changed settings of ingest: kind, label_property, asset_key, name.
+        data_snapshot: ISO 8601 time as of which the source is read; change it to read a source anew that has changed.
+            Empty: none, or the time at which a recurring run fired.
+        data_source_bands: True order of the bands in the files, where their metadata lack it or have it wrong.
+        model_architecture: The network: cnn.
+        model_options: Rarely changed settings of the network, such as {"dropout": 0.3}.
+        pack_options: Rarely changed settings of pack, such as {"max_quarantine_percent": 1}.
+        seed: Seed of splits, order, initial weights and augmentation.
+        split_files: Predefined splits as lists of file names: {"train": "s3://bucket/train.txt", "val": "..."}.
+        split_fractions: Share of the tiles in train, val and test; stratified by class.
+        split_property: Predefined splits by a STAC property, such as ml-aoi:split.
+        storage_secret_name: Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for the tiles' bucket; may be
+            absent.
+        tracking_experiment: MLflow experiment.
+        tracking_secret_name: Secret with MLFLOW_TRACKING_USERNAME and _PASSWORD, or _TOKEN; may be absent.
+        train_augmentation: Any of flip, quarter_turn; [] is none. Never applied to val or test.
+        train_batch_size: Tiles a step.
+        train_epochs: Passes over the training tiles.
+        train_gpu_count: How many GPUs to train on; 0 runs on any node.
+        train_gpu_resource: Resource name of the GPU.
+        train_image: Image of the training step.
+        train_learning_rate: Learning rate of the optimizer.
+        train_memory_limit: Memory of the training step, such as 8Gi.
+        train_node_selector: Labels that the training node must have, such as {"accelerator": "gpu"}; {} is none.
+        train_optimizer: adam, sgd or rmsprop.
+        train_options: Rarely changed settings of training, such as {"early_stopping_patience_epochs": 5}.
+        train_tolerations: Tolerations of the training pod, as in Kubernetes; [] is none.
+    """
+    finish = finish_run(experiment=tracking_experiment).set_caching_options(enable_caching=False)
+    settings.configure(finish, cpu="1", memory="1Gi", timeout_seconds=600, retries=2)
+    settings.use_tracking(finish, tracking_secret_name)
+
+    with dsl.ExitHandler(finish, name="train-classifier"):
+        snapshot = snapshot_source(snapshot=data_snapshot).set_caching_options(enable_caching=False)
+        settings.configure(snapshot, cpu="1", memory="512Mi", timeout_seconds=300, retries=2)
+
+        ingest = ingest_tiles(
+            source=data_source,
+            source_bands=data_source_bands,
+            href_rewrite=data_href_rewrite,
+            snapshot=snapshot.output,
+            split_fractions=split_fractions,
+            split_files=split_files,
+            split_property=split_property,
+            seed=seed,
+            options=data_options,
+        )
+        settings.configure(ingest, cpu="2", memory="4Gi", timeout_seconds=4 * 3600, retries=1)
+        settings.use_storage(ingest, storage_secret_name)
+
+        pack = pack_tiles(tiles=ingest.outputs["tiles"], bands=data_bands, seed=seed, options=pack_options)
+        settings.configure(pack, cpu="4", memory="4Gi", timeout_seconds=12 * 3600, retries=1)
+        settings.use_storage(pack, storage_secret_name)
+
+        prepare = prepare_model(
+            manifest=pack.outputs["manifest"], architecture=model_architecture, seed=seed, options=model_options
+        )
+        settings.configure(prepare, cpu="2", memory="4Gi", timeout_seconds=1800)
+
+        train = train_model(
+            train_shards=pack.outputs["train_shards"],
+            val_shards=pack.outputs["val_shards"],
+            manifest=pack.outputs["manifest"],
+            base_model=prepare.outputs["base_model"],
+            epochs=train_epochs,
+            batch_size=train_batch_size,
+            learning_rate=train_learning_rate,
+            optimizer=train_optimizer,
+            augmentation=train_augmentation,
+            seed=seed,
+            experiment=tracking_experiment,
+            gpu_count=train_gpu_count,
+            gpu_resource=train_gpu_resource,
+            memory_limit=train_memory_limit,
+            options=train_options,
+        )
+        settings.configure(train, cpu="4", memory=train_memory_limit, timeout_seconds=48 * 3600, retries=1)
+        settings.use_tracking(train, tracking_secret_name)
+        train.set_container_image(train_image)
+        train.set_accelerator_type(train_gpu_resource).set_accelerator_limit(train_gpu_count)
+        kubernetes.add_node_selector_json(train, train_node_selector)
+        kubernetes.add_toleration_json(train, train_tolerations)
+        kubernetes.empty_dir_mount(train, volume_name="shm", mount_path="/dev/shm", medium="Memory", size_limit="2Gi")  # noqa: S108
+
+        evaluate = evaluate_model(
+            val_shards=pack.outputs["val_shards"],
+            test_shards=pack.outputs["test_shards"],
+            manifest=pack.outputs["manifest"],
+            model=train.outputs["model"],
+            history=train.outputs["history"],
+            mlflow_run_id=train.outputs["mlflow_run_id"],
+        )
+        settings.configure(evaluate, cpu="4", memory="4Gi", timeout_seconds=4 * 3600, retries=1)
+        settings.use_tracking(evaluate, tracking_secret_name)

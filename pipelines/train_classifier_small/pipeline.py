@@ -1,0 +1,32 @@
+"""The wiring of `train_classifier_small`: `train_classifier` with all but a handful of parameters at their defaults."""
+
+from kfp import dsl
+
+from tilepipe.pipelines.train_classifier.pipeline import train_classifier
+
+
+@dsl.pipeline(name="train-classifier-small", display_name="Train a tile classifier (few parameters)")
+def train_classifier_small(
+    data_source: str,
+    data_source_bands: list = [],
+    tracking_experiment: str = "tilepipe",
+    train_epochs: int = 5,
+    train_gpu_count: str = "0",
+) -> None:
+    """Train, evaluate and track a classifier of labelled image tiles, with few parameters: the one for a first run.
+
+    Args:
+        data_source: Where the tiles are: catalog.json of a static STAC catalogue, items.parquet of a STAC-GeoParquet,
+            or a folder of class folders; a path or s3://.
+        data_source_bands: True order of the bands in the files, where their metadata lack it or have it wrong.
+        tracking_experiment: MLflow experiment.
+        train_epochs: Passes over the training tiles.
+        train_gpu_count: How many GPUs to train on; 0 runs on any node.
+    """
+    train_classifier.pipeline_func(  # inline: as a nested pipeline its exit handler would not be one
+        data_source=data_source,
+        data_source_bands=data_source_bands,
+        tracking_experiment=tracking_experiment,
+        train_epochs=train_epochs,
+        train_gpu_count=train_gpu_count,
+    )
