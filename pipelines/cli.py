@@ -86,6 +86,17 @@ def run(
 
 
 @app.command()
+def docs() -> None:
+    """Write each pipeline's page beside its YAML."""
+    from tilepipe.pipelines import compiled, documentation
+
+    for name in compiled.names():
+        pipeline = compiled.load(name)
+        changed = documentation.write_page(pipeline)
+        console.print(f"{pipeline.path.with_name('README.md')}: {'written' if changed else 'unchanged'}")
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     console.print(VERSION)

@@ -1,0 +1,71 @@
+"""The layout that the documentation promises."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+STEPS = sorted(path.parent.name for path in (ROOT / "components").glob("*/component.py"))
+
+
+def test_packages_are_those_on_the_disk():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = {
+        "tilepipe." + ".".join(path.parent.relative_to(ROOT).parts)
+        for top in ("components", "pipelines")
+        for path in (ROOT / top).rglob("__init__.py")
+    }
+    assert set(listed) == found
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_has_all_its_parts(step):
+    folder = ROOT / "components" / step
+    for name in ("__init__.py", "component.py", "config.py", f"{step}.py", "README.md", "metadata.yaml"):
+        assert (folder / name).is_file(), f"{step} has no {name}"
+    assert not re.search(r"^\s*(import|from) kfp", (folder / f"{step}.py").read_text(), re.MULTILINE)
+
+
+def test_steps_are_in_the_table():
+    table = (ROOT / "components" / "README.md").read_text()
+    assert [step for step in STEPS if f"| [{step}]({step}/" not in table] == []
+
+
+def test_import_linter_knows_every_step():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    names = {f"tilepipe.components.{step}" for step in STEPS}
+    assert set(contracts[1]["modules"]) == names
+    assert set(contracts[2]["forbidden_modules"]) == names
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["pipelines.cli", *(f"components.{step}.component" for step in STEPS), *(f"components.{s}.config" for s in STEPS)],
+)
+def test_faces_import_nothing_heavy(module):
+    code = f"import sys, tilepipe.{module}; print([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+HEAVY = ["tensorflow", "keras", "duckdb", "mlflow", "rasterio", "matplotlib"]
+
+
+def test_make_help_names_every_target():
+    targets = {"run", "test", "lint", "types", "pipelines", "bench", "accuracy", "e2e"}
+    printed = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert targets <= {line.split()[0] for line in printed.splitlines()}
+
+
+def test_files_stay_short():
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for top in ("components", "pipelines")
+        for path in (ROOT / top).rglob("*.py")
+        if (lines := len(path.read_text().splitlines())) > 400
+    }
+    assert long == {}
