@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tilepipe.components.shared.errors import ArtifactError, ParameterError
-from tilepipe.pipelines import compiled, compiling, documentation
+from tilepipe.pipelines import compiled, documentation
 
 NAMES = compiled.names()
 

@@ -1,0 +1,52 @@
+"""The exit handler against a real MLflow store."""
+
+import pytest
+
+from tilepipe.components.finish.config import FinishConfig
+from tilepipe.components.finish.finish import finish
+from tilepipe.components.shared import tracking
+
+
+@pytest.fixture
+def store(mlflow_store, tmp_path, monkeypatch):
+    monkeypatch.setenv("KFP_RUN_ID", "run-1")
+    note = tmp_path / "termination-log"
+    note.touch()
+    monkeypatch.setenv("TILEPIPE_TERMINATION_LOG", str(note))
+    return note
+
+
+def test_success_closes_the_open_run(store):
+    run_id = tracking.open_run("tests", "a run", {})
+    finish(FinishConfig(), "SUCCEEDED")
+    assert tracking.client().get_run(run_id).info.status == "FINISHED"
+
+
+def test_a_failed_step_is_named_with_its_reason(store):
+    run_id = tracking.open_run("tests", "a run", {})
+    tracking.record_failure("train", "the loss is NaN")
+    finish(FinishConfig(), "FAILED")
+    run = tracking.client().get_run(run_id)
+    assert run.info.status == "FAILED"
+    assert run.data.tags[tracking.FAILED_STEP_TAG] == "train"
+    assert run.data.tags[tracking.FAILURE_TAG] == "the loss is NaN"
+
+
+def test_a_failure_before_training_gets_a_run_of_its_own(store):
+    store.write_text("ingest: the folder is empty", encoding="utf-8")
+    finish(FinishConfig(experiment="early"), "FAILED")
+    mlflow = tracking.client()
+    run = mlflow.get_run(tracking.find_run(mlflow, "run-1"))
+    assert run.info.status == "FAILED"
+    assert mlflow.get_experiment(run.info.experiment_id).name == "early"
+    assert run.data.tags[tracking.FAILURE_TAG] == "the folder is empty"
+
+
+def test_a_run_from_the_cache_opens_none(store):
+    finish(FinishConfig(), "SUCCEEDED")
+    assert tracking.find_run(tracking.client(), "run-1") == tracking.UNTRACKED
+
+
+def test_untracked(monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert finish(FinishConfig(), "SUCCEEDED").state == "succeeded"

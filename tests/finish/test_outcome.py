@@ -1,0 +1,94 @@
+"""How a run ended, on Workflows of the shape that Argo 4.0.5 gives them under KFP 2.17."""
+
+from types import SimpleNamespace
+
+from tilepipe.components.finish.outcome import Outcome, from_cluster, from_note
+
+
+def node(name, kind="Pod", phase="Succeeded", finished="2026-11-21T10:00:00Z", **more):
+    display = name.split(".")[-1]
+    return {"id": f"id-{name}", "name": name, "displayName": display, "type": kind, "phase": phase,
+            "finishedAt": finished, **more}  # fmt: skip
+
+
+def workflow(*nodes, **spec):
+    return {"spec": spec, "status": {"nodes": {n["id"]: n for n in nodes}}}
+
+
+def pod(node_name, message=None):
+    terminated = SimpleNamespace(message=message)
+    status = SimpleNamespace(name="main", state=SimpleNamespace(terminated=terminated))
+    metadata = SimpleNamespace(
+        name=f"pod-{node_name}", labels={}, annotations={"workflows.argoproj.io/node-id": f"id-{node_name}"}
+    )
+    return SimpleNamespace(metadata=metadata, status=SimpleNamespace(container_statuses=[status]))
+
+
+def no_log(name):
+    raise AssertionError(f"the log of {name} was asked for")
+
+
+def test_success():
+    flow = workflow(node("w.root.ingest-tiles.executor"), node("w.root.ingest-tiles-driver"))
+    assert from_cluster(flow, [], no_log) == Outcome("succeeded")
+
+
+def test_all_from_the_cache():
+    flow = workflow(
+        node("w.root.ingest-tiles-driver"), node("w.root.ingest-tiles.executor", kind="Skipped", phase="Skipped")
+    )
+    assert from_cluster(flow, [], no_log).state == "succeeded"
+
+
+def test_container_failed_with_a_termination_message():
+    name = "w.root.exit-handler-1.pack-tiles.executor"
+    flow = workflow(node(name, phase="Failed", message="main: Error (exit code 2)"))
+    found = from_cluster(flow, [pod(name, "pack: 3 tiles are corrupt.")], no_log)
+    assert found == Outcome("failed", "pack-tiles", "pack: 3 tiles are corrupt.")
+
+
+def test_container_failed_without_a_message_falls_back_on_its_log():
+    name = "w.root.exit-handler-1.train-model.executor"
+    flow = workflow(node(name, phase="Error", message="OOMKilled"))
+    found = from_cluster(flow, [pod(name)], lambda pod_name: f"end of {pod_name}")
+    assert found == Outcome("failed", "train-model", f"end of pod-{name}")
+
+
+def test_pod_that_is_gone_falls_back_on_the_nodes_message():
+    flow = workflow(node("w.root.train-model.executor", phase="Error", message="pod deleted"))
+    assert from_cluster(flow, [], no_log) == Outcome("failed", "train-model", "pod deleted")
+
+
+def test_driver_failed():
+    name = "w.root.exit-handler-1.train-model-driver"
+    flow = workflow(node(name, phase="Failed", message="parent DAG does not have input parameter"))
+    found = from_cluster(flow, [pod(name)], no_log)
+    assert (found.state, found.failed_task) == ("failed", "train-model")
+    assert found.reason.startswith("KFP's driver failed before the step began: parent DAG")
+
+
+def test_terminated_by_a_person():
+    flow = workflow(node("w.root.train-model.executor", phase="Failed"), shutdown="Terminate")
+    assert from_cluster(flow, [], no_log).state == "terminated"
+
+
+def test_the_first_of_several_failures():
+    flow = workflow(
+        node("w.root.b.executor", phase="Failed", finished="2026-11-21T10:05:00Z", message="later"),
+        node("w.root.a.executor", phase="Failed", finished="2026-11-21T10:01:00Z", message="first"),
+    )
+    assert from_cluster(flow, [], no_log) == Outcome("failed", "a", "first")
+
+
+def test_a_try_that_a_later_one_made_good_is_no_failure():
+    tries = [node("w.root.pack-tiles.executor(0)", phase="Failed"), node("w.root.pack-tiles.executor(1)")]
+    retry = node("w.root.pack-tiles.executor", kind="Retry", children=[n["id"] for n in tries])
+    assert from_cluster(workflow(retry, *tries), [], no_log).state == "succeeded"
+    retry["phase"] = "Failed"
+    assert from_cluster(workflow(retry, *tries), [], no_log).failed_task == "pack-tiles"
+
+
+def test_local_runs():
+    assert from_note("SUCCEEDED", "") == Outcome("succeeded")
+    assert from_note("FAILED", "ingest: no such folder: /x") == Outcome("failed", "ingest", "no such folder: /x")
+    assert from_note("FAILED", "") == Outcome("failed", "", "")
