@@ -1,0 +1,242 @@
+"""From a STAC item, as a dictionary, to a row: which asset, which label, which bands."""
+
+import datetime
+import functools
+import mimetypes
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tilepipe.components.ingest.hrefs import HrefResolver
+from tilepipe.components.ingest.rows import BoundingBox, TileRow
+from tilepipe.components.shared.bands import canonical_band
+from tilepipe.components.shared.errors import SourceError
+
+_LABEL_PROPERTIES = ("class", "label")
+_NOT_PIXELS = {"thumbnail", "overview", "metadata"}
+
+Properties = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ItemReader:
+    """Reads items of one source.
+
+    Args:
+        resolver: finds out where hrefs lead.
+        asset_key: the asset that holds the pixels; empty finds it by role and media type.
+        label_property: the property that holds the class; empty finds it.
+        split_property: the property that names the split; empty where the split is not the source's.
+    """
+
+    resolver: HrefResolver
+    asset_key: str = ""
+    label_property: str = ""
+    split_property: str = ""
+
+    def row(self, item: Properties, *, folder: str, where: str, collection: Properties | None = None) -> TileRow:
+        """Read one item.
+
+        Args:
+            item: the item, as JSON gives it; `geometry` may also be WKB, and times may be `datetime`.
+            folder: what the item's relative hrefs are relative to.
+            where: the item's place, for messages.
+            collection: the item's collection, for what the item itself does not state.
+
+        Returns:
+            The row.
+
+        Raises:
+            SourceError: the item is malformed, or its pixels or its label cannot be told.
+        """
+        tile_id = item.get("id")
+        if not isinstance(tile_id, str) or not tile_id:
+            raise SourceError(f"A STAC item must have an id. Received: id={tile_id!r} in {where}.")
+        where = f"item {tile_id} ({where})"
+        properties = _mapping(item.get("properties"), "properties", where)
+        assets = _mapping(item.get("assets"), "assets", where)
+        key = self._choose_asset(assets, where)
+        asset = _mapping(assets[key], f"asset {key}", where)
+        return TileRow(
+            tile_id=tile_id,
+            uri=self.resolver.resolve(asset.get("href"), folder, f"asset {key} of {where}"),
+            label=self._label(properties, where),
+            split=_text(properties.get(self.split_property)) if self.split_property else None,
+            datetime=_time(properties.get("datetime") or properties.get("start_datetime"), where),
+            bbox=_bounding_box(item.get("bbox"), where),
+            geometry=_geometry(item.get("geometry"), where),
+            bytes=_size(asset.get("file:size"), where),
+            checksum=_checksum(asset.get("file:checksum"), where),
+            bands=_bands(key, asset, properties, collection or {}),
+        )
+
+    def _choose_asset(self, assets: Properties, where: str) -> str:
+        if self.asset_key:
+            if self.asset_key not in assets:
+                raise SourceError(
+                    f"The asset of options.asset_key must be in every item. Received: asset_key={self.asset_key!r}, "
+                    f"and {where} has {sorted(assets)}."
+                )
+            return self.asset_key
+        described = {key: _describe(asset) for key, asset in assets.items() if isinstance(asset, dict)}
+        data = {key: kind for key, (kind, roles) in described.items() if "data" in roles}
+        choices = (
+            [key for key, kind in data.items() if "tiff" in kind],
+            [key for key, kind in data.items() if kind.startswith("image/")],
+            [key for key, (kind, roles) in described.items() if kind.startswith("image/") and not roles & _NOT_PIXELS],
+        )
+        for choice in choices:
+            if len(choice) > 1:
+                raise SourceError(
+                    "An item must have one asset with the tile's pixels (role data and an image type). Received: "
+                    f"{sorted(choice)} in {where}. Say which with options.asset_key."
+                )
+            if choice:
+                return choice[0]
+        raise SourceError(
+            "An item must have an asset with the tile's pixels (role data and an image type). Received: "
+            f"{ {key: kind for key, (kind, _) in sorted(described.items())} } in {where}. Say which: options.asset_key."
+        )
+
+    def _label(self, properties: Properties, where: str) -> str:
+        if self.label_property:
+            label = _text(properties.get(self.label_property))
+            if label is None:
+                raise SourceError(
+                    "The property of options.label_property must hold the class in every item. Received: "
+                    f"label_property={self.label_property!r}, and {where} has "
+                    f"{properties.get(self.label_property)!r} there and the properties {sorted(properties)}."
+                )
+            return label
+        for name in _LABEL_PROPERTIES:
+            label = _text(properties.get(name))
+            if label is not None:
+                return label
+        names = _overview_names(properties)
+        if len(names) == 1:
+            return names[0]
+        found = f"label:overviews with {names}" if names else f"the properties {sorted(properties)}"
+        raise SourceError(
+            "An item must have one label: a property class or label, or the label extension's label:overviews with "
+            f"one class. Received: {found} in {where}. Say which property holds it with options.label_property."
+        )
+
+
+def _overview_names(properties: Properties) -> list[str]:
+    """Classes with a count above zero: https://github.com/stac-extensions/label#label-overview-object."""
+    overviews = properties.get("label:overviews")
+    names: set[str] = set()
+    for overview in overviews if isinstance(overviews, list) else []:
+        counts = overview.get("counts") if isinstance(overview, dict) else None
+        for count in counts if isinstance(counts, list) else []:
+            name = _text(count.get("name")) if isinstance(count, dict) and count.get("count") else None
+            if name is not None:
+                names.add(name)
+    return sorted(names)
+
+
+def _describe(asset: dict[str, Any]) -> tuple[str, frozenset[str]]:
+    """Media type (guessed by the suffix where none is stated) and roles."""
+    kind = asset.get("type")
+    if not isinstance(kind, str) or not kind:
+        kind = mimetypes.guess_type(str(asset.get("href") or ""))[0] or ""
+    roles = asset.get("roles")
+    return kind.lower(), frozenset(str(role) for role in roles) if isinstance(roles, list) else frozenset()
+
+
+def _bands(key: str, asset: Properties, properties: Properties, collection: Properties) -> tuple[str, ...]:
+    """The first statement there is: STAC 1.1's `bands` or `eo:bands`, of the asset, the item, the collection."""
+    item_assets = collection.get("item_assets")
+    template = item_assets.get(key) if isinstance(item_assets, dict) else None
+    for holder in (asset, properties, template, collection.get("summaries"), collection):
+        for name in ("bands", "eo:bands"):
+            stated = holder.get(name) if isinstance(holder, Mapping) else None
+            if isinstance(stated, list) and stated:
+                names = tuple(_band_name(band) for band in stated)
+                if all(names):  # STAC 1.1's `bands` may hold data types alone
+                    return _canonical(names)
+    return ()
+
+
+def _band_name(band: object) -> str:
+    if not isinstance(band, dict):
+        return ""
+    name = band.get("name") or band.get("eo:common_name") or band.get("common_name")
+    return name if isinstance(name, str) else ""
+
+
+@functools.lru_cache(maxsize=256)
+def _canonical(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(canonical_band(name) for name in names)
+
+
+def _mapping(value: object, what: str, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise SourceError(f"A STAC item's {what} must be an object. Received: {type(value).__name__} in {where}.")
+    return value
+
+
+def _text(value: object) -> str | None:
+    """A scalar as text; None for nothing, and for lists and objects."""
+    if isinstance(value, str):
+        return value.strip() or None
+    if isinstance(value, float) and value.is_integer():  # whole numbers in a column that also has nulls
+        return str(int(value))
+    return str(value) if isinstance(value, int) else None
+
+
+def _time(value: object, where: str) -> datetime.datetime | None:
+    if value is None:
+        return None
+    try:
+        time = value if isinstance(value, datetime.datetime) else datetime.datetime.fromisoformat(str(value))
+    except ValueError:
+        raise SourceError(f"An item's datetime must be RFC 3339. Received: {value!r} in {where}.") from None
+    return time.astimezone(datetime.UTC) if time.tzinfo else time.replace(tzinfo=datetime.UTC)
+
+
+def _bounding_box(value: object, where: str) -> BoundingBox | None:
+    if isinstance(value, dict):  # GeoParquet's struct
+        value = [value.get(name) for name in ("xmin", "ymin", "xmax", "ymax")]
+    if value is None or value == [None] * 4:
+        return None
+    if not isinstance(value, list) or len(value) not in {4, 6} or not all(_is_number(part) for part in value):
+        raise SourceError(f"An item's bbox must be 4 or 6 numbers. Received: {value!r} in {where}.")
+    half = len(value) // 2
+    west, south, east, north = value[0], value[1], value[half], value[half + 1]
+    return float(west), float(south), float(east), float(north)
+
+
+def _geometry(value: object, where: str) -> bytes | None:
+    if value is None or isinstance(value, bytes):
+        return value
+    import shapely
+    from shapely.geometry import shape
+
+    try:
+        return bytes(shapely.to_wkb(shape(value)))
+    except (shapely.errors.ShapelyError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+        raise SourceError(f"An item's geometry must be GeoJSON. Received in {where}: {error}.") from None
+
+
+def _size(value: object, where: str) -> int | None:
+    if value is None:
+        return None
+    if not _is_number(value) or float(value) < 0:  # type: ignore[arg-type]
+        raise SourceError(f"An asset's file:size must be a number of bytes. Received: {value!r} in {where}.")
+    return int(value)  # type: ignore[call-overload,no-any-return]
+
+
+def _checksum(value: object, where: str) -> str | None:
+    if value is None:
+        return None
+    try:
+        return bytes.fromhex(str(value)).hex()
+    except ValueError:
+        raise SourceError(
+            f"An asset's file:checksum must be a multihash in hexadecimal. Received: {value!r} in {where}."
+        ) from None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

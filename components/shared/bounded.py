@@ -1,0 +1,41 @@
+"""Many pieces of work in flight, in bounded memory, with the results in order."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def map_in_order(
+    work: Callable[[Item], Result], items: Iterable[Item], *, threads: int, window: int | None = None
+) -> Iterator[Result]:
+    """Apply `work` to each item on threads and yield the results in the items' order.
+
+    Unlike `Executor.map`, which takes all items at once, this never holds more than `window` results or open pieces of
+    work: memory does not grow with the number of items.
+
+    Args:
+        work: called on the threads.
+        items: consumed as there is room.
+        threads: how many run at once.
+        window: how many items may be in flight or waiting to be taken; four a thread, unless given.
+
+    Yields:
+        One result an item; the first error that `work` raises ends it.
+    """
+    room = window or 4 * threads
+    pending: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="tilepipe") as pool:
+        try:
+            for item in items:
+                if len(pending) >= room:
+                    yield pending.popleft().result()
+                pending.append(pool.submit(work, item))
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
