@@ -1,0 +1,154 @@
+"""A real Kubeflow, named by the environment; everything here skips with a reason where there is none.
+
+KFP_ENDPOINT             the pipelines API, such as http://127.0.0.1:8888
+KFP_NAMESPACE            namespace of the runs [kubeflow]
+KFP_UI_URL               Kubeflow's pages, for the tests in a browser
+TILEPIPE_IMAGE_REGISTRY  where the cluster's nodes find the images [ghcr.io/tilepipe]
+E2E_S3_ENDPOINT          the tiles' object store as this machine reaches it
+E2E_S3_BUCKET            a bucket in it [tilepipe-e2e], made where it is missing
+E2E_MLFLOW_URI           the tracking server as this machine reaches it
+AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY   for the bucket, from this machine; the pods take theirs from the Secret
+KUBECONFIG               the cluster
+"""
+
+import os
+import re
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.measure import Figure, report
+
+FIGURES: list[Figure] = []
+
+
+@dataclass(frozen=True)
+class Kubeflow:
+    """What the tests know of the installation."""
+
+    endpoint: str
+    namespace: str
+    bucket: Any
+    runs: Any
+    """kfp_server_api.RunServiceApi."""
+    core: Any
+    """kubernetes.client.CoreV1Api."""
+    objects: Any
+    """kubernetes.client.CustomObjectsApi."""
+    mlflow: Any
+
+    def tilepipe(self, *words: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
+        """Run the command line as a user does, against this installation."""
+        command = [sys.executable, "-W", "ignore", "-m", "tilepipe.pipelines.cli", *words]
+        environment = {**os.environ, "KFP_ENDPOINT": self.endpoint, "KFP_NAMESPACE": self.namespace}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=2400, check=False)
+        if check and done.returncode:
+            pytest.fail(f"tilepipe {' '.join(words)} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def run(self, run_id: str) -> Any:
+        """A run, with its tasks."""
+        return self.runs.run_service_get_run(run_id)
+
+    def wait(self, run_id: str, seconds: int = 1500) -> Any:
+        """A run, once it has ended."""
+        for _ in range(seconds // 3):
+            run = self.run(run_id)
+            if run.state in {"SUCCEEDED", "FAILED", "CANCELED", "SKIPPED"}:
+                return run
+            time.sleep(3)
+        pytest.fail(f"run {run_id} has not ended in {seconds} s")
+
+    def states(self, run_id: str) -> dict[str, str]:
+        """Task -> state, of the tasks that run a container."""
+        details = self.run(run_id).run_details
+        tasks = (details.task_details if details else None) or []
+        return {task.display_name: task.state for task in tasks if task.display_name.count("-") >= 1}
+
+    def workflow(self, run_id: str) -> dict[str, Any]:
+        """The Argo Workflow of a run."""
+        items = self.objects.list_namespaced_custom_object(
+            "argoproj.io", "v1alpha1", self.namespace, "workflows", label_selector=f"pipeline/runid={run_id}"
+        )["items"]
+        return dict(items[0])
+
+    def pods(self, run_id: str) -> Sequence[Any]:
+        """The pods of a run."""
+        return list(
+            self.core.list_namespaced_pod(self.namespace, label_selector=f"pipeline/runid={run_id}").items
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def kubeflow():
+    endpoint = os.environ.get("KFP_ENDPOINT")
+    if not endpoint:
+        pytest.skip("KFP_ENDPOINT is not set: there is no Kubeflow to test against")
+    import boto3
+    import kfp_server_api
+    from kubernetes import client, config
+    from mlflow import MlflowClient
+
+    config.load_kube_config()
+    configuration = kfp_server_api.Configuration(host=endpoint)
+    s3 = boto3.resource("s3", endpoint_url=os.environ["E2E_S3_ENDPOINT"], region_name="us-east-1")
+    bucket = s3.Bucket(os.environ.get("E2E_S3_BUCKET", "tilepipe-e2e"))
+    if bucket.creation_date is None:
+        bucket.create()
+    return Kubeflow(
+        endpoint=endpoint,
+        namespace=os.environ.get("KFP_NAMESPACE", "kubeflow"),
+        bucket=bucket,
+        runs=kfp_server_api.RunServiceApi(kfp_server_api.ApiClient(configuration)),
+        core=client.CoreV1Api(),
+        objects=client.CustomObjectsApi(),
+        mlflow=MlflowClient(tracking_uri=os.environ["E2E_MLFLOW_URI"]),
+    )
+
+
+@pytest.fixture(scope="session")
+def pipeline_yaml(kubeflow, tmp_path_factory) -> Path:
+    """`train_classifier`, compiled for the images that this cluster has."""
+    folder = tmp_path_factory.mktemp("compiled")
+    kubeflow.tilepipe("compile", "train_classifier", "--out", str(folder))
+    return folder / "train_classifier.yaml"
+
+
+@pytest.fixture(scope="session")
+def sample(kubeflow, tmp_path_factory) -> str:
+    """The synthetic sample in the bucket; gives the catalogue's address."""
+    return upload_sample(kubeflow, tmp_path_factory.mktemp("sample") / "sample", f"sample-{uuid.uuid4().hex[:8]}")
+
+
+def upload_sample(kubeflow: Kubeflow, folder: Path, prefix: str, tiles_per_class: int = 20) -> str:
+    """Make a sample and put it into the bucket; gives the catalogue's address."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from tilepipe.pipelines.sample.sample import write_sample
+
+    write_sample(folder, tiles_per_class=tiles_per_class)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda p: kubeflow.bucket.upload_file(str(p), f"{prefix}/{p.relative_to(folder)}"), files))
+    return f"s3://{kubeflow.bucket.name}/{prefix}/catalog.json"
+
+
+def run_id_in(text: str) -> str:
+    """The id of the run that `tilepipe submit` printed."""
+    found = re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", text)
+    if found is None:
+        pytest.fail(f"no run id in: {text}")
+    return found[0]
+
+
+def pytest_sessionfinish() -> None:
+    """Print and write down what was measured."""
+    if FIGURES:
+        report("e2e", FIGURES)

@@ -1,0 +1,247 @@
+"""`train_classifier` on a real Kubeflow, as its users run it, and every way in which it may end."""
+
+import json
+import time
+import uuid
+from datetime import datetime
+
+import pytest
+
+from tests.e2e.conftest import FIGURES, run_id_in, upload_sample
+from tests.measure import Figure
+from tilepipe.components.shared import images, tracking
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2700)]
+
+SMALL = ["train_epochs=1", "train_batch_size=16", 'model_options={"filters": [8, 8, 8, 8], "dense_units": 16}']
+SMALL += ["tracking_experiment=e2e"]
+STEPS = {"ingest-tiles", "pack-tiles", "prepare-model", "train-model", "evaluate-model"}
+
+
+def submit(kubeflow, yaml, *words, check=True):
+    done = kubeflow.tilepipe("submit", str(yaml), *words, check=check)
+    return run_id_in(done.stdout), done
+
+
+def mlflow_run(kubeflow, run_id):
+    found = tracking.find_run(kubeflow.mlflow, run_id)
+    assert found, f"no MLflow run of {run_id}"
+    return kubeflow.mlflow.get_run(found)
+
+
+def seconds(node):
+    began, ended = (datetime.fromisoformat(node[key]) for key in ("startedAt", "finishedAt"))
+    return (ended - began).total_seconds()
+
+
+def own_seconds(kubeflow, run_id):
+    """Task -> seconds of its own container, without the drivers and the pod's start."""
+    found = {}
+    for pod in kubeflow.pods(run_id):
+        name = (pod.metadata.annotations or {}).get("workflows.argoproj.io/node-name", "")
+        main = next((s for s in pod.status.container_statuses or [] if s.name == "main"), None)
+        if ".executor" in name and main is not None and main.state.terminated is not None:
+            ended = main.state.terminated
+            found[name.split(".executor")[0].split(".")[-1]] = (ended.finished_at - ended.started_at).total_seconds()
+    return found
+
+
+@pytest.fixture(scope="module")
+def first_run(kubeflow, pipeline_yaml, sample):
+    """One finished run; gives its id and the arguments that it had."""
+    arguments = [f"data_source={sample}", *SMALL]
+    run_id, done = submit(kubeflow, pipeline_yaml, *arguments)
+    assert kubeflow.run(run_id).state == "SUCCEEDED", done.stdout
+    return run_id, arguments
+
+
+def test_a_run_from_the_bucket_to_the_report(kubeflow, first_run):
+    run_id, _ = first_run
+    assert mlflow_run(kubeflow, run_id).info.status == "FINISHED"
+    assert 0 < mlflow_run(kubeflow, run_id).data.metrics["test_accuracy"] <= 1
+
+    own = own_seconds(kubeflow, run_id)
+    assert own.keys() >= STEPS
+    nodes = kubeflow.workflow(run_id)["status"]
+    whole = seconds(nodes)
+    for task, spent in sorted(own.items()):
+        FIGURES.append(Figure(f"cluster.{task.partition('-')[0]}", spent, "s own"))
+    FIGURES.append(Figure("cluster.overhead", whole - sum(own.values()), "s of the cluster's"))
+    FIGURES.append(Figure("cluster.run", whole, "s in all"))
+
+
+def test_every_pod_ran_restricted(kubeflow, first_run):
+    namespace = kubeflow.core.read_namespace(kubeflow.namespace)
+    enforced = (namespace.metadata.labels or {}).get("pod-security.kubernetes.io/enforce")
+    assert enforced == "restricted", "label the namespace, so that the profile is enforced while the tests run"
+    run_id, _ = first_run
+    for pod in kubeflow.pods(run_id):
+        assert pod.status.phase == "Succeeded", pod.metadata.name
+
+
+def test_the_same_run_again_comes_from_the_cache(kubeflow, pipeline_yaml, first_run):
+    _, arguments = first_run
+    run_id, _ = submit(kubeflow, pipeline_yaml, *arguments)
+    assert kubeflow.run(run_id).state == "SUCCEEDED"
+    ran = own_seconds(kubeflow, run_id).keys()
+    assert not ran & STEPS, f"{ran & STEPS} ran again"
+    assert tracking.find_run(kubeflow.mlflow, run_id) == "", "a cached run opened an MLflow run"
+    FIGURES.append(Figure("cluster.cached_run", seconds(kubeflow.workflow(run_id)["status"]), "s in all"))
+
+
+def test_a_failing_task_is_named_with_its_reason(kubeflow, pipeline_yaml, sample):
+    run_id, done = submit(
+        kubeflow, pipeline_yaml, f"data_source={sample}", 'data_bands=["B02", "B99"]', *SMALL, check=False
+    )
+    assert done.returncode == 1
+    assert "B99" in done.stdout + done.stderr
+    run = mlflow_run(kubeflow, run_id)
+    assert run.info.status == "FAILED"
+    assert run.data.tags[tracking.FAILED_STEP_TAG] == "pack-tiles"
+    assert "B99" in run.data.tags[tracking.FAILURE_TAG]
+
+
+def test_a_retry_mends_what_was_missing(kubeflow, pipeline_yaml, tmp_path):
+    prefix = f"late-{uuid.uuid4().hex[:8]}"
+    catalog = f"s3://{kubeflow.bucket.name}/{prefix}/catalog.json"
+    run_id, _ = submit(kubeflow, pipeline_yaml, f"data_source={catalog}", *SMALL, "--no-wait")
+    for _ in range(100):
+        failed = [n for n in kubeflow.workflow(run_id).get("status", {}).get("nodes", {}).values()
+                  if "ingest-tiles.executor(0)" in n["name"] and n.get("phase") == "Failed"]  # fmt: skip
+        if failed:
+            break
+        time.sleep(2)
+    assert failed, "ingest did not fail on a catalogue that is missing"
+    upload_sample(kubeflow, tmp_path / "sample", prefix)
+    assert kubeflow.wait(run_id).state == "SUCCEEDED"
+    assert mlflow_run(kubeflow, run_id).info.status == "FINISHED"
+
+
+def test_a_gpu_is_scheduled_by_selector_and_toleration(kubeflow, pipeline_yaml, sample):
+    """Training waits for a GPU that is taken, and gets it on a tainted node; where TensorFlow sees none, it says so."""
+    node = next(n for n in kubeflow.core.list_node().items if "nvidia.com/gpu" in (n.status.allocatable or {}))
+    before = node.spec.taints
+    words = [f"data_source={sample}", *SMALL, "train_gpu_count=1", 'train_node_selector={"accelerator": "gpu"}']
+    words.append('train_tolerations=[{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]')
+    filler = _occupy_gpus(kubeflow, node)
+    try:
+        run_id, _ = submit(kubeflow, pipeline_yaml, *words, "--no-wait")
+        pod = _training_pod(kubeflow, run_id)
+        assert pod.status.phase == "Pending"
+        taint = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
+        kubeflow.core.patch_node(node.metadata.name, {"spec": {"taints": [taint]}})
+        kubeflow.core.delete_namespaced_pod(filler, kubeflow.namespace, grace_period_seconds=0)
+        for _ in range(60):
+            pod = _training_pod(kubeflow, run_id)
+            if pod.spec.node_name:
+                break
+            time.sleep(1)
+    finally:
+        kubeflow.core.patch_node(node.metadata.name, {"spec": {"taints": before}})
+    assert pod.spec.node_name == node.metadata.name, "the toleration did not get it onto the tainted node"
+    assert pod.spec.node_selector["accelerator"] == "gpu"
+    main = next(c for c in pod.spec.containers if c.name == "main")
+    assert main.resources.limits["nvidia.com/gpu"] == "1"
+    if kubeflow.wait(run_id).state == "FAILED":  # a pretended GPU, or an image without CUDA
+        run = mlflow_run(kubeflow, run_id)
+        assert run.info.status == "FAILED"
+        assert run.data.tags[tracking.FAILED_STEP_TAG] == "train-model"
+        assert "nvidia.com/gpu" in run.data.tags[tracking.FAILURE_TAG]
+
+
+def _occupy_gpus(kubeflow, node):
+    """A pod that holds every GPU of the node; gives its name."""
+    name, count = f"e2e-gpus-{uuid.uuid4().hex[:6]}", node.status.allocatable["nvidia.com/gpu"]
+    security = {"runAsNonRoot": True, "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    container = {
+        "name": "main",
+        "image": images.DATA,
+        "command": ["python3", "-c", "import time; time.sleep(900)"],
+        "resources": {"limits": {"nvidia.com/gpu": count, "cpu": "10m", "memory": "64Mi"}},
+        "securityContext": {**security, "seccompProfile": {"type": "RuntimeDefault"}},
+    }
+    pod = {"metadata": {"name": name}, "spec": {"restartPolicy": "Never", "containers": [container]}}
+    kubeflow.core.create_namespaced_pod(kubeflow.namespace, pod)
+    for _ in range(60):
+        if kubeflow.core.read_namespaced_pod(name, kubeflow.namespace).status.phase == "Running":
+            return name
+        time.sleep(1)
+    pytest.fail("the pod that takes the GPUs did not start")
+
+
+def _training_pod(kubeflow, run_id):
+    for _ in range(150):
+        for pod in kubeflow.pods(run_id):
+            node_name = pod.metadata.annotations.get("workflows.argoproj.io/node-name", "")
+            if "train-model.executor" in node_name:
+                return pod
+        time.sleep(2)
+    pytest.fail("training was not reached within five minutes")
+
+
+def test_a_gpu_that_no_node_has_is_said_at_once(kubeflow, pipeline_yaml, sample):
+    began = time.monotonic()
+    done = kubeflow.tilepipe(
+        "submit", str(pipeline_yaml), f"data_source={sample}", *SMALL, "train_gpu_count=64", check=False
+    )
+    assert done.returncode == 2
+    assert "nvidia.com/gpu" in done.stdout + done.stderr
+    assert time.monotonic() - began < 30
+
+
+def test_a_terminated_run_is_killed_in_mlflow(kubeflow, pipeline_yaml, sample):
+    run_id, _ = submit(kubeflow, pipeline_yaml, f"data_source={sample}", *SMALL, "seed=5", "--no-wait")
+    for _ in range(100):
+        if any("pack-tiles" in str(p.metadata.annotations) for p in kubeflow.pods(run_id)):
+            break
+        time.sleep(2)
+    kubeflow.runs.run_service_terminate_run(run_id)
+    kubeflow.wait(run_id)
+    for _ in range(60):  # the exit handler runs on after the run's state has settled
+        if tracking.find_run(kubeflow.mlflow, run_id):
+            break
+        time.sleep(2)
+    assert mlflow_run(kubeflow, run_id).info.status == "KILLED"
+
+
+@pytest.mark.parametrize("how", ["tilepipe schedule", "kfp, a pinned version"])
+def test_a_recurring_run_reads_its_source_anew(kubeflow, pipeline_yaml, first_run, how):
+    _, arguments = first_run
+    name = f"e2e-{uuid.uuid4().hex[:8]}"
+    remove = _schedule(kubeflow, pipeline_yaml, name, arguments, how)
+    try:
+        fired = _first_run_of(kubeflow, name)
+        assert kubeflow.wait(fired).state == "SUCCEEDED"
+        ran = own_seconds(kubeflow, fired).keys()
+        assert "ingest-tiles" in ran, "the source was not read again"
+    finally:
+        remove()
+
+
+def _schedule(kubeflow, yaml, name, arguments, how):
+    if how == "tilepipe schedule":
+        kubeflow.tilepipe("schedule", name, str(yaml), "--every-minutes", "1", *arguments)
+        return lambda: kubeflow.tilepipe("schedule", name, "--delete")
+    import kfp
+
+    client = kfp.Client(host=kubeflow.endpoint, namespace=kubeflow.namespace)
+    pipeline = client.upload_pipeline(str(yaml), pipeline_name=name)
+    version = client.list_pipeline_versions(pipeline.pipeline_id).pipeline_versions[0]
+    experiment = client.create_experiment("e2e", namespace=kubeflow.namespace)
+    values = dict(word.split("=", 1) for word in arguments)
+    values.update({"train_epochs": 1, "train_batch_size": 16, "model_options": json.loads(values["model_options"])})
+    made = client.create_recurring_run(
+        experiment.experiment_id, name, interval_second=60, max_concurrency=1, no_catchup=True,
+        pipeline_id=pipeline.pipeline_id, version_id=version.pipeline_version_id, params=values,
+    )  # fmt: skip
+    return lambda: client.delete_recurring_run(made.recurring_run_id)
+
+
+def _first_run_of(kubeflow, name):
+    for _ in range(100):
+        listed = kubeflow.runs.run_service_list_runs(page_size=100, sort_by="created_at desc").runs or []
+        found = [run for run in listed if name in (run.display_name or "")]
+        if found:
+            return found[-1].run_id
+        time.sleep(3)
+    pytest.fail(f"{name} did not fire within five minutes")

@@ -1,0 +1,200 @@
+"""KFP's launcher in miniature: runs the compiled commands of a pipeline's tasks as the real one does.
+
+Each task gets an `ExecutorInput` with `s3://` addresses under a pipeline root, its input artifacts are fetched to
+`/s3/...` and its outputs stored from there, and its command is the compiled YAML's own, in an environment that holds
+only what the task's image installs. (KFP 2.17: backend/src/v2/component/launcher_v2.go.)
+"""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tilepipe.pipelines.compiled import CompiledPipeline
+
+MOUNT = Path("/s3")
+
+
+@dataclass
+class TaskResult:
+    """What the launcher knows of a task that ran."""
+
+    exit_code: int
+    log: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+    artifacts: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass
+class Launcher:
+    """Runs tasks one by one.
+
+    Args:
+        pipeline: the compiled pipeline.
+        bucket: a boto3 Bucket that artifacts go through.
+        environments: image name (`data`, `train`) -> folder of the virtual environment that stands for it.
+        environment: what the pods' environment holds beside the image's own.
+        scratch: a folder for homes and output files.
+    """
+
+    pipeline: CompiledPipeline
+    bucket: Any
+    environments: Mapping[str, Path]
+    environment: Mapping[str, str]
+    scratch: Path
+    root: str = "v2/artifacts"
+    results: dict[str, TaskResult] = field(default_factory=dict)
+
+    def run(self, arguments: Mapping[str, Any], *, final_state: str | None = None) -> TaskResult | None:
+        """Run all tasks in their order, then the exit task; gives the first that failed."""
+        defaults = {p.name: p.default for p in self.pipeline.parameters.values()}
+        values = {**defaults, **arguments}
+        waiting = {task.name: task for task in self.pipeline.tasks}
+        finish = waiting.pop("finish-run")
+        failed = None
+        while waiting and failed is None:
+            ready = next(t for t in waiting.values() if all(n in self.results for n in t.needs))
+            del waiting[ready.name]
+            result = self.run_task(ready.name, values)
+            failed = result if result.exit_code else None
+        state = final_state or ("FAILED" if failed else "SUCCEEDED")
+        self.run_task(finish.name, values, status={"state": state, "error": {}})
+        return failed
+
+    def run_task(self, name: str, values: Mapping[str, Any], status: Mapping[str, Any] | None = None) -> TaskResult:
+        """Run one task as its pod would."""
+        spec = self._task_spec(name)
+        component = self.pipeline.spec["components"][spec["componentRef"]["name"]]
+        container = self.pipeline.spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
+        scratch = self.scratch / name
+        shutil.rmtree(scratch, ignore_errors=True)
+        (scratch / "home").mkdir(parents=True)
+        outputs = component.get("outputDefinitions", {})
+        executor_input = {
+            "inputs": {
+                "parameterValues": self._parameters(spec, component, values, status),
+                "artifacts": {
+                    key: {"artifacts": [self._fetch(self._producer(source))]}
+                    for key, source in spec.get("inputs", {}).get("artifacts", {}).items()
+                },
+            },
+            "outputs": {
+                "parameters": {
+                    key: {"outputFile": str(scratch / "outputs" / key)} for key in outputs.get("parameters", {})
+                },
+                "artifacts": {
+                    key: {"artifacts": [{"name": key, "type": what["artifactType"], "metadata": {},
+                                         "uri": f"s3://{self.bucket.name}/{self.root}/run/{name}/{key}"}]}
+                    for key, what in outputs.get("artifacts", {}).items()
+                },
+                "outputFile": str(scratch / "output_metadata.json"),
+            },
+        }  # fmt: skip
+        for artifacts in executor_input["outputs"]["artifacts"].values():
+            _local(artifacts["artifacts"][0]["uri"]).parent.mkdir(parents=True, exist_ok=True)
+        result = self._execute(container, executor_input, scratch)
+        self.results[name] = result
+        return result
+
+    def _execute(self, container: Mapping[str, Any], executor_input: dict[str, Any], scratch: Path) -> TaskResult:
+        words = [*container["command"], *container["args"]]
+        words = [json.dumps(executor_input) if word == "{{$}}" else word for word in words]
+        image = container["image"]
+        if image.startswith("{{"):  # a run parameter: the training image
+            image = "train:"
+        home = self.environments[image.rsplit("/", 1)[-1].split(":")[0]]
+        # One note for all tasks: outside of Kubernetes it is also what the exit handler reads the reason from.
+        note = self.scratch / "termination-log"
+        note.touch()
+        environment = {
+            "PATH": f"{home / 'bin'}:/usr/bin:/bin",
+            "HOME": str(scratch / "home"),
+            "TILEPIPE_TERMINATION_LOG": str(note),
+            **self.environment,
+        }
+        done = subprocess.run(
+            words, env=environment, cwd=scratch / "home", capture_output=True, text=True, timeout=600, check=False
+        )
+        result = TaskResult(done.returncode, done.stdout + done.stderr)
+        if done.returncode:
+            return result
+        written = json.loads(Path(executor_input["outputs"]["outputFile"]).read_text())
+        result.parameters = written.get("parameterValues", {})
+        for key, declared in executor_input["outputs"]["artifacts"].items():
+            found = written.get("artifacts", {}).get(key, declared)["artifacts"][0]
+            root = f"s3://{self.bucket.name}/{self.root}/"
+            assert found["uri"].startswith(root), f"{key} left the pipeline root: {found['uri']}"
+            result.artifacts[key] = {**declared["artifacts"][0], **found}
+            self._store(found["uri"])
+        return result
+
+    def _parameters(
+        self,
+        spec: Mapping[str, Any],
+        component: Mapping[str, Any],
+        values: Mapping[str, Any],
+        status: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
+        declared = component.get("inputDefinitions", {}).get("parameters", {})
+        found = {key: what["defaultValue"] for key, what in declared.items() if "defaultValue" in what}
+        for key, source in spec.get("inputs", {}).get("parameters", {}).items():
+            if "componentInputParameter" in source:
+                found[key] = values[source["componentInputParameter"].removeprefix("pipelinechannel--")]
+            elif "taskOutputParameter" in source:
+                producer = source["taskOutputParameter"]
+                found[key] = self.results[producer["producerTask"]].parameters[producer["outputParameterKey"]]
+            elif "runtimeValue" in source:
+                found[key] = source["runtimeValue"]["constant"]
+            elif "taskFinalStatus" in source:
+                found[key] = dict(status or {})
+        return found
+
+    def _producer(self, source: Mapping[str, Any]) -> dict[str, Any]:
+        producer = source["taskOutputArtifact"]
+        return self.results[producer["producerTask"]].artifacts[producer["outputArtifactKey"]]
+
+    def _fetch(self, artifact: dict[str, Any]) -> dict[str, Any]:
+        key = _key(artifact["uri"])
+        path = _local(artifact["uri"])
+        shutil.rmtree(path, ignore_errors=True)
+        for item in self.bucket.objects.filter(Prefix=key):
+            rest = item.key.removeprefix(key)
+            if rest and not rest.startswith("/"):
+                continue  # another artifact whose name begins the same
+            target = Path(str(path) + rest)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self.bucket.download_file(item.key, str(target))
+        return artifact
+
+    def _store(self, uri: str) -> None:
+        """Upload what the task left at an artifact's place, and remove it: the next pod has another disk."""
+        path, key = _local(uri), _key(uri)
+        if path.is_dir():
+            for file in sorted(p for p in path.rglob("*") if p.is_file()):
+                self.bucket.upload_file(str(file), f"{key}/{file.relative_to(path)}")
+            shutil.rmtree(path)
+        elif path.is_file():
+            self.bucket.upload_file(str(path), key)
+            path.unlink()
+
+    def _task_spec(self, name: str) -> dict[str, Any]:
+        dags = [self.pipeline.spec["root"]["dag"]]
+        dags += [c["dag"] for c in self.pipeline.spec["components"].values() if "dag" in c]
+        return next(dag["tasks"][name] for dag in dags if name in dag["tasks"])
+
+
+def _key(uri: str) -> str:
+    return uri.removeprefix("s3://").partition("/")[2]
+
+
+def _local(uri: str) -> Path:
+    return MOUNT / uri.removeprefix("s3://")
+
+
+def can_mount() -> bool:
+    """Whether this process may make `/s3`, where KFP's steps expect their artifacts."""
+    return (MOUNT.is_dir() and os.access(MOUNT, os.W_OK)) or os.access("/", os.W_OK)

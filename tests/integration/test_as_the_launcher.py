@@ -1,0 +1,120 @@
+"""The compiled commands of every task, run in order as KFP's launcher runs them, against a real MinIO and MLflow."""
+
+import json
+import shutil
+import uuid
+
+import pytest
+
+from tests.integration.launcher import MOUNT, Launcher, can_mount
+from tilepipe.components.shared import tracking
+from tilepipe.pipelines import compiled
+from tilepipe.pipelines.sample.sample import write_sample
+
+pytestmark = [
+    pytest.mark.skipif(not can_mount(), reason="KFP keeps artifacts under /s3, which only root can make"),
+    pytest.mark.xdist_group("launcher"),
+]
+
+ARGUMENTS = {
+    "train_epochs": 1,
+    "train_batch_size": 16,
+    "tracking_experiment": "launcher",
+    "model_options": {"filters": [8, 8, 8, 8], "dense_units": 16},
+}
+
+
+@pytest.fixture(scope="module")
+def bucket(minio_server):
+    import boto3
+
+    endpoint, user, password = minio_server.endpoint, minio_server.access_key, minio_server.secret_key
+    s3 = boto3.resource(
+        "s3", endpoint_url=endpoint, aws_access_key_id=user, aws_secret_access_key=password, region_name="us-east-1"
+    )
+    bucket = s3.Bucket(f"pipelines-{uuid.uuid4().hex[:8]}")
+    bucket.create()
+    yield bucket
+    shutil.rmtree(MOUNT / bucket.name, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def tiles(bucket, tmp_path_factory):
+    """The synthetic sample in a bucket; gives the address of its catalogue."""
+    folder = tmp_path_factory.mktemp("sample") / "sample"
+    write_sample(folder, tiles_per_class=12)
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        bucket.upload_file(str(path), f"sample/{path.relative_to(folder)}")
+    return f"s3://{bucket.name}/sample/catalog.json"
+
+
+@pytest.fixture
+def launcher(bucket, minio_server, mlflow_server, image_environments, tmp_path):
+    return Launcher(
+        pipeline=compiled.load("train_classifier"),
+        bucket=bucket,
+        environments=image_environments,
+        environment={
+            "AWS_ACCESS_KEY_ID": minio_server.access_key,
+            "AWS_SECRET_ACCESS_KEY": minio_server.secret_key,
+            "AWS_ENDPOINT_URL": minio_server.endpoint,
+            "AWS_REGION": "us-east-1",
+            "MLFLOW_TRACKING_URI": mlflow_server,
+            "KFP_RUN_ID": str(uuid.uuid4()),
+        },
+        scratch=tmp_path,
+        root=f"v2/artifacts/{uuid.uuid4().hex[:8]}",
+    )
+
+
+@pytest.fixture
+def mlflow(mlflow_server, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow_server)
+    return tracking.client()
+
+
+def test_from_the_bucket_to_the_report(launcher, tiles, mlflow, bucket):
+    failed = launcher.run({**ARGUMENTS, "data_source": tiles})
+    assert failed is None, failed.log[-4000:]
+
+    evaluated = launcher.results["evaluate-model"].artifacts
+    assert 0 < evaluated["metrics"]["metadata"]["test_accuracy"] <= 1
+    stored = {item.key for item in bucket.objects.filter(Prefix=launcher.root)}
+    for suffix in (
+        "tiles.parquet", "manifest.json", "base_model.keras", "model.keras", "report.html", "predictions.parquet"
+    ):  # fmt: skip
+        assert any(key.endswith(suffix) for key in stored), f"no {suffix} in {sorted(stored)}"
+    assert any("train_shards/" in key and key.endswith(".tfrecord") for key in stored)
+
+    run = mlflow.get_run(tracking.find_run(mlflow, launcher.environment["KFP_RUN_ID"]))
+    assert run.info.status == "FINISHED"
+    assert run.data.metrics["test_accuracy"] == pytest.approx(evaluated["metrics"]["metadata"]["test_accuracy"])
+    secret = launcher.environment["AWS_SECRET_ACCESS_KEY"]
+    assert not [name for name, result in launcher.results.items() if secret in result.log], "a secret was logged"
+
+
+def test_a_failing_task_is_one_message_and_a_failed_run(launcher, tiles, mlflow):
+    arguments = {**ARGUMENTS, "data_source": tiles, "data_bands": ["B02", "B99"]}
+    failed = launcher.run(arguments)
+    assert failed is launcher.results["pack-tiles"]
+    assert failed.exit_code == 2
+    assert "Traceback" not in failed.log
+    assert "B99" in failed.log
+    run = mlflow.get_run(tracking.find_run(mlflow, launcher.environment["KFP_RUN_ID"]))
+    assert run.info.status == "FAILED"
+    assert run.data.tags[tracking.FAILED_STEP_TAG] == "pack"
+    assert "B99" in run.data.tags[tracking.FAILURE_TAG]
+
+
+def test_the_run_that_kfp_opened_is_adopted(launcher, tiles, mlflow):
+    experiment = mlflow.create_experiment(f"native-{uuid.uuid4().hex[:8]}")
+    parent = mlflow.create_run(experiment).info.run_id
+    child = mlflow.create_run(experiment, tags={"mlflow.parentRunId": parent}).info.run_id
+    native = {"MLFLOW_RUN_ID": child, "MLFLOW_EXPERIMENT_ID": experiment,
+              "KFP_MLFLOW_CONFIG": json.dumps({"parentRunId": parent})}  # fmt: skip
+    launcher.environment = {**launcher.environment, **native}
+    failed = launcher.run({**ARGUMENTS, "data_source": tiles})
+    assert failed is None, failed.log[-4000:]
+    assert launcher.results["train-model"].parameters["mlflow_run_id"] == parent
+    assert len(mlflow.search_runs([experiment])) == 2, "a run was opened beside KFP's own"
+    assert "test_accuracy" in mlflow.get_run(parent).data.metrics

@@ -1,0 +1,138 @@
+"""`tilepipe run` as a user runs it: the compiled YAML, on the sample, and with every kind of bad input."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tilepipe.pipelines.sample.sample import write_sample
+
+TINY = ["train_epochs=1", "train_batch_size=16", 'model_options={"filters": [8, 8, 8, 8], "dense_units": 16}']
+
+
+def tilepipe(*words, cwd, env=None):
+    command = [sys.executable, "-W", "ignore", "-m", "tilepipe.pipelines.cli", *map(str, words)]
+    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"} | {"COLUMNS": "200"}
+    return subprocess.run(
+        command, cwd=cwd, env=environment | (env or {}), capture_output=True, text=True, timeout=600, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sample") / "sample"
+    write_sample(folder, tiles_per_class=12)
+    return folder
+
+
+def test_the_main_job(sample, tmp_path):
+    done = tilepipe("run", "train_classifier", f"data_source={sample / 'catalog.json'}", *TINY, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    steps = [line.split()[0] for line in done.stdout.splitlines() if re.search(r"\bok\b +[\d.]+ s", line)]
+    assert steps == ["snapshot", "ingest", "pack", "prepare", "train", "evaluate", "finish"]
+    assert re.search(r"test_accuracy.*0\.\d+", done.stdout)
+    report = Path(re.search(r"^report: (.+)$", done.stdout, re.MULTILINE)[1])
+    assert "synthetic" in report.read_text(encoding="utf-8")
+    command = re.search(r"^MLflow: (mlflow server .*)$", done.stdout, re.MULTILINE)[1]
+    assert f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}" in command
+
+    from mlflow import MlflowClient
+
+    mlflow = MlflowClient(tracking_uri=command.split()[-1])
+    experiment = mlflow.get_experiment_by_name("tilepipe")
+    (run,) = mlflow.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert {"val_accuracy", "val_loss", "test_accuracy", "learning_rate"} <= set(run.data.metrics)
+    assert run.data.params["epochs"] == "1"
+    assert run.data.tags["kfp.run_id"]
+    assert run.data.tags["tilepipe.version"]
+    (dataset,) = run.inputs.dataset_inputs
+    assert "synthetic" in dataset.dataset.name
+    assert dataset.dataset.digest
+
+
+@pytest.mark.parametrize("kind", ["items.parquet", "tiles"])
+def test_the_other_sources(sample, tmp_path, kind):
+    bands = "data_source_bands=B01,B02,B03,B04,B05,B06,B07,B08,B09,B10,B11,B12,B8A"
+    words = [f"data_source={sample / kind}", "data_bands=B04,B03,B02,B08", *([bands] if kind == "tiles" else []), *TINY]
+    done = tilepipe("run", "train_classifier", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (manifest,) = tmp_path.glob("runs/*/*/pack-tiles/manifest.json")
+    assert json.loads(manifest.read_text())["bands"] == ["B04", "B03", "B02", "B08"]
+
+
+def _folder_of(tmp_path, make, classes=("a", "b"), count=8):
+    for name in classes:
+        for number in range(count):
+            path = tmp_path / "tiles" / name / f"{name}_{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            make(path, number)
+    return tmp_path / "tiles"
+
+
+def _noise(path, number, size=(16, 16)):
+    import numpy as np
+    from PIL import Image
+
+    seed = sum(path.name.encode()) * 1000 + number
+    pixels = np.random.default_rng(seed).integers(1, 255, (*size, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def _unreadable(path, number):
+    path.write_bytes(b"this is no picture") if number == 3 else _noise(path, number)
+
+
+def _two_shapes(path, number):
+    _noise(path, number, (16, 20) if number == 3 else (16, 16))
+
+
+CASES = {
+    "unknown parameter": (lambda p: [f"data_source={p}", "train_epoch=3"], "Did you mean train_epochs?"),
+    "wrong type": (lambda p: [f"data_source={p}", "train_epochs=three"], "must be a whole number"),
+    "fractions": (
+        lambda p: [f"data_source={p}", 'split_fractions={"train": 0.9, "val": 0.2, "test": 0.1}'],
+        "split_fractions",
+    ),
+    "missing folder": (lambda p: [f"data_source={p / 'absent'}"], "absent"),
+    "empty source": (lambda p: [f"data_source={(p / 'empty').mkdir() or p / 'empty'}"], "empty"),
+    "class too small": (lambda p: [f"data_source={_folder_of(p, _noise, count=2)}"], "`split_fractions`|tiles"),
+    "unreadable": (lambda p: [f"data_source={_folder_of(p, _unreadable)}"], r"a_3\.png"),
+    "shapes": (lambda p: [f"data_source={_folder_of(p, _two_shapes)}"], r"a_3\.png"),
+    "unknown band": (lambda p: [f"data_source={_folder_of(p, _noise)}", "data_bands=red,B99"], "B99"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_is_one_clear_error(case, tmp_path):
+    words, said = CASES[case]
+    done = tilepipe("run", "train_classifier", *words(tmp_path), cwd=tmp_path)
+    output = done.stdout + done.stderr
+    assert done.returncode == 2, output
+    assert re.search(said, output), output
+    assert "Traceback" not in output
+    assert not list(tmp_path.glob("runs/**/.partial-*"))
+    assert not list(tmp_path.glob("runs/**/*.tfrecord"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_full_disk_is_one_clear_error(sample, tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk], check=False, capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"no disk can be mounted here: {mounted.stderr.decode()}")
+    try:
+        words = ["run", "train_classifier", "--folder", disk / "runs", f"data_source={sample / 'catalog.json'}", *TINY]
+        done = tilepipe(*words, cwd=tmp_path, env={"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"})
+        output = done.stdout + done.stderr
+        assert done.returncode == 2, output
+        assert "disk is full" in output
+        assert not list(disk.glob("runs/**/*.tfrecord"))
+        assert not list(disk.glob("runs/**/.partial-*"))
+    finally:
+        subprocess.run(["umount", disk], check=True)
