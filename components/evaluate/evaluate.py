@@ -1,0 +1,134 @@
+"""Measure a model on the tiles that it did not learn from, and say what was found to each who asks."""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tilepipe.components.evaluate.config import EvaluateConfig
+from tilepipe.components.evaluate.confusion_figure import confusion_figure
+from tilepipe.components.evaluate.evaluation import SPLIT_NAMES, Evaluation
+from tilepipe.components.evaluate.predict import SplitPredictions, load_model, predict_split
+from tilepipe.components.evaluate.prediction_table import write_predictions
+from tilepipe.components.evaluate.report import render_report
+from tilepipe.components.evaluate.summary import render_summary
+from tilepipe.components.shared import tracking
+from tilepipe.components.shared.atomic import whole_file
+from tilepipe.components.shared.errors import SplitError
+from tilepipe.components.shared.history import read_history
+from tilepipe.components.shared.manifest import Manifest, Split, read_manifest
+
+logger = logging.getLogger("tilepipe.evaluate")
+
+ARTIFACT_FOLDER = "evaluation"
+"""Where the files lie in the MLflow run."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Where the artifacts of the earlier steps are."""
+
+    val_shards: Path
+    test_shards: Path
+    manifest: Path
+    model: Path
+    history: Path
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Files to appear."""
+
+    metrics: Path
+    confusion: Path
+    summary: Path
+    report: Path
+    predictions: Path
+
+
+def evaluate(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> Evaluation:
+    """Predict on the validation and test tiles, write the outputs, and close the MLflow run.
+
+    Args:
+        config: the parameters.
+        inputs: what earlier steps wrote.
+        outputs: what this one writes.
+
+    Returns:
+        What was found.
+
+    Raises:
+        ArtifactError: an input is damaged, or model, manifest and shards do not belong together.
+        SplitError: neither split holds a tile.
+        TrackingError: the tracking server does not take the results.
+    """
+    tracking.adopt_run(config.mlflow_run_id)
+    manifest, history = read_manifest(inputs.manifest), read_history(inputs.history)
+    splits = _splits_to_measure(manifest)
+    model = load_model(inputs.model, manifest)
+    folders: dict[Split, Path] = {"val": inputs.val_shards, "test": inputs.test_shards}
+    predictions = [predict_split(model, folders[split], split, manifest, config.batch_size) for split in splits]
+    found = Evaluation.of(manifest, history, predictions)
+    _write(found, predictions, outputs)
+    for split, scores in found.scores.items():
+        logger.info("%s: accuracy %.4f, loss %.4f, %s tiles", split, scores.accuracy, scores.loss, f"{scores.tiles:,}")
+    _track(config.mlflow_run_id, found, outputs)
+    return found
+
+
+def _splits_to_measure(manifest: Manifest) -> list[Split]:
+    """The splits that hold tiles, the headline first."""
+    order: tuple[Split, ...] = ("test", "val")
+    splits = [split for split in order if manifest.splits[split].tiles]
+    if not splits:
+        raise SplitError(
+            "There must be validation or test tiles to measure a model on. Received: a manifest with "
+            f"{manifest.splits['train'].tiles:,} training tiles, and none else. Give `ingest` other `split_fractions`, "
+            "`split_files` or a `split_property`."
+        )
+    if splits[0] != "test":
+        logger.warning("There are no test tiles: the %s figures are the headline.", SPLIT_NAMES[splits[0]])
+    return splits
+
+
+def _write(found: Evaluation, predictions: list[SplitPredictions], outputs: Outputs) -> None:
+    confusion = {
+        "split": found.headline_split,
+        "class_names": list(found.manifest.class_names),
+        "rows": found.headline.confusion.tolist(),
+    }
+    # KFP keeps figures in the artifacts' metadata alone, but its local runner counts a task as cached only where each
+    # artifact's file exists. So the files hold the same, as JSON.
+    _write_text(outputs.metrics, json.dumps(found.scalars(), indent=2) + "\n")
+    _write_text(outputs.confusion, json.dumps(confusion, indent=2) + "\n")
+    _write_text(outputs.summary, render_summary(found))
+    _write_text(outputs.report, render_report(found))
+    write_predictions(predictions, found.manifest, outputs.predictions)
+
+
+def _track(run_id: str, found: Evaluation, outputs: Outputs) -> None:
+    if run_id == tracking.UNTRACKED:
+        return
+    # `val_accuracy` and `val_loss` are the training's, by epoch, and MLflow shows a figure's last; these are the best.
+    figures = {f"best_{name}" if name.startswith("val_") else name: value for name, value in found.scalars().items()}
+    tracking.log_metrics(run_id, figures)
+    with TemporaryDirectory() as folder:
+        # MLflow names an artifact by its file, and KFP's file names say nothing: hence links with names that do.
+        links = {
+            "metrics.json": outputs.metrics,
+            "report.html": outputs.report,
+            "predictions.parquet": outputs.predictions,
+        }
+        for name, target in links.items():
+            (Path(folder) / name).symlink_to(target.resolve())
+        (Path(folder) / "confusion.svg").write_text(confusion_figure(found), encoding="utf-8")
+        for path in sorted(Path(folder).iterdir()):
+            tracking.log_file(run_id, path, ARTIFACT_FOLDER)
+    # The last act: whoever looks at the run later takes a finished one for a whole one.
+    tracking.close_run(run_id, "FINISHED")
+
+
+def _write_text(path: Path, text: str) -> None:
+    with whole_file(path) as partial:
+        partial.write_text(text, encoding="utf-8")

@@ -1,0 +1,151 @@
+"""The model's answer for each tile of a split."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tilepipe.components.evaluate.metrics import Counts, Probabilities
+from tilepipe.components.shared.errors import ArtifactError
+from tilepipe.components.shared.manifest import Manifest, Split
+from tilepipe.components.shared.progress import Progress
+from tilepipe.components.shared.shards import open_shards
+
+logger = logging.getLogger("tilepipe.evaluate")
+
+_SUM_TOLERANCE = 1e-2  # wide enough for a softmax in half precision over many classes
+
+
+@dataclass(frozen=True, eq=False)
+class SplitPredictions:
+    """What the model says of each tile of a split, by rising `tile_id`."""
+
+    split: Split
+    tile_ids: Sequence[str]
+    labels: Counts
+    """True classes, int64, `(tiles,)`."""
+    probabilities: Probabilities
+    """Of each class, float32, `(tiles, classes)`."""
+
+    @property
+    def predicted(self) -> Counts:
+        """The most probable class, the first one where several are, int64, `(tiles,)`."""
+        return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
+
+    @property
+    def probability(self) -> npt.NDArray[np.float32]:
+        """Probability of the predicted class, float32, `(tiles,)`."""
+        return np.asarray(self.probabilities.max(axis=1), dtype=np.float32)
+
+
+def load_model(path: Path, manifest: Manifest) -> Any:  # noqa: ANN401 - Keras has no types
+    """Load a model and hold it against the manifest.
+
+    Args:
+        path: a `.keras` file.
+        manifest: what the tiles are.
+
+    Returns:
+        The Keras model, not compiled: loss and optimizer are the training's business.
+
+    Raises:
+        ArtifactError: the file is no model, or the model takes other tiles or tells other classes apart.
+    """
+    import keras
+
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except (ValueError, OSError, TypeError, KeyError) as error:
+        raise ArtifactError(
+            f"A model must be a .keras file that this version of Keras can load. Received: {path}, which reads as: "
+            f"{str(error)[:500]}. Give the `model` of `train`."
+        ) from error
+    takes, gives = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    if not _fits(takes, manifest.tile_shape):
+        raise ArtifactError(
+            f"A model must take tiles of (height, width, bands) = {manifest.tile_shape}, bands "
+            f"{', '.join(manifest.bands)}. Received: a model whose input is {_shown(takes)}. Model and manifest must "
+            "come from the same pipeline run: train again with this manifest."
+        )
+    if not _fits(gives, (len(manifest.class_names),)):
+        raise ArtifactError(
+            f"A model must give one probability for each of the manifest's {len(manifest.class_names)} classes. "
+            f"Received: a model whose output is {_shown(gives)}. Model and manifest must come from the same pipeline "
+            "run: train again with this manifest."
+        )
+    return model
+
+
+def predict_split(model: Any, folder: Path, split: Split, manifest: Manifest, batch_size: int) -> SplitPredictions:  # noqa: ANN401
+    """Run a model over one split, batch by batch.
+
+    Memory holds a few batches of tiles, and per tile its id and one number a class.
+
+    Args:
+        model: as from `load_model`.
+        folder: the split's shards.
+        split: the split's name; it must hold tiles.
+        manifest: what the shards hold.
+        batch_size: tiles a batch.
+
+    Returns:
+        The predictions, sorted by `tile_id`.
+
+    Raises:
+        ArtifactError: a shard is damaged, a label is no class, or the model's answers are no probabilities.
+    """
+    summary, classes = manifest.splits[split], len(manifest.class_names)
+    labels = np.empty(summary.tiles, np.int64)
+    probabilities = np.empty((summary.tiles, classes), np.float32)
+    tile_ids: list[str] = []
+    progress = Progress(logger, f"predicted in {split}:", summary.tiles, "tiles")
+    for images, batch_labels, batch_ids in open_shards(folder, summary, manifest, batch_size=batch_size, with_ids=True):
+        part = slice(len(tile_ids), len(tile_ids) + len(batch_labels))
+        labels[part] = batch_labels.numpy()
+        probabilities[part] = model.predict_on_batch(images)
+        tile_ids.extend(tile_id.decode() for tile_id in batch_ids.numpy())
+        progress.advance(len(batch_labels))
+    progress.finish()
+    _check_labels(labels, manifest, split)
+    _check_probabilities(probabilities)
+    order = sorted(range(len(tile_ids)), key=tile_ids.__getitem__)
+    return SplitPredictions(split, [tile_ids[i] for i in order], labels[order], probabilities[order])
+
+
+def _fits(shape: object, wanted: tuple[int, ...]) -> bool:
+    """Whether a layer's shape takes `wanted` behind its batch axis; None in a shape takes any size."""
+    if not isinstance(shape, tuple) or len(shape) != len(wanted) + 1:
+        return False
+    return all(size in (None, want) for size, want in zip(shape[1:], wanted, strict=True))
+
+
+def _shown(shape: object) -> str:
+    return str(shape[1:]) if isinstance(shape, tuple) and shape and shape[0] is None else str(shape)
+
+
+def _check_labels(labels: Counts, manifest: Manifest, split: Split) -> None:
+    classes = len(manifest.class_names)
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ArtifactError(
+            f"Labels must be 0 to {classes - 1}, one for each class of the manifest. Received: labels "
+            f"{labels.min()} to {labels.max()} in the {split} shards. The manifest and the shards must come from the "
+            "same `pack`: run it again, or give this step its outputs."
+        )
+
+
+def _check_probabilities(probabilities: Probabilities) -> None:
+    if not np.isfinite(probabilities).all():
+        raise ArtifactError(
+            "A model must answer with finite numbers. Received: NaN or infinity, as after a training that diverged. "
+            "Look at the training's curves, and train again with a smaller `learning_rate`."
+        )
+    sums = probabilities.sum(axis=1, dtype=np.float64)
+    if probabilities.min() < 0 or abs(sums - 1).max() > _SUM_TOLERANCE:
+        raise ArtifactError(
+            "A model must answer with probabilities, none negative and with a sum of 1. Received: values down to "
+            f"{probabilities.min():.3g} and sums from {sums.min():.3g} to {sums.max():.3g}. End the model in a softmax."
+        )

@@ -1,0 +1,151 @@
+"""The report: one HTML page that holds all it shows, and runs nothing.
+
+Kubeflow shows it in a sandboxed frame about 500 pixels wide, MLflow in a wider one, and people print it or mail it. So
+there is no script, no storage and nothing to fetch; a content security policy says the same to the browser.
+"""
+
+from tilepipe.components.evaluate import sections
+from tilepipe.components.evaluate.evaluation import SPLIT_NAMES, Evaluation
+from tilepipe.components.evaluate.heat_map import ROOMY_CLASSES, heat_map
+from tilepipe.components.evaluate.markup import Child, Markup, element, join
+from tilepipe.components.evaluate.metrics import wilson_interval
+from tilepipe.components.evaluate.style import STYLE
+from tilepipe.components.evaluate.text import breakable, percent, tiles
+from tilepipe.components.shared.curves import FIGURES, curve_panel
+from tilepipe.components.shared.history import BestMetric, History
+from tilepipe.components.shared.version import VERSION
+
+_BEST_BY: dict[BestMetric, str] = {"val_accuracy": "validation accuracy", "val_loss": "validation loss"}
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+def render_report(evaluation: Evaluation) -> str:
+    """Write the report.
+
+    Args:
+        evaluation: what there is to say.
+
+    Returns:
+        An HTML document.
+    """
+    name = evaluation.manifest.name
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        element("title", f"{name}: evaluation report"),
+        element("style", Markup(STYLE)),
+    )
+    body = element("body", element("main", _header(evaluation), *_sections(evaluation), _footer(evaluation)))
+    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
+
+
+def _header(evaluation: Evaluation) -> Markup:
+    manifest = evaluation.manifest
+    about = f"{len(manifest.class_names)} classes, tiles of {sections.tile_shape(manifest)}"
+    return element(
+        "header",
+        element("p", "Evaluation report", class_="over"),
+        element("h1", manifest.name),
+        element("p", about, class_="note"),
+        element("p", *_lede(evaluation), class_="lede"),
+        _weakness(evaluation),
+        element("p", evaluation.remark, class_="remark") if evaluation.remark else None,
+        sections.headline_list(evaluation),
+    )
+
+
+def _lede(evaluation: Evaluation) -> list[Child]:
+    scores = evaluation.headline
+    low, high = wilson_interval(scores.correct, scores.tiles)
+    return [
+        f"The model is right on {scores.correct:,} of {tiles(scores.tiles)} of the "
+        f"{SPLIT_NAMES[evaluation.headline_split]} split: ",
+        element("strong", percent(scores.accuracy)),
+        f" ({percent(0.95, 0)} interval {percent(low)} to {percent(high)}).",
+    ]
+
+
+def _weakness(evaluation: Evaluation) -> Markup | None:
+    if not evaluation.confusions:
+        return None
+    names, worst, weakest = evaluation.manifest.class_names, evaluation.confusions[0], evaluation.weakest_first()[0]
+
+    def bold(index: int) -> Markup:
+        return element("strong", breakable(names[index]), class_="name")
+
+    weakest_class = join("Weakest class: ", bold(weakest), f", F1 {percent(evaluation.headline.f1[weakest])}. ")
+    frequent = join(bold(worst.label), " taken for ", bold(worst.predicted), f", {tiles(worst.tiles)}.")
+    return element("p", weakest_class, "Most frequent mistake: ", frequent)
+
+
+def _sections(evaluation: Evaluation) -> list[Markup]:
+    split = SPLIT_NAMES[evaluation.headline_split]
+    names = evaluation.manifest.class_names
+    nothing_wrong = element("p", "Not one tile of this split is wrong.", class_="note")
+    found = bool(evaluation.confusions)
+    matrix = _section(
+        "Confusion matrix",
+        f"Every tile of the {split} split, by its true class and the model's answer.",
+        heat_map(evaluation.headline.confusion, names, f"Confusion matrix of the {split} split"),
+    )
+    confusions = _section(
+        "Most frequent mistakes",
+        f"In the {split} split.",
+        sections.confusions_table(evaluation) if found else nothing_wrong,
+    )
+    splits = _section("Splits", "Means are over the classes that a split holds.", sections.splits_table(evaluation))
+    calibration = _section(
+        "Can its probabilities be trusted?",
+        "Of the tiles to which the model gives 80 %, 80 % should be right: then the bar ends at its tick.",
+        sections.calibration_table(evaluation),
+    )
+    mistakes = _section(
+        "Most confident mistakes",
+        "The wrong answers that the model was surest of. Look at these tiles first: some may be labelled wrong.",
+        sections.mistakes_table(evaluation) if found else nothing_wrong,
+        long=True,
+    )
+    classes = _section(
+        "Classes", f"In the {split} split, weakest first.", sections.classes_table(evaluation), long=True
+    )
+    training = _section("Training", _training_note(evaluation.history), *_curves(evaluation.history))
+    roomy = len(names) <= ROOMY_CLASSES
+    return [
+        *([_pair(matrix, confusions, "fitted"), classes] if roomy else [matrix, _pair(confusions, splits), classes]),
+        mistakes,
+        training,
+        _pair(splits, calibration) if roomy else calibration,
+        _pair(
+            _section("Data set", None, sections.facts_list(evaluation.manifest)),
+            _section("Tiles", None, sections.counts_table(evaluation.manifest), long=True),
+        ),
+    ]
+
+
+def _training_note(history: History) -> str:
+    minutes = sum(epoch["seconds"] for epoch in history.epochs) / 60
+    took = f"{minutes:,.0f} minutes" if minutes >= 2 else f"{60 * minutes:,.0f} seconds"
+    return (
+        f"{len(history.epochs)} epochs in {took}. The model is that of epoch {history.best_epoch}, the best by "
+        f"{_BEST_BY[history.metric]}."
+    )
+
+
+def _curves(history: History) -> list[Markup]:
+    return [element("div", *(Markup(curve_panel(history, figure)) for figure in FIGURES), class_="pair curves")]
+
+
+def _section(title: str, note: str | None, *content: Child, long: bool = False) -> Markup:
+    explained = element("p", note, class_="note") if note else None
+    return element("section", element("h2", title), explained, *content, class_="long" if long else None)
+
+
+def _pair(one: Markup, other: Markup, kind: str = "") -> Markup:
+    return element("div", one, other, class_=f"pair {kind}".strip())
+
+
+def _footer(evaluation: Evaluation) -> Markup:
+    packed_by = evaluation.manifest.tilepipe_version
+    return element("footer", f"Written by tilepipe {VERSION}. Data packed by tilepipe {packed_by}.")

@@ -1,0 +1,178 @@
+"""A small data set as shards, a small model, and evaluations without either."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tilepipe.components.evaluate.evaluation import Evaluation
+from tilepipe.components.evaluate.predict import SplitPredictions
+from tilepipe.components.shared.history import History
+from tilepipe.components.shared.manifest import (
+    SPLITS,
+    BandStatistics,
+    Manifest,
+    Shard,
+    SplitSummary,
+    read_manifest,
+)
+
+CLASSES = ("AnnualCrop", "Forest", "SeaLake")
+BANDS = ("B02", "B08")
+SIZE = 8
+
+MakeData = Callable[..., Path]
+MakeEvaluation = Callable[..., Evaluation]
+
+
+def write_shards(folder: Path, tiles: Sequence[tuple[str, int, np.ndarray]]) -> SplitSummary:
+    """Write tiles as TensorFlow itself writes them, one shard for every 32."""
+    import tensorflow as tf
+
+    folder.mkdir(parents=True)
+    shards = []
+    for number, start in enumerate(range(0, len(tiles), 32)):
+        path = folder / f"{folder.name}-{number:05d}-of-{-(-len(tiles) // 32):05d}.tfrecord"
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for tile_id, label, pixels in tiles[start : start + 32]:
+                feature = {
+                    "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[pixels.tobytes()])),
+                    "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
+                    "tile_id": tf.train.Feature(bytes_list=tf.train.BytesList(value=[tile_id.encode()])),
+                }
+                writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+        content = path.read_bytes()
+        count = len(tiles[start : start + 32])
+        shards.append(
+            Shard(name=path.name, tiles=count, bytes=len(content), checksum=hashlib.sha256(content).hexdigest())
+        )
+    labels = [label for _, label, _ in tiles]
+    per_class = {name: labels.count(i) for i, name in enumerate(CLASSES)}
+    return SplitSummary(tiles=len(tiles), tiles_per_class=per_class, shards=tuple(shards))
+
+
+def manifest_of(
+    splits: Mapping[Any, SplitSummary], names: Sequence[str] = CLASSES, name: str = "tiny (synthetic)"
+) -> Manifest:
+    return Manifest(
+        tilepipe_version="0.1.0",
+        name=name,
+        source="memory",
+        snapshot="2026-01-01T00:00:00Z",
+        digest="0123456789abcdef" * 4,
+        bands=BANDS,
+        dtype="uint16",
+        height=SIZE,
+        width=SIZE,
+        class_names=tuple(names),
+        splits=dict(splits),
+        statistics=tuple(BandStatistics(band=b, mean=1.0, std=1.0, minimum=0.0, maximum=9.0) for b in BANDS),
+    )
+
+
+def history_of(epochs: int = 4) -> History:
+    figures = [
+        {
+            "loss": 1.0 / epoch,
+            "accuracy": 1 - 0.5 / epoch,
+            "val_loss": 1.1 / epoch,
+            "val_accuracy": 1 - 0.6 / epoch,
+            "learning_rate": 0.001,
+            "seconds": 1.0,
+            "tiles_per_second": 100.0,
+        }
+        for epoch in range(1, epochs + 1)
+    ]
+    return History(metric="val_accuracy", best_epoch=epochs, epochs=tuple(figures))
+
+
+@pytest.fixture
+def make_data(tmp_path: Path) -> MakeData:
+    """Write `train`, `val` and `test` shards, `manifest.json` and `history.json` into a folder."""
+
+    def make(val: int = 40, test: int = 36) -> Path:
+        rng = np.random.default_rng(0)
+        root = tmp_path / f"data-{val}-{test}"
+        splits = {}
+        for split, count in zip(SPLITS, (6, val, test), strict=True):
+            tiles = []
+            for number in rng.permutation(count):
+                label = int(number) % len(CLASSES)
+                pixels = rng.normal(1000 + 300 * label, 200, (SIZE, SIZE, len(BANDS)))
+                pixels += rng.normal(0, 250)  # the same for the whole tile, so that some tiles look like another class
+                tiles.append((f"{split}/{number:03d}", label, pixels.clip(0).astype("<u2")))
+            splits[split] = write_shards(root / split, tiles)
+        manifest_of(splits).write(root / "manifest.json")
+        history_of().write(root / "history.json")
+        return root
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Save a model whose weights are set by hand: it tells the classes apart by brightness."""
+
+    def make(
+        shape: tuple[int | None, ...] = (SIZE, SIZE, 2),
+        classes: int = 3,
+        activation: str = "softmax",
+        slope: float = 1.0,
+    ) -> Path:
+        import keras
+
+        inputs = keras.Input(shape, dtype="uint16")
+        features = keras.layers.GlobalAveragePooling2D()(keras.layers.Rescaling(1 / 300, offset=-1300 / 300)(inputs))
+        dense = keras.layers.Dense(classes, activation=activation)
+        model = keras.Model(inputs, dense(features))
+        slopes = np.arange(classes, dtype=np.float32) - 1
+        dense.set_weights([np.tile(slope * slopes, (features.shape[-1], 1)), np.where(slopes == 0, 1.0, 0.0)])
+        path = tmp_path_factory.mktemp("model") / "model.keras"
+        model.save(path)
+        return path
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def model_path(make_model: Callable[..., Path]) -> Path:
+    return make_model()
+
+
+@pytest.fixture
+def make_evaluation() -> MakeEvaluation:
+    """An evaluation from random answers, without shards and without a model."""
+
+    def make(
+        names: Sequence[str] = CLASSES,
+        *,
+        tiles: int = 90,
+        test: bool = True,
+        skill: float = 2.0,
+        name: str = "tiny (synthetic)",
+    ) -> Evaluation:
+        rng = np.random.default_rng(3)
+        splits, predictions = {}, []
+        for split in SPLITS:
+            count = tiles if test or split != "test" else 0
+            labels = np.arange(count) % len(names)
+            per_class = {n: int((labels == i).sum()) for i, n in enumerate(names)}
+            splits[split] = SplitSummary(tiles=count, tiles_per_class=per_class, shards=())
+            if count and split != "train":
+                logits = rng.normal(size=(count, len(names)))
+                logits[np.arange(count), labels] += skill
+                probabilities = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
+                ids = [f"{split}/{number:04d}" for number in range(count)]
+                predictions.append(SplitPredictions(split, ids, labels, probabilities))
+        manifest = manifest_of(splits, names, name)
+        return Evaluation.of(manifest, history_of(), sorted(predictions, key=lambda one: one.split))
+
+    return make
+
+
+@pytest.fixture
+def manifest_at() -> Callable[[Path], Manifest]:
+    return lambda root: read_manifest(root / "manifest.json")

@@ -1,0 +1,116 @@
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from tilepipe.components.evaluate.config import EvaluateConfig
+from tilepipe.components.evaluate.evaluate import Inputs, Outputs, evaluate
+from tilepipe.components.shared import tracking
+from tilepipe.components.shared.errors import ArtifactError, ParameterError, SplitError
+
+
+@pytest.fixture
+def run(model_path, tmp_path):
+    """Evaluate a folder of data; gives what was found, and where the outputs are."""
+
+    def run(root, run_id="", model=model_path):
+        inputs = Inputs(root / "val", root / "test", root / "manifest.json", model, root / "history.json")
+        names = ("metrics", "confusion", "summary", "report.html", "predictions.parquet")
+        outputs = Outputs(*(tmp_path / "out" / name for name in names))
+        return evaluate(EvaluateConfig(mlflow_run_id=run_id, batch_size=16), inputs, outputs), outputs
+
+    return run
+
+
+@pytest.fixture
+def mlflow_run(mlflow_store):
+    """An open run, as `train` leaves one; gives its id."""
+    run_id = tracking.open_run("tests", "a run", {})
+    yield run_id
+    tracking.adopt_run(tracking.UNTRACKED)
+
+
+def test_all_outputs_are_written(run, make_data):
+    found, outputs = run(make_data())
+    metrics = json.loads(outputs.metrics.read_text())
+    assert metrics == found.scalars()
+    assert metrics["test_tiles"] == 36
+    assert 0.6 < metrics["test_accuracy"] < 1
+    confusion = json.loads(outputs.confusion.read_text())
+    assert confusion["split"] == "test"
+    assert sum(map(sum, confusion["rows"])) == 36
+    assert outputs.summary.read_text().startswith("# tiny")
+    assert outputs.report.read_text().startswith("<!DOCTYPE html>")
+    assert pq.read_table(outputs.predictions)["split"].to_pylist() == ["test"] * 36 + ["val"] * 40
+
+
+def test_the_same_data_give_the_same_bytes(run, make_data):
+    root = make_data()
+    _, outputs = run(root)
+    before = {path: path.read_bytes() for path in vars(outputs).values()}
+    run(root)
+    assert {path: path.read_bytes() for path in vars(outputs).values()} == before
+
+
+def test_without_test_tiles_validation_is_the_headline(run, make_data, caplog):
+    root = make_data(test=0)
+    found, outputs = run(root)
+    assert found.headline_split == "val"
+    assert "test_accuracy" not in json.loads(outputs.metrics.read_text())
+    assert "no test split" in outputs.summary.read_text()
+    assert "There are no test tiles: the validation figures are the headline." in caplog.text
+
+
+def test_an_empty_split_needs_no_folder(run, make_data):
+    root = make_data(test=0)
+    (root / "test").rmdir()
+    run(root)
+
+
+def test_test_tiles_alone_are_enough(run, make_data):
+    found, _ = run(make_data(val=0))
+    assert list(found.scores) == ["test"]
+
+
+def test_without_any_tiles_there_is_nothing_to_measure(run, make_data):
+    with pytest.raises(SplitError, match="Received: a manifest with 6 training tiles, and none else"):
+        run(make_data(val=0, test=0))
+
+
+def test_shards_of_another_pack_are_refused(run, make_data):
+    root = make_data()
+    (root / "test").rename(root / "other")
+    with pytest.raises(ArtifactError, match="manifest and the shards must come from the same `pack`"):
+        run(root)
+
+
+def test_a_tracked_run_gets_everything_and_is_closed(run, make_data, mlflow_run):
+    found, outputs = run(make_data(), mlflow_run)
+    client = tracking.client()
+    recorded = client.get_run(mlflow_run)
+    assert recorded.info.status == "FINISHED"
+    assert recorded.data.metrics["test_accuracy"] == pytest.approx(found.headline.accuracy)
+    assert recorded.data.metrics["best_val_accuracy"] == pytest.approx(found.scores["val"].accuracy)
+    assert "val_accuracy" not in recorded.data.metrics
+    logged = {file.path: file.file_size for file in client.list_artifacts(mlflow_run, "evaluation")}
+    names = ("confusion.svg", "metrics.json", "predictions.parquet", "report.html")
+    assert sorted(logged) == [f"evaluation/{name}" for name in names]
+    assert logged["evaluation/report.html"] == outputs.report.stat().st_size
+    assert logged["evaluation/predictions.parquet"] == outputs.predictions.stat().st_size
+
+
+def test_a_failure_is_recorded_in_the_run_that_training_opened(run, make_data, make_model, mlflow_run):
+    from tilepipe.components.shared.step import step
+
+    with pytest.raises(SystemExit), step("evaluate"):
+        run(make_data(), mlflow_run, make_model(classes=4))
+    recorded = tracking.client().get_run(mlflow_run)
+    assert recorded.info.status == "FAILED"
+    assert recorded.data.tags[tracking.FAILED_STEP_TAG] == "evaluate"
+    assert "manifest's 3 classes" in recorded.data.tags[tracking.FAILURE_TAG]
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, 1.5, "many"])
+def test_a_batch_size_must_be_a_whole_number(batch_size):
+    with pytest.raises(ParameterError, match="`batch_size`"):
+        EvaluateConfig.parse(batch_size=batch_size)

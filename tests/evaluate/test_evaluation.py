@@ -1,0 +1,46 @@
+import math
+
+import numpy as np
+
+from tilepipe.components.evaluate.evaluation import confident_mistakes
+from tilepipe.components.evaluate.predict import SplitPredictions
+
+
+def test_the_headline_is_the_test_split_where_there_is_one(make_evaluation):
+    found = make_evaluation()
+    assert (found.headline_split, found.remark) == ("test", "")
+    assert list(found.scores) == ["test", "val"]
+
+
+def test_without_a_test_split_the_headline_is_validation_and_says_so(make_evaluation):
+    found = make_evaluation(test=False)
+    assert found.headline_split == "val"
+    assert "no test split" in found.remark
+    assert [name for name in found.scalars() if name.startswith("test_")] == []
+
+
+def test_scalars_are_flat_and_finite(make_evaluation):
+    scalars = make_evaluation().scalars()
+    wanted = {"accuracy", "balanced_accuracy", "loss", "precision_macro", "recall_macro", "f1_macro"}
+    assert {f"{split}_{name}" for split in ("val", "test") for name in wanted} <= set(scalars)
+    assert all(type(value) is float and math.isfinite(value) for value in scalars.values())
+
+
+def test_weakest_classes_come_first_and_those_without_tiles_last(make_evaluation):
+    names = [f"class {i}" for i in range(100)]  # more classes than tiles
+    found = make_evaluation(names, tiles=60)
+    f1 = found.headline.f1[found.weakest_first()]
+    assert np.isnan(f1[60:]).all()
+    assert (np.diff(f1[:60]) >= 0).all()
+
+
+def test_confident_mistakes_come_by_probability_then_id():
+    probabilities = np.float32([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.9, 0.1], [0.7, 0.3]])
+    labels = np.array([1, 0, 0, 1, 1])
+    predictions = SplitPredictions("test", list("abcde"), labels, probabilities)
+    found = confident_mistakes(predictions, ("forest", "lake"), 3)
+    assert [(m.tile_id, m.label, m.predicted) for m in found] == [
+        ("a", "lake", "forest"),
+        ("d", "lake", "forest"),
+        ("c", "forest", "lake"),
+    ]

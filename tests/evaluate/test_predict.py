@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+
+from tilepipe.components.evaluate.predict import load_model, predict_split
+from tilepipe.components.shared.errors import ArtifactError
+
+
+@pytest.fixture
+def data(make_data, manifest_at):
+    root = make_data()
+    return root, manifest_at(root)
+
+
+def test_predictions_are_sorted_and_belong_to_their_tiles(data, model_path):
+    root, manifest = data
+    model = load_model(model_path, manifest)
+    found = predict_split(model, root / "test", "test", manifest, batch_size=7)
+    assert found.tile_ids == [f"test/{number:03d}" for number in range(36)]
+    assert found.labels.tolist() == [number % 3 for number in range(36)]
+    assert found.probabilities.shape == (36, 3)
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, atol=1e-5)
+    assert 0.6 < (found.predicted == found.labels).mean() < 1
+
+
+def test_the_batch_size_changes_no_answer(data, model_path):
+    root, manifest = data
+    model = load_model(model_path, manifest)
+    one, other = (predict_split(model, root / "val", "val", manifest, batch_size=size) for size in (1, 64))
+    np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-6)
+
+
+def test_progress_is_logged(data, model_path, caplog):
+    root, manifest = data
+    caplog.set_level("INFO", logger="tilepipe")
+    predict_split(load_model(model_path, manifest), root / "test", "test", manifest, batch_size=16)
+    assert "predicted in test: 36 of 36 tiles (100 %)" in caplog.text
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 3), (16, 8, 2)])
+def test_a_model_for_other_tiles_is_refused(data, make_model, shape):
+    with pytest.raises(
+        ArtifactError, match=r"\(8, 8, 2\), bands B02, B08. Received: a model whose input is \(\d+, 8, "
+    ):
+        load_model(make_model(shape=shape), data[1])
+
+
+def test_a_model_that_takes_any_size_fits(data, make_model):
+    load_model(make_model(shape=(None, None, 2)), data[1])
+
+
+def test_a_model_for_other_classes_is_refused(data, make_model):
+    with pytest.raises(ArtifactError, match=r"manifest's 3 classes. Received: a model whose output is \(4,\)"):
+        load_model(make_model(classes=4), data[1])
+
+
+def test_what_is_no_model_is_refused(data, tmp_path):
+    path = tmp_path / "model.keras"
+    path.write_bytes(b"no model")
+    with pytest.raises(ArtifactError, match=r"Received: .*model\.keras, which reads as"):
+        load_model(path, data[1])
+    with pytest.raises(ArtifactError, match="Give the `model` of `train`"):
+        load_model(tmp_path / "absent.keras", data[1])
+
+
+def test_a_model_without_softmax_is_refused(data, make_model):
+    root, manifest = data
+    model = load_model(make_model(activation="linear"), manifest)
+    with pytest.raises(ArtifactError, match="End the model in a softmax"):
+        predict_split(model, root / "test", "test", manifest, batch_size=64)
+
+
+def test_a_diverged_model_is_refused(data, make_model):
+    root, manifest = data
+    model = load_model(make_model(slope=float("nan")), manifest)
+    with pytest.raises(ArtifactError, match="NaN or infinity, as after a training that diverged"):
+        predict_split(model, root / "test", "test", manifest, batch_size=64)
+
+
+def test_a_truncated_shard_is_named(data, model_path):
+    root, manifest = data
+    shard = root / "test" / manifest.splits["test"].shards[0].name
+    shard.write_bytes(shard.read_bytes()[:-100])
+    with pytest.raises(ArtifactError, match=shard.name):
+        predict_split(load_model(model_path, manifest), root / "test", "test", manifest, batch_size=64)
+
+
+def test_labels_that_are_no_class_are_refused(data, make_model):
+    root, manifest = data
+    fewer = manifest.model_copy(update={"class_names": ("AnnualCrop", "Forest")})
+    model = load_model(make_model(classes=2), fewer)
+    with pytest.raises(ArtifactError, match=r"Labels must be 0 to 1.* Received: labels 0 to 2 in the test shards"):
+        predict_split(model, root / "test", "test", fewer, batch_size=64)
