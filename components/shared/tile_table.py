@@ -13,24 +13,33 @@ from tilepipe.components.shared.atomic import whole_file
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.version import VERSION
 
-SCHEMA = pa.schema(
-    [
-        pa.field("tile_id", pa.string(), nullable=False),
-        pa.field("uri", pa.string(), nullable=False),
-        pa.field("label", pa.string()),
-        pa.field("split", pa.string()),
-        pa.field("group", pa.string()),
-        pa.field("datetime", pa.timestamp("us", tz="UTC")),
-        pa.field("bbox", pa.struct([pa.field(name, pa.float64()) for name in ("xmin", "ymin", "xmax", "ymax")])),
-        pa.field("geometry", pa.binary()),
-        pa.field("bytes", pa.int64()),
-        pa.field("checksum", pa.string()),
-    ]
-)
+_FIELDS: "list[pa.Field[Any]]" = [
+    pa.field("tile_id", pa.string(), nullable=False),
+    pa.field("uri", pa.string(), nullable=False),
+    pa.field("label", pa.string()),
+    pa.field("split", pa.string()),
+    pa.field("group", pa.string()),
+    pa.field("datetime", pa.timestamp("us", tz="UTC")),
+    pa.field("bbox", pa.struct([pa.field(name, pa.float64()) for name in ("xmin", "ymin", "xmax", "ymax")])),
+    pa.field("geometry", pa.binary()),
+    pa.field("bytes", pa.int64()),
+    pa.field("checksum", pa.string()),
+]
+SCHEMA = pa.schema(_FIELDS)
 """`geometry` is WKB in longitude and latitude (OGC:CRS84); `checksum` is a multihash in hexadecimal, as STAC's
 `file:checksum`; both may be null."""
 
 _METADATA_KEY = b"tilepipe"
+_GEOMETRY_TYPES = (
+    "Geometry",
+    "Point",
+    "LineString",
+    "Polygon",
+    "MultiPoint",
+    "MultiLineString",
+    "MultiPolygon",
+    "GeometryCollection",
+)
 
 
 class TileTableInfo(BaseModel):
@@ -96,10 +105,19 @@ def read_tile_table(path: Path, columns: list[str] | None = None) -> tuple[pa.Ta
 def _geoparquet_metadata(table: pa.Table) -> dict[str, Any]:
     # https://geoparquet.org/releases/v1.1.0/; no `crs` means OGC:CRS84
     covering = {name: ["bbox", name] for name in ("xmin", "ymin", "xmax", "ymax")}
-    column: dict[str, Any] = {"encoding": "WKB", "geometry_types": ["Polygon"], "covering": {"bbox": covering}}
+    types = sorted({_geometry_type(shape) for shape in table["geometry"].to_pylist() if shape is not None})
+    column: dict[str, Any] = {"encoding": "WKB", "geometry_types": types, "covering": {"bbox": covering}}
     boxes = table["bbox"].combine_chunks()
     if boxes.null_count < len(boxes):
         west, south = (pc.min(pc.struct_field(boxes, name)).as_py() for name in ("xmin", "ymin"))
         east, north = (pc.max(pc.struct_field(boxes, name)).as_py() for name in ("xmax", "ymax"))
         column["bbox"] = [west, south, east, north]
     return {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
+
+
+def _geometry_type(shape: bytes) -> str:
+    """GeoParquet's name of a WKB geometry's type, from its byte order and the number after it."""
+    code = int.from_bytes(shape[1:5], "little" if shape[0] == 1 else "big")
+    has_z = bool(code & 0x80000000) or code % 10000 // 1000 == 1  # the two ways of writing it: EWKB's and ISO's
+    name = _GEOMETRY_TYPES[(code & 0xFFFF) % 1000]
+    return f"{name} Z" if has_z else name
