@@ -40,7 +40,7 @@ def sample(
             seed=seed,
             progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
-    console.print(f"{summary.tiles:,} synthetic tiles in {out}: catalogue {summary.catalog}")
+    console.print(f"{summary.tile_count:,} synthetic tiles in {out}: catalogue {summary.catalog}")
 
 
 @app.command(name="compile")
