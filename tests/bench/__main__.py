@@ -4,7 +4,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import pack, start, train, whole_run
+from tests.bench import pack, start, whole_run
 from tests.measure import report
 
 if __name__ == "__main__":
