@@ -17,7 +17,7 @@ _FONT = "system-ui, 'Segoe UI', Roboto, Arial, sans-serif"
 
 # One user unit is one pixel at the 480 pixels that Kubeflow's HTML viewer leaves.
 _WIDTH, _HEIGHT = 480.0, 236.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 74.0, 40.0, 40.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 84.0, 40.0, 40.0
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,9 @@ def _panel(history: History, figure: Figure) -> str:
     parts += [_value_tick(tick, up(tick), figure) for tick in ticks]
     parts += [_epoch_tick(epoch, across(epoch)) for epoch in _epoch_ticks(len(history.epochs))]
     parts.append(_text("epoch", (_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 4, anchor="middle"))
-    parts.append(_best_epoch(history, figure, across, up))
     parts.append(_line(lines["training"], across, up, TRAIN_COLOUR, dashes="5 4"))
     parts.append(_line(lines["validation"], across, up, VAL_COLOUR))
+    parts.append(_best_epoch(history, figure, across, up))
     parts += _names_at_the_ends({name: up(line[-1]) for name, line in lines.items()})
     return "".join(parts)
 

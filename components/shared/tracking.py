@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -80,7 +80,7 @@ def open_run(experiment: str, name: str, tags: Mapping[str, str]) -> str:
         logger.warning("MLFLOW_TRACKING_URI is not set: this run is not tracked.")
         return UNTRACKED
     all_tags = {**tags, "tilepipe.version": VERSION, KFP_RUN_TAG: kfp_run_id()}
-    with _reported("open a run"):
+    with reported("open a run"):
         mlflow = client()
         run_id = native_run_id() or find_run(mlflow, kfp_run_id())
         if run_id:
@@ -125,7 +125,7 @@ def log_params(run_id: str, params: Mapping[str, Any]) -> None:
         return
     from mlflow.entities import Param
 
-    with _reported("log parameters"):
+    with reported("log parameters"):
         mlflow = client()
         known = mlflow.get_run(run_id).data.params
         fresh = [Param(key, str(value)[:6000]) for key, value in params.items() if key not in known]
@@ -139,7 +139,7 @@ def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> Non
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
-    with _reported("log metrics"):
+    with reported("log metrics"):
         client().log_batch(run_id, metrics=[Metric(key, float(value), now, step) for key, value in metrics.items()])
 
 
@@ -147,15 +147,63 @@ def log_file(run_id: str, path: Path, folder: str | None = None) -> None:
     """Log one file as an artifact, under `folder`."""
     if run_id == UNTRACKED:
         return
-    with _reported(f"log {path.name}"):
+    with reported(f"log {path.name}"):
         client().log_artifact(run_id, str(path), folder)
+
+
+def set_tags(run_id: str, tags: Mapping[str, str]) -> None:
+    """Set tags; ones that are there already get the new value."""
+    if run_id == UNTRACKED:
+        return
+    with reported("set tags"):
+        mlflow = client()
+        for key, value in tags.items():
+            mlflow.set_tag(run_id, key, value)
+
+
+def log_dataset(
+    run_id: str,
+    *,
+    name: str,
+    digest: str,
+    source: str,
+    schema: Mapping[str, Any],
+    profile: Mapping[str, Any],
+    context: str,
+) -> None:
+    """Name the data that a run used, so that runs can be found and compared by them.
+
+    Args:
+        run_id: the run.
+        name: the data set's name.
+        digest: its identity; MLflow keeps 36 characters of it.
+        source: where it came from.
+        schema: what a tile is, as JSON.
+        profile: how many there are, as JSON.
+        context: what for, such as `training`.
+    """
+    if run_id == UNTRACKED:
+        return
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    dataset = Dataset(
+        name=name[:500],
+        digest=digest[:36],
+        source_type="uri",
+        source=json.dumps({"uri": source}),
+        schema=json.dumps(schema),
+        profile=json.dumps(profile),
+    )
+    with reported("log the data set"):
+        tags = [InputTag("mlflow.data.context", context)]
+        client().log_inputs(run_id, datasets=[DatasetInput(dataset, tags)])
 
 
 def close_run(run_id: str, status: RunStatus, *, failed_step: str = "", reason: str = "") -> None:
     """Give a run its final status, and where it failed, the step and the reason."""
     if run_id == UNTRACKED:
         return
-    with _reported("close the run"):
+    with reported("close the run"):
         mlflow = client()
         if failed_step:
             mlflow.set_tag(run_id, FAILED_STEP_TAG, failed_step)
@@ -207,7 +255,15 @@ def _artifact_location() -> str | None:
 
 
 @contextlib.contextmanager
-def _reported(what: str) -> Any:  # noqa: ANN401
+def reported(what: str) -> Iterator[None]:
+    """Turn what MLflow raises into one clear error.
+
+    Args:
+        what: what is being done, as in "MLflow must be reachable to ...".
+
+    Raises:
+        TrackingError: the body failed in MLflow or on the way to it.
+    """
     from mlflow.exceptions import MlflowException
 
     try:
