@@ -1,0 +1,60 @@
+import pytest
+
+from tilepipe.components.ingest.config import IngestConfig, split_named
+from tilepipe.components.shared.errors import ParameterError
+
+
+def test_defaults_are_those_of_the_component():
+    config = IngestConfig.parse(source="/data")
+    assert config.split_fractions == {"train": 0.7, "val": 0.15, "test": 0.15}
+    assert config.options.kind == "auto"
+
+
+def test_band_names_get_their_one_spelling():
+    assert IngestConfig.parse(source="/data", source_bands=["B1", "b8a", "nir"]).source_bands == ("B01", "B8A", "nir")
+
+
+def test_splits_may_have_the_names_that_catalogues_use():
+    config = IngestConfig.parse(source="/data", split_fractions={"validate": 0.2, "train": 0.8})
+    assert list(config.split_fractions.items()) == [("train", 0.8), ("val", 0.2)]
+    assert split_named(" Validation ") == "val"
+    assert split_named("holdout") is None
+
+
+@pytest.mark.parametrize("snapshot", ["", "2026-01-31", "2026-01-31T12:00:00Z", "2026-01-31T12:00:00.5+02:00"])
+def test_snapshots(snapshot):
+    assert IngestConfig.parse(source="/data", snapshot=snapshot).snapshot == snapshot
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"source": ""}, "`source`"),
+        ({"sauce": "x"}, "`sauce` is not a parameter"),
+        ({"source_bands": ["B1", "B01"]}, "name each band once"),
+        ({"source_bands": [" "]}, "name each band once"),
+        ({"href_rewrite": {"": "/x"}}, "must map prefixes"),
+        ({"href_rewrite": {"https://a/": "https://b/"}}, "to a local folder or s3://"),
+        ({"snapshot": "[[ScheduledTime.2006]]"}, "a macro that Kubeflow did not fill in"),
+        ({"snapshot": "last week"}, "ISO 8601"),
+        ({"split_fractions": {"train": 0.7, "val": 0.2}}, "add up to 0.9"),
+        ({"split_fractions": {"train": 1.2, "val": -0.2}}, "0 or more"),
+        ({"split_fractions": {"train": 1.0}}, "train and val more than 0"),
+        ({"split_fractions": {"train": 0.5, "dev": 0.5}}, "named train, val and test"),
+        ({"split_fractions": {"train": 0.5, "val": 0.2, "validate": 0.3}}, "each once"),
+        ({"split_files": {"train": "a.txt"}}, "a list for train and one for val"),
+        ({"split_files": {"train": "a", "val": "b"}, "split_property": "split"}, "exclude each other"),
+        ({"split_property": "split", "options": {"kind": "folder"}}, "for STAC sources"),
+        ({"options": {"kind": "zip"}}, "options.kind"),
+        ({"options": {"asset": "x"}}, "asset_key"),
+        ({"seed": "many"}, "`seed`"),
+    ],
+)
+def test_what_is_refused(given, message):
+    with pytest.raises(ParameterError, match=r"Received|required") as caught:
+        IngestConfig.parse(**{"source": "/data", **given})
+    assert message in str(caught.value)
+
+
+def test_seeds_may_come_as_kfp_sends_numbers():
+    assert IngestConfig.parse(source="/data", seed=3.0).seed == 3

@@ -1,0 +1,183 @@
+import hashlib
+import json
+import tarfile
+from collections import Counter
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.ingest.conftest import BANDS
+from tilepipe.components.ingest.config import IngestConfig
+from tilepipe.components.ingest.ingest import ingest
+from tilepipe.components.shared import storage
+from tilepipe.components.shared.errors import BandError, SourceError, SplitError
+from tilepipe.components.shared.tile_table import read_tile_table
+
+WEB = "https://raw.githubusercontent.com/ai-extensions/stac-data-loader/0.5.0/data/EuroSAT/"
+
+
+@pytest.fixture
+def run(tmp_path):
+    def ingested(source, **parameters):
+        out = tmp_path / "out" / "tiles.parquet"
+        returned = ingest(IngestConfig.parse(source=str(source), **parameters), out)
+        return returned, *read_tile_table(out)
+
+    return ingested
+
+
+def test_a_folder(run, class_folders):
+    returned, table, info = run(class_folders(count=10), seed=3)
+    assert returned == {
+        "name": "tiles",
+        "tiles": 30,
+        "classes": 3,
+        "train_tiles": 21,
+        "val_tiles": 6,
+        "test_tiles": 3,
+    }
+    assert table["tile_id"].to_pylist() == sorted(table["tile_id"].to_pylist())
+    assert info.class_names == ("Forest", "River", "SeaLake")
+    assert (info.source_kind, info.bands, info.bands_stated_by) == ("folder", (), "nobody")
+    assert info.query["seed"] == 3
+    assert table["bytes"].null_count == 0
+    assert table["geometry"].null_count == 30
+    assert json.dumps(returned)  # small scalars alone: they go into KFP's metadata
+
+
+def test_a_catalogue_with_all_there_is_to_know(run, catalogue, tmp_path):
+    returned, table, info = run(
+        catalogue(), split_property="ml-aoi:split", snapshot="2026-01-01T00:00:00Z", options={"name": "my tiles"}
+    )
+    assert returned["name"] == info.name == "my tiles"
+    assert (info.bands, info.bands_stated_by, info.snapshot) == (BANDS, "metadata", "2026-01-01T00:00:00Z")
+    assert Counter(table["split"].to_pylist()) == {"train": 12, "val": 3, "test": 3}
+    geo = json.loads(pq.read_metadata(tmp_path / "out" / "tiles.parquet").metadata[b"geo"])
+    assert geo["columns"]["geometry"]["geometry_types"] == ["Polygon"]
+    assert geo["columns"]["geometry"]["bbox"] == pytest.approx([10, 50, 10.06, 50.01])
+
+
+def test_other_geometries_are_told_from_polygons(run, catalogue, tmp_path):
+    def change(item):
+        if item["id"] == "Forest_0":
+            item["geometry"] = {"type": "Point", "coordinates": [10.0, 50.0]}
+
+    run(catalogue(change=change))
+    geo = json.loads(pq.read_metadata(tmp_path / "out" / "tiles.parquet").metadata[b"geo"])
+    assert geo["columns"]["geometry"]["geometry_types"] == ["Point", "Polygon"]
+
+
+def test_the_users_word_on_bands_counts(run, catalogue):
+    _, _, info = run(catalogue(), source_bands=["B4", "B3", "B2", "B8"])
+    assert (info.bands, info.bands_stated_by) == (("B04", "B03", "B02", "B08"), "user")
+
+
+def test_items_that_disagree_on_bands(run, catalogue):
+    def change(item):
+        if item["id"] == "River_1":
+            item["properties"]["eo:bands"] = [{"name": "B8A"}]
+
+    root = catalogue(change=change)
+    with pytest.raises(BandError, match=r"Forest_0 with B02, B03, B04, B08, but River_1 with B8A"):
+        run(root)
+    assert run(root, source_bands=list(BANDS))[2].bands == BANDS
+
+
+def test_the_same_inputs_give_the_same_bytes(run, class_folders, tmp_path, monkeypatch):
+    root = class_folders(count=8)
+    digests = set()
+    listed = storage.list_files
+    for order in (lambda files: files, reversed, lambda files: sorted(files, key=lambda file: file.bytes)):
+        monkeypatch.setattr(storage, "list_files", lambda uri, order=order: iter(order(list(listed(uri)))))
+        run(root)
+        digests.add(hashlib.sha256((tmp_path / "out" / "tiles.parquet").read_bytes()).hexdigest())
+    assert len(digests) == 1
+
+
+def test_ids_that_are_there_twice(run, catalogue):
+    root = catalogue(change=lambda item: item)
+    first, second = sorted(root.parent.rglob("Forest_*.json"))[:2]
+    second.write_bytes(first.read_bytes())
+    with pytest.raises(SourceError, match="1 ids that come more than once, such as Forest_0"):
+        run(root)
+
+
+def test_one_class_is_none(run, class_folders, tmp_path):
+    with pytest.raises(SourceError, match=r"at least two classes.*\['Forest'\] alone"):
+        run(class_folders(classes=("Forest",)))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_empty_catalogue(run, tmp_path):
+    (tmp_path / "catalog.json").write_text('{"type": "Catalog", "id": "x", "links": []}')
+    with pytest.raises(SourceError, match="at least one tile"):
+        run(tmp_path / "catalog.json")
+
+
+def split_files(tmp_path, **lists):
+    for split, names in lists.items():
+        (tmp_path / f"{split}.txt").write_text("\n".join(names))
+    return {split: str(tmp_path / f"{split}.txt") for split in lists}
+
+
+def test_tiles_that_no_list_names_are_left_out(run, class_folders, tmp_path):
+    root = class_folders(classes=("a", "b"), count=3)
+    files = split_files(tmp_path, train=["a_0.jpg", "b_0.jpg"], val=["a_1.jpg", "b_1.jpg"])
+    returned, table, _ = run(root, split_files=files)
+    assert (returned["tiles"], returned["test_tiles"]) == (4, 0)
+    assert "a/a_2.jpg" not in table["tile_id"].to_pylist()
+
+
+@pytest.mark.parametrize(
+    ("lists", "message"),
+    [
+        ({"train": ["a_0.jpg", "b_0.jpg"], "val": []}, "train and val must both have tiles. Received: none in val"),
+        ({"train": ["a_0.jpg"], "val": ["b_0.jpg"]}, "must have tiles in train. Received: b with none"),
+    ],
+)
+def test_splits_that_nothing_can_be_learnt_from(run, class_folders, tmp_path, lists, message):
+    root = class_folders(classes=("a", "b"), count=3)
+    with pytest.raises(SplitError, match=message):
+        run(root, split_files=split_files(tmp_path, **lists))
+
+
+def test_a_class_that_will_not_be_measured_is_said(run, class_folders, tmp_path, caplog):
+    root = class_folders(classes=("a", "b"), count=3)
+    run(root, split_files=split_files(tmp_path, train=["a_0.jpg", "b_0.jpg"], val=["a_1.jpg"]))
+    assert "val has no tile of b" in caplog.text
+
+
+@pytest.fixture(scope="session")
+def eurosat100(tmp_path_factory):
+    from tests.conftest import DATA
+
+    archive = DATA / "eurosat-ms100" / "eurosat-ms100.tar"
+    if not archive.exists():
+        pytest.skip(f"real data are absent: {archive} (set TILE_DATA_DIR)")
+    folder = tmp_path_factory.mktemp("eurosat100")
+    with tarfile.open(archive) as tar:
+        tar.extractall(folder, filter="data")
+    return folder
+
+
+def test_the_real_eurosat100(run, eurosat100):
+    root = eurosat100 / "stac" / "subset" / "catalog.json"
+    returned, table, info = run(root, href_rewrite={WEB: f"{eurosat100}/"}, split_property="ml-aoi:split")
+    assert (returned["tiles"], returned["classes"]) == (100, 10)
+    assert Counter(table["split"].to_pylist()) == {"train": 60, "val": 20, "test": 20}
+    assert set(Counter(table["label"].to_pylist()).values()) == {10}
+    assert info.bands[-5:] == ("B8A", "B09", "B10", "B11", "B12")  # what its metadata say, which the pixels contradict
+    assert set(table["bytes"].to_pylist()) == {107244}
+    assert all(uri.startswith(f"{eurosat100}/data/subset/") for uri in table["uri"].to_pylist())
+
+
+def test_the_real_eurosat_rgb_lists(run, real_data, tmp_path):
+    lists = {split: real_data(f"eurosat-rgb/splits/eurosat-{split}.txt") for split in ("train", "val")}
+    for path in lists.values():
+        for name in path.read_text().split():  # the tiles are GeoTIFFs, as in the edition with 13 bands
+            tile = tmp_path / "EuroSAT" / name.split("_")[0] / name.replace(".jpg", ".tif")
+            tile.parent.mkdir(parents=True, exist_ok=True)
+            tile.touch()
+    files = {split: str(path) for split, path in lists.items()}
+    returned, _, _ = run(tmp_path / "EuroSAT", split_files=files)
+    assert (returned["train_tiles"], returned["val_tiles"], returned["test_tiles"]) == (16200, 5400, 0)

@@ -1,0 +1,54 @@
+import pytest
+
+from tilepipe.components.ingest.config import IngestConfig
+from tilepipe.components.ingest.sources import detect_kind, open_source
+from tilepipe.components.shared.errors import ParameterError, SourceError
+
+
+def opened(source, **parameters):
+    return open_source(IngestConfig.parse(source=str(source), **parameters))
+
+
+@pytest.mark.parametrize(
+    ("uri", "kind"),
+    [
+        ("/data/catalog.json", "stac-catalog"),
+        ("s3://bucket/x/Collection.JSON", "stac-catalog"),
+        ("/data/items.parquet", "stac-geoparquet"),
+        ("s3://bucket/items.geoparquet", "stac-geoparquet"),
+    ],
+)
+def test_the_name_tells_the_kind(uri, kind):
+    assert detect_kind(uri) == kind
+
+
+def test_a_catalogue_in_a_folder_is_found(catalogue, class_folders):
+    root = catalogue()
+    assert opened(root.parent).root == str(root)
+    assert opened(root.parent / "tiles-collection").root.endswith("collection.json")
+    assert opened(root.parent, options={"kind": "stac-catalog"}).root == str(root)
+    assert opened(class_folders()).kind == "folder"
+
+
+def test_the_kind_may_be_said(catalogue):
+    assert opened(catalogue().parent, options={"kind": "folder"}).kind == "folder"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("https://example.org/catalog.json", "reads nothing from the web"),
+        ("gs://bucket/x", "local path, file:// or s3://"),
+        ("/no/such/folder", "A source must exist. Received: source=/no/such/folder"),
+        ("/no/such/catalog.json", "A source must exist"),
+        ("/no/such/items.parquet", "A source must exist"),
+    ],
+)
+def test_sources_that_cannot_be_opened(source, message):
+    with pytest.raises(SourceError, match=message):
+        opened(source)
+
+
+def test_a_folder_has_no_properties(class_folders):
+    with pytest.raises(ParameterError, match=r"split_property.*Use split_files"):
+        opened(class_folders(), split_property="split")

@@ -1,0 +1,136 @@
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.ingest.conftest import make_item
+from tilepipe.components.ingest.config import IngestConfig
+from tilepipe.components.ingest.stac_geoparquet import StacGeoParquet
+from tilepipe.components.shared.errors import SourceError
+
+BANDS = [{"name": "B2", "common_name": "blue"}, {"name": "B8A", "common_name": "nir08"}]
+
+
+def write(path, items):
+    """Written by the reference implementation."""
+    import stac_geoparquet.arrow
+
+    table = pa.Table.from_batches(stac_geoparquet.arrow.parse_stac_items_to_arrow(items))
+    stac_geoparquet.arrow.to_parquet(table, path)
+    return path
+
+
+def read(path, **parameters):
+    source = StacGeoParquet(str(path), IngestConfig.parse(source=str(path), **parameters))
+    return source, list(source.rows())
+
+
+@pytest.fixture
+def items():
+    items = [make_item(label, number) for label in ("Forest", "River") for number in range(3)]
+    for item in items:
+        item["collection"] = "tiles-collection"
+        item["assets"]["image"]["eo:bands"] = BANDS
+        item["assets"]["image"]["raster:bands"] = [{"nodata": 0, "data_type": "uint16"}] * 2
+    return items
+
+
+def test_a_file_that_stac_geoparquet_wrote(items, tmp_path):
+    source, rows = read(write(tmp_path / "items.parquet", items), split_property="ml-aoi:split")
+    assert source.name == "tiles-collection"
+    assert [row.tile_id for row in rows] == [item["id"] for item in items]
+    row = rows[0]
+    assert row.uri == str(tmp_path / "Forest_0.tif")
+    assert (row.label, row.split, row.bytes, row.bands) == ("Forest", "train", 1000, ("B02", "B8A"))
+    assert row.bbox == (10.0, 50.0, 10.01, 50.01)
+    assert row.datetime.isoformat() == "2020-06-01T12:00:00+00:00"
+
+
+def test_it_gives_the_rows_that_the_items_give(items, tmp_path, catalogue):
+    from tilepipe.components.ingest.hrefs import HrefResolver
+    from tilepipe.components.ingest.stac_item import ItemReader
+
+    _, rows = read(write(tmp_path / "items.parquet", items))
+    reader = ItemReader(HrefResolver(str(tmp_path), {}))
+    assert rows == [reader.row(item, folder=str(tmp_path), where="") for item in items]
+
+
+def test_items_with_other_assets_and_properties(items, tmp_path):
+    del items[0]["assets"]["thumbnail"]
+    items[1]["assets"]["image"].pop("file:size")
+    items[2]["properties"] = {"datetime": "2020-06-01T12:00:00Z", "cover": "Lake"} | {"label": "Lake"}
+    _, rows = read(write(tmp_path / "items.parquet", items))
+    assert [row.label for row in rows[:3]] == ["Forest", "Forest", "Lake"]
+    assert rows[1].bytes is None
+
+
+def test_a_label_of_ones_own(items, tmp_path):
+    for item in items:
+        item["properties"] = {"datetime": "2020-06-01T12:00:00Z", 'my cover\'s "name"': 7}
+    path = write(tmp_path / "items.parquet", items)
+    assert read(path, options={"label_property": 'my cover\'s "name"'})[1][0].label == "7"
+    with pytest.raises(SourceError, match="must have one label"):
+        read(path)
+
+
+def test_label_overviews(items, tmp_path):
+    for item in items:
+        overview = {"property_key": "class", "counts": [{"name": item["properties"].pop("class"), "count": 1}]}
+        item["properties"]["label:overviews"] = [overview]
+    assert {row.label for row in read(write(tmp_path / "items.parquet", items))[1]} == {"Forest", "River"}
+
+
+def test_bands_of_the_collection_in_the_files_metadata(items, tmp_path):
+    for item in items:
+        del item["assets"]["image"]["eo:bands"]
+    path = write(tmp_path / "items.parquet", items)
+    table = pq.read_table(path)
+    collections = {"tiles-collection": {"id": "tiles-collection", "summaries": {"bands": BANDS}}}
+    stated = json.dumps({"version": "1.1.0", "collections": collections}).encode()
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"stac-geoparquet": stated}), path)
+    assert read(path)[1][0].bands == ("B02", "B8A")
+
+
+def test_names_that_duckdb_would_take_as_patterns(items, tmp_path):
+    folder = tmp_path / "set [1]*?"
+    folder.mkdir()
+    _, rows = read(write(folder / "items.parquet", items))
+    assert rows[0].uri == str(folder / "Forest_0.tif")
+
+
+def test_hrefs_are_rewritten_and_held_in(items, tmp_path):
+    for item in items:
+        item["assets"]["image"]["href"] = f"https://example.org/{item['id']}.tif"
+    path = write(tmp_path / "items.parquet", items)
+    with pytest.raises(SourceError, match="href_rewrite"):
+        read(path)
+    assert read(path, href_rewrite={"https://example.org/": "/tiles/"})[1][0].uri == "/tiles/Forest_0.tif"
+    items[0]["assets"]["image"]["href"] = "../../etc/passwd"
+    with pytest.raises(SourceError, match="must stay below"):
+        read(write(path, items), href_rewrite={"https://example.org/": "/tiles/"})
+
+
+def test_what_is_no_stac_geoparquet(tmp_path):
+    path = tmp_path / "items.parquet"
+    with pytest.raises(SourceError, match="must exist"):
+        read(path)
+    path.write_bytes(b"no parquet")
+    with pytest.raises(
+        SourceError, match=r"must be a Parquet file. Received: .*items.parquet, which reads as"
+    ) as caught:
+        read(path)
+    assert "tilepipe-" not in str(caught.value)
+    pq.write_table(pa.table({"x": [1]}), path)
+    with pytest.raises(SourceError, match=r"a column assets .*\['x'\]"):
+        read(path)
+    pq.write_table(pa.table({"id": ["a"], "assets": ["{}"]}), path)
+    with pytest.raises(SourceError, match="with a struct for each asset"):
+        read(path)
+
+
+def test_truncated(items, tmp_path):
+    path = write(tmp_path / "items.parquet", items)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(SourceError, match="must be a Parquet file"):
+        read(path)
