@@ -1,0 +1,92 @@
+"""The tiles on their way into the model."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tilepipe.components.shared.errors import ParameterError, SplitError
+from tilepipe.components.shared.manifest import Manifest
+from tilepipe.components.shared.shards import open_shards
+from tilepipe.components.train.augmentation import augment, check_augmentation
+from tilepipe.components.train.config import TrainConfig
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+def check_tiles(config: TrainConfig, manifest: Manifest) -> None:
+    """Hold the parameters against what was packed, before anything is read.
+
+    Raises:
+        SplitError: there is nothing to train on, or nothing to choose the best epoch by.
+        ParameterError: the batch is larger than the training split, or the augmentation does not fit the tiles.
+    """
+    train, val = manifest.splits["train"].tiles, manifest.splits["val"].tiles
+    if not train or not val:
+        raise SplitError(
+            "Training needs training tiles, and validation tiles to choose the best epoch by. "
+            f"Received: {train:,} training and {val:,} validation tiles in {manifest.name}. "
+            "Give `ingest` other `split_fractions`, `split_files` or a `split_property`."
+        )
+    if config.batch_size > train:
+        raise ParameterError(
+            "`batch_size` must be no larger than the training split. "
+            f"Received: batch_size={config.batch_size} for {train:,} training tiles. Use batch_size={train} or less."
+        )
+    check_augmentation(config.augmentation, manifest)
+
+
+def make_for_train(folder: Path, manifest: Manifest, config: TrainConfig) -> "tf.data.Dataset":
+    """Batches for training: mixed anew in each epoch, augmented, the same ones for the same seed.
+
+    Args:
+        folder: the training shards.
+        manifest: what they hold.
+        config: batch size, seed and augmentation.
+
+    Returns:
+        Batches of `images`, the manifest's dtype, `(batch_size, height, width, bands)`, and `labels`, int64,
+        `(batch_size,)`. The last tiles of an epoch that fill no batch are left out; they are others in each epoch.
+    """
+    import tensorflow as tf
+
+    data = open_shards(  # read, keep in memory where they fit, shuffle, batch, parse
+        folder,
+        manifest.splits["train"],
+        manifest,
+        batch_size=config.batch_size,
+        shuffle_seed=config.seed,
+        cache_mebibytes=config.cache_mebibytes,
+        drop_remainder=True,
+    )
+    if config.augmentation:
+        seeds = tf.data.Dataset.random(seed=config.seed, rerandomize_each_iteration=True).batch(2, drop_remainder=True)
+        data = tf.data.Dataset.zip(data, seeds)  # one seed a batch, so that any number of threads gives the same tiles
+        data = data.map(
+            lambda batch, seed: (augment(batch[0], seed, config.augmentation), batch[1]),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+    return data.prefetch(tf.data.AUTOTUNE)
+
+
+def make_for_validation(folder: Path, manifest: Manifest, config: TrainConfig) -> "tf.data.Dataset":
+    """Batches for validation: every tile once, in the shards' order, as it is.
+
+    Args:
+        folder: the validation shards.
+        manifest: what they hold.
+        config: batch size and cache.
+
+    Returns:
+        Batches as for training; the last one may be smaller.
+    """
+    import tensorflow as tf
+
+    data = open_shards(
+        folder,
+        manifest.splits["val"],
+        manifest,
+        batch_size=config.batch_size,
+        cache_mebibytes=config.cache_mebibytes,
+    )
+    return data.prefetch(tf.data.AUTOTUNE)

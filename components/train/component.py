@@ -1,0 +1,81 @@
+"""The KFP face of `train`."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from tilepipe.components.shared import images
+
+
+@dsl.component(base_image=images.TRAIN, install_kfp_package=False)
+def train_model(
+    train_shards: dsl.Input[dsl.Dataset],
+    val_shards: dsl.Input[dsl.Dataset],
+    manifest: dsl.Input[dsl.Artifact],
+    base_model: dsl.Input[dsl.Model],
+    model: dsl.Output[dsl.Model],
+    history: dsl.Output[dsl.Dataset],
+    curves: dsl.Output[dsl.HTML],
+    epochs: int = 10,
+    batch_size: int = 64,
+    learning_rate: float = 0.001,
+    optimizer: str = "adam",
+    augmentation: list = ["flip", "quarter_turn"],
+    seed: int = 0,
+    experiment: str = "tilepipe",
+    gpu_count: str = "0",
+    gpu_resource: str = "nvidia.com/gpu",
+    memory_limit: str = "8Gi",
+    options: dict = {},
+) -> NamedTuple("Outputs", [("mlflow_run_id", str)]):  # type: ignore[valid-type] # KFP reads the fields from here
+    """Train a classifier, track every epoch in MLflow, and keep the best one.
+
+    Args:
+        train_shards: training tiles.
+        val_shards: validation tiles, which choose the best epoch.
+        manifest: what the shards hold.
+        base_model: the untrained classifier (.keras).
+        model: the trained classifier (.keras), with the weights of its best epoch.
+        history: figures of each epoch (.json).
+        curves: loss and accuracy against epochs (.html).
+        epochs: passes over the training tiles.
+        batch_size: tiles a step.
+        learning_rate: learning rate of the optimizer.
+        optimizer: adam, sgd (with momentum 0.9) or rmsprop.
+        augmentation: any of flip, quarter_turn; [] is none. Never applied to validation tiles.
+        seed: seed of the tiles' order and the augmentation.
+        experiment: MLflow experiment.
+        gpu_count: how many GPUs the pod asked for; 0 trains on the CPU.
+        gpu_resource: resource name of the GPU.
+        memory_limit: memory that the pod was given; a third of it may hold tiles.
+        options: rarely changed settings: best_metric, early_stopping_patience_epochs, cache_mebibytes, deterministic.
+
+    Returns:
+        mlflow_run_id: MLflow run, left open for the evaluation; empty where nothing is tracked.
+    """
+    from collections import namedtuple
+    from pathlib import Path
+
+    from tilepipe.components.shared.step import step
+    from tilepipe.components.train.config import TrainConfig
+    from tilepipe.components.train.train import Inputs, Outputs, train
+
+    with step("train"):
+        config = TrainConfig.parse(
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            optimizer=optimizer,
+            augmentation=augmentation,
+            seed=seed,
+            experiment=experiment,
+            gpu_count=gpu_count,
+            gpu_resource=gpu_resource,
+            memory_limit=memory_limit,
+            options=options,
+        )
+        model.uri, history.uri, curves.uri = model.uri + ".keras", history.uri + ".json", curves.uri + ".html"
+        read = Inputs(*(Path(a.path) for a in (train_shards, val_shards, manifest, base_model)))
+        trained = train(config, read, Outputs(*(Path(a.path) for a in (model, history, curves))))
+        model.metadata.update(trained.facts)
+    return namedtuple("Outputs", ["mlflow_run_id"])(trained.mlflow_run_id)  # noqa: PYI024 - what KFP's executor takes
