@@ -5,6 +5,7 @@
 Runs in a pod and needs the right to create Secrets, and no other: what is there is never read.
 """
 
+import contextlib
 import http.client
 import json
 import logging
@@ -69,11 +70,12 @@ def main(file: Path) -> None:
         timeout=30,
         context=ssl.create_default_context(cafile=str(SERVICE_ACCOUNT / "ca.crt")),
     )
-    for name, entry in yaml.safe_load(file.read_text(encoding="utf-8")).items():
-        if entry.get("optional"):
-            continue
-        made = create(connection, token, namespace, secret(name, entry["purpose"], entry["keys"]))
-        logger.info("Secret %s %s.", name, "is made" if made else "was there already")
+    index = yaml.safe_load(file.read_text(encoding="utf-8"))
+    with contextlib.closing(connection):
+        for name, entry in index.items():
+            if not entry.get("optional"):
+                made = create(connection, token, namespace, secret(name, entry["purpose"], entry["keys"]))
+                logger.info("Secret %s %s.", name, "is made" if made else "was there already")
 
 
 if __name__ == "__main__":

@@ -3,11 +3,12 @@
     python3 setup.py storage.yaml
 
 The file says which buckets there are and who may do what in them. The server and its administrator come from
-`AWS_ENDPOINT_URL`, `AWS_REGION`, `MINIO_ROOT_USER` and `MINIO_ROOT_PASSWORD`, a user's keys from the folder of its name in
-`CREDENTIALS` (default /credentials), where the Secret of that name is mounted. A user whose key is in no Secret any more
-loses its access, so that changing a Secret and running this again is all that a rotation takes.
+`AWS_ENDPOINT_URL`, `AWS_REGION`, `MINIO_ROOT_USER` and `MINIO_ROOT_PASSWORD`, a user's keys from the folder of its
+name in `CREDENTIALS` (default /credentials), where the Secret of that name is mounted. A user whose key is in no Secret
+any more loses its access, so that changing a Secret and running this again is all that a rotation takes.
 """
 
+import contextlib
 import http.client
 import json
 import logging
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import urllib3
 import yaml
 from minio import Minio, MinioAdmin
 from minio.commonconfig import ENABLED, Filter
@@ -41,9 +43,9 @@ def wait_for_server(endpoint: str, wait_seconds: float = WAIT_SECONDS) -> None:
     deadline = time.monotonic() + wait_seconds
     while True:
         try:
-            connection = connection_type(url.netloc, timeout=5)
-            connection.request("GET", "/minio/health/ready")
-            answer: object = connection.getresponse().status
+            with contextlib.closing(connection_type(url.netloc, timeout=5)) as connection:
+                connection.request("GET", "/minio/health/ready")
+                answer: object = connection.getresponse().status
             if answer == http.client.OK:
                 return
         except OSError as error:
@@ -112,12 +114,13 @@ def main(file: Path, credentials: Path) -> None:
     url = urlsplit(endpoint)
     root = StaticProvider(os.environ["MINIO_ROOT_USER"], os.environ["MINIO_ROOT_PASSWORD"])
     secure = url.scheme == "https"
-    client = Minio(endpoint=url.netloc, credentials=root, region=region, secure=secure)
-    for bucket, settings in storage["buckets"].items():
-        make_bucket(client, bucket, **settings)
-    admin = MinioAdmin(endpoint=url.netloc, credentials=root, region=region, secure=secure)
-    for name, statements in storage["users"].items():
-        make_user(admin, name, statements, credentials / name)
+    with urllib3.PoolManager(timeout=30, retries=urllib3.Retry(5, backoff_factor=0.5)) as http_client:
+        client = Minio(endpoint=url.netloc, credentials=root, region=region, secure=secure, http_client=http_client)
+        for bucket, settings in storage["buckets"].items():
+            make_bucket(client, bucket, **settings)
+        admin = MinioAdmin(endpoint=url.netloc, credentials=root, region=region, secure=secure, http_client=http_client)
+        for name, statements in storage["users"].items():
+            make_user(admin, name, statements, credentials / name)
 
 
 if __name__ == "__main__":
