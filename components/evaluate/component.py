@@ -50,5 +50,6 @@ def evaluate_model(
         found = evaluate(config, read, write)
         for name, value in found.scalars().items():
             metrics.log_metric(name, value)
-        confusion.log_confusion_matrix(list(found.manifest.class_names), found.headline.confusion.tolist())
+        if found.matrix_is_shown:
+            confusion.log_confusion_matrix(list(found.manifest.class_names), found.headline.confusion.tolist())
         confusion.log_roc_curve(found.roc.false_positive_rate, found.roc.true_positive_rate, found.roc.threshold)

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from tilepipe.components.evaluate.config import EvaluateConfig
 from tilepipe.components.evaluate.confusion_figure import confusion_figure
 from tilepipe.components.evaluate.evaluation import SPLIT_NAMES, Evaluation
-from tilepipe.components.evaluate.predict import SplitPredictions, load_model, predict_split
+from tilepipe.components.evaluate.predict import SplitPredictions, predict_split
 from tilepipe.components.evaluate.prediction_table import write_predictions
 from tilepipe.components.evaluate.report import render_report
 from tilepipe.components.evaluate.summary import render_summary
@@ -18,6 +18,7 @@ from tilepipe.components.shared.atomic import whole_file
 from tilepipe.components.shared.errors import SplitError
 from tilepipe.components.shared.history import read_history
 from tilepipe.components.shared.manifest import Manifest, Split, read_manifest
+from tilepipe.components.shared.models import load_model
 
 logger = logging.getLogger("tilepipe.evaluate")
 
@@ -122,7 +123,8 @@ def _track(run_id: str, found: Evaluation, outputs: Outputs) -> None:
         }
         for name, target in links.items():
             (Path(folder) / name).symlink_to(target.resolve())
-        (Path(folder) / "confusion.svg").write_text(confusion_figure(found), encoding="utf-8")
+        if found.matrix_is_shown:
+            (Path(folder) / "confusion.svg").write_text(confusion_figure(found), encoding="utf-8")
         for path in sorted(Path(folder).iterdir()):
             tracking.log_file(run_id, path, ARTIFACT_FOLDER)
     # The last act: whoever looks at the run later takes a finished one for a whole one.

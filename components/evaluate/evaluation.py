@@ -13,6 +13,9 @@ from tilepipe.components.shared.manifest import Manifest, Split
 
 MISTAKES_SHOWN = 12
 CONFUSIONS_SHOWN = 10
+LARGEST_MATRIX = 200
+"""Classes up to which a confusion matrix is drawn, and given to Kubeflow: beyond, an artifact's metadata near the 4 MiB
+that a gRPC message may have, and nobody reads a million cells."""
 
 SPLIT_NAMES: Mapping[Split, str] = {"train": "training", "val": "validation", "test": "test"}
 
@@ -80,6 +83,11 @@ class Evaluation:
             "This data set has no test split, so these are the validation figures. The best epoch was chosen on the "
             "same tiles: expect somewhat less on new ones."
         )
+
+    @property
+    def matrix_is_shown(self) -> bool:
+        """Whether the confusion matrix is small enough to be shown."""
+        return len(self.manifest.class_names) <= LARGEST_MATRIX
 
     @property
     def confusions(self) -> list[Confusion]:

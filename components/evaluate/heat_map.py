@@ -68,7 +68,7 @@ def _legend(*, roomy: bool) -> Markup:
         levels = [element("span", class_=f"{letter}{level}") for level in (1, 3, 5, 7, 9)]
         return element("span", element("span", *levels, class_="key", aria_hidden="true"), meaning)
 
-    numbers = "Each cell: tiles, and below them the share of the true class. " if roomy else ""
+    numbers = "Cells: tiles, and their share of the true class. " if roomy else ""
     blank = element("span", f"{numbers}Blank: no tile.")
     return element("p", key("r", "right"), key("w", "wrong"), blank, class_="legend")
 
@@ -109,8 +109,8 @@ HEAT_MAP_STYLE = f"""
 .matrix tbody th,.matrix tbody td{{vertical-align:middle}}
 .matrix tbody th{{position:sticky;left:0;background:#fff;text-align:right;padding-right:.5rem;z-index:1}}
 .label{{display:-webkit-box;-webkit-box-orient:vertical;-webkit-line-clamp:2;overflow:hidden;width:max-content;
-max-width:7.5rem;margin-left:auto;overflow-wrap:anywhere;unicode-bidi:isolate}}
-.dense .label{{display:block;white-space:nowrap;text-overflow:ellipsis}}
+max-width:6.4rem;margin-left:auto;overflow-wrap:anywhere;unicode-bidi:isolate}}
+.dense .label{{display:block;max-width:7.5rem;white-space:nowrap;text-overflow:ellipsis}}
 .dense .label wbr{{display:none}}
 .matrix thead th{{vertical-align:bottom;text-align:center;height:1px;padding-bottom:.3rem}}
 .upright{{writing-mode:vertical-rl;transform:rotate(180deg);max-height:9rem;overflow:hidden;text-overflow:ellipsis;

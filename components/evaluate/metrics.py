@@ -161,7 +161,7 @@ def confusion_matrix(labels: Counts, predicted: Counts, classes: int) -> Counts:
 def cross_entropy(labels: Counts, probabilities: Probabilities) -> float:
     """Mean negative logarithm of the true class's probability, in nats."""
     of_label = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0].astype(np.float64)
-    return float(-np.log(np.clip(of_label, _SMALLEST_PROBABILITY, 1.0)).mean())
+    return 0.0 - float(np.log(np.clip(of_label, _SMALLEST_PROBABILITY, 1.0)).mean())  # never -0
 
 
 def reliability_bins(
@@ -217,15 +217,17 @@ def roc_curve(labels: Counts, probabilities: Probabilities, points: int = 100) -
 
     Args:
         labels: true classes, int64, `(tiles,)`.
-        probabilities: of each class, float32, `(tiles, classes)`, with two classes at least.
+        probabilities: of each class, float32, `(tiles, classes)`.
         points: thresholds taken from the right answers' scores, and as many from the wrong ones'.
 
     Returns:
-        At most `2 * points` points.
+        At most `2 * points` points; none where there is but one class.
     """
     right = np.zeros(probabilities.shape, dtype=np.bool_)
     np.put_along_axis(right, labels[:, None], values=True, axis=1)
     positives, negatives = np.sort(probabilities[right]), np.sort(probabilities[~right])
+    if not len(negatives):  # one class alone: nothing can be wrong
+        return RocCurve([], [], [])
     spread = np.linspace(0, 1, points)
     candidates = [np.quantile(scores, spread, method="nearest") for scores in (positives, negatives)]
     thresholds = np.unique(np.concatenate(candidates))[::-1]

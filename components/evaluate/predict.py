@@ -42,51 +42,13 @@ class SplitPredictions:
         return np.asarray(self.probabilities.max(axis=1), dtype=np.float32)
 
 
-def load_model(path: Path, manifest: Manifest) -> Any:  # noqa: ANN401 - Keras has no types
-    """Load a model and hold it against the manifest.
-
-    Args:
-        path: a `.keras` file.
-        manifest: what the tiles are.
-
-    Returns:
-        The Keras model, not compiled: loss and optimizer are the training's business.
-
-    Raises:
-        ArtifactError: the file is no model, or the model takes other tiles or tells other classes apart.
-    """
-    import keras
-
-    try:
-        model = keras.saving.load_model(path, compile=False)
-    except (ValueError, OSError, TypeError, KeyError) as error:
-        raise ArtifactError(
-            f"A model must be a .keras file that this version of Keras can load. Received: {path}, which reads as: "
-            f"{str(error)[:500]}. Give the `model` of `train`."
-        ) from error
-    takes, gives = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
-    if not _fits(takes, manifest.tile_shape):
-        raise ArtifactError(
-            f"A model must take tiles of (height, width, bands) = {manifest.tile_shape}, bands "
-            f"{', '.join(manifest.bands)}. Received: a model whose input is {_shown(takes)}. Model and manifest must "
-            "come from the same pipeline run: train again with this manifest."
-        )
-    if not _fits(gives, (len(manifest.class_names),)):
-        raise ArtifactError(
-            f"A model must give one probability for each of the manifest's {len(manifest.class_names)} classes. "
-            f"Received: a model whose output is {_shown(gives)}. Model and manifest must come from the same pipeline "
-            "run: train again with this manifest."
-        )
-    return model
-
-
 def predict_split(model: Any, folder: Path, split: Split, manifest: Manifest, batch_size: int) -> SplitPredictions:  # noqa: ANN401
     """Run a model over one split, batch by batch.
 
     Memory holds a few batches of tiles, and per tile its id and one number a class.
 
     Args:
-        model: as from `load_model`.
+        model: a Keras model that fits the manifest.
         folder: the split's shards.
         split: the split's name; it must hold tiles.
         manifest: what the shards hold.
@@ -114,17 +76,6 @@ def predict_split(model: Any, folder: Path, split: Split, manifest: Manifest, ba
     _check_probabilities(probabilities)
     order = sorted(range(len(tile_ids)), key=tile_ids.__getitem__)
     return SplitPredictions(split, [tile_ids[i] for i in order], labels[order], probabilities[order])
-
-
-def _fits(shape: object, wanted: tuple[int, ...]) -> bool:
-    """Whether a layer's shape takes `wanted` behind its batch axis; None in a shape takes any size."""
-    if not isinstance(shape, tuple) or len(shape) != len(wanted) + 1:
-        return False
-    return all(size in (None, want) for size, want in zip(shape[1:], wanted, strict=True))
-
-
-def _shown(shape: object) -> str:
-    return str(shape[1:]) if isinstance(shape, tuple) and shape and shape[0] is None else str(shape)
 
 
 def _check_labels(labels: Counts, manifest: Manifest, split: Split) -> None:

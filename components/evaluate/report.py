@@ -80,20 +80,21 @@ def _weakness(evaluation: Evaluation) -> Markup | None:
     return element("p", weakest_class, "Most frequent mistake: ", frequent)
 
 
-def _sections(evaluation: Evaluation) -> list[Markup]:
+def _sections(evaluation: Evaluation) -> list[Markup | None]:
     split = SPLIT_NAMES[evaluation.headline_split]
     names = evaluation.manifest.class_names
-    nothing_wrong = element("p", "Not one tile of this split is wrong.", class_="note")
     found = bool(evaluation.confusions)
     matrix = _section(
         "Confusion matrix",
         f"Every tile of the {split} split, by its true class and the model's answer.",
-        heat_map(evaluation.headline.confusion, names, f"Confusion matrix of the {split} split"),
+        heat_map(evaluation.headline.confusion, names, f"Confusion matrix of the {split} split")
+        if evaluation.matrix_is_shown
+        else element("p", f"With {len(names):,} classes it is too large to be drawn; the predictions hold all of it."),
     )
     confusions = _section(
         "Most frequent mistakes",
-        f"In the {split} split.",
-        sections.confusions_table(evaluation) if found else nothing_wrong,
+        f"In the {split} split." if found else "Not one tile of this split is wrong.",
+        sections.confusions_table(evaluation) if found else None,
     )
     splits = _section("Splits", "Means are over the classes that a split holds.", sections.splits_table(evaluation))
     calibration = _section(
@@ -104,7 +105,7 @@ def _sections(evaluation: Evaluation) -> list[Markup]:
     mistakes = _section(
         "Most confident mistakes",
         "The wrong answers that the model was surest of. Look at these tiles first: some may be labelled wrong.",
-        sections.mistakes_table(evaluation) if found else nothing_wrong,
+        sections.mistakes_table(evaluation),
         long=True,
     )
     classes = _section(
@@ -114,7 +115,7 @@ def _sections(evaluation: Evaluation) -> list[Markup]:
     roomy = len(names) <= ROOMY_CLASSES
     return [
         *([_pair(matrix, confusions, "fitted"), classes] if roomy else [matrix, _pair(confusions, splits), classes]),
-        mistakes,
+        mistakes if found else None,
         training,
         _pair(splits, calibration) if roomy else calibration,
         _pair(
@@ -125,11 +126,11 @@ def _sections(evaluation: Evaluation) -> list[Markup]:
 
 
 def _training_note(history: History) -> str:
-    minutes = sum(epoch["seconds"] for epoch in history.epochs) / 60
+    epochs, minutes = len(history.epochs), sum(epoch["seconds"] for epoch in history.epochs) / 60
     took = f"{minutes:,.0f} minutes" if minutes >= 2 else f"{60 * minutes:,.0f} seconds"
     return (
-        f"{len(history.epochs)} epochs in {took}. The model is that of epoch {history.best_epoch}, the best by "
-        f"{_BEST_BY[history.metric]}."
+        f"{epochs} epoch{'' if epochs == 1 else 's'}, {took} of training. The model is that of "
+        f"epoch {history.best_epoch}, the best by {_BEST_BY[history.metric]}."
     )
 
 

@@ -19,6 +19,7 @@ from tilepipe.components.shared.manifest import (
     SplitSummary,
     read_manifest,
 )
+from tilepipe.components.shared.models import load_tensorflow
 
 CLASSES = ("AnnualCrop", "Forest", "SeaLake")
 BANDS = ("B02", "B08")
@@ -122,6 +123,7 @@ def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         activation: str = "softmax",
         slope: float = 1.0,
     ) -> Path:
+        load_tensorflow()
         import keras
 
         inputs = keras.Input(shape, dtype="uint16")

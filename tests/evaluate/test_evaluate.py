@@ -77,6 +77,16 @@ def test_without_any_tiles_there_is_nothing_to_measure(run, make_data):
         run(make_data(val=0, test=0))
 
 
+@pytest.mark.parametrize("wrong", [{"classes": 4}, {"shape": (8, 8, 3)}, {"shape": (16, 8, 2)}])
+def test_a_model_of_another_manifest_is_refused(run, make_data, make_model, wrong):
+    with pytest.raises(ArtifactError, match="Model and manifest must come from the same pipeline run"):
+        run(make_data(), model=make_model(**wrong))
+
+
+def test_a_model_that_takes_any_size_fits(run, make_data, make_model):
+    run(make_data(), model=make_model(shape=(None, None, 2)))
+
+
 def test_shards_of_another_pack_are_refused(run, make_data):
     root = make_data()
     (root / "test").rename(root / "other")

@@ -63,6 +63,10 @@ def test_all_scalars_are_finite_even_where_a_class_is_never_predicted() -> None:
     assert scores.loss == pytest.approx(-2 / 3 * math.log(1e-7))
 
 
+def test_loss_of_a_perfect_model_is_zero_and_not_minus_zero() -> None:
+    assert str(metrics.cross_entropy(np.zeros(3, np.int64), np.ones((3, 1), np.float32))) == "0.0"
+
+
 def test_loss_is_that_of_keras() -> None:
     import keras
 
@@ -86,6 +90,10 @@ def test_roc_points_lie_on_the_curve_of_scikit_learn_and_are_finite(classes: int
         assert (f, r) == pytest.approx(exact[t])
         assert math.isfinite(t)
     assert (curve.false_positive_rate[-1], curve.true_positive_rate[-1]) == (1.0, 1.0)
+
+
+def test_one_class_alone_has_no_roc_curve() -> None:
+    assert metrics.roc_curve(np.zeros(4, np.int64), np.ones((4, 1), np.float32)) == ([], [], [])
 
 
 def test_calibration_is_perfect_where_probability_is_hit_rate() -> None:

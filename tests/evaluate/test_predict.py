@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from tilepipe.components.evaluate.predict import load_model, predict_split
+from tilepipe.components.evaluate.predict import predict_split
 from tilepipe.components.shared.errors import ArtifactError
+from tilepipe.components.shared.models import load_model
 
 
 @pytest.fixture
@@ -34,32 +35,6 @@ def test_progress_is_logged(data, model_path, caplog):
     caplog.set_level("INFO", logger="tilepipe")
     predict_split(load_model(model_path, manifest), root / "test", "test", manifest, batch_size=16)
     assert "predicted in test: 36 of 36 tiles (100 %)" in caplog.text
-
-
-@pytest.mark.parametrize("shape", [(8, 8, 3), (16, 8, 2)])
-def test_a_model_for_other_tiles_is_refused(data, make_model, shape):
-    with pytest.raises(
-        ArtifactError, match=r"\(8, 8, 2\), bands B02, B08. Received: a model whose input is \(\d+, 8, "
-    ):
-        load_model(make_model(shape=shape), data[1])
-
-
-def test_a_model_that_takes_any_size_fits(data, make_model):
-    load_model(make_model(shape=(None, None, 2)), data[1])
-
-
-def test_a_model_for_other_classes_is_refused(data, make_model):
-    with pytest.raises(ArtifactError, match=r"manifest's 3 classes. Received: a model whose output is \(4,\)"):
-        load_model(make_model(classes=4), data[1])
-
-
-def test_what_is_no_model_is_refused(data, tmp_path):
-    path = tmp_path / "model.keras"
-    path.write_bytes(b"no model")
-    with pytest.raises(ArtifactError, match=r"Received: .*model\.keras, which reads as"):
-        load_model(path, data[1])
-    with pytest.raises(ArtifactError, match="Give the `model` of `train`"):
-        load_model(tmp_path / "absent.keras", data[1])
 
 
 def test_a_model_without_softmax_is_refused(data, make_model):

@@ -79,9 +79,16 @@ def test_a_missing_test_split_is_remarked(make_evaluation):
     assert "of the validation split" in page
 
 
+def test_too_many_classes_for_a_matrix_leave_the_rest_of_the_report(make_evaluation):
+    text = Outline(render_report(make_evaluation([f"class{i:03d}" for i in range(201)], tiles=400))).text
+    assert "With 201 classes it is too large to be drawn" in text
+    assert "Most frequent mistakes" in text
+
+
 def test_a_model_without_mistakes_has_a_report_too(make_evaluation):
     text = Outline(render_report(make_evaluation(skill=60))).text
-    assert text.count("Not one tile of this split is wrong.") == 2
+    assert "Not one tile of this split is wrong." in text
+    assert "Most confident mistakes" not in text
     assert "100.0\u202f%" in text
 
 

@@ -1,0 +1,52 @@
+import pytest
+
+from tilepipe.components.train.page import render_page
+
+NAMES = ("AnnualCrop", "Forest")
+framed_and_wide = pytest.mark.parametrize("framed", [True, False], ids=["framed", "wide"])
+
+
+@framed_and_wide
+def test_it_is_quiet_and_fits(show, make_evaluation, history, framed):
+    shown = show(render_page(history, make_evaluation(NAMES).manifest), framed=framed)
+    assert shown.complaints == []
+    assert shown.requests == []
+    assert shown.overflow() == 0
+    shown.document.get_by_text("Figures of each epoch").click()
+    assert shown.document.get_by_role("row").count() == 13
+    assert shown.overflow() == 0
+
+
+@framed_and_wide
+def test_both_curves_are_there(show, make_evaluation, history, framed):
+    shown = show(render_page(history, make_evaluation(NAMES).manifest), framed=framed)
+    assert shown.document.inner_text("h1") == "Training on eurosat-sample (synthetic)"
+    drawings = shown.document.get_by_role("img")
+    assert drawings.count() == 2
+    for drawing, title in zip(drawings.all(), ("Loss (cross-entropy)", "Accuracy"), strict=True):
+        assert title in drawing.text_content()
+        assert "best epoch 9" in drawing.text_content()
+        assert drawing.bounding_box()["width"] > 400
+
+
+def test_words_in_the_drawings_do_not_overlap(show, make_evaluation, history):
+    shown = show(render_page(history, make_evaluation(NAMES).manifest))
+    boxes = (
+        "nodes => nodes.map(n => { const b = n.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom] })"
+    )
+    for drawing in shown.document.query_selector_all("svg"):
+        texts = drawing.eval_on_selector_all("text", boxes)
+        right = drawing.evaluate("node => node.getBoundingClientRect().right")
+        for i, one in enumerate(texts):
+            assert one[2] <= right + 1
+            for other in texts[i + 1 :]:
+                apart = one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] + 3 or other[3] <= one[1] + 3
+                assert apart, (one, other)
+
+
+def test_a_name_from_outside_is_text(show, make_evaluation, history):
+    name = "<img src=x onerror=alert(1)>"
+    shown = show(render_page(history, make_evaluation(NAMES, name=name).manifest))
+    assert shown.document.inner_text("h1") == f"Training on {name}"
+    assert shown.complaints == []
+    assert shown.requests == []
