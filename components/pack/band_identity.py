@@ -82,6 +82,7 @@ class Contradiction:
     best: tuple[str, ...]
     means: tuple[float, ...]
     spectrum: Mapping[str, float]
+    """What each band has in the known spectrum that fits best, at the scale of `means`."""
 
 
 def check_band_identity(names: Sequence[str], means: Floats, stated_by: str) -> None:
@@ -99,8 +100,8 @@ def check_band_identity(names: Sequence[str], means: Floats, stated_by: str) -> 
     if found is None:
         return
     lines = [
-        f"  band {place} is called {name}, with a mean of {mean:,.0f} where {name} has about "
-        f"{found.spectrum[name]:,.0f}: it looks like {looks}, which has about {found.spectrum[looks]:,.0f}"
+        f"  band {place} is called {name}, with a mean of {mean:,.4g} where {name} has about "
+        f"{found.spectrum[name]:,.4g}: it looks like {looks}, which has about {found.spectrum[looks]:,.4g}"
         for place, (name, looks, mean) in enumerate(zip(found.declared, found.best, found.means, strict=True), 1)
         if name != looks
     ]
@@ -133,12 +134,12 @@ def find_contradiction(names: Sequence[str], means: Floats) -> Contradiction | N
         return None
     declared_cost, best_cost = np.inf, np.inf
     best: tuple[str, ...] = declared
-    spectrum: Mapping[str, float] = EUROSAT_MEAN
+    spectrum: Mapping[str, float] = {}
     for candidate in _candidates(declared, values):
-        as_declared, assigned, order = _fit(declared, values, candidate)
+        as_declared, assigned, order, scale = _fit(declared, values, candidate)
         declared_cost = min(declared_cost, as_declared)
         if assigned < best_cost:
-            best_cost, best, spectrum = assigned, order, candidate
+            best_cost, best, spectrum = assigned, order, {name: scale * candidate[name] for name in declared}
     far = declared_cost - best_cost > MIN_GAIN and declared_cost > MIN_GAIN_FACTOR * best_cost
     return Contradiction(declared, best, tuple(values.tolist()), spectrum) if far else None
 
@@ -152,8 +153,8 @@ def _candidates(declared: Sequence[str], values: Floats) -> list[Mapping[str, fl
 
 def _fit(
     declared: tuple[str, ...], values: Floats, spectrum: Mapping[str, float]
-) -> tuple[float, float, tuple[str, ...]]:
-    """Cost of the declared order, cost of the best one, and the best one."""
+) -> tuple[float, float, tuple[str, ...], float]:
+    """Cost of the declared order, cost of the best one, the best one, and its scale."""
     logs = np.log(np.maximum(values, 1e-3 * np.median(values)))
     known = np.log([spectrum[name] for name in declared])
     staying = ~np.eye(len(declared), dtype=bool)
@@ -166,5 +167,6 @@ def _fit(
         if np.array_equal(found, order):
             break
         order = found
-    assigned = float(np.abs(logs - known[order] - np.median(logs - known[order])).sum())
-    return declared_cost, assigned, tuple(declared[place] for place in order)
+    shift = np.median(logs - known[order])
+    best_cost = float(np.abs(logs - known[order] - shift).sum())
+    return declared_cost, best_cost, tuple(declared[place] for place in order), float(np.exp(shift))

@@ -1,0 +1,122 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from PIL import Image
+
+from tests.minio_server import minio_server
+from tilepipe.components.pack.config import PackConfig
+from tilepipe.components.pack.pack import PackOutputs, pack
+from tilepipe.components.shared.manifest import SPLITS
+from tilepipe.components.shared.tile_table import SCHEMA, TileTableInfo, write_tile_table
+
+__all__ = ["minio_server"]
+
+TRUE_ORDER = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B09", "B10", "B11", "B12", "B8A")
+"""As the bands stand in EuroSAT's files."""
+CLAIMED_ORDER = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
+"""As EuroSAT100's metadata have it."""
+
+
+def write_geotiff(path, pixels, descriptions=(), **profile):
+    """A GeoTIFF as GDAL writes it, from `(height, width, bands)`."""
+    import rasterio
+    from rasterio import Affine
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    height, width, bands = pixels.shape
+    settings = {
+        "driver": "GTiff",
+        "height": height,
+        "width": width,
+        "count": bands,
+        "dtype": pixels.dtype,
+        "crs": "EPSG:32631",
+        "transform": Affine(10, 0, 500000, 0, -10, 5500000),
+        **profile,
+    }
+    with rasterio.open(path, "w", **settings) as file:
+        file.write(np.moveaxis(pixels, -1, 0))
+        if descriptions:
+            file.descriptions = tuple(descriptions)
+    return path
+
+
+def random_pixels(seed=0, shape=(8, 8, 4), dtype="uint16", high=3000):
+    pixels = np.random.default_rng(seed).integers(1, high, shape)
+    return pixels.astype(dtype)
+
+
+@dataclasses.dataclass
+class Table:
+    """Builds a tile table; gives each tile a file in `folder`."""
+
+    folder: Path
+    rows: list = dataclasses.field(default_factory=list)
+
+    def add(self, tile_id, path, label="a", split="train", **more):
+        self.rows.append({"tile_id": tile_id, "uri": str(path), "label": label, "split": split, **more})
+
+    def add_geotiffs(
+        self, count, *, classes=("a", "b"), splits=("train", "train", "val", "test"), descriptions=(), **k
+    ):
+        """Random tiles; class and split go round."""
+        for number in range(count):
+            path = write_geotiff(self.folder / f"{number}.tif", random_pixels(number, **k), descriptions)
+            split = splits[number // len(classes) % len(splits)]
+            self.add(f"tile-{number}", path, classes[number % len(classes)], split)
+
+    def write(self, **info):
+        values = {
+            "name": "tiles of a test",
+            "source": str(self.folder),
+            "source_kind": "folder",
+            "class_names": tuple(sorted({row["label"] for row in self.rows})),
+            **info,
+        }
+        path = self.folder / "table.parquet"
+        columns = {name: [row.get(name) for row in self.rows] for name in SCHEMA.names}
+        write_tile_table(pa.table(columns, schema=SCHEMA), TileTableInfo(**values), path)
+        return path
+
+
+@pytest.fixture
+def table(tmp_path):
+    return Table(tmp_path / "tiles")
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Packs a table into `out`, and gives the manifest."""
+
+    def packed(tiles, out="out", **parameters):
+        return pack(PackConfig.parse(**parameters), tiles, outputs(tmp_path / out))
+
+    return packed
+
+
+def outputs(folder):
+    return PackOutputs({split: folder / split for split in SPLITS}, folder / "manifest.json", folder / "q.parquet")
+
+
+def read_records(folder):
+    """Reads a split's records with TensorFlow: `(tile_id, label, image bytes)`, in order."""
+    import tensorflow as tf
+
+    features = {name: tf.io.FixedLenFeature([], kind) for name, kind in KINDS.items()}
+    files = sorted(str(path) for path in folder.glob("*.tfrecord"))
+    for record in tf.data.TFRecordDataset(files):
+        example = tf.io.parse_single_example(record, features)
+        yield example["tile_id"].numpy().decode(), int(example["label"]), example["image"].numpy()
+
+
+KINDS = {"image": "string", "label": "int64", "tile_id": "string"}
+
+
+def write_picture(path, pixels, **settings):
+    """A JPEG or PNG, as the suffix says, from `(height, width, channels)`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels.squeeze()).save(path, **settings)
+    return path

@@ -1,0 +1,29 @@
+import google_crc32c
+import pytest
+
+from tilepipe.components.pack.tfrecord import encode_example, frame
+
+tf = pytest.importorskip("tensorflow")
+
+
+@pytest.mark.parametrize("label", [0, 1, 127, 128, 300, 2**40])
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 20_000])
+def test_an_example_is_what_tensorflow_would_write(label, size):
+    image = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    example = tf.train.Example()
+    example.features.feature["image"].bytes_list.value.append(image)
+    example.features.feature["label"].int64_list.value.append(label)
+    example.features.feature["tile_id"].bytes_list.value.append("Wald/größe_1".encode())
+    assert encode_example(image, label, "Wald/größe_1") == example.SerializeToString(deterministic=True)
+
+
+def test_a_file_is_what_tensorflow_would_write(tmp_path):
+    payloads = [b"", b"x", bytes(range(256)) * 300]
+    with tf.io.TFRecordWriter(str(tmp_path / "theirs")) as writer:
+        for payload in payloads:
+            writer.write(payload)
+    assert b"".join(map(frame, payloads)) == (tmp_path / "theirs").read_bytes()
+
+
+def test_the_checksums_are_computed_in_c():
+    assert google_crc32c.implementation == "c"
