@@ -11,6 +11,7 @@ from rich.console import Console
 from tilepipe.components.shared.errors import TilepipeError
 from tilepipe.components.shared.step import USER_ERROR_EXIT_CODE
 from tilepipe.components.shared.version import VERSION
+from tilepipe.pipelines import cli_cluster
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=__doc__
@@ -57,7 +58,7 @@ def compile_(
     from tilepipe.pipelines import compiled, compiling
 
     for name in pipelines or compiled.names():
-        path = compiled.load(name).path if out is None else out / f"{name}.yaml"
+        path = compiled.committed(name) if out is None else out / f"{name}.yaml"
         changed = compiling.compile_pipeline(name, path)
         console.print(f"{path}: {'written' if changed else 'unchanged'}")
 
@@ -94,6 +95,9 @@ def docs() -> None:
         pipeline = compiled.load(name)
         changed = documentation.write_page(pipeline)
         console.print(f"{pipeline.path.with_name('README.md')}: {'written' if changed else 'unchanged'}")
+
+
+cli_cluster.register(app)
 
 
 @app.command()

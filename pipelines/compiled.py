@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from tilepipe.components.shared.errors import ArtifactError, ParameterError
 
 ParameterType = Literal["STRING", "NUMBER_INTEGER", "NUMBER_DOUBLE", "BOOLEAN", "LIST", "STRUCT"]
 
-_FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).resolve().parent  # an editable install links here
 _CHANNEL = "pipelinechannel--"
 
 
@@ -80,9 +81,9 @@ class CompiledPipeline:
             name: Parameter(
                 name=name,
                 type=what["parameterType"],
-                description=what.get("description", ""),
+                description=" ".join(what.get("description", "").split()),
                 required=not what.get("isOptional", False),
-                default=what.get("defaultValue"),
+                default=_as_typed(what.get("defaultValue"), what["parameterType"]),
             )
             for name, what in sorted(declared.items())
         }
@@ -135,6 +136,8 @@ class CompiledPipeline:
         problems: dict[str, None] = {}
         for task in self.tasks:
             config = step_config(task.step)
+            if config is None:
+                continue
             given = {key: value for key, value in task.constants.items() if key in config.model_fields}
             names = {key: name for key, name in task.from_parameters.items() if key in config.model_fields}
             given.update({key: arguments[name] for key, name in names.items()})
@@ -146,9 +149,12 @@ class CompiledPipeline:
             raise ParameterError("\n".join(problems))
 
 
-def step_config(step: str) -> type[StepConfig]:
-    """The configuration class of a step, such as `IngestConfig`."""
-    module = import_module(f"tilepipe.components.{step}.config")
+def step_config(step: str) -> type[StepConfig] | None:
+    """The configuration class of a step, such as `IngestConfig`; None for a step that is not one of ours."""
+    name = f"tilepipe.components.{step}.config"
+    if find_spec(f"tilepipe.components.{step}") is None or find_spec(name) is None:
+        return None
+    module = import_module(name)
     found: type[StepConfig] = getattr(module, f"{step.capitalize()}Config")
     return found
 
@@ -156,6 +162,11 @@ def step_config(step: str) -> type[StepConfig]:
 def names() -> tuple[str, ...]:
     """The pipelines that this version ships."""
     return tuple(sorted(path.parent.name for path in _FOLDER.glob("*/pipeline.py")))
+
+
+def committed(name: str) -> Path:
+    """Where the YAML of a pipeline is committed."""
+    return _FOLDER / name / "pipeline.yaml"
 
 
 def load(name: str) -> CompiledPipeline:
@@ -168,7 +179,7 @@ def load(name: str) -> CompiledPipeline:
         ParameterError: there is no such pipeline.
         ArtifactError: the file is no compiled pipeline.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else _FOLDER / name.replace("-", "_") / "pipeline.yaml"
+    path = Path(name) if name.endswith((".yaml", ".yml")) else committed(name.replace("-", "_"))
     if not path.is_file():
         raise ParameterError(
             f"A pipeline is one of {', '.join(names())}, or the path of a compiled YAML. Received: {name}."
@@ -206,6 +217,11 @@ def parse_strictly(path: Path) -> None:
                 json_format.ParseDict(settings, kubernetes_executor_config_pb2.KubernetesExecutorConfig())
     except json_format.ParseError as error:
         raise ArtifactError(f"{path} is not what KFP's API server takes: {error}.") from error
+
+
+def _as_typed(default: Any, kind: ParameterType) -> Any:  # noqa: ANN401
+    """A default of the parameter's own type: YAML's numbers went through a protocol buffer that knows only doubles."""
+    return int(default) if kind == "NUMBER_INTEGER" and default is not None else default
 
 
 def _renamed(message: str, names: dict[str, str]) -> str:

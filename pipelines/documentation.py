@@ -1,5 +1,6 @@
 """The page of each pipeline: its parameters and its graph, written from the compiled YAML."""
 
+import json
 from pathlib import Path
 
 from tilepipe.pipelines.compiled import CompiledPipeline, Parameter
@@ -62,14 +63,12 @@ def graph(pipeline: CompiledPipeline) -> str:
         for producer in sorted(task.needs):
             if producer in steps:
                 lines.append(f"  {steps[producer]} --> {task.step}")
-        if not task.needs:
-            lines.append(f"  {task.step}")
     last = {t.step for t in pipeline.tasks} - {steps[n] for t in pipeline.tasks for n in t.needs if n in steps}
     lines += [f"  {step} -.-> finish" for step in sorted(last - {"finish"})]
     return "\n".join(lines)
 
 
 def _row(parameter: Parameter) -> str:
-    default = "required" if parameter.required else f"`{parameter.default!r}`"
+    default = "required" if parameter.required else f"`{json.dumps(parameter.default)}`"
     kind = parameter.type.removeprefix("NUMBER_").lower()
     return f"| `{parameter.name}` | {kind} | {default} | {parameter.description.replace('|', chr(92) + '|')} |"

@@ -1,5 +1,1 @@
 """Close the run's books, however it ended."""
-
-from tilepipe.components.finish.component import finish_run
-
-__all__ = ["finish_run"]

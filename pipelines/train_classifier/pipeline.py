@@ -2,14 +2,14 @@
 
 from kfp import dsl, kubernetes
 
-from tilepipe.components.evaluate import evaluate_model
-from tilepipe.components.finish import finish_run
-from tilepipe.components.ingest import ingest_tiles
-from tilepipe.components.pack import pack_tiles
-from tilepipe.components.prepare import prepare_model
+from tilepipe.components.evaluate.component import evaluate_model
+from tilepipe.components.finish.component import finish_run
+from tilepipe.components.ingest.component import ingest_tiles
+from tilepipe.components.pack.component import pack_tiles
+from tilepipe.components.prepare.component import prepare_model
 from tilepipe.components.shared import images
-from tilepipe.components.snapshot import snapshot_source
-from tilepipe.components.train import train_model
+from tilepipe.components.snapshot.component import snapshot_source
+from tilepipe.components.train.component import train_model
 from tilepipe.pipelines import settings
 
 
@@ -125,7 +125,7 @@ def train_classifier(
             experiment=tracking_experiment,
             gpu_count=train_gpu_count,
             gpu_resource=train_gpu_resource,
-            memory_limit=train_memory_limit,
+            memory=train_memory_limit,  # KFP itself puts a setting `memory_limit` among a task's inputs
             options=train_options,
         )
         settings.configure(train, cpu="4", memory=train_memory_limit, timeout_seconds=48 * 3600, retries=1)
