@@ -44,14 +44,14 @@ class Steps:
         if step.ended is not None:
             if self._live:
                 self._live.update(Text(""))
-            self._console.print(_line(step))
+            self._console.print(_line(step), soft_wrap=True)
             for warning in step.warnings:
-                self._console.print(Text(f"            warning: {warning}", style="yellow"))
+                self._console.print(Text(f"            warning: {warning}", style="yellow"), soft_wrap=True)
         elif self._live:
             self._live.update(_line(step))
         elif step.message and step.seconds - self._last_plain.get(step.task, 0.0) >= _PLAIN_INTERVAL_SECONDS:
             self._last_plain[step.task] = step.seconds
-            self._console.print(_line(step))
+            self._console.print(_line(step), soft_wrap=True)
 
 
 def _line(step: StepState) -> Text:
