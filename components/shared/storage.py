@@ -102,9 +102,7 @@ def normalise(address: str) -> str:
             raise SourceError(f"A key must not lead out of its bucket. Received: {address}.")
         key = "" if key == "." else key.lstrip("/")
         return f"s3://{bucket}/{key}".rstrip("/")
-    raise SourceError(
-        f"An address must be a local path, file:// or s3://. Received: {address}. Copy the data there."
-    )
+    raise SourceError(f"An address must be a local path, file:// or s3://. Received: {address}. Copy the data there.")
 
 
 def parent(uri: str) -> str:

@@ -1,6 +1,6 @@
 from kfp import dsl
 
-from tilepipe.components.ingest import ingest_tiles
+from tilepipe.components.ingest.component import ingest_tiles
 from tilepipe.components.shared.tile_table import read_tile_table
 
 

@@ -73,7 +73,7 @@ class Table:
             "name": "tiles of a test",
             "source": str(self.folder),
             "source_kind": "folder",
-            "class_names": tuple(sorted({row["label"] for row in self.rows})),
+            "class_names": tuple(sorted({str(row["label"]) for row in self.rows})),
             **info,
         }
         path = self.folder / "table.parquet"

@@ -1,0 +1,121 @@
+"""From a bucket to shards, through `ingest` and `pack`, on a real MinIO."""
+
+import logging
+import uuid
+
+import pytest
+
+from tests.ingest.conftest import edit_json
+from tests.pack.conftest import random_pixels, read_records, write_geotiff, write_picture
+from tilepipe.components.ingest.config import IngestConfig
+from tilepipe.components.ingest.ingest import ingest
+from tilepipe.components.shared.errors import SourceError, StorageError
+from tilepipe.components.shared.tile_table import read_tile_table
+
+FRACTIONS = {"train": 0.5, "val": 0.25, "test": 0.25}
+
+
+@pytest.fixture(scope="module")
+def bucket(minio_server):
+    return minio_server.make_bucket(f"tiles-{uuid.uuid4().hex[:8]}")
+
+
+@pytest.fixture
+def upload(bucket, minio_server, monkeypatch):
+    minio_server.use(monkeypatch)
+
+    def uploaded(folder, prefix):
+        for path in folder.rglob("*"):
+            if path.is_file():
+                bucket.upload_file(str(path), f"{prefix}/{path.relative_to(folder)}")
+        return f"s3://{bucket.name}/{prefix}"
+
+    return uploaded
+
+
+@pytest.fixture
+def stac(tmp_path):
+    """A catalogue of twelve GeoTIFFs, and the same items as STAC-GeoParquet."""
+    import pyarrow as pa
+    import stac_geoparquet.arrow
+
+    from tests.ingest.conftest import make_item
+
+    root, items = tmp_path / "stac", []
+    for number in range(12):
+        label = "ab"[number % 2]
+        write_geotiff(root / "tif" / f"{number}.tif", random_pixels(number))
+        item = make_item(label, number)
+        item["assets"]["image"].update(
+            href=f"./tif/{number}.tif",
+            **{"file:size": (root / "tif" / f"{number}.tif").stat().st_size, "bands": [{"name": n} for n in "wxyz"]},
+        )
+        items.append(item)
+    links = [{"rel": "item", "href": f"./{item['id']}.json"} for item in items]
+    for name, document in [("catalog", {"type": "Catalog", "id": "set", "links": links})] + [
+        (i["id"], i) for i in items
+    ]:
+        (root / f"{name}.json").write_text("{}")
+        edit_json(root / f"{name}.json", lambda empty, document=document: empty.update(document))
+    table = pa.Table.from_batches(stac_geoparquet.arrow.parse_stac_items_to_arrow(items))
+    stac_geoparquet.arrow.to_parquet(table, root / "items.parquet")
+    return root
+
+
+@pytest.mark.parametrize("name", ["catalog.json", "", "items.parquet"])
+def test_from_a_catalogue_in_a_bucket(stac, upload, run, tmp_path, caplog, minio_server, name):
+    caplog.set_level(logging.DEBUG)
+    root = upload(stac, f"set-{name}")
+    tiles = tmp_path / "tiles.parquet"
+    ingest(IngestConfig.parse(source=f"{root}/{name}", split_fractions=FRACTIONS), tiles)
+    table, info = read_tile_table(tiles)
+    assert table["uri"][0].as_py() == f"{root}/tif/0.tif"
+    assert info.bands == tuple("wxyz")
+    manifest = run(tiles)
+    assert {split: summary.tiles for split, summary in manifest.splits.items()} == {"train": 6, "val": 4, "test": 2}
+    images = {
+        tile_id: image for split in manifest.splits for tile_id, _, image in read_records(tmp_path / "out" / split)
+    }
+    assert images["a_4"] == random_pixels(4).tobytes()
+    assert minio_server.secret_key not in caplog.text + tiles.read_bytes().decode("latin1")
+
+
+def test_from_class_folders_in_a_bucket_with_lists_beside_them(upload, run, tmp_path):
+    for number in range(8):
+        path = tmp_path / "tiles" / "ab"[number % 2] / f"{number}.png"
+        write_picture(path, random_pixels(number, (8, 8, 3), "uint8", 255))
+    (tmp_path / "lists").mkdir()
+    (tmp_path / "lists" / "train.txt").write_text("0.png\n1.png\n2.png\n3.png\n")
+    (tmp_path / "lists" / "val.txt").write_text("4.png\n5.png\n")
+    lists = upload(tmp_path / "lists", "lists")
+    tiles = tmp_path / "tiles.parquet"
+    returned = ingest(
+        IngestConfig.parse(
+            source=upload(tmp_path / "tiles", "folder"),
+            split_files={"train": f"{lists}/train.txt", "val": f"{lists}/val.txt"},
+        ),
+        tiles,
+    )
+    assert (returned["name"], returned["tiles"]) == ("folder", 6)
+    assert run(tiles).splits["train"].tiles == 4
+
+
+def test_a_catalogue_in_a_bucket_must_not_read_this_machines_files(stac, upload, tmp_path):
+    edit_json(stac / "a_0.json", lambda item: item["assets"]["image"].update(href="file:///etc/passwd"))
+    with pytest.raises(SourceError, match="must stay below"):
+        ingest(IngestConfig.parse(source=f"{upload(stac, 'evil')}/catalog.json"), tmp_path / "tiles.parquet")
+
+
+def test_wrong_credentials(stac, upload, tmp_path, monkeypatch):
+    root = upload(stac, "closed")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-wrong-secret")
+    for source in (f"{root}/catalog.json", f"{root}/items.parquet", root):
+        with pytest.raises(StorageError, match="AWS_SECRET_ACCESS_KEY") as caught:
+            ingest(IngestConfig.parse(source=source), tmp_path / "tiles.parquet")
+        assert "a-wrong-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["none/catalog.json", "none/items.parquet", "none"])
+def test_what_is_not_in_the_bucket(upload, bucket, tmp_path, name):
+    with pytest.raises(SourceError, match=r"must exist|must hold one folder a class"):
+        ingest(IngestConfig.parse(source=f"s3://{bucket.name}/{name}"), tmp_path / "tiles.parquet")
