@@ -5,9 +5,9 @@ thirteen bands alone would cost more than all the rest. A file in a bucket is st
 from the web.
 """
 
+import contextlib
 import json
 import logging
-import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -179,20 +179,13 @@ def _connect() -> "DuckDBPyConnection":
     return duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
 
 
-class _linked:  # noqa: N801 - reads as a function in a `with`
+@contextlib.contextmanager
+def _linked(path: Path) -> Iterator[str]:
     """A link to a file under a name without `*`, `?` and `[`, which DuckDB would take as a pattern."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> str:
-        self._folder = tempfile.TemporaryDirectory(prefix="tilepipe-")
-        link = Path(self._folder.name) / "items.parquet"
-        link.symlink_to(os.path.abspath(self._path))  # noqa: PTH100
-        return str(link)
-
-    def __exit__(self, *_: object) -> None:
-        self._folder.cleanup()
+    with tempfile.TemporaryDirectory(prefix="tilepipe-") as folder:
+        link = Path(folder) / "items.parquet"
+        link.symlink_to(path.absolute())
+        yield str(link)
 
 
 def _quoted(name: str) -> str:

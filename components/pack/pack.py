@@ -28,6 +28,7 @@ logger = logging.getLogger("tilepipe.pack")
 
 _IN_FLIGHT_BYTES = 256 * 1024 * 1024
 _RECORD_OVERHEAD_BYTES = 128
+_LOGGED_REJECTED = 20
 _MORE_REJECTED = 100
 """How many tiles beyond what may be left out are still looked at: a list of what is wrong, not a wait for hours."""
 
@@ -54,7 +55,8 @@ class _Tally:
 
     def reject(self, rejected: Rejected) -> None:
         self.rejected.append(rejected)
-        logger.warning("left out %s: %s", rejected.tile.tile_id, rejected.reason)
+        if len(self.rejected) <= _LOGGED_REJECTED:
+            logger.warning("left out %s: %s", rejected.tile.tile_id, rejected.reason)
         if len(self.rejected) > self.allowed + _MORE_REJECTED:
             raise _too_many(self, "at least ")
 
@@ -96,6 +98,8 @@ def pack(config: PackConfig, tiles: Path, outputs: PackOutputs) -> Manifest:
         progress.finish()
         statistics = _statistics(layout.bands, _check(tally, plan))
         manifest = _manifest(plan, layout, tally, shards, statistics)
+        if tally.rejected:
+            logger.warning("left out %s tiles in all: see the quarantine", f"{len(tally.rejected):,}")
         _write_quarantine(tally.rejected, outputs.quarantine)
         manifest.write(outputs.manifest)
     return manifest

@@ -261,12 +261,19 @@ def _open_store(bucket: str, values: tuple[str, ...], anonymous: bool) -> "S3Sto
     from obstore.store import S3Store
 
     s3_endpoint, any_endpoint, key_id, secret, token, region, default_region = values
-    endpoint = s3_endpoint or any_endpoint
-    given = {"access_key_id": key_id, "secret_access_key": secret, "session_token": token, "endpoint": endpoint}
+    region = region or default_region or "us-east-1"
+    # Always given: obstore reads the environment too, and panics where a variable is set to nothing.
+    endpoint = s3_endpoint or any_endpoint or f"https://s3.{region}.amazonaws.com"
+    if not re.match(r"https?://[^/]", endpoint):
+        shown = re.sub(r"\S*@", "", endpoint)
+        raise StorageError(f"AWS_ENDPOINT_URL must be http://<host> or https://<host>. Received: {shown!r}.")
+    given = {"access_key_id": key_id, "secret_access_key": secret, "session_token": token}
     with _explained(f"s3://{bucket}"):
         return S3Store(
             bucket,
-            region=region or default_region or "us-east-1",
+            region=region,
+            endpoint=endpoint,
+            aws_endpoint_url_s3=endpoint,
             virtual_hosted_style_request=False,  # path style: what MinIO and its like answer to
             skip_signature=anonymous,
             client_options={
@@ -305,7 +312,7 @@ def _translate(uri: str, error: Exception) -> TilepipeError:
     answer = code[1] if code else _first_line(error)
     if isinstance(error, FileNotFoundError) or (code and code[1] in {"NoSuchBucket", "NoSuchKey"}):
         return SourceError(f"An object must exist to be read. Received: {uri} ({answer}).")
-    if re.search(r"\b40[13]\b", text) or type(error).__name__ in {"PermissionDeniedError", "UnauthenticatedError"}:
+    if re.search(r"status code: 40[13]|Missing (AccessKeyId|SecretAccessKey)", text):
         return StorageError(
             f"An object must be readable with the credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. "
             f"Received: {uri}, which is refused with {answer}. Check the two variables, and the bucket's policy."

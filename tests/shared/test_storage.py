@@ -197,6 +197,23 @@ def test_without_credentials_requests_are_anonymous(server):
     assert "authorization" not in {name.lower() for name in headers}
 
 
+@pytest.mark.parametrize("endpoint", ["nonsense", "ftp://127.0.0.1", "http://"])
+def test_an_endpoint_that_is_none(monkeypatch, endpoint):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    with pytest.raises(StorageError, match="AWS_ENDPOINT_URL must be http"):
+        storage.read_bytes("s3://bucket/x.tif")
+
+
+def test_settings_that_are_there_and_empty(server, monkeypatch):
+    """As from a Secret with empty fields."""
+    started = server((200, b"pixels"))
+    for name in storage._SETTINGS:
+        if name != "AWS_ENDPOINT_URL":
+            monkeypatch.setenv(name, "")
+    assert storage.read_bytes("s3://bucket/a b#?%.tif") == b"pixels"
+    assert started.requests[0][0] == "/bucket/a%20b%23%3F%25.tif"
+
+
 def test_plain_http_is_for_endpoints_that_say_so(monkeypatch):
     monkeypatch.setattr(storage, "MAX_RETRIES", 0)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "https://127.0.0.1:1")
