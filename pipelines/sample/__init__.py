@@ -1,0 +1,1 @@
+"""The synthetic sample that `tilepipe sample` writes, for trying out tilepipe without a download."""
