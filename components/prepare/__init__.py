@@ -1,5 +1,1 @@
 """Build the model that training starts from."""
-
-from tilepipe.components.prepare.component import prepare_model
-
-__all__ = ["prepare_model"]

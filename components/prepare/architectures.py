@@ -30,6 +30,7 @@ def build_model(architecture: Architecture, manifest: Manifest, options: ModelOp
     )(features)
     model = keras.Model(tiles, probabilities, name=architecture)
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+    model.optimizer.build(model.trainable_variables)  # Keras warns when it loads a model whose optimizer was not
     return model
 
 

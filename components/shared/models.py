@@ -19,18 +19,22 @@ if TYPE_CHECKING:
 _CHATTER = re.compile(rb"^(I0000 |WARNING: All log messages before absl::InitializeLog)")
 
 
-def load_tensorflow() -> None:
+def load_tensorflow(*, gpu: bool = False) -> None:
     """Import TensorFlow and Keras, once, without the lines about a machine in good order.
 
     A step calls it before anything else imports them: log level and backend are read at import.
+
+    Args:
+        gpu: whether a GPU is wanted. Where it is not, TensorFlow's errors about not finding one are left out too.
     """
     if "tensorflow" in sys.modules:
         return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if gpu else "3")
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     with _without_chatter():
-        import keras  # noqa: F401
+        import keras
         import tensorflow as tf  # noqa: F401
+    keras.config.disable_interactive_logging()  # no progress bars in a pod's log
 
 
 def load_model(path: Path, manifest: Manifest) -> "keras.Model":
@@ -82,7 +86,7 @@ def _fits(shape: object, wanted: tuple[int, ...]) -> bool:
 def _without_chatter() -> Iterator[None]:
     """Hold back what is written to the process's standard error, and let all but the chatter through afterwards.
 
-    No setting of TensorFlow's own reaches these lines (tensorflow/tensorflow#62770), and Python's `sys.stderr` neither.
+    No setting of TensorFlow's own reaches these lines (tensorflow/tensorflow#100442), and `sys.stderr` neither.
     """
     sys.stderr.flush()
     standard_error = os.dup(2)

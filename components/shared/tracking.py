@@ -53,6 +53,8 @@ def client() -> "MlflowClient":
     # A server that is away must not hold a step for MLflow's default of two minutes times seven.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
+    # It tells of each table that it makes and each file that it finds, past this process's own log settings.
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=os.environ.get("MLFLOW_TRACKING_URI"))

@@ -25,7 +25,7 @@ def train_model(
     experiment: str = "tilepipe",
     gpu_count: str = "0",
     gpu_resource: str = "nvidia.com/gpu",
-    memory_limit: str = "8Gi",
+    memory: str = "8Gi",
     options: dict = {},
 ) -> NamedTuple("Outputs", [("mlflow_run_id", str)]):  # type: ignore[valid-type] # KFP reads the fields from here
     """Train a classifier, track every epoch in MLflow, and keep the best one.
@@ -47,7 +47,7 @@ def train_model(
         experiment: MLflow experiment.
         gpu_count: how many GPUs the pod asked for; 0 trains on the CPU.
         gpu_resource: resource name of the GPU.
-        memory_limit: memory that the pod was given; a third of it may hold tiles.
+        memory: memory that the pod was given; a third of it may hold tiles.
         options: rarely changed settings: best_metric, early_stopping_patience_epochs, cache_mebibytes, deterministic.
 
     Returns:
@@ -71,7 +71,7 @@ def train_model(
             experiment=experiment,
             gpu_count=gpu_count,
             gpu_resource=gpu_resource,
-            memory_limit=memory_limit,
+            memory=memory,
             options=options,
         )
         model.uri, history.uri, curves.uri = model.uri + ".keras", history.uri + ".json", curves.uri + ".html"

@@ -25,7 +25,7 @@ class TrainOptions(StepConfig):
         default=0, ge=0, description="Stop after so many epochs without a better one; 0 never stops early"
     )
     cache_mebibytes: int = Field(
-        default=4096, ge=0, description="Keep a split up to this size in memory, if a third of memory_limit holds it"
+        default=4096, ge=0, description="Keep a split up to this size in memory, if a third of memory holds it"
     )
     deterministic: bool = Field(default=True, description="The same inputs and seed give the same weights")
 
@@ -44,7 +44,7 @@ class TrainConfig(StepConfig):
     experiment: str = Field(default="tilepipe", min_length=1, description="MLflow experiment")
     gpu_count: str = Field(default="0", description="How many GPUs the pod asked for")
     gpu_resource: str = Field(default="nvidia.com/gpu", min_length=1, description="Resource name of the GPU")
-    memory_limit: str = Field(default="8Gi", description="Memory that the pod was given")
+    memory: str = Field(default="8Gi", description="Memory that the pod was given")
     options: TrainOptions = Field(default=TrainOptions(), description="Settings that few trainings need")
 
     @field_validator("gpu_count")
@@ -57,13 +57,13 @@ class TrainConfig(StepConfig):
             )
         return count.strip().partition(".")[0]
 
-    @field_validator("memory_limit")
+    @field_validator("memory")
     @classmethod
     def _memory_limit(cls, limit: str) -> str:
         if not _QUANTITY.fullmatch(limit.strip()):
             raise ValueError(
-                "`memory_limit` must be a quantity as in Kubernetes, such as 8Gi. "
-                f"Received: memory_limit={limit!r}. Give a number and one of Ki, Mi, Gi, Ti."
+                "`memory` must be a quantity as in Kubernetes, such as 8Gi. "
+                f"Received: memory={limit!r}. Give a number and one of Ki, Mi, Gi, Ti."
             )
         return limit.strip()
 
@@ -80,6 +80,6 @@ class TrainConfig(StepConfig):
     @property
     def cache_mebibytes(self) -> int:
         """How large a split may be to be kept in memory, beside the network and its batches."""
-        match = _QUANTITY.fullmatch(self.memory_limit)
+        match = _QUANTITY.fullmatch(self.memory)
         limit_bytes = float(match[1]) * _UNITS[match[2]] if match else 0.0
         return min(self.options.cache_mebibytes, int(limit_bytes / 3 / 2**20))

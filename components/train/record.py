@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import platform
 import tempfile
 import time
 from collections import deque
@@ -129,36 +130,73 @@ def log_results(
         logger.warning("The model is trained and kept as the step's output, but not in MLflow: %s", error)
 
 
+class _KerasFlavor:
+    """MLflow's flavour for Keras 3, which forgets to make the folder that the input example goes into.
+
+    https://github.com/mlflow/mlflow/issues/16183
+    """
+
+    @staticmethod
+    def save_model(path: str, **settings: Any) -> None:  # noqa: ANN401 - whatever `Model.log` hands on
+        """Save a model as `mlflow.keras` does."""
+        import mlflow.keras
+
+        Path(path).mkdir(parents=True)
+        mlflow.keras.save_model(path=path, **settings)
+
+
 def _log_model(run_id: str, manifest: Manifest, model: "keras.Model", best_epoch: int) -> None:
-    import keras
-    import mlflow.keras
     import numpy as np
-    import tensorflow as tf
     from mlflow.models import Model, ModelSignature
     from mlflow.types import Schema, TensorSpec
 
     dtype = np.dtype(manifest.dtype)
+    # Without names: MLflow would hand named tensors on as a dictionary, which Keras warns about.
     signature = ModelSignature(
-        inputs=Schema([TensorSpec(dtype, (-1, *manifest.tile_shape), "tiles")]),
+        inputs=Schema([TensorSpec(dtype, (-1, *manifest.tile_shape))]),
         outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, len(manifest.class_names)))]),
     )
     means = np.array([band.mean for band in manifest.statistics])
     example = np.broadcast_to(means.astype(dtype), (1, *manifest.tile_shape)).copy()
+    os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")  # no lock file of whatever folder this runs in
     with tracking.reported("log the model"):
-        # Not `mlflow.keras.log_model`, which would write to whichever run the process has open, and close it.
+        mlflow = tracking.client()
+        run = mlflow.get_run(run_id)
+        # Not `mlflow.keras.log_model`: it writes to whatever experiment and run the process has made its own.
+        logged = mlflow.create_logged_model(
+            run.info.experiment_id, name=MODEL_NAME, source_run_id=run_id, params=run.data.params
+        )
         Model.log(
             artifact_path=None,
-            name=MODEL_NAME,
-            flavor=mlflow.keras,
+            flavor=_KerasFlavor,
+            model_id=logged.model_id,
             run_id=run_id,
             step=best_epoch,
             model=model,
             signature=signature,
             input_example=example,
-            # Named here, since MLflow would else run the model in a process of its own to see what it imports.
-            pip_requirements=[f"keras=={keras.version()}", f"tensorflow=={tf.__version__}", f"numpy=={np.__version__}"],
+            conda_env=_environment(),
             metadata={"bands": list(manifest.bands), "class_names": list(manifest.class_names), "data": manifest.name},
         )
+
+
+def _environment() -> dict[str, Any]:
+    """What the model needs, named: MLflow would else run it in a process of its own to see what it imports."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+    from mlflow.version import VERSION
+
+    packages = {"mlflow": VERSION, "keras": keras.version(), "tensorflow": tf.__version__, "numpy": np.__version__}
+    return {
+        "name": "tilepipe",
+        "channels": ["conda-forge"],
+        "dependencies": [
+            f"python={platform.python_version()}",
+            "pip",
+            {"pip": [f"{name}=={version}" for name, version in packages.items()]},
+        ],
+    }
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

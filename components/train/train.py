@@ -84,7 +84,7 @@ def train(config: TrainConfig, inputs: Inputs, outputs: Outputs) -> Trained:
     manifest = read_manifest(inputs.manifest)
     run_id = open_run(config, manifest)
     check_tiles(config, manifest)
-    load_tensorflow()
+    load_tensorflow(gpu=config.gpus > 0)
     device = set_up_devices(config)
     _make_deterministic(config)
     model = load_model(inputs.base_model, manifest)
@@ -94,6 +94,7 @@ def train(config: TrainConfig, inputs: Inputs, outputs: Outputs) -> Trained:
     logger.info("training %s on %s, %s tiles", model.name, device, f"{manifest.splits['train'].tiles:,}")
     epoch_log = EpochLog(run_id)
     history = _fit(model, config, manifest, (train_batches, val_batches), epoch_log)
+    model = _without_optimizer(model)
     _write(model, history, manifest, outputs)
     epoch_log.flush()
     files = {
@@ -154,9 +155,14 @@ def _optimizer(config: TrainConfig) -> "keras.Optimizer":
             return keras.optimizers.RMSprop(config.learning_rate)
 
 
+def _without_optimizer(model: "keras.Model") -> "keras.Model":
+    """The same layers, not compiled: the optimizer's state is the last epoch's, not the best, and doubles the file."""
+    import keras
+
+    return keras.Model(model.input, model.output, name=model.name)
+
+
 def _write(model: "keras.Model", history: History, manifest: Manifest, outputs: Outputs) -> None:
-    # The optimizer's state is the last epoch's and three times the model's size, and the weights are the best epoch's.
-    model.compile(loss=model.loss, metrics=["accuracy"], jit_compile=False)
     with whole_file(outputs.model) as partial:
         model.save(partial)
     history.write(outputs.history)

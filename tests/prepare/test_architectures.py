@@ -1,0 +1,68 @@
+import keras
+import numpy as np
+import pytest
+
+from tests.packed import manifest_for
+from tilepipe.components.prepare.architectures import build_model
+from tilepipe.components.prepare.config import ModelOptions
+
+SMALL = ModelOptions(filters=(4, 4, 4, 4), dense_units=8)
+
+
+@pytest.mark.parametrize(
+    "shape", [(64, 64, 3), (64, 64, 13), (65, 65, 11), (8, 8, 2), (33, 20, 1), (3, 7, 2), (1, 1, 4)]
+)
+def test_any_tile_becomes_probabilities(shape):
+    model = build_model("cnn", manifest_for(shape, classes=("a", "b", "c", "d")), SMALL)
+    tiles = np.random.default_rng(0).integers(0, 4000, (5, *shape)).astype("uint16")
+    probabilities = keras.ops.convert_to_numpy(model(tiles))
+    assert probabilities.shape == (5, 4)
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+def test_raw_numbers_are_standardised_inside(dtype):
+    manifest = manifest_for((8, 8, 2), dtype, statistics=[(100.0, 10.0), (50.0, 5.0)])
+    model = build_model("cnn", manifest, SMALL)
+    standardise = keras.Model(model.input, model.get_layer("standardise").output)
+    tile = np.stack([np.full((8, 8), 110), np.full((8, 8), 40)], axis=-1)[None].astype(dtype)
+    standardised = keras.ops.convert_to_numpy(standardise(tile))
+    assert np.allclose(standardised[..., 0], 1, atol=1e-5)
+    assert np.allclose(standardised[..., 1], -2, atol=1e-5)
+
+
+def test_a_constant_band_stays_small():
+    model = build_model("cnn", manifest_for((8, 8, 2), statistics=[(100.0, 0.0), (50.0, 5.0)]), SMALL)
+    standardise = keras.Model(model.input, model.get_layer("standardise").output)
+    tile = np.full((1, 8, 8, 2), 101, "uint16")
+    assert np.abs(keras.ops.convert_to_numpy(standardise(tile))[..., 0]).max() == pytest.approx(1)
+
+
+def test_each_block_has_its_four_layers():
+    model = build_model("cnn", manifest_for((64, 64, 3)), ModelOptions())
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert kinds == [
+        "InputLayer",
+        "Normalization",
+        *(["Conv2D", "BatchNormalization", "MaxPooling2D", "Dropout"] * 4),
+        "GlobalAveragePooling2D",
+        "Dense",
+        "Dropout",
+        "Dense",
+    ]
+    assert model.get_layer("block1_conv").activation is keras.activations.relu
+    assert model.get_layer("block4_pool").output.shape == (None, 4, 4, ModelOptions().filters[-1])
+
+
+def test_pooling_ends_where_one_pixel_is_left():
+    model = build_model("cnn", manifest_for((4, 9, 2)), SMALL)
+    shapes = [model.get_layer(f"block{number}_pool").output.shape[1:3] for number in (1, 2, 3, 4)]
+    assert shapes == [(2, 5), (1, 3), (1, 2), (1, 1)]
+
+
+def test_the_model_is_compiled():
+    model = build_model("cnn", manifest_for(), SMALL)
+    assert model.compiled
+    assert model.loss == "sparse_categorical_crossentropy"
+    assert isinstance(model.optimizer, keras.optimizers.Adam)
+    model.train_on_batch(np.zeros((2, 8, 8, 2), "uint16"), np.array([0, 1]))
