@@ -60,9 +60,7 @@ def graph(pipeline: CompiledPipeline) -> str:
     steps = {task.name: task.step for task in pipeline.tasks}
     lines = ["graph LR"]
     for task in sorted(pipeline.tasks, key=lambda task: task.name):
-        for producer in sorted(task.needs):
-            if producer in steps:
-                lines.append(f"  {steps[producer]} --> {task.step}")
+        lines += [f"  {steps[producer]} --> {task.step}" for producer in sorted(task.needs) if producer in steps]
     last = {t.step for t in pipeline.tasks} - {steps[n] for t in pipeline.tasks for n in t.needs if n in steps}
     lines += [f"  {step} -.-> finish" for step in sorted(last - {"finish"})]
     return "\n".join(lines)

@@ -3,6 +3,8 @@
 Names of Secrets and ConfigMaps are those that `manifests/` declares.
 """
 
+from typing import TypeAlias
+
 from kfp import dsl, kubernetes
 from kfp.dsl.pipeline_channel import PipelineParameterChannel
 
@@ -16,7 +18,7 @@ TRACKING_SECRET = "tilepipe-tracking"  # noqa: S105
 USER_ID = 65532
 """The images' numeric user; a cluster that assigns its own overrides it."""
 
-Text = str | PipelineParameterChannel
+Text: TypeAlias = str | PipelineParameterChannel
 
 
 def configure(task: dsl.PipelineTask, *, cpu: str, memory: str, timeout_seconds: int, retries: int = 0) -> None:
