@@ -39,3 +39,7 @@ class StorageError(TilepipeError, OSError):
 
 class TrackingError(TilepipeError, ConnectionError):
     """A tracking server that does not take what a step must record."""
+
+
+class ClusterError(TilepipeError, ConnectionError):
+    """A Kubeflow or Kubernetes API that cannot be reached, is too old, or refuses what was asked."""

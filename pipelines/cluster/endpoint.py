@@ -1,0 +1,257 @@
+"""The pipelines API: finding it, talking to it with bounded patience, and its errors in words."""
+
+import json
+import os
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tilepipe.components.shared.errors import ClusterError, ParameterError
+
+DEFAULT_NAMESPACE = "kubeflow"
+OLDEST_VERSION = (2, 16)
+"""The first whose API server knows the security contexts that all our tasks carry."""
+
+_CONNECT_SECONDS = 4.0
+_READ_SECONDS = 30.0
+_PORT_FORWARD = "kubectl port-forward -n kubeflow svc/ml-pipeline 8888:8888"
+_TOO_OLD = (
+    "The API server must be Kubeflow Pipelines 2.16 or newer: older ones refuse the security contexts that every task "
+    "here carries. Received: {received}. Upgrade Kubeflow Pipelines."
+)
+
+
+@dataclass(frozen=True)
+class Kubeflow:
+    """An API server that answered.
+
+    Args:
+        url: its address.
+        namespace: where runs go.
+        multi_user: whether each user has a namespace of their own; without, the server's own namespace is the only one.
+        version: such as `2.17.0`; empty where the server does not know its own.
+        client: `kfp.Client`.
+    """
+
+    url: str
+    namespace: str
+    multi_user: bool
+    version: str
+    client: Any
+
+    @property
+    def api_namespace(self) -> str | None:
+        """What calls of the API take as namespace: nothing, on a server for a single user."""
+        return self.namespace if self.multi_user else None
+
+    def call(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:  # noqa: ANN401 - generated client
+        """Call a method of the generated client.
+
+        Args:
+            method: such as `kubeflow.client.runs.run_service_get_run`.
+            args: its arguments.
+            options: its named arguments.
+
+        Returns:
+            What it returns.
+
+        Raises:
+            ClusterError: the server cannot be reached or refuses.
+        """
+        return _call(self.url, method, *args, **options)
+
+    def check_version(self) -> None:
+        """Check that the server takes what our pipelines say.
+
+        Raises:
+            ClusterError: it is older than 2.16.
+        """
+        if not takes_security_contexts(self):
+            raise ClusterError(_TOO_OLD.format(received=self.version or f"the API server at {self.url}"))
+
+    def run_page(self, run_id: str) -> str:
+        """Address of a run in Kubeflow's web pages; empty where it is not known."""
+        pages = os.environ.get("KFP_UI_ENDPOINT") or os.environ.get("KF_PIPELINES_UI_ENDPOINT")
+        if pages is None and _serves_pages(self.client):
+            pages = self.url
+        return f"{pages.rstrip('/')}/#/runs/details/{run_id}" if pages else ""
+
+
+def connect(endpoint: str | None = None, namespace: str | None = None) -> Kubeflow:
+    """Reach the pipelines API.
+
+    Args:
+        endpoint: its address; default: the variable KFP_ENDPOINT.
+        namespace: where runs go; default: the variable KFP_NAMESPACE, else `kubeflow`. Who asks is told by the
+            variable KFP_TOKEN (a bearer token), by KF_PIPELINES_SA_TOKEN_PATH (in a Kubeflow notebook), or by
+            kfp's own context file.
+
+    Raises:
+        ParameterError: no address was given.
+        ClusterError: nothing answers there, or something that is not Kubeflow Pipelines, or it wants a login.
+    """
+    url = (endpoint or os.environ.get("KFP_ENDPOINT") or "").rstrip("/")
+    namespace = namespace or os.environ.get("KFP_NAMESPACE") or DEFAULT_NAMESPACE
+    if not url:
+        raise ParameterError(
+            "The address of Kubeflow Pipelines is needed and was not given. Give --endpoint, or set KFP_ENDPOINT: "
+            "an address such as https://kubeflow.example.org/pipeline, or http://127.0.0.1:8888 after "
+            f"`{_PORT_FORWARD}`."
+        )
+    if "://" not in url:
+        url = f"http://{url}"
+    client = _call(url, _client, url, namespace)
+    health = _call(url, client.get_kfp_healthz)
+    if not isinstance(health.multi_user, bool):
+        raise _not_kubeflow(url)
+    return Kubeflow(url, namespace, health.multi_user, _version(client), client)
+
+
+def takes_security_contexts(kubeflow: Kubeflow) -> bool:
+    """Whether the server is 2.16 or newer.
+
+    A server that does not know its version is asked to start a run whose settings hold a security context and then a
+    field that no version knows: which of the two it names as unknown tells its age, and nothing is ever started.
+    """
+    numbers = re.findall(r"\d+", kubeflow.version)
+    if len(numbers) >= 2:
+        return (int(numbers[0]), int(numbers[1])) >= OLDEST_VERSION
+    try:
+        kubeflow.call(kubeflow.client.runs.run_service_create_run, run=_probe())
+    except ClusterError as error:
+        return 'unknown field "securityContext"' not in str(error)
+    return True
+
+
+def _version(client: Any) -> str:  # noqa: ANN401
+    """The version that the server's health names, which the generated client does not read; often it is `unknown`."""
+    try:
+        tag = str(json.loads(client.healthzs.api_client.last_response.data).get("tag_name"))
+    except (AttributeError, TypeError, ValueError):
+        return ""
+    return tag if re.match(r"v?\d+\.\d+", tag) else ""
+
+
+def _probe() -> dict[str, Any]:
+    settings: dict[str, Any] = {"securityContext": {}, "tilepipe": {}}
+    spec = {
+        "pipelineInfo": {"name": "tilepipe-version-probe"},
+        "schemaVersion": "2.1.0",
+        "components": {"comp-probe": {"executorLabel": "exec-probe"}},
+        "deploymentSpec": {"executors": {"exec-probe": {"container": {"image": "none"}}}},
+        "root": {"dag": {"tasks": {"probe": {"componentRef": {"name": "comp-probe"}, "taskInfo": {"name": "probe"}}}}},
+    }
+    platform = {"platforms": {"kubernetes": {"deploymentSpec": {"executors": {"exec-probe": settings}}}}}
+    run: dict[str, Any] = {"display_name": "version probe"}
+    run["pipeline_spec"] = {"pipeline_spec": spec, "platform_spec": platform}
+    return run
+
+
+def _client(url: str, namespace: str) -> Any:  # noqa: ANN401 - kfp ships no types
+    """`kfp.Client`, quiet, and asking for the server's health once instead of five times with pauses."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a FutureWarning on every construction, kfp 2.17
+        import kfp
+        from kfp.client.set_volume_credentials import ServiceAccountTokenVolumeCredentials
+        from urllib3.util import Retry
+
+        class Client(kfp.Client):  # type: ignore[misc] # kfp ships no types
+            def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:  # noqa: ANN401, ARG002
+                # Without this, urllib3 tries four times, and a host that drops packets costs four timeouts.
+                pool = self._healthz_api.api_client.rest_client.pool_manager
+                pool.connection_pool_kw["retries"] = Retry(total=0, raise_on_redirect=False)
+                timeout = (_CONNECT_SECONDS, _CONNECT_SECONDS)
+                return self._healthz_api.healthz_service_get_healthz(_request_timeout=timeout)
+
+        token = os.environ.get("KFP_TOKEN")
+        in_notebook = not token and os.environ.get("KF_PIPELINES_SA_TOKEN_PATH")
+        return Client(
+            host=url,
+            namespace=namespace,
+            existing_token=token,
+            credentials=ServiceAccountTokenVolumeCredentials() if in_notebook else None,
+            ssl_ca_cert=os.environ.get("SSL_CERT_FILE"),
+        )
+
+
+def _call(url: str, method: Callable[..., Any], *args: Any, **options: Any) -> Any:  # noqa: ANN401
+    from kfp_server_api import ApiException
+    from urllib3.exceptions import HTTPError, LocationParseError, MaxRetryError
+
+    if getattr(method, "__name__", "").startswith(_GENERATED):
+        options.setdefault("_request_timeout", (_CONNECT_SECONDS, _READ_SECONDS))
+    try:
+        return method(*args, **options)
+    except ApiException as error:
+        raise _refusal(url, error) from None
+    except LocationParseError as error:
+        raise ParameterError(
+            f"--endpoint must be an address such as http://127.0.0.1:8888. Received: {url}."
+        ) from error
+    except HTTPError as error:
+        reason = error.reason if isinstance(error, MaxRetryError) else error
+        raise ClusterError(
+            f"No Kubeflow Pipelines API answers. Received: {url}: {_cause(reason)}. Check the address and that "
+            f"the port-forward still runs (`{_PORT_FORWARD}`)."
+        ) from None
+
+
+_GENERATED = ("run_", "recurring_", "experiment_", "pipeline_", "upload_", "healthz_")
+
+
+def _cause(reason: object) -> str:
+    """The short end of urllib3's message: `Connection refused`, `Name or service not known`, `timed out`."""
+    text = str(reason)
+    return re.sub(r"^.*?(\[Errno -?\d+\] |: )", "", text).strip() or text
+
+
+def _refusal(url: str, error: Any) -> ClusterError:  # noqa: ANN401
+    """An answer that is an error, in words."""
+    try:
+        message = str(json.loads(error.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        if error.status in {401, 403} or 300 <= error.status < 400:
+            where = f" to {error.headers['Location']}" if (error.headers or {}).get("Location") else ""
+            return _wants_login(f"{url}: HTTP {error.status}{where}")
+        return _not_kubeflow(url)
+    if error.status in {401, 403}:
+        return ClusterError(
+            f"Kubeflow Pipelines does not let you do this. Received: HTTP {error.status}: {_first_line(message)}. "
+            "Give a token that may (variable KFP_TOKEN), or the namespace that is yours (--namespace)."
+        )
+    if 'unknown field "securityContext"' in message:
+        return ClusterError(f"{_TOO_OLD.format(received=url)} It said: {_first_line(message)}.")
+    return ClusterError(f"Kubeflow Pipelines refused. Received: HTTP {error.status}: {_first_line(message)}.")
+
+
+def _first_line(message: str) -> str:
+    """KFP's messages carry a Go stack trace after their first line, and wrap the reason in layers of their own."""
+    return message.splitlines()[0].removeprefix("Internal error: ").rstrip(". ") if message else "no reason given"
+
+
+def _wants_login(received: str) -> ClusterError:
+    return ClusterError(
+        f"The endpoint wants a login. Received: {received}. Set KFP_TOKEN to a token that it takes, or use "
+        f"`{_PORT_FORWARD}` and --endpoint http://127.0.0.1:8888."
+    )
+
+
+def _not_kubeflow(url: str) -> ClusterError:
+    return ClusterError(
+        f"--endpoint must be a Kubeflow Pipelines 2 API. Received: {url}, where something else answers. "
+        f"Try `{_PORT_FORWARD}` and --endpoint http://127.0.0.1:8888; behind Kubeflow's gateway it ends with /pipeline."
+    )
+
+
+def _serves_pages(client: Any) -> bool:  # noqa: ANN401
+    """Whether the endpoint is Kubeflow's pages too (they pass API calls on), or the bare API server."""
+    from urllib3.exceptions import HTTPError
+
+    api = client.healthzs.api_client
+    try:
+        answer = api.rest_client.pool_manager.request("GET", f"{api.configuration.host}/", timeout=_CONNECT_SECONDS)
+    except HTTPError:
+        return False
+    return answer.status == 200 and "text/html" in answer.headers.get("Content-Type", "")
