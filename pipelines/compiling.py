@@ -4,6 +4,7 @@ import importlib
 import tempfile
 from pathlib import Path
 
+from tilepipe.components.shared.version import VERSION
 from tilepipe.pipelines import compiled
 
 
@@ -27,9 +28,16 @@ def compile_pipeline(name: str, out: Path) -> bool:
         fresh = Path(folder) / "pipeline.yaml"
         compiler.Compiler().compile(getattr(module, name), str(fresh))
         compiled.parse_strictly(fresh)
-        text = fresh.read_bytes()
+        text = _with_stable_header(fresh.read_text(encoding="utf-8")).encode()
     if out.is_file() and out.read_bytes() == text:
         return False
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_bytes(text)
     return True
+
+
+def _with_stable_header(text: str) -> str:
+    """Replace the comment that KFP puts on top: it prints structs in the order of a hash map, another in each process."""
+    lines = text.splitlines(keepends=True)
+    first = next(number for number, line in enumerate(lines) if not line.startswith("#"))
+    return "".join([f"# Compiled by tilepipe {VERSION} (`tilepipe compile`); do not edit.\n", *lines[first:]])

@@ -76,14 +76,14 @@ def _check(field: _Field, text: str) -> str:
         if match is None:
             return f"{part!r} is not a {field.name}."
         if match[4] is not None and int(match[4]) == 0:
-            return f"the step of a {field.name} must be at least 1."
+            return f"the step of the {field.name} must be at least 1."
         if match[1]:
             continue
         low, high = (_value(field, word) for word in (match[2], match[3] or match[2]))
         if low is None or high is None or not field.low <= low <= field.high or not field.low <= high <= field.high:
-            return f"a {field.name} must be within {field.low} and {field.high}, not {part!r}."
+            return f"the {field.name} must be within {field.low} and {field.high}, not {part!r}."
         if low > high:
-            return f"a range of {field.name}s must run upwards, not {part!r}."
+            return f"a range must run upwards, not {part!r}."
     return ""
 
 

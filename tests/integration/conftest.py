@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.minio_server import minio_server  # noqa: F401 - a fixture
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -120,7 +120,7 @@ def test_every_task_is_bounded_and_unprivileged(name):
         for bound in ("resourceCpuRequest", "resourceCpuLimit", "resourceMemoryRequest", "resourceMemoryLimit"):
             assert resources.get(bound), f"{label} has no {bound}"
         assert settings[label]["securityContext"]["runAsNonRoot"] is True
-        assert settings[label]["activeDeadlineSeconds"] > 0
+        assert int(settings[label]["activeDeadlineSeconds"]) > 0
         assert "pip install" not in str(executor["container"]["command"]), f"{label} installs at its start"
 
 
