@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from tilepipe.components.shared.logs import own_lines
+
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -46,12 +48,15 @@ def list_pods() -> list[Any]:
 
 
 def end_of_log(pod: str, lines: int = 5) -> str:
-    """The last lines that the user's container in a pod wrote."""
+    """The last lines that the step itself wrote in a pod: KFP's launcher and Argo's executor write after it."""
     from kubernetes import client
 
     api = client.CoreV1Api(_api_client())
-    text = api.read_namespaced_pod_log(pod, namespace(), container="main", tail_lines=lines, _request_timeout=20)
-    return str(text).strip()
+    # Left to itself, the client parses a log that is JSON, and gives back Python's way of writing it.
+    answer = api.read_namespaced_pod_log(
+        pod, namespace(), container="main", tail_lines=100, _preload_content=False, _request_timeout=20
+    )
+    return "\n".join(own_lines(answer.data.decode("utf-8", "replace"))[-lines:])
 
 
 def _api_client() -> Any:  # noqa: ANN401 - kubernetes ships no types

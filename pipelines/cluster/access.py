@@ -1,6 +1,7 @@
 """Kubernetes, where this machine may ask it: pods, nodes, events and Workflows of one namespace."""
 
 import contextlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -177,7 +178,8 @@ def find(namespace: str) -> Cluster | None:
 
     configuration = client.Configuration()
     try:
-        config.load_kube_config(client_configuration=configuration)
+        # Named here, since the client reads the variable once, when it is imported.
+        config.load_kube_config(os.environ.get("KUBECONFIG"), client_configuration=configuration)
     except (config.ConfigException, OSError):
         with contextlib.suppress(config.ConfigException):
             config.load_incluster_config(client_configuration=configuration)

@@ -111,7 +111,7 @@ class _Boto3:
         config = Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}, **quick)
         region = os.environ.get("AWS_REGION") or "us-east-1"
         endpoint = os.environ.get("AWS_ENDPOINT_URL") or None
-        self._client = boto3.client("s3", endpoint_url=endpoint, region_name=region, config=config)
+        self._client = boto3.session.Session().client("s3", endpoint_url=endpoint, region_name=region, config=config)
         self._bucket = bucket
 
     def list(self) -> None:

@@ -43,7 +43,7 @@ def serving(answers):
             self.end_headers()
             self.wfile.write(content.encode())
 
-        do_GET = do_POST = answer
+        do_GET = do_POST = answer  # noqa: N815 - the server asks for these names
 
         def log_message(self, *_):
             pass
@@ -138,11 +138,10 @@ def test_endpoint_and_namespace_from_the_environment(monkeypatch, capfd):
     assert capfd.readouterr() == ("", "")  # kfp.Client prints and warns
 
 
-# What the API server of the version says to the probe: that of 2.17 was run, that of 2.15 is what its code does with the
-# same check and a list of fields that lacks the one.
+# What the API server says to the probe. That of 2.17 was run; 2.15 makes the same check with fields that lack the one.
 ANSWERS = {
-    "2.15": 'compiling DAG "root": failed to unmarshal kubernetes config: proto: (line 1:2): unknown field "securityContext"',
-    "2.17": 'compiling DAG "root": failed to unmarshal kubernetes config: proto: (line 1:23): unknown field "tilepipe"',
+    "2.15": 'failed to unmarshal kubernetes config: proto: (line 1:2): unknown field "securityContext"',
+    "2.17": 'failed to unmarshal kubernetes config: proto: (line 1:23): unknown field "tilepipe"',
 }
 
 
