@@ -53,7 +53,10 @@ def _cnn(values: keras.KerasTensor, manifest: Manifest, options: ModelOptions) -
         values = keras.layers.BatchNormalization(momentum=options.batch_norm_momentum, name=f"{name}_norm")(values)
         pool = tuple(2 if side > 1 else 1 for side in sides)  # a small tile is down to one pixel before the last block
         values = keras.layers.MaxPooling2D(pool, padding="same", name=f"{name}_pool")(values)
-        values = keras.layers.Dropout(options.block_dropout, name=f"{name}_dropout")(values)
+        # Less in early blocks: dropout changes the variance that the BatchNormalization of the next block gets used to
+        # in training, and does not at inference (https://arxiv.org/abs/1801.05134).
+        dropped = options.block_dropout * number / len(options.filters)
+        values = keras.layers.Dropout(dropped, name=f"{name}_dropout")(values)
         sides = tuple(-(-side // step) for side, step in zip(sides, pool, strict=True))
     values = keras.layers.GlobalAveragePooling2D(name="mean")(values)
     values = keras.layers.Dense(options.dense_units, activation="relu", name="dense")(values)

@@ -59,7 +59,7 @@ class TrainConfig(StepConfig):
 
     @field_validator("memory")
     @classmethod
-    def _memory_limit(cls, limit: str) -> str:
+    def _quantity(cls, limit: str) -> str:
         if not _QUANTITY.fullmatch(limit.strip()):
             raise ValueError(
                 "`memory` must be a quantity as in Kubernetes, such as 8Gi. "

@@ -1,0 +1,61 @@
+"""A tiny packed data set with a model for it, and trainings of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.packed import write_packed
+from tilepipe.components.shared.manifest import Manifest
+from tilepipe.components.train.config import TrainConfig
+from tilepipe.components.train.train import Inputs, Outputs, Trained, train
+
+
+def save_model(path: Path, shape=(8, 8, 2), classes=3):
+    """A small model as `prepare` would save it, always with the same weights."""
+    import keras
+
+    keras.utils.set_random_seed(5)
+    tiles = keras.Input(shape)
+    values = keras.layers.Normalization(mean=[120.0] * shape[2], variance=[2500.0] * shape[2])(tiles)
+    values = keras.layers.Conv2D(4, 3, padding="same", activation="relu")(values)
+    values = keras.layers.BatchNormalization(momentum=0.5)(values)
+    values = keras.layers.GlobalAveragePooling2D()(values)
+    values = keras.layers.Dropout(0.1)(values)
+    model = keras.Model(tiles, keras.layers.Dense(classes, activation="softmax")(values), name="tiny")
+    model.compile(loss="sparse_categorical_crossentropy")
+    model.optimizer.build(model.trainable_variables)
+    model.save(path)
+
+
+@dataclass
+class Workplace:
+    """Artifacts of earlier steps in a folder, and room for more."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def inputs(self) -> Inputs:
+        names = ("train", "val", "manifest.json", "base.keras")
+        return Inputs(*(self.folder / name for name in names))
+
+    def outputs(self, name="out") -> Outputs:
+        return Outputs(*(self.folder / name / file for file in ("model.keras", "history.json", "curves.html")))
+
+    def train(self, name="out", **parameters) -> Trained:
+        given = {"epochs": 2, "batch_size": 8, "learning_rate": 0.03, **parameters}
+        return train(TrainConfig.parse(**given), self.inputs, self.outputs(name))
+
+
+@pytest.fixture
+def workplace(tmp_path, monkeypatch):
+    """Make a workplace; nothing is tracked there."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+    def make(**settings) -> Workplace:
+        manifest = write_packed(tmp_path, **settings)
+        save_model(tmp_path / "base.keras", manifest.tile_shape, len(manifest.class_names))
+        return Workplace(tmp_path, manifest)
+
+    return make
