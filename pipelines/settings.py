@@ -26,12 +26,12 @@ def configure(task: dsl.PipelineTask, *, cpu: str, memory: str, timeout_seconds:
 
     Args:
         task: the task.
-        cpu: both request and limit are bounded by it: the request is half of it.
+        cpu: the limit; an eighth of it is requested, so that a small node takes the pod too.
         memory: request and limit, since memory beyond the request is what gets a pod evicted.
         timeout_seconds: from the start of the pod.
         retries: how often KFP tries again; for steps that reach out to something that may be away.
     """
-    task.set_cpu_request(_half(cpu)).set_cpu_limit(cpu).set_memory_request(memory).set_memory_limit(memory)
+    task.set_cpu_request(_eighth(cpu)).set_cpu_limit(cpu).set_memory_request(memory).set_memory_limit(memory)
     if retries:
         # A whole number as factor: 1.5 compiles, and kills the run at its first failure (KFP 2.17).
         task.set_retry(num_retries=retries, backoff_duration="30s", backoff_factor=2, backoff_max_duration="300s")
@@ -61,5 +61,5 @@ def use_tracking(task: dsl.PipelineTask, secret: Text) -> None:
     kubernetes.use_secret_as_env(task, secret, {name: name for name in names}, optional=True)
 
 
-def _half(cpu: str) -> str:
-    return f"{int(float(cpu) * 500)}m"
+def _eighth(cpu: str) -> str:
+    return f"{int(float(cpu) * 125)}m"

@@ -210,8 +210,9 @@ def _cause(reason: object) -> str:
 def _refusal(url: str, error: Any) -> ClusterError:  # noqa: ANN401
     """An answer that is an error, in words."""
     try:
-        message = str(json.loads(error.body)["message"])
-    except (TypeError, ValueError, KeyError):
+        said = json.loads(error.body)
+        message = str(said.get("message") or said["error_message"])  # the latter from uploads
+    except (AttributeError, TypeError, ValueError, KeyError):
         if error.status in {401, 403} or 300 <= error.status < 400:
             where = f" to {error.headers['Location']}" if (error.headers or {}).get("Location") else ""
             return _wants_login(f"{url}: HTTP {error.status}{where}")

@@ -11,7 +11,14 @@ from tilepipe.components.shared.errors import ClusterError
 from tilepipe.pipelines.cluster.access import Cluster
 from tilepipe.pipelines.cluster.endpoint import Kubeflow
 from tilepipe.pipelines.cluster.needs import TaskNeeds
-from tilepipe.pipelines.cluster.waiting import Obstacle, of_pod, of_workflow, task_of
+from tilepipe.pipelines.cluster.waiting import (
+    Obstacle,
+    advice,
+    of_pod,
+    of_workflow,
+    task_of,
+    without_argos_words,
+)
 
 State = Literal["started", "ok", "cached", "failed", "not run"]
 RunState = Literal["succeeded", "failed", "canceled", "still running"]
@@ -153,13 +160,18 @@ def explain(cluster: Cluster | None, run_id: str, tasks: Mapping[str, TaskNeeds]
         parameter = needs.parameters.get("memory") if needs else None
         raise_it = f"Raise {parameter}." if parameter else "Raise its limit."
         return replace(outcome, reason=f"It used more memory than its limit, and was killed. {raise_it}")
+    if " is forbidden: " in outcome.reason:  # its pod was never made
+        message = without_argos_words(outcome.reason)
+        advised = advice("Forbidden", message, tasks.get(outcome.failed_task))
+        return replace(outcome, reason=f"{message}. {advised}")
     return outcome
 
 
 def pod_of(cluster: Cluster, run_id: str, task: str) -> str:
-    """Name of the newest pod of a task that ran the step itself; empty where it is gone."""
+    """Name of the newest pod of a task that ran the step itself, or of the driver that failed to; empty if gone."""
     pods = [pod for pod in cluster.pods(run_id) if _belongs(pod, task)]
-    pods.sort(key=lambda pod: (not _is_driver(pod), pod.metadata.creation_timestamp))
+    failed = [pod for pod in pods if not _is_driver(pod) or pod.status.phase == "Failed"]
+    pods = sorted(failed, key=lambda pod: (not _is_driver(pod), pod.metadata.creation_timestamp))
     return str(pods[-1].metadata.name) if pods else ""
 
 

@@ -69,7 +69,13 @@ def of_workflow(workflow: Mapping[str, Any], tasks: Mapping[str, TaskNeeds]) -> 
         message = str(node.get("message") or "")
         if node.get("type") == "Pod" and node.get("phase") in {"Pending", "Error"} and "forbidden" in message:
             task = task_of(str(node.get("name", "")))
+            message = without_argos_words(message)
             yield _obstacle(task, "Forbidden", message, tasks.get(task))
+
+
+def without_argos_words(message: str) -> str:
+    """What Kubernetes said, without what Argo puts before it."""
+    return re.sub(r"^task '[^']*' errored: ", "", message)
 
 
 def _obstacle(task: str, reason: str, message: str, needs: TaskNeeds | None) -> Obstacle:

@@ -38,7 +38,7 @@ def train_classifier(
     train_gpu_resource: str = "nvidia.com/gpu",
     train_image: str = images.TRAIN,
     train_learning_rate: float = 0.001,
-    train_memory_limit: str = "8Gi",
+    train_memory_limit: str = "4Gi",
     train_node_selector: dict = {},
     train_optimizer: str = "adam",
     train_options: dict = {},
@@ -81,7 +81,7 @@ def train_classifier(
         train_tolerations: Tolerations of the training pod, as in Kubernetes; [] is none.
     """
     finish = finish_run(experiment=tracking_experiment).set_caching_options(enable_caching=False)
-    settings.configure(finish, cpu="1", memory="1Gi", timeout_seconds=600, retries=2)
+    settings.configure(finish, cpu="1", memory="512Mi", timeout_seconds=600, retries=2)
     settings.use_tracking(finish, tracking_secret_name)
 
     with dsl.ExitHandler(finish, name="train-classifier"):
@@ -99,17 +99,17 @@ def train_classifier(
             seed=seed,
             options=data_options,
         )
-        settings.configure(ingest, cpu="2", memory="4Gi", timeout_seconds=4 * 3600, retries=1)
+        settings.configure(ingest, cpu="2", memory="2Gi", timeout_seconds=4 * 3600, retries=1)
         settings.use_storage(ingest, storage_secret_name)
 
         pack = pack_tiles(tiles=ingest.outputs["tiles"], bands=data_bands, seed=seed, options=pack_options)
-        settings.configure(pack, cpu="4", memory="4Gi", timeout_seconds=12 * 3600, retries=1)
+        settings.configure(pack, cpu="4", memory="2Gi", timeout_seconds=12 * 3600, retries=1)
         settings.use_storage(pack, storage_secret_name)
 
         prepare = prepare_model(
             manifest=pack.outputs["manifest"], architecture=model_architecture, seed=seed, options=model_options
         )
-        settings.configure(prepare, cpu="2", memory="4Gi", timeout_seconds=1800)
+        settings.configure(prepare, cpu="2", memory="2Gi", timeout_seconds=1800)
 
         train = train_model(
             train_shards=pack.outputs["train_shards"],
@@ -128,7 +128,7 @@ def train_classifier(
             memory=train_memory_limit,  # KFP itself puts a setting `memory_limit` among a task's inputs
             options=train_options,
         )
-        settings.configure(train, cpu="4", memory=train_memory_limit, timeout_seconds=48 * 3600, retries=1)
+        settings.configure(train, cpu="8", memory=train_memory_limit, timeout_seconds=48 * 3600, retries=1)
         settings.use_tracking(train, tracking_secret_name)
         train.set_container_image(train_image)
         train.set_accelerator_type(train_gpu_resource).set_accelerator_limit(train_gpu_count)
@@ -144,5 +144,5 @@ def train_classifier(
             history=train.outputs["history"],
             mlflow_run_id=train.outputs["mlflow_run_id"],
         )
-        settings.configure(evaluate, cpu="4", memory="4Gi", timeout_seconds=4 * 3600, retries=1)
+        settings.configure(evaluate, cpu="4", memory="2Gi", timeout_seconds=4 * 3600, retries=1)
         settings.use_tracking(evaluate, tracking_secret_name)
