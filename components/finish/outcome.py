@@ -2,7 +2,7 @@
 
 KFP's own word is weak: `PipelineTaskFinalStatus.state` is `RUNNING` after a driver's failure, after a terminated run,
 and after some successes, and its message is always empty. The Argo Workflow holds the truth while the exit handler
-runs: `spec.shutdown` where a person terminated it, and each node's phase; the pods hold what a step left as its
+runs: in its spec where a person terminated it, and each node's phase; the pods hold what a step left as its
 termination message.
 """
 
@@ -43,7 +43,9 @@ def from_cluster(workflow: dict[str, Any], pods: Sequence[Any], end_of_log: Call
     Returns:
         The outcome; where several tasks failed, the one that ended first.
     """
-    if workflow.get("spec", {}).get("shutdown"):
+    spec = workflow.get("spec", {})
+    # KFP's API terminates a run by a deadline of 0 (seen in 2.17); Argo's own tools by `shutdown`.
+    if spec.get("shutdown") or spec.get("activeDeadlineSeconds") == 0:
         return Outcome("terminated", reason="The run was terminated by a person.")
     nodes = workflow.get("status", {}).get("nodes", {}).values()
     failed = [node for node in nodes if node.get("type") == "Pod" and node.get("phase") in _FAILED_PHASES]

@@ -91,7 +91,7 @@ def follow(
     while True:
         run = _ask_patiently(kubeflow, run_id, tell)
         details = (run.run_details.task_details if run.run_details else None) or []
-        end = _ENDS.get(run.state)
+        end = _end(run)
         for state in task_states(details, tasks, ended=end is not None):
             tell_once((state.key, state.state), state)
         if end is not None:
@@ -173,6 +173,13 @@ def pod_of(cluster: Cluster, run_id: str, task: str) -> str:
     failed = [pod for pod in pods if not _is_driver(pod) or pod.status.phase == "Failed"]
     pods = sorted(failed, key=lambda pod: (not _is_driver(pod), pod.metadata.creation_timestamp))
     return str(pods[-1].metadata.name) if pods else ""
+
+
+def _end(run: Any) -> RunState | None:  # noqa: ANN401 - generated model
+    """How a run ended, if it has: one that a person terminated ends as FAILED, and was CANCELING before."""
+    canceled = any(status.state == "CANCELING" for status in run.state_history or [])
+    end = _ENDS.get(run.state)
+    return "canceled" if end == "failed" and canceled else end
 
 
 def _ask_patiently(kubeflow: Kubeflow, run_id: str, tell: Callable[[Message], None]) -> Any:  # noqa: ANN401

@@ -2,6 +2,8 @@
 
 from types import SimpleNamespace
 
+import pytest
+
 from tilepipe.components.finish.outcome import Outcome, from_cluster, from_note
 
 
@@ -67,8 +69,9 @@ def test_driver_failed():
     assert found.reason.startswith("KFP's driver failed before the step began: parent DAG")
 
 
-def test_terminated_by_a_person():
-    flow = workflow(node("w.root.train-model.executor", phase="Failed"), shutdown="Terminate")
+@pytest.mark.parametrize("spec", [{"shutdown": "Terminate"}, {"activeDeadlineSeconds": 0}])
+def test_terminated_by_a_person(spec):
+    flow = workflow(node("w.root.train-model.executor", phase="Failed"), **spec)
     assert from_cluster(flow, [], no_log).state == "terminated"
 
 

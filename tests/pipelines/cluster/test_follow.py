@@ -1,8 +1,10 @@
 from datetime import UTC, datetime, timedelta
 
 from kfp_server_api import V2beta1PipelineTaskDetail as Detail
+from kfp_server_api import V2beta1Run as Run
+from kfp_server_api import V2beta1RuntimeStatus as Status
 
-from tilepipe.pipelines.cluster.follow import TaskState, task_states
+from tilepipe.pipelines.cluster.follow import TaskState, _end, task_states
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -59,3 +61,15 @@ def test_a_driver_that_fails_is_its_tasks_failure():
 def test_a_task_in_a_loop_is_told_each_time():
     found = list(task_states([detail("train-model", "RUNNING", at) for at in (1, 2)], NAMES, ended=False))
     assert found == [TaskState(f"train-model-{at}", "train-model", "started") for at in (1, 2)]
+
+
+def test_a_run_that_a_person_terminated_is_not_called_failed():
+    def run(state, *before):
+        return Run(state=state, state_history=[Status(state=one) for one in before])
+
+    assert _end(run("RUNNING", "PENDING")) is None
+    assert _end(run("RUNNING", "PENDING", "CANCELING")) is None
+    assert _end(run("FAILED", "PENDING", "RUNNING", "CANCELING", "FAILED")) == "canceled"  # as KFP 2.17 has it
+    assert _end(run("FAILED", "PENDING", "RUNNING", "FAILED")) == "failed"
+    assert _end(run("SUCCEEDED", "RUNNING")) == "succeeded"
+    assert _end(Run(state="CANCELED")) == "canceled"

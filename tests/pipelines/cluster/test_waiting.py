@@ -92,16 +92,15 @@ def test_a_volume_that_cannot_be_mounted():
 
 
 def test_a_pod_that_was_never_made():
-    message = (
-        'pods "wf-x-driver-1" is forbidden: exceeded quota: tight, requested: pods=1, used: pods=0, limited: pods=0'
-    )
+    said = 'pods "wf-x-driver-1" is forbidden: exceeded quota: tight, requested: pods=1, used: pods=0, limited: pods=0'
+    message = f"task 'wf-x.root.train-model-driver' errored: {said}"
     nodes = {
         "a": {"type": "Pod", "phase": "Pending", "name": "wf-x.root.train-model-driver", "message": message},
         "b": {"type": "Pod", "phase": "Running", "name": "wf-x.root.other.executor"},
         "c": {"type": "DAG", "phase": "Running", "name": "wf-x.root"},
     }
     (found,) = of_workflow({"status": {"nodes": nodes}}, {"train-model": NEEDS})
-    assert (found.task, found.kind) == ("train-model", "Forbidden")
+    assert (found.task, found.kind, found.message) == ("train-model", "Forbidden", said)
     assert "ResourceQuota tight" in found.advice
     assert "train_gpu_count" in found.advice
     assert list(of_workflow({}, {})) == []
