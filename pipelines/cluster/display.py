@@ -28,14 +28,14 @@ def started(console: Console, run: Run) -> None:
 def show(console: Console, message: Message) -> None:
     """Print a change of a run that is being followed."""
     if isinstance(message, TaskState):
-        line = Text(f"{message.task:<12}")
+        line = Text(f"{message.task:<16}")
         line.append(f"{'FAILED' if message.state == 'failed' else message.state:<8}", style=_STYLES[message.state])
         if message.state in {"ok", "failed"}:
             line.append(f"{message.seconds:6.0f} s")
         console.print(line)
     elif isinstance(message, Obstacle):
-        console.print(Text(f"{message.task:<12}").append(f"waiting {message.kind}: {message.message}", style="yellow"))
-        console.print(Text(f"{'':<12}-> {message.advice}"))
+        console.print(Text(f"{message.task:<16}").append(f"waiting {message.kind}: {message.message}", style="yellow"))
+        console.print(Text(f"{'':<16}-> {message.advice}"))
     elif isinstance(message, Notice):
         console.print(Text(message.text, style="yellow"))
 
