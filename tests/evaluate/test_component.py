@@ -4,7 +4,7 @@ import math
 import pytest
 from kfp import dsl
 
-from tilepipe.components.evaluate import evaluate_model
+from tilepipe.components.evaluate.component import evaluate_model
 
 
 @pytest.fixture
