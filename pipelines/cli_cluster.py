@@ -52,6 +52,9 @@ def submit(
         submitting.check(cluster, tasks, checked)
     run = submitting.start(kubeflow, found, checked, name=run_name, experiment=experiment, cache=cache)
     display.started(console, run)
+    if cluster:
+        asked, cluster = cluster.namespace, cluster.where_it_runs(run.run_id)
+        display.moved(console, asked, cluster.namespace)
     if not wait:
         return
     by_name = {task.task: task for task in tasks}

@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tilepipe.components.shared.errors import ClusterError
@@ -12,6 +12,7 @@ from tilepipe.components.shared.logs import own_lines
 SERVICE_ACCOUNT = "pipeline-runner"
 """Whom the runs' pods act as in a single-user installation; `default-editor` in a profile of a multi-user one."""
 
+_WORKFLOWS = ("argoproj.io", "v1alpha1", "workflows")
 _TIMEOUT_SECONDS = (4, 15)
 _LOG_LINES = 100
 
@@ -84,17 +85,24 @@ class Cluster:
         from kubernetes import client
 
         api = client.CustomObjectsApi(self.core.api_client)
-        selector = f"pipeline/runid={run_id}"
-        found = self.ask(
-            api.list_namespaced_custom_object,
-            "argoproj.io",
-            "v1alpha1",
-            self.namespace,
-            "workflows",
-            label_selector=selector,
-        )
+        where = (*_WORKFLOWS[:2], self.namespace, _WORKFLOWS[2])
+        found = self.ask(api.list_namespaced_custom_object, *where, label_selector=f"pipeline/runid={run_id}")
         items = found["items"] if found else []
         return dict(items[0]) if items else {}
+
+    def where_it_runs(self, run_id: str) -> "Cluster":
+        """This access, for the namespace that a run that was just started is in.
+
+        A server for a single user puts all runs into its own namespace, whatever it is asked.
+        """
+        from kubernetes import client
+
+        if self.workflow(run_id):
+            return self
+        api = client.CustomObjectsApi(self.core.api_client)
+        found = self.ask(api.list_cluster_custom_object, *_WORKFLOWS, label_selector=f"pipeline/runid={run_id}")
+        items = found["items"] if found else []
+        return replace(self, namespace=items[0]["metadata"]["namespace"]) if items else self
 
     def end_of_log(self, pod: str, lines: int = 5) -> str:
         """The last lines that the step itself wrote in a pod; empty where its log is gone."""

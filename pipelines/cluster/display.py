@@ -25,6 +25,13 @@ def started(console: Console, run: Run) -> None:
         console.print(Text("(set KFP_UI_ENDPOINT for its address in Kubeflow's pages)", style="dim"))
 
 
+def moved(console: Console, asked: str, found: str) -> None:
+    """Print that a run is in another namespace than was asked for."""
+    if found != asked:
+        why = f"this Kubeflow is for a single user, and --namespace {asked} has no effect"
+        console.print(Text(f"the run is in namespace {found}: {why}", style="yellow"))
+
+
 def show(console: Console, message: Message) -> None:
     """Print a change of a run that is being followed."""
     if isinstance(message, TaskState):

@@ -90,6 +90,9 @@ def follow(
 
     while True:
         run = _ask_patiently(kubeflow, run_id, tell)
+        if _end(run):  # KFP writes the state of the run first, and those of its tasks a moment later
+            time.sleep(_POLL_SECONDS)
+            run = _ask_patiently(kubeflow, run_id, tell)
         details = (run.run_details.task_details if run.run_details else None) or []
         end = _end(run)
         for state in task_states(details, tasks, ended=end is not None):

@@ -74,7 +74,7 @@ def start(
         ClusterError: KFP refuses.
     """
     kubeflow.check_version()
-    name = name or f"{pipeline.name} {datetime.datetime.now().astimezone():%Y-%m-%d %H-%M-%S}"
+    name = name or f"{pipeline.spec['pipelineInfo']['name']} {datetime.datetime.now().astimezone():%Y-%m-%d %H-%M-%S}"
     body = {
         "display_name": name,
         "experiment_id": find_experiment(kubeflow, experiment),
