@@ -78,7 +78,11 @@ def test_from_the_bucket_to_the_report(launcher, tiles, mlflow, bucket):
     assert failed is None, failed.log[-4000:]
 
     evaluated = launcher.results["evaluate-model"].artifacts
-    assert 0 < evaluated["metrics"]["metadata"]["test_accuracy"] <= 1
+    metrics = evaluated["metrics"]["metadata"]
+    predictions = _predictions(bucket, evaluated["predictions"]["uri"], launcher.scratch)
+    assert metrics["test_tiles"] == len(predictions) == 20
+    right = [row["label"] == row["predicted"] for row in predictions]
+    assert metrics["test_accuracy"] == pytest.approx(sum(right) / len(right))
     stored = {item.key for item in bucket.objects.filter(Prefix=launcher.root)}
     for suffix in (
         "tiles.parquet", "manifest.json", "base_model.keras", "model.keras", "report.html", "predictions.parquet"
@@ -88,9 +92,16 @@ def test_from_the_bucket_to_the_report(launcher, tiles, mlflow, bucket):
 
     run = mlflow.get_run(tracking.find_run(mlflow, launcher.environment["KFP_RUN_ID"]))
     assert run.info.status == "FINISHED"
-    assert run.data.metrics["test_accuracy"] == pytest.approx(evaluated["metrics"]["metadata"]["test_accuracy"])
+    assert run.data.metrics["test_accuracy"] == pytest.approx(metrics["test_accuracy"])
     secret = launcher.environment["AWS_SECRET_ACCESS_KEY"]
     assert not [name for name, result in launcher.results.items() if secret in result.log], "a secret was logged"
+
+
+def _predictions(bucket, uri, scratch):
+    import pyarrow.parquet as pq
+
+    bucket.download_file(uri.removeprefix(f"s3://{bucket.name}/"), str(scratch / "predictions.parquet"))
+    return [row for row in pq.read_table(scratch / "predictions.parquet").to_pylist() if row["split"] == "test"]
 
 
 def test_a_failing_task_is_one_message_and_a_failed_run(launcher, tiles, mlflow):
