@@ -13,7 +13,7 @@ from tilepipe.pipelines.cluster.waiting import advice
 
 _POLL_SECONDS = 0.5
 _GRACE_SECONDS = 10
-_PULL_FAILURES = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
+PULL_FAILURES = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def check_images(cluster: Cluster, images: Sequence[str], account: str, seconds:
             yield ok("image", job.image)
         elif result.state == "refused":
             yield problem("image", f"{job.image}: {result.message}", advice("Forbidden", result.message))
-        elif result.reason in _PULL_FAILURES:
+        elif result.reason in PULL_FAILURES:
             yield problem("image", f"{job.image}: {result.message}", advice(result.reason, result.message))
         else:
             detail = f"{job.image}: not started after {seconds} s ({result.message or result.reason or 'pulling'})"
@@ -115,7 +115,7 @@ def _watch(cluster: Cluster, names: dict[int, str], results: list[Result], until
             results[number] = _result(pod)
             if results[number].state != "pending":
                 results[number].log = cluster.log(name)
-            if results[number].state != "pending" or results[number].reason in _PULL_FAILURES:
+            if results[number].state != "pending" or results[number].reason in PULL_FAILURES:
                 del open_[number]
         time.sleep(_POLL_SECONDS)
 

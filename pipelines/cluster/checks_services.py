@@ -16,7 +16,7 @@ import yaml
 
 from tilepipe.pipelines.cluster import services_probe
 from tilepipe.pipelines.cluster.access import Cluster
-from tilepipe.pipelines.cluster.checks_pods import Job, run
+from tilepipe.pipelines.cluster.checks_pods import PULL_FAILURES, Job, run
 from tilepipe.pipelines.cluster.findings import Finding, ok, warning
 
 # Of KFP itself, where a namespace says nothing else.
@@ -127,7 +127,8 @@ def check(cluster: Cluster, services: Sequence[Service], image: str, account: st
         found = list(_read(result.log))
         yield from found
         if not found:
-            said = result.message or (result.log.strip().splitlines() or [result.reason])[-1]
+            pulled = "its image was not pulled" if result.reason in PULL_FAILURES else ""
+            said = pulled or result.message or (result.log.strip().splitlines() or [result.reason])[-1]
             detail = f"{service.url}: the pod that should ask it did not: {said or result.state}"
             yield warning(service.subject, detail, "See the finding about the image, or give more --seconds.")
 
