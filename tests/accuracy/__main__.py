@@ -32,7 +32,7 @@ def main() -> int:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         wall = time.monotonic() - started
     print(done.stdout + done.stderr)
-    found = re.search(r"val_accuracy\D*([\d.]+)", done.stdout)
+    found = re.search(r"│ val_accuracy\s+│\s+([\d.]+)", done.stdout)
     accuracy = float(found[1]) if found else 0.0
     figures = [
         Figure("train.eurosat_rgb_val_accuracy", accuracy, "", f">= {_FLOOR}", accuracy >= _FLOOR),

@@ -24,7 +24,7 @@ def measure(scratch: Path) -> list[Figure]:
     command += ["--folder", str(scratch / "runs")]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     ended = time.monotonic()
-    accuracy = re.search(r"test_accuracy\D*([\d.]+)", done.stdout)
+    accuracy = re.search(r"│ test_accuracy\s+│\s+([\d.]+)", done.stdout)
     if accuracy is None:
         raise RuntimeError(f"no test accuracy in: {done.stdout}")
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20

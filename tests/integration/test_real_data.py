@@ -73,6 +73,6 @@ def test_eurosat_rgb_with_its_canonical_split(real_data, tmp_path):
     words = [f"data_source={tmp_path / 'tiles'}", f"split_files={json.dumps(splits)}", "train_epochs=3"]
     done = tilepipe("run", "train_classifier", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    accuracy = float(re.search(r"val_accuracy\D*([\d.]+)", done.stdout)[1])
+    accuracy = float(re.search(r"│ val_accuracy\s+│\s+([\d.]+)", done.stdout)[1])
     assert accuracy > 0.4  # a tenth of the tiles; chance is 0.1
     assert "test_accuracy" not in done.stdout, "there is no test split in these lists"
