@@ -41,7 +41,7 @@ def sample(
             seed=seed,
             progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
-    console.print(f"{summary.tile_count:,} synthetic tiles in {out}: catalogue {summary.catalog}")
+    console.print(f"{summary.tile_count:,} synthetic tiles in {out}: catalogue {summary.catalog}", soft_wrap=True)
 
 
 @app.command(name="compile")

@@ -37,7 +37,7 @@ def compile_pipeline(name: str, out: Path) -> bool:
 
 
 def _with_stable_header(text: str) -> str:
-    """Replace the comment that KFP puts on top: it prints structs in the order of a hash map, another in each process."""
+    """Replace KFP's comment on top, which prints structs in the order of a hash map: another in each process."""
     lines = text.splitlines(keepends=True)
     first = next(number for number, line in enumerate(lines) if not line.startswith("#"))
     return "".join([f"# Compiled by tilepipe {VERSION} (`tilepipe compile`); do not edit.\n", *lines[first:]])

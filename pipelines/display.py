@@ -1,5 +1,7 @@
 """What a person sees of a run: a line a step, a table of metrics, and where to look next."""
 
+import sys
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -77,10 +79,20 @@ def result(console: Console, run: LocalRun) -> None:
     for step in run.steps:
         if step.name == "evaluate":
             _metrics(console, run, step.task)
-    command = f"mlflow server --backend-store-uri {run.tracking_uri}"
-    if not run.tracking_uri.startswith("sqlite:"):
-        command = run.tracking_uri
-    console.print(f"MLflow: {command}", soft_wrap=True)
+    if run.tracking_uri.startswith("sqlite:"):
+        command = f"{_program('mlflow')} server --backend-store-uri {run.tracking_uri}"
+        console.print(f"MLflow: {command}", soft_wrap=True)
+        console.print("        then open http://127.0.0.1:5000")
+    else:
+        console.print(f"MLflow: {run.tracking_uri}", soft_wrap=True)
+
+
+def _program(name: str) -> str:
+    """How to call a program of this environment from here: it may not be on the PATH."""
+    path = Path(sys.executable).with_name(name)
+    if not path.is_file():
+        return name
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _metrics(console: Console, run: LocalRun, task: str) -> None:

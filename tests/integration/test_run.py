@@ -37,7 +37,7 @@ def test_the_main_job(sample, tmp_path):
     assert re.search(r"test_accuracy.*0\.\d+", done.stdout)
     report = Path(re.search(r"^report: (.+)$", done.stdout, re.MULTILINE)[1])
     assert "synthetic" in report.read_text(encoding="utf-8")
-    command = re.search(r"^MLflow: (mlflow server .*)$", done.stdout, re.MULTILINE)[1]
+    command = re.search(r"^MLflow: (\S*mlflow server .*)$", done.stdout, re.MULTILINE)[1]
     assert f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}" in command
 
     from mlflow import MlflowClient
