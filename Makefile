@@ -11,6 +11,10 @@ export UV_PYTHON_DOWNLOADS := never
 UV := $(shell command -v uv || echo build/uv/bin/uv)
 VENV := .venv/bin
 SAMPLE := build/sample
+VERSION := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' components/shared/version.py)
+ENGINE ?= docker
+REGISTRY ?= ghcr.io/tilepipe
+IMAGE_FLAGS ?=
 
 .PHONY: help setup browser run test lint types layers pipelines unit bench accuracy e2e images clean
 
@@ -57,6 +61,11 @@ accuracy: setup ## Train on real EuroSAT; writes build/accuracy.json
 
 e2e: setup browser ## On a real Kubeflow (KFP_ENDPOINT); writes build/e2e.json
 	@$(VENV)/pytest -m e2e tests/e2e -p no:xdist
+
+images: ## Build the four images (ENGINE=docker, REGISTRY=..., IMAGE_FLAGS='--build-arg ACCELERATOR=cpu')
+	@for image in data train mlflow minio; do \
+	  $(ENGINE) build $(IMAGE_FLAGS) --build-arg VERSION=$(VERSION) --build-arg REVISION="$$(git rev-parse --short HEAD)" \
+	    -f images/$$image/Dockerfile -t $(REGISTRY)/$$image:$(VERSION) .; done
 
 clean: ## Remove what the targets made
 	@rm -rf build runs .venv .mypy_cache .ruff_cache .pytest_cache
