@@ -63,7 +63,7 @@ def from_cluster(workflow: dict[str, Any], pods: Sequence[Any], end_of_log: Call
     reason = reason or str(first.get("message") or "no reason was left; see the pod's log")
     if is_driver:
         reason = f"KFP's driver failed before the step began: {reason}"
-    return Outcome("failed", task, reason.removeprefix(f"{task}: "))
+    return Outcome("failed", task, reason.removeprefix(f"{task.partition('-')[0]}: "))
 
 
 def _is_mended_retry(node: dict[str, Any]) -> bool:
@@ -94,6 +94,9 @@ def _task_of(node: dict[str, Any], pod: Any) -> tuple[str, bool]:  # noqa: ANN40
 def _termination_message(pod: Any) -> str:  # noqa: ANN401
     for container in pod.status.container_statuses or []:
         state = container.state.terminated
-        if container.name == "main" and state is not None and state.message:
-            return str(state.message).strip()
+        if container.name != "main" or state is None:
+            continue
+        if state.reason == "OOMKilled":
+            return "It used more memory than its limit, and was killed. Raise the limit."
+        return str(state.message or "").strip()
     return ""

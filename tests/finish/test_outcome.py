@@ -17,8 +17,8 @@ def workflow(*nodes, **spec):
     return {"spec": spec, "status": {"nodes": {n["id"]: n for n in nodes}}}
 
 
-def pod(node_name, message=None):
-    terminated = SimpleNamespace(message=message)
+def pod(node_name, message=None, reason="Error"):
+    terminated = SimpleNamespace(message=message, reason=reason)
     status = SimpleNamespace(name="main", state=SimpleNamespace(terminated=terminated))
     metadata = SimpleNamespace(
         name=f"pod-{node_name}", labels={}, annotations={"workflows.argoproj.io/node-id": f"id-{node_name}"}
@@ -46,7 +46,15 @@ def test_container_failed_with_a_termination_message():
     name = "w.root.exit-handler-1.pack-tiles.executor"
     flow = workflow(node(name, phase="Failed", message="main: Error (exit code 2)"))
     found = from_cluster(flow, [pod(name, "pack: 3 tiles are corrupt.")], no_log)
-    assert found == Outcome("failed", "pack-tiles", "pack: 3 tiles are corrupt.")
+    assert found == Outcome("failed", "pack-tiles", "3 tiles are corrupt.")
+
+
+def test_container_that_took_too_much_memory():
+    name = "w.root.exit-handler-1.train-model.executor"
+    flow = workflow(node(name, phase="Failed", message="OOMKilled (exit code 137)"))
+    found = from_cluster(flow, [pod(name, reason="OOMKilled")], no_log)
+    assert found.failed_task == "train-model"
+    assert "more memory than its limit" in found.reason
 
 
 def test_container_failed_without_a_message_falls_back_on_its_log():
