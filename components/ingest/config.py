@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from tilepipe.components.shared.bands import canonical_band
+from tilepipe.components.shared.bands import distinct_bands
 from tilepipe.components.shared.config import StepConfig
 from tilepipe.components.shared.manifest import SPLITS, Split
 
@@ -57,14 +57,7 @@ class IngestConfig(StepConfig):
     @field_validator("source_bands")
     @classmethod
     def _bands(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
-        names = tuple(canonical_band(band) for band in bands)
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated or "" in names:
-            raise ValueError(
-                "`source_bands` must name each band once. "
-                f"Received: source_bands={list(bands)}, where {repeated or ['']} is repeated or empty."
-            )
-        return names
+        return distinct_bands("source_bands", bands)
 
     @field_validator("href_rewrite")
     @classmethod

@@ -2,7 +2,7 @@
 
 from pydantic import Field, field_validator
 
-from tilepipe.components.shared.bands import canonical_band
+from tilepipe.components.shared.bands import distinct_bands
 from tilepipe.components.shared.config import StepConfig
 
 
@@ -29,11 +29,4 @@ class PackConfig(StepConfig):
     @field_validator("bands")
     @classmethod
     def _bands(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
-        names = tuple(canonical_band(band) for band in bands)
-        repeated = sorted({name for name in names if names.count(name) > 1})
-        if repeated or "" in names:
-            raise ValueError(
-                "`bands` must name each band once. "
-                f"Received: bands={list(bands)}, where {repeated or ['']} is repeated or empty."
-            )
-        return names
+        return distinct_bands("bands", bands)

@@ -28,3 +28,26 @@ def canonical_band(name: str) -> str:
     number, suffix = int(match[1]), match[2].upper()
     spelled = f"B{number}{suffix}" if suffix else f"B{number:02d}"
     return spelled if spelled in SENTINEL_2_BANDS else name.strip()
+
+
+def distinct_bands(parameter: str, bands: tuple[str, ...]) -> tuple[str, ...]:
+    """The canonical names that a parameter lists, once each.
+
+    Args:
+        parameter: the parameter's name, for the message.
+        bands: names in any spelling.
+
+    Returns:
+        The canonical names, in order.
+
+    Raises:
+        ValueError: a name is empty or comes twice; pydantic makes a ParameterError of it.
+    """
+    names = tuple(canonical_band(band) for band in bands)
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated or "" in names:
+        raise ValueError(
+            f"`{parameter}` must name each band once. "
+            f"Received: {parameter}={list(bands)}, where {repeated or ['']} is repeated or empty."
+        )
+    return names
