@@ -6,6 +6,7 @@ KFP_UI_URL               Kubeflow's pages, for the tests in a browser
 TILEPIPE_IMAGE_REGISTRY  where the cluster's nodes find the images [ghcr.io/tilepipe]
 E2E_S3_ENDPOINT          the tiles' object store as this machine reaches it
 E2E_S3_BUCKET            a bucket in it [tilepipe-e2e], made where it is missing
+E2E_RUNS_BUCKET          the runs' bucket in the same store [mlpipeline]
 E2E_MLFLOW_URI           the tracking server as this machine reaches it
 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY   for the bucket, from this machine; the pods take theirs from the Secret
 KUBECONFIG               the cluster
@@ -36,6 +37,9 @@ class Kubeflow:
     endpoint: str
     namespace: str
     bucket: Any
+    """boto3's Bucket with the tiles."""
+    artifacts: Any
+    """boto3's Bucket that holds the runs' artifacts."""
     runs: Any
     """kfp_server_api.RunServiceApi."""
     core: Any
@@ -106,6 +110,7 @@ def kubeflow():
         endpoint=endpoint,
         namespace=os.environ.get("KFP_NAMESPACE", "kubeflow"),
         bucket=bucket,
+        artifacts=s3.Bucket(os.environ.get("E2E_RUNS_BUCKET", "mlpipeline")),
         runs=kfp_server_api.RunServiceApi(kfp_server_api.ApiClient(configuration)),
         core=client.CoreV1Api(),
         objects=client.CustomObjectsApi(),

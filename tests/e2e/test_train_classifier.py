@@ -62,6 +62,10 @@ def test_a_run_from_the_bucket_to_the_report(kubeflow, first_run):
     assert metrics["test_tiles"] == 30
     assert metrics["test_loss"] > 0
 
+    stored = {item.key for item in kubeflow.artifacts.objects.all() if f"/{run_id}/" in item.key}
+    for name in ("tiles.parquet", "manifest.json", "model.keras", "report.html", "predictions.parquet"):
+        assert any(key.endswith(name) for key in stored), f"no {name} in {kubeflow.artifacts.name}"
+
     own = own_seconds(kubeflow, run_id)
     assert own.keys() >= STEPS
     nodes = kubeflow.workflow(run_id)["status"]
