@@ -10,7 +10,7 @@ from tilepipe.components.shared.history import History
 Figure = Literal["loss", "accuracy"]
 FIGURES: tuple[Figure, ...] = ("loss", "accuracy")
 
-VAL_COLOUR, TRAIN_COLOUR = "#1d5a9c", "#7d8a96"
+VAL_COLOUR, TRAIN_COLOUR = "#1d5a9c", "#66737f"
 _INK, _SOFT, _LINE = "#1c2733", "#56636f", "#e3e8ed"
 _TITLES: dict[Figure, str] = {"loss": "Loss (cross-entropy)", "accuracy": "Accuracy"}
 _FONT = "system-ui, 'Segoe UI', Roboto, Arial, sans-serif"

@@ -57,7 +57,8 @@ def render_page(history: History, manifest: Manifest) -> str:
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{title}</title><style>{_STYLE}</style></head><body><main><h1>{title}</h1>"
         f"<p>Best epoch: {history.best_epoch} of {epochs}, by {_METRICS[history.metric]}: accuracy "
-        f"{best['val_accuracy']:.1%}, loss {best['val_loss']:.3f} on {manifest.splits['val'].tiles:,} tiles.</p>"
+        f"{100 * best['val_accuracy']:.1f} %, loss {best['val_loss']:.3f} "
+        f"on {manifest.splits['val'].tiles:,} tiles.</p>"
         f'<div class="pair">{figures}</div><details><summary>Figures of each epoch</summary>'
         f'<div class="scroll" tabindex="0">{_table(history)}</div></details></main></body></html>\n'
     )

@@ -47,7 +47,7 @@ def test_the_page_stands_alone():
 
 def test_the_best_epoch_is_said():
     content = page()
-    assert "Best epoch: 3 of 3, by the lowest validation loss: accuracy 30.0%, loss 0.367" in content
+    assert "Best epoch: 3 of 3, by the lowest validation loss: accuracy 30.0 %, loss 0.367" in content
     assert '<tr class="best"><th scope="row">3</th>' in content
     assert content.count("<tr") == 4
 
