@@ -3,6 +3,7 @@
 import json
 import time
 import uuid
+import warnings
 from datetime import datetime
 
 import pytest
@@ -226,11 +227,14 @@ def test_a_recurring_run_reads_its_source_anew(kubeflow, pipeline_yaml, first_ru
 
 def _schedule(kubeflow, yaml, name, arguments, how):
     if how == "tilepipe schedule":
+        kubeflow.tilepipe("upload", str(yaml))
         kubeflow.tilepipe("schedule", name, str(yaml), "--every-minutes", "1", *arguments)
         return lambda: kubeflow.tilepipe("schedule", name, "--delete")
     import kfp
 
-    client = kfp.Client(host=kubeflow.endpoint, namespace=kubeflow.namespace)
+    with warnings.catch_warnings():  # that it works with KFP 2 alone
+        warnings.simplefilter("ignore", FutureWarning)
+        client = kfp.Client(host=kubeflow.endpoint, namespace=kubeflow.namespace)
     pipeline = client.upload_pipeline(str(yaml), pipeline_name=name)
     version = client.list_pipeline_versions(pipeline.pipeline_id).pipeline_versions[0]
     experiment = client.create_experiment("e2e", namespace=kubeflow.namespace)
