@@ -12,8 +12,9 @@ Architecture = Literal["cnn"]
 class ModelOptions(StepConfig):
     """Settings of the network; the defaults learn EuroSAT well in a few epochs on two CPU cores.
 
-    BatchNormalization's momentum is lower than Keras' 0.99: in short trainings the weights move faster than the running
-    means, and validation suffers (EuroSAT RGB after one epoch: 0.35 with 0.99, 0.77 with 0.9, 0.79 with 0.8).
+    BatchNormalization's momentum is far lower than Keras' 0.99: at a constant learning rate the weights move faster
+    than the running means, and validation suffers and jumps (accuracy of the same weights after two epochs of EuroSAT
+    RGB: 0.790 with 0.9, 0.794 with 0.8, 0.820 with 0.5).
     """
 
     filters: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(
@@ -21,12 +22,12 @@ class ModelOptions(StepConfig):
     )
     kernel_size: int = Field(default=3, ge=1, le=15, description="Side of the convolutions' kernels, in pixels")
     block_dropout: float = Field(
-        default=0.1, ge=0, lt=1, description="Share of values dropped after the last block; less after earlier ones"
+        default=0.05, ge=0, lt=1, description="Share of values dropped after the last block; less after earlier ones"
     )
     dropout: float = Field(default=0.3, ge=0, lt=1, description="Share of values dropped before the class layer")
     dense_units: int = Field(default=128, ge=1, le=65536, description="Units of the layer before the class layer")
     batch_norm_momentum: float = Field(
-        default=0.8, ge=0, lt=1, description="How slowly the running means and variances follow the batches"
+        default=0.5, ge=0, lt=1, description="How slowly the running means and variances follow the batches"
     )
 
 
