@@ -58,7 +58,7 @@ def from_cluster(workflow: dict[str, Any], pods: Sequence[Any], end_of_log: Call
     pod = _pod_of(first, pods)
     task, is_driver = _task_of(first, pod)
     reason = "" if pod is None else _termination_message(pod)
-    if not reason and pod is not None and not is_driver:
+    if not reason and pod is not None:
         reason = end_of_log(pod.metadata.name)
     reason = reason or str(first.get("message") or "no reason was left; see the pod's log")
     if is_driver:

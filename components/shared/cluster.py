@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from tilepipe.components.shared.logs import own_lines
+from tilepipe.components.shared.logs import last_words
 
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -48,7 +48,7 @@ def list_pods() -> list[Any]:
 
 
 def end_of_log(pod: str, lines: int = 5) -> str:
-    """The last lines that the step itself wrote in a pod: KFP's launcher and Argo's executor write after it."""
+    """Why a pod ended, as its log has it: the step's last lines, or what KFP's driver died of."""
     from kubernetes import client
 
     api = client.CoreV1Api(_api_client())
@@ -56,7 +56,7 @@ def end_of_log(pod: str, lines: int = 5) -> str:
     answer = api.read_namespaced_pod_log(
         pod, namespace(), container="main", tail_lines=100, _preload_content=False, _request_timeout=20
     )
-    return "\n".join(own_lines(answer.data.decode("utf-8", "replace"))[-lines:])
+    return last_words(answer.data.decode("utf-8", "replace"), lines)
 
 
 def _api_client() -> Any:  # noqa: ANN401 - kubernetes ships no types

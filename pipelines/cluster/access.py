@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tilepipe.components.shared.errors import ClusterError
-from tilepipe.components.shared.logs import own_lines
+from tilepipe.components.shared.logs import last_words
 
 SERVICE_ACCOUNT = "pipeline-runner"
 """Whom the runs' pods act as in a single-user installation; `default-editor` in a profile of a multi-user one."""
@@ -106,7 +106,7 @@ class Cluster:
 
     def end_of_log(self, pod: str, lines: int = 5) -> str:
         """The last lines that the step itself wrote in a pod; empty where its log is gone."""
-        return "\n".join(own_lines(self.log(pod, tail_lines=_LOG_LINES))[-lines:])
+        return last_words(self.log(pod, tail_lines=_LOG_LINES), lines)
 
     def log(self, pod: str, **options: Any) -> str:  # noqa: ANN401
         """The log of a pod's main container; empty where it is gone."""

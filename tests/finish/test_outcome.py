@@ -71,8 +71,8 @@ def test_pod_that_is_gone_falls_back_on_the_nodes_message():
 
 def test_driver_failed():
     name = "w.root.exit-handler-1.train-model-driver"
-    flow = workflow(node(name, phase="Failed", message="parent DAG does not have input parameter"))
-    found = from_cluster(flow, [pod(name)], no_log)
+    flow = workflow(node(name, phase="Failed", message="main: Error (exit code 1)"))
+    found = from_cluster(flow, [pod(name)], lambda _: "parent DAG does not have input parameter")
     assert (found.state, found.failed_task) == ("failed", "train-model")
     assert found.reason.startswith("KFP's driver failed before the step began: parent DAG")
 
