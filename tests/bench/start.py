@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -17,7 +18,7 @@ _GOAL_SECONDS = 1.0
 
 
 def measure(scratch: Path) -> list[Figure]:
-    """The compiled command of each step, its body cut off at the first line."""
+    """The compiled command of each step, cut off where its work begins."""
     pipeline = compiled.load("train_classifier")
     figures = []
     for task in pipeline.tasks:
@@ -31,12 +32,13 @@ def _seconds(pipeline: compiled.CompiledPipeline, component: str, scratch: Path)
     spec = pipeline.spec["components"][component]
     container = pipeline.spec["deploymentSpec"]["executors"][spec["executorLabel"]]["container"]
     words = [*container["command"], *container["args"]]
-    # The executor wants every input; the first line of the body ends the process before any is used.
+    # The executor wants every input; the process ends before any is used.
     words = [json.dumps(_inputs(spec, scratch)) if word == "{{$}}" else word for word in words]
     code = next(i for i, word in enumerate(words) if "from kfp.dsl import *" in word)
-    mark = '\n    import time, sys, os; print("FIRST", time.time(), flush=True); os._exit(0)\n'
-    head, docstring, body = words[code].split('"""', 2)
-    words[code] = f'{head}"""{docstring}"""{mark}{body}'
+    # Once the step's modules are imported and its rules are in place: where the work itself would begin.
+    head, begun, body = re.split(r"(\n    with step\(.*\):\n)", words[code], maxsplit=1)
+    mark = '        import os, time; print("FIRST", time.time(), flush=True); os._exit(0)\n'
+    words[code] = f"{head}{begun}{mark}{body}"
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     started = time.time()
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
