@@ -8,6 +8,7 @@ from typing import TypeAlias
 from kfp import dsl, kubernetes
 from kfp.dsl.pipeline_channel import PipelineParameterChannel
 
+from tilepipe.components.shared.tracking import PREFIX, TRACKING_SETTINGS
 from tilepipe.components.shared.version import VERSION
 
 STORAGE_SECRET = "tilepipe-s3"  # noqa: S105 - a Secret's name
@@ -53,12 +54,14 @@ def use_storage(task: dsl.PipelineTask, secret: Text) -> None:
 
 
 def use_tracking(task: dsl.PipelineTask, secret: Text) -> None:
-    """Let a task report to MLflow: its address from a ConfigMap, a user and password or a token from a Secret."""
-    kubernetes.use_config_map_as_env(
-        task, TRACKING_CONFIG, {"MLFLOW_TRACKING_URI": "MLFLOW_TRACKING_URI"}, optional=True
-    )
-    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
-    kubernetes.use_secret_as_env(task, secret, {name: name for name in names}, optional=True)
+    """Let a task report to MLflow: its address from a ConfigMap, a user and password or a token from a Secret.
+
+    Under names of tilepipe's own (`tracking.take_settings` reads them): where KFP's native MLflow support puts
+    `MLFLOW_TRACKING_URI` into a pod, a second one from a ConfigMap makes the pod invalid (seen in KFP 2.17).
+    """
+    uri, *credentials = TRACKING_SETTINGS
+    kubernetes.use_config_map_as_env(task, TRACKING_CONFIG, {uri: PREFIX + uri}, optional=True)
+    kubernetes.use_secret_as_env(task, secret, {name: PREFIX + name for name in credentials}, optional=True)
 
 
 def _eighth(cpu: str) -> str:

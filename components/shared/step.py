@@ -36,6 +36,7 @@ def step(name: str) -> Iterator[logging.Logger]:
     )
     logging.getLogger("tilepipe").setLevel(logging.INFO)
     logger = logging.getLogger(f"tilepipe.{name}")
+    tracking.take_settings()
     try:
         yield logger
     except TilepipeError as error:

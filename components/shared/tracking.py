@@ -28,10 +28,28 @@ KFP_RUN_TAG = "kfp.run_id"
 FAILED_STEP_TAG = "tilepipe.failed_step"
 FAILURE_TAG = "tilepipe.failure"
 
+TRACKING_SETTINGS = (
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "MLFLOW_TRACKING_TOKEN",
+)
+"""MLflow's own names for where it is and who one is."""
+
+PREFIX = "TILEPIPE_"
+"""Stands before them where a pod gets them from a ConfigMap or Secret of ours."""
+
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 _SQLITE = "sqlite:///"
 _open_run_id = UNTRACKED  # the run this process writes to, for `record_failure`
+
+
+def take_settings() -> None:
+    """Take our own settings of MLflow for those that KFP or the user has not made already."""
+    for name in TRACKING_SETTINGS:
+        if PREFIX + name in os.environ:
+            os.environ.setdefault(name, os.environ[PREFIX + name])
 
 
 def is_configured() -> bool:

@@ -59,7 +59,7 @@ def launcher(bucket, minio_server, mlflow_server, image_environments, tmp_path):
             "AWS_SECRET_ACCESS_KEY": minio_server.secret_key,
             "AWS_ENDPOINT_URL": minio_server.endpoint,
             "AWS_REGION": "us-east-1",
-            "MLFLOW_TRACKING_URI": mlflow_server,
+            "TILEPIPE_MLFLOW_TRACKING_URI": mlflow_server,
             "KFP_RUN_ID": str(uuid.uuid4()),
         },
         scratch=tmp_path,
@@ -121,7 +121,8 @@ def test_the_run_that_kfp_opened_is_adopted(launcher, tiles, mlflow):
     experiment = mlflow.create_experiment(f"native-{uuid.uuid4().hex[:8]}")
     parent = mlflow.create_run(experiment).info.run_id
     child = mlflow.create_run(experiment, tags={"mlflow.parentRunId": parent}).info.run_id
-    native = {"MLFLOW_RUN_ID": child, "MLFLOW_EXPERIMENT_ID": experiment,
+    address = launcher.environment["TILEPIPE_MLFLOW_TRACKING_URI"]
+    native = {"MLFLOW_RUN_ID": child, "MLFLOW_TRACKING_URI": address, "MLFLOW_EXPERIMENT_ID": experiment,
               "KFP_MLFLOW_CONFIG": json.dumps({"parentRunId": parent})}  # fmt: skip
     launcher.environment = {**launcher.environment, **native}
     failed = launcher.run({**ARGUMENTS, "data_source": tiles})

@@ -155,3 +155,13 @@ def test_a_file_that_is_no_pipeline(tmp_path):
     path.write_text("a: 1\n", encoding="utf-8")
     with pytest.raises(ArtifactError, match="compiled KFP v2 pipeline"):
         compiled.load(str(path))
+
+
+def test_no_variable_of_ours_collides_with_those_that_kfp_puts_into_a_pod():
+    """With KFP's native MLflow support, a second `MLFLOW_TRACKING_URI` makes the pod invalid."""
+    platform = compiled.load("train_classifier").documents[1]
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values()
+    maps = [m for e in executors for key in ("configMapAsEnv", "secretAsEnv") for m in e.get(key, [])]
+    names = {pair["envVar"] for m in maps for pair in m["keyToEnv"]}
+    assert "TILEPIPE_MLFLOW_TRACKING_URI" in names
+    assert not {name for name in names if name.startswith(("MLFLOW_", "KFP_"))}
