@@ -1,6 +1,5 @@
 """Parameters of the `ingest` step."""
 
-import datetime
 import math
 from typing import Any, Literal, Self
 
@@ -9,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from tilepipe.components.shared.bands import distinct_bands
 from tilepipe.components.shared.config import StepConfig
 from tilepipe.components.shared.manifest import SPLITS, Split
+from tilepipe.components.shared.snapshots import Snapshot
 
 SourceKind = Literal["stac-catalog", "stac-geoparquet", "folder"]
 
@@ -45,7 +45,7 @@ class IngestConfig(StepConfig):
     source: str = Field(min_length=1, description="Catalogue, STAC-GeoParquet or folder of class folders")
     source_bands: tuple[str, ...] = Field(default=(), description="True order of the bands in the files")
     href_rewrite: dict[str, str] = Field(default={}, description="Prefixes of addresses, and what stands for them")
-    snapshot: str = Field(default="", description="ISO 8601 time as of which the source is read")
+    snapshot: Snapshot = Field(default="", description="ISO 8601 time as of which the source is read")
     split_fractions: dict[str, float] = Field(
         default={"train": 0.7, "val": 0.15, "test": 0.15}, description="Share of the tiles in each split"
     )
@@ -69,25 +69,6 @@ class IngestConfig(StepConfig):
                     f"Received: href_rewrite={rewrite}, where {prefix!r} becomes {replacement!r}."
                 )
         return rewrite
-
-    @field_validator("snapshot")
-    @classmethod
-    def _snapshot(cls, snapshot: str) -> str:
-        if "[[" in snapshot:
-            raise ValueError(
-                "`snapshot` must be a time. "
-                f"Received: snapshot={snapshot!r}, a macro that Kubeflow did not fill in, as in recurring runs that "
-                "pin a version of the pipeline. Leave it empty, or give an ISO 8601 time."
-            )
-        try:
-            if snapshot:
-                datetime.datetime.fromisoformat(snapshot)
-        except ValueError:
-            raise ValueError(
-                "`snapshot` must be empty or a time in ISO 8601, such as 2026-01-31T12:00:00Z. "
-                f"Received: snapshot={snapshot!r}."
-            ) from None
-        return snapshot
 
     @field_validator("split_fractions", "split_files")
     @classmethod
