@@ -10,7 +10,8 @@ from tilepipe.components.shared.config import StepConfig
 from tilepipe.components.shared.manifest import SPLITS, Split
 from tilepipe.components.shared.snapshots import Snapshot
 
-SourceKind = Literal["stac-catalog", "stac-geoparquet", "folder"]
+SourceKind = Literal["stac-api", "stac-catalog", "stac-geoparquet", "folder", "table", "tfrecord"]
+SplitBy = Literal["class", "group", "block", "time"]
 
 _SPLIT_SPELLINGS: dict[str, Split] = {
     "train": "train",
@@ -28,30 +29,69 @@ def split_named(name: str) -> Split | None:
     return _SPLIT_SPELLINGS.get(name.strip().lower())
 
 
+class Columns(StepConfig):
+    """Names of a table's columns, or of STAC items' properties, that hold what every tile has; empty finds them."""
+
+    id: str = Field(default="", description="The tile's id; of a table, else the image's address")
+    image: str = Field(default="", description="The image's address; of tables alone")
+    label: str = Field(default="", description="The class")
+    group: str = Field(default="", description="What must not straddle a split: a sample, a scene, a place")
+    datetime: str = Field(default="", description="When the tile was taken")
+
+
+class Query(StepConfig):
+    """What is asked of a STAC API."""
+
+    collections: tuple[str, ...] = Field(default=(), description="Ids of the collections; empty asks for all")
+    bbox: tuple[float, ...] = Field(default=(), description="West, south, east, north in degrees")
+    datetime: str = Field(default="", description="A time or an interval, as in STAC: 2020-01-01/2020-12-31")
+    filter: str | dict[str, Any] = Field(default="", description="CQL2, as text or as JSON")
+    max_items: int = Field(default=0, ge=0, description="At most so many items; 0 takes all")
+
+
 class IngestOptions(StepConfig):
     """Settings that few sources need."""
 
-    kind: Literal["auto", "stac-catalog", "stac-geoparquet", "folder"] = Field(
+    kind: Literal["auto", "stac-api", "stac-catalog", "stac-geoparquet", "folder", "table", "tfrecord"] = Field(
         default="auto", description="What the source is; auto tells by its name and content"
     )
-    label_property: str = Field(default="", description="STAC property that holds the class; empty finds it")
     asset_key: str = Field(default="", description="STAC asset that holds the pixels; empty finds it")
+    band_assets: dict[str, str] = Field(
+        default={}, description="Band -> STAC asset, where each band has a file of its own, in the order of the bands"
+    )
+    record_shape: tuple[int, ...] = Field(default=(), description="Height and width of the images in TFRecords")
     name: str = Field(default="", description="The data set's name; empty takes the collection's id or the folder's")
+    max_class_ratio: float = Field(
+        default=0, ge=0, description="At most so many times the mean class size in a class; 0 takes all"
+    )
+    allow_duplicates: bool = Field(
+        default=False, description="Whether tiles with the same checksum may be in different splits"
+    )
 
 
 class IngestConfig(StepConfig):
-    """Where the tiles are, and how they are split."""
+    """Where the tiles are, which are taken, and how they are split."""
 
-    source: str = Field(min_length=1, description="Catalogue, STAC-GeoParquet or folder of class folders")
+    source: str = Field(min_length=1, description="STAC API, catalogue or GeoParquet, folder, table or TFRecords")
     source_bands: tuple[str, ...] = Field(default=(), description="True order of the bands in the files")
     href_rewrite: dict[str, str] = Field(default={}, description="Prefixes of addresses, and what stands for them")
     snapshot: Snapshot = Field(default="", description="ISO 8601 time as of which the source is read")
+    query: Query = Field(default=Query(), description="What is asked of a STAC API")
+    columns: Columns = Field(default=Columns(), description="Which columns or properties hold what")
+    where: str = Field(default="", description="SQL condition that a tile must meet")
+    classes: tuple[str, ...] = Field(default=(), description="The classes in order; empty takes all, sorted")
+    recode: dict[str, str | None] = Field(default={}, description="Label -> class; an empty class drops the tile")
+    max_per_class: int = Field(default=0, ge=0, description="A random sample of so many tiles a class; 0 takes all")
+    split_by: SplitBy = Field(default="class", description="What the splits respect")
+    split_block_metres: float = Field(default=0, ge=0, description="Side of a spatial block, for split_by block")
     split_fractions: dict[str, float] = Field(
         default={"train": 0.7, "val": 0.15, "test": 0.15}, description="Share of the tiles in each split"
     )
     split_files: dict[str, str] = Field(default={}, description="A list of file names or tile ids for each split")
-    split_property: str = Field(default="", description="STAC property that names the split")
-    seed: int = Field(default=0, description="Seed of the split")
+    split_property: str = Field(default="", description="STAC property or column that names the split")
+    split_merge_train_val: bool = Field(default=False, description="Whether val goes into train, for a final fit")
+    workers: int = Field(default=1, ge=1, le=256, description="How many pods will pack the tiles")
+    seed: int = Field(default=0, description="Seed of sample and split")
     options: IngestOptions = Field(default=IngestOptions(), description="Settings that few sources need")
 
     @field_validator("source_bands")

@@ -1,9 +1,10 @@
 """What every kind of source yields: one row a tile."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from tilepipe.components.ingest.config import SourceKind
 
@@ -13,14 +14,21 @@ BoundingBox = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class TileRow:
-    """One tile as its source states it, before it has been split."""
+    """One tile as its source states it, before anything has been chosen or split."""
 
     tile_id: str
     uri: str
     """Normalised, as `shared.storage` takes it."""
     label: str | None
+    member: str | None = None
+    """Path within the zip at `uri`."""
+    offset: int | None = None
+    """Where the record starts in the TFRecord file at `uri`."""
+    band_uris: tuple[str, ...] | None = None
+    """One address a band, in the order of `bands`, where each band has a file of its own; the first is `uri`."""
     split: str | None = None
     """What the source itself calls the tile's split, in the source's spelling."""
+    group: str | None = None
     datetime: dt.datetime | None = None
     bbox: BoundingBox | None = None
     geometry: bytes | None = None
@@ -30,10 +38,15 @@ class TileRow:
     """Multihash in hexadecimal."""
     bands: tuple[str, ...] = ()
     """Canonical names in the order that the source states; empty where it states none."""
+    properties: Mapping[str, Any] = MappingProxyType({})
+    """Scalars by name: those of the source's own properties that `where` asks for."""
 
 
 class TileSource(Protocol):
-    """A source that has been opened; one module of this step a kind."""
+    """A source that has been opened; one module of this step a kind.
+
+    A source with millions of tiles in a file that DuckDB reads also has `load` (see `found.py`); the others yield rows.
+    """
 
     @property
     def kind(self) -> SourceKind:

@@ -16,6 +16,9 @@ from tilepipe.components.shared.version import VERSION
 _FIELDS: "list[pa.Field[Any]]" = [
     pa.field("tile_id", pa.string(), nullable=False),
     pa.field("uri", pa.string(), nullable=False),
+    pa.field("member", pa.string()),
+    pa.field("offset", pa.int64()),
+    pa.field("band_uris", pa.list_(pa.string())),
     pa.field("label", pa.string()),
     pa.field("split", pa.string()),
     pa.field("group", pa.string()),
@@ -26,8 +29,10 @@ _FIELDS: "list[pa.Field[Any]]" = [
     pa.field("checksum", pa.string()),
 ]
 SCHEMA = pa.schema(_FIELDS)
-"""`geometry` is WKB in longitude and latitude (OGC:CRS84); `checksum` is a multihash in hexadecimal, as STAC's
-`file:checksum`; both may be null."""
+"""A tile is the whole object at `uri`; or its `member`, where the object is a zip; or `bytes` bytes from `offset`, where
+it is a TFRecord file; or, where each band has a file of its own, the files `band_uris` in the order of the bands, the
+first of which is `uri`. `geometry` is WKB in longitude and latitude (OGC:CRS84); `checksum` is a multihash in
+hexadecimal, as STAC's `file:checksum`. All but `tile_id` and `uri` may be null."""
 
 _METADATA_KEY = b"tilepipe"
 _GEOMETRY_TYPES = (
@@ -40,6 +45,18 @@ _GEOMETRY_TYPES = (
     "MultiPolygon",
     "GeometryCollection",
 )
+
+
+class RecordFeature(BaseModel):
+    """A feature of a `tf.train.Example` that holds one band's pixels, row by row."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """The feature's name, as the records have it."""
+    dtype: str
+    height: int
+    width: int
 
 
 class TileTableInfo(BaseModel):
@@ -59,6 +76,8 @@ class TileTableInfo(BaseModel):
     """Physical order of the bands in the tiles; empty where only the files know."""
     bands_stated_by: str = "nobody"
     """`user`, `metadata` or `nobody`."""
+    record_features: tuple[RecordFeature, ...] = ()
+    """In the order of `bands`; empty where the tiles are no TFRecords."""
     class_names: tuple[str, ...] = ()
     tilepipe_version: str = VERSION
 
