@@ -1,0 +1,111 @@
+import struct
+
+import pytest
+
+from tilepipe.components.shared import tfrecord
+from tilepipe.components.shared.tfrecord import iter_frames, masked_crc, parse_example, unframe
+
+
+def frame(payload):
+    length = struct.pack("<Q", len(payload))
+    crcs = (struct.pack("<I", masked_crc(part)) for part in (length, payload))
+    return length + next(crcs) + payload + next(crcs)
+
+
+@pytest.mark.parametrize("size", [1, 7, 16, 1000])
+def test_records_however_the_file_is_cut(size):
+    payloads = [b"", b"first", b"x" * 300]
+    data = b"".join(frame(payload) for payload in payloads)
+    chunks = [data[start : start + size] for start in range(0, len(data), size)]
+    assert list(iter_frames(chunks)) == list(zip([0, 16, 37], payloads, strict=True))
+    assert list(iter_frames([])) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda data: data[:-1], "record at offset 21 is cut off after 21 bytes of 22"),
+        (lambda data: data + b"123", "record at offset 43 is cut off after 3 bytes of 12"),
+        (lambda data: data[:21] + b"\x01" + data[22:], "length of the record at offset 21 does not fit"),
+        (lambda data: data[:34] + b"\x01" + data[35:], "record at offset 21 does not fit its checksum"),
+    ],
+)
+def test_damage_is_told_with_its_place(damage, message):
+    data = frame(b"first") + frame(b"second")
+    with pytest.raises(ValueError, match=message):
+        list(iter_frames([damage(data)]))
+
+
+def test_a_length_beyond_reason():
+    length = struct.pack("<Q", tfrecord.MAX_RECORD_BYTES + 1)
+    with pytest.raises(ValueError, match="more than 1073741824"):
+        list(iter_frames([length + struct.pack("<I", masked_crc(length))]))
+
+
+def test_one_record_alone():
+    assert unframe(frame(b"first")) == b"first"
+    with pytest.raises(ValueError, match="states 5 bytes, and 6 are there"):
+        unframe(frame(b"first") + b"x", 40)
+    with pytest.raises(ValueError, match="offset 40 is cut off"):
+        unframe(b"1234", 40)
+
+
+def test_an_example_as_tensorflow_writes_it():
+    import tensorflow as tf
+
+    def feature(**values):
+        return tf.train.Feature(**values)
+
+    example = tf.train.Example(
+        features=tf.train.Features(
+            feature={
+                "bytes": feature(bytes_list=tf.train.BytesList(value=[b"a" * 300, b""])),
+                "numbers": feature(int64_list=tf.train.Int64List(value=[0, -1, 2**63 - 1, -(2**63), 300])),
+                "floats": feature(float_list=tf.train.FloatList(value=[0.5, -2.0])),
+                "größe": feature(int64_list=tf.train.Int64List(value=[3])),
+                "empty": feature(),
+            }
+        )
+    )
+    assert parse_example(example.SerializeToString()) == {
+        "bytes": [b"a" * 300, b""],
+        "numbers": [0, -1, 2**63 - 1, -(2**63), 300],
+        "floats": [0.5, -2.0],
+        "größe": [3],
+        "empty": [],
+    }
+
+
+def test_numbers_that_are_not_packed():
+    def field(number, content):
+        return bytes((number << 3 | 2, len(content))) + content
+
+    one_by_one = field(3, b"\x08\x05\x08\x06")
+    floats = field(2, b"\x0d" + struct.pack("<f", 1.5))
+    entries = [field(1, field(1, name) + field(2, value)) for name, value in ((b"n", one_by_one), (b"f", floats))]
+    assert parse_example(field(1, b"".join(entries))) == {"n": [5, 6], "f": [1.5]}
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        (b"\x0a\xff\xff\xff\xff\x0f", "states 4294967295 bytes where 0 are left"),
+        (b"\x0a", "number is cut off"),
+        (b"\x0b", "wire type 3"),
+        (b"\x02\x00", "number 0"),
+        (b"\xff" * 12, "longer than 64 bits"),
+        (b"\x0a\x05\x0a\x03\x0a\x01\xff", "can't decode byte"),
+    ],
+)
+def test_what_is_no_example(payload, message):
+    with pytest.raises(ValueError, match=message):
+        parse_example(payload)
+
+
+def test_the_real_records(real_data):
+    with real_data("droughtwatch/part-r-00012").open("rb") as file:
+        frames = list(iter_frames(iter(lambda: file.read(100_000), b"")))
+    examples = [parse_example(payload) for _, payload in frames]
+    labels = [example["label"][0] for example in examples]
+    assert [labels.count(label) for label in range(4)] == [46, 16, 14, 5]
+    assert all(len(example[f"B{band}"][0]) == 65 * 65 for example in examples for band in range(1, 12))
