@@ -1,58 +1,275 @@
-"""Mean, spread and range of each band, tile by tile, in bounded memory."""
+"""Mean, spread and range of each band, tile by tile, in bounded memory, and the same however the tiles are divided."""
 
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Pixels = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+
+_EXACT_PIXELS = 1 << 20
+"""So many squares of 16-bit numbers have a sum below 2**53, up to which float64 holds every whole number."""
 
 
-@dataclass(frozen=True)
-class Moments:
-    """Count, mean, sum of squared deviations and range of each band."""
-
-    count: int
-    mean: Floats
-    squares: Floats
-    minimum: Floats
-    maximum: Floats
+class Moments(ABC):
+    """Count, mean, spread and range of each band; nodata pixels are not in them."""
 
     @property
-    def std(self) -> Floats:
-        """Standard deviation of the population."""
-        return np.sqrt(self.squares / self.count)
+    @abstractmethod
+    def counts(self) -> tuple[int, ...]:
+        """How many pixels of each band are counted."""
 
+    @property
+    @abstractmethod
+    def mean(self) -> Floats:
+        """Mean of each band; 0 where no pixel is counted."""
+
+    @property
+    @abstractmethod
+    def std(self) -> Floats:
+        """Standard deviation of the population; 0 where no pixel is counted."""
+
+    @property
+    @abstractmethod
+    def minimum(self) -> Floats:
+        """Smallest number of each band; 0 where no pixel is counted."""
+
+    @property
+    @abstractmethod
+    def maximum(self) -> Floats:
+        """Largest number of each band; 0 where no pixel is counted."""
+
+    @abstractmethod
     def merged(self, other: "Moments") -> "Moments":
-        """The moments of both together; stable where sums of squares are not, and the same in the same order.
+        """The moments of both together, which are of the same bands and kind."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """What JSON can hold without loss; `from_json` is the way back."""
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> "Moments":
+        """The moments that `to_json` wrote.
+
+        Args:
+            value: as JSON gives it back.
+
+        Returns:
+            The same moments, to the last bit.
+
+        Raises:
+            ValueError: it was not written by `to_json`.
+        """
+        try:
+            kind = {"exact": ExactMoments, "running": RunningMoments}[value["kind"]]
+            columns = [value[name] for name in ("counts", "first", "second", "lowest", "highest")]
+            if len({len(column) for column in columns}) != 1:
+                raise ValueError("the bands differ")
+            return kind._from_columns(*columns)
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"Moments must be as `to_json` writes them. Received: {str(value)[:100]}.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class ExactMoments(Moments):
+    """Sums of whole numbers, which Python holds exactly: no order of merging changes a bit of them."""
+
+    _counts: tuple[int, ...]
+    _sums: tuple[int, ...]
+    _squares: tuple[int, ...]
+    _lowest: tuple[int, ...]
+    """Where no pixel is counted, the largest number there is; likewise the smallest in `_highest`."""
+    _highest: tuple[int, ...]
+
+    @property
+    def counts(self) -> tuple[int, ...]:  # noqa: D102 - the base class says it
+        return self._counts
+
+    @property
+    def mean(self) -> Floats:  # noqa: D102
+        return np.array([total / (count or 1) for count, total in zip(self._counts, self._sums, strict=True)])
+
+    @property
+    def std(self) -> Floats:  # noqa: D102
+        # One rounding, when whole numbers are divided: nothing cancels, however small the spread.
+        parts = zip(self._counts, self._sums, self._squares, strict=True)
+        return np.array([math.sqrt((n * squares - total * total) / (n * n or 1)) for n, total, squares in parts])
+
+    @property
+    def minimum(self) -> Floats:  # noqa: D102
+        return np.array([float(low) if n else 0.0 for n, low in zip(self._counts, self._lowest, strict=True)])
+
+    @property
+    def maximum(self) -> Floats:  # noqa: D102
+        return np.array([float(high) if n else 0.0 for n, high in zip(self._counts, self._highest, strict=True)])
+
+    def merged(self, other: Moments) -> Moments:  # noqa: D102
+        if not isinstance(other, ExactMoments):
+            raise ValueError("Moments of whole numbers must be merged with such. Received: moments of floats.")
+        return ExactMoments(
+            tuple(a + b for a, b in zip(self._counts, other._counts, strict=True)),
+            tuple(a + b for a, b in zip(self._sums, other._sums, strict=True)),
+            tuple(a + b for a, b in zip(self._squares, other._squares, strict=True)),
+            tuple(map(min, self._lowest, other._lowest)),
+            tuple(map(max, self._highest, other._highest)),
+        )
+
+    def to_json(self) -> dict[str, Any]:  # noqa: D102
+        return {
+            "kind": "exact",
+            "counts": list(self._counts),
+            "first": list(self._sums),
+            "second": list(self._squares),
+            "lowest": list(self._lowest),
+            "highest": list(self._highest),
+        }
+
+    @classmethod
+    def _from_columns(cls, *columns: list[Any]) -> "ExactMoments":
+        if not all(isinstance(number, int) for column in columns for number in column):
+            raise ValueError("not all are whole numbers")
+        return cls(*(tuple(column) for column in columns))
+
+
+@dataclass(frozen=True, slots=True)
+class RunningMoments(Moments):
+    """Means and sums of squared deviations in float64; the same to the last bit when merged in the same order."""
+
+    _counts: npt.NDArray[np.int64]
+    _mean: Floats
+    _squares: Floats
+    _lowest: Floats
+    """Infinite where no pixel is counted; likewise `_highest`."""
+    _highest: Floats
+
+    @property
+    def counts(self) -> tuple[int, ...]:  # noqa: D102
+        return tuple(self._counts.tolist())
+
+    @property
+    def mean(self) -> Floats:  # noqa: D102
+        return self._mean
+
+    @property
+    def std(self) -> Floats:  # noqa: D102
+        return np.sqrt(self._squares / np.maximum(self._counts, 1))
+
+    @property
+    def minimum(self) -> Floats:  # noqa: D102
+        return np.where(self._counts > 0, self._lowest, 0.0)
+
+    @property
+    def maximum(self) -> Floats:  # noqa: D102
+        return np.where(self._counts > 0, self._highest, 0.0)
+
+    def merged(self, other: Moments) -> Moments:
+        """The moments of both together; stable where sums of squares are not.
 
         Chan, Golub and LeVeque 1979: https://en.wikipedia.org/wiki/Algorithms_for_calculating_variance#Parallel_algorithm
         """
-        count = self.count + other.count
-        step = other.mean - self.mean
-        return Moments(
-            count,
-            self.mean + step * (other.count / count),
-            self.squares + other.squares + step * step * (self.count * other.count / count),
-            np.minimum(self.minimum, other.minimum),
-            np.maximum(self.maximum, other.maximum),
+        if not isinstance(other, RunningMoments):
+            raise ValueError("Moments of floats must be merged with such. Received: moments of whole numbers.")
+        counts = self._counts + other._counts
+        share = other._counts / np.maximum(counts, 1)
+        step = other._mean - self._mean
+        return RunningMoments(
+            counts,
+            self._mean + step * share,
+            self._squares + other._squares + step * step * (self._counts * share),
+            np.minimum(self._lowest, other._lowest),
+            np.maximum(self._highest, other._highest),
         )
 
+    def to_json(self) -> dict[str, Any]:  # noqa: D102
+        return {
+            "kind": "running",
+            "counts": self._counts.tolist(),
+            "first": self._mean.tolist(),
+            "second": self._squares.tolist(),
+            "lowest": [low if math.isfinite(low) else None for low in self._lowest.tolist()],  # JSON has no infinity
+            "highest": [high if math.isfinite(high) else None for high in self._highest.tolist()],
+        }
 
-def moments(image: npt.NDArray[np.generic]) -> Moments:
+    @classmethod
+    def _from_columns(
+        cls,
+        counts: list[int],
+        mean: list[float],
+        squares: list[float],
+        lowest: list[float | None],
+        highest: list[float | None],
+    ) -> "RunningMoments":
+        lows = [math.inf if low is None else low for low in lowest]
+        highs = [-math.inf if high is None else high for high in highest]
+        return cls(np.array(counts, np.int64), *(np.array(each, np.float64) for each in (mean, squares, lows, highs)))
+
+
+def moments(image: Pixels, valid: Mask | None = None) -> Moments:
     """The moments of one tile.
 
     Args:
-        image: `(height, width, bands)`.
+        image: `(height, width, bands)` of whole numbers of at most 16 bits, or of floats.
+        valid: of the same shape, which pixels count; all, unless given.
 
     Returns:
-        Moments with `(bands,)` arrays of float64.
+        Exact ones for whole numbers, running ones for floats.
     """
+    if image.dtype.kind == "f":
+        return _running(image, valid)
+    height, width, _ = image.shape
+    rows = max(1, _EXACT_PIXELS // width)
+    blocks = [slice(top, top + rows) for top in range(0, height, rows)]
+    result = _exact(image[blocks[0]], None if valid is None else valid[blocks[0]])
+    for block in blocks[1:]:
+        result = result.merged(_exact(image[block], None if valid is None else valid[block]))
+    return result
+
+
+def _exact(image: Pixels, valid: Mask | None) -> Moments:
+    # Row upon row, the bands side by side: whole vectors are added, where a sum over each band would step through
+    # memory; and in float64, in which these whole numbers are exact, since integers have no fast multiply-and-add.
+    height, width, bands = image.shape
+    lows = highs = rows = image.reshape(height, width * bands)
+    if valid is None:
+        counts: tuple[int, ...] = (height * width,) * bands
+    else:
+        chosen, limits = valid.reshape(rows.shape), np.iinfo(image.dtype)
+        counts = tuple(chosen.sum(axis=0).reshape(width, bands).sum(axis=0).tolist())
+        rows, lows, highs = (np.where(chosen, rows, image.dtype.type(low)) for low in (0, limits.max, limits.min))
+    numbers = rows.astype(np.float64)
+    squares = np.einsum("ij,ij->j", numbers, numbers)
+    return ExactMoments(
+        counts,
+        tuple(numbers.sum(axis=0).reshape(width, bands).sum(axis=0).astype(np.int64).tolist()),
+        tuple(squares.reshape(width, bands).sum(axis=0).astype(np.int64).tolist()),
+        tuple(lows.min(axis=0).reshape(width, bands).min(axis=0).tolist()),
+        tuple(highs.max(axis=0).reshape(width, bands).max(axis=0).tolist()),
+    )
+
+
+def _running(image: Pixels, valid: Mask | None) -> Moments:
     # Bands first: reductions over short last axes cost several times as much.
-    pixels = np.ascontiguousarray(image.reshape(-1, image.shape[-1]).T)
-    minimum, maximum = pixels.min(axis=1).astype(np.float64), pixels.max(axis=1).astype(np.float64)
-    deviations = pixels.astype(np.float64)
-    mean = deviations.mean(axis=1)
-    deviations -= mean[:, None]
+    bands = image.shape[-1]
+    pixels = np.ascontiguousarray(image.reshape(-1, bands).T)
+    if valid is None:
+        deviations = pixels.astype(np.float64)
+        mean = deviations.mean(axis=1)
+        deviations -= mean[:, None]
+        counts = np.full(bands, pixels.shape[1], np.int64)
+        lows = highs = pixels
+    else:
+        chosen = np.ascontiguousarray(valid.reshape(-1, bands).T)
+        counts = chosen.sum(axis=1, dtype=np.int64)
+        deviations = np.where(chosen, pixels, 0).astype(np.float64)
+        mean = deviations.sum(axis=1) / np.maximum(counts, 1)
+        deviations = np.where(chosen, deviations - mean[:, None], 0.0)
+        lows, highs = np.where(chosen, pixels, np.inf), np.where(chosen, pixels, -np.inf)
     squares = np.einsum("ij,ij->i", deviations, deviations)
-    return Moments(pixels.shape[1], mean, squares, minimum, maximum)
+    lowest, highest = lows.min(axis=1).astype(np.float64), highs.max(axis=1).astype(np.float64)
+    return RunningMoments(counts, mean, squares, lowest, highest)
