@@ -2,10 +2,10 @@
 
 import math
 
-from tilepipe.components.evaluate.evaluation import SPLIT_NAMES, Evaluation
-from tilepipe.components.evaluate.markup import Markup, element
+from tilepipe.components.evaluate.evaluation import Evaluation
 from tilepipe.components.evaluate.palette import INK, RIGHT, WRONG, ink_on, ramp, right_level, wrong_level
-from tilepipe.components.evaluate.text import short_count, short_percent
+from tilepipe.components.shared.markup import Markup, element
+from tilepipe.components.shared.text import SPLIT_NAMES, short_count, short_percent
 
 _CELL, _CHARACTER, _MARGIN, _HEADING = 44, 6.7, 16, 44
 _LONGEST_NAME = 32

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from tilepipe.components.evaluate.config import EvaluateConfig
 from tilepipe.components.evaluate.confusion_figure import confusion_figure
-from tilepipe.components.evaluate.evaluation import SPLIT_NAMES, Evaluation
+from tilepipe.components.evaluate.evaluation import Evaluation
 from tilepipe.components.evaluate.predict import SplitPredictions, predict_split
 from tilepipe.components.evaluate.prediction_table import write_predictions
 from tilepipe.components.evaluate.report import render_report
@@ -19,6 +19,7 @@ from tilepipe.components.shared.errors import SplitError
 from tilepipe.components.shared.history import read_history
 from tilepipe.components.shared.manifest import Manifest, Split, read_manifest
 from tilepipe.components.shared.models import load_model
+from tilepipe.components.shared.text import SPLIT_NAMES
 
 logger = logging.getLogger("tilepipe.evaluate")
 

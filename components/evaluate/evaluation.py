@@ -17,8 +17,6 @@ LARGEST_MATRIX = 200
 """Classes up to which a confusion matrix is drawn, and given to Kubeflow: beyond, an artifact's metadata near the 4 MiB
 that a gRPC message may have, and nobody reads a million cells."""
 
-SPLIT_NAMES: Mapping[Split, str] = {"train": "training", "val": "validation", "test": "test"}
-
 
 class Mistake(NamedTuple):
     """One tile that the model got wrong."""

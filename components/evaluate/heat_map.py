@@ -1,9 +1,9 @@
 """The confusion matrix as a table with coloured cells: readable by eye, by screen reader, and by copy and paste."""
 
-from tilepipe.components.evaluate.markup import Markup, element
 from tilepipe.components.evaluate.metrics import Counts
 from tilepipe.components.evaluate.palette import LEVELS, RIGHT, WRONG, ink_on, ramp, right_level, wrong_level
-from tilepipe.components.evaluate.text import breakable, percent, short_count, short_percent, tiles
+from tilepipe.components.shared.markup import Markup, element
+from tilepipe.components.shared.text import breakable, percent, short_count, short_percent, tiles
 
 ROOMY_CLASSES = 12
 """Up to so many classes a cell has room for both numbers; beyond, the reader picks one."""
@@ -103,7 +103,7 @@ HEAT_MAP_STYLE = f"""
 .key span{{width:.85rem;height:.85rem}}
 .switch{{display:flex;flex-wrap:wrap;gap:.2rem .9rem;border:0;margin:.4rem 0;padding:0;font-size:.85rem}}
 .switch legend{{float:left;padding:0;margin-right:.9rem;color:var(--soft)}}
-.switch input{{margin:0 .35rem 0 0;accent-color:var(--right)}}
+.switch input{{margin:0 .35rem 0 0;accent-color:var(--accent)}}
 .matrix{{border-collapse:separate;border-spacing:1px;font-size:.7rem;line-height:1.15;width:auto}}
 .matrix th{{font-weight:500;color:var(--ink);border:0;padding:0}}
 .matrix tbody th,.matrix tbody td{{vertical-align:middle}}
@@ -138,4 +138,4 @@ color:var(--soft);padding:0 .5rem .3rem 0;font-size:.65rem}}
 @media print{{.switch{{display:none}}.matrix tbody th,.matrix .corner{{position:static}}}}
 {_level_rules()}
 """
-"""Style of `heat_map`; colours `--ink`, `--soft` and `--right` are the page's."""
+"""Style of `heat_map`; colours `--ink`, `--soft` and `--accent` are the page's."""

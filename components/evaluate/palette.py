@@ -1,10 +1,12 @@
 """The report's colours: blue for what is right, orange for what is wrong, told apart with any colour vision."""
 
+from tilepipe.components.shared.style import ACCENT, ALERT
+
 LEVELS = 9
 """Steps of each ramp, beside white."""
 
-RIGHT = "#1d5a9c"
-WRONG = "#b9500b"
+RIGHT = ACCENT
+WRONG = ALERT
 INK = "#0a1016"
 
 

@@ -1,22 +1,18 @@
-"""The report: one HTML page that holds all it shows, and runs nothing.
-
-Kubeflow shows it in a sandboxed frame about 500 pixels wide, MLflow in a wider one, and people print it or mail it. So
-there is no script, no storage and nothing to fetch; a content security policy says the same to the browser.
-"""
+"""The report: one HTML page on what the model got right and wrong, and where."""
 
 from tilepipe.components.evaluate import sections
-from tilepipe.components.evaluate.evaluation import SPLIT_NAMES, Evaluation
+from tilepipe.components.evaluate.evaluation import Evaluation
 from tilepipe.components.evaluate.heat_map import ROOMY_CLASSES, heat_map
-from tilepipe.components.evaluate.markup import Child, Markup, element, join
 from tilepipe.components.evaluate.metrics import wilson_interval
 from tilepipe.components.evaluate.style import STYLE
-from tilepipe.components.evaluate.text import breakable, percent, tiles
 from tilepipe.components.shared.curves import FIGURES, curve_panel
 from tilepipe.components.shared.history import BestMetric, History
+from tilepipe.components.shared.markup import Child, Markup, element, join
+from tilepipe.components.shared.page import html_page, pair, section
+from tilepipe.components.shared.text import SPLIT_NAMES, breakable, percent, tiles
 from tilepipe.components.shared.version import VERSION
 
 _BEST_BY: dict[BestMetric, str] = {"val_accuracy": "validation accuracy", "val_loss": "validation loss"}
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def render_report(evaluation: Evaluation) -> str:
@@ -29,16 +25,8 @@ def render_report(evaluation: Evaluation) -> str:
         An HTML document.
     """
     name = evaluation.manifest.name
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        element("title", f"{name}: evaluation report"),
-        element("style", Markup(STYLE)),
-    )
-    body = element("body", element("main", _header(evaluation), *_sections(evaluation), _footer(evaluation)))
-    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
+    title = f"{name}: evaluation report"
+    return html_page(title, STYLE, _header(evaluation), *_sections(evaluation), _footer(evaluation))
 
 
 def _header(evaluation: Evaluation) -> Markup:
@@ -84,43 +72,41 @@ def _sections(evaluation: Evaluation) -> list[Markup | None]:
     split = SPLIT_NAMES[evaluation.headline_split]
     names = evaluation.manifest.class_names
     found = bool(evaluation.confusions)
-    matrix = _section(
+    matrix = section(
         "Confusion matrix",
         f"Every tile of the {split} split, by its true class and the model's answer.",
         heat_map(evaluation.headline.confusion, names, f"Confusion matrix of the {split} split")
         if evaluation.matrix_is_shown
         else element("p", f"With {len(names):,} classes it is too large to be drawn; the predictions hold all of it."),
     )
-    confusions = _section(
+    confusions = section(
         "Most frequent mistakes",
         f"In the {split} split." if found else "Not one tile of this split is wrong.",
         sections.confusions_table(evaluation) if found else None,
     )
-    splits = _section("Splits", "Means are over the classes that a split holds.", sections.splits_table(evaluation))
-    calibration = _section(
+    splits = section("Splits", "Means are over the classes that a split holds.", sections.splits_table(evaluation))
+    calibration = section(
         "Can its probabilities be trusted?",
         "Of the tiles to which the model gives 80 %, 80 % should be right: then the bar ends at its tick.",
         sections.calibration_table(evaluation),
     )
-    mistakes = _section(
+    mistakes = section(
         "Most confident mistakes",
         "The wrong answers that the model was surest of. Look at these tiles first: some may be labelled wrong.",
         sections.mistakes_table(evaluation),
         long=True,
     )
-    classes = _section(
-        "Classes", f"In the {split} split, weakest first.", sections.classes_table(evaluation), long=True
-    )
-    training = _section("Training", _training_note(evaluation.history), *_curves(evaluation.history))
+    classes = section("Classes", f"In the {split} split, weakest first.", sections.classes_table(evaluation), long=True)
+    training = section("Training", _training_note(evaluation.history), *_curves(evaluation.history))
     roomy = len(names) <= ROOMY_CLASSES
     return [
-        *([_pair(matrix, confusions, "fitted"), classes] if roomy else [matrix, _pair(confusions, splits), classes]),
+        *([pair(matrix, confusions, "fitted"), classes] if roomy else [matrix, pair(confusions, splits), classes]),
         mistakes if found else None,
         training,
-        _pair(splits, calibration) if roomy else calibration,
-        _pair(
-            _section("Data set", None, sections.facts_list(evaluation.manifest)),
-            _section("Tiles", None, sections.counts_table(evaluation.manifest), long=True),
+        pair(splits, calibration) if roomy else calibration,
+        pair(
+            section("Data set", None, sections.facts_list(evaluation.manifest)),
+            section("Tiles", None, sections.counts_table(evaluation.manifest), long=True),
         ),
     ]
 
@@ -136,15 +122,6 @@ def _training_note(history: History) -> str:
 
 def _curves(history: History) -> list[Markup]:
     return [element("div", *(Markup(curve_panel(history, figure)) for figure in FIGURES), class_="pair curves")]
-
-
-def _section(title: str, note: str | None, *content: Child, long: bool = False) -> Markup:
-    explained = element("p", note, class_="note") if note else None
-    return element("section", element("h2", title), explained, *content, class_="long" if long else None)
-
-
-def _pair(one: Markup, other: Markup, kind: str = "") -> Markup:
-    return element("div", one, other, class_=f"pair {kind}".strip())
 
 
 def _footer(evaluation: Evaluation) -> Markup:

@@ -2,10 +2,11 @@
 
 import math
 
-from tilepipe.components.evaluate.evaluation import SPLIT_NAMES, Evaluation
-from tilepipe.components.evaluate.markup import Child, Markup, element, join
-from tilepipe.components.evaluate.text import DASH, TIMES, breakable, percent, tiles
+from tilepipe.components.evaluate.evaluation import Evaluation
 from tilepipe.components.shared.manifest import SPLITS, Manifest
+from tilepipe.components.shared.markup import Child, Markup, element
+from tilepipe.components.shared.page import facts, figures, headings, number, table
+from tilepipe.components.shared.text import DASH, SPLIT_NAMES, TIMES, breakable, percent, tiles
 
 
 def bar(share: float, *, wrong: bool = False, tick: float | None = None) -> Markup | None:
@@ -19,7 +20,7 @@ def bar(share: float, *, wrong: bool = False, tick: float | None = None) -> Mark
 
 def splits_table(evaluation: Evaluation) -> Markup:
     """Each figure of each split, side by side."""
-    figures = (
+    shown = (
         ("Tiles", "tiles"),
         ("Accuracy", "accuracy"),
         ("Balanced accuracy", "balanced_accuracy"),
@@ -34,12 +35,12 @@ def splits_table(evaluation: Evaluation) -> Markup:
         element(
             "tr",
             element("th", title, scope="row"),
-            *(_number(_figure(name, scalars[f"{split}_{name}"])) for split in evaluation.scores),
+            *(number(_figure(name, scalars[f"{split}_{name}"])) for split in evaluation.scores),
         )
-        for title, name in figures
+        for title, name in shown
     ]
     head = [element("th", SPLIT_NAMES[split], scope="col", class_="number") for split in evaluation.scores]
-    return _table("Figures of each split", [element("td"), *head], rows)
+    return table("Figures of each split", [element("td"), *head], rows)
 
 
 def classes_table(evaluation: Evaluation) -> Markup:
@@ -49,13 +50,13 @@ def classes_table(evaluation: Evaluation) -> Markup:
         element(
             "tr",
             element("th", breakable(names[i]), scope="row", class_="name"),
-            _number(f"{scores.support[i]:,}"),
-            *(_number(percent(f[i]), bar(f[i])) for f in (scores.precision, scores.recall, scores.f1)),
+            number(f"{scores.support[i]:,}"),
+            *(number(percent(f[i]), bar(f[i])) for f in (scores.precision, scores.recall, scores.f1)),
         )
         for i in evaluation.weakest_first()
     ]
-    return _table(
-        "Figures of each class, weakest first", _head("Class", "#Tiles", "#Precision", "#Recall", "#F1"), rows
+    return table(
+        "Figures of each class, weakest first", headings("Class", "#Tiles", "#Precision", "#Recall", "#F1"), rows
     )
 
 
@@ -67,12 +68,12 @@ def confusions_table(evaluation: Evaluation) -> Markup:
         element(
             "tr",
             element("td", breakable(names[one.label]), taken_for, breakable(names[one.predicted]), class_="name"),
-            _number(f"{one.tiles:,}"),
-            _number(percent(one.share), bar(one.share, wrong=True)),
+            number(f"{one.tiles:,}"),
+            number(percent(one.share), bar(one.share, wrong=True)),
         )
         for one in evaluation.confusions
     ]
-    return _table("Most frequent mistakes", _head("True class taken for another", "#Tiles", "#Of the class"), rows)
+    return table("Most frequent mistakes", headings("True class taken for another", "#Tiles", "#Of the class"), rows)
 
 
 def calibration_table(evaluation: Evaluation) -> Markup:
@@ -81,14 +82,14 @@ def calibration_table(evaluation: Evaluation) -> Markup:
         element(
             "tr",
             element("th", f"{100 * one.low:.0f}{DASH}{percent(one.high, 0)}", scope="row"),
-            _number(f"{one.tiles:,}"),
-            _number(percent(one.probability)),
-            _number(percent(one.accuracy), bar(one.accuracy, tick=one.probability)),
+            number(f"{one.tiles:,}"),
+            number(percent(one.probability)),
+            number(percent(one.accuracy), bar(one.accuracy, tick=one.probability)),
         )
         for one in reversed(evaluation.headline.reliability)
     ]
-    head = _head("Model's probability", "#Tiles", "#Mean", "#Right")
-    return _table("Probability against hit rate", head, rows)
+    head = headings("Model's probability", "#Tiles", "#Mean", "#Right")
+    return table("Probability against hit rate", head, rows)
 
 
 def mistakes_table(evaluation: Evaluation) -> Markup:
@@ -99,11 +100,11 @@ def mistakes_table(evaluation: Evaluation) -> Markup:
             element("td", element("code", breakable(one.tile_id))),
             element("td", breakable(one.label), class_="name"),
             element("td", breakable(one.predicted), class_="name"),
-            _number(percent(one.probability)),
+            number(percent(one.probability)),
         )
         for one in evaluation.mistakes
     ]
-    return _table("Most confident mistakes", _head("Tile", "Labelled", "Taken for", "#Probability"), rows)
+    return table("Most confident mistakes", headings("Tile", "Labelled", "Taken for", "#Probability"), rows)
 
 
 def counts_table(manifest: Manifest) -> Markup:
@@ -113,20 +114,20 @@ def counts_table(manifest: Manifest) -> Markup:
         element(
             "tr",
             element("th", breakable(name), scope="row", class_="name"),
-            *(_number(f"{counts[split].get(name, 0):,}") for split in SPLITS),
-            _number(f"{sum(counts[split].get(name, 0) for split in SPLITS):,}"),
+            *(number(f"{counts[split].get(name, 0):,}") for split in SPLITS),
+            number(f"{sum(counts[split].get(name, 0) for split in SPLITS):,}"),
         )
         for name in manifest.class_names
     ]
     totals = [manifest.splits[split].tiles for split in SPLITS]
-    last = element("tr", element("th", "All", scope="row"), *(_number(f"{n:,}") for n in (*totals, sum(totals))))
-    head = _head("Class", *(f"#{SPLIT_NAMES[split].capitalize()}" for split in SPLITS), "#All")
-    return _table("Tiles of each class in each split", head, [*rows, last])
+    last = element("tr", element("th", "All", scope="row"), *(number(f"{n:,}") for n in (*totals, sum(totals))))
+    head = headings("Class", *(f"#{SPLIT_NAMES[split].capitalize()}" for split in SPLITS), "#All")
+    return table("Tiles of each class in each split", head, [*rows, last])
 
 
 def facts_list(manifest: Manifest) -> Markup:
     """Where the data come from, and what a tile is."""
-    facts: list[tuple[str, Child]] = [
+    rows: list[tuple[str, Child]] = [
         ("Name", manifest.name),
         ("Source", breakable(manifest.source)),
         ("Snapshot", manifest.snapshot or "not stated"),
@@ -136,7 +137,7 @@ def facts_list(manifest: Manifest) -> Markup:
         ("Tiles", ", ".join(f"{manifest.splits[s].tiles:,} {SPLIT_NAMES[s]}" for s in SPLITS)),
         ("Digest", element("code", manifest.digest)),
     ]
-    return element("dl", *(join(element("dt", term), element("dd", fact)) for term, fact in facts), class_="facts")
+    return facts(rows)
 
 
 def tile_shape(manifest: Manifest) -> str:
@@ -149,46 +150,16 @@ def headline_list(evaluation: Evaluation) -> Markup:
     """The few figures that one looks for first."""
     scores = evaluation.headline
     scalars = scores.scalars()
-    figures = (
+    rows = (
         ("Accuracy", percent(scores.accuracy), f"{scores.tiles - scores.correct:,} of {tiles(scores.tiles)} wrong"),
         ("Balanced accuracy", percent(scores.balanced_accuracy), "mean recall of the classes"),
         ("F1", percent(scalars["f1_macro"]), "mean of the classes"),
         ("Loss", f"{scores.loss:.3f}", "cross-entropy"),
     )
-    return element(
-        "dl",
-        *(
-            element(
-                "div", element("dt", title), element("dd", value, class_="value"), element("dd", aside, class_="aside")
-            )
-            for title, value, aside in figures
-        ),
-        class_="figures",
-    )
+    return figures(rows)
 
 
 def _figure(name: str, value: float) -> str:
     if name == "tiles":
         return f"{value:,.0f}"
     return f"{value:.4f}" if name == "loss" else percent(value)
-
-
-def _number(text: str, drawn: Markup | None = None) -> Markup:
-    content = (
-        text if drawn is None else element("span", element("span", text, class_="value"), drawn, class_="measured")
-    )
-    return element("td", content, class_="number")
-
-
-def _head(*titles: str) -> list[Markup]:
-    """Column headings; a leading `#` marks a column of numbers."""
-    return [
-        element("th", title.removeprefix("#"), scope="col", class_="number" if title.startswith("#") else None)
-        for title in titles
-    ]
-
-
-def _table(caption: str, head: list[Markup], rows: list[Markup]) -> Markup:
-    hidden = element("caption", caption, class_="hidden")
-    table = element("table", hidden, element("thead", element("tr", *head)), element("tbody", *rows))
-    return element("div", table, class_="scroll")

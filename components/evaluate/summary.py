@@ -1,11 +1,7 @@
 """The summary: the figures in short, as Markdown, which Kubeflow shows with tables and without inline HTML."""
 
-import re
-
-from tilepipe.components.evaluate.evaluation import SPLIT_NAMES, Evaluation
-from tilepipe.components.evaluate.text import percent, tiles
-
-_ACTIVE = re.compile(r"([\\`*_{}\[\]()<>#.!|~&:@])")
+from tilepipe.components.evaluate.evaluation import Evaluation
+from tilepipe.components.shared.text import SPLIT_NAMES, percent, plain, tiles
 
 
 def render_summary(evaluation: Evaluation) -> str:
@@ -43,11 +39,6 @@ def render_summary(evaluation: Evaluation) -> str:
             for one in evaluation.confusions
         ]
     return "\n".join(lines) + "\n"
-
-
-def plain(text: str) -> str:
-    """Text from outside, so that Markdown shows it as it is, on one line."""
-    return _ACTIVE.sub(r"\\\1", " ".join(text.split()))
 
 
 def _splits(evaluation: Evaluation) -> list[str]:

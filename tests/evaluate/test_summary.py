@@ -1,8 +1,6 @@
 import re
 
-import pytest
-
-from tilepipe.components.evaluate.summary import plain, render_summary
+from tilepipe.components.evaluate.summary import render_summary
 
 NAMES = ("Annual|Crop", "<img src=x onerror=alert(1)>", "[a](javascript:x)")
 
@@ -29,8 +27,3 @@ def test_names_are_inert(make_evaluation):
     summary = render_summary(make_evaluation(NAMES, name="<script>alert(1)</script>\n# Other"))
     assert not re.search(r"(?<!\\)[<\[]", summary)
     assert "\n# Other" not in summary
-
-
-@pytest.mark.parametrize(("text", "shown"), [("Sea_Lake", r"Sea\_Lake"), ("a\nb", "a b"), ("Forest", "Forest")])
-def test_plain(text, shown):
-    assert plain(text) == shown

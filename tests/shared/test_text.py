@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from tilepipe.components.evaluate import text
+from tilepipe.components.shared import text
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,8 @@ def test_names_break_between_words_and_within_overlong_ones(name, parts):
 def test_names_are_escaped():
     shown = text.breakable("<img src=x onerror=alert(1)>")
     assert not re.search("<(?!wbr>)", shown)
+
+
+@pytest.mark.parametrize(("name", "shown"), [("Sea_Lake", r"Sea\_Lake"), ("a\nb", "a b"), ("Forest", "Forest")])
+def test_plain(name, shown):
+    assert text.plain(name) == shown

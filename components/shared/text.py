@@ -1,14 +1,19 @@
-"""Numbers and names as the report and the summary print them."""
+"""Numbers and names as reports and summaries print them."""
 
 import math
 import re
+from collections.abc import Mapping
 
-from tilepipe.components.evaluate.markup import Markup, element, join
+from tilepipe.components.shared.manifest import Split
+from tilepipe.components.shared.markup import Markup, element, join
+
+SPLIT_NAMES: Mapping[Split, str] = {"train": "training", "val": "validation", "test": "test"}
 
 TIMES = "\u00d7"  # between the sides of a tile
 DASH = "\u2013"  # between the ends of a range, and where there is no figure
 _NARROW_SPACE = "\u202f"  # no break between a number and its unit
 _LONGEST_PART = 16
+_ACTIVE = re.compile(r"([\\`*_{}\[\]()<>#.!|~&:@])")
 _BREAKS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[_\-/.\s])")
 
 
@@ -43,3 +48,8 @@ def breakable(name: str) -> Markup:
     words = _BREAKS.split(name)
     first, *rest = (word[i : i + _LONGEST_PART] for word in words for i in range(0, max(len(word), 1), _LONGEST_PART))
     return join(first, *(join(element("wbr"), part) for part in rest))
+
+
+def plain(text: str) -> str:
+    """Text from outside, so that Markdown shows it as it is, on one line."""
+    return _ACTIVE.sub(r"\\\1", " ".join(text.split()))

@@ -1,4 +1,4 @@
-from tilepipe.components.evaluate.markup import Markup, element, escaped, join
+from tilepipe.components.shared.markup import Markup, element, escaped, join
 
 
 def test_text_is_escaped_and_markup_is_not():
