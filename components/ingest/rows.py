@@ -2,8 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from tilepipe.components.ingest.config import SourceKind
@@ -38,7 +37,7 @@ class TileRow:
     """Multihash in hexadecimal."""
     bands: tuple[str, ...] = ()
     """Canonical names in the order that the source states; empty where it states none."""
-    properties: Mapping[str, Any] = MappingProxyType({})
+    properties: Mapping[str, Any] = field(default_factory=dict)
     """Scalars by name: those of the source's own properties that `where` asks for."""
 
 
