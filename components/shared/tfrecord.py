@@ -22,6 +22,7 @@ Values = list[bytes] | list[int] | list[float]
 """What a feature holds; an empty list where it states no values."""
 
 _MASK_DELTA = 0xA282EAD8
+_CHECKSUM = struct.Struct("<I").pack
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED_SIZES = {_FIXED64: 8, _FIXED32: 4}
 
@@ -30,6 +31,12 @@ def masked_crc(data: bytes | memoryview) -> int:
     """TFRecord's checksum of some bytes: their CRC-32C, masked, since a CRC of bytes that hold a CRC says little."""
     crc: int = google_crc32c.value(bytes(data))
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
+
+
+def frame(payload: bytes) -> bytes:
+    """One record: length, its checksum, the payload, its checksum."""
+    length = struct.pack("<Q", len(payload))
+    return b"".join((length, _CHECKSUM(masked_crc(length)), payload, _CHECKSUM(masked_crc(payload))))
 
 
 def iter_frames(chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:

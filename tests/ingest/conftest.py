@@ -3,6 +3,10 @@ import json
 
 import pytest
 
+from tests.minio_server import minio_server
+
+__all__ = ["minio_server"]
+
 CLASSES = ("Forest", "River", "SeaLake")
 BANDS = ("B02", "B03", "B04", "B08")
 

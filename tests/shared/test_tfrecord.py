@@ -3,13 +3,7 @@ import struct
 import pytest
 
 from tilepipe.components.shared import tfrecord
-from tilepipe.components.shared.tfrecord import iter_frames, masked_crc, parse_example, unframe
-
-
-def frame(payload):
-    length = struct.pack("<Q", len(payload))
-    crcs = (struct.pack("<I", masked_crc(part)) for part in (length, payload))
-    return length + next(crcs) + payload + next(crcs)
+from tilepipe.components.shared.tfrecord import frame, iter_frames, masked_crc, parse_example, unframe
 
 
 @pytest.mark.parametrize("size", [1, 7, 16, 1000])
