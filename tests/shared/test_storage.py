@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from tilepipe.components.shared import storage
+from tilepipe.components.shared import storage, storage_s3
 from tilepipe.components.shared.errors import SourceError, StorageError
 
 SECRET = "a-secret-that-must-not-show"
@@ -15,9 +15,9 @@ SECRET = "a-secret-that-must-not-show"
 
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch):
-    for name in (*storage._SETTINGS, *storage._OTHER_CREDENTIALS):
+    for name in (*storage_s3.SETTINGS, *storage_s3.OTHER_CREDENTIALS):
         monkeypatch.delenv(name, raising=False)
-    storage._open_store.cache_clear()
+    storage_s3._open_store.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -46,8 +46,7 @@ def test_a_relative_path_is_relative_to_the_working_directory(tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("https://example.org/x", r"local path, file:// or s3://. Received: https://example.org/x"),
-        ("gs://bucket/x", "local path, file:// or s3://"),
+        ("gs://bucket/x", r"local path, file://, s3://, https:// or http://. Received: gs://bucket/x"),
         ("s3://Bad_Bucket/x", "lower-case letters, digits"),
         ("s3://bucket/../other", "lead out of its bucket"),
         ("file://elsewhere/x", "of this machine"),
@@ -82,6 +81,22 @@ def test_local_files(tmp_path):
         pass
     with pytest.raises(StorageError, match="Is a directory"):
         storage.read_bytes(str(tmp_path))
+
+
+def test_ranges_of_local_files(tmp_path):
+    file = tmp_path / "x.bin"
+    file.write_bytes(b"0123456789")
+    assert storage.size(str(file)) == 10
+    assert storage.read_range(str(file), 3, 4) == b"3456"
+    assert storage.read_range(str(file), 9, 1) == b"9"
+    assert storage.read_range(str(file), 10, 0) == b""
+    with pytest.raises(SourceError, match=r"within its file. Received: 4 bytes from 8 of .*x.bin, which has 2 there"):
+        storage.read_range(str(file), 8, 4)
+    with pytest.raises(SourceError, match="0 or more"):
+        storage.read_range(str(file), -1, 4)
+    for read in (storage.size, lambda uri: storage.read_range(uri, 0, 1)):
+        with pytest.raises(SourceError, match="must exist"):
+            read(str(tmp_path / "none"))
 
 
 def test_list_files_of_a_folder(tmp_path):
@@ -158,7 +173,7 @@ def test_a_server_that_recovers_is_asked_again(server):
 
 
 def test_a_server_that_does_not_recover_is_given_up(server, monkeypatch):
-    monkeypatch.setattr(storage, "MAX_RETRIES", 1)
+    monkeypatch.setattr(storage_s3, "MAX_RETRIES", 1)
     started = server((503, b"<Error><Code>SlowDown</Code></Error>"))
     with pytest.raises(StorageError, match=r"must be reachable. Received: s3://bucket/x.tif.* 1 retries: SlowDown"):
         storage.read_bytes("s3://bucket/x.tif")
@@ -166,8 +181,8 @@ def test_a_server_that_does_not_recover_is_given_up(server, monkeypatch):
 
 
 def test_no_server_at_all(monkeypatch):
-    monkeypatch.setattr(storage, "MAX_RETRIES", 0)
-    monkeypatch.setattr(storage, "RETRY_TIMEOUT", timedelta(seconds=1))
+    monkeypatch.setattr(storage_s3, "MAX_RETRIES", 0)
+    monkeypatch.setattr(storage_s3, "RETRY_TIMEOUT", timedelta(seconds=1))
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://user:{SECRET}@127.0.0.1:1")
     with pytest.raises(StorageError, match="must be reachable") as caught:
         storage.read_bytes("s3://bucket/x.tif")
@@ -207,7 +222,7 @@ def test_an_endpoint_that_is_none(monkeypatch, endpoint):
 def test_settings_that_are_there_and_empty(server, monkeypatch):
     """As from a Secret with empty fields."""
     started = server((200, b"pixels"))
-    for name in storage._SETTINGS:
+    for name in storage_s3.SETTINGS:
         if name != "AWS_ENDPOINT_URL":
             monkeypatch.setenv(name, "")
     assert storage.read_bytes("s3://bucket/a b#?%.tif") == b"pixels"
@@ -215,7 +230,7 @@ def test_settings_that_are_there_and_empty(server, monkeypatch):
 
 
 def test_plain_http_is_for_endpoints_that_say_so(monkeypatch):
-    monkeypatch.setattr(storage, "MAX_RETRIES", 0)
+    monkeypatch.setattr(storage_s3, "MAX_RETRIES", 0)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "https://127.0.0.1:1")
     with pytest.raises(StorageError, match="must be reachable"):
         storage.read_bytes("s3://bucket/x.tif")
@@ -235,6 +250,11 @@ def test_a_real_server(minio_server, monkeypatch):
     assert storage.read_bytes(found[1].uri) == b"1"
     assert storage.is_file(found[0].uri)
     assert not storage.is_file(f"{root}/none")
+    assert storage.size(found[0].uri) == 5
+    assert storage.read_range(found[0].uri, 1, 3) == b"234"
+    for offset in (3, 5, 9):
+        with pytest.raises(SourceError, match="must lie within its"):
+            storage.read_range(found[0].uri, offset, 3)
     with storage.staged(found[0].uri) as path:
         assert path.read_bytes() == b"12345"
     assert not path.exists()
