@@ -1,0 +1,121 @@
+"""Tiles of another size: Pillow's resampling, antialiased where tiles shrink, for any number of bands and with nodata.
+
+The weights are Pillow's (`ImagingResample` in https://github.com/python-pillow/Pillow/blob/main/src/libImaging/Resample.c),
+applied to all bands at once: up to three times as fast as one call of Pillow for each band. They are applied tap by
+tap rather than as a matrix product, whose last bit depends on the machine: the same tile shall give the same bytes.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Resampling = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+Pixels = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+
+_Floats = npt.NDArray[np.float64]
+_HALF = 0.5 - 1e-6
+"""Less than half of an output pixel's weight, with room for the rounding of the weights themselves."""
+
+
+def resample(
+    image: Pixels, size: tuple[int, int], method: Resampling, valid: Mask | None = None
+) -> tuple[Pixels, Mask | None]:
+    """Bring an image to a size.
+
+    Args:
+        image: `(height, width, bands)` of any dtype that tiles have; finite where it is valid.
+        size: `(height, width)` of the result.
+        method: `nearest` takes over pixels as they are; the others weigh those around, more of them where tiles shrink.
+        valid: of the image's shape, which pixels count; all, unless given. The others lend no weight to their
+            neighbours, and a pixel of the result whose weight comes from them by more than half is not valid itself.
+
+    Returns:
+        The image in its dtype, whole numbers rounded and kept within its range, anything where it is not valid; and
+        which pixels are valid, or None where all are.
+    """
+    if image.shape[:2] == size:
+        return image, valid
+    if method == "nearest":
+        rows, columns = _nearest(image.shape[0], size[0]), _nearest(image.shape[1], size[1])
+        return image[rows][:, columns], None if valid is None else valid[rows][:, columns]
+    if valid is None:
+        return _as(image.dtype, _weighed(image.astype(np.float32), size, method)), None
+    values = _weighed(np.where(valid, image, 0).astype(np.float32), size, method)
+    weight = _weighed(valid.astype(np.float32), size, method)
+    enough = weight >= _HALF
+    values /= np.where(enough, weight, 1)
+    return _as(image.dtype, values), enough
+
+
+def _as(dtype: np.dtype[Any], values: npt.NDArray[np.float32]) -> Pixels:
+    if dtype.kind == "f":
+        return values.astype(dtype, copy=False)
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(values), limits.min, limits.max).astype(dtype)
+
+
+def _weighed(image: npt.NDArray[np.float32], size: tuple[int, int], method: Resampling) -> npt.NDArray[np.float32]:
+    height, width, bands = image.shape
+    if height != size[0]:
+        image = _along_rows(image.reshape(height, width * bands), size[0], method).reshape(size[0], width, bands)
+    if width != size[1]:
+        turned = np.ascontiguousarray(image.swapaxes(0, 1)).reshape(width, -1)
+        image = _along_rows(turned, size[1], method).reshape(size[1], size[0], bands).swapaxes(0, 1)
+    return np.ascontiguousarray(image)
+
+
+def _along_rows(image: npt.NDArray[np.float32], size: int, method: Resampling) -> npt.NDArray[np.float32]:
+    places, weights = _taps(image.shape[0], size, method)
+    result = image[places[0]]
+    result *= weights[0]
+    share = np.empty_like(result)
+    for place, weight in zip(places[1:], weights[1:], strict=True):
+        np.take(image, place, axis=0, out=share, mode="clip")  # the default mode makes a copy of `out` first
+        share *= weight
+        result += share
+    return result
+
+
+def _nearest(size: int, wanted: int) -> npt.NDArray[np.intp]:
+    return ((np.arange(wanted) * 2 + 1) * size // (2 * wanted)).astype(np.intp)
+
+
+@functools.lru_cache(maxsize=64)
+def _taps(size: int, wanted: int, method: Resampling) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]:
+    """Which rows each row of the result is made of, `(taps, wanted)`, and their weights, `(taps, wanted, 1)`."""
+    kernel, reach = _KERNELS[method]
+    step = size / wanted
+    stretch = max(step, 1.0)  # shrinking widens the kernel: that is the antialiasing
+    centres = (np.arange(wanted) + 0.5) * step
+    first = np.maximum((centres - reach * stretch + 0.5).astype(np.intp), 0)
+    last = np.minimum((centres + reach * stretch + 0.5).astype(np.intp), size)
+    places = first + np.arange((last - first).max())[:, None]
+    weights = np.where(places < last, kernel((places - centres + 0.5) / stretch), 0.0)
+    weights /= weights.sum(axis=0)
+    return np.minimum(places, size - 1), weights.astype(np.float32)[..., None]
+
+
+def _bilinear(x: _Floats) -> _Floats:
+    return np.maximum(1 - np.abs(x), 0)
+
+
+def _bicubic(x: _Floats) -> _Floats:
+    # https://en.wikipedia.org/wiki/Bicubic_interpolation#Bicubic_convolution_algorithm, with a = -0.5
+    x = np.abs(x)
+    near, far = (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
+    return np.where(x < 1, near, np.where(x < 2, far, 0))
+
+
+def _lanczos(x: _Floats) -> _Floats:
+    return np.where(np.abs(x) < 3, np.sinc(x) * np.sinc(x / 3), 0)
+
+
+_KERNELS: dict[str, tuple[Callable[[_Floats], _Floats], float]] = {
+    "bilinear": (_bilinear, 1.0),
+    "bicubic": (_bicubic, 2.0),
+    "lanczos": (_lanczos, 3.0),
+}
