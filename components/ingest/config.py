@@ -5,8 +5,11 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from tilepipe.components.shared import storage
+from tilepipe.components.ingest.stac_query import check_bbox, check_datetime, check_filter
 from tilepipe.components.shared.bands import distinct_bands
 from tilepipe.components.shared.config import StepConfig
+from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.manifest import SPLITS, Split
 from tilepipe.components.shared.snapshots import Snapshot
 
@@ -47,6 +50,30 @@ class Query(StepConfig):
     datetime: str = Field(default="", description="A time or an interval, as in STAC: 2020-01-01/2020-12-31")
     filter: str | dict[str, Any] = Field(default="", description="CQL2, as text or as JSON")
     max_items: int = Field(default=0, ge=0, description="At most so many items; 0 takes all")
+
+    @field_validator("collections")
+    @classmethod
+    def _collections(cls, collections: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(name.strip() for name in collections) or len(set(collections)) < len(collections):
+            raise ValueError(
+                f"`query.collections` must be ids, each once. Received: query.collections={list(collections)}."
+            )
+        return collections
+
+    @field_validator("bbox")
+    @classmethod
+    def _bbox(cls, bbox: tuple[float, ...]) -> tuple[float, ...]:
+        return check_bbox(bbox)
+
+    @field_validator("datetime")
+    @classmethod
+    def _datetime(cls, datetime: str) -> str:
+        return check_datetime(datetime)
+
+    @field_validator("filter")
+    @classmethod
+    def _filter(cls, condition: str | dict[str, Any]) -> str | dict[str, Any]:
+        return check_filter(condition)
 
 
 class IngestOptions(StepConfig):
@@ -103,9 +130,13 @@ class IngestConfig(StepConfig):
     @classmethod
     def _rewrite(cls, rewrite: dict[str, str]) -> dict[str, str]:
         for prefix, replacement in rewrite.items():
-            if not prefix or not replacement or replacement.lower().startswith(("http://", "https://")):
+            try:
+                allowed = bool(prefix and replacement and storage.normalise(replacement))
+            except SourceError as error:
+                raise ValueError(f"{error} It stands in href_rewrite, for {prefix!r}.") from None
+            if not allowed:
                 raise ValueError(
-                    "`href_rewrite` must map prefixes of addresses to a local folder or s3://. "
+                    "`href_rewrite` must map prefixes of addresses to a local folder, s3:// or https://. "
                     f"Received: href_rewrite={rewrite}, where {prefix!r} becomes {replacement!r}."
                 )
         return rewrite

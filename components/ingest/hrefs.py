@@ -10,8 +10,15 @@ from tilepipe.components.shared.errors import SourceError
 class HrefResolver:
     """Turns the addresses that a catalogue states into normalised ones, and refuses those that lead out of it.
 
-    A catalogue is somebody else's file: `file:///etc/passwd` or `../../secret` in it must not make a step read that.
-    So a local address must stay below the catalogue's own folder, or below a replacement that the user chose.
+    A catalogue is somebody else's file: `file:///etc/passwd` or `../../secret` in it must not make a step read that,
+    nor must `http://169.254.169.254/`, which only the step's own network answers, nor a bucket that only our
+    credentials open. So, beside replacements that the user chose:
+
+    - a local address must stay below the catalogue's own folder;
+    - an address on the web must be of the catalogue's own scheme, host and port; that this may be a private host is
+      the user's word, who named the catalogue;
+    - a catalogue on the web must not name a bucket at all. One that is local or in S3 may name any: it came with the
+      same credentials, or from somebody who has them.
 
     Args:
         root: the catalogue's folder or prefix, normalised.
@@ -20,9 +27,11 @@ class HrefResolver:
 
     def __init__(self, root: str, rewrite: Mapping[str, str]) -> None:
         self._rewrite = sorted(rewrite.items(), key=lambda pair: (-len(pair[0]), pair[0]))
-        replacements = [storage.normalise(replacement) for _, replacement in self._rewrite]
-        folders = [folder for folder in (root, *replacements) if not storage.is_remote(folder)]
-        self._allowed = sorted({*folders, *(os.path.realpath(folder) for folder in folders)})
+        self._any_bucket = not storage.is_web(root)
+        own = storage.origin(root) if storage.is_web(root) else root
+        folders = [own, *(storage.normalise(replacement) for _, replacement in self._rewrite)]
+        real = [os.path.realpath(folder) for folder in folders if not storage.is_remote(folder)]
+        self._allowed = sorted({*folders, *real})
 
     def resolve(self, href: object, folder: str, where: str) -> str:
         """Find out where an address leads.
@@ -33,10 +42,10 @@ class HrefResolver:
             where: the place of the address, for the message.
 
         Returns:
-            A normalised local path or `s3://` address.
+            A normalised address: a local path, `s3://` or the web.
 
         Raises:
-            SourceError: it is no address, on the web, or leads out of the catalogue.
+            SourceError: it is no address, or leads out of the catalogue.
         """
         if not isinstance(href, str) or not href.strip():
             raise SourceError(f"An href must be a text that is not empty. Received: href={href!r} in {where}.")
@@ -44,30 +53,17 @@ class HrefResolver:
             uri = self._locate(href, folder)
         except SourceError as error:
             raise SourceError(f"{error} It stands in {where}.") from None
-        if uri is None:
-            prefix = href.rpartition("/")[0] + "/"
-            raise SourceError(
-                "An href must lead to a local file or to s3://: this version reads nothing from the web. "
-                f'Received: href={href} in {where}. Copy the data, and give href_rewrite={{"{prefix}": '
-                '"/where/it/is/"} with the longest prefix that all addresses share.'
-            )
-        if not storage.is_remote(uri) and not self._is_allowed(uri):
-            allowed = ", ".join(self._allowed) or "no local folder"
-            raise SourceError(
-                f"A local href must stay below the catalogue's folder or a replacement of href_rewrite ({allowed}). "
-                f"Received: href={href} in {where}, which is {uri}. If it is right, allow its folder with "
-                f'href_rewrite={{"{os.path.dirname(uri)}/": "{os.path.dirname(uri)}/"}}.'  # noqa: PTH120
-            )
+        if not self._is_allowed(uri):
+            raise SourceError(self._refusal(storage.shown(href), uri, where))
         return uri
 
-    def _locate(self, href: str, folder: str) -> str | None:
-        """The normalised address, or None for one that is still on the web."""
+    def _locate(self, href: str, folder: str) -> str:
         address = self._rewritten(href)
-        if address is None and storage.scheme(href) == "" and not href.startswith("/"):
+        relative_to_host = href.startswith("/") and storage.is_web(folder)
+        if address is None and storage.scheme(href) == "" and (relative_to_host or not href.startswith("/")):
             joined = storage.join(folder, href)
             address = self._rewritten(joined) or joined
-        address = href if address is None else address
-        return None if storage.scheme(address) in {"http", "https"} else storage.normalise(address)
+        return storage.normalise(href if address is None else address)
 
     def _rewritten(self, address: str) -> str | None:
         for prefix, replacement in self._rewrite:
@@ -75,5 +71,25 @@ class HrefResolver:
                 return replacement + address[len(prefix) :]
         return None
 
-    def _is_allowed(self, path: str) -> bool:
-        return any(path == folder or path.startswith(folder.rstrip("/") + "/") for folder in self._allowed)
+    def _is_allowed(self, uri: str) -> bool:
+        if self._any_bucket and uri.startswith("s3://"):
+            return True
+        bare = uri.partition("?")[0] if storage.is_web(uri) else uri
+        return any(bare == folder or bare.startswith(folder.rstrip("/") + "/") for folder in self._allowed)
+
+    def _refusal(self, href: str, uri: str, where: str) -> str:
+        if storage.is_web(uri):
+            rule, none = "An href on the web must be of the catalogue's own host or", "no host"
+            allowed = [folder for folder in self._allowed if storage.is_web(folder)]
+        elif storage.is_remote(uri):
+            rule, none = "An href in a catalogue on the web may lead to S3 only below", "no bucket"
+            allowed = [folder for folder in self._allowed if folder.startswith("s3://")]
+        else:
+            rule, none = "A local href must stay below the catalogue's folder or", "no local folder"
+            allowed = [folder for folder in self._allowed if not storage.is_remote(folder)]
+        folder = storage.parent(uri).rstrip("/") + "/"
+        return (
+            f"{rule} a replacement of href_rewrite ({', '.join(allowed) or none}). "
+            f"Received: href={href} in {where}, which is {storage.shown(uri)}. If it is right, allow its folder with "
+            f'href_rewrite={{"{folder}": "{folder}"}}; or copy the data, and give the place of the copy there.'
+        )

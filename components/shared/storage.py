@@ -51,6 +51,11 @@ def is_web(uri: str) -> bool:
     return uri.startswith(("https://", "http://"))
 
 
+def origin(uri: str) -> str:
+    """Scheme, host and port of a normalised address on the web."""
+    return storage_web.origin(uri)
+
+
 def shown(address: str) -> str:
     """An address as messages may show it: without what may be a credential, a web address's user and its query."""
     return storage_web.shown(address) if scheme(address) in {"http", "https"} else address
