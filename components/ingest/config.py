@@ -5,8 +5,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from tilepipe.components.shared import storage
 from tilepipe.components.ingest.stac_query import check_bbox, check_datetime, check_filter
+from tilepipe.components.shared import storage
 from tilepipe.components.shared.bands import distinct_bands
 from tilepipe.components.shared.config import StepConfig
 from tilepipe.components.shared.errors import SourceError

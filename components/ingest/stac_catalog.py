@@ -36,15 +36,17 @@ class _Link:
 
 @dataclass
 class StacCatalog:
-    """A static catalogue, with collections in it or not, on a disk or in a bucket.
+    """A static catalogue, with collections in it or not, on a disk, in a bucket or on the web.
 
     Args:
         root: address of catalog.json or collection.json, normalised.
         config: the step's parameters.
+        wanted: names of the properties that rows shall carry along.
     """
 
     root: str
     config: IngestConfig
+    wanted: frozenset[str] = frozenset()
     kind: SourceKind = "stac-catalog"
     _collection_ids: set[str] = field(default_factory=set)
     _root_id: str = ""
@@ -61,8 +63,7 @@ class StacCatalog:
             SourceError: a file is missing or malformed, or a link leads out of the catalogue.
         """
         resolver = HrefResolver(storage.parent(self.root), self.config.href_rewrite)
-        options = self.config.options
-        reader = ItemReader(resolver, options.asset_key, options.label_property, self.config.split_property)
+        reader = ItemReader.of(self.config, resolver, self.wanted)
         progress = Progress(logger, "read", None, "catalogue files")
         seen = {self.root}
         level = [_Link(self.root, "source", None)]

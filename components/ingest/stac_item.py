@@ -4,9 +4,11 @@ import datetime
 import functools
 import mimetypes
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Self
 
+from tilepipe.components.ingest.config import Columns, IngestConfig
 from tilepipe.components.ingest.hrefs import HrefResolver
 from tilepipe.components.ingest.rows import BoundingBox, TileRow
 from tilepipe.components.shared.bands import canonical_band
@@ -15,7 +17,20 @@ from tilepipe.components.shared.errors import SourceError
 _LABEL_PROPERTIES = ("class", "label")
 _NOT_PIXELS = {"thumbnail", "overview", "metadata"}
 
+_SCALARS = str | int | float | datetime.datetime
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
 Properties = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pixels:
+    """What the row says of the asset, or of the one asset a band."""
+
+    uris: tuple[str, ...]
+    bytes: int | None
+    checksum: str | None
+    bands: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -25,14 +40,26 @@ class ItemReader:
     Args:
         resolver: finds out where hrefs lead.
         asset_key: the asset that holds the pixels; empty finds it by role and media type.
-        label_property: the property that holds the class; empty finds it.
+        columns: the properties that hold class, group and time; empty ones are found, or there is no group.
         split_property: the property that names the split; empty where the split is not the source's.
+        band_assets: band -> asset, where each band has a file of its own; takes the place of `asset_key`.
+        wanted: the properties that the row shall carry along.
     """
 
     resolver: HrefResolver
     asset_key: str = ""
-    label_property: str = ""
+    columns: Columns = field(default_factory=Columns)
     split_property: str = ""
+    band_assets: Mapping[str, str] = field(default_factory=dict)
+    wanted: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, config: IngestConfig, resolver: HrefResolver, wanted: frozenset[str]) -> Self:
+        """The reader that a step's parameters ask for."""
+        options = config.options
+        return cls(
+            resolver, options.asset_key, config.columns, config.split_property, options.band_assets, frozenset(wanted)
+        )
 
     def row(self, item: Properties, *, folder: str, where: str, collection: Properties | None = None) -> TileRow:
         """Read one item.
@@ -55,20 +82,57 @@ class ItemReader:
         where = f"item {tile_id} ({where})"
         properties = _mapping(item.get("properties"), "properties", where)
         assets = _mapping(item.get("assets"), "assets", where)
-        key = self._choose_asset(assets, where)
-        asset = _mapping(assets[key], f"asset {key}", where)
+        pixels = self._pixels(assets, folder, where, properties, collection or {})
+        time = properties.get(self.columns.datetime) if self.columns.datetime else _stated_time(properties)
         return TileRow(
             tile_id=tile_id,
-            uri=self.resolver.resolve(asset.get("href"), folder, f"asset {key} of {where}"),
+            uri=pixels.uris[0],
             label=self._label(properties, where),
+            band_uris=pixels.uris if self.band_assets else None,
             split=_text(properties.get(self.split_property)) if self.split_property else None,
-            datetime=_time(properties.get("datetime") or properties.get("start_datetime"), where),
+            group=_scalar(properties, self.columns.group, where) if self.columns.group else None,
+            datetime=_time(time, where),
             bbox=_bounding_box(item.get("bbox"), where),
             geometry=_geometry(item.get("geometry"), where),
-            bytes=_size(asset.get("file:size"), where),
-            checksum=_checksum(asset.get("file:checksum"), where),
-            bands=_bands(key, asset, properties, collection or {}),
+            bytes=pixels.bytes,
+            checksum=pixels.checksum,
+            bands=pixels.bands,
+            properties=self._carried(item, properties) if self.wanted else _NOTHING,
         )
+
+    def _pixels(
+        self, assets: Properties, folder: str, where: str, properties: Properties, collection: Properties
+    ) -> "_Pixels":
+        if self.band_assets:
+            missing = [key for key in self.band_assets.values() if key not in assets]
+            if missing:
+                raise SourceError(
+                    "The assets of options.band_assets must be in every item. Received: "
+                    f"band_assets={dict(self.band_assets)}, and {where} has {sorted(assets)}: {missing} are missing."
+                )
+            keys = tuple(self.band_assets.values())
+        else:
+            keys = (self._choose_asset(assets, where),)
+        stated = [_mapping(assets[key], f"asset {key}", where) for key in keys]
+        uris = tuple(
+            self.resolver.resolve(asset.get("href"), folder, f"asset {key} of {where}")
+            for key, asset in zip(keys, stated, strict=True)
+        )
+        if self.band_assets:  # size and checksum are of one file, and here are several
+            return _Pixels(uris, None, None, _canonical(tuple(self.band_assets)))
+        asset = stated[0]
+        return _Pixels(
+            uris,
+            _size(asset.get("file:size"), where),
+            _checksum(asset.get("file:checksum"), where),
+            _bands(keys[0], asset, properties, collection),
+        )
+
+    def _carried(self, item: Properties, properties: Properties) -> dict[str, Any]:
+        carried = {name: properties.get(name) for name in self.wanted if name in properties}
+        if "collection" in self.wanted and "collection" not in carried:
+            carried["collection"] = item.get("collection")
+        return {name: value for name, value in carried.items() if isinstance(value, _SCALARS)}
 
     def _choose_asset(self, assets: Properties, where: str) -> str:
         if self.asset_key:
@@ -99,13 +163,14 @@ class ItemReader:
         )
 
     def _label(self, properties: Properties, where: str) -> str:
-        if self.label_property:
-            label = _text(properties.get(self.label_property))
+        named = self.columns.label
+        if named:
+            label = _text(properties.get(named))
             if label is None:
                 raise SourceError(
-                    "The property of options.label_property must hold the class in every item. Received: "
-                    f"label_property={self.label_property!r}, and {where} has "
-                    f"{properties.get(self.label_property)!r} there and the properties {sorted(properties)}."
+                    "The property of columns.label must hold the class in every item. Received: "
+                    f"columns.label={named!r}, and {where} has {properties.get(named)!r} there and the properties "
+                    f"{sorted(properties)}."
                 )
             return label
         for name in _LABEL_PROPERTIES:
@@ -118,7 +183,7 @@ class ItemReader:
         found = f"label:overviews with {names}" if names else f"the properties {sorted(properties)}"
         raise SourceError(
             "An item must have one label: a property class or label, or the label extension's label:overviews with "
-            f"one class. Received: {found} in {where}. Say which property holds it with options.label_property."
+            f"one class. Received: {found} in {where}. Say which property holds it with columns.label."
         )
 
 
@@ -183,6 +248,18 @@ def _text(value: object) -> str | None:
     if isinstance(value, float) and value.is_integer():  # whole numbers in a column that also has nulls
         return str(int(value))
     return str(value) if isinstance(value, int) else None
+
+
+def _scalar(properties: Properties, name: str, where: str) -> str | None:
+    value = properties.get(name)
+    text = _text(value)
+    if text is None and value is not None and not isinstance(value, str):
+        raise SourceError(f"The property {name} must hold a text or a whole number. Received: {value!r} in {where}.")
+    return text
+
+
+def _stated_time(properties: Properties) -> object:
+    return properties.get("datetime") or properties.get("start_datetime")
 
 
 def _time(value: object, where: str) -> datetime.datetime | None:

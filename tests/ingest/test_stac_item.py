@@ -4,6 +4,7 @@ import pytest
 import shapely
 
 from tests.ingest.conftest import make_item
+from tilepipe.components.ingest.config import Columns
 from tilepipe.components.ingest.hrefs import HrefResolver
 from tilepipe.components.ingest.stac_item import ItemReader
 from tilepipe.components.shared.errors import SourceError
@@ -89,15 +90,15 @@ def test_the_label_is_found(properties, expected):
     ],
 )
 def test_no_label_or_several(properties):
-    with pytest.raises(SourceError, match=r"options.label_property"):
+    with pytest.raises(SourceError, match=r"columns.label"):
         read(make_item(properties=properties))
 
 
 def test_the_label_is_said():
     item = make_item(properties={"class": "x", "cover": "Forest"})
-    assert read(item, label_property="cover").label == "Forest"
-    with pytest.raises(SourceError, match=r"label_property='kind'.*\['class', 'cover'\]"):
-        read(item, label_property="kind")
+    assert read(item, columns=Columns(label="cover")).label == "Forest"
+    with pytest.raises(SourceError, match=r"columns.label='kind'.*\['class', 'cover'\]"):
+        read(item, columns=Columns(label="kind"))
 
 
 NAMED = [{"name": "B2"}, {"name": "B8a"}]

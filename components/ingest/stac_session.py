@@ -1,0 +1,380 @@
+"""The requests to a STAC API: retried, bounded, and with credentials that never leave its host.
+
+pystac-client does the asking; what is here stands between it and the network, since it follows wherever a page's `next`
+or a redirect leads, and logs headers.
+"""
+
+import base64
+import ipaddress
+import json
+import os
+import random
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from pystac_client.exceptions import APIError
+from pystac_client.stac_api_io import StacApiIO
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
+
+from tilepipe.components.shared import storage
+from tilepipe.components.shared.errors import ParameterError, SourceError, StorageError, TilepipeError
+
+TOKEN, USERNAME, PASSWORD = "TILEPIPE_STAC_TOKEN", "TILEPIPE_STAC_USERNAME", "TILEPIPE_STAC_PASSWORD"
+"""The environment's variables with the credentials for the one API that a step reads."""
+
+MAX_RETRIES = 5
+MAX_CONNECT_RETRIES = 3
+BACKOFF_SECONDS = 0.5
+MAX_PAUSE_SECONDS = 20
+"""Together they bound how long an API that is away holds a step: seconds where nobody listens, a minute or two where
+one answers that it is busy."""
+
+_TIMEOUT_SECONDS = (10.0, 60.0)
+_PASSING = (408, 425, 429, 500, 502, 503, 504)
+_MAX_ANSWER_BYTES = 256 * 1024 * 1024
+_CHUNK_BYTES = 1024 * 1024
+_MAX_MESSAGE = 300
+_MAX_EMPTY_PAGES = 5
+
+
+class NothingThereError(SourceError):
+    """An address at which the API has nothing."""
+
+
+@dataclass(frozen=True, repr=False)
+class Credentials:
+    """What a request proves itself with; shows itself in no message.
+
+    Args:
+        header: the value of `Authorization`; empty where there are no credentials.
+        secrets: what no message may hold.
+    """
+
+    header: str = ""
+    secrets: tuple[str, ...] = ()
+
+    @classmethod
+    def from_environment(cls, url: str) -> "Credentials":
+        """Take the credentials that the environment holds.
+
+        Args:
+            url: the API that they are for, normalised.
+
+        Returns:
+            The credentials; empty ones where the environment has none.
+
+        Raises:
+            ParameterError: half of them are there, two kinds, or they would cross a network in the clear.
+        """
+        token, username, password = (os.environ.get(name, "").strip() for name in (TOKEN, USERNAME, PASSWORD))
+        given = [name for name, value in zip((TOKEN, USERNAME, PASSWORD), (token, username, password)) if value]  # noqa: B905
+        if not given:
+            return cls()
+        if given not in ([TOKEN], [USERNAME, PASSWORD]):
+            raise ParameterError(
+                f"A STAC API's credentials must be {TOKEN} alone, or {USERNAME} and {PASSWORD}. "
+                f"Received: {' and '.join(given)}. Set or unset what does not belong."
+            )
+        if not (token or username + password).isprintable() or not token.isascii() or " " in token or ":" in username:
+            raise ParameterError(
+                "A token must be printable ASCII without blanks, and a user name must hold no colon. "
+                f"Received: another value in {' and '.join(given)}, which is not shown here."
+            )
+        if url.startswith("http://") and not _is_loopback(urlsplit(url).hostname or ""):
+            raise ParameterError(
+                "Credentials go over https:// alone, and to this machine: anybody on the way reads http://. "
+                f"Received: source={url} and {' and '.join(given)}. Use https://, or unset them."
+            )
+        if token:
+            return cls(f"Bearer {token}", (token,))
+        encoded = base64.b64encode(f"{username}:{password}".encode()).decode()
+        return cls(f"Basic {encoded}", (encoded, password))
+
+    def removed_from(self, text: str) -> str:
+        """A text of somebody else's without the credentials, cut to what a message can bear."""
+        for secret in self.secrets:
+            text = text.replace(secret, "***")
+        text = " ".join(text.split())
+        return text if len(text) <= _MAX_MESSAGE else text[:_MAX_MESSAGE] + "..."
+
+
+class ApiIO(StacApiIO):
+    """What pystac-client sends its requests through.
+
+    Args:
+        url: the API's address, normalised.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.credentials = Credentials.from_environment(url)
+        super().__init__(timeout=_TIMEOUT_SECONDS)
+        self.session = _Session(url, self.credentials)
+
+    def request(
+        self,
+        href: str,
+        method: str | None = None,
+        headers: dict[str, str] | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> str:
+        """Send a request and give the answer's text.
+
+        Raises:
+            SourceError: the API refuses what was asked, or leads to another host.
+            StorageError: the API cannot be reached, or fails again and again.
+        """
+        try:
+            return super().request(href, method, headers, parameters)
+        except APIError as error:
+            cause = error.__context__
+            if isinstance(cause, TilepipeError):
+                raise cause from None
+            status = getattr(error, "status_code", None)
+            raise self._explained(href, status, self.credentials.removed_from(str(error))) from None
+
+    def answer(
+        self,
+        href: str,
+        method: str = "GET",
+        parameters: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Send a request and give the JSON object that answers it.
+
+        Raises:
+            SourceError: as `request`, or the answer is no JSON object.
+            StorageError: as `request`.
+        """
+        text = self.request(href, method, dict(headers or {}), dict(parameters or {}))
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError):
+            document = None
+        if not isinstance(document, dict):
+            raise SourceError(
+                "A STAC API must answer with JSON objects. Received: "
+                f"{self.credentials.removed_from(text[:1000])!r} from {storage.shown(href)}. "
+                "Give the address of its landing page, the one whose JSON has conformsTo and links."
+            )
+        return document
+
+    def get_pages(
+        self, url: str, method: str | None = None, parameters: dict[str, Any] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the pages of a search, each once, as far as `next` leads.
+
+        In place of pystac-client's own, which ends at the first empty page (some servers filter after they have cut the
+        pages) and goes round for ever where `next` leads back.
+
+        Raises:
+            SourceError: an answer is no page, or `next` leads back or to another host.
+            StorageError: the API cannot be reached.
+        """
+        request: _Request | None = _Request(url, (method or "GET").upper(), dict(parameters or {}), {})
+        asked: set[int] = set()
+        seen: set[int] = set()
+        empty = 0
+        while request is not None:
+            asked.add(hash(request.key()))
+            page = self.answer(request.href, request.method, request.parameters, request.headers)
+            features = page.get("features")
+            if not isinstance(features, list) or not all(isinstance(feature, dict) for feature in features):
+                raise SourceError(
+                    "A STAC API must answer a search with a FeatureCollection. Received: an object with "
+                    f"{sorted(page)[:10]} from {storage.shown(request.href)}."
+                )
+            request = _next(page, request)
+            if request is not None and hash(request.key()) in asked:
+                raise SourceError(_goes_round("the same next link twice", self.url))
+            if not features:
+                empty += 1
+                if empty > _MAX_EMPTY_PAGES:
+                    return
+                continue
+            empty = 0
+            content = hash(tuple((str(item.get("collection")), str(item.get("id"))) for item in features))
+            if content in seen:
+                raise SourceError(_goes_round("a page of the same items twice", self.url))
+            seen.add(content)
+            yield page
+
+    def _explained(self, href: str, status: int | None, message: str) -> TilepipeError:
+        shown = storage.shown(href)
+        if status is None:
+            return StorageError(
+                f"A STAC API must be reachable. Received: {shown}, tried again and again: {message}. "
+                "Check the address, and that this machine may reach it."
+            )
+        if status in {401, 403}:
+            sent = self.credentials.header.partition(" ")[0].lower() or "no"
+            return SourceError(
+                f"A STAC API must let the step in. Received: status {status} from {shown}, asked with {sent} "
+                f"credentials: {message}. Set {TOKEN} (bearer), or {USERNAME} and {PASSWORD} (basic), in the step's "
+                "environment."
+            )
+        if status == 404:
+            return NothingThereError(
+                f"There must be something at a STAC API's address. Received: status 404 from {shown}: {message}."
+            )
+        if status >= 500 or status in _PASSING:
+            return StorageError(
+                f"A STAC API must answer. Received: status {status} from {shown}, after {MAX_RETRIES} further tries: "
+                f"{message}. Try again later."
+            )
+        return SourceError(
+            f"A STAC API must take what is asked of it. Received: status {status} from {shown}: {message}. "
+            "Mend `query`."
+        )
+
+
+@dataclass(frozen=True)
+class _Request:
+    href: str
+    method: str
+    parameters: dict[str, Any]
+    headers: dict[str, str]
+
+    def key(self) -> str:
+        return json.dumps([self.href, self.method, self.parameters, self.headers], sort_keys=True)
+
+
+def _next(page: Mapping[str, Any], request: _Request) -> _Request | None:
+    """What a page says comes next: https://github.com/radiantearth/stac-api-spec/tree/v1.0.0/item-search#pagination."""
+    links = page.get("links")
+    for link in links if isinstance(links, list) else []:
+        if isinstance(link, dict) and link.get("rel") == "next" and isinstance(link.get("href"), str):
+            href = urljoin(request.href, link["href"])
+            if request.href.startswith("https://") and href.startswith(
+                "http://"
+            ):  # servers behind a proxy that ends TLS
+                upgraded = f"https://{href[7:]}"
+                href = upgraded if urlsplit(upgraded).netloc == urlsplit(request.href).netloc else href
+            method = str(link.get("method") or "GET").upper()
+            body, headers = link.get("body"), link.get("headers")
+            parameters: dict[str, Any] = {}
+            if method == "POST":
+                parameters = {**(request.parameters if link.get("merge") else {}), **(body if body else {})}
+            stated = headers if isinstance(headers, dict) else {}
+            return _Request(href, method, parameters, {str(name): str(value) for name, value in stated.items()})
+    return None
+
+
+class _Session(requests.Session):  # type: ignore[misc] # requests ships no types
+    """A session that talks with one host."""
+
+    def __init__(self, url: str, credentials: Credentials) -> None:
+        super().__init__()
+        self._home = _Place.of(url)
+        self._credentials = credentials
+        self.auth = _unchanged  # else requests would look for credentials in .netrc
+        adapter = HTTPAdapter(max_retries=_retry())
+        self.mount("https://", adapter)
+        self.mount("http://", adapter)
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        """Leave a redirected request as it is: `send` refuses it, or it goes to the same host."""
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # noqa: ANN401 - requests' own
+        """Send a request to the API's host, and read the whole answer, again where it breaks off."""
+        address = request.url or ""
+        if not self._home.holds(address):
+            raise SourceError(
+                "A STAC API must stay on its own host: a next link, a search link or a redirect that leads elsewhere "
+                f"is not followed. Received: {storage.shown(address)}, from {self._home}. If that host is the API's, "
+                "give its address as `source`."
+            )
+        if self._credentials.header:
+            request.headers["Authorization"] = self._credentials.header
+        for tries_left in range(MAX_CONNECT_RETRIES, -1, -1):
+            response = super().send(request, **{**kwargs, "stream": True})
+            try:
+                _read(response)
+            except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ConnectionError):
+                if not tries_left:
+                    raise
+                time.sleep(BACKOFF_SECONDS * random.uniform(1, 2))  # noqa: S311 - jitter
+            else:
+                break
+        return response
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Scheme, host and port."""
+
+    scheme: str
+    host: str
+    port: int | None
+
+    @classmethod
+    def of(cls, url: str) -> "_Place":
+        parts = urlsplit(url)
+        scheme = parts.scheme.lower()
+        return cls(scheme, (parts.hostname or "").lower(), parts.port or {"http": 80, "https": 443}.get(scheme))
+
+    def holds(self, url: str) -> bool:
+        """Whether an address is here, or here in a safer way."""
+        try:
+            other = _Place.of(url)
+        except ValueError:  # a port that is none
+            return False
+        safer = (self.scheme, self.port, other.scheme, other.port) == ("http", 80, "https", 443)
+        return other == self or (safer and other.host == self.host)
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.host}:{self.port}"
+
+
+def _retry() -> Retry:
+    return Retry(
+        total=MAX_RETRIES,
+        connect=MAX_CONNECT_RETRIES,
+        read=MAX_CONNECT_RETRIES,
+        redirect=False,
+        status_forcelist=_PASSING,
+        allowed_methods={"GET", "POST"},  # a search changes nothing, however it is sent
+        backoff_factor=BACKOFF_SECONDS,
+        backoff_jitter=2 * BACKOFF_SECONDS,
+        backoff_max=MAX_PAUSE_SECONDS,
+        retry_after_max=MAX_PAUSE_SECONDS,
+        raise_on_status=False,
+    )
+
+
+def _read(response: requests.Response) -> None:
+    """Take an answer's body into memory, up to a bound."""
+    body = bytearray()
+    for chunk in response.iter_content(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > _MAX_ANSWER_BYTES:
+            response.close()
+            raise SourceError(
+                f"A STAC API's page must have at most {_MAX_ANSWER_BYTES:,} bytes. Received: more from "
+                f"{storage.shown(response.url)}."
+            )
+    response._content = bytes(body)
+    response._content_consumed = True
+
+
+def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _goes_round(what: str, url: str) -> str:
+    return (
+        f"A STAC API's pages must lead on. Received: {what} from {storage.shown(url)}, which would never end. Tell who "
+        "runs the API, or set query.max_items below what comes before."
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
