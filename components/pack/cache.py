@@ -17,8 +17,9 @@ import threading
 import time
 import uuid
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import google_crc32c
 import numpy as np
@@ -35,7 +36,11 @@ from tilepipe.components.pack.cache_segments import (
     read_index,
     write_segment,
 )
+from tilepipe.components.shared import storage
 from tilepipe.components.shared.errors import SourceError, StorageError
+
+if TYPE_CHECKING:
+    from tilepipe.components.pack.tile_reader import Tile
 
 logger = logging.getLogger("tilepipe.pack")
 
@@ -43,6 +48,7 @@ FLUSH_SECONDS = 30.0
 """A segment is written at least this often, so that a kill costs no more than what was fetched in that time."""
 
 _INDEX_READERS = 16
+_OWN_ENTRIES = 4096
 
 
 class TileCache:
@@ -68,6 +74,8 @@ class TileCache:
         self._filling: dict[bytes, bytes] = {}
         self._writing: dict[bytes, bytes] = {}
         self._filling_bytes, self._filling_since = 0, 0.0
+        # What this run wrote first: the tiles that are looked at before the packing are asked for twice.
+        self._own: dict[bytes, tuple[str, np.void]] = {}
         self._is_closing = self._writes_failed = self._reads_failed = False
         self._warned: set[str] = set()
         self._counts: Counter[str] = Counter()
@@ -187,6 +195,8 @@ class TileCache:
         """The content in a segment; two processes may have written the same: then the first one that is whole."""
         if self._reads_failed:
             return None
+        if key in self._own:
+            return self._read(*self._own[key])
         high, low = halves(key)
         place = int(np.searchsorted(self._highs, np.uint64(high)))
         while place < len(self._highs) and int(self._highs[place]) == high:
@@ -238,8 +248,7 @@ class TileCache:
                     self._writing, self._filling, self._filling_bytes = self._filling, {}, 0
                     self._changed.notify_all()
                 if self._writing:
-                    write_segment(self._place, f"{uuid.uuid4().hex}.segment", self._writing)
-                self._counts["kept"] += len(self._writing)
+                    self._write_segment(f"{uuid.uuid4().hex}.segment", self._writing)
                 with self._changed:
                     self._writing = {}
         except OSError as error:  # a full disk, a store that is away: the packing goes on
@@ -250,3 +259,42 @@ class TileCache:
                 self._writes_failed = True
                 self._filling, self._writing = {}, {}
                 self._changed.notify_all()
+
+    def _write_segment(self, name: str, entries: dict[bytes, bytes]) -> None:
+        rows = write_segment(self._place, name, entries)
+        self._counts["kept"] += len(entries)
+        if len(self._own) < _OWN_ENTRIES:
+            self._own.update({key: (name, row) for key, row in zip(entries, rows, strict=True)})
+
+
+class CachedReader:
+    """Reads the contents of one tile: what is on another machine through a cache, what is here from the disk itself.
+
+    Args:
+        cache: the cache.
+        read: gives a content from its source.
+    """
+
+    def __init__(self, cache: TileCache, read: "Callable[[Tile], bytes]") -> None:
+        self._cache, self._read = cache, read
+        self._fetched: list[tuple[bytes, bytes]] = []
+        self.hits = 0
+        """How many contents came from the cache."""
+
+    def __call__(self, tile: "Tile") -> bytes:
+        if not storage.is_remote(tile.uri):
+            return self._read(tile)
+        key = self._cache.key(tile.uri, tile.member, tile.offset, tile.bytes, tile.checksum)
+        content = self._cache.get(key)
+        if content is not None:
+            self.hits += 1
+            return content
+        content = self._read(tile)
+        self._fetched.append((key, content))
+        return content
+
+    def keep(self) -> None:
+        """Put what was fetched into the cache, now that the tile has proved usable."""
+        for key, content in self._fetched:
+            self._cache.put(key, content)
+        self._fetched.clear()

@@ -34,18 +34,22 @@ _MAX_SEGMENT_BYTES = SEGMENT_BYTES + MAX_ENTRY_BYTES + SEGMENT_ENTRIES * ROW.ite
 
 _BLOCK_BYTES = 4 * 1024 * 1024
 _HELD_BLOCKS = 16
-_REMEMBERED_BLOCKS = 64
+_REMEMBERED_BLOCKS = 16
+_SPARE_BLOCKS = 4
 
 _Block = tuple[str, int]
 
 
-def write_segment(place: Place, name: str, entries: Mapping[bytes, bytes]) -> None:
+def write_segment(place: Place, name: str, entries: Mapping[bytes, bytes]) -> Rows:
     """Write a segment.
 
     Args:
         place: where to.
         name: the segment's name there.
         entries: content of each key of 16 bytes; none of them empty.
+
+    Returns:
+        Its index: one row an entry, in their order.
 
     Raises:
         StorageError: it cannot be written.
@@ -58,6 +62,7 @@ def write_segment(place: Place, name: str, entries: Mapping[bytes, bytes]) -> No
         offset += len(content)
     index = rows.tobytes()
     place.write(name, [*entries.values(), index, _TRAILER.pack(_MAGIC, len(rows), google_crc32c.value(index))])
+    return rows
 
 
 def read_index(place: Place, name: str, size: int) -> Rows | None:
@@ -107,7 +112,8 @@ class BlockReader:
 
     A resumed run asks for tiles in the order in which they were written, so it is served best by a few large reads; a
     run with another seed asks for them in any order, and must not read megabytes for each. So the first request in a
-    block of 4 MiB reads just what it asks for, and the second one, if it comes soon, the whole block.
+    block of 4 MiB reads just what it asks for, and the second one, if it comes soon, the whole block; and blocks are
+    read only as long as they amount to little more than what was asked for.
 
     Args:
         place: where the segments lie.
@@ -118,6 +124,7 @@ class BlockReader:
         self._lock = Lock()
         self._held: OrderedDict[_Block, Future[bytes]] = OrderedDict()
         self._remembered: OrderedDict[_Block, None] = OrderedDict()
+        self._asked_bytes = self._block_bytes = 0
 
     def read(self, name: str, offset: int, length: int) -> bytes:
         """Some bytes of a segment; fewer where it is damaged.
@@ -135,7 +142,7 @@ class BlockReader:
             StorageError: it cannot be read.
         """
         numbers = range(offset // _BLOCK_BYTES, (offset + length - 1) // _BLOCK_BYTES + 1)
-        if len(numbers) > 2 or not self._all_wanted([(name, number) for number in numbers]):
+        if len(numbers) > 2 or not self._all_wanted([(name, number) for number in numbers], length):
             return self._place.read(name, offset, length)
         pieces = []
         for number in numbers:
@@ -143,10 +150,12 @@ class BlockReader:
             pieces.append(self._block((name, number))[max(0, start) : start + length])
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def _all_wanted(self, blocks: list[_Block]) -> bool:
-        """Whether each block was asked for not long ago; from now on they were."""
+    def _all_wanted(self, blocks: list[_Block], length: int) -> bool:
+        """Whether each block is here, or was asked for not long ago; from now on they were."""
         with self._lock:
-            wanted = all(block in self._held or block in self._remembered for block in blocks)
+            self._asked_bytes += length
+            is_cheap = self._block_bytes < self._asked_bytes + _SPARE_BLOCKS * _BLOCK_BYTES
+            wanted = all(block in self._held or (is_cheap and block in self._remembered) for block in blocks)
             for block in blocks:
                 self._remembered[block] = None
                 self._remembered.move_to_end(block)
@@ -160,6 +169,7 @@ class BlockReader:
             is_mine = future is None
             if future is None:
                 future = self._held[block] = Future()
+                self._block_bytes += _BLOCK_BYTES
                 while len(self._held) > _HELD_BLOCKS:
                     self._held.popitem(last=False)
             self._held.move_to_end(block)
