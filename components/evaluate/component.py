@@ -7,8 +7,8 @@ from tilepipe.components.shared import images
 
 @dsl.component(base_image=images.TRAIN, install_kfp_package=False)
 def evaluate_model(
-    val_shards: dsl.Input[dsl.Dataset],
-    test_shards: dsl.Input[dsl.Dataset],
+    val_shards: dsl.Input[list[dsl.Dataset]],
+    test_shards: dsl.Input[list[dsl.Dataset]],
     manifest: dsl.Input[dsl.Artifact],
     model: dsl.Input[dsl.Model],
     history: dsl.Input[dsl.Dataset],
@@ -23,7 +23,7 @@ def evaluate_model(
     """Measure a trained model on the validation and test tiles, and write a report.
 
     Args:
-        val_shards: validation tiles.
+        val_shards: validation tiles, a folder a part that was packed.
         test_shards: test tiles; where there are none, the validation figures are the headline.
         manifest: what the shards hold.
         model: the trained classifier (.keras).
@@ -45,7 +45,8 @@ def evaluate_model(
     with step("evaluate"):
         config = EvaluateConfig.parse(mlflow_run_id=mlflow_run_id, batch_size=batch_size)
         report.uri, predictions.uri = report.uri + ".html", predictions.uri + ".parquet"
-        read = Inputs(*(Path(a.path) for a in (val_shards, test_shards, manifest, model, history)))
+        val_folders, test_folders = (tuple(Path(a.path) for a in shards) for shards in (val_shards, test_shards))
+        read = Inputs(val_folders, test_folders, *(Path(a.path) for a in (manifest, model, history)))
         write = Outputs(*(Path(a.path) for a in (metrics, confusion, summary, report, predictions)))
         found = evaluate(config, read, write)
         for name, value in found.scalars().items():

@@ -31,8 +31,9 @@ ARTIFACT_FOLDER = "evaluation"
 class Inputs:
     """Where the artifacts of the earlier steps are."""
 
-    val_shards: Path
-    test_shards: Path
+    val_shards: tuple[Path, ...]
+    """Folders, one a part that was packed."""
+    test_shards: tuple[Path, ...]
     manifest: Path
     model: Path
     history: Path
@@ -69,7 +70,7 @@ def evaluate(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> Evalua
     manifest, history = read_manifest(inputs.manifest), read_history(inputs.history)
     splits = _splits_to_measure(manifest)
     model = load_model(inputs.model, manifest)
-    folders: dict[Split, Path] = {"val": inputs.val_shards, "test": inputs.test_shards}
+    folders: dict[Split, tuple[Path, ...]] = {"val": inputs.val_shards, "test": inputs.test_shards}
     predictions = [predict_split(model, folders[split], split, manifest, config.batch_size) for split in splits]
     found = Evaluation.of(manifest, history, predictions)
     _write(found, predictions, outputs)

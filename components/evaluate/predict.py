@@ -42,14 +42,20 @@ class SplitPredictions:
         return np.asarray(self.probabilities.max(axis=1), dtype=np.float32)
 
 
-def predict_split(model: Any, folder: Path, split: Split, manifest: Manifest, batch_size: int) -> SplitPredictions:  # noqa: ANN401
+def predict_split(
+    model: Any,  # noqa: ANN401
+    folders: Sequence[Path],
+    split: Split,
+    manifest: Manifest,
+    batch_size: int,
+) -> SplitPredictions:
     """Run a model over one split, batch by batch.
 
     Memory holds a few batches of tiles, and per tile its id and one number a class.
 
     Args:
         model: a Keras model that fits the manifest.
-        folder: the split's shards.
+        folders: the split's shards, a folder a part that was packed.
         split: the split's name; it must hold tiles.
         manifest: what the shards hold.
         batch_size: tiles a batch.
@@ -65,7 +71,8 @@ def predict_split(model: Any, folder: Path, split: Split, manifest: Manifest, ba
     probabilities = np.empty((summary.tiles, classes), np.float32)
     tile_ids: list[str] = []
     progress = Progress(logger, f"predicted in {split}:", summary.tiles, "tiles")
-    for images, batch_labels, batch_ids in open_shards(folder, summary, manifest, batch_size=batch_size, with_ids=True):
+    batches = open_shards(folders, summary, manifest, batch_size=batch_size, with_ids=True)
+    for images, batch_labels, batch_ids in batches:
         part = slice(len(tile_ids), len(tile_ids) + len(batch_labels))
         labels[part] = batch_labels.numpy()
         probabilities[part] = model.predict_on_batch(images)

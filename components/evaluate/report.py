@@ -6,13 +6,17 @@ from tilepipe.components.evaluate.heat_map import ROOMY_CLASSES, heat_map
 from tilepipe.components.evaluate.metrics import wilson_interval
 from tilepipe.components.evaluate.style import STYLE
 from tilepipe.components.shared.curves import FIGURES, curve_panel
-from tilepipe.components.shared.history import BestMetric, History
+from tilepipe.components.shared.history import ChosenBy, History
 from tilepipe.components.shared.markup import Child, Markup, element, join
 from tilepipe.components.shared.page import html_page, pair, section
 from tilepipe.components.shared.text import SPLIT_NAMES, breakable, percent, tiles
 from tilepipe.components.shared.version import VERSION
 
-_BEST_BY: dict[BestMetric, str] = {"val_accuracy": "validation accuracy", "val_loss": "validation loss"}
+_CHOSEN_BY: dict[ChosenBy, str] = {
+    "val_accuracy": "the best by validation accuracy",
+    "val_loss": "the best by validation loss",
+    "last_epoch": "the last, since there are no validation tiles",
+}
 
 
 def render_report(evaluation: Evaluation) -> str:
@@ -116,7 +120,7 @@ def _training_note(history: History) -> str:
     took = f"{minutes:,.0f} minutes" if minutes >= 2 else f"{60 * minutes:,.0f} seconds"
     return (
         f"{epochs} epoch{'' if epochs == 1 else 's'}, {took} of training. The model is that of "
-        f"epoch {history.best_epoch}, the best by {_BEST_BY[history.metric]}."
+        f"epoch {history.best_epoch}, {_CHOSEN_BY[history.metric]}."
     )
 
 

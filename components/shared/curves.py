@@ -35,7 +35,7 @@ class _Scale:
 
 
 def curve_panel(history: History, figure: Figure) -> str:
-    """Draw one figure, training and validation, against epochs, with the best epoch marked.
+    """Draw one figure against epochs: training, and validation with the best epoch marked where there is such.
 
     Args:
         history: figures of each epoch.
@@ -74,10 +74,9 @@ def _svg(content: str, height: float, label: str) -> str:
 
 
 def _panel(history: History, figure: Figure) -> str:
-    lines = {
-        "training": [e[figure] for e in history.epochs],
-        "validation": [e[f"val_{figure}"] for e in history.epochs],
-    }
+    lines = {"training": [e[figure] for e in history.epochs]}
+    if history.has_validation:
+        lines["validation"] = [e[f"val_{figure}"] for e in history.epochs]
     across = _Scale(1, len(history.epochs), _LEFT, _WIDTH - _RIGHT)
     ticks = _value_ticks([value for line in lines.values() for value in line], figure)
     up = _Scale(ticks[0], ticks[-1], _HEIGHT - _BOTTOM, _TOP)
@@ -86,8 +85,9 @@ def _panel(history: History, figure: Figure) -> str:
     parts += [_epoch_tick(epoch, across(epoch)) for epoch in _epoch_ticks(len(history.epochs))]
     parts.append(_text("epoch", (_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 4, anchor="middle"))
     parts.append(_line(lines["training"], across, up, TRAIN_COLOUR, dashes="5 4"))
-    parts.append(_line(lines["validation"], across, up, VAL_COLOUR))
-    parts.append(_best_epoch(history, figure, across, up))
+    if history.has_validation:
+        parts.append(_line(lines["validation"], across, up, VAL_COLOUR))
+        parts.append(_best_epoch(history, figure, across, up))
     parts += _names_at_the_ends({name: up(line[-1]) for name, line in lines.items()})
     return "".join(parts)
 
@@ -119,13 +119,14 @@ def _line(values: list[float], across: _Scale, up: _Scale, colour: str, *, dashe
 
 def _names_at_the_ends(heights: dict[str, float]) -> list[str]:
     """The lines' names where the lines end: closer to the eye than a legend; kept apart where the lines meet."""
-    (upper, top), (lower, bottom) = sorted(heights.items(), key=lambda item: item[1])
-    push = max(0.0, 14 - (bottom - top)) / 2
+    ordered = sorted(heights.items(), key=lambda item: item[1])
+    (upper, top), (lower, bottom) = ordered[0], ordered[-1]
+    push = max(0.0, 14 - (bottom - top)) / 2 if len(ordered) > 1 else 0.0
     colours = {"training": TRAIN_COLOUR, "validation": VAL_COLOUR}
     x = _WIDTH - _RIGHT + 8
     return [
         _text(name, x, y + 4, colour=colours[name], weight=600)
-        for name, y in ((upper, top - push), (lower, bottom + push))
+        for name, y in {upper: top - push, lower: bottom + push}.items()
     ]
 
 
@@ -150,6 +151,12 @@ def _text(
 
 
 def _description(history: History, figure: Figure) -> str:
+    if not history.has_validation:
+        first, last = history.epochs[0][figure], history.epochs[-1][figure]
+        return (
+            f"{_TITLES[figure]} against {len(history.epochs)} epochs; on the training tiles {_written(first, figure)} "
+            f"after the first and {_written(last, figure)} after the last; there are no validation tiles."
+        )
     first, best = history.epochs[0][f"val_{figure}"], history.best[f"val_{figure}"]
     return (
         f"{_TITLES[figure]} against {len(history.epochs)} epochs; on the validation tiles {_written(first, figure)} "

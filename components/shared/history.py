@@ -12,6 +12,8 @@ SCHEMA_VERSION: Literal[1] = 1
 
 BestMetric = Literal["val_accuracy", "val_loss"]
 """Figures that can choose the best epoch: accuracy the highest, loss the lowest."""
+ChosenBy = Literal["val_accuracy", "val_loss", "last_epoch"]
+"""What chose the epoch: a figure, or, where there are no validation tiles, its being the last."""
 
 
 class History(BaseModel):
@@ -20,19 +22,25 @@ class History(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = SCHEMA_VERSION
-    metric: BestMetric
+    metric: ChosenBy
     """The figure that chose the best epoch."""
     best_epoch: int
     """Counted from 1; the model's weights are this epoch's."""
     epochs: tuple[dict[str, float], ...]
-    """One entry a finished epoch, in order. Always there: `loss`, `accuracy`, `val_loss`, `val_accuracy` (accuracies
-    as fractions), `learning_rate`, `seconds` and `tiles_per_second` (training alone, without validation)."""
+    """One entry a finished epoch, in order. Always there: `loss`, `accuracy`, `learning_rate`, `seconds` and
+    `tiles_per_second` (training alone, without validation); with validation tiles also `val_loss` and `val_accuracy`.
+    Accuracies are fractions."""
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
         if not 1 <= self.best_epoch <= len(self.epochs):
             raise ValueError(f"best_epoch must be one of the {len(self.epochs)} epochs")
         return self
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether there were validation tiles."""
+        return self.metric != "last_epoch"
 
     @property
     def best(self) -> dict[str, float]:

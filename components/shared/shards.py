@@ -1,6 +1,7 @@
 """Reading a split's shards as batches: what `train` and `evaluate` have in common."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +15,11 @@ MEBIBYTE = 2**20
 SHUFFLE_MEBIBYTES = 256
 """How much of a split that does not fit the cache is mixed at a time."""
 
+_ADVICE = "The manifest and the shards must come from the same `pack`: run it again, or give this step its outputs."
+
 
 def open_shards(
-    folder: Path,
+    folders: Sequence[Path],
     split: SplitSummary,
     manifest: Manifest,
     *,
@@ -34,7 +37,7 @@ def open_shards(
     model takes raw digital numbers.
 
     Args:
-        folder: the split's artifact.
+        folders: the split's artifacts, one a part that was packed.
         split: the manifest's summary of that split.
         manifest: what the shards hold.
         batch_size: tiles a batch; the last one is smaller where the count demands it.
@@ -54,7 +57,7 @@ def open_shards(
     """
     import tensorflow as tf
 
-    files = [str(path) for path in check_shards(folder, split, verify=verify)]
+    files = [str(path) for path in check_shards(folders, split, verify=verify)]
     split_bytes = sum(shard.bytes for shard in split.shards)
     cached = split_bytes <= cache_mebibytes * MEBIBYTE
     features = {
@@ -80,11 +83,11 @@ def open_shards(
     return data.apply(tf.data.experimental.assert_cardinality(steps))
 
 
-def check_shards(folder: Path, split: SplitSummary, *, verify: bool = True) -> list[Path]:
+def check_shards(folders: Sequence[Path], split: SplitSummary, *, verify: bool = True) -> list[Path]:
     """Hold a split's files against the manifest, before hours of work are built on them.
 
     Args:
-        folder: the split's artifact.
+        folders: the split's artifacts, one a part that was packed; a shard lies in one of them.
         split: the manifest's summary of that split.
         verify: whether to compute checksums too (some 1 s a GB); names and sizes cost nothing.
 
@@ -92,25 +95,33 @@ def check_shards(folder: Path, split: SplitSummary, *, verify: bool = True) -> l
         The shards' paths, in the manifest's order; none for an empty split.
 
     Raises:
-        ArtifactError: a shard is missing, or of another size or checksum than when it was packed.
+        ArtifactError: a shard is missing or there twice, or of another size or checksum than when it was packed.
     """
-    return [_checked(folder / shard.name, shard, verify=verify) for shard in split.shards]
+    return [_checked(_found(folders, shard), shard, verify=verify) for shard in split.shards]
+
+
+def _found(folders: Sequence[Path], shard: Shard) -> Path:
+    paths = [path for folder in folders if (path := folder / shard.name).is_file()]
+    if len(paths) == 1:
+        return paths[0]
+    where = ", ".join(map(str, paths or folders))
+    received = f"{len(paths)} files" if paths else "no file"
+    raise ArtifactError(
+        f"Every shard of the manifest must be there, once. Received: {received} {shard.name} in {where}. {_ADVICE}"
+    )
 
 
 def _checked(path: Path, shard: Shard, *, verify: bool) -> Path:
-    advice = "The manifest and the shards must come from the same `pack`: run it again, or give this step its outputs."
-    if not path.is_file():
-        raise ArtifactError(f"Every shard of the manifest must be there. Received: no file {path}. {advice}")
     size = path.stat().st_size
     if size != shard.bytes:
-        raise ArtifactError(f"Shard {path} must have {shard.bytes:,} bytes. Received: {size:,} bytes. {advice}")
+        raise ArtifactError(f"Shard {path} must have {shard.bytes:,} bytes. Received: {size:,} bytes. {_ADVICE}")
     if verify:
         with path.open("rb") as file:
             checksum = hashlib.file_digest(file, "sha256").hexdigest()
         if checksum != shard.checksum:
             raise ArtifactError(
                 f"Shard {path} must have the SHA-256 {shard.checksum}. Received: {checksum}, so it was changed "
-                f"or damaged after packing. {advice}"
+                f"or damaged after packing. {_ADVICE}"
             )
     return path
 

@@ -9,8 +9,8 @@ from tilepipe.components.shared import images
 
 @dsl.component(base_image=images.TRAIN, install_kfp_package=False)
 def train_model(
-    train_shards: dsl.Input[dsl.Dataset],
-    val_shards: dsl.Input[dsl.Dataset],
+    train_shards: dsl.Input[list[dsl.Dataset]],
+    val_shards: dsl.Input[list[dsl.Dataset]],
     manifest: dsl.Input[dsl.Artifact],
     base_model: dsl.Input[dsl.Model],
     model: dsl.Output[dsl.Model],
@@ -31,8 +31,8 @@ def train_model(
     """Train a classifier, track every epoch in MLflow, and keep the best one.
 
     Args:
-        train_shards: training tiles.
-        val_shards: validation tiles, which choose the best epoch.
+        train_shards: training tiles, a folder a part that was packed.
+        val_shards: validation tiles, which choose the best epoch; without any the last one is kept.
         manifest: what the shards hold.
         base_model: the untrained classifier (.keras).
         model: the trained classifier (.keras), with the weights of its best epoch.
@@ -75,7 +75,8 @@ def train_model(
             options=options,
         )
         model.uri, history.uri, curves.uri = model.uri + ".keras", history.uri + ".json", curves.uri + ".html"
-        read = Inputs(*(Path(a.path) for a in (train_shards, val_shards, manifest, base_model)))
+        train_folders, val_folders = (tuple(Path(a.path) for a in shards) for shards in (train_shards, val_shards))
+        read = Inputs(train_folders, val_folders, Path(manifest.path), Path(base_model.path))
         trained = train(config, read, Outputs(*(Path(a.path) for a in (model, history, curves))))
         model.metadata.update(trained.facts)
     return namedtuple("Outputs", ["mlflow_run_id"])(trained.mlflow_run_id)  # noqa: PYI024 - what KFP's executor takes

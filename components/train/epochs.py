@@ -10,7 +10,7 @@ from typing import Any
 import keras  # noqa: TID253 - a Keras callback; only functions import this module
 
 from tilepipe.components.shared.errors import ParameterError
-from tilepipe.components.shared.history import BestMetric, History
+from tilepipe.components.shared.history import ChosenBy, History
 from tilepipe.components.shared.progress import Progress
 from tilepipe.components.train.config import TrainConfig
 
@@ -22,16 +22,20 @@ class BestEpoch:
     """Keeps the weights of the best epoch so far.
 
     Args:
-        metric: the figure that decides; where two epochs are equal in it, the smaller validation loss does.
+        metric: the figure that decides; where two epochs are equal in it, the smaller validation loss does. Without
+            validation the last epoch is the best one, and its weights are the model's already.
     """
 
-    metric: BestMetric
+    metric: ChosenBy
     epoch: int = 0
     weights: list[Any] = field(default_factory=list)
     _rank: tuple[float, float] = (-math.inf, -math.inf)
 
     def see(self, epoch: int, figures: Mapping[str, float], model: keras.Model) -> None:
         """Take the model's weights if this epoch is better than all before."""
+        if self.metric == "last_epoch":
+            self.epoch = epoch
+            return
         loss = -figures["val_loss"]
         rank = (loss if self.metric == "val_loss" else figures[self.metric], loss)
         if rank > self._rank:
@@ -43,7 +47,7 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no typ
 
     Args:
         config: the step's parameters.
-        tiles: how many tiles an epoch trains on, and how many it validates on.
+        tiles: how many tiles an epoch trains on, and how many it validates on; 0 for none.
         report: takes each finished epoch's number and figures.
     """
 
@@ -53,7 +57,7 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no typ
         super().__init__()
         self._config, self._report = config, report
         self._train_tiles, self._val_tiles = tiles
-        self._best = BestEpoch(config.options.best_metric)
+        self._best = BestEpoch(config.options.best_metric if self._val_tiles else "last_epoch")
         self._epochs: list[dict[str, float]] = []
         self._epoch = 0  # counted from 1, as people do
         self._started = self._trained = 0.0
@@ -66,7 +70,8 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no typ
 
     def restore_best(self) -> None:
         """Give the model the weights of its best epoch."""
-        self.model.set_weights(self._best.weights)
+        if self._best.weights:
+            self.model.set_weights(self._best.weights)
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:  # noqa: ARG002
         """Start the clock."""
@@ -91,7 +96,10 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no typ
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:  # noqa: ARG002
         """Write down the figures, keep the weights if they are the best, report, and stop early where asked to."""
         figures = {name: float(value) for name, value in (logs or {}).items()}
-        self._check(figures["val_loss"], "val_loss", "the validation")
+        if self._val_tiles:
+            self._check(figures["val_loss"], "val_loss", "the validation")
+        else:
+            self._trained = time.monotonic()
         figures["learning_rate"] = float(self.model.optimizer.learning_rate)
         figures["seconds"] = time.monotonic() - self._started
         figures["tiles_per_second"] = self._train_tiles / max(self._trained - self._started, 1e-9)
@@ -109,7 +117,8 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no typ
         return f"epoch {self._epoch} of {self._config.epochs}"
 
     def _line(self, figures: Mapping[str, float]) -> str:
-        named = ", ".join(f"{name} {figures[name]:.3f}" for name in ("loss", "accuracy", "val_loss", "val_accuracy"))
+        names = [name for name in ("loss", "accuracy", "val_loss", "val_accuracy") if name in figures]
+        named = ", ".join(f"{name} {figures[name]:.3f}" for name in names)
         line = f"{self._title}: {named}, {figures['tiles_per_second']:,.0f} tiles a second"
         left = self._config.epochs - self._epoch
         if left:

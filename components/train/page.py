@@ -30,6 +30,7 @@ tr.best th,tr.best td{font-weight:650}
 """
 
 _METRICS = {"val_accuracy": "the highest validation accuracy", "val_loss": "the lowest validation loss"}
+"""Without one of these the last epoch is the model's."""
 _COLUMNS = (
     ("training loss", "loss", "{:.4f}"),
     ("validation loss", "val_loss", "{:.4f}"),
@@ -49,28 +50,40 @@ def render_page(history: History, manifest: Manifest) -> str:
     Returns:
         An HTML page that needs nothing beside itself, and no scripts.
     """
-    best, epochs = history.best, len(history.epochs)
     title = html.escape(f"Training on {manifest.name}")
     figures = "".join(f"<figure>{curve_panel(history, figure)}</figure>" for figure in FIGURES)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f"<title>{title}</title><style>{_STYLE}</style></head><body><main><h1>{title}</h1>"
-        f"<p>Best epoch: {history.best_epoch} of {epochs}, by {_METRICS[history.metric]}: accuracy "
-        f"{100 * best['val_accuracy']:.1f} %, loss {best['val_loss']:.3f} "
-        f"on {manifest.splits['val'].tiles:,} tiles.</p>"
+        f"<p>{_lede(history, manifest)}</p>"
         f'<div class="pair">{figures}</div><details><summary>Figures of each epoch</summary>'
         f'<div class="scroll" tabindex="0">{_table(history)}</div></details></main></body></html>\n'
     )
 
 
+def _lede(history: History, manifest: Manifest) -> str:
+    best, epochs = history.best, len(history.epochs)
+    if not history.has_validation:
+        return (
+            f"The model is that of the last of {epochs} epochs: there are no validation tiles. Accuracy "
+            f"{100 * best['accuracy']:.1f} %, loss {best['loss']:.3f} on the training tiles themselves."
+        )
+    return (
+        f"Best epoch: {history.best_epoch} of {epochs}, by {_METRICS[history.metric]}: accuracy "
+        f"{100 * best['val_accuracy']:.1f} %, loss {best['val_loss']:.3f} "
+        f"on {manifest.splits['val'].tiles:,} tiles."
+    )
+
+
 def _table(history: History) -> str:
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("epoch", *(column[0] for column in _COLUMNS)))
+    columns = [column for column in _COLUMNS if history.has_validation or not column[1].startswith("val_")]
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("epoch", *(column[0] for column in columns)))
     rows = "".join(_row(number, figures, history) for number, figures in enumerate(history.epochs, start=1))
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def _row(number: int, figures: dict[str, float], history: History) -> str:
     mark = ' class="best"' if number == history.best_epoch else ""
-    cells = "".join(f"<td>{form.format(figures[name])}</td>" for _, name, form in _COLUMNS)
+    cells = "".join(f"<td>{form.format(figures[name])}</td>" for _, name, form in _COLUMNS if name in figures)
     return f'<tr{mark}><th scope="row">{number}</th>{cells}</tr>'

@@ -31,8 +31,9 @@ SGD_MOMENTUM = 0.9
 class Inputs:
     """Where the artifacts of the earlier steps are."""
 
-    train_shards: Path
-    val_shards: Path
+    train_shards: tuple[Path, ...]
+    """Folders, one a part that was packed."""
+    val_shards: tuple[Path, ...]
     manifest: Path
     base_model: Path
 
@@ -57,8 +58,8 @@ class Trained:
     @property
     def facts(self) -> dict[str, Any]:
         """What the model's artifact shall say of it."""
-        names = ("val_accuracy", "val_loss")
-        figures = {name: round(self.history.best[name], 6) for name in names}
+        names = ("val_accuracy", "val_loss") if self.history.has_validation else ()
+        figures = {str(name): round(self.history.best[name], 6) for name in names}
         return {"best_epoch": self.history.best_epoch, "epochs": len(self.history.epochs), **figures}
 
 
@@ -77,7 +78,7 @@ def train(config: TrainConfig, inputs: Inputs, outputs: Outputs) -> Trained:
 
     Raises:
         ArtifactError: an input is damaged, or model, manifest and shards do not belong together.
-        SplitError: there are no training tiles, or no validation tiles.
+        SplitError: there are no training tiles, or none to measure the model on.
         ParameterError: a parameter does not fit the tiles or the machine, or the loss left the numbers.
         TrackingError: the tracking server cannot be reached at the start; later it only costs what it misses.
     """
@@ -89,7 +90,8 @@ def train(config: TrainConfig, inputs: Inputs, outputs: Outputs) -> Trained:
     _make_deterministic(config)
     model = load_model(inputs.base_model, manifest)
     train_batches = make_for_train(inputs.train_shards, manifest, config)
-    val_batches = make_for_validation(inputs.val_shards, manifest, config)
+    has_val = manifest.splits["val"].tiles > 0
+    val_batches = make_for_validation(inputs.val_shards, manifest, config) if has_val else None
     log_inputs(run_id, config, manifest, model, device)
     logger.info("training %s on %s, %s tiles", model.name, device, f"{manifest.splits['train'].tiles:,}")
     epoch_log = EpochLog(run_id)

@@ -23,8 +23,8 @@ def outputs(tmp_path):
 def inputs(make_data, model_path):
     root = make_data()
     return {
-        "val_shards": dsl.Dataset(uri=str(root / "val")),
-        "test_shards": dsl.Dataset(uri=str(root / "test")),
+        "val_shards": [dsl.Dataset(uri=str(root / "val"))],
+        "test_shards": [dsl.Dataset(uri=str(root / "test"))],
         "manifest": dsl.Artifact(uri=str(root / "manifest.json")),
         "model": dsl.Model(uri=str(model_path)),
         "history": dsl.Dataset(uri=str(root / "history.json")),

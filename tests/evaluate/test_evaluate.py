@@ -14,7 +14,7 @@ def run(model_path, tmp_path):
     """Evaluate a folder of data; gives what was found, and where the outputs are."""
 
     def run(root, run_id="", model=model_path):
-        inputs = Inputs(root / "val", root / "test", root / "manifest.json", model, root / "history.json")
+        inputs = Inputs((root / "val",), (root / "test",), root / "manifest.json", model, root / "history.json")
         names = ("metrics", "confusion", "summary", "report.html", "predictions.parquet")
         outputs = Outputs(*(tmp_path / "out" / name for name in names))
         return evaluate(EvaluateConfig(mlflow_run_id=run_id, batch_size=16), inputs, outputs), outputs

@@ -15,7 +15,7 @@ def data(make_data, manifest_at):
 def test_predictions_are_sorted_and_belong_to_their_tiles(data, model_path):
     root, manifest = data
     model = load_model(model_path, manifest)
-    found = predict_split(model, root / "test", "test", manifest, batch_size=7)
+    found = predict_split(model, [root / "test"], "test", manifest, batch_size=7)
     assert found.tile_ids == [f"test/{number:03d}" for number in range(36)]
     assert found.labels.tolist() == [number % 3 for number in range(36)]
     assert found.probabilities.shape == (36, 3)
@@ -26,14 +26,14 @@ def test_predictions_are_sorted_and_belong_to_their_tiles(data, model_path):
 def test_the_batch_size_changes_no_answer(data, model_path):
     root, manifest = data
     model = load_model(model_path, manifest)
-    one, other = (predict_split(model, root / "val", "val", manifest, batch_size=size) for size in (1, 64))
+    one, other = (predict_split(model, [root / "val"], "val", manifest, batch_size=size) for size in (1, 64))
     np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-6)
 
 
 def test_progress_is_logged(data, model_path, caplog):
     root, manifest = data
     caplog.set_level("INFO", logger="tilepipe")
-    predict_split(load_model(model_path, manifest), root / "test", "test", manifest, batch_size=16)
+    predict_split(load_model(model_path, manifest), [root / "test"], "test", manifest, batch_size=16)
     assert "predicted in test: 36 of 36 tiles (100 %)" in caplog.text
 
 
@@ -41,14 +41,14 @@ def test_a_model_without_softmax_is_refused(data, make_model):
     root, manifest = data
     model = load_model(make_model(activation="linear"), manifest)
     with pytest.raises(ArtifactError, match="End the model in a softmax"):
-        predict_split(model, root / "test", "test", manifest, batch_size=64)
+        predict_split(model, [root / "test"], "test", manifest, batch_size=64)
 
 
 def test_a_diverged_model_is_refused(data, make_model):
     root, manifest = data
     model = load_model(make_model(slope=float("nan")), manifest)
     with pytest.raises(ArtifactError, match="NaN or infinity, as after a training that diverged"):
-        predict_split(model, root / "test", "test", manifest, batch_size=64)
+        predict_split(model, [root / "test"], "test", manifest, batch_size=64)
 
 
 def test_a_truncated_shard_is_named(data, model_path):
@@ -56,7 +56,7 @@ def test_a_truncated_shard_is_named(data, model_path):
     shard = root / "test" / manifest.splits["test"].shards[0].name
     shard.write_bytes(shard.read_bytes()[:-100])
     with pytest.raises(ArtifactError, match=shard.name):
-        predict_split(load_model(model_path, manifest), root / "test", "test", manifest, batch_size=64)
+        predict_split(load_model(model_path, manifest), [root / "test"], "test", manifest, batch_size=64)
 
 
 def test_labels_that_are_no_class_are_refused(data, make_model):
@@ -64,4 +64,4 @@ def test_labels_that_are_no_class_are_refused(data, make_model):
     fewer = manifest.model_copy(update={"class_names": ("AnnualCrop", "Forest")})
     model = load_model(make_model(classes=2), fewer)
     with pytest.raises(ArtifactError, match=r"Labels must be 0 to 1.* Received: labels 0 to 2 in the test shards"):
-        predict_split(model, root / "test", "test", fewer, batch_size=64)
+        predict_split(model, [root / "test"], "test", fewer, batch_size=64)

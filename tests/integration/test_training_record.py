@@ -25,7 +25,7 @@ def run(tmp_path, mlflow_server, monkeypatch):
 
     def run(name, **parameters):
         config = TrainConfig.parse(**{"epochs": 3, "batch_size": 8, "experiment": "record", **parameters})
-        read = Inputs(tmp_path / "train", tmp_path / "val", tmp_path / "manifest.json", tmp_path / "base.keras")
+        read = Inputs((tmp_path / "train",), (tmp_path / "val",), tmp_path / "manifest.json", tmp_path / "base.keras")
         out = tmp_path / name
         write = Outputs(out / "model.keras", out / "history.json", out / "curves.html")
         return train(config, read, write), write

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 
@@ -21,7 +23,7 @@ def ids(data):
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
 def test_batches_hold_what_was_packed(packed, tmp_path, dtype):
     manifest = packed(dtype=dtype, shape=(5, 7, 3), shards=2)
-    data = open_shards(tmp_path / "train", manifest.splits["train"], manifest, batch_size=10, with_ids=True)
+    data = open_shards([tmp_path / "train"], manifest.splits["train"], manifest, batch_size=10, with_ids=True)
     batches = list(data.as_numpy_iterator())
     assert [len(labels) for _, labels, _ in batches] == [10, 10, 4]
     assert data.cardinality().numpy() == 3
@@ -36,7 +38,7 @@ def test_batches_hold_what_was_packed(packed, tmp_path, dtype):
 
 def test_the_order_is_the_shards_own_without_a_seed(packed, tmp_path):
     manifest = packed(shards=3)
-    data = open_shards(tmp_path / "train", manifest.splits["train"], manifest, batch_size=5, with_ids=True)
+    data = open_shards([tmp_path / "train"], manifest.splits["train"], manifest, batch_size=5, with_ids=True)
     assert ids(data) == ids(data)
     assert ids(data)[0] == open_first(tmp_path / "train" / manifest.splits["train"].shards[0].name)
 
@@ -54,7 +56,7 @@ def test_a_seed_mixes_each_epoch_anew_and_alike(packed, tmp_path, cache_mebibyte
 
     def epochs(seed):
         data = open_shards(
-            tmp_path / "train",
+            [tmp_path / "train"],
             manifest.splits["train"],
             manifest,
             batch_size=5,
@@ -75,7 +77,7 @@ def test_a_seed_mixes_each_epoch_anew_and_alike(packed, tmp_path, cache_mebibyte
 def test_a_cached_split_is_read_once(packed, tmp_path):
     manifest = packed()
     data = open_shards(
-        tmp_path / "train", manifest.splits["train"], manifest, batch_size=5, cache_mebibytes=1, with_ids=True
+        [tmp_path / "train"], manifest.splits["train"], manifest, batch_size=5, cache_mebibytes=1, with_ids=True
     )
     before = ids(data)
     (tmp_path / "train" / manifest.splits["train"].shards[0].name).unlink()
@@ -84,13 +86,13 @@ def test_a_cached_split_is_read_once(packed, tmp_path):
 
 def test_the_remainder_can_be_left_out(packed, tmp_path):
     manifest = packed()
-    data = open_shards(tmp_path / "train", manifest.splits["train"], manifest, batch_size=10, drop_remainder=True)
+    data = open_shards([tmp_path / "train"], manifest.splits["train"], manifest, batch_size=10, drop_remainder=True)
     assert [len(labels) for _, labels in data.as_numpy_iterator()] == [10, 10]
 
 
 def test_an_empty_split_has_no_batches(packed, tmp_path):
     manifest = packed()
-    data = open_shards(tmp_path / "test", manifest.splits["test"], manifest, batch_size=10, shuffle_seed=0)
+    data = open_shards([tmp_path / "test"], manifest.splits["test"], manifest, batch_size=10, shuffle_seed=0)
     assert list(data) == []
 
 
@@ -98,8 +100,29 @@ def test_a_missing_shard_is_an_error(packed, tmp_path):
     manifest = packed()
     shard = tmp_path / "train" / manifest.splits["train"].shards[0].name
     shard.unlink()
-    with pytest.raises(ArtifactError, match=rf"no file {shard}.*same `pack`"):
-        open_shards(tmp_path / "train", manifest.splits["train"], manifest, batch_size=10)
+    with pytest.raises(ArtifactError, match=rf"no file {shard.name} in {shard.parent}.*same `pack`"):
+        open_shards([tmp_path / "train"], manifest.splits["train"], manifest, batch_size=10)
+
+
+def test_shards_are_found_by_name_in_whichever_part_has_them(packed, tmp_path):
+    manifest = packed(shards=3)
+    folders = [tmp_path / "train", tmp_path / "part-1", tmp_path / "part-2"]
+    names = [shard.name for shard in manifest.splits["train"].shards]
+    whole = ids(open_shards(folders[:1], manifest.splits["train"], manifest, batch_size=5, with_ids=True))
+    for folder, name in zip(folders[1:], names[:2], strict=True):
+        folder.mkdir()
+        (tmp_path / "train" / name).rename(folder / name)
+    found = check_shards(folders[::-1], manifest.splits["train"])
+    assert [path.parent.name for path in found] == ["part-1", "part-2", "train"]
+    assert ids(open_shards(folders, manifest.splits["train"], manifest, batch_size=5, with_ids=True)) == whole
+
+
+def test_a_shard_that_is_there_twice_is_an_error(packed, tmp_path):
+    manifest = packed()
+    folders = [tmp_path / "train", tmp_path / "again"]
+    shutil.copytree(*folders)
+    with pytest.raises(ArtifactError, match=r"there, once\. Received: 2 files train-00000-of-00001\.tfrecord"):
+        check_shards(folders, manifest.splits["train"])
 
 
 def test_a_truncated_shard_is_an_error(packed, tmp_path):
@@ -107,7 +130,7 @@ def test_a_truncated_shard_is_an_error(packed, tmp_path):
     shard = tmp_path / "train" / manifest.splits["train"].shards[0].name
     shard.write_bytes(shard.read_bytes()[:-1])
     with pytest.raises(ArtifactError, match=r"must have [\d,]+ bytes. Received: [\d,]+ bytes"):
-        open_shards(tmp_path / "train", manifest.splits["train"], manifest, batch_size=10)
+        open_shards([tmp_path / "train"], manifest.splits["train"], manifest, batch_size=10)
 
 
 def test_a_damaged_shard_is_an_error_where_checksums_are_verified(packed, tmp_path):
@@ -117,5 +140,5 @@ def test_a_damaged_shard_is_an_error_where_checksums_are_verified(packed, tmp_pa
     content[100] ^= 1
     shard.write_bytes(content)
     with pytest.raises(ArtifactError, match="SHA-256"):
-        check_shards(tmp_path / "train", manifest.splits["train"])
-    assert check_shards(tmp_path / "train", manifest.splits["train"], verify=False) == [shard]
+        check_shards([tmp_path / "train"], manifest.splits["train"])
+    assert check_shards([tmp_path / "train"], manifest.splits["train"], verify=False) == [shard]

@@ -37,8 +37,8 @@ class Workplace:
 
     @property
     def inputs(self) -> Inputs:
-        names = ("train", "val", "manifest.json", "base.keras")
-        return Inputs(*(self.folder / name for name in names))
+        shards = ((self.folder / split,) for split in ("train", "val"))
+        return Inputs(*shards, self.folder / "manifest.json", self.folder / "base.keras")
 
     def outputs(self, name="out") -> Outputs:
         return Outputs(*(self.folder / name / file for file in ("model.keras", "history.json", "curves.html")))

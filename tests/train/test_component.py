@@ -13,8 +13,8 @@ def artifacts(workplace):
     inputs = place.inputs
     folder = place.folder / "out"
     return {
-        "train_shards": dsl.Dataset(uri=str(inputs.train_shards)),
-        "val_shards": dsl.Dataset(uri=str(inputs.val_shards)),
+        "train_shards": [dsl.Dataset(uri=str(folder)) for folder in inputs.train_shards],
+        "val_shards": [dsl.Dataset(uri=str(folder)) for folder in inputs.val_shards],
         "manifest": dsl.Artifact(uri=str(inputs.manifest)),
         "base_model": dsl.Model(uri=str(inputs.base_model)),
         "model": dsl.Model(name="model", uri=str(folder / "model")),

@@ -34,7 +34,7 @@ def test_a_training_learns_and_keeps_its_best_epoch(workplace, caplog):
 
     model = keras.saving.load_model(place.outputs().model)
     model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    data = make_for_validation(place.folder / "val", place.manifest, TrainConfig.parse(batch_size=8))
+    data = make_for_validation([place.folder / "val"], place.manifest, TrainConfig.parse(batch_size=8))
     loss, accuracy = model.evaluate(data, verbose=0)
     assert accuracy == pytest.approx(history.best["val_accuracy"])
     assert loss == pytest.approx(history.best["val_loss"], rel=1e-5)
@@ -85,7 +85,7 @@ def test_patience_ends_a_training(workplace):
 @pytest.mark.parametrize(
     ("settings", "parameters", "error", "message"),
     [
-        ({"tiles": (24, 0, 9)}, {}, SplitError, "24 training and 0 validation tiles"),
+        ({"tiles": (24, 0, 0)}, {}, SplitError, "24 training, 0 validation and 0 test tiles"),
         ({}, {"batch_size": 25}, ParameterError, "batch_size=25 for 24 training tiles"),
         ({}, {"gpu_count": "1"}, ParameterError, "gpu_count='1' of 'nvidia.com/gpu'"),
     ],
@@ -97,6 +97,26 @@ def test_what_cannot_work_stops_at_once(workplace, settings, parameters, error, 
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     with pytest.raises(error, match=message):
         place.train(**parameters)
+
+
+def test_a_final_fit_keeps_the_last_epoch(workplace, caplog):
+    """Without validation tiles nothing chooses: the model is that of the last epoch, and the pages say so."""
+    caplog.set_level(logging.INFO, "tilepipe.train")
+    place = workplace(tiles=(36, 0, 12))
+    trained = place.train(epochs=3)
+    history = trained.history
+    assert (history.metric, history.best_epoch, history.has_validation) == ("last_epoch", 3, False)
+    assert all(not name.startswith("val_") for epoch in history.epochs for name in epoch)
+    assert trained.facts == {"best_epoch": 3, "epochs": 3}
+    assert "no validation tiles: the last epoch is kept" in caplog.text
+    page = place.outputs().curves.read_text(encoding="utf-8")
+    assert "the last of 3 epochs: there are no validation tiles" in page
+    assert "validation loss" not in page
+    assert read_history(place.outputs().history) == history
+
+    longer = place.train("longer", epochs=4)
+    assert longer.history.epochs[2]["loss"] == history.epochs[2]["loss"]
+    assert not same(weights_of(place, "out"), weights_of(place, "longer")), "each keeps its own last epoch"
 
 
 def test_a_model_for_other_tiles_stops_at_once(workplace):
@@ -160,7 +180,7 @@ class TestTracked:
         assert logged.experiment_id == run.info.experiment_id
         assert {metric.key for metric in logged.metrics} >= {"val_accuracy", "train_loss"}
 
-        tiles, _ = next(iter(make_for_validation(place.folder / "val", place.manifest, TrainConfig.parse())))
+        tiles, _ = next(iter(make_for_validation([place.folder / "val"], place.manifest, TrainConfig.parse())))
         model = fluent.pyfunc.load_model(f"runs:/{trained.mlflow_run_id}/model")
         own = keras.saving.load_model(place.outputs().model)
         assert np.allclose(model.predict(tiles.numpy()), own.predict(tiles, verbose=0), atol=1e-6)
