@@ -67,9 +67,9 @@ class StacApi:
         from tilepipe.components.ingest.stac_session import ApiIO
 
         url = _checked(self.url)
-        io = ApiIO(url)
+        io = ApiIO(url, self.config.href_rewrite)
         try:
-            client = _open(url, io)
+            client = _open(url, io, self.config.query)
             self._root_id = client.id
             collections_url = _collections_url(client, url)
             if collections_url:
@@ -135,7 +135,7 @@ def _checked(url: str) -> str:
     return normalised.rstrip("/")
 
 
-def _open(url: str, io: "ApiIO") -> "Client":
+def _open(url: str, io: "ApiIO", query: Query) -> "Client":
     """The API's client, once its landing page has been found to be one."""
     import pystac.errors
     from pystac_client import Client
@@ -164,6 +164,11 @@ def _open(url: str, io: "ApiIO") -> "Client":
         raise SourceError(
             "A STAC API must have item search (conformsTo with .../item-search). Received: "
             f"{url} with {io.credentials.removed_from(str(conforms))}."
+        )
+    if query.filter and not client.conforms_to(ConformanceClasses.FILTER):
+        raise SourceError(
+            "`query.filter` is for APIs that filter (conformsTo with .../item-search#filter). Received: "
+            f"query.filter={query.filter!r}, and {url} does not. Use `where`, which is applied after reading."
         )
     return client
 

@@ -108,13 +108,16 @@ class ApiIO(StacApiIO):
 
     Args:
         url: the API's address, normalised.
+        rewrite: prefixes of addresses, and what stands for them; those on the web count for links too.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, rewrite: Mapping[str, str]) -> None:
         self.url = url
         self.credentials = Credentials.from_environment(url)
+        web = {prefix: to for prefix, to in rewrite.items() if storage.scheme(to) in {"http", "https"}}
+        self._rewrite = sorted(web.items(), key=lambda pair: (-len(pair[0]), pair[0]))
         super().__init__(timeout=_TIMEOUT_SECONDS)
-        self.session = _Session(url, self.credentials)
+        self.session = _Session(url, self.credentials, tuple(storage.normalise(to) for to in web.values()))
 
     def request(
         self,
@@ -129,6 +132,10 @@ class ApiIO(StacApiIO):
             SourceError: the API refuses what was asked, or leads to another host.
             StorageError: the API cannot be reached, or fails again and again.
         """
+        for prefix, replacement in self._rewrite:
+            if href.startswith(prefix):
+                href = replacement + href[len(prefix) :]
+                break
         try:
             return super().request(href, method, headers, parameters)
         except APIError as error:
@@ -266,14 +273,15 @@ def _next(page: Mapping[str, Any], request: _Request) -> _Request | None:
 
 
 class _Session(requests.Session):  # type: ignore[misc] # requests ships no types
-    """A session that talks with one host."""
+    """A session that talks with one host, or, while it has no credentials, also with those that the user named."""
 
-    def __init__(self, url: str, credentials: Credentials) -> None:
+    def __init__(self, url: str, credentials: Credentials, others: tuple[str, ...]) -> None:
         super().__init__()
         self._home = _Place.of(url)
+        self._others = () if credentials.header else tuple(other.rstrip("/") + "/" for other in others)
         self._credentials = credentials
         self.auth = _unchanged  # else requests would look for credentials in .netrc
-        adapter = HTTPAdapter(max_retries=_retry())
+        adapter = HTTPAdapter(max_retries=retries())
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
@@ -283,11 +291,13 @@ class _Session(requests.Session):  # type: ignore[misc] # requests ships no type
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # noqa: ANN401 - requests' own
         """Send a request to the API's host, and read the whole answer, again where it breaks off."""
         address = request.url or ""
-        if not self._home.holds(address):
+        if not self._home.holds(address) and not address.startswith(self._others):
+            folder = storage.shown(address).rpartition("/")[0] + "/"
             raise SourceError(
                 "A STAC API must stay on its own host: a next link, a search link or a redirect that leads elsewhere "
                 f"is not followed. Received: {storage.shown(address)}, from {self._home}. If that host is the API's, "
-                "give its address as `source`."
+                "give its address as `source`; else allow it, which needs a source without credentials, with "
+                f'href_rewrite={{"{folder}": "{folder}"}}.'
             )
         if self._credentials.header:
             request.headers["Authorization"] = self._credentials.header
@@ -331,7 +341,8 @@ class _Place:
         return f"{self.scheme}://{self.host}:{self.port}"
 
 
-def _retry() -> Retry:
+def retries() -> Retry:
+    """How often a request is sent again, and after which pauses: they double, and none is like another's."""
     return Retry(
         total=MAX_RETRIES,
         connect=MAX_CONNECT_RETRIES,
