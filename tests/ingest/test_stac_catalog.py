@@ -1,5 +1,8 @@
+import functools
 import json
+import threading
 import time
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -9,8 +12,8 @@ from tilepipe.components.ingest.stac_catalog import StacCatalog
 from tilepipe.components.shared.errors import SourceError
 
 
-def read(root, **parameters):
-    source = StacCatalog(str(root), IngestConfig.parse(source=str(root), **parameters))
+def read(root, wanted=(), **parameters):
+    source = StacCatalog(str(root), IngestConfig.parse(source=str(root), **parameters), frozenset(wanted))
     return source, sorted(source.rows(), key=lambda row: row.tile_id)
 
 
@@ -46,6 +49,56 @@ def test_absolute_links_on_the_web_are_led_home(catalogue):
     _, rows = read(root, href_rewrite={web: str(root.parent)})
     assert len(rows) == 18
     assert rows[0].uri == str(root.parent / "tiles-collection" / "Forest_0" / "Forest_0.tif")
+
+
+def test_groups_and_what_where_mentions(catalogue):
+    root = catalogue(change=lambda item: item["properties"].update(scene=item["id"][-1], cloud=3))
+    _, rows = read(root, wanted={"cloud"}, columns={"group": "scene"})
+    assert all(row.group == row.tile_id[-1] and row.properties == {"cloud": 3} for row in rows)
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    asked: tuple[str, ...] = ()
+
+    def do_GET(self):
+        type(self).asked += (self.path,)
+        super().do_GET()
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def web(tmp_path):
+    """Serves the test's folder; gives the address, and what was asked of it."""
+    handler = type("Handler", (_Quiet,), {})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(tmp_path)))
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", handler
+    server.shutdown()
+    server.server_close()
+    thread.join(10)
+
+
+def test_a_catalogue_on_the_web(catalogue, web):
+    root = catalogue()
+    address, handler = web
+    source, rows = read(f"{address}/stac/catalog.json")
+    assert (len(rows), source.name) == (18, "tiles-collection")
+    assert rows[0].uri == f"{address}/stac/tiles-collection/Forest_0/Forest_0.tif"
+    assert len(handler.asked) == 20
+    for to in (
+        "http://127.0.0.1:9/catalog.json",
+        "http://169.254.169.254/latest",
+        "file:///etc/passwd",
+        "s3://b/x.json",
+    ):
+        edit_json(root, lambda c, to=to: c["links"].append({"rel": "child", "href": to}))
+        with pytest.raises(SourceError, match=rf"{to}.*a link of {address}/stac/catalog.json"):
+            read(f"{address}/stac/catalog.json")
+        edit_json(root, lambda c: c["links"].pop())
 
 
 def test_links_may_go_in_circles(catalogue):

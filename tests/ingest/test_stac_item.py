@@ -4,7 +4,7 @@ import pytest
 import shapely
 
 from tests.ingest.conftest import make_item
-from tilepipe.components.ingest.config import Columns
+from tilepipe.components.ingest.config import Columns, IngestConfig
 from tilepipe.components.ingest.hrefs import HrefResolver
 from tilepipe.components.ingest.stac_item import ItemReader
 from tilepipe.components.shared.errors import SourceError
@@ -154,3 +154,45 @@ def test_a_box_with_heights():
 def test_malformed_items_are_one_clear_error(changes):
     with pytest.raises(SourceError, match=r"items\.json"):
         read(make_item(**changes))
+
+
+def test_group_and_time_are_the_properties_that_are_named():
+    item = make_item()
+    item["properties"].update(scene=7, seen="2019-02-03T04:05:06+02:00", site=["a"])
+    row = read(item, columns=Columns(group="scene", datetime="seen"))
+    assert (row.group, row.datetime) == ("7", dt.datetime(2019, 2, 3, 2, 5, 6, tzinfo=dt.UTC))
+    row = read(item, columns=Columns(group="absent", datetime="absent"))
+    assert (row.group, row.datetime) == (None, None)
+    with pytest.raises(SourceError, match=r"property site must hold a text.*\['a'\] in item Forest_0"):
+        read(item, columns=Columns(group="site"))
+    with pytest.raises(SourceError, match=r"must be RFC 3339.*7"):
+        read(item, columns=Columns(datetime="scene"))
+
+
+def test_what_where_mentions_is_carried_along_if_it_is_a_scalar():
+    item = make_item(collection="c")
+    item["properties"].update(cloud=1.5, day=True, site=["a"], none=None)
+    wanted = frozenset({"cloud", "day", "site", "none", "absent", "collection"})
+    assert read(item, wanted=wanted).properties == {"cloud": 1.5, "day": True, "collection": "c"}
+    assert read(item).properties == {}
+
+
+def test_a_file_a_band():
+    item = make_item(assets={key: asset("image/tiff", ["data"], href=f"./{key}.tif") for key in ("red", "nir", "blue")})
+    item["assets"]["red"].update({"file:size": 9, "file:checksum": "1220ab"})
+    row = read(item, band_assets={"b8": "nir", "B04": "red"})
+    assert row.bands == ("B08", "B04")
+    assert row.band_uris == ("/data/items/nir.tif", "/data/items/red.tif")
+    assert (row.uri, row.bytes, row.checksum) == ("/data/items/nir.tif", None, None)
+    with pytest.raises(SourceError, match=r"options.band_assets must be in every item.*\['swir'\] are missing"):
+        read(item, band_assets={"B11": "swir", "B04": "red"})
+    assert read(item, asset_key="red").band_uris is None
+
+
+def test_what_the_parameters_ask_for():
+    config = IngestConfig.parse(
+        source="x", columns={"label": "cover"}, split_property="part", options={"asset_key": "b", "band_assets": {}}
+    )
+    resolver = HrefResolver("/data", {})
+    reader = ItemReader.of(config, resolver, frozenset({"cloud"}))
+    assert reader == ItemReader(resolver, "b", config.columns, "part", {}, frozenset({"cloud"}))
