@@ -1,9 +1,18 @@
 """Parameters of the `pack` step."""
 
-from pydantic import Field, field_validator
+from typing import Self
 
+from pydantic import Field, field_validator, model_validator
+
+from tilepipe.components.pack.resample import Resampling
 from tilepipe.components.shared.bands import distinct_bands
 from tilepipe.components.shared.config import StepConfig
+
+MOST_WORKERS = 256
+"""How many pods may pack one data set: beyond, starting them takes longer than the packing."""
+
+LARGEST_SIDE = 8192
+"""Pixels: tiles are small pictures, and a number beyond is a slip."""
 
 
 class PackOptions(StepConfig):
@@ -16,7 +25,40 @@ class PackOptions(StepConfig):
     max_quarantine_percent: float = Field(
         default=0.0, ge=0, lt=100, description="Share of the tiles that may be left out as unusable"
     )
+    allow_duplicates: bool = Field(
+        default=False, description="Whether the same pixels may be in two splits; a warning says so then"
+    )
+    tile_size: tuple[int, ...] = Field(
+        default=(), description="Height and width that all tiles are resized to; empty leaves them as they are"
+    )
+    resampling: Resampling = Field(
+        default="bilinear", description="How tiles or bands are resized; antialiased where they shrink, but for nearest"
+    )
+    max_nodata_percent: float = Field(
+        default=100.0,
+        ge=0,
+        le=100,
+        description="A tile with more nodata than this is left out; a blank one always is",
+    )
+    nodata_fill: float | None = Field(
+        default=None,
+        description="The number packed where a file has nodata; unless given, the files' own, and 0 in place of NaN",
+    )
+    cache: str = Field(
+        default="",
+        description="Where fetched tiles are kept for later runs: a folder or s3://bucket/prefix; empty keeps none",
+    )
     readers: int = Field(default=16, ge=1, le=256, description="Threads that read and decode tiles")
+
+    @field_validator("tile_size")
+    @classmethod
+    def _tile_size(cls, size: tuple[int, ...]) -> tuple[int, ...]:
+        if size and (len(size) != 2 or not all(1 <= side <= LARGEST_SIDE for side in size)):
+            raise ValueError(
+                f"`tile_size` must be empty, or a height and a width of 1 to {LARGEST_SIDE} pixels. "
+                f"Received: tile_size={list(size)}."
+            )
+        return size
 
 
 class PackConfig(StepConfig):
@@ -24,9 +66,20 @@ class PackConfig(StepConfig):
 
     bands: tuple[str, ...] = Field(default=(), description="Names of the bands to keep, in order; empty keeps all")
     seed: int = Field(default=0, description="Seed of the order of the tiles")
+    part: int = Field(default=0, ge=0, description="Which part of the shards this worker packs, from 0")
+    parts: int = Field(default=1, ge=1, le=MOST_WORKERS, description="How many workers share the shards")
     options: PackOptions = Field(default=PackOptions(), description="Settings that few data sets need")
 
     @field_validator("bands")
     @classmethod
     def _bands(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
         return distinct_bands("bands", bands)
+
+    @model_validator(mode="after")
+    def _part_of_parts(self) -> Self:
+        if self.part >= self.parts:
+            raise ValueError(
+                f"`part` must be smaller than `parts`, since parts count from 0. Received: part={self.part}, "
+                f"parts={self.parts}."
+            )
+        return self

@@ -5,6 +5,7 @@ import io
 import logging
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,7 @@ _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTH_OFFSET = 24
+_GDAL_NODATA = 42113
 _GDAL_METADATA = 42112  # https://gdal.org/en/stable/drivers/raster/gtiff.html#metadata
 
 # What tifffile has to say of a damaged file becomes the reason in the quarantine, instead of lines without its name.
@@ -41,18 +43,22 @@ class Picture:
     """`(height, width, bands)`, little-endian."""
     descriptions: tuple[str, ...] = ()
     """Names of the bands as the file itself has them; empty unless each band has one."""
-    nodata: float = 0
-    """The number that stands for nothing."""
+    nodata: float | None = None
+    """The number that stands for nothing, where the file names one that its pixels can have; may be NaN."""
 
 
-def decode(data: bytes, expected_shape: tuple[int, int, int] | None = None) -> Picture:
+Shape = tuple[int | None, int | None, int]
+"""`(height, width, bands)`; None is any."""
+
+
+def decode(data: bytes, expected_shape: Shape | None = None) -> Picture:
     """Decode a file.
 
     What it is tells its content, not its name.
 
     Args:
         data: the file.
-        expected_shape: `(height, width, bands)` that the header must state, or None; checked before any pixel is read.
+        expected_shape: what the header must state, or None; checked before any pixel is read.
 
     Returns:
         The pixels, in the file's own dtype.
@@ -76,7 +82,7 @@ def decode(data: bytes, expected_shape: tuple[int, int, int] | None = None) -> P
     return picture
 
 
-def _decode_tiff(data: bytes, expected_shape: tuple[int, int, int] | None) -> Picture:
+def _decode_tiff(data: bytes, expected_shape: Shape | None) -> Picture:
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         page = tiff.pages.first
         axes = page.axes
@@ -90,9 +96,23 @@ def _decode_tiff(data: bytes, expected_shape: tuple[int, int, int] | None) -> Pi
         pixels = page.asarray(maxworkers=1)
         tag = page.tags.get(_GDAL_METADATA)
         descriptions = _descriptions(tag.value, shape[-1]) if tag is not None else ()
-        nodata = page.nodata
+        stated = page.tags.get(_GDAL_NODATA)
+        nodata = _nodata(str(stated.value), page.dtype) if stated is not None else None
     pixels = np.moveaxis(pixels, 0, -1) if axes == "SYX" else pixels.reshape(shape)
     return Picture(pixels.astype(pixels.dtype.newbyteorder("<"), copy=False), descriptions, nodata)
+
+
+@functools.lru_cache(maxsize=64)
+def _nodata(stated: str, dtype: np.dtype[Any]) -> float | None:
+    """GDAL's text as a number that pixels of that dtype can be; -9999 in a file of uint16 stands for no pixel."""
+    try:
+        number = float(stated.strip(" \0"))
+    except ValueError:
+        return None
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return float(dtype.type(number))  # as the pixels have it: float32 has no 0.1
+    return number if number.is_integer() and np.iinfo(dtype).min <= number <= np.iinfo(dtype).max else None
 
 
 @functools.lru_cache(maxsize=64)
@@ -110,7 +130,7 @@ def _descriptions(metadata: str, bands: int) -> tuple[str, ...]:
     return names if all(names) and len(set(names)) == bands else ()
 
 
-def _decode_picture(data: bytes, expected_shape: tuple[int, int, int] | None) -> Pixels:
+def _decode_picture(data: bytes, expected_shape: Shape | None) -> Pixels:
     with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as file:
         image: Image.Image = file
         width, height = image.size
@@ -130,13 +150,14 @@ def _decode_picture(data: bytes, expected_shape: tuple[int, int, int] | None) ->
         return np.asarray(image).reshape(shape)
 
 
-def _check_shape(shape: tuple[int, ...], dtype: np.dtype[Any], expected: tuple[int, int, int] | None) -> None:
+def _check_shape(shape: tuple[int, ...], dtype: np.dtype[Any], expected: Shape | None) -> None:
     if dtype is None or int(np.prod(shape, dtype=np.float64)) * dtype.itemsize > MAX_BYTES:
         raise TileError(f"it claims {_size(shape)}, which is more than {MAX_BYTES // 2**20} MiB or of no known dtype")
-    if expected is not None and tuple(shape) != expected:
+    if expected is not None and any(want not in {None, have} for want, have in zip(expected, shape, strict=True)):
         raise TileError(f"it is {_size(shape)}, where the tiles are {_size(expected)}")
 
 
-def _size(shape: tuple[int, ...]) -> str:
+def _size(shape: Sequence[int | None]) -> str:
     height, width, bands = shape
-    return f"{height}x{width} pixels of {bands} band{'s' if bands != 1 else ''}"
+    pixels = "pixels" if height is None else f"{height}x{width} pixels"
+    return f"{pixels} of {bands} band{'s' if bands != 1 else ''}"

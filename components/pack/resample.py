@@ -70,7 +70,7 @@ def _weighed(image: npt.NDArray[np.float32], size: tuple[int, int], method: Resa
 
 def _along_rows(image: npt.NDArray[np.float32], size: int, method: Resampling) -> npt.NDArray[np.float32]:
     places, weights = _taps(image.shape[0], size, method)
-    result = image[places[0]]
+    result: npt.NDArray[np.float32] = image[places[0]]
     result *= weights[0]
     share = np.empty_like(result)
     for place, weight in zip(places[1:], weights[1:], strict=True):
@@ -100,14 +100,16 @@ def _taps(size: int, wanted: int, method: Resampling) -> tuple[npt.NDArray[np.in
 
 
 def _bilinear(x: _Floats) -> _Floats:
-    return np.maximum(1 - np.abs(x), 0)
+    weights: _Floats = np.clip(1 - np.abs(x), 0, None)
+    return weights
 
 
 def _bicubic(x: _Floats) -> _Floats:
     # https://en.wikipedia.org/wiki/Bicubic_interpolation#Bicubic_convolution_algorithm, with a = -0.5
     x = np.abs(x)
     near, far = (1.5 * x - 2.5) * x * x + 1, ((-0.5 * x + 2.5) * x - 4) * x + 2
-    return np.where(x < 1, near, np.where(x < 2, far, 0))
+    weights: _Floats = np.where(x < 1, near, np.where(x < 2, far, 0))
+    return weights
 
 
 def _lanczos(x: _Floats) -> _Floats:

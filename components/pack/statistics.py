@@ -67,11 +67,11 @@ class Moments(ABC):
             ValueError: it was not written by `to_json`.
         """
         try:
-            kind = {"exact": ExactMoments, "running": RunningMoments}[value["kind"]]
             columns = [value[name] for name in ("counts", "first", "second", "lowest", "highest")]
-            if len({len(column) for column in columns}) != 1:
-                raise ValueError("the bands differ")
-            return kind._from_columns(*columns)
+            if len({len(column) for column in columns}) != 1 or value["kind"] not in {"exact", "running"}:
+                raise ValueError("the bands or the kinds differ")
+            exact = value["kind"] == "exact"
+            return ExactMoments._from_columns(*columns) if exact else RunningMoments._from_columns(*columns)
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"Moments must be as `to_json` writes them. Received: {str(value)[:100]}.") from error
 

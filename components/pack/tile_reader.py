@@ -1,20 +1,27 @@
 """From a row of the tile table to a record of a shard, or to the reason why not."""
 
 import functools
-from collections.abc import Mapping
+import posixpath
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from tilepipe.components.pack.assemble import assemble, masks
 from tilepipe.components.pack.band_order import BandOrder
+from tilepipe.components.pack.cache import CachedReader, TileCache
 from tilepipe.components.pack.checksum import verify
-from tilepipe.components.pack.decode import Picture, Pixels, decode
+from tilepipe.components.pack.decode import Picture, Shape, decode
+from tilepipe.components.pack.digest import digest
+from tilepipe.components.pack.records import decode_record
+from tilepipe.components.pack.resample import Resampling
 from tilepipe.components.pack.statistics import Moments, moments
 from tilepipe.components.pack.tfrecord import encode_example, frame
 from tilepipe.components.shared import storage
 from tilepipe.components.shared.bands import canonical_band
 from tilepipe.components.shared.errors import SourceError, TileError
+from tilepipe.components.shared.tile_table import RecordFeature
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +33,12 @@ class Tile:
     label: str
     bytes: int | None
     checksum: str | None
+    member: str | None = None
+    """Its path within the zip at `uri`."""
+    offset: int | None = None
+    """Where it starts in the TFRecord file at `uri`; it is `bytes` long."""
+    band_uris: tuple[str, ...] | None = None
+    """A file for each band of the table's, the first of which is `uri`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +57,10 @@ class Record:
     framed: bytes
     moments: Moments | None
     """Of the bands that are kept; None where nobody asked."""
+    digest: bytes
+    """The same for the same pixels: 16 bytes."""
     is_unverified: bool
-    """Whether its source gives a checksum of a kind that is not known."""
+    """Whether its source gives a checksum that could not be checked."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +68,19 @@ class Layout:
     """What every tile must be, and what is kept of it."""
 
     shape: tuple[int, int, int]
-    """`(height, width, bands)` in the files."""
+    """Height and width of the tiles as they are packed, and how many bands the files have."""
     dtype: str
     order: BandOrder
     keep: tuple[int, ...]
     """Places of the bands that are kept, in their new order."""
+    features: tuple[RecordFeature, ...] = ()
+    """Where the bands are in a TFRecord; empty where tiles are files."""
+    resizes: bool = False
+    """Whether tiles of another height or width are resized, instead of left out."""
+    resampling: Resampling = "bilinear"
+    nodata: float | None = None
+    """The number that stands for nothing in what is packed; None where no tile that was looked at names one."""
+    max_nodata_percent: float = 100.0
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -69,36 +92,72 @@ class Layout:
         """Size of the pixels that are kept of one tile."""
         return self.shape[0] * self.shape[1] * len(self.keep) * np.dtype(self.dtype).itemsize
 
+    @property
+    def file_shape(self) -> Shape:
+        """What the header of a file that holds all bands must state."""
+        return (None, None, self.shape[2]) if self.resizes else self.shape
 
-def fetch(tile: Tile, expected_shape: tuple[int, int, int] | None = None) -> tuple[Picture, bool]:
+
+def content(tile: Tile) -> bytes:
+    """The bytes of one tile: a file, a member of a zip, or a record of a TFRecord file.
+
+    Args:
+        tile: which one; of a tile with a file for each band, the file at `uri`.
+
+    Returns:
+        All its bytes.
+
+    Raises:
+        SourceError: there is nothing there.
+        StorageError: the disk or the bucket cannot be read.
+    """
+    if tile.member is not None:
+        from tilepipe.components.shared import archives
+
+        return archives.read_member(tile.uri, tile.member)
+    if tile.offset is not None and tile.bytes is not None:
+        return storage.read_range(tile.uri, tile.offset, tile.bytes)
+    return storage.read_bytes(tile.uri)
+
+
+def fetch(
+    tile: Tile,
+    features: Sequence[RecordFeature] = (),
+    layout: Layout | None = None,
+    read: Callable[[Tile], bytes] = content,
+) -> tuple[list[Picture], bool]:
     """Read and decode one tile.
 
     Args:
         tile: which one.
-        expected_shape: what its header must state, or None.
+        features: the bands in a TFRecord, where it is one.
+        layout: what it must be; unless given, it may be anything, and all its bands are read.
+        read: gives the bytes of the tile, or of a file of it.
 
     Returns:
-        The picture, and whether its checksum was of an unknown kind.
+        One picture of all bands, or one of each band that is kept where they come apart; and whether its source gives
+        a checksum that could not be checked.
 
     Raises:
-        TileError: it is missing, damaged, other than its source promises, blank, or of another shape.
+        TileError: it is missing, damaged, other than its source promises, or of another shape.
         StorageError: the disk or the bucket cannot be read, which is no tile's fault.
     """
-    try:
-        data = storage.read_bytes(tile.uri)
-    except SourceError:
-        raise TileError("it is missing") from None
+    if tile.band_uris is not None:
+        places = range(len(tile.band_uris)) if layout is None else layout.keep
+        if layout is not None and len(tile.band_uris) != layout.shape[2]:
+            raise TileError(f"it has files of {len(tile.band_uris)} bands, where the tiles have {layout.shape[2]}")
+        return [_band(tile, tile.band_uris[place], read) for place in places], bool(tile.checksum)
+    data = _read(tile, read)
     is_unverified = verify(data, tile.bytes, tile.checksum)
-    picture = decode(data, expected_shape)
-    pixels = picture.pixels
-    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-        raise TileError("it has pixels that are no finite numbers")
-    if not pixels.any() or (picture.nodata != 0 and (pixels == picture.nodata).all()):
-        raise TileError(f"it is blank: all pixels are {pixels.flat[0]}")
-    return picture, is_unverified
+    if features:
+        chosen = features if layout is None else [features[place] for place in layout.keep]
+        return decode_record(data, chosen), is_unverified
+    return [decode(data, None if layout is None else layout.file_shape)], is_unverified
 
 
-def read_record(tile: Tile, *, layout: Layout, labels: Mapping[str, int], with_moments: bool) -> Record | Rejected:
+def read_record(
+    tile: Tile, *, layout: Layout, labels: Mapping[str, int], with_moments: bool, cache: TileCache | None = None
+) -> Record | Rejected:
     """Turn one tile into a record.
 
     Args:
@@ -106,6 +165,7 @@ def read_record(tile: Tile, *, layout: Layout, labels: Mapping[str, int], with_m
         layout: what it must be.
         labels: index of each class.
         with_moments: whether its statistics are wanted.
+        cache: what was fetched before, and where to keep what is fetched now; None keeps nothing.
 
     Returns:
         The record, or why there is none.
@@ -113,22 +173,78 @@ def read_record(tile: Tile, *, layout: Layout, labels: Mapping[str, int], with_m
     Raises:
         StorageError: the disk or the bucket cannot be read.
     """
+    if cache is None:
+        return _record(tile, layout, labels, with_moments, content)
+    reader = CachedReader(cache, content)
+    result = _record(tile, layout, labels, with_moments, reader)
+    if isinstance(result, Rejected) and reader.hits:  # its owner may have mended it
+        result = _record(tile, layout, labels, with_moments, content)
+    if isinstance(result, Record):
+        reader.keep()
+    return result
+
+
+def _record(
+    tile: Tile, layout: Layout, labels: Mapping[str, int], with_moments: bool, read: Callable[[Tile], bytes]
+) -> Record | Rejected:
     try:
-        picture, is_unverified = fetch(tile, layout.shape)
-        if picture.pixels.dtype.name != layout.dtype:
-            raise TileError(f"its pixels are {picture.pixels.dtype.name}, where the tiles' are {layout.dtype}")
-        _check_descriptions(picture.descriptions, layout.order)
+        pictures, is_unverified = fetch(tile, layout.features, layout, read)
+        _check_dtypes(pictures, layout.dtype)
+        if tile.band_uris is None and not layout.features:
+            _check_descriptions(pictures[0].descriptions, layout.order)
+            pictures = [_kept(pictures[0], layout.keep)]
+        elif not layout.resizes:
+            _check_finest(pictures, layout.shape)
+        valid = masks(pictures, layout.max_nodata_percent)
     except TileError as error:
         return Rejected(tile, str(error))
-    image = _kept(picture.pixels, layout.keep)
-    example = encode_example(image.tobytes(), labels[tile.label], tile.tile_id)
-    return Record(tile, frame(example), moments(image) if with_moments else None, is_unverified)
+    image, mask = assemble(pictures, valid, layout.shape[:2], layout.resampling, layout.nodata or 0)
+    pixels = image.tobytes()
+    return Record(
+        tile,
+        frame(encode_example(pixels, labels[tile.label], tile.tile_id)),
+        moments(image, mask) if with_moments else None,
+        digest(pixels),
+        is_unverified,
+    )
 
 
-def _kept(pixels: Pixels, keep: tuple[int, ...]) -> Pixels:
-    if keep == tuple(range(pixels.shape[-1])):
-        return np.ascontiguousarray(pixels)
-    return np.ascontiguousarray(pixels.take(keep, axis=-1))
+def _read(tile: Tile, read: Callable[[Tile], bytes]) -> bytes:
+    try:
+        return read(tile)
+    except SourceError as error:
+        whole_file = tile.member is None and tile.offset is None
+        raise TileError("it is missing" if whole_file else f"it cannot be read: {error}") from None
+
+
+def _band(tile: Tile, uri: str, read: Callable[[Tile], bytes]) -> Picture:
+    try:
+        return decode(_read(Tile(tile.tile_id, uri, tile.label, None, None), read), (None, None, 1))
+    except TileError as error:
+        raise TileError(f"its file {posixpath.basename(uri)}: {error}") from None
+
+
+def _kept(picture: Picture, keep: tuple[int, ...]) -> Picture:
+    if keep == tuple(range(picture.pixels.shape[-1])):
+        return picture
+    return Picture(picture.pixels.take(keep, axis=-1), picture.descriptions, picture.nodata)
+
+
+def _check_dtypes(pictures: Sequence[Picture], dtype: str) -> None:
+    for picture in pictures:
+        if picture.pixels.dtype.name != dtype:
+            raise TileError(f"its pixels are {picture.pixels.dtype.name}, where the tiles' are {dtype}")
+
+
+def _check_finest(pictures: Sequence[Picture], shape: tuple[int, int, int]) -> None:
+    height, width = finest([picture.pixels.shape[:2] for picture in pictures])
+    if (height, width) != shape[:2]:
+        raise TileError(f"its finest band is {height}x{width} pixels, where the tiles' are {shape[0]}x{shape[1]}")
+
+
+def finest(sizes: Sequence[tuple[int, ...]]) -> tuple[int, int]:
+    """The size that bands of several resolutions are brought to: the largest height, and the largest width."""
+    return max(height for height, _ in sizes), max(width for _, width in sizes)
 
 
 def _check_descriptions(descriptions: tuple[str, ...], order: BandOrder) -> None:
@@ -147,4 +263,14 @@ def _canonical(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def tile_of(row: Mapping[str, Any]) -> Tile:
     """A row of the tile table, as a dictionary, as a tile."""
-    return Tile(row["tile_id"], row["uri"], row["label"], row["bytes"], row["checksum"])
+    files = row["band_uris"]
+    return Tile(
+        row["tile_id"],
+        row["uri"],
+        row["label"],
+        row["bytes"],
+        row["checksum"],
+        row["member"],
+        row["offset"],
+        None if files is None else tuple(files),
+    )

@@ -5,7 +5,9 @@ from tilepipe.components.shared.errors import ParameterError
 
 
 def test_numbers_as_kfp_sends_them():
-    options = PackConfig.parse(bands=["B8a"], seed=1.0, options={"shard_mebibytes": 64.0, "readers": 2.0}).options
+    given = {"shard_mebibytes": 64.0, "readers": 2.0, "tile_size": [64.0, 32.0], "nodata_fill": 3}
+    options = PackConfig.parse(bands=["B8a"], seed=1.0, options=given).options
+    assert (options.tile_size, options.nodata_fill) == ((64, 32), 3.0)
     assert (options.shard_mebibytes, options.readers, options.max_quarantine_percent) == (64, 2, 0)
 
 
@@ -18,7 +20,12 @@ def test_numbers_as_kfp_sends_them():
         ({"options": {"max_quarantine_percent": 100}}, "options.max_quarantine_percent"),
         ({"options": {"max_quarantine_percent": float("nan")}}, "options.max_quarantine_percent"),
         ({"options": {"readers": 0}}, "options.readers"),
-        ({"options": {"shards": 3}}, "Use one of: check_band_identity, max_quarantine_percent, readers"),
+        ({"options": {"tile_size": [64]}}, "must be empty, or a height and a width of 1 to 8192 pixels"),
+        ({"options": {"tile_size": [0, 64]}}, "tile_size=[0, 64]"),
+        ({"options": {"resampling": "cubic"}}, "options.resampling"),
+        ({"options": {"max_nodata_percent": 101}}, "options.max_nodata_percent"),
+        ({"options": {"nodata_fill": float("inf")}}, "options.nodata_fill"),
+        ({"options": {"shards": 3}}, "Use one of: allow_duplicates, "),
     ],
 )
 def test_what_is_refused(given, message):

@@ -49,6 +49,50 @@ def test_names_and_nodata(tmp_path):
     assert decode(write_geotiff(path, random_pixels(shape=(6, 7, 2)), ["x", "x"]).read_bytes()).descriptions == ()
 
 
+@pytest.mark.parametrize(
+    ("dtype", "stated", "nodata"),
+    [
+        ("float32", "nan", np.nan),
+        ("float32", "0.1", float(np.float32(0.1))),
+        ("float32", "-3.4e38", float(np.float32(-3.4e38))),
+        ("float32", "1e300", np.inf),
+        ("int16", "-32768", -32768),
+        ("uint8", "0\0", 0),
+        ("uint16", "-9999", None),
+        ("uint16", "nan", None),
+        ("uint8", "1.5", None),
+        ("uint8", "nothing", None),
+        ("uint8", "", None),
+    ],
+)
+def test_nodata_that_pixels_can_have(dtype, stated, nodata):
+    np.testing.assert_equal(module._nodata(stated, np.dtype(dtype)), nodata)
+
+
+def test_files_that_name_no_nodata(tmp_path):
+    assert decode(write_geotiff(tmp_path / "x.tif", random_pixels()).read_bytes()).nodata is None
+    assert decode(write_geotiff(tmp_path / "y.tif", random_pixels(), nodata=0).read_bytes()).nodata == 0
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_png_whose_pixels_were_changed_is_rejected(tmp_path, deep):
+    import imagecodecs
+
+    pixels = random_pixels(1, (32, 32, 3), "uint16" if deep else "uint8", 255)
+    data = bytearray(imagecodecs.png_encode(pixels, level=0))  # stored as it is: without its checksum it would decode
+    decode(bytes(data))
+    data[data.index(b"IDAT") + 500] ^= 1
+    with pytest.raises(TileError, match="does not decode"):
+        decode(bytes(data))
+
+
+def test_a_truncated_jpeg_is_rejected(tmp_path):
+    data = write_picture(tmp_path / "x.jpg", random_pixels(1, (64, 64, 3), "uint8", 255)).read_bytes()
+    for cut in (100, 1000, len(data) // 2):
+        with pytest.raises(TileError, match=r"does not decode: OSError: .*truncated"):
+            decode(data[:-cut])
+
+
 def test_metadata_that_would_expand_are_not_read():
     bomb = '<!DOCTYPE a [<!ENTITY b "bb">]><GDALMetadata><Item role="description" sample="0">&b;</Item></GDALMetadata>'
     assert module._descriptions(bomb, 1) == ()
@@ -178,6 +222,9 @@ def test_damaged_files_give_a_reason_or_pixels(tmp_path, seed):
 
 def test_the_header_is_held_against_the_expected_shape_first(tmp_path, monkeypatch):
     path = write_geotiff(tmp_path / "x.tif", random_pixels(shape=(8, 8, 4)))
+    assert decode(path.read_bytes(), (None, None, 4)).pixels.shape == (8, 8, 4)
+    with pytest.raises(TileError, match=r"it is 8x8 pixels of 4 bands, where the tiles are pixels of 1 band$"):
+        decode(path.read_bytes(), (None, None, 1))
     with pytest.raises(TileError, match="it is 8x8 pixels of 4 bands, where the tiles are 8x8 pixels of 3 bands"):
         decode(path.read_bytes(), (8, 8, 3))
     jpeg = write_picture(tmp_path / "x.jpg", random_pixels(1, (9, 7, 3), "uint8", 255))

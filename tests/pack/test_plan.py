@@ -6,7 +6,7 @@ import pytest
 from tests.pack.conftest import random_pixels, write_geotiff
 from tilepipe.components.pack.config import PackConfig
 from tilepipe.components.pack.plan import SAMPLE_TILES, find_layout, make_plan
-from tilepipe.components.shared.errors import ArtifactError, BandError, TileError
+from tilepipe.components.shared.errors import ArtifactError, BandError, ParameterError, TileError
 from tilepipe.components.shared.manifest import SPLITS
 
 CONFIG = PackConfig.parse(options={"readers": 2})
@@ -99,3 +99,82 @@ def test_names_are_held_against_pixels_unless_told_otherwise(table):
         find_layout(make_plan(path, seed=0), CONFIG)
     unchecked = PackConfig.parse(options={"check_band_identity": False})
     assert find_layout(make_plan(path, seed=0), unchecked).bands == names
+
+
+def test_tiles_of_all_sizes_where_they_are_resized(table):
+    for number, shape in enumerate([(8, 8, 3), (9, 8, 3), (30, 20, 3), (5, 5, 4)]):
+        table.add(f"{number}", write_geotiff(table.folder / f"{number}.tif", random_pixels(number, shape)))
+    config = PackConfig.parse(options={"tile_size": [16, 12], "resampling": "lanczos"})
+    plan = make_plan(table.write(bands=("x", "y", "z"), bands_stated_by="user"), seed=0)
+    layout = find_layout(plan, config)
+    assert (layout.shape, layout.resizes, layout.resampling) == ((16, 12, 3), True, "lanczos")
+    assert layout.file_shape == (None, None, 3)
+    assert layout.tile_bytes == 16 * 12 * 3 * 2
+
+
+def band_files(table, sizes=(8, 4, 2), dtypes=("uint16", "uint16", "uint16")):
+    for number in range(4):
+        paths = [
+            str(write_geotiff(table.folder / f"{number}-{band}.tif", random_pixels(band, (size, size, 1), dtype)))
+            for band, (size, dtype) in enumerate(zip(sizes, dtypes, strict=True))
+        ]
+        table.add(f"{number}", paths[0], band_uris=paths)
+    return make_plan(table.write(bands=("B02", "B05", "B01"), bands_stated_by="metadata"), seed=0)
+
+
+def test_bands_in_files_of_their_own_get_the_finest_size_that_is_kept(table):
+    plan = band_files(table)
+    unchecked = {"check_band_identity": False}
+    assert [tile.band_uris[0] == tile.uri for tile in plan.sample()] == [True] * 4
+    assert find_layout(plan, PackConfig.parse(options=unchecked)).shape == (8, 8, 3)
+    coarse = find_layout(plan, PackConfig.parse(bands=["B01", "B05"], options=unchecked))
+    assert (coarse.shape, coarse.bands) == ((4, 4, 3), ("B01", "B05"))
+
+
+def test_bands_of_several_dtypes_do_not_go_together(table):
+    plan = band_files(table, dtypes=("uint16", "uint8", "uint16"))
+    with pytest.raises(BandError, match=r"of one dtype. Received: B02 uint16, B05 uint8, B01 uint16\. Name those"):
+        find_layout(plan, PackConfig.parse(options={"check_band_identity": False}))
+    kept = PackConfig.parse(bands=["B02", "B01"], options={"check_band_identity": False})
+    assert find_layout(plan, kept).dtype == "uint16"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "stated", "options", "packed"),
+    [
+        ("uint16", [None, None, None], {}, None),
+        ("uint16", [0, 0, 7], {}, 0),
+        ("uint16", [None, None, 7], {}, 7),
+        ("uint16", [0, 0, 7], {"nodata_fill": 9}, 9),
+        ("float32", [np.nan, np.nan, -1], {}, 0),
+        ("float32", [np.nan, -1, -1], {}, -1),
+        ("float32", [np.nan, np.nan, np.nan], {"nodata_fill": -0.5}, -0.5),
+    ],
+)
+def test_one_number_for_nodata(table, dtype, stated, options, packed):
+    for number, nodata in enumerate(stated):
+        pixels = random_pixels(number, dtype=dtype)
+        table.add(f"{number}", write_geotiff(table.folder / f"{number}.tif", pixels, nodata=nodata))
+    plan = make_plan(table.write(bands=("a", "b", "c", "d"), bands_stated_by="user"), seed=0)
+    assert find_layout(plan, PackConfig.parse(options=options)).nodata == packed
+
+
+@pytest.mark.parametrize("fill", [-1, 65536, 0.5])
+def test_a_number_for_nodata_that_the_tiles_cannot_hold(table, fill):
+    table.add_geotiffs(2)
+    plan = make_plan(table.write(bands=("a", "b", "c", "d"), bands_stated_by="user"), seed=0)
+    with pytest.raises(
+        ParameterError, match=r"a number that uint16 holds.*Received: nodata_fill="
+    ):
+        find_layout(plan, PackConfig.parse(options={"nodata_fill": fill}))
+
+
+def test_nodata_does_not_count_when_names_are_held_against_pixels(table):
+    """Cirrus is dark, but a tile that is mostly nodata is dark everywhere."""
+    levels = np.array([1000, 900, 2300, 12])
+    for number in range(4):
+        pixels = (random_pixels(number, (8, 8, 4), high=20) + levels).astype("uint16")
+        pixels[:7, :, 2] = 0
+        table.add(f"{number}", write_geotiff(table.folder / f"{number}.tif", pixels, nodata=0))
+    path = table.write(bands=("B03", "B04", "B08", "B10"), bands_stated_by="metadata")
+    assert find_layout(make_plan(path, seed=0), CONFIG).nodata == 0
