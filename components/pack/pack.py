@@ -1,26 +1,26 @@
-"""From the tile table to shards, the manifest and the quarantine."""
+"""From the tile table to shards: all of them, or one worker's part."""
 
 import contextlib
 import functools
-import hashlib
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
+from tilepipe.components.pack.cache import TileCache, open_cache
 from tilepipe.components.pack.config import PackConfig
+from tilepipe.components.pack.parts import Common, PackedShard, PartManifest
 from tilepipe.components.pack.plan import Plan, find_layout, make_plan
-from tilepipe.components.pack.shards import ShardWriter
+from tilepipe.components.pack.shards import ShardPlan, ShardWriter
+from tilepipe.components.pack.sidecars import Contents, write_contents, write_quarantine
 from tilepipe.components.pack.statistics import Moments
-from tilepipe.components.pack.tile_reader import Layout, Record, Rejected, read_record
-from tilepipe.components.shared.atomic import whole_file, whole_folder
+from tilepipe.components.pack.tile_reader import Layout, Record, Rejected, Tile, read_record
+from tilepipe.components.shared.atomic import whole_folder
 from tilepipe.components.shared.bounded import map_in_order
 from tilepipe.components.shared.errors import TileError
-from tilepipe.components.shared.manifest import SPLITS, BandStatistics, Manifest, Shard, Split, SplitSummary
+from tilepipe.components.shared.manifest import SPLITS, Split
 from tilepipe.components.shared.progress import Progress
 from tilepipe.components.shared.version import VERSION
 
@@ -39,8 +39,17 @@ class PackOutputs:
 
     shards: Mapping[Split, Path]
     """A folder for each split."""
-    manifest: Path
+    part_manifest: Path
+    contents: Path
     quarantine: Path
+
+
+class _Job(NamedTuple):
+    """One tile, and where its record goes."""
+
+    split: Split
+    shard: int
+    tile: Tile
 
 
 @dataclass
@@ -49,181 +58,176 @@ class _Tally:
 
     allowed: int
     rejected: list[Rejected] = field(default_factory=list)
-    packed: Counter[tuple[Split, str]] = field(default_factory=Counter)
+    classes: dict[tuple[Split, int], Counter[str]] = field(default_factory=dict)
+    moments: dict[int, Moments] = field(default_factory=dict)
+    """Of each training shard."""
     unverified: int = 0
-    moments: Moments | None = None
 
     def reject(self, rejected: Rejected) -> None:
         self.rejected.append(rejected)
         if len(self.rejected) <= _LOGGED_REJECTED:
             logger.warning("left out %s: %s", rejected.tile.tile_id, rejected.reason)
         if len(self.rejected) > self.allowed + _MORE_REJECTED:
-            raise _too_many(self, "at least ")
+            listed = [(each.tile.tile_id, each.tile.uri, each.reason) for each in self.rejected]
+            raise too_many(self.allowed, len(self.rejected), listed, "at least ")
 
-    def count(self, split: Split, record: Record) -> None:
-        self.packed[split, record.tile.label] += 1
+    def count(self, job: _Job, record: Record) -> None:
+        self.classes.setdefault((job.split, job.shard), Counter())[job.tile.label] += 1
         self.unverified += record.is_unverified
         if record.moments is not None:
-            self.moments = record.moments if self.moments is None else self.moments.merged(record.moments)
+            before = self.moments.get(job.shard)
+            self.moments[job.shard] = record.moments if before is None else before.merged(record.moments)
 
 
-def pack(config: PackConfig, tiles: Path, outputs: PackOutputs) -> Manifest:
-    """Decode every tile once, and write shards, manifest and quarantine: all of them, or nothing.
+def pack(config: PackConfig, tiles: Path, outputs: PackOutputs) -> PartManifest:
+    """Decode every tile of a part once, and write its shards and what the merge needs: all of it, or nothing.
+
+    The division among workers is by shards: each shard has the same name and bytes whoever packs it.
 
     Args:
-        config: the step's parameters.
+        config: the step's parameters, with which part of how many this is.
         tiles: the tile table.
         outputs: where the results go.
 
     Returns:
-        The manifest, as written.
+        What was packed, as written.
 
     Raises:
         ArtifactError: the tile table is damaged.
         BandError: the bands have no names, unknown ones are wanted, or the pixels contradict the names.
-        TileError: more tiles are unusable than may be left out, or a class or split has none left.
+        TileError: this part alone has far more unusable tiles than the whole may have.
         StorageError: the tiles cannot be reached.
     """
     plan = make_plan(tiles, config.seed)
-    layout = find_layout(plan, config)
-    height, width, _ = layout.shape
-    logger.info("tiles are %dx%d %s, bands %s", height, width, layout.dtype, ", ".join(layout.bands))
-    tally = _Tally(allowed=int(plan.table.num_rows * config.options.max_quarantine_percent / 100))
-    progress = Progress(logger, "packed", plan.table.num_rows, "tiles")
-    with contextlib.ExitStack() as folders:
-        shards = {}
+    with open_cache(config.options.cache, plan.info.snapshot) as cache:
+        return _pack(plan, config, outputs, cache)
+
+
+def _pack(plan: Plan, config: PackConfig, outputs: PackOutputs, cache: TileCache | None) -> PartManifest:
+    layout = find_layout(plan, config, cache)
+    common = _common(plan, layout, config)
+    shard_plans = _shard_plans(plan, layout, config)
+    logger.info("tiles are %dx%d %s, bands %s", common.height, common.width, layout.dtype, ", ".join(layout.bands))
+    tally = _Tally(common.allowed)
+    with contextlib.ExitStack() as stack:
+        writers = {}
         for split in SPLITS:
-            folder = folders.enter_context(whole_folder(outputs.shards[split]))
-            shards[split] = _pack_split(split, plan, layout, config, folder, tally, progress)
-        progress.finish()
-        statistics = _statistics(layout.bands, _check(tally, plan))
-        manifest = _manifest(plan, layout, tally, shards, statistics)
-        if tally.rejected:
-            logger.warning("left out %s tiles in all: see the quarantine", f"{len(tally.rejected):,}")
-        _write_quarantine(tally.rejected, outputs.quarantine)
-        manifest.write(outputs.manifest)
-    return manifest
+            folder = stack.enter_context(whole_folder(outputs.shards[split]))
+            writers[split] = stack.enter_context(ShardWriter(folder, shard_plans[split]))
+        contents = stack.enter_context(write_contents(outputs.contents))
+        _pack_tiles(plan, layout, config, shard_plans, (writers, contents), tally, cache)
+        packed = PartManifest(
+            common=common,
+            part=config.part,
+            splits={split: _packed(split, writers[split], tally) for split in SPLITS},
+            unverified=tally.unverified,
+        )
+        write_quarantine(
+            [(each.tile.tile_id, each.tile.uri, each.reason) for each in tally.rejected], outputs.quarantine
+        )
+        packed.write(outputs.part_manifest)
+    return packed
 
 
-def _pack_split(
-    split: Split,
+def _pack_tiles(
     plan: Plan,
     layout: Layout,
     config: PackConfig,
-    folder: Path,
+    shard_plans: Mapping[Split, ShardPlan],
+    sinks: tuple[Mapping[Split, ShardWriter], Contents],
     tally: _Tally,
-    progress: Progress,
-) -> tuple[Shard, ...]:
-    options = config.options
-    work = functools.partial(
-        read_record,
-        layout=layout,
-        labels={name: index for index, name in enumerate(plan.class_names)},
-        with_moments=split == "train",
-    )
-    window = max(2, min(4 * options.readers, _IN_FLIGHT_BYTES // layout.tile_bytes))
+    cache: TileCache | None,
+) -> None:
+    writers, contents = sinks
+    readers = config.options.readers
+    labels = {name: index for index, name in enumerate(plan.class_names)}
+
+    def work(job: _Job) -> tuple[_Job, Record | Rejected]:
+        is_train = job.split == "train"
+        return job, read_record(job.tile, layout=layout, labels=labels, with_moments=is_train, cache=cache)
+
+    numbers = {split: shard_plan.of_part(config.part, config.parts) for split, shard_plan in shard_plans.items()}
+    total = sum(len(shard_plans[split].places(number)) for split in SPLITS for number in numbers[split])
+    if config.parts > 1:
+        shards = sum(map(len, numbers.values()))
+        logger.info("part %d of %d: %s tiles in %d shards", config.part + 1, config.parts, f"{total:,}", shards)
+    progress = Progress(logger, "packed", total, "tiles")
+    window = max(2, min(4 * readers, _IN_FLIGHT_BYTES // layout.tile_bytes))
+    # One stream over all splits and shards: a pool that runs dry at the end of each would leave the network idle.
+    for job, result in map_in_order(work, _jobs(plan, shard_plans, numbers), threads=readers, window=window):
+        if isinstance(result, Rejected):
+            tally.reject(result)
+        else:
+            writers[job.split].write(job.shard, result.framed)
+            contents.add(job.split, job.tile.tile_id, result.digest)
+            tally.count(job, result)
+        progress.advance()
+    progress.finish()
+
+
+def _jobs(plan: Plan, shard_plans: Mapping[Split, ShardPlan], numbers: Mapping[Split, Sequence[int]]) -> Iterator[_Job]:
+    for split in SPLITS:
+        for number in numbers[split]:
+            make = functools.partial(_Job, split, number)
+            yield from map(make, plan.tiles(split, shard_plans[split].places(number)))
+
+
+def _shard_plans(plan: Plan, layout: Layout, config: PackConfig) -> dict[Split, ShardPlan]:
     record_bytes = layout.tile_bytes + _RECORD_OVERHEAD_BYTES
-    with ShardWriter(folder, split, len(plan.places[split]), record_bytes, options.shard_mebibytes) as writer:
-        results = map_in_order(work, plan.tiles(split), threads=options.readers, window=window)
-        for place, result in enumerate(results):
-            if isinstance(result, Rejected):
-                tally.reject(result)
-            else:
-                writer.write(place, result.framed)
-                tally.count(split, result)
-            progress.advance()
-        return writer.finish()
+    size = config.options.shard_mebibytes
+    return {split: ShardPlan.of(split, len(plan.places[split]), record_bytes, size) for split in SPLITS}
 
 
-def _check(tally: _Tally, plan: Plan) -> Moments:
-    """The training split's moments, once it is clear that enough tiles are left."""
-    if tally.unverified:
-        logger.warning("%s tiles have checksums of a kind that is not known, and were not verified", tally.unverified)
-    if len(tally.rejected) > tally.allowed:
-        raise _too_many(tally)
-    tiles_per_split: Counter[Split] = Counter()
-    for (split, _), count in tally.packed.items():
-        tiles_per_split[split] += count
-    emptied = [split for split in SPLITS if len(plan.places[split]) and not tiles_per_split[split]]
-    untrained = [name for name in plan.class_names if not tally.packed["train", name]]
-    if emptied or untrained or tally.moments is None:
-        what = f"the split {emptied[0]}" if emptied else f"the class {', '.join(untrained)} in train"
-        raise TileError(
-            f"Each split, and each class in train, must keep a tile. Received: no usable tile in {what}."
-            + _listed(tally.rejected)
-        )
-    return tally.moments
-
-
-def _too_many(tally: _Tally, at_least: str = "") -> TileError:
-    return TileError(
-        f"At most {tally.allowed:,} tiles may be unusable (options.max_quarantine_percent). Received: "
-        f"{at_least}{len(tally.rejected):,} unusable tiles:{_listed(tally.rejected)}\n"
-        "Mend them or take them out of the source, or raise max_quarantine_percent in the options of pack "
-        "(a pipeline's pack_options) to leave them out."
-    )
-
-
-def _listed(rejected: Sequence[Rejected]) -> str:
-    lines = [f"\n  {each.tile.tile_id} ({each.tile.uri}): {each.reason}" for each in rejected[:5]]
-    return "".join(lines) + ("\n  ..." if len(rejected) > len(lines) else "")
-
-
-def _manifest(
-    plan: Plan,
-    layout: Layout,
-    tally: _Tally,
-    shards: Mapping[Split, tuple[Shard, ...]],
-    statistics: tuple[BandStatistics, ...],
-) -> Manifest:
-    checksums = "".join(shard.checksum for split in SPLITS for shard in shards[split])
+def _common(plan: Plan, layout: Layout, config: PackConfig) -> Common:
     height, width, _ = layout.shape
-    return Manifest(
+    return Common(
         tilepipe_version=VERSION,
         name=plan.info.name,
         source=plan.info.source,
         snapshot=plan.info.snapshot,
-        digest=hashlib.sha256(checksums.encode()).hexdigest(),
         bands=layout.bands,
         dtype=layout.dtype,
         height=height,
         width=width,
         class_names=plan.class_names,
-        splits={split: _summary(split, plan, tally, shards[split]) for split in SPLITS},
-        statistics=statistics,
+        seed=config.seed,
+        parts=config.parts,
+        planned={split: len(plan.places[split]) for split in SPLITS},
+        max_quarantine_percent=config.options.max_quarantine_percent,
+        allow_duplicates=config.options.allow_duplicates,
     )
 
 
-def _summary(split: Split, plan: Plan, tally: _Tally, shards: tuple[Shard, ...]) -> SplitSummary:
-    per_class = {name: tally.packed[split, name] for name in plan.class_names}
-    return SplitSummary(tiles=sum(per_class.values()), tiles_per_class=per_class, shards=shards)
-
-
-def _statistics(bands: Sequence[str], moments: Moments) -> tuple[BandStatistics, ...]:
-    statistics = tuple(
-        BandStatistics(band=band, mean=mean, std=std, minimum=minimum, maximum=maximum)
-        for band, mean, std, minimum, maximum in zip(
-            bands,
-            moments.mean.tolist(),
-            moments.std.tolist(),
-            moments.minimum.tolist(),
-            moments.maximum.tolist(),
-            strict=True,
+def _packed(split: Split, writer: ShardWriter, tally: _Tally) -> tuple[PackedShard, ...]:
+    return tuple(
+        PackedShard(
+            number=number,
+            shard=shard,
+            tiles_per_class=dict(sorted(tally.classes[split, number].items())),
+            moments=tally.moments[number].to_json() if split == "train" else None,
         )
+        for number, shard in writer.finish().items()
     )
-    constant = [each.band for each in statistics if each.std == 0]
-    if constant:
-        logger.warning("the same number in every pixel of train: %s", ", ".join(constant))
-    return statistics
 
 
-def _write_quarantine(rejected: Sequence[Rejected], path: Path) -> None:
-    table = pa.table(
-        {
-            "tile_id": pa.array([each.tile.tile_id for each in rejected], pa.string()),
-            "uri": pa.array([each.tile.uri for each in rejected], pa.string()),
-            "reason": pa.array([each.reason for each in rejected], pa.string()),
-        }
+def too_many(allowed: int, count: int, rejected: Sequence[tuple[str, str, str]], at_least: str = "") -> TileError:
+    """The error that says that too many tiles cannot be used.
+
+    Args:
+        allowed: how many may be left out.
+        count: how many there are.
+        rejected: id, address and reason of some of them.
+        at_least: what to say before the count.
+    """
+    return TileError(
+        f"At most {allowed:,} tiles may be unusable (options.max_quarantine_percent). Received: "
+        f"{at_least}{count:,} unusable tiles:{listed(rejected)}\n"
+        "Mend them or take them out of the source, or raise max_quarantine_percent in the options of pack "
+        "(a pipeline's pack_options) to leave them out."
     )
-    with whole_file(path) as partial:
-        pq.write_table(table, partial)
+
+
+def listed(rejected: Sequence[tuple[str, str, str]]) -> str:
+    """The first few unusable tiles, a line each."""
+    lines = [f"\n  {tile_id} ({uri}): {reason}" for tile_id, uri, reason in rejected[:5]]
+    return "".join(lines) + ("\n  ..." if len(rejected) > len(lines) else "")

@@ -1,6 +1,7 @@
-"""A split's shards: TFRecord files of about the same size, with their checksums."""
+"""A split's shards: which tile goes into which file, and the files with their checksums."""
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
@@ -10,31 +11,70 @@ if TYPE_CHECKING:
     from hashlib import _Hash
 
 _MEBIBYTE = 1024 * 1024
+_PIECE_BYTES = _MEBIBYTE
+"""How much is hashed and written at once: each call gives up the interpreter's lock, and to get it back from a dozen
+busy threads costs more than the call."""
+
+
+@dataclass(frozen=True)
+class ShardPlan:
+    """How many shards a split has, and which tiles each holds: by the tiles that were planned, whatever comes of them.
+
+    So a tile that turns out unusable moves no other tile to another file, and whoever packs a part of the shards gives
+    them the same names and bytes as whoever packs them all.
+    """
+
+    split: Split
+    tiles: int
+    """How many were planned."""
+    count: int
+    """How many shards that makes."""
+
+    @classmethod
+    def of(cls, split: Split, tiles: int, tile_bytes: int, shard_mebibytes: int) -> Self:
+        """As many shards as their size asks for.
+
+        Args:
+            split: the first part of their names.
+            tiles: how many tiles are planned.
+            tile_bytes: size of one record, about.
+            shard_mebibytes: about how large a file may get.
+        """
+        wanted = round(tiles * tile_bytes / (shard_mebibytes * _MEBIBYTE))
+        return cls(split, tiles, min(max(wanted, 1), tiles))
+
+    def name(self, shard: int) -> str:
+        """The file name of a shard."""
+        return f"{self.split}-{shard:05d}-of-{self.count:05d}.tfrecord"
+
+    def places(self, shard: int) -> range:
+        """Places of a shard's tiles among the planned ones."""
+        first, following = (-(-number * self.tiles // self.count) for number in (shard, shard + 1))
+        return range(first, following)
+
+    def of_part(self, part: int, parts: int) -> range:
+        """Numbers of the shards that fall to one of several workers."""
+        return range(part, self.count, parts)
 
 
 class ShardWriter:
-    """Writes a split's records into as many files as their size asks for.
+    """Writes a split's records into its shards, one shard after the other; one that gets no record is no file.
 
-    A record's place among those that were planned decides its file, so tiles that turn out unusable move no other tile
-    to another file. Use as a context: the files get their names, which hold their number, at its end.
+    Use as a context.
 
     Args:
         folder: where the files go.
-        split: the first part of their names.
-        planned_tiles: how many records there will be at most.
-        tile_bytes: size of one record, about.
-        shard_mebibytes: about how large a file may get.
+        plan: their names.
     """
 
-    def __init__(self, folder: Path, split: Split, planned_tiles: int, tile_bytes: int, shard_mebibytes: int) -> None:
-        self._folder, self._split, self._planned_tiles = folder, split, max(planned_tiles, 1)
-        wanted = round(planned_tiles * tile_bytes / (shard_mebibytes * _MEBIBYTE))
-        self._shard_count = min(max(wanted, 1), self._planned_tiles)
-        self._shards: list[Shard] = []
-        self._current = -1
+    def __init__(self, folder: Path, plan: ShardPlan) -> None:
+        self._folder, self._plan = folder, plan
+        self._shards: dict[int, Shard] = {}
+        self._number = -1
         self._file: BinaryIO | None = None
         self._hash: _Hash = hashlib.sha256()
-        self._tiles = self._bytes = 0
+        self._waiting: list[bytes] = []
+        self._tiles = self._waiting_bytes = self._bytes = 0
 
     def __enter__(self) -> Self:
         return self
@@ -43,38 +83,45 @@ class ShardWriter:
         if self._file is not None:
             self._file.close()
 
-    def write(self, place: int, record: bytes) -> None:
+    def write(self, shard: int, record: bytes) -> None:
         """Write one record.
 
         Args:
-            place: its place among the planned ones; never smaller than the one before.
+            shard: the number of its shard; never one that was left before.
             record: the framed record.
         """
-        shard = place * self._shard_count // self._planned_tiles
-        if shard != self._current or self._file is None:
+        if shard != self._number or self._file is None:
             self._close()
-            self._current = shard
-            self._file = (self._folder / f"{self._split}-{len(self._shards):05d}").open("wb")
-        self._file.write(record)
-        self._hash.update(record)
+            self._number = shard
+            self._file = (self._folder / self._plan.name(shard)).open("wb", buffering=0)
+        self._waiting.append(record)
+        self._waiting_bytes += len(record)
         self._tiles += 1
-        self._bytes += len(record)
+        if self._waiting_bytes >= _PIECE_BYTES:
+            self._flush(self._file)
 
-    def finish(self) -> tuple[Shard, ...]:
-        """Close the last file, give all files their names, and return what they are."""
+    def finish(self) -> dict[int, Shard]:
+        """Close the last file, and tell what each shard's number stands for."""
         self._close()
-        named = []
-        for index, shard in enumerate(self._shards):
-            name = f"{self._split}-{index:05d}-of-{len(self._shards):05d}.tfrecord"
-            (self._folder / shard.name).rename(self._folder / name)
-            named.append(shard.model_copy(update={"name": name}))
-        return tuple(named)
+        return self._shards
+
+    def _flush(self, file: BinaryIO) -> None:
+        piece = b"".join(self._waiting)
+        self._hash.update(piece)
+        written = 0
+        while written < len(piece):  # a raw file may take less than it is given
+            written += file.write(memoryview(piece)[written:])
+        self._bytes += len(piece)
+        self._waiting, self._waiting_bytes = [], 0
 
     def _close(self) -> None:
         if self._file is None:
             return
-        name = Path(self._file.name).name
+        self._flush(self._file)
         self._file.close()
         self._file = None
-        self._shards.append(Shard(name=name, tiles=self._tiles, bytes=self._bytes, checksum=self._hash.hexdigest()))
+        name = self._plan.name(self._number)
+        self._shards[self._number] = Shard(
+            name=name, tiles=self._tiles, bytes=self._bytes, checksum=self._hash.hexdigest()
+        )
         self._hash, self._tiles, self._bytes = hashlib.sha256(), 0, 0

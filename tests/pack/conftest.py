@@ -8,6 +8,7 @@ from PIL import Image
 
 from tests.minio_server import minio_server
 from tilepipe.components.pack.config import PackConfig
+from tilepipe.components.pack.merge import MergeInputs, merge
 from tilepipe.components.pack.pack import PackOutputs, pack
 from tilepipe.components.shared.manifest import SPLITS
 from tilepipe.components.shared.tile_table import SCHEMA, TileTableInfo, write_tile_table
@@ -89,16 +90,25 @@ def table(tmp_path):
 
 @pytest.fixture
 def run(tmp_path):
-    """Packs a table into `out`, and gives the manifest."""
+    """Packs a table into `out`, in one part or several, merges, and gives the manifest."""
 
-    def packed(tiles, out="out", **parameters):
-        return pack(PackConfig.parse(**parameters), tiles, outputs(tmp_path / out))
+    def packed(tiles, out="out", parts=1, **parameters):
+        folders = [tmp_path / out / (f"part-{part}" if parts > 1 else "") for part in range(parts)]
+        for part, folder in enumerate(folders):
+            pack(PackConfig.parse(part=part, parts=parts, **parameters), tiles, outputs(folder))
+        return merge(merge_inputs(folders), tmp_path / out / "manifest.json", tmp_path / out / "q.parquet")
 
     return packed
 
 
 def outputs(folder):
-    return PackOutputs({split: folder / split for split in SPLITS}, folder / "manifest.json", folder / "q.parquet")
+    files = (folder / name for name in ("part.json", "contents.parquet", "part-q.parquet"))
+    return PackOutputs({split: folder / split for split in SPLITS}, *files)
+
+
+def merge_inputs(folders):
+    names = ("part.json", "contents.parquet", "part-q.parquet")
+    return MergeInputs(*([folder / name for folder in folders] for name in names))
 
 
 def read_records(folder):

@@ -118,7 +118,8 @@ def test_bad_tiles_stop_the_step_unless_some_may_be_left_out(damaged, run, tmp_p
         with pytest.raises(TileError, match=r"At most [02] tiles.*3 unusable tiles:\n  tile-") as caught:
             run(damaged, options={"max_quarantine_percent": percent})
         assert "max_quarantine_percent" in str(caught.value)
-        assert not list((tmp_path / "out").iterdir()), "nothing is left half written"
+        assert not (tmp_path / "out" / "manifest.json").exists()
+        assert not list((tmp_path / "out").rglob(".partial-*")), "nothing is left half written"
     manifest = run(damaged, options={"max_quarantine_percent": 3})
     assert sum(split.tiles for split in manifest.splits.values()) == 97
     left_out = {row["tile_id"]: row for row in pq.read_table(tmp_path / "out" / "q.parquet").to_pylist()}
@@ -138,13 +139,14 @@ def test_a_tile_that_is_left_out_moves_no_other(table, run, tmp_path):
     assert some == [record for record in every if record[0] != "tile-0"]
 
 
-def test_hundreds_of_bad_tiles_are_not_waited_for(table, run, monkeypatch):
+def test_hundreds_of_bad_tiles_are_not_waited_for(table, run, monkeypatch, tmp_path):
     monkeypatch.setattr(module, "_MORE_REJECTED", 5)
     table.add_geotiffs(8, descriptions=BANDS)
     for number in range(400):
         table.add(f"missing-{number}", f"/none/{number}", "ab"[number % 2])
     with pytest.raises(TileError, match="at least 6 unusable tiles"):
         run(table.write())
+    assert list((tmp_path / "out").iterdir()) == [], "nothing is left half written"
 
 
 @pytest.mark.parametrize(("split", "label"), [("val", "a"), ("train", "c")])
@@ -168,14 +170,14 @@ def test_unknown_bands_and_bands_without_names(table, run):
 
 def test_a_full_disk_leaves_nothing_and_is_one_message(table, tmp_path, monkeypatch, capsys):
     table.add_geotiffs(8, descriptions=BANDS)
-    write, path = ShardWriter.write, table.write()
+    flush, path = ShardWriter._flush, table.write()
 
-    def full(self, place, record):
-        if place == 1:
+    def full(self, file):
+        if self._plan.split == "val":
             raise OSError(errno.ENOSPC, "No space left on device", str(self._folder))
-        write(self, place, record)
+        flush(self, file)
 
-    monkeypatch.setattr(ShardWriter, "write", full)
+    monkeypatch.setattr(ShardWriter, "_flush", full)
     (tmp_path / "out").mkdir()
     with pytest.raises(SystemExit), step("pack"):
         pack(PackConfig.parse(), path, outputs(tmp_path / "out"))
@@ -211,7 +213,7 @@ def test_memory_does_not_grow_with_the_number_of_tiles(tmp_path, run):
             table.add(f"{number}", tile, "ab"[number % 2], "train" if number % 4 else "val")
         path = table.write()
         tracemalloc.start()
-        run(path, out=f"out{count}", options={"readers": 2})
+        run(path, out=f"out{count}", options={"readers": 2, "allow_duplicates": True})
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < peaks[0] + 3_000_000  # 400 more tiles hold 13 MB

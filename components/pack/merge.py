@@ -1,0 +1,181 @@
+"""From what the workers have packed to the one manifest and the one quarantine."""
+
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tilepipe.components.pack.duplicates import find_duplicates
+from tilepipe.components.pack.pack import listed, too_many
+from tilepipe.components.pack.parts import Common, PackedShard, PartManifest, read_part
+from tilepipe.components.pack.sidecars import read_quarantine, write_quarantine
+from tilepipe.components.pack.statistics import Moments
+from tilepipe.components.shared.errors import ArtifactError, TileError
+from tilepipe.components.shared.manifest import SPLITS, BandStatistics, Manifest, Split, SplitSummary
+
+logger = logging.getLogger("tilepipe.merge")
+
+_Shards = Mapping[Split, Sequence[PackedShard]]
+
+
+@dataclass(frozen=True)
+class MergeInputs:
+    """What the workers wrote, in any order."""
+
+    part_manifests: Sequence[Path]
+    contents: Sequence[Path]
+    quarantines: Sequence[Path]
+
+
+def merge(inputs: MergeInputs, manifest_path: Path, quarantine_path: Path) -> Manifest:
+    """Judge the parts as a whole, and write the manifest and the quarantine; no shard is read or copied.
+
+    Nothing in either depends on how many parts there were.
+
+    Args:
+        inputs: what the workers wrote.
+        manifest_path: the manifest to appear.
+        quarantine_path: the table to appear of the tiles that were left out.
+
+    Returns:
+        The manifest, as written.
+
+    Raises:
+        ArtifactError: a part is missing, damaged, or was packed from something else.
+        TileError: more tiles are unusable than may be left out, a class or split has none left, or the same pixels
+            are in two splits.
+    """
+    parts = _read_parts(inputs.part_manifests)
+    common = parts[0].common
+    shards = {
+        split: sorted((one for part in parts for one in part.splits[split]), key=lambda one: one.number)
+        for split in SPLITS
+    }
+    if unverified := sum(part.unverified for part in parts):
+        logger.warning("%s tiles have checksums of a kind that is not known, and were not verified", f"{unverified:,}")
+    rejected = read_quarantine(inputs.quarantines)
+    if len(rejected) > common.allowed:
+        raise too_many(common.allowed, len(rejected), rejected)
+    counts = _tiles_per_class(common, shards)
+    _check_nothing_is_emptied(common, counts, rejected)
+    _check_duplicates(common, inputs.contents)
+    manifest = _manifest(common, shards, counts)
+    if rejected:
+        logger.warning("left out %s tiles in all: see the quarantine", f"{len(rejected):,}")
+    write_quarantine(rejected, quarantine_path)
+    manifest.write(manifest_path)
+    logger.info("%s", ", ".join(f"{manifest.splits[split].tiles:,} tiles in {split}" for split in SPLITS))
+    return manifest
+
+
+def _read_parts(paths: Sequence[Path]) -> list[PartManifest]:
+    parts = sorted((read_part(path) for path in paths), key=lambda part: part.part)
+    numbers = [part.part for part in parts]
+    if not parts or numbers != list(range(parts[0].common.parts)):
+        wanted = parts[0].common.parts if parts else 1
+        raise ArtifactError(
+            f"There must be one of each of the {wanted} parts, 0 to {wanted - 1}. Received: parts {numbers}. "
+            "Give this step the outputs of all workers of one `pack`."
+        )
+    for part in parts[1:]:
+        if part.common != parts[0].common:
+            ours, theirs = parts[0].common.model_dump(), part.common.model_dump()
+            differ = [f"{key}={ours[key]!r} and {theirs[key]!r}" for key in ours if ours[key] != theirs[key]]
+            raise ArtifactError(
+                "All parts must be packed from the same tile table with the same parameters. Received: parts 0 and "
+                f"{part.part} with {'; '.join(differ)}. Give this step the outputs of all workers of one `pack`; if "
+                "it has them, files of the source changed in between: run `pack` again."
+            )
+    return parts
+
+
+def _tiles_per_class(common: Common, shards: _Shards) -> dict[Split, dict[str, int]]:
+    found: dict[Split, dict[str, int]] = {}
+    for split in SPLITS:
+        counted: Counter[str] = Counter()
+        for one in shards[split]:
+            counted.update(one.tiles_per_class)
+        found[split] = {name: counted[name] for name in common.class_names}
+    return found
+
+
+def _check_nothing_is_emptied(
+    common: Common, counts: Mapping[Split, Mapping[str, int]], rejected: Sequence[tuple[str, str, str]]
+) -> None:
+    emptied = [split for split in SPLITS if common.planned[split] and not any(counts[split].values())]
+    untrained = [name for name in common.class_names if not counts["train"][name]]
+    if emptied or untrained:
+        what = f"the split {emptied[0]}" if emptied else f"the class {', '.join(untrained)} in train"
+        raise TileError(
+            f"Each split, and each class in train, must keep a tile. Received: no usable tile in {what}."
+            + listed(rejected)
+        )
+
+
+def _check_duplicates(common: Common, contents: Sequence[Path]) -> None:
+    found = find_duplicates(contents)
+    if not found.tiles:
+        return
+    examples = "".join(f"\n  {example}" for example in found.examples) + (
+        "\n  ..." if found.images > len(found.examples) else ""
+    )
+    said = f"{found.tiles:,} tiles, {found.images:,} different pictures:{examples}"
+    if common.allow_duplicates:
+        logger.warning("the same pixels are in more than one split, as allow_duplicates lets them be: %s", said)
+        return
+    raise TileError(
+        "The same pixels must not be in two splits, or the figures on val and test speak of tiles that the model has "
+        f"learnt. Received: {said}\nTake them out of the source, let `split_group` keep them together, or say "
+        'pack_options={"allow_duplicates": true} to go on with a warning, as with the splits of a published benchmark.'
+    )
+
+
+def _manifest(common: Common, shards: _Shards, counts: Mapping[Split, dict[str, int]]) -> Manifest:
+    checksums = "".join(one.shard.checksum for split in SPLITS for one in shards[split])
+    return Manifest(
+        tilepipe_version=common.tilepipe_version,
+        name=common.name,
+        source=common.source,
+        snapshot=common.snapshot,
+        digest=hashlib.sha256(checksums.encode()).hexdigest(),
+        bands=common.bands,
+        dtype=common.dtype,
+        height=common.height,
+        width=common.width,
+        class_names=common.class_names,
+        splits={
+            split: SplitSummary(
+                tiles=sum(counts[split].values()),
+                tiles_per_class=counts[split],
+                shards=tuple(one.shard for one in shards[split]),
+            )
+            for split in SPLITS
+        },
+        statistics=_statistics(common.bands, shards["train"]),
+    )
+
+
+def _statistics(bands: Sequence[str], shards: Sequence[PackedShard]) -> tuple[BandStatistics, ...]:
+    moments: Moments | None = None
+    for one in shards:
+        if one.moments is not None:
+            these = Moments.from_json(one.moments)
+            moments = these if moments is None else moments.merged(these)
+    if moments is None:
+        raise ArtifactError("Training shards must come with their statistics. Received: none. Run `pack` again.")
+    statistics = tuple(
+        BandStatistics(band=band, mean=mean, std=std, minimum=minimum, maximum=maximum)
+        for band, mean, std, minimum, maximum in zip(
+            bands,
+            moments.mean.tolist(),
+            moments.std.tolist(),
+            moments.minimum.tolist(),
+            moments.maximum.tolist(),
+            strict=True,
+        )
+    )
+    if constant := [each.band for each in statistics if each.std == 0]:
+        logger.warning("the same number in every pixel of train: %s", ", ".join(constant))
+    return statistics
