@@ -6,6 +6,7 @@ each record starts, so that packing fetches the records that were chosen and no 
 
 import datetime as dt
 import hashlib
+import itertools
 import logging
 import math
 import re
@@ -29,6 +30,7 @@ _NAME = re.compile(r"(?:.*[._-])?tfrecords?(?:[._-].*)?|part-r-\d+", re.IGNORECA
 _BAND = re.compile(r"B(\d+)(A?)", re.IGNORECASE)
 _DTYPES = {1: "uint8", 2: "uint16", 4: "float32"}
 _CHUNK_BYTES = 8 * 2**20
+_LOOKED_AT = 100
 _SHA256 = "1220"
 """The multihash's code and length, before the digest."""
 
@@ -38,6 +40,22 @@ Features = Mapping[str, Values]
 def is_record_file(name: str) -> bool:
     """Whether a file's name, or the last part of its address, is one that TFRecord files have."""
     return _NAME.fullmatch(name.rpartition("/")[2]) is not None
+
+
+def holds_records(folder: str) -> bool:
+    """Whether a TFRecord file is among the first files of a folder or prefix; only the first of them are looked at.
+
+    Args:
+        folder: a normalised address.
+
+    Returns:
+        The answer.
+
+    Raises:
+        SourceError: there is no such folder or bucket.
+        StorageError: the disk or the store cannot be reached, or refuses.
+    """
+    return any(is_record_file(file.name) for file in itertools.islice(storage.list_files(folder), _LOOKED_AT))
 
 
 @dataclass

@@ -4,7 +4,7 @@ import uuid
 import pytest
 
 from tilepipe.components.ingest.config import Columns, IngestConfig, IngestOptions
-from tilepipe.components.ingest.tfrecord import TfrecordSource, is_record_file
+from tilepipe.components.ingest.tfrecord import TfrecordSource, holds_records, is_record_file
 from tilepipe.components.shared.errors import ParameterError, SourceError
 from tilepipe.components.shared.tfrecord import frame, masked_crc, parse_example, unframe
 from tilepipe.components.shared.tile_table import RecordFeature
@@ -162,6 +162,13 @@ def test_a_folder_without_records(tmp_path):
 )
 def test_names(name, expected):
     assert is_record_file(name) is expected
+
+
+def test_what_holds_records(write, tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    assert not holds_records(str(tmp_path))
+    write(example(label=1, **TILE), name="train/part-r-00000")
+    assert holds_records(str(tmp_path))
 
 
 def test_records_in_a_bucket(minio_server, monkeypatch):
