@@ -1,4 +1,4 @@
-"""`tilepipe`: make a sample, compile the pipelines, run them here, and hand them to Kubeflow."""
+"""`tilepipe`: make a sample, push data to S3, compile the pipelines, run them here, and hand them to Kubeflow."""
 
 import os
 import sys
@@ -42,6 +42,22 @@ def sample(
             progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
     console.print(f"{summary.tile_count:,} synthetic tiles in {out}: catalogue {summary.catalog}", soft_wrap=True)
+
+
+@app.command()
+def push(
+    folder: Annotated[Path, typer.Argument(help="Folder to upload.")],
+    address: Annotated[str, typer.Argument(help="s3://BUCKET/PREFIX; the bucket is made where it is missing.")],
+) -> None:
+    """Upload a folder to S3; what is already there with the same content is skipped, so it may be started again."""
+    from tilepipe.pipelines import display_push
+    from tilepipe.pipelines import push as pushing
+
+    pushing.target(address)
+    total = pushing.survey(folder)
+    with display_push.Uploading(console, total) as uploading:
+        pushed = pushing.push(folder, address, uploading.advance)
+    display_push.summary(console, total, pushed)
 
 
 @app.command(name="compile")
