@@ -10,6 +10,7 @@ So what has changed is fetched anew where the source's checksum or the snapshot 
 another checksum, size or snapshot. Many processes may use a place at once: each writes segments of its own.
 """
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -267,6 +268,23 @@ class TileCache:
             self._own.update({key: (name, row) for key, row in zip(entries, rows, strict=True)})
 
 
+def open_cache(address: str, snapshot: str) -> contextlib.AbstractContextManager[TileCache | None]:
+    """The cache at an address as a context, which gives None where there is no address.
+
+    Args:
+        address: a local folder, `s3://bucket/prefix`, or empty.
+        snapshot: as of when the source was read.
+
+    Returns:
+        The context.
+
+    Raises:
+        ParameterError: the address is something else.
+        StorageError: nothing can be written or read there.
+    """
+    return TileCache(address, snapshot) if address else contextlib.nullcontext()
+
+
 class CachedReader:
     """Reads the contents of one tile: what is on another machine through a cache, what is here from the disk itself.
 
@@ -282,6 +300,7 @@ class CachedReader:
         """How many contents came from the cache."""
 
     def __call__(self, tile: "Tile") -> bytes:
+        """The content of a tile, or of one of its files; errors are those of `read`."""
         if not storage.is_remote(tile.uri):
             return self._read(tile)
         key = self._cache.key(tile.uri, tile.member, tile.offset, tile.bytes, tile.checksum)
