@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tilepipe.ingest")
 
-PAGE_ITEMS = 500
-"""How many items a page is asked to have: few round trips, and a size that the public APIs take."""
+PAGE_ITEMS = 1000
+"""How many items a page is asked to have: few round trips, and a number that the large public APIs take."""
 
 _SHOWN_NAMES = 10
 _BANDS_OF_COLLECTIONS = ("item_assets", "summaries", "bands", "eo:bands")

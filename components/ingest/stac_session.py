@@ -4,10 +4,8 @@ pystac-client does the asking; what is here stands between it and the network, s
 or a redirect leads, and logs headers.
 """
 
-import base64
-import ipaddress
 import json
-import os
+import logging
 import random
 import time
 from collections.abc import Iterator, Mapping
@@ -21,11 +19,11 @@ from pystac_client.stac_api_io import StacApiIO
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
+from tilepipe.components.ingest.stac_credentials import PASSWORD, TOKEN, USERNAME, Credentials
 from tilepipe.components.shared import storage
-from tilepipe.components.shared.errors import ParameterError, SourceError, StorageError, TilepipeError
+from tilepipe.components.shared.errors import SourceError, StorageError, TilepipeError
 
-TOKEN, USERNAME, PASSWORD = "TILEPIPE_STAC_TOKEN", "TILEPIPE_STAC_USERNAME", "TILEPIPE_STAC_PASSWORD"
-"""The environment's variables with the credentials for the one API that a step reads."""
+logger = logging.getLogger("tilepipe.ingest")
 
 MAX_RETRIES = 5
 MAX_CONNECT_RETRIES = 3
@@ -35,72 +33,33 @@ MAX_PAUSE_SECONDS = 20
 one answers that it is busy."""
 
 _TIMEOUT_SECONDS = (10.0, 60.0)
-_PASSING = (408, 425, 429, 500, 502, 503, 504)
+_PASSING = (408, 425, 429, 502, 503, 504)  # 500 is what servers answer to a query that they choke on
+_TOO_MUCH = (400, 413, 422, 500, 502, 504)
+"""What servers answer to a page of more items, or more bytes, than they give; and to much else."""
 _MAX_ANSWER_BYTES = 256 * 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
-_MAX_MESSAGE = 300
 _MAX_EMPTY_PAGES = 5
+_SMALL_PAGE_ITEMS = 100
 
 
 class NothingThereError(SourceError):
     """An address at which the API has nothing."""
 
 
-@dataclass(frozen=True, repr=False)
-class Credentials:
-    """What a request proves itself with; shows itself in no message.
+class RefusedError(SourceError):
+    """A request that the API takes to be wrong, or too much."""
 
-    Args:
-        header: the value of `Authorization`; empty where there are no credentials.
-        secrets: what no message may hold.
-    """
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
-    header: str = ""
-    secrets: tuple[str, ...] = ()
 
-    @classmethod
-    def from_environment(cls, url: str) -> "Credentials":
-        """Take the credentials that the environment holds.
+class FailedError(StorageError):
+    """A request that the API does not get done."""
 
-        Args:
-            url: the API that they are for, normalised.
-
-        Returns:
-            The credentials; empty ones where the environment has none.
-
-        Raises:
-            ParameterError: half of them are there, two kinds, or they would cross a network in the clear.
-        """
-        token, username, password = (os.environ.get(name, "").strip() for name in (TOKEN, USERNAME, PASSWORD))
-        given = [name for name, value in zip((TOKEN, USERNAME, PASSWORD), (token, username, password)) if value]  # noqa: B905
-        if not given:
-            return cls()
-        if given not in ([TOKEN], [USERNAME, PASSWORD]):
-            raise ParameterError(
-                f"A STAC API's credentials must be {TOKEN} alone, or {USERNAME} and {PASSWORD}. "
-                f"Received: {' and '.join(given)}. Set or unset what does not belong."
-            )
-        if not (token or username + password).isprintable() or not token.isascii() or " " in token or ":" in username:
-            raise ParameterError(
-                "A token must be printable ASCII without blanks, and a user name must hold no colon. "
-                f"Received: another value in {' and '.join(given)}, which is not shown here."
-            )
-        if url.startswith("http://") and not _is_loopback(urlsplit(url).hostname or ""):
-            raise ParameterError(
-                "Credentials go over https:// alone, and to this machine: anybody on the way reads http://. "
-                f"Received: source={url} and {' and '.join(given)}. Use https://, or unset them."
-            )
-        if token:
-            return cls(f"Bearer {token}", (token,))
-        encoded = base64.b64encode(f"{username}:{password}".encode()).decode()
-        return cls(f"Basic {encoded}", (encoded, password))
-
-    def removed_from(self, text: str) -> str:
-        """A text of somebody else's without the credentials, cut to what a message can bear."""
-        for secret in self.secrets:
-            text = text.replace(secret, "***")
-        text = " ".join(text.split())
-        return text if len(text) <= _MAX_MESSAGE else text[:_MAX_MESSAGE] + "..."
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class ApiIO(StacApiIO):
@@ -189,7 +148,7 @@ class ApiIO(StacApiIO):
         empty = 0
         while request is not None:
             asked.add(hash(request.key()))
-            page = self.answer(request.href, request.method, request.parameters, request.headers)
+            page = self._page(request)
             features = page.get("features")
             if not isinstance(features, list) or not all(isinstance(feature, dict) for feature in features):
                 raise SourceError(
@@ -211,6 +170,18 @@ class ApiIO(StacApiIO):
             seen.add(content)
             yield page
 
+    def _page(self, request: "_Request") -> dict[str, Any]:
+        """A page, and if the API fails at the first, a smaller one: `next` says nothing of how many shall come."""
+        asked = request.parameters.get("limit", 0)
+        try:
+            return self.answer(request.href, request.method, request.parameters, request.headers)
+        except (RefusedError, FailedError) as error:
+            if not isinstance(asked, int) or asked <= _SMALL_PAGE_ITEMS or error.status not in _TOO_MUCH:
+                raise
+        logger.info("asking for %d items a page: the API does not give %d", _SMALL_PAGE_ITEMS, asked)
+        request.parameters["limit"] = _SMALL_PAGE_ITEMS
+        return self.answer(request.href, request.method, request.parameters, request.headers)
+
     def _explained(self, href: str, status: int | None, message: str) -> TilepipeError:
         shown = storage.shown(href)
         if status is None:
@@ -230,13 +201,16 @@ class ApiIO(StacApiIO):
                 f"There must be something at a STAC API's address. Received: status 404 from {shown}: {message}."
             )
         if status >= 500 or status in _PASSING:
-            return StorageError(
-                f"A STAC API must answer. Received: status {status} from {shown}, after {MAX_RETRIES} further tries: "
-                f"{message}. Try again later."
+            tries = MAX_RETRIES + 1 if status in _PASSING else 1
+            return FailedError(
+                f"A STAC API must answer. Received: status {status} from {shown} ({tries} x): {message}. "
+                "Mend `query` if it is what the API chokes on, else try again later.",
+                status,
             )
-        return SourceError(
+        return RefusedError(
             f"A STAC API must take what is asked of it. Received: status {status} from {shown}: {message}. "
-            "Mend `query`."
+            "Mend `query`.",
+            status,
         )
 
 
@@ -382,10 +356,3 @@ def _goes_round(what: str, url: str) -> str:
         f"A STAC API's pages must lead on. Received: {what} from {storage.shown(url)}, which would never end. Tell who "
         "runs the API, or set query.max_items below what comes before."
     )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

@@ -46,6 +46,8 @@ class Gate:
     """The value of Authorization without which a request is refused."""
     failures: list[int | str] = field(default_factory=list)
     """What becomes of the next requests: a status, `reset`, or `cut` for half an answer."""
+    refuse: Callable[[str, str], int | None] | None = None
+    """The status that refuses a request; called with path and body."""
     change: Callable[[str, dict], object] | None = None
     """Changes an answer's JSON in place, or gives what shall stand for it; called with the path."""
 
@@ -185,6 +187,8 @@ def _handler(gate: Gate, port: int) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             gate.requests.append((method, self.path, {name.lower(): value for name, value in self.headers.items()}))
             failure = gate.failures.pop(0) if gate.failures else None
+            if gate.refuse and not failure:
+                failure = gate.refuse(self.path, body.decode())
             if failure == "reset":
                 self.close_connection = True
                 self.connection.shutdown(socket.SHUT_RDWR)

@@ -6,10 +6,11 @@ import time
 import pytest
 
 from tests.ingest.stac_server import OTHER, SAMPLE, TILES, TILES_PER_CLASS, gate, stac_api
-from tilepipe.components.ingest import stac_session
+from tilepipe.components.ingest import stac_credentials, stac_session
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.stac_api import StacApi
 from tilepipe.components.shared.errors import ParameterError, SourceError, StorageError, TilepipeError
+from tilepipe.components.shared.tile_table import read_tile_table
 
 __all__ = ["gate", "stac_api"]
 
@@ -22,7 +23,7 @@ SECRET = "s3cret-of-the-test"
 def _pages_and_pauses(monkeypatch):
     monkeypatch.setattr("tilepipe.components.ingest.stac_api.PAGE_ITEMS", 60)
     monkeypatch.setattr(stac_session, "BACKOFF_SECONDS", 0.01)
-    for name in (stac_session.TOKEN, stac_session.USERNAME, stac_session.PASSWORD):
+    for name in (stac_credentials.TOKEN, stac_credentials.USERNAME, stac_credentials.PASSWORD):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -125,8 +126,8 @@ def test_nothing_found_says_what_was_asked(gate):
 @pytest.mark.parametrize(
     ("variables", "header"),
     [
-        ({stac_session.TOKEN: f"{SECRET}\n"}, f"Bearer {SECRET}"),
-        ({stac_session.USERNAME: "me", stac_session.PASSWORD: SECRET}, "Basic bWU6czNjcmV0LW9mLXRoZS10ZXN0"),
+        ({stac_credentials.TOKEN: f"{SECRET}\n"}, f"Bearer {SECRET}"),
+        ({stac_credentials.USERNAME: "me", stac_credentials.PASSWORD: SECRET}, "Basic bWU6czNjcmV0LW9mLXRoZS10ZXN0"),
     ],
 )
 def test_credentials(gate, monkeypatch, caplog, variables, header):
@@ -158,10 +159,13 @@ def test_no_credentials_come_from_elsewhere(gate, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("variables", "url"),
     [
-        ({stac_session.USERNAME: "me"}, "https://stac.test"),
-        ({stac_session.TOKEN: SECRET, stac_session.USERNAME: "me", stac_session.PASSWORD: SECRET}, "https://stac.test"),
-        ({stac_session.TOKEN: f"{SECRET}\nHost: x"}, "https://stac.test"),
-        ({stac_session.TOKEN: SECRET}, "http://stac.test"),
+        ({stac_credentials.USERNAME: "me"}, "https://stac.test"),
+        (
+            {stac_credentials.TOKEN: SECRET, stac_credentials.USERNAME: "me", stac_credentials.PASSWORD: SECRET},
+            "https://stac.test",
+        ),
+        ({stac_credentials.TOKEN: f"{SECRET}\nHost: x"}, "https://stac.test"),
+        ({stac_credentials.TOKEN: SECRET}, "http://stac.test"),
     ],
 )
 def test_credentials_that_cannot_be_sent(monkeypatch, variables, url):
@@ -192,6 +196,17 @@ def test_failures_that_stay_stop_in_the_end(gate, failure, message):
     with pytest.raises(StorageError, match=message):
         read(gate.url)
     assert len(gate.requests) <= 1 + stac_session.MAX_RETRIES
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+@pytest.mark.parametrize("status", [400, 413, 500, 502])
+def test_an_api_that_gives_no_large_pages_is_asked_for_small_ones(gate, monkeypatch, status, filtered):
+    monkeypatch.setattr("tilepipe.components.ingest.stac_api.PAGE_ITEMS", 1000)
+    gate.refuse = lambda path, body: status if "limit=1000" in path or '"limit": 1000' in body else None
+    expected = 2 * TILES_PER_CLASS if filtered else ALL
+    condition = {"op": "in", "args": [{"property": "class"}, ["Forest", "River"]]} if filtered else ""
+    assert len(read(gate.url, query={"filter": condition})[1]) == expected
+    assert len(gate.searches()) == (6 if status == 502 else 1) + -(-expected // 100)
 
 
 def test_pauses_grow_and_differ():
@@ -232,7 +247,7 @@ def elsewhere():
 @pytest.mark.parametrize("way", ["next", "redirect", "search"])
 def test_another_host_is_refused(gate, elsewhere, monkeypatch, token, way):
     if token:
-        monkeypatch.setenv(stac_session.TOKEN, token)
+        monkeypatch.setenv(stac_credentials.TOKEN, token)
     to = f"http://127.0.0.1:{elsewhere.getsockname()[1]}"
 
     def search_link(path, document):
@@ -256,13 +271,13 @@ def test_another_host_that_the_user_named(gate, stac_api, monkeypatch):
     allowed = {**HOME, f"{stac_api}/": f"{stac_api}/"}
     _, rows = read(gate.url, href_rewrite=allowed)
     assert len(rows) > 60
-    monkeypatch.setenv(stac_session.TOKEN, SECRET)
+    monkeypatch.setenv(stac_credentials.TOKEN, SECRET)
     with pytest.raises(SourceError, match="must stay on its own host"):
         read(gate.url, href_rewrite=allowed)
 
 
 def test_redirects_on_the_same_host_are_followed(gate, monkeypatch):
-    monkeypatch.setenv(stac_session.TOKEN, SECRET)
+    monkeypatch.setenv(stac_credentials.TOKEN, SECRET)
     gate.demanded = f"Bearer {SECRET}"
     gate.change = lambda path, document: (307, path + "&again=1") if "search" in path and "again" not in path else None
     assert len(read(gate.url)[1]) == ALL
@@ -376,3 +391,31 @@ def test_an_asset_that_leads_to_this_machine_is_refused(gate):
     gate.change = change
     with pytest.raises(SourceError, match="/etc/passwd"):
         read(gate.url)
+
+
+def test_from_the_api_to_the_tile_table(gate, tmp_path):
+    from tilepipe.components.ingest.ingest import IngestOutputs, ingest
+
+    outputs = IngestOutputs(
+        *(tmp_path / name for name in ("tiles.parquet", "labels.json", "report.html", "summary.md"))
+    )
+    config = IngestConfig.parse(
+        source=gate.url,
+        query={"collections": [SAMPLE], "filter": "class IN ('Forest', 'River', 'SeaLake')"},
+        href_rewrite=HOME,
+        where="cloud < 40",
+        columns={"group": "scene"},
+        split_by="group",
+        split_fractions={"train": 0.6, "val": 0.2, "test": 0.2},
+        options={"kind": "stac-api"},
+    )
+    figures = ingest(config, outputs)
+    table, info = read_tile_table(outputs.tiles)
+    assert figures["name"] == info.name == SAMPLE
+    assert (info.source_kind, info.class_names) == ("stac-api", ("Forest", "River", "SeaLake"))
+    assert info.bands[:2] == ("B01", "B02")
+    assert all(int(name.rpartition("_")[2]) < 20 for name in table["tile_id"].to_pylist())
+    assert 3 * 19 <= table.num_rows <= 3 * 20
+    splits = {(row["group"], row["split"]) for row in table.select(["group", "split"]).to_pylist()}
+    assert len(splits) == 5  # a scene is in one split
+    assert {split for _, split in splits} == {"train", "val", "test"}
