@@ -1,4 +1,4 @@
-"""From a file's bytes to pixels: GeoTIFF through tifffile, JPEG and PNG through Pillow."""
+"""From a file's bytes to pixels: GeoTIFF through tifffile where it is not plain, JPEG and PNG through Pillow."""
 
 import functools
 import io
@@ -14,6 +14,7 @@ import numpy.typing as npt
 import tifffile
 from PIL import Image
 
+from tilepipe.components.pack.plain_tiff import read_plain_tiff
 from tilepipe.components.shared.errors import TileError
 
 Pixels = npt.NDArray[Any]
@@ -67,7 +68,13 @@ def decode(data: bytes, expected_shape: Shape | None = None) -> Picture:
         TileError: the file is damaged, of another shape, or of a kind that is not read; the message is a reason alone.
     """
     try:
-        if data.startswith(_TIFF_MAGIC):
+        plain = read_plain_tiff(data)
+        if plain is not None:
+            _check_shape(plain.shape, plain.dtype, expected_shape)
+            descriptions = _descriptions(plain.metadata, plain.shape[-1]) if plain.metadata else ()
+            nodata = None if plain.nodata is None else _nodata(plain.nodata, plain.dtype)
+            picture = Picture(plain.pixels(data), descriptions, nodata)
+        elif data.startswith(_TIFF_MAGIC):
             picture = _decode_tiff(data, expected_shape)
         elif data.startswith((_JPEG_MAGIC, _PNG_MAGIC)):
             picture = Picture(_decode_picture(data, expected_shape))
