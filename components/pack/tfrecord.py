@@ -5,6 +5,7 @@ https://github.com/tensorflow/tensorflow/blob/master/tensorflow/core/example/exa
 order of their names, so that the same tile gives the same bytes.
 """
 
+import functools
 import struct
 
 import google_crc32c
@@ -12,29 +13,38 @@ import google_crc32c
 _MASK_DELTA = 0xA282EAD8
 
 
-def frame(payload: bytes) -> bytes:
-    """One record: length, its checksum, the payload, its checksum."""
-    length = struct.pack("<Q", len(payload))
-    return b"".join((length, _masked_crc(length), payload, _masked_crc(payload)))
-
-
-def encode_example(image: bytes, label: int, tile_id: str) -> bytes:
-    """A serialised `tf.train.Example` with the features `image`, `label` and `tile_id`.
+def frame(*payload: bytes) -> bytes:
+    """One record: length, its checksum, the payload, its checksum.
 
     Args:
-        image: raw pixels.
+        payload: its parts, in order.
+
+    Returns:
+        The record.
+    """
+    length = struct.pack("<Q", sum(map(len, payload)))
+    return b"".join((length, _masked_crc(length), *payload, _masked_crc(*payload)))
+
+
+def frame_example(image: bytes, label: int, tile_id: str) -> bytes:
+    """A framed `tf.train.Example` with the features `image`, `label` and `tile_id`.
+
+    Args:
+        image: raw pixels, which are copied once, not once a level of nesting.
         label: index of the class.
         tile_id: the tile's id.
 
     Returns:
-        The message.
+        The record.
     """
-    features = (
-        _feature(b"image", _field(1, _field(1, image)))
-        + _feature(b"label", _field(3, _field(1, _varint(label))))
-        + _feature(b"tile_id", _field(1, _field(1, tile_id.encode())))
+    after = _feature(b"label", _field(3, _field(1, _varint(label)))) + _feature(
+        b"tile_id", _field(1, _field(1, tile_id.encode()))
     )
-    return _field(1, features)
+    before, size = b"", len(image)
+    for number, key in ((1, b""), (1, b""), (2, _field(1, b"image")), (1, b"")):
+        before = key + _head(number, size) + before
+        size = len(image) + len(before)
+    return frame(_head(1, size + len(after)), before, image, after)
 
 
 def _feature(name: bytes, value: bytes) -> bytes:
@@ -44,7 +54,11 @@ def _feature(name: bytes, value: bytes) -> bytes:
 
 def _field(number: int, content: bytes) -> bytes:
     """A length-delimited field (wire type 2)."""
-    return b"".join((bytes((number << 3 | 2,)), _varint(len(content)), content))
+    return _head(number, len(content)) + content
+
+
+def _head(number: int, size: int) -> bytes:
+    return bytes((number << 3 | 2,)) + _varint(size)
 
 
 def _varint(value: int) -> bytes:
@@ -56,6 +70,6 @@ def _varint(value: int) -> bytes:
     return bytes(encoded)
 
 
-def _masked_crc(data: bytes) -> bytes:
-    crc = google_crc32c.value(data)
+def _masked_crc(*parts: bytes) -> bytes:
+    crc = functools.reduce(google_crc32c.extend, parts, 0)
     return struct.pack("<I", ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF)

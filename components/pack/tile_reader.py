@@ -17,7 +17,7 @@ from tilepipe.components.pack.digest import digest
 from tilepipe.components.pack.records import decode_record
 from tilepipe.components.pack.resample import Resampling
 from tilepipe.components.pack.statistics import Moments, moments
-from tilepipe.components.pack.tfrecord import encode_example, frame
+from tilepipe.components.pack.tfrecord import frame_example
 from tilepipe.components.shared import storage
 from tilepipe.components.shared.bands import canonical_band
 from tilepipe.components.shared.errors import SourceError, TileError
@@ -202,7 +202,7 @@ def _record(
     pixels = image.tobytes()
     return Record(
         tile,
-        frame(encode_example(pixels, labels[tile.label], tile.tile_id)),
+        frame_example(pixels, labels[tile.label], tile.tile_id),
         moments(image, mask) if with_moments else None,
         digest(pixels),
         is_unverified,

@@ -1,7 +1,7 @@
 import google_crc32c
 import pytest
 
-from tilepipe.components.pack.tfrecord import encode_example, frame
+from tilepipe.components.pack.tfrecord import frame, frame_example
 
 tf = pytest.importorskip("tensorflow")
 
@@ -14,7 +14,7 @@ def test_an_example_is_what_tensorflow_would_write(label, size):
     example.features.feature["image"].bytes_list.value.append(image)
     example.features.feature["label"].int64_list.value.append(label)
     example.features.feature["tile_id"].bytes_list.value.append("Wald/größe_1".encode())
-    assert encode_example(image, label, "Wald/größe_1") == example.SerializeToString(deterministic=True)
+    assert frame_example(image, label, "Wald/größe_1") == frame(example.SerializeToString(deterministic=True))
 
 
 def test_a_file_is_what_tensorflow_would_write(tmp_path):
@@ -23,6 +23,7 @@ def test_a_file_is_what_tensorflow_would_write(tmp_path):
         for payload in payloads:
             writer.write(payload)
     assert b"".join(map(frame, payloads)) == (tmp_path / "theirs").read_bytes()
+    assert frame(b"ab", b"", b"c") == frame(b"abc")
 
 
 def test_the_checksums_are_computed_in_c():
