@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Self
 
+from tilepipe.components.ingest import stac_archive
 from tilepipe.components.ingest.config import Columns, IngestConfig
 from tilepipe.components.ingest.hrefs import HrefResolver
 from tilepipe.components.ingest.rows import BoundingBox, TileRow
@@ -31,6 +32,7 @@ class _Pixels:
     bytes: int | None
     checksum: str | None
     bands: tuple[str, ...]
+    member: str | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class ItemReader:
         return TileRow(
             tile_id=tile_id,
             uri=pixels.uris[0],
+            member=pixels.member,
             label=self._label(properties, where),
             band_uris=pixels.uris if self.band_assets else None,
             split=_text(properties.get(self.split_property)) if self.split_property else None,
@@ -118,14 +121,21 @@ class ItemReader:
             self.resolver.resolve(asset.get("href"), folder, f"asset {key} of {where}")
             for key, asset in zip(keys, stated, strict=True)
         )
+        if self.band_assets and any(stac_archive.is_member(asset) for asset in stated):
+            raise SourceError(
+                "The assets of options.band_assets must not be members of an archive. Received: archive:href in "
+                f"{where}. Unpack the archive."
+            )
         if self.band_assets:  # size and checksum are of one file, and here are several
             return _Pixels(uris, None, None, _canonical(tuple(self.band_assets)))
         asset = stated[0]
+        member = stac_archive.member_of(asset, f"asset {keys[0]} of {where}")
         return _Pixels(
             uris,
-            _size(asset.get("file:size"), where),
-            _checksum(asset.get("file:checksum"), where),
+            None if member else _size(asset.get("file:size"), where),  # those of a member are its zip's
+            None if member else _checksum(asset.get("file:checksum"), where),
             _bands(keys[0], asset, properties, collection),
+            member,
         )
 
     def _carried(self, item: Properties, properties: Properties) -> dict[str, Any]:
@@ -202,9 +212,9 @@ def _overview_names(properties: Properties) -> list[str]:
 
 def _describe(asset: dict[str, Any]) -> tuple[str, frozenset[str]]:
     """Media type (guessed by the suffix where none is stated) and roles."""
-    kind = asset.get("type")
+    kind, name = stac_archive.media_type(asset)
     if not isinstance(kind, str) or not kind:
-        kind = mimetypes.guess_type(str(asset.get("href") or ""))[0] or ""
+        kind = mimetypes.guess_type(name)[0] or ""
     roles = asset.get("roles")
     return kind.lower(), frozenset(str(role) for role in roles) if isinstance(roles, list) else frozenset()
 
