@@ -19,7 +19,7 @@ def test_it_says_what_the_table_holds():
     summary = summary_of(scattered(200))
     assert summary.startswith("# eurosat-sample \\(synthetic\\)\n")
     assert "200 tiles of 3 classes: 140 training, 30 validation, 30 test." in summary
-    assert "| Groups | &nbsp;&nbsp;14 | &nbsp;&nbsp;4 | &nbsp;&nbsp;3 |" in summary
+    assert "| Groups | &nbsp;&nbsp;14 | &nbsp;&nbsp;4 | &nbsp;&nbsp;4 |" in summary
     assert re.search(r"\| Smallest distance, training . test \| &nbsp;&nbsp;[\d.]+ k?m \|", summary)
     assert "| no label | &nbsp;&nbsp;8 |" in summary
     assert r"B02, B03, B04, B08 \(stated by the source's metadata\)" in summary
