@@ -133,7 +133,7 @@ class Folder:
         try:
             try:
                 with open(os.open(partial, flags, 0o644, dir_fd=self._folder), "wb", buffering=0) as file:  # noqa: PTH123
-                    for part in parts:
+                    for part in parts:  # one `writev` of all takes five times the system's time on ext4
                         _write_all(file.fileno(), part)
                 os.rename(partial, name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
             except BaseException:
