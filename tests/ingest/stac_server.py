@@ -30,7 +30,7 @@ HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "stac_server_requirements.txt"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tilepipe"
 SAMPLE, OTHER = "tilepipe-synthetic-sample", "other"
-TILES_PER_CLASS = 25
+TILES_PER_CLASS = 12
 TILES = "https://tiles.test/"
 """Where the items' assets are said to be."""
 

@@ -15,13 +15,14 @@ from tilepipe.components.shared.tile_table import read_tile_table
 __all__ = ["gate", "stac_api"]
 
 ALL = 10 * TILES_PER_CLASS
+PAGE = 32
 HOME = {TILES: "/tiles/"}
 SECRET = "s3cret-of-the-test"
 
 
 @pytest.fixture(autouse=True)
 def _pages_and_pauses(monkeypatch):
-    monkeypatch.setattr("tilepipe.components.ingest.stac_api.PAGE_ITEMS", 60)
+    monkeypatch.setattr("tilepipe.components.ingest.stac_api.PAGE_ITEMS", PAGE)
     monkeypatch.setattr(stac_session, "BACKOFF_SECONDS", 0.01)
     for name in (stac_credentials.TOKEN, stac_credentials.USERNAME, stac_credentials.PASSWORD):
         monkeypatch.delenv(name, raising=False)
@@ -38,7 +39,7 @@ def test_every_tile_comes_once_over_several_pages(gate, caplog):
     with caplog.at_level(logging.INFO, logger="tilepipe"):
         source, rows = read(gate.url)
     assert len({row.tile_id for row in rows}) == len(rows) == ALL
-    assert len(gate.searches()) == -(-ALL // 60)
+    assert len(gate.searches()) == -(-ALL // PAGE)
     assert (source.kind, source.name) == ("stac-api", SAMPLE)
     row = rows[0]
     assert row.uri == f"/tiles/synthetic-tiles/{row.label}/{row.tile_id}.tif"
@@ -112,10 +113,10 @@ def test_an_asset_a_group_and_what_where_mentions(gate):
     assert all(row.group in row.uri and set(row.properties) == {"cloud", "gsd"} for row in rows)
 
 
-@pytest.mark.parametrize("limit", [1, 60, 61])
+@pytest.mark.parametrize("limit", [1, PAGE, PAGE + 1])
 def test_a_limit(gate, limit):
     assert len(read(gate.url, query={"max_items": limit})[1]) == limit
-    assert len(gate.searches()) == -(-limit // 60)
+    assert len(gate.searches()) == -(-limit // PAGE)
 
 
 def test_nothing_found_says_what_was_asked(gate):
@@ -230,7 +231,7 @@ def lead_elsewhere(to):
     def change(path, document):
         for link in document.get("links", []):
             if link["rel"] == "next":
-                link["href"] = f"{to}/search?offset=60&limit=60"
+                link["href"] = f"{to}/search?offset={PAGE}&limit={PAGE}"
 
     return change
 
@@ -270,7 +271,7 @@ def test_another_host_that_the_user_named(gate, stac_api, monkeypatch):
     gate.change = lead_elsewhere(stac_api)
     allowed = {**HOME, f"{stac_api}/": f"{stac_api}/"}
     _, rows = read(gate.url, href_rewrite=allowed)
-    assert len(rows) > 60
+    assert len(rows) > PAGE
     monkeypatch.setenv(stac_credentials.TOKEN, SECRET)
     with pytest.raises(SourceError, match="must stay on its own host"):
         read(gate.url, href_rewrite=allowed)
@@ -285,7 +286,7 @@ def test_redirects_on_the_same_host_are_followed(gate, monkeypatch):
 
 @pytest.mark.parametrize(
     ("replacement", "message"),
-    [("limit=60&offset=0", "same items twice"), ("same", "same next link twice")],
+    [(f"limit={PAGE}&offset=0", "same items twice"), ("same", "same next link twice")],
 )
 def test_pages_that_go_round(gate, replacement, message):
     def change(path, document):
@@ -403,7 +404,7 @@ def test_from_the_api_to_the_tile_table(gate, tmp_path):
         source=gate.url,
         query={"collections": [SAMPLE], "filter": "class IN ('Forest', 'River', 'SeaLake')"},
         href_rewrite=HOME,
-        where="cloud < 40",
+        where="cloud < 20",
         columns={"group": "scene"},
         split_by="group",
         split_fractions={"train": 0.6, "val": 0.2, "test": 0.2},
@@ -414,8 +415,8 @@ def test_from_the_api_to_the_tile_table(gate, tmp_path):
     assert figures["name"] == info.name == SAMPLE
     assert (info.source_kind, info.class_names) == ("stac-api", ("Forest", "River", "SeaLake"))
     assert info.bands[:2] == ("B01", "B02")
-    assert all(int(name.rpartition("_")[2]) < 20 for name in table["tile_id"].to_pylist())
-    assert 3 * 19 <= table.num_rows <= 3 * 20
+    assert all(int(name.rpartition("_")[2]) < 10 for name in table["tile_id"].to_pylist())
+    assert 3 * 9 <= table.num_rows <= 3 * 10
     splits = {(row["group"], row["split"]) for row in table.select(["group", "split"]).to_pylist()}
     assert len(splits) == 5  # a scene is in one split
     assert {split for _, split in splits} == {"train", "val", "test"}
