@@ -144,6 +144,7 @@ def _manifest(common: Common, shards: _Shards, counts: Mapping[Split, dict[str, 
         dtype=common.dtype,
         height=common.height,
         width=common.width,
+        nodata=common.nodata,
         class_names=common.class_names,
         splits={
             split: SplitSummary(

@@ -189,6 +189,7 @@ def _common(plan: Plan, layout: Layout, config: PackConfig) -> Common:
         dtype=layout.dtype,
         height=height,
         width=width,
+        nodata=layout.nodata,
         class_names=plan.class_names,
         seed=config.seed,
         parts=config.parts,

@@ -40,6 +40,7 @@ class Common(_Frozen):
     dtype: Dtype
     height: int
     width: int
+    nodata: float | None = None
     class_names: tuple[str, ...]
     seed: int
     parts: int

@@ -65,6 +65,8 @@ class Manifest(_Frozen):
     dtype: Dtype
     height: int
     width: int
+    nodata: float | None = None
+    """What stands for nothing in the tiles, and is in no statistics; None where no file looked at names one."""
     class_names: tuple[str, ...]
     """In the order of the integer labels."""
     splits: dict[Split, SplitSummary]
