@@ -165,7 +165,7 @@ def names(numbers):
 def test_a_killed_packing_fetches_only_what_is_missing(counting, upload, table, address, run, tmp_path):
     upload(range(TILES))
     tiles = table.write()
-    counting.delay_seconds = 0.004
+    counting.delay_seconds = 0.01  # so that there is time to kill it
     first = start(tiles, address, tmp_path / "out")
     until = time.monotonic() + 60
     while len(counting.reads) < TILES // 2 and time.monotonic() < until and first.poll() is None:
