@@ -261,3 +261,25 @@ def test_the_real_eurosat100(eurosat100, run, real_data):
 def test_a_real_class_alone(eurosat100, run, label):
     table = Table(eurosat100.folder, [row for row in eurosat100.rows if row["label"] == label])
     assert run(table.write(bands=TRUE_ORDER, bands_stated_by="user")).bands == TRUE_ORDER
+
+
+def test_sizes_and_nodata_through_the_whole_step(table, run, tmp_path):
+    """Tiles of two sizes, with two numbers for nodata: one size, one number, and statistics without it."""
+    for number in range(8):
+        side, nodata = ((8, 7), (20, 9))[number % 2]
+        pixels = random_pixels(number, (side, side, 4)) + 100
+        pixels[: side // 2] = nodata
+        path = write_geotiff(table.folder / f"{number}.tif", pixels.astype("uint16"), BANDS, nodata=nodata)
+        table.add(f"{number}", path, "ab"[number // 2 % 2], ("train", "test")[number // 6])
+    options = {"tile_size": [4, 6], "nodata_fill": 3}
+    manifests = [run(table.write(), out=f"out{parts}", parts=parts, options=options) for parts in (1, 2)]
+    assert manifests[0] == manifests[1]
+    assert (manifests[0].tile_shape, manifests[0].nodata) == ((4, 6, 4), 3)
+    images = [np.frombuffer(image, "<u2").reshape(4, 6, 4) for _, _, image in read_records(tmp_path / "out1" / "train")]
+    pixels = np.stack(images)
+    assert np.unique(pixels[:, 0]).tolist() == [3]
+    assert (pixels[:, -1] >= 101).all()
+    kept = pixels[..., 0][pixels[..., 0] != 3].astype(np.float64)
+    statistics = manifests[0].statistics[0]
+    assert (statistics.mean, statistics.minimum) == (pytest.approx(kept.mean(), rel=1e-12), kept.min())
+    assert statistics.std == pytest.approx(kept.std(), rel=1e-12)
