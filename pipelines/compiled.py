@@ -42,7 +42,7 @@ class Task:
     from_parameters: dict[str, str]
     """Step parameter -> pipeline parameter."""
     needs: tuple[str, ...]
-    """Names of the tasks whose outputs it takes."""
+    """Names of the tasks whose outputs it takes, of all iterations where a loop's are collected."""
 
 
 @dataclass(frozen=True)
@@ -93,34 +93,55 @@ class CompiledPipeline:
         """All tasks that run a container, in no particular order."""
         return tuple(self._walk(self.spec["root"]["dag"], {}))
 
-    def _walk(self, dag: dict[str, Any], outer: dict[str, str]) -> Iterator[Task]:
-        """Tasks of a graph; `outer` maps the graph's own inputs to pipeline parameters."""
+    def producer(self, dag: dict[str, Any], task: str, output: str) -> tuple[str, str]:
+        """The task that makes an output, and its name there: a loop's outputs are those of the tasks in it.
+
+        Args:
+            dag: the graph that holds the task.
+            task: the task's name, or a loop's.
+            output: the output's name.
+        """
+        component = self.spec["components"][dag["tasks"][task]["componentRef"]["name"]]
+        if "dag" not in component:
+            return task, output
+        (selected,) = component["dag"]["outputs"]["artifacts"][output]["artifactSelectors"]
+        return self.producer(component["dag"], selected["producerSubtask"], selected["outputArtifactKey"])
+
+    def _walk(self, dag: dict[str, Any], outer: dict[str, str], made: dict[str, str] | None = None) -> Iterator[Task]:
+        """Tasks of a graph.
+
+        `outer` maps the graph's own inputs to pipeline parameters, and `made` those that tasks around it make to these.
+        """
         for name, task in dag["tasks"].items():
             component = self.spec["components"][task["componentRef"]["name"]]
             inputs = task.get("inputs", {})
-            channels, constants = {}, {}
-            for parameter, source in inputs.get("parameters", {}).items():
-                if "componentInputParameter" in source:
-                    channel = source["componentInputParameter"]
-                    channels[parameter] = outer.get(channel, channel)
-                elif "runtimeValue" in source:
-                    constants[parameter] = source["runtimeValue"].get("constant")
+            channels, constants, makers = {}, {}, {}
+            for kind in ("parameters", "artifacts"):
+                for key, source in inputs.get(kind, {}).items():
+                    channel = source.get("componentInputParameter") or source.get("componentInputArtifact")
+                    if channel is not None and channel in (made or {}):
+                        makers[key] = (made or {})[channel]
+                    elif channel is not None and kind == "parameters":
+                        channels[key] = outer.get(channel, channel)
+                    elif "runtimeValue" in source:
+                        constants[key] = source["runtimeValue"].get("constant")
+                    elif output := source.get("taskOutputParameter"):
+                        makers[key] = output["producerTask"]
+                    elif output := source.get("taskOutputArtifact"):
+                        makers[key], _ = self.producer(dag, output["producerTask"], output["outputArtifactKey"])
             if "dag" in component:
-                yield from self._walk(component["dag"], channels)
+                items = task.get("parameterIterator", {})
+                if "inputParameter" in items.get("items", {}):  # the items of a list, one an iteration
+                    makers[items["itemInput"]] = makers[items["items"]["inputParameter"]]
+                yield from self._walk(component["dag"], channels, makers)
                 continue
-            needs = [
-                producer["producerTask"]
-                for kind, key in (("parameters", "taskOutputParameter"), ("artifacts", "taskOutputArtifact"))
-                for source in inputs.get(kind, {}).values()
-                if (producer := source.get(key))
-            ]
             yield Task(
                 name=name,
                 component=task["componentRef"]["name"],
                 step=component["executorLabel"].removeprefix("exec-").partition("-")[0],
                 constants=constants,
                 from_parameters={k: v.removeprefix(_CHANNEL) for k, v in channels.items()},
-                needs=tuple(dict.fromkeys(needs)),
+                needs=tuple(dict.fromkeys(makers.values())),
             )
 
     def check_steps(self, arguments: dict[str, Any]) -> None:

@@ -23,13 +23,15 @@ _STEP_LINE = re.compile(r"(INFO|WARNING|ERROR) tilepipe\.(\w+): (.*)")
 
 @dataclass
 class StepState:
-    """What is known of one step of a running pipeline."""
+    """What is known of one step of a running pipeline; a loop's iterations are one step."""
 
     task: str
     name: str
     started: float = field(default_factory=time.monotonic)
     ended: float | None = None
-    succeeded: bool = False
+    succeeded: bool = True
+    running: int = 0
+    """How many iterations are under way; one where there is no loop."""
     message: str = ""
     """The newest line that the step wrote."""
     warnings: list[str] = field(default_factory=list)
@@ -140,26 +142,29 @@ def _follow(
 ) -> None:
     if match := _STARTED.search(line):
         task = match[1]
-        steps[task] = StepState(task, names.get(task, task))
-        on_change(steps[task])
+        step = steps.setdefault(task, StepState(task, names.get(task, task)))
+        step.running, step.ended = step.running + 1, None
+        on_change(step)
     elif match := _ENDED.search(line):
-        step = steps.get(match[1])
-        if step is not None:
-            step.ended, step.succeeded = time.monotonic(), match[2] == "SUCCESS"
-            on_change(step)
+        ended = steps.get(match[1])
+        if ended is not None:
+            ended.running, ended.succeeded = ended.running - 1, ended.succeeded and match[2] == "SUCCESS"
+            if not ended.running:
+                ended.ended = time.monotonic()
+            on_change(ended)
     elif match := _STEP_LINE.search(line):
         level, name, message = match.groups()
         running = [step for step in steps.values() if step.ended is None]
-        step = next((s for s in running if s.name == name), running[-1] if running else None)
-        if step is None:
+        said_by = next((s for s in running if s.name == name), running[-1] if running else None)
+        if said_by is None:
             return
-        if level == "ERROR" and step.name != "finish":
+        if level == "ERROR" and said_by.name != "finish":
             errors.append(message)
         if level == "WARNING":
-            step.warnings.append(message)
+            said_by.warnings.append(message)
         else:
-            step.message = message
-        on_change(step)
+            said_by.message = message
+        on_change(said_by)
 
 
 def _artifact_folder(root: Path) -> Path:

@@ -16,7 +16,7 @@ def pack_tiles(
     quarantine: dsl.Output[dsl.Dataset],
     bands: list = [],
     seed: int = 0,
-    part: int = 0,
+    part: str = "0",  # KFP turns an item of a loop into text, and refuses text where a number is declared
     parts: int = 1,
     options: dict = {},
 ) -> None:
@@ -35,7 +35,7 @@ def pack_tiles(
         part: Which part of the shards to pack, from 0.
         parts: How many parts there are; the shards are the same with any number.
         options: Rarely changed settings: shard_mebibytes, check_band_identity, max_quarantine_percent,
-            allow_duplicates, readers.
+            allow_duplicates, readers, cache.
     """
     from pathlib import Path
 

@@ -5,7 +5,7 @@ from kfp import dsl, kubernetes
 from tilepipe.components.evaluate.component import evaluate_model
 from tilepipe.components.finish.component import finish_run
 from tilepipe.components.ingest.component import ingest_tiles
-from tilepipe.components.pack.component import pack_tiles
+from tilepipe.components.pack.component import merge_packed, pack_tiles
 from tilepipe.components.prepare.component import prepare_model
 from tilepipe.components.shared import images
 from tilepipe.components.snapshot.component import snapshot_source
@@ -17,16 +17,26 @@ from tilepipe.pipelines import settings
 def train_classifier(
     data_source: str,
     data_bands: list = [],
+    data_classes: list = [],
+    data_columns: dict = {},
     data_href_rewrite: dict = {},
+    data_max_per_class: int = 0,
     data_options: dict = {},
+    data_query: dict = {},
+    data_recode: dict = {},
     data_snapshot: str = "",
     data_source_bands: list = [],
+    data_where: str = "",
     model_architecture: str = "cnn",
     model_options: dict = {},
     pack_options: dict = {},
+    pack_workers: int = 1,
     seed: int = 0,
+    split_block_metres: float = 0.0,
+    split_by: str = "class",
     split_files: dict = {},
     split_fractions: dict = {"train": 0.7, "val": 0.15, "test": 0.15},
+    split_merge_train_val: bool = False,
     split_property: str = "",
     storage_secret_name: str = settings.STORAGE_SECRET,
     tracking_experiment: str = "tilepipe",
@@ -47,22 +57,35 @@ def train_classifier(
     """Train, evaluate and track a classifier of labelled image tiles.
 
     Args:
-        data_source: Where the tiles are: catalog.json of a static STAC catalogue, items.parquet of a STAC-GeoParquet,
-            or a folder of class folders; a path or s3://.
+        data_source: Where the tiles are: a STAC API, catalog.json of a static STAC catalogue, items.parquet of a
+            STAC-GeoParquet, a folder of class folders, a table (CSV, TSV, Parquet) or TFRecords; a path, s3:// or
+            https://.
         data_bands: Names of the bands to train on, in order; [] takes all.
+        data_classes: The classes in the order of the model's outputs; [] takes all, sorted.
+        data_columns: Columns of a table, or properties of STAC items, that hold what: {"label": ..., "group": ...,
+            "image": ..., "datetime": ..., "id": ...}.
         data_href_rewrite: Prefixes of addresses and what stands for them, such as {"https://example.org/":
             "s3://bucket/"}.
-        data_options: Rarely changed settings of ingest: kind, label_property, asset_key, name.
+        data_max_per_class: A random sample of so many tiles a class; 0 takes all.
+        data_options: Rarely changed settings of ingest, such as {"kind": "table", "asset_key": "image"}.
+        data_query: What is asked of a STAC API: {"collections": [...], "bbox": [...], "datetime": "...", "filter":
+            "CQL2", "max_items": 0}.
+        data_recode: What becomes of labels: {"Pasture": "Grass", "Unknown": ""}; "" drops the tiles.
         data_snapshot: ISO 8601 time as of which the source is read; change it to read a source anew that has changed.
             Empty: none, or the time at which a recurring run fired.
         data_source_bands: True order of the bands in the files, where their metadata lack it or have it wrong.
+        data_where: SQL condition that a tile must meet, such as label <> 'River' AND "eo:cloud_cover" < 20.
         model_architecture: The network: cnn.
         model_options: Rarely changed settings of the network, such as {"dropout": 0.3}.
         pack_options: Rarely changed settings of pack, such as {"max_quarantine_percent": 1}.
+        pack_workers: How many pods share the packing; the shards are the same with any number.
         seed: Seed of splits, order, initial weights and augmentation.
+        split_block_metres: Side of the squares of land that no split divides, for split_by block.
+        split_by: What the splits respect: class, group (data_columns' group stays whole), block or time.
         split_files: Predefined splits as lists of file names: {"train": "s3://bucket/train.txt", "val": "..."}.
-        split_fractions: Share of the tiles in train, val and test; stratified by class.
-        split_property: Predefined splits by a STAC property, such as ml-aoi:split.
+        split_fractions: Share of the tiles in train, val and test.
+        split_merge_train_val: Whether val goes into train, for a final fit whose last epoch is kept.
+        split_property: Predefined splits by a STAC property or a column, such as ml-aoi:split.
         storage_secret_name: Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for the tiles' bucket; may be
             absent.
         tracking_experiment: MLflow experiment.
@@ -93,28 +116,53 @@ def train_classifier(
             source_bands=data_source_bands,
             href_rewrite=data_href_rewrite,
             snapshot=snapshot.output,
+            query=data_query,
+            columns=data_columns,
+            where=data_where,
+            classes=data_classes,
+            recode=data_recode,
+            max_per_class=data_max_per_class,
+            split_by=split_by,
+            split_block_metres=split_block_metres,
+            split_merge_train_val=split_merge_train_val,
             split_fractions=split_fractions,
             split_files=split_files,
             split_property=split_property,
             seed=seed,
+            workers=pack_workers,
             options=data_options,
         )
         settings.configure(ingest, cpu="2", memory="2Gi", timeout_seconds=4 * 3600, retries=1)
         settings.use_storage(ingest, storage_secret_name)
 
-        pack = pack_tiles(tiles=ingest.outputs["tiles"], bands=data_bands, seed=seed, options=pack_options)
-        settings.configure(pack, cpu="4", memory="2Gi", timeout_seconds=12 * 3600, retries=1)
-        settings.use_storage(pack, storage_secret_name)
+        with dsl.ParallelFor(ingest.outputs["Output"], name="pack") as part:
+            pack = pack_tiles(
+                tiles=ingest.outputs["tiles"],
+                bands=data_bands,
+                seed=seed,
+                part=part,
+                parts=pack_workers,
+                options=pack_options,
+            )
+            settings.configure(pack, cpu="4", memory="2Gi", timeout_seconds=12 * 3600, retries=1)
+            settings.use_storage(pack, storage_secret_name)
+
+        merge = merge_packed(
+            part_manifests=dsl.Collected(pack.outputs["part_manifest"]),
+            contents=dsl.Collected(pack.outputs["contents"]),
+            quarantines=dsl.Collected(pack.outputs["quarantine"]),
+        )
+        settings.configure(merge, cpu="2", memory="2Gi", timeout_seconds=3600, retries=1)
 
         prepare = prepare_model(
-            manifest=pack.outputs["manifest"], architecture=model_architecture, seed=seed, options=model_options
+            manifest=merge.outputs["manifest"], architecture=model_architecture, seed=seed, options=model_options
         )
         settings.configure(prepare, cpu="2", memory="2Gi", timeout_seconds=1800)
 
         train = train_model(
-            train_shards=pack.outputs["train_shards"],
-            val_shards=pack.outputs["val_shards"],
-            manifest=pack.outputs["manifest"],
+            train_shards=dsl.Collected(pack.outputs["train_shards"]),
+            val_shards=dsl.Collected(pack.outputs["val_shards"]),
+            manifest=merge.outputs["manifest"],
             base_model=prepare.outputs["base_model"],
             epochs=train_epochs,
             batch_size=train_batch_size,
@@ -137,9 +185,9 @@ def train_classifier(
         kubernetes.empty_dir_mount(train, volume_name="shm", mount_path="/dev/shm", medium="Memory", size_limit="2Gi")  # noqa: S108
 
         evaluate = evaluate_model(
-            val_shards=pack.outputs["val_shards"],
-            test_shards=pack.outputs["test_shards"],
-            manifest=pack.outputs["manifest"],
+            val_shards=dsl.Collected(pack.outputs["val_shards"]),
+            test_shards=dsl.Collected(pack.outputs["test_shards"]),
+            manifest=merge.outputs["manifest"],
             model=train.outputs["model"],
             history=train.outputs["history"],
             mlflow_run_id=train.outputs["mlflow_run_id"],

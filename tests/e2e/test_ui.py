@@ -28,7 +28,8 @@ SMALL = {
     "tracking_experiment": "e2e",
 }
 GROUP = "train-classifier"
-STEPS = ("ingest-tiles", "pack-tiles", "prepare-model", "train-model", "evaluate-model")
+STEPS = ("ingest-tiles", "pack", "merge-packed", "prepare-model", "train-model", "evaluate-model")
+"""`pack` is the loop; the tasks in it are a graph of their own."""
 DONE = re.compile("^(CheckCircleIcon|CloudDownloadIcon)$")
 """Icons of a node that has succeeded, and of one whose results came from the cache."""
 RUN_SECONDS = 1500

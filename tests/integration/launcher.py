@@ -48,6 +48,9 @@ class Launcher:
     scratch: Path
     root: str = "v2/artifacts"
     results: dict[str, TaskResult] = field(default_factory=dict)
+    """Of each task the last one that ran; of a loop's, the first that failed."""
+    iterations: dict[str, list[TaskResult]] = field(default_factory=dict)
+    """Of each task in a loop, one result an iteration."""
 
     def run(self, arguments: Mapping[str, Any], *, final_state: str | None = None) -> TaskResult | None:
         """Run all tasks in their order, then the exit task; gives the first that failed."""
@@ -59,18 +62,34 @@ class Launcher:
         while waiting and failed is None:
             ready = next(t for t in waiting.values() if all(n in self.results for n in t.needs))
             del waiting[ready.name]
-            result = self.run_task(ready.name, values)
+            result = self.run_loop(ready.name, values) if self._loop(ready.name) else self.run_task(ready.name, values)
             failed = result if result.exit_code else None
         state = final_state or ("FAILED" if failed else "SUCCEEDED")
         self.run_task(finish.name, values, status={"state": state, "error": {}})
         return failed
 
+    def run_loop(self, name: str, values: Mapping[str, Any]) -> TaskResult:
+        """Run a task once for each item of its loop: all of them, whether or not one fails."""
+        iterator = self._loop(name)["parameterIterator"]
+        producer = self._loop(name)["inputs"]["parameters"][iterator["items"]["inputParameter"]]["taskOutputParameter"]
+        items = self.results[producer["producerTask"]].parameters[producer["outputParameterKey"]]
+        item_input = iterator["itemInput"].removeprefix("pipelinechannel--")
+        kind = self._loop_component(name)["inputDefinitions"]["parameters"][iterator["itemInput"]]["parameterType"]
+        self.iterations[name] = []
+        for item in items:
+            typed = json.dumps(item) if kind == "STRING" and not isinstance(item, str) else item  # as KFP's driver
+            self.iterations[name].append(self.run_task(name, {**values, item_input: typed}))
+        failed = [result for result in self.iterations[name] if result.exit_code]
+        self.results[name] = (failed or self.iterations[name])[0]
+        return self.results[name]
+
     def run_task(self, name: str, values: Mapping[str, Any], status: Mapping[str, Any] | None = None) -> TaskResult:
         """Run one task as its pod would."""
+        iteration = f"{name}-{len(self.iterations[name])}" if name in self.iterations else name
         spec = self._task_spec(name)
         component = self.pipeline.spec["components"][spec["componentRef"]["name"]]
         container = self.pipeline.spec["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
-        scratch = self.scratch / name
+        scratch = self.scratch / iteration
         shutil.rmtree(scratch, ignore_errors=True)
         (scratch / "home").mkdir(parents=True)
         outputs = component.get("outputDefinitions", {})
@@ -78,7 +97,7 @@ class Launcher:
             "inputs": {
                 "parameterValues": self._parameters(spec, component, values, status),
                 "artifacts": {
-                    key: {"artifacts": [self._fetch(self._producer(source))]}
+                    key: {"artifacts": [self._fetch(artifact) for artifact in self._inputs(name, source)]}
                     for key, source in spec.get("inputs", {}).get("artifacts", {}).items()
                 },
             },
@@ -88,7 +107,7 @@ class Launcher:
                 },
                 "artifacts": {
                     key: {"artifacts": [{"name": key, "type": what["artifactType"], "metadata": {},
-                                         "uri": f"s3://{self.bucket.name}/{self.root}/run/{name}/{key}"}]}
+                                         "uri": f"s3://{self.bucket.name}/{self.root}/run/{iteration}/{key}"}]}
                     for key, what in outputs.get("artifacts", {}).items()
                 },
                 "outputFile": str(scratch / "output_metadata.json"),
@@ -144,6 +163,10 @@ class Launcher:
         for key, source in spec.get("inputs", {}).get("parameters", {}).items():
             if "componentInputParameter" in source:
                 found[key] = values[source["componentInputParameter"].removeprefix("pipelinechannel--")]
+                if isinstance(found[key], str) and declared[key]["parameterType"] != "STRING":
+                    raise TypeError(
+                        f"{key} is declared a {declared[key]['parameterType']}, and KFP refuses text for it"
+                    )
             elif "taskOutputParameter" in source:
                 producer = source["taskOutputParameter"]
                 found[key] = self.results[producer["producerTask"]].parameters[producer["outputParameterKey"]]
@@ -153,9 +176,15 @@ class Launcher:
                 found[key] = dict(status or {})
         return found
 
-    def _producer(self, source: Mapping[str, Any]) -> dict[str, Any]:
-        producer = source["taskOutputArtifact"]
-        return self.results[producer["producerTask"]].artifacts[producer["outputArtifactKey"]]
+    def _inputs(self, name: str, source: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The artifacts that a task takes: one, or one of each iteration of a loop, in the items' order."""
+        if "componentInputArtifact" in source:  # from outside of the loop that the task is in
+            source = self._loop(name)["inputs"]["artifacts"][source["componentInputArtifact"]]
+        output = source["taskOutputArtifact"]
+        dag = next(dag for dag in self._dags() if output["producerTask"] in dag["tasks"])
+        task, key = self.pipeline.producer(dag, output["producerTask"], output["outputArtifactKey"])
+        made = self.iterations.get(task) or [self.results[task]]
+        return [result.artifacts[key] for result in made]
 
     def _fetch(self, artifact: dict[str, Any]) -> dict[str, Any]:
         key = _key(artifact["uri"])
@@ -182,9 +211,21 @@ class Launcher:
             path.unlink()
 
     def _task_spec(self, name: str) -> dict[str, Any]:
+        return next(dag["tasks"][name] for dag in self._dags() if name in dag["tasks"])
+
+    def _dags(self) -> list[dict[str, Any]]:
         dags = [self.pipeline.spec["root"]["dag"]]
-        dags += [c["dag"] for c in self.pipeline.spec["components"].values() if "dag" in c]
-        return next(dag["tasks"][name] for dag in dags if name in dag["tasks"])
+        return dags + [c["dag"] for c in self.pipeline.spec["components"].values() if "dag" in c]
+
+    def _loop(self, name: str) -> dict[str, Any]:
+        """The task that is the loop around a task; empty where there is none."""
+        tasks = [task for dag in self._dags() for task in dag["tasks"].values() if "parameterIterator" in task]
+        components = self.pipeline.spec["components"]
+        return next((t for t in tasks if name in components[t["componentRef"]["name"]]["dag"]["tasks"]), {})
+
+    def _loop_component(self, name: str) -> dict[str, Any]:
+        component: dict[str, Any] = self.pipeline.spec["components"][self._loop(name)["componentRef"]["name"]]
+        return component
 
 
 def _key(uri: str) -> str:

@@ -74,8 +74,13 @@ def mlflow(mlflow_server, monkeypatch):
 
 
 def test_from_the_bucket_to_the_report(launcher, tiles, mlflow, bucket):
-    failed = launcher.run({**ARGUMENTS, "data_source": tiles})
+    failed = launcher.run(
+        {**ARGUMENTS, "data_source": tiles, "pack_workers": 2, "pack_options": {"shard_mebibytes": 1}}
+    )
     assert failed is None, failed.log[-4000:]
+    parts = [result.artifacts["train_shards"]["metadata"]["tiles"] for result in launcher.iterations["pack-tiles"]]
+    assert len(parts) == 2
+    assert all(parts), "both workers had something to pack"
 
     evaluated = launcher.results["evaluate-model"].artifacts
     metrics = evaluated["metrics"]["metadata"]

@@ -48,7 +48,7 @@ def test_bands_that_contradict_the_pixels_stop_the_run(eurosat100, tmp_path):
 def test_the_true_order_goes_on(eurosat100, tmp_path):
     done = tilepipe("run", "train_classifier", *_words(eurosat100), f"data_source_bands={TRUE_ORDER}", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    (path,) = tmp_path.glob("runs/*/*/pack-tiles/manifest.json")
+    (path,) = tmp_path.glob("runs/*/*/merge-packed/manifest.json")
     manifest = json.loads(path.read_text())
     assert manifest["bands"] == TRUE_ORDER.split(",")
     assert {name: split["tiles"] for name, split in manifest["splits"].items()} == {"train": 60, "val": 20, "test": 20}

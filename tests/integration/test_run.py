@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tilepipe.components.pack.config import PackConfig
+from tilepipe.components.pack.merge import MergeInputs, merge
+from tilepipe.components.pack.pack import PackOutputs, pack
+from tilepipe.components.shared.manifest import SPLITS
 from tilepipe.pipelines.sample.sample import write_sample
 
 TINY = ["train_epochs=1", "train_batch_size=16", 'model_options={"filters": [8, 8, 8, 8], "dense_units": 16}']
@@ -33,7 +37,7 @@ def test_the_main_job(sample, tmp_path):
     done = tilepipe("run", "train_classifier", f"data_source={sample / 'catalog.json'}", *TINY, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     steps = [line.split()[0] for line in done.stdout.splitlines() if re.search(r"\bok\b +[\d.]+ s", line)]
-    assert steps == ["snapshot", "ingest", "pack", "prepare", "train", "evaluate", "finish"]
+    assert steps == ["snapshot", "ingest", "pack", "merge", "prepare", "train", "evaluate", "finish"]
     assert re.search(r"test_accuracy.*0\.\d+", done.stdout)
     report = Path(re.search(r"^report: (.+)$", done.stdout, re.MULTILINE)[1])
     assert "synthetic" in report.read_text(encoding="utf-8")
@@ -55,13 +59,26 @@ def test_the_main_job(sample, tmp_path):
     assert dataset.dataset.digest
 
 
-@pytest.mark.parametrize("kind", ["items.parquet", "synthetic-tiles"])
-def test_the_other_sources(sample, tmp_path, kind):
+@pytest.mark.parametrize(("kind", "workers"), [("items.parquet", 1), ("synthetic-tiles", 2)])
+def test_the_other_sources_with_one_worker_and_with_two(sample, tmp_path, kind, workers):
     words = [f"data_source={sample / kind}", "data_bands=B04,B03,B02,B08", *TINY]
+    words += [f"pack_workers={workers}", 'pack_options={"shard_mebibytes": 1}']
     done = tilepipe("run", "train_classifier", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    (manifest,) = tmp_path.glob("runs/*/*/pack-tiles/manifest.json")
-    assert json.loads(manifest.read_text())["bands"] == ["B04", "B03", "B02", "B08"]
+    (manifest,) = tmp_path.glob("runs/*/*/merge-packed/manifest.json")
+    written = json.loads(manifest.read_text())
+    assert written["bands"] == ["B04", "B03", "B02", "B08"]
+    parts = list(tmp_path.glob("runs/*/*/*/pack-tiles/train_shards"))
+    assert len(parts) == workers
+    assert all(any(part.iterdir()) for part in parts), "each worker had something to pack"
+
+    (tiles,) = tmp_path.glob("runs/*/*/ingest-tiles/tiles.parquet")
+    config = PackConfig.parse(bands=written["bands"], options={"shard_mebibytes": 1})
+    alone = tmp_path / "alone"
+    files = [alone / name for name in ("part.json", "contents.parquet", "quarantine.parquet")]
+    pack(config, tiles, PackOutputs({split: alone / split for split in SPLITS}, *files))
+    merged = merge(MergeInputs(*([file] for file in files)), alone / "manifest.json", alone / "q.parquet")
+    assert json.loads(merged.model_dump_json()) == written, "as one worker packs it"
 
 
 def _folder_of(tmp_path, make, classes=("a", "b"), count=8):

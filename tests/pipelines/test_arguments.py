@@ -58,6 +58,8 @@ def test_words_win_over_the_file(pipeline, tmp_path):
         ('train_options={"surprise": 1}', "train_options.surprise"),
         ("model_architecture=alexnet", "`model_architecture`"),
         ("train_gpu_count=two", "`train_gpu_count`"),
+        ("pack_workers=0", "`pack_workers` should be greater than or equal to 1"),
+        ('pack_options={"allow_duplicate": true}', "pack_options.allow_duplicate"),
         ("data_snapshot=[[ScheduledTime]]", "fills in"),
         ("nonsense", "name=value"),
     ],

@@ -112,6 +112,32 @@ def test_groups_declare_the_parameters_that_their_tasks_settings_name(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_whoever_takes_an_item_of_a_loop_declares_what_kfp_makes_of_it(name):
+    """KFP turns an item of an untyped list into text, and its driver refuses text where a number is declared."""
+    spec, taken = compiled.load(name).spec, 0
+    for _, tasks in _groups(spec):
+        for loop in (task for task in tasks.values() if "parameterIterator" in task):
+            group, item = spec["components"][loop["componentRef"]["name"]], loop["parameterIterator"]["itemInput"]
+            kind = group["inputDefinitions"]["parameters"][item]["parameterType"]
+            for task in group["dag"]["tasks"].values():
+                declared = spec["components"][task["componentRef"]["name"]]["inputDefinitions"]["parameters"]
+                for key, source in task["inputs"]["parameters"].items():
+                    if source.get("componentInputParameter") == item:
+                        taken += 1
+                        assert declared[key]["parameterType"] == kind
+    assert taken == 1
+
+
+def test_a_loops_tasks_are_known_and_what_they_make_and_take():
+    tasks = {task.name: task for task in compiled.load("train_classifier").tasks}
+    assert tasks["pack-tiles"].needs == ("ingest-tiles",)
+    assert tasks["pack-tiles"].from_parameters["parts"] == "pack_workers"
+    assert "part" not in tasks["pack-tiles"].from_parameters
+    assert tasks["merge-packed"].needs == ("pack-tiles",)
+    assert set(tasks["train-model"].needs) == {"pack-tiles", "merge-packed", "prepare-model"}
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_every_task_is_bounded_and_unprivileged(name):
     spec, platform = compiled.load(name).documents
     settings = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
