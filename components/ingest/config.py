@@ -179,6 +179,22 @@ class IngestConfig(StepConfig):
                 "`split_files` must have a list for train and one for val. "
                 f"Received: split_files={self.split_files}. Give both, or use split_fractions."
             )
+        if self.split_by != "class" and (self.split_files or self.split_property):
+            raise ValueError(
+                "`split_by` is for splits that are still to be made: split_files and split_property make them. "
+                f"Received: split_by={self.split_by!r} beside one of these. Leave split_by at 'class'."
+            )
+        if (self.split_by == "block") != (self.split_block_metres > 0):
+            raise ValueError(
+                "`split_by` block and `split_block_metres`, the side of a block, come together. "
+                f"Received: split_by={self.split_by!r}, split_block_metres={self.split_block_metres:g}. "
+                "Give both, or neither."
+            )
+        if self.options.asset_key and self.options.band_assets:
+            raise ValueError(
+                "`asset_key` and `band_assets` exclude each other. "
+                f"Received: asset_key={self.options.asset_key!r}, band_assets={self.options.band_assets}. Give one."
+            )
         if self.split_property and self.options.kind == "folder":
             raise ValueError(
                 "`split_property` is for STAC sources: a folder's files have no properties. "

@@ -1,30 +1,51 @@
 """From a source of labelled tiles to the tile table."""
 
-import itertools
 import logging
-from collections import Counter
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from tilepipe.components.ingest.config import IngestConfig
-from tilepipe.components.ingest.rows import TileRow, TileSource
+from tilepipe.components.ingest.database import lock, open_database, quoted
+from tilepipe.components.ingest.found import ColumnSource, found
+from tilepipe.components.ingest.label_map import write_label_map
+from tilepipe.components.ingest.report import IngestReport, SelectionFacts, make_report
+from tilepipe.components.ingest.report_page import render_page
+from tilepipe.components.ingest.report_summary import render_summary
+from tilepipe.components.ingest.rows import TileSource
+from tilepipe.components.ingest.selection import Selection, choose, columns_of
 from tilepipe.components.ingest.sources import open_source
-from tilepipe.components.ingest.splits import split_by_files, split_by_fractions, split_by_property
+from tilepipe.components.ingest.splits import split_tiles
+from tilepipe.components.shared.atomic import whole_file
+from tilepipe.components.shared.bands import canonical_band
 from tilepipe.components.shared.errors import BandError, SourceError, SplitError
 from tilepipe.components.shared.manifest import SPLITS
-from tilepipe.components.shared.tile_table import SCHEMA, TileTableInfo, write_tile_table
+from tilepipe.components.shared.tile_table import SCHEMA, RecordFeature, TileTableInfo, write_tile_table
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 logger = logging.getLogger("tilepipe.ingest")
 
+_BATCH_ROWS = 65_536
 
-def ingest(config: IngestConfig, tiles: Path) -> dict[str, str | int]:
-    """Read a source, split its tiles, and write the tile table.
+
+@dataclass(frozen=True)
+class IngestOutputs:
+    """Where the results go."""
+
+    tiles: Path
+    label_map: Path
+    report: Path
+    summary: Path
+
+
+def ingest(config: IngestConfig, outputs: IngestOutputs) -> dict[str, str | int]:
+    """Read a source, choose and split its tiles, and write the tile table, the label map and the report.
 
     Args:
         config: the step's parameters.
-        tiles: where the table goes; the same source and parameters give the same bytes.
+        outputs: where the results go; the same source and parameters give the same bytes.
 
     Returns:
         The data set's name, and how many tiles and classes there are, and tiles in each split.
@@ -32,117 +53,173 @@ def ingest(config: IngestConfig, tiles: Path) -> dict[str, str | int]:
     Raises:
         SourceError: the source is missing, empty, malformed, or lacks labels.
         BandError: the source contradicts itself about the bands.
-        SplitError: the tiles cannot be split as asked.
+        SplitError: the tiles cannot be split as asked, or the same tile is in two splits.
+        ParameterError: a parameter does not fit the source.
         StorageError: the disk or the bucket cannot be read.
     """
-    source = open_source(config)
-    rows = sorted(source.rows(), key=lambda row: row.tile_id)
-    _check(rows, config)
-    bands = config.source_bands or _stated_bands(rows)
-    splits = _split(rows, config)
-    kept = [(row, split) for row, split in zip(rows, splits, strict=True) if split]
-    class_names = _check_classes(kept)
-    info = TileTableInfo(
-        name=config.options.name or source.name,
-        source=config.source,
-        source_kind=source.kind,
-        query=config.model_dump(mode="json", exclude={"source", "snapshot", "source_bands"}),
-        snapshot=config.snapshot,
-        bands=bands,
-        bands_stated_by="user" if config.source_bands else "metadata" if bands else "nobody",
-        class_names=class_names,
-    )
-    write_tile_table(_table(kept), info, tiles)
-    return _summary(info, kept, source)
+    wanted = columns_of(config.where)
+    source = open_source(config, wanted)
+    with open_database() as connection:
+        with found(source, connection, wanted) as files:
+            lock(connection, files)
+            selection = choose(connection, config)
+        if isinstance(source, ColumnSource):
+            source.settle(connection)
+        bands = config.source_bands or _stated_bands(connection)
+        _check_ids(connection, config)
+        split_tiles(connection, config)
+        _sort(connection)
+        counts, class_names = _check_splits(connection, config, selection)
+        info = _info(config, source, class_names, bands)
+        report = make_report(connection, info, _facts(config, selection))
+        _check_duplicates(report, config)
+        _write(connection, info, outputs.tiles)
+    write_label_map(report, outputs.label_map)
+    for path, text in ((outputs.report, render_page(report)), (outputs.summary, render_summary(report))):
+        with whole_file(path) as partial:
+            partial.write_text(text, encoding="utf-8")
+    return _summary(info, counts)
 
 
-def _check(rows: Sequence[TileRow], config: IngestConfig) -> None:
-    if not rows:
-        raise SourceError(f"A source must hold at least one tile. Received: source={config.source} with none.")
-    repeated = [first for first, second in itertools.pairwise(rows) if first.tile_id == second.tile_id]
-    if repeated:
-        names = list(dict.fromkeys(row.tile_id for row in repeated))
-        raise SourceError(
-            f"Each tile must have an id of its own. Received: {len(names):,} ids that come more than once, such as "
-            f"{', '.join(names[:3])}, in {config.source}. Give the items ids that are unique in the whole source."
-        )
-    labels = sorted({row.label or "" for row in rows})
-    if len(labels) < 2:
-        raise SourceError(
-            "A classifier needs at least two classes. "
-            f"Received: source={config.source} with {labels} alone. A folder's classes are the folders right below it; "
-            "of STAC items, options.label_property says where the class stands."
-        )
-
-
-def _stated_bands(rows: Sequence[TileRow]) -> tuple[str, ...]:
-    stating = [row for row in rows if row.bands]
-    different = next((row for row in stating if row.bands != stating[0].bands), None)
+def _stated_bands(connection: "DuckDBPyConnection") -> tuple[str, ...]:
+    query = "SELECT bands, min(tile_id) AS first FROM chosen WHERE bands IS NOT NULL GROUP BY bands ORDER BY first"
+    stated = [
+        (tuple(canonical_band(name) for name in names), tile)
+        for names, tile in connection.execute(query).fetchall()
+        if names
+    ]
+    different = next(((bands, tile) for bands, tile in stated if bands != stated[0][0]), None)
     if different is not None:
         raise BandError(
             "All tiles must state the same bands in the same order. Received: "
-            f"{stating[0].tile_id} with {', '.join(stating[0].bands)}, but {different.tile_id} with "
-            f"{', '.join(different.bands)}. Mend the items, or say the true order with source_bands."
+            f"{stated[0][1]} with {', '.join(stated[0][0])}, but {different[1]} with {', '.join(different[0])}. "
+            "Mend the items, or say the true order with source_bands."
         )
-    return stating[0].bands if stating else ()
+    return stated[0][0] if stated else ()
 
 
-def _split(rows: Sequence[TileRow], config: IngestConfig) -> Sequence[str | None]:
-    if config.split_files:
-        return split_by_files(rows, config.split_files)
-    if config.split_property:
-        return split_by_property(rows, config.split_property)
-    return split_by_fractions(rows, config.split_fractions, config.seed)
+def _check_ids(connection: "DuckDBPyConnection", config: IngestConfig) -> None:
+    without = connection.execute("SELECT count(*) FROM chosen WHERE tile_id IS NULL OR tile_id = ''").fetchall()[0][0]
+    if without:
+        raise SourceError(f"Each tile must have an id. Received: {without:,} without one, in {config.source}.")
+    repeated = connection.execute(
+        "SELECT tile_id, count(*) OVER () FROM chosen GROUP BY tile_id HAVING count(*) > 1 ORDER BY tile_id LIMIT 3"
+    ).fetchall()
+    if repeated:
+        raise SourceError(
+            f"Each tile must have an id of its own. Received: {repeated[0][1]:,} ids that come more than once, such as "
+            f"{', '.join(name for name, _ in repeated)}, in {config.source}. Give the items ids that are unique in the "
+            "whole source."
+        )
+    wrong = connection.execute(
+        "SELECT tile_id, checksum FROM chosen WHERE checksum IS NOT NULL "
+        "AND NOT regexp_full_match(checksum, '([0-9a-f][0-9a-f])+') ORDER BY tile_id LIMIT 1"
+    ).fetchall()
+    if wrong:
+        raise SourceError(
+            "A file:checksum must be a multihash in hexadecimal. "
+            f"Received: {wrong[0][1]!r} in item {wrong[0][0]} ({config.source})."
+        )
 
 
-def _check_classes(kept: Sequence[tuple[TileRow, str]]) -> tuple[str, ...]:
-    """The class names in order, once every class can be learnt and every split that counts is there."""
-    counts = Counter(split for _, split in kept)
-    missing = [split for split in ("train", "val") if not counts[split]]
+def _sort(connection: "DuckDBPyConnection") -> None:
+    columns = ", ".join(f"chosen.{quoted(name)}" for name in SCHEMA.names if name != "split")
+    connection.execute(
+        f"""
+        CREATE TABLE tiles AS SELECT {columns}, places.split FROM chosen JOIN places ON chosen.rowid = places.row
+        ORDER BY tile_id
+        """  # noqa: S608
+    )
+    connection.execute("DROP TABLE chosen")
+    connection.execute("DROP TABLE places")
+
+
+def _check_splits(
+    connection: "DuckDBPyConnection", config: IngestConfig, selection: Selection
+) -> tuple[dict[str, int], tuple[str, ...]]:
+    """Tiles of each split, and the classes in order; every class can be learnt, and no split is empty that counts."""
+    query = "SELECT split, label, count(*) FROM tiles GROUP BY ALL"
+    pairs = {(split, label): count for split, label, count in connection.execute(query).fetchall()}
+    counts: dict[str, int] = {split: sum(count for (of, _), count in pairs.items() if of == split) for split in SPLITS}
+    needed = ["train"] if config.split_merge_train_val else ["train", "val"]
+    missing = [split for split in needed if not counts[split]]
     if missing:
         raise SplitError(
-            f"The splits train and val must both have tiles. Received: none in {' and '.join(missing)}, and "
-            f"{dict(sorted(counts.items()))} in all."
+            f"The splits {' and '.join(needed)} must {'both ' if len(needed) > 1 else ''}have tiles. "
+            f"Received: none in {' and '.join(missing)}, and {counts} in all."
         )
-    class_names = tuple(sorted({row.label or "" for row, _ in kept}))
-    pairs = Counter((row.label or "", split) for row, split in kept)
-    untrained = [name for name in class_names if not pairs[name, "train"]]
+    present = {label for _, label in pairs}  # predefined splits may leave a class out
+    class_names = tuple(name for name in selection.class_names if name in present or config.classes)
+    untrained = [name for name in class_names if not pairs.get(("train", name))]
     if untrained:
         raise SplitError(
             f"Each class must have tiles in train. Received: {', '.join(untrained)} with none. "
-            "Mend the predefined splits, or use split_fractions."
+            "Mend the predefined splits, use split_by class, or leave the class out with recode."
         )
     for split in SPLITS[1:]:
-        absent = [name for name in class_names if not pairs[name, split]]
+        absent = [name for name in class_names if not pairs.get((split, name))]
         if counts[split] and absent:
             logger.warning("%s has no tile of %s: its figures will not tell of them", split, ", ".join(absent))
-    return class_names
+    return counts, class_names
 
 
-def _table(kept: Sequence[tuple[TileRow, str]]) -> pa.Table:
-    corners = ("xmin", "ymin", "xmax", "ymax")
-    columns: dict[str, list[object]] = {
-        "tile_id": [row.tile_id for row, _ in kept],
-        "uri": [row.uri for row, _ in kept],
-        "label": [row.label for row, _ in kept],
-        "split": [split for _, split in kept],
-        "group": [None] * len(kept),
-        "datetime": [row.datetime for row, _ in kept],
-        "bbox": [dict(zip(corners, row.bbox, strict=True)) if row.bbox else None for row, _ in kept],
-        "geometry": [row.geometry for row, _ in kept],
-        "bytes": [row.bytes for row, _ in kept],
-        "checksum": [row.checksum for row, _ in kept],
-    }
-    return pa.table(columns, schema=SCHEMA)
+def _info(
+    config: IngestConfig, source: TileSource, class_names: tuple[str, ...], bands: tuple[str, ...]
+) -> TileTableInfo:
+    features: tuple[RecordFeature, ...] = getattr(source, "record_features", ())
+    return TileTableInfo(
+        name=config.options.name or source.name,
+        source=config.source,
+        source_kind=source.kind,
+        query=config.model_dump(mode="json", exclude={"source", "snapshot", "source_bands", "workers"}),
+        snapshot=config.snapshot,
+        bands=bands,
+        bands_stated_by="user" if config.source_bands else "metadata" if bands else "nobody",
+        record_features=features,
+        class_names=class_names,
+    )
 
 
-def _summary(info: TileTableInfo, kept: Sequence[tuple[TileRow, str]], source: TileSource) -> dict[str, str | int]:
-    counts = Counter(split for _, split in kept)
+def _facts(config: IngestConfig, selection: Selection) -> SelectionFacts:
+    if config.split_files or config.split_property:
+        how = "as split_files say" if config.split_files else f"as {config.split_property} says"
+    else:
+        shares = " / ".join(f"{100 * config.split_fractions.get(split, 0):g}" for split in SPLITS)
+        size = f" of {config.split_block_metres:g} m" if config.split_by == "block" else ""
+        how = f"by {config.split_by}{size}, {shares} %" + (f", seed {config.seed}" if config.split_by != "time" else "")
+    if config.split_merge_train_val:
+        how += "; train and val merged"
+    return SelectionFacts(selection.found, selection.left_out, config.recode, selection.dropped_labels, how)
+
+
+def _check_duplicates(report: IngestReport, config: IngestConfig) -> None:
+    duplicates = report.duplicates
+    if not duplicates.checksums or config.options.allow_duplicates:
+        return
+    examples = "; ".join(
+        " = ".join(f"{tile} ({split})" for tile, split in example.tiles) for example in duplicates.examples[:3]
+    )
+    raise SplitError(
+        "The same tile must not be in two splits, or what is measured has been trained on. Received: "
+        f"{duplicates.tiles:,} tiles that share {duplicates.checksums:,} checksums across splits, such as {examples}. "
+        "Take one of each out, keep them together with split_by group, or allow them with "
+        "options.allow_duplicates=true (a pipeline's data_options)."
+    )
+
+
+def _write(connection: "DuckDBPyConnection", info: TileTableInfo, path: Path) -> None:
+    columns = ", ".join(map(quoted, SCHEMA.names))
+    relation = connection.sql(f"SELECT {columns} FROM tiles ORDER BY rowid")  # noqa: S608
+    write_tile_table(relation.to_arrow_reader(_BATCH_ROWS), info, path)
+
+
+def _summary(info: TileTableInfo, counts: dict[str, int]) -> dict[str, str | int]:
+    tiles = sum(counts.values())
     logger.info(
         "%s (%s): %s tiles of %d classes; %s; bands %s, stated by %s",
         info.name,
-        source.kind,
-        f"{len(kept):,}",
+        info.source_kind,
+        f"{tiles:,}",
         len(info.class_names),
         ", ".join(f"{split} {counts[split]:,}" for split in SPLITS),
         ", ".join(info.bands) or "unknown",
@@ -150,7 +227,7 @@ def _summary(info: TileTableInfo, kept: Sequence[tuple[TileRow, str]], source: T
     )
     return {
         "name": info.name,
-        "tiles": len(kept),
+        "tiles": tiles,
         "classes": len(info.class_names),
         **{f"{split}_tiles": counts[split] for split in SPLITS},
     }

@@ -3,7 +3,7 @@
 import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from tilepipe.components.ingest.config import SourceKind
 
@@ -42,10 +42,7 @@ class TileRow:
 
 
 class TileSource(Protocol):
-    """A source that has been opened; one module of this step a kind.
-
-    A source with millions of tiles in a file that DuckDB reads also has `load` (see `found.py`); the others yield rows.
-    """
+    """A source that has been opened; one module of this step a kind. It is a `RowSource` or a `found.ColumnSource`."""
 
     @property
     def kind(self) -> SourceKind:
@@ -53,7 +50,12 @@ class TileSource(Protocol):
 
     @property
     def name(self) -> str:
-        """The data set's name as the source has it; known once all rows have been read."""
+        """The data set's name as the source has it; known once all of it has been read."""
+
+
+@runtime_checkable
+class RowSource(TileSource, Protocol):
+    """A source whose tiles come one by one."""
 
     def rows(self) -> Iterator[TileRow]:
         """Yield the tiles, in any order.

@@ -3,19 +3,20 @@
 from pathlib import Path
 
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
-from tilepipe.components.ingest.folder import ClassFolders
-from tilepipe.components.ingest.rows import TileSource
-from tilepipe.components.ingest.stac_catalog import ROOT_NAMES, StacCatalog
-from tilepipe.components.ingest.stac_geoparquet import StacGeoParquet
+from tilepipe.components.ingest.found import ColumnSource
+from tilepipe.components.ingest.rows import RowSource
 from tilepipe.components.shared import storage
 from tilepipe.components.shared.errors import ParameterError, SourceError
 
 
-def open_source(config: IngestConfig) -> TileSource:
+def open_source(  # noqa: PLR0911 - one a kind
+    config: IngestConfig, wanted: frozenset[str] = frozenset()
+) -> RowSource | ColumnSource:
     """Open the source that the parameters name.
 
     Args:
         config: the step's parameters.
+        wanted: names of the source's own columns or properties that its rows shall carry along.
 
     Returns:
         The source; nothing but its kind has been looked at.
@@ -24,29 +25,44 @@ def open_source(config: IngestConfig) -> TileSource:
         SourceError: there is nothing at the address, or its scheme is not read.
         ParameterError: a parameter does not fit the kind of source.
     """
-    if storage.scheme(config.source) in {"http", "https"}:
-        raise SourceError(
-            "A source must be a local path or s3://: this version reads nothing from the web. "
-            f"Received: source={config.source}. Copy the data to a folder or a bucket."
-        )
     uri = storage.normalise(config.source)
     if not storage.is_remote(uri) and not Path(uri).exists():
         raise SourceError(f"A source must exist. Received: source={config.source}, which is {uri}.")
     kind = detect_kind(uri) if config.options.kind == "auto" else config.options.kind
-    if kind == "stac-catalog":
-        return StacCatalog(_catalog_root(uri) or uri, config)
-    if kind == "stac-geoparquet":
-        return StacGeoParquet(uri, config)
-    if config.split_property:
-        raise ParameterError(
-            "`split_property` is for STAC sources: a folder's files have no properties. "
-            f"Received: split_property={config.split_property!r}, source={config.source}. Use split_files."
-        )
-    return ClassFolders(uri)
+    _check_parameters(config, kind)
+    match kind:  # each brings its own client, so only the one that is used is imported
+        case "stac-api":
+            from tilepipe.components.ingest.stac_api import StacApi
+
+            return StacApi(uri, config, wanted)
+        case "stac-catalog":
+            from tilepipe.components.ingest.stac_catalog import StacCatalog
+
+            return StacCatalog(_catalog_root(uri) or uri, config, wanted)
+        case "stac-geoparquet":
+            from tilepipe.components.ingest.stac_geoparquet import StacGeoParquet
+
+            return StacGeoParquet(uri, config)
+        case "table":
+            from tilepipe.components.ingest.table import TableSource
+
+            return TableSource(uri, config)
+        case "tfrecord":
+            from tilepipe.components.ingest.tfrecord import TfrecordSource
+
+            return TfrecordSource(uri, config, wanted)
+        case "folder":
+            if storage.is_remote(uri):
+                from tilepipe.components.ingest.s3_prefix import S3ClassFolders
+
+                return S3ClassFolders(uri)
+            from tilepipe.components.ingest.folder import ClassFolders
+
+            return ClassFolders(uri)
 
 
-def detect_kind(uri: str) -> SourceKind:
-    """Tell the kind of a source by its name, and of a folder by whether a catalogue stands in it.
+def detect_kind(uri: str) -> SourceKind:  # noqa: PLR0911 - one a rule
+    """Tell the kind of a source by its name, and of a folder by what stands in it.
 
     Args:
         uri: a normalised address.
@@ -54,16 +70,42 @@ def detect_kind(uri: str) -> SourceKind:
     Returns:
         The kind.
     """
+    from tilepipe.components.ingest.table import is_table
+    from tilepipe.components.ingest.tfrecord import holds_records, is_record_file
+
     name = uri.lower()
     if name.endswith(".json"):
         return "stac-catalog"
+    if is_table(uri):
+        return "table"
     if name.endswith((".parquet", ".geoparquet")):
         return "stac-geoparquet"
-    return "stac-catalog" if _catalog_root(uri) else "folder"
+    if is_record_file(name.rpartition("/")[2]):
+        return "tfrecord"
+    if storage.is_web(uri):
+        return "stac-api"
+    if _catalog_root(uri):
+        return "stac-catalog"
+    return "tfrecord" if holds_records(uri) else "folder"
+
+
+def _check_parameters(config: IngestConfig, kind: SourceKind) -> None:
+    if kind == "folder" and config.split_property:
+        raise ParameterError(
+            "`split_property` is for STAC sources, tables and TFRecords: a folder's files have no properties. "
+            f"Received: split_property={config.split_property!r}, source={config.source}. Use split_files."
+        )
+    if kind != "stac-api" and config.query != type(config.query)():
+        raise ParameterError(
+            f"`query` is for a STAC API. Received: query={config.query.model_dump(exclude_defaults=True)}, and "
+            f"source={config.source}, a {kind}. Say what to take with where, or give the API's address."
+        )
 
 
 def _catalog_root(folder: str) -> str:
     """The catalogue's own file in a folder; empty where there is none."""
+    from tilepipe.components.ingest.stac_catalog import ROOT_NAMES
+
     if folder.lower().endswith(".json"):
         return ""
     files = (storage.join(folder, name) for name in ROOT_NAMES)

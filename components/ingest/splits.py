@@ -1,42 +1,64 @@
-"""Which tile is for training, which for choosing the epoch, and which for the final figures."""
+"""Which tile is for training, which for choosing the epoch, and which for the final figures: the table `places`."""
 
 import logging
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from tilepipe.components.ingest.config import split_named
-from tilepipe.components.ingest.rows import TileRow
-from tilepipe.components.shared import storage
-from tilepipe.components.shared.errors import SplitError
+from tilepipe.components.ingest.config import IngestConfig
+from tilepipe.components.ingest.group_splits import assign_groups
+from tilepipe.components.ingest.predefined_splits import split_by_files, split_by_property
+from tilepipe.components.shared.errors import ParameterError, SplitError
 from tilepipe.components.shared.manifest import SPLITS
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 logger = logging.getLogger("tilepipe.ingest")
 
+_EARTH_RADIUS_METRES = 6_371_008.8
+"""Mean radius: https://doi.org/10.1007/s001900050278."""
 
-def split_by_fractions(rows: Sequence[TileRow], fractions: Mapping[str, float], seed: int) -> list[str]:
+
+def split_tiles(connection: "DuckDBPyConnection", config: IngestConfig) -> None:
+    """Make the table `places`: `row`, a rowid of `chosen`, and its `split`; tiles without a split are not in it.
+
+    A tile's place depends on the seed, its id and what else there is, never on the order of the rows.
+
+    Args:
+        connection: a database with the table `chosen`.
+        config: the step's parameters.
+
+    Raises:
+        SplitError: the tiles cannot be split as asked.
+        ParameterError: the tiles lack what the split needs.
+    """
+    if config.split_files:
+        split_by_files(connection, config.split_files)
+    elif config.split_property:
+        split_by_property(connection, config.split_property)
+    elif config.split_by == "time":
+        _split_by_time(connection, config.split_fractions)
+    elif config.split_by == "class":
+        _split_by_class(connection, config.split_fractions, config.seed)
+    else:
+        if config.split_by == "block":
+            _make_blocks(connection, config.split_block_metres)
+        _split_by_group(connection, config)
+    if config.split_merge_train_val:
+        connection.execute("UPDATE places SET split = 'train' WHERE split = 'val'")
+
+
+def _split_by_class(connection: "DuckDBPyConnection", fractions: Mapping[str, float], seed: int) -> None:
     """Split each class in the same proportions.
 
     A tile's place in its class is the rank of the MD5 of the seed and its id: the same on each machine, whatever the
     order of the rows.
-
-    Args:
-        rows: the tiles; each has a label.
-        fractions: the share of each split; adds up to 1.
-        seed: another seed, another split.
-
-    Returns:
-        The split of each row, in order.
-
-    Raises:
-        SplitError: a class has fewer tiles than there are splits.
     """
-    import duckdb
-
     active = [split for split in SPLITS if fractions.get(split, 0) > 0]
-    counts = Counter(row.label or "" for row in rows)
+    counts = Counter(dict(connection.execute("SELECT label, count(*) FROM chosen GROUP BY label").fetchall()))
     small = {label: count for label, count in sorted(counts.items()) if count < len(active)}
     if small:
         raise SplitError(
@@ -50,26 +72,22 @@ def split_by_fractions(rows: Sequence[TileRow], fractions: Mapping[str, float], 
         for split, size in zip(active, _allocate(count, [fractions[split] for split in active]), strict=True):
             cuts.append((label, split, first, first + size))
             first += size
-    ids, labels = [row.tile_id for row in rows], [row.label for row in rows]
-    places = pa.table({"place": range(len(rows)), "tile_id": ids, "label": labels})
-    bounds = pa.table(dict(zip(("label", "split", "first", "last"), map(list, zip(*cuts, strict=True)), strict=True)))
-    with duckdb.connect() as connection:
-        connection.register("places", places)
-        connection.register("bounds", bounds)
-        found = connection.execute(
-            """
-            WITH ranked AS (
-                SELECT place, label,
-                    row_number() OVER (PARTITION BY label ORDER BY md5(? || ':' || tile_id), tile_id) - 1 AS rank
-                FROM places
-            )
-            SELECT split FROM ranked JOIN bounds
-                ON ranked.label = bounds.label AND rank >= first AND rank < last
-            ORDER BY place
-            """,
-            [str(seed)],
-        ).fetchall()
-    return [split for (split,) in found]
+    bounds = dict(zip(("label", "split", "first", "last"), map(list, zip(*cuts, strict=True)), strict=True))
+    connection.register("bounds", pa.table(bounds))
+    connection.execute(
+        """
+        CREATE TABLE places AS
+        WITH ranked AS (
+            SELECT rowid AS row, label,
+                row_number() OVER (PARTITION BY label ORDER BY md5(? || ':' || tile_id), tile_id) - 1 AS rank
+            FROM chosen
+        )
+        SELECT row, bounds.split FROM ranked JOIN bounds
+            ON ranked.label = bounds.label AND rank >= first AND rank < last
+        """,
+        [str(seed)],
+    )
+    connection.unregister("bounds")
 
 
 def _allocate(count: int, fractions: Sequence[float]) -> list[int]:
@@ -86,97 +104,82 @@ def _allocate(count: int, fractions: Sequence[float]) -> list[int]:
     return sizes
 
 
-def split_by_files(rows: Sequence[TileRow], files: Mapping[str, str]) -> list[str | None]:
-    """Split as lists of names say.
-
-    A name may be a tile's id, its file's name, or its file's name but for the suffix: EuroSAT's canonical lists say
-    `Forest_1.jpg` for what is `Forest_1.tif` in the 13-band edition.
-
-    Args:
-        rows: the tiles.
-        files: address of the list of each split, one name a line; empty lines and those that start with # are skipped.
-
-    Returns:
-        The split of each row, in order; None for one that no list names.
-
-    Raises:
-        SplitError: a name fits no tile or several, or a tile is in two lists.
-    """
-    indexes = _indexes(rows)
-    splits: list[str | None] = [None] * len(rows)
-    for split, address in files.items():
-        uri = storage.normalise(address)
-        try:
-            lines = storage.read_bytes(uri).decode("utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise SplitError(f"A list of split_files must be text. Received: {uri}, which gives: {error}.") from None
-        names = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-        unknown = []
-        for name in names:
-            places = _find(name, indexes)
-            if not places:
-                unknown.append(name)
-                continue
-            if len(places) > 1:
-                both = [rows[place].tile_id for place in places[:2]]
-                raise SplitError(
-                    f"A name in split_files must fit one tile. Received: {name} in {uri}, which is {both}."
-                )
-            if splits[places[0]] not in {None, split}:
-                raise SplitError(
-                    "A tile must be in one split, or what is measured has been trained on. Received: "
-                    f"{rows[places[0]].tile_id} in split_files {splits[places[0]]} and {split}."
-                )
-            splits[places[0]] = split
-        if unknown:
-            raise SplitError(
-                "Each name in split_files must be the id or the file name of a tile. Received: "
-                f"{len(unknown):,} of {len(names):,} names in {uri} that fit none, such as {', '.join(unknown[:3])}; "
-                f"the tiles are called {', '.join(sorted(row.tile_id for row in rows)[:3])}, ..."
-            )
-    left_out = splits.count(None)
-    if left_out:
-        logger.warning("left out %s of %s tiles, which no list of split_files names", f"{left_out:,}", f"{len(rows):,}")
-    return splits
-
-
-def _indexes(rows: Sequence[TileRow]) -> list[dict[str, list[int]]]:
-    ids: dict[str, list[int]] = defaultdict(list)
-    names: dict[str, list[int]] = defaultdict(list)
-    stems: dict[str, list[int]] = defaultdict(list)
-    for place, row in enumerate(rows):
-        path = PurePosixPath(row.uri)
-        ids[row.tile_id].append(place)
-        names[path.name].append(place)
-        stems[path.stem].append(place)
-    return [ids, names, stems]
-
-
-def _find(name: str, indexes: Sequence[Mapping[str, list[int]]]) -> list[int]:
-    keys = (name, name, PurePosixPath(name).stem)
-    return next((index[key] for index, key in zip(indexes, keys, strict=True) if key in index), [])
-
-
-def split_by_property(rows: Sequence[TileRow], name: str) -> list[str]:
-    """Split as a property of the source's items says.
-
-    Args:
-        rows: the tiles, with what the property holds as `split`.
-        name: the property's name, for messages.
-
-    Returns:
-        The split of each row, in order.
-
-    Raises:
-        SplitError: the property is absent, or holds something that is no split's name.
-    """
-    named = {value: split_named(value) if value else None for value in {row.split for row in rows}}
-    wrong = [row for row in rows if named[row.split] is None]
-    if wrong:
-        values = sorted({repr(row.split) for row in wrong})
+def _split_by_group(connection: "DuckDBPyConnection", config: IngestConfig) -> None:
+    """Give each group as a whole to one split, such that the classes come out in about the same proportions."""
+    without = connection.execute('SELECT count(*), min(tile_id) FROM chosen WHERE "group" IS NULL').fetchall()[0]
+    if without[0]:
         raise SplitError(
-            "The property of split_property must hold train, val (or validate, validation) or test in every item. "
-            f"Received: split_property={name!r}, and {len(wrong):,} of {len(rows):,} items have "
-            f"{', '.join(values[:5])} there, such as {wrong[0].tile_id}."
+            "With split_by group each tile must have a group. "
+            f"Received: {without[0]:,} tiles without one, such as {without[1]}; "
+            f"columns.group={config.columns.group!r}. "
+            'Say which property or column holds it with columns={"group": ...}.'
         )
-    return [str(named[row.split]) for row in rows]
+    counts = connection.sql('SELECT "group", label, count(*) FROM chosen GROUP BY ALL').to_arrow_table()
+    active = {split: config.split_fractions[split] for split in SPLITS if config.split_fractions.get(split, 0) > 0}
+    groups, splits = assign_groups(counts, active, config.seed)
+    connection.register("assigned", pa.table({"group": groups, "split": splits}))
+    connection.execute(
+        'CREATE TABLE places AS SELECT chosen.rowid AS row, assigned.split FROM chosen JOIN assigned USING ("group")'
+    )
+    connection.unregister("assigned")
+
+
+def _make_blocks(connection: "DuckDBPyConnection", metres: float) -> None:
+    """Make a tile's group the square of land that its centre lies in.
+
+    Rows of equal height in latitude, cut into columns of the same width along each row's middle parallel: no projection
+    keeps distances everywhere, this one keeps the squares square.
+    """
+    missing = connection.execute("SELECT count(*), min(tile_id) FROM chosen WHERE bbox IS NULL").fetchall()[0]
+    if missing[0]:
+        raise SplitError(
+            "With split_by block each tile must have a place on Earth (a bbox). "
+            f"Received: {missing[0]:,} tiles without one, such as {missing[1]}. Use split_by class, group or time."
+        )
+    degrees = metres / (_EARTH_RADIUS_METRES * 3.141592653589793 / 180)
+    connection.execute(
+        """
+        UPDATE chosen SET "group" = block.name FROM (
+            SELECT row, line || ':' || floor(lon / least(360, $degrees / greatest(cos(radians(
+                least(90, abs((line + 0.5) * $degrees)))), 1e-9)))::BIGINT AS name
+            FROM (
+                SELECT rowid AS row, floor((bbox.ymin + bbox.ymax) / 2 / $degrees)::BIGINT AS line,
+                    (bbox.xmin + bbox.xmax) / 2 + CASE WHEN bbox.xmin > bbox.xmax THEN 180 ELSE 0 END AS lon
+                FROM chosen
+            )
+        ) AS block WHERE chosen.rowid = block.row
+        """,
+        {"degrees": degrees},
+    )
+
+
+def _split_by_time(connection: "DuckDBPyConnection", fractions: Mapping[str, float]) -> None:
+    """Train on the oldest tiles and test on the newest; what was taken at the same instant stays together."""
+    missing = connection.execute("SELECT count(*), min(tile_id) FROM chosen WHERE datetime IS NULL").fetchall()[0]
+    if missing[0]:
+        raise ParameterError(
+            "With split_by time each tile must have a time. "
+            f"Received: {missing[0]:,} tiles without one, such as {missing[1]}. "
+            'Say which property or column holds it with columns={"datetime": ...}.'
+        )
+    active = [split for split in SPLITS if fractions.get(split, 0) > 0]
+    instants, total = connection.execute("SELECT count(DISTINCT datetime), count(*) FROM chosen").fetchall()[0]
+    if instants < len(active):
+        raise SplitError(
+            f"A split by time must have at least {len(active)} instants, one for each of {', '.join(active)}. "
+            f"Received: {instants}. Use split_by class, group or block."
+        )
+    ends = [round(total * sum(fractions[split] for split in active[: place + 1])) for place in range(len(active))]
+    # An instant belongs where its first tile falls.
+    cases = " ".join(f"WHEN before < {end} THEN '{split}'" for split, end in zip(active[:-1], ends, strict=False))
+    connection.execute(
+        f"""
+        CREATE TABLE places AS
+        WITH instants AS (SELECT datetime, count(*) AS tiles FROM chosen GROUP BY datetime),
+        running AS (
+            SELECT datetime, sum(tiles) OVER (ORDER BY datetime) - tiles AS before FROM instants
+        ),
+        placed AS (SELECT datetime, CASE {cases} ELSE '{active[-1]}' END AS split FROM running)
+        SELECT chosen.rowid AS row, placed.split FROM chosen JOIN placed USING (datetime)
+        """  # noqa: S608 - numbers and our own names
+    )

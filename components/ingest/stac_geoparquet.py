@@ -1,40 +1,30 @@
 """A STAC-GeoParquet: one row an item, its properties as columns and its assets as a struct.
 
-Read through DuckDB, which fetches only the columns and the fields of the assets that are used: the `raster:bands` of
-thirteen bands alone would cost more than all the rest. A file in a bucket is staged, so that DuckDB needs no extension
-from the web.
+Read by DuckDB, column by column: only what is used of the columns and of the assets' fields is fetched, and only the
+row groups in which a condition may hold, wherever the file is.
 """
 
 import contextlib
 import json
-import logging
-import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
+from tilepipe.components.ingest import stac_columns
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
-from tilepipe.components.ingest.hrefs import HrefResolver
-from tilepipe.components.ingest.rows import TileRow
-from tilepipe.components.ingest.stac_item import ItemReader
+from tilepipe.components.ingest.database import quoted, readable, reason
+from tilepipe.components.ingest.found import COLUMNS
+from tilepipe.components.ingest.href_columns import resolve
+from tilepipe.components.ingest.stac_item import _bands
 from tilepipe.components.shared import storage
+from tilepipe.components.shared.archives import check_member
+from tilepipe.components.shared.bands import canonical_band
 from tilepipe.components.shared.errors import SourceError
-from tilepipe.components.shared.progress import Progress
 
 if TYPE_CHECKING:
-    from duckdb import DuckDBPyConnection, DuckDBPyRelation
+    from duckdb import DuckDBPyConnection
     from duckdb.sqltypes import DuckDBPyType
-
-logger = logging.getLogger("tilepipe.ingest")
-
-_ITEM_COLUMNS = ("id", "collection", "bbox", "geometry", "assets")
-_PROPERTIES = ("datetime", "start_datetime", "class", "label", "label:overviews", "bands", "eo:bands")
-_ASSET_FIELDS = ("href", "type", "roles", "file:size", "file:checksum", "bands", "eo:bands")
-_BAND_FIELDS = ("name", "eo:common_name", "common_name")
 
 
 @dataclass
@@ -49,144 +39,162 @@ class StacGeoParquet:
     file: str
     config: IngestConfig
     kind: SourceKind = "stac-geoparquet"
-    _collection_ids: set[str] = field(default_factory=set)
+    _collection_ids: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
         """The one collection's id, or the file's name where there are several or none."""
-        return next(iter(self._collection_ids)) if len(self._collection_ids) == 1 else Path(self.file).stem
+        return self._collection_ids[0] if len(self._collection_ids) == 1 else PurePosixPath(self.file).stem
 
-    def rows(self) -> Iterator[TileRow]:
-        """Yield the tiles, in the file's order.
+    @contextlib.contextmanager
+    def found(self, connection: "DuckDBPyConnection") -> Iterator[tuple[str, ...]]:
+        """Make the view `found`, whose `uri` holds the items' hrefs as they stand.
+
+        Yields:
+            What DuckDB must be able to read.
 
         Raises:
-            SourceError: the file is missing, no STAC-GeoParquet, or an item in it is malformed.
+            SourceError: the file is missing, or no STAC-GeoParquet.
         """
         import duckdb
 
-        try:
-            with storage.staged(self.file) as local, _linked(local) as path, _connect() as connection:
-                yield from self._read(connection, path)
-        except duckdb.Error as error:
-            reason = re.sub(
-                r"\S*/items\.parquet'?", self.file, str(error).splitlines()[0]
-            )  # the link's name says nothing
+        with readable(connection, self.file) as path:
+            try:
+                relation = connection.sql("SELECT * FROM read_parquet(?)", params=[path])
+                types = dict(zip(relation.columns, relation.types, strict=True))
+                connection.execute(f"CREATE VIEW found AS {self._query(connection, path, types)}")
+                if "collection" in types:
+                    query = "SELECT DISTINCT collection FROM read_parquet(?) WHERE collection IS NOT NULL"
+                    self._collection_ids = [str(name) for (name,) in connection.execute(query, [path]).fetchall()]
+            except duckdb.Error as error:
+                raise SourceError(
+                    f"A STAC-GeoParquet must be a Parquet file. Received: {self.file}, which reads as: "
+                    f"{reason(error).replace(path, self.file)}."
+                ) from None
+            yield (path,)
+
+    def settle(self, connection: "DuckDBPyConnection") -> None:
+        """Put what their hrefs lead to in the place of the hrefs in `chosen`.
+
+        Raises:
+            SourceError: an item is malformed, or leads out of the source.
+        """
+        query = "SELECT count(*), min(tile_id) FROM chosen WHERE uri IS NULL"
+        without, example = connection.execute(query).fetchall()[0]
+        if without:
             raise SourceError(
-                f"A STAC-GeoParquet must be a Parquet file. Received: {self.file}, which reads as: {reason}."
-            ) from None
+                "An item must have an asset with the tile's pixels (role data and an image type). "
+                f"Received: {without:,} items without one, such as {example} in {self.file}. "
+                "Say which asset it is: options.asset_key."
+            )
+        escaping = r"(^|/)\.\.(/|$)|^[A-Za-z]:|\\|^$"
+        odd = "SELECT tile_id, member FROM chosen WHERE regexp_matches(member, ?) LIMIT 1"
+        for tile, member in connection.execute(odd, [escaping]).fetchall():
+            check_member(member, f"item {tile} ({self.file})")
+        folder = storage.parent(self.file)
+        resolve(connection, folder, self.config.href_rewrite, self.file)
 
-    def _read(self, connection: "DuckDBPyConnection", path: str) -> Iterator[TileRow]:
-        options, folder = self.config.options, storage.parent(self.file)
-        resolver = HrefResolver(folder, self.config.href_rewrite)
-        reader = ItemReader(resolver, options.asset_key, options.label_property, self.config.split_property)
-        collections = _collections(connection, path)
-        everything = connection.sql("SELECT * FROM read_parquet(?)", params=[path])
-        properties = (*_PROPERTIES, options.label_property, self.config.split_property)
-        relation = everything.project(self._projection(everything, set(properties)))
-        progress = Progress(logger, "read", len(everything), "items")
-        for batch in pa.RecordBatchReader.from_stream(relation):
-            for columns in batch.to_pylist():
-                item = {name: columns.pop(name, None) for name in _ITEM_COLUMNS}
-                item["properties"] = {name: value for name, value in columns.items() if value is not None}
-                item["assets"] = _present(item["assets"])
-                collection_id = str(item["collection"] or "")
-                if collection_id:
-                    self._collection_ids.add(collection_id)
-                yield reader.row(item, folder=folder, where=self.file, collection=collections.get(collection_id))
-            progress.advance(batch.num_rows)
-        progress.finish()
-
-    def _projection(self, relation: "DuckDBPyRelation", properties: set[str]) -> str:
-        types = dict(zip(relation.columns, relation.types, strict=True))
+    def _query(self, connection: "DuckDBPyConnection", path: str, types: "dict[str, DuckDBPyType]") -> str:
         missing = [name for name in ("id", "assets") if name not in types]
         if missing or types["assets"].id != "struct":
             raise SourceError(
                 "A STAC-GeoParquet must have a column id, and a column assets with a struct for each asset. "
                 f"Received: {self.file} with the columns {sorted(types)}."
             )
-        expressions = []
-        for name, kind in types.items():
-            if name == "assets":
-                packed = (f"{_quoted(key)} := {_asset(key, asset)}" for key, asset in _fields(kind).items())
-                expressions.append(f"struct_pack({', '.join(packed)}) AS assets")
-            elif name in {"bands", "eo:bands"}:
-                expressions.append(f"{_band_names(_quoted(name), kind)} AS {_quoted(name)}")
-            elif name in properties or name in _ITEM_COLUMNS:
-                expressions.append(_quoted(name))
-        return ", ".join(expressions)
+        config, assets = self.config, stac_columns.fields(types["assets"])
+        keys = self._assets(connection, path, assets)
+        bands = stac_columns.band_names(keys, assets, types, self._collections(connection, path))
+        uris, several = stac_columns.of_assets(keys, "href", assets, "VARCHAR"), "NULL::VARCHAR[]"
+        if config.options.band_assets:
+            hrefs = [stac_columns.of_assets([key], "href", assets, "VARCHAR") for key in keys]
+            uris, several = hrefs[0], f"[{', '.join(hrefs)}]"
+            names = [canonical_band(name) for name in config.options.band_assets]
+            bands = f"{names}"
+        times = [f"{quoted(name)}::TIMESTAMPTZ" for name in ("datetime", "start_datetime") if name in types]
+        if config.columns.datetime:
+            stac_columns.column_text(config.columns.datetime, types, "columns.datetime", self.file)
+            times = [f"{quoted(config.columns.datetime)}::TIMESTAMPTZ"]
+        expressions = {
+            "tile_id": "id",  # as it stands, as all else that may: conditions on it then skip row groups
+            "uri": uris,
+            "member": stac_columns.of_assets(keys, "archive:href", assets, "VARCHAR"),
+            "band_uris": several,
+            "label": stac_columns.label(config, types, self.file),
+            "split": stac_columns.column_text(config.split_property, types, "split_property", self.file),
+            "group": stac_columns.column_text(config.columns.group, types, "columns.group", self.file),
+            "datetime": f"coalesce({', '.join(times)})" if len(times) > 1 else times[0] if times else "NULL",
+            "bbox": _bbox(types),
+            "geometry": _geometry(types),
+            "bytes": stac_columns.of_assets(keys, "file:size", assets, "BIGINT"),
+            "checksum": f"lower({stac_columns.of_assets(keys, 'file:checksum', assets, 'VARCHAR')})",
+            "bands": bands,
+        }
+        member = expressions["member"]
+        if not member.startswith("NULL"):  # size and checksum are of the archive, and paths are from its root
+            expressions["member"] = f"regexp_replace(regexp_replace({member}, '^/+', ''), '^[.]/', '')"
+            for name in ("bytes", "checksum"):
+                expressions[name] = f"CASE WHEN {member} IS NULL THEN {expressions[name]} END"
+        if config.options.band_assets:  # size and checksum are of one file, not of the tile
+            expressions |= {"bytes": "NULL", "checksum": "NULL", "member": "NULL"}
+        columns = [f"({expressions.get(name, 'NULL')})::{kind} AS {quoted(name)}" for name, kind in COLUMNS.items()]
+        columns += [quoted(name) for name in types if name.lower() not in COLUMNS]
+        return f"SELECT {', '.join(columns)} FROM read_parquet('{path.replace(chr(39), chr(39) * 2)}')"  # noqa: S608
+
+    def _assets(self, connection: "DuckDBPyConnection", path: str, assets: "dict[str, DuckDBPyType]") -> list[str]:
+        options = self.config.options
+        named = list(options.band_assets.values()) or ([options.asset_key] if options.asset_key else [])
+        unknown = [key for key in named if key not in assets]
+        if unknown:
+            raise SourceError(
+                "The assets of options.asset_key and options.band_assets must be in every item. "
+                f"Received: {', '.join(unknown)}, and {self.file} has {sorted(assets)}."
+            )
+        keys = named or stac_columns.pixel_assets(connection, path, assets)
+        if not named and len(keys) > 1:
+            present = " + ".join(f"(assets.{quoted(key)}.href IS NOT NULL)::INTEGER" for key in keys)
+            query = f"SELECT min(id) FROM read_parquet(?) WHERE {present} > 1"  # noqa: S608
+            example = connection.execute(query, [path]).fetchall()[0][0]
+            if example is not None:
+                raise SourceError(
+                    "An item must have one asset with the tile's pixels (role data and an image type). Received: "
+                    f"{sorted(keys)} in item {example} ({self.file}). Say which with options.asset_key."
+                )
+        return keys
+
+    def _collections(self, connection: "DuckDBPyConnection", path: str) -> dict[str, tuple[str, ...]]:
+        """Bands of the collections in the file's own metadata, where the writer left them: version 1.1."""
+        found = connection.execute(
+            "SELECT value FROM parquet_kv_metadata(?) WHERE key = 'stac-geoparquet'::BLOB", [path]
+        ).fetchall()
+        try:
+            stated = json.loads(bytes(found[0][0])) if found else {}
+        except ValueError:
+            stated = {}
+        collections: Any = stated.get("collections") if isinstance(stated, dict) else None
+        if not isinstance(collections, dict):
+            return {}
+        bands = {str(name): _bands("", {}, {}, value) for name, value in collections.items() if isinstance(value, dict)}
+        return {name: names for name, names in bands.items() if names}
 
 
-def _asset(key: str, kind: "DuckDBPyType") -> str:
-    column = f"assets.{_quoted(key)}"
-    if kind.id != "struct":
-        return column
-    fields = []
-    for name, field_kind in _fields(kind).items():
-        value = f"{column}.{_quoted(name)}"
-        if name in {"bands", "eo:bands"}:
-            value = _band_names(value, field_kind)
-        if name in _ASSET_FIELDS:
-            fields.append(f"{_quoted(name)} := {value}")
-    return f"CASE WHEN {column} IS NULL THEN NULL ELSE struct_pack({', '.join(fields)}) END" if fields else column
+def _bbox(types: "dict[str, DuckDBPyType]") -> str:
+    kind = types.get("bbox")
+    if kind is None:
+        return "NULL"
+    names = stac_columns.fields(kind)
+    if list(names) == ["xmin", "ymin", "xmax", "ymax"]:
+        return "bbox"
+    if {"xmin", "ymin", "xmax", "ymax"} <= set(names):  # with heights
+        packed = ", ".join(f"{name} := bbox.{name}" for name in ("xmin", "ymin", "xmax", "ymax"))
+        return f"CASE WHEN bbox.xmin IS NOT NULL THEN struct_pack({packed}) END"
+    if kind.id == "list":  # 4 numbers, or 6 with heights
+        corners = "xmin := bbox[1], ymin := bbox[2], xmax := bbox[len(bbox) // 2 + 1], ymax := bbox[len(bbox) // 2 + 2]"
+        return f"CASE WHEN len(bbox) IN (4, 6) THEN struct_pack({corners}) END"
+    return "NULL"
 
 
-def _band_names(value: str, kind: "DuckDBPyType") -> str:
-    """An expression for a list of bands with nothing but what they may be called by."""
-    if kind.id != "list":
-        return value
-    element = _fields(kind).get("child")
-    if element is None or element.id != "struct":
-        return value
-    names = [name for name in _fields(element) if name in _BAND_FIELDS]
-    packed = ", ".join(f"{_quoted(name)} := band.{_quoted(name)}" for name in names)
-    return f"[struct_pack({packed}) FOR band IN {value}]" if names else "NULL"
-
-
-def _fields(kind: "DuckDBPyType") -> "dict[str, DuckDBPyType]":
-    """A struct's fields by name; of a list, its element as `child`."""
-    return cast("dict[str, DuckDBPyType]", dict(kind.children))
-
-
-def _present(assets: object) -> object:
-    """The assets that an item really has, with the fields they really have: a struct holds nulls for all others."""
-    if not isinstance(assets, dict):
-        return assets
-    return {
-        key: {name: value for name, value in asset.items() if value is not None} if isinstance(asset, dict) else asset
-        for key, asset in assets.items()
-        if asset is not None
-    }
-
-
-def _collections(connection: "DuckDBPyConnection", path: str) -> dict[str, dict[str, Any]]:
-    """The collections in the file's own metadata, where the writer left them: version 1.1 of the specification."""
-    found = connection.execute(
-        "SELECT value FROM parquet_kv_metadata(?) WHERE key = 'stac-geoparquet'::BLOB", [path]
-    ).fetchall()
-    try:
-        stated = json.loads(bytes(found[0][0])) if found else {}
-    except ValueError:
-        stated = {}
-    collections = stated.get("collections") if isinstance(stated, dict) else None
-    if not isinstance(collections, dict):
-        return {}
-    return {name: value for name, value in collections.items() if isinstance(value, dict)}
-
-
-def _connect() -> "DuckDBPyConnection":
-    import duckdb
-
-    return duckdb.connect(config={"autoinstall_known_extensions": False, "autoload_known_extensions": False})
-
-
-@contextlib.contextmanager
-def _linked(path: Path) -> Iterator[str]:
-    """A link to a file under a name without `*`, `?` and `[`, which DuckDB would take as a pattern."""
-    with tempfile.TemporaryDirectory(prefix="tilepipe-") as folder:
-        link = Path(folder) / "items.parquet"
-        link.symlink_to(path.absolute())
-        yield str(link)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+def _geometry(types: "dict[str, DuckDBPyType]") -> str:
+    kind = types.get("geometry")
+    if kind is None:
+        return "NULL"
+    return "geometry" if kind.id == "blob" else "ST_AsWKB(geometry)" if str(kind).startswith("GEOMETRY") else "NULL"

@@ -1,6 +1,8 @@
 """The tile table: one row a tile, sorted by `tile_id`, as Parquet (GeoParquet 1.1 where there is a geometry)."""
 
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +31,14 @@ _FIELDS: "list[pa.Field[Any]]" = [
     pa.field("checksum", pa.string()),
 ]
 SCHEMA = pa.schema(_FIELDS)
-"""A tile is the whole object at `uri`; or its `member`, where the object is a zip; or `bytes` bytes from `offset`, where
-it is a TFRecord file; or, where each band has a file of its own, the files `band_uris` in the order of the bands, the
-first of which is `uri`. `geometry` is WKB in longitude and latitude (OGC:CRS84); `checksum` is a multihash in
+"""A tile is the whole object at `uri`; or its `member`, where the object is a zip; or `bytes` bytes from `offset`,
+where it is a TFRecord file; or, where each band has a file of its own, the files `band_uris` in the order of the bands,
+the first of which is `uri`. `geometry` is WKB in longitude and latitude (OGC:CRS84); `checksum` is a multihash in
 hexadecimal, as STAC's `file:checksum`. All but `tile_id` and `uri` may be null."""
 
 _METADATA_KEY = b"tilepipe"
+_GROUP_ROWS = 131_072
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _GEOMETRY_TYPES = (
     "Geometry",
     "Point",
@@ -82,20 +86,38 @@ class TileTableInfo(BaseModel):
     tilepipe_version: str = VERSION
 
 
-def write_tile_table(table: pa.Table, info: TileTableInfo, path: Path) -> None:
+def write_tile_table(rows: pa.Table | pa.RecordBatchReader, info: TileTableInfo, path: Path) -> None:
     """Write a tile table, whole or not at all; the same rows give the same bytes.
 
     Args:
-        table: columns as in `SCHEMA`, in any row order.
+        rows: columns as in `SCHEMA`; a table in any order, or batches sorted by `tile_id`, which are written as they
+            come.
         info: what the key-value metadata shall hold.
         path: the file to appear.
     """
-    table = table.select(SCHEMA.names).cast(SCHEMA).sort_by("tile_id")
-    metadata = {_METADATA_KEY: info.model_dump_json().encode()}
-    if table["geometry"].null_count < table.num_rows:
-        metadata[b"geo"] = json.dumps(_geoparquet_metadata(table), sort_keys=True).encode()
-    with whole_file(path) as partial:
-        pq.write_table(table.replace_schema_metadata(metadata), partial, compression="zstd")
+    if isinstance(rows, pa.Table):
+        rows = rows.select(SCHEMA.names).cast(SCHEMA).sort_by("tile_id").to_reader()
+    geometry = _Geometry()
+    with whole_file(path) as partial, pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
+        for group in _groups(rows):
+            geometry.add(group)
+            writer.write_table(group, row_group_size=_GROUP_ROWS)
+        metadata = {_METADATA_KEY: info.model_dump_json().encode()}
+        if geometry.types:
+            metadata[b"geo"] = json.dumps(geometry.metadata(), sort_keys=True).encode()
+        writer.add_key_value_metadata(metadata)
+
+
+def _groups(rows: pa.RecordBatchReader) -> Iterator[pa.Table]:
+    """Row groups of the same size however the batches come, so that the same rows give the same bytes."""
+    waiting = SCHEMA.empty_table()
+    for batch in rows:
+        waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch]).cast(SCHEMA)])
+        while waiting.num_rows >= _GROUP_ROWS:
+            yield waiting.slice(0, _GROUP_ROWS).combine_chunks()
+            waiting = waiting.slice(_GROUP_ROWS)
+    if waiting.num_rows:
+        yield waiting.combine_chunks()
 
 
 def read_tile_table(path: Path, columns: list[str] | None = None) -> tuple[pa.Table, TileTableInfo]:
@@ -112,8 +134,9 @@ def read_tile_table(path: Path, columns: list[str] | None = None) -> tuple[pa.Ta
         ArtifactError: the file is not a tile table.
     """
     try:
-        table = pq.read_table(path, columns=columns)
-        info = TileTableInfo.model_validate_json((table.schema.metadata or {}).get(_METADATA_KEY, b""))
+        with pq.ParquetFile(path) as file:
+            info = TileTableInfo.model_validate_json((file.metadata.metadata or {}).get(_METADATA_KEY, b""))
+            table = file.read(columns=columns)
     except (pa.ArrowException, ValidationError, OSError) as error:
         raise ArtifactError(
             f"A tile table must be a Parquet file that `ingest` wrote. Received: {path}, which reads as: {error}."
@@ -121,17 +144,36 @@ def read_tile_table(path: Path, columns: list[str] | None = None) -> tuple[pa.Ta
     return table, info
 
 
-def _geoparquet_metadata(table: pa.Table) -> dict[str, Any]:
-    # https://geoparquet.org/releases/v1.1.0/; no `crs` means OGC:CRS84
-    covering = {name: ["bbox", name] for name in ("xmin", "ymin", "xmax", "ymax")}
-    types = sorted({_geometry_type(shape) for shape in table["geometry"].to_pylist() if shape is not None})
-    column: dict[str, Any] = {"encoding": "WKB", "geometry_types": types, "covering": {"bbox": covering}}
-    boxes = table["bbox"].combine_chunks()
-    if boxes.null_count < len(boxes):
-        west, south = (pc.min(pc.struct_field(boxes, name)).as_py() for name in ("xmin", "ymin"))
-        east, north = (pc.max(pc.struct_field(boxes, name)).as_py() for name in ("xmax", "ymax"))
-        column["bbox"] = [west, south, east, north]
-    return {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
+@dataclass
+class _Geometry:
+    """What GeoParquet's metadata say of the geometries, gathered as they pass."""
+
+    types: set[str] = field(default_factory=set)
+    corners: dict[str, float] = field(default_factory=dict)
+
+    def add(self, table: pa.Table) -> None:
+        shapes = table["geometry"].drop_null()
+        for head in pc.unique(pc.binary_slice(shapes, 0, 5)).to_pylist():
+            self.types.add(_geometry_type(head))
+        boxes = table["bbox"].combine_chunks()
+        if boxes.null_count < len(boxes):
+            for name, smallest in (("xmin", True), ("ymin", True), ("xmax", False), ("ymax", False)):
+                values = pc.struct_field(boxes, name)
+                value = (pc.min if smallest else pc.max)(values).as_py()
+                known = self.corners.get(name, value)
+                self.corners[name] = min(known, value) if smallest else max(known, value)
+
+    def metadata(self) -> dict[str, Any]:
+        # https://geoparquet.org/releases/v1.1.0/; no `crs` means OGC:CRS84
+        covering = {name: ["bbox", name] for name in _CORNERS}
+        column: dict[str, Any] = {
+            "encoding": "WKB",
+            "geometry_types": sorted(self.types),
+            "covering": {"bbox": covering},
+        }
+        if self.corners:
+            column["bbox"] = [self.corners[name] for name in _CORNERS]
+        return {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
 
 
 def _geometry_type(shape: bytes) -> str:

@@ -4,9 +4,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.ingesting import ingest_into
 from tests.measure import Figure
-from tilepipe.components.ingest.config import IngestConfig
-from tilepipe.components.ingest.ingest import ingest
 from tilepipe.components.pack.config import PackConfig
 from tilepipe.components.pack.pack import PackOutputs, pack
 from tilepipe.pipelines.sample.sample import write_sample
@@ -20,7 +19,7 @@ def measure(scratch: Path) -> list[Figure]:
     write_sample(sample, tiles_per_class=_TILES_PER_CLASS)
     files = sorted(sample.rglob("*.tif"))
     tiles = scratch / "tiles.parquet"
-    ingest(IngestConfig.parse(source=str(sample / "catalog.json")), tiles)
+    ingest_into(scratch, source=str(sample / "catalog.json"))
     out = PackOutputs(
         {split: scratch / "packed" / split for split in ("train", "val", "test")},
         scratch / "packed" / "manifest.json",

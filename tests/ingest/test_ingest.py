@@ -7,8 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.ingest.conftest import BANDS
-from tilepipe.components.ingest.config import IngestConfig
-from tilepipe.components.ingest.ingest import ingest
+from tests.ingesting import ingest_into
 from tilepipe.components.shared import storage
 from tilepipe.components.shared.errors import BandError, SourceError, SplitError
 from tilepipe.components.shared.tile_table import read_tile_table
@@ -19,9 +18,8 @@ WEB = "https://raw.githubusercontent.com/ai-extensions/stac-data-loader/0.5.0/da
 @pytest.fixture
 def run(tmp_path):
     def ingested(source, **parameters):
-        out = tmp_path / "out" / "tiles.parquet"
-        returned = ingest(IngestConfig.parse(source=str(source), **parameters), out)
-        return returned, *read_tile_table(out)
+        returned = ingest_into(tmp_path / "out", source=str(source), **parameters)
+        return returned, *read_tile_table(tmp_path / "out" / "tiles.parquet")
 
     return ingested
 

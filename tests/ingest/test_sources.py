@@ -1,3 +1,5 @@
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tilepipe.components.ingest.config import IngestConfig
@@ -14,12 +16,21 @@ def opened(source, **parameters):
     [
         ("/data/catalog.json", "stac-catalog"),
         ("s3://bucket/x/Collection.JSON", "stac-catalog"),
-        ("/data/items.parquet", "stac-geoparquet"),
         ("s3://bucket/items.geoparquet", "stac-geoparquet"),
+        ("/data/ecotaxa_export.TSV", "table"),
+        ("https://example.org/labels.csv", "table"),
+        ("/data/part-r-00012", "tfrecord"),
+        ("https://example.org/api/v1", "stac-api"),
     ],
 )
 def test_the_name_tells_the_kind(uri, kind):
     assert detect_kind(uri) == kind
+
+
+def test_a_parquet_is_told_by_its_columns(tmp_path):
+    for columns, kind in (({"id": ["a"], "assets": [{"x": 1}]}, "stac-geoparquet"), ({"image": ["a"]}, "table")):
+        pq.write_table(pa.table(columns), tmp_path / "x.parquet")
+        assert detect_kind(str(tmp_path / "x.parquet")) == kind
 
 
 def test_a_catalogue_in_a_folder_is_found(catalogue, class_folders):
@@ -37,8 +48,7 @@ def test_the_kind_may_be_said(catalogue):
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("https://example.org/catalog.json", "reads nothing from the web"),
-        ("gs://bucket/x", "local path, file:// or s3://"),
+        ("gs://bucket/x", "local path, file://, s3://, https:// or http://"),
         ("/no/such/folder", "A source must exist. Received: source=/no/such/folder"),
         ("/no/such/catalog.json", "A source must exist"),
         ("/no/such/items.parquet", "A source must exist"),
@@ -47,6 +57,11 @@ def test_the_kind_may_be_said(catalogue):
 def test_sources_that_cannot_be_opened(source, message):
     with pytest.raises(SourceError, match=message):
         opened(source)
+
+
+def test_a_query_is_for_an_api(class_folders):
+    with pytest.raises(ParameterError, match=r"`query` is for a STAC API. Received: query={'max_items': 3}.*a folder"):
+        opened(class_folders(), query={"max_items": 3})
 
 
 def test_a_folder_has_no_properties(class_folders):

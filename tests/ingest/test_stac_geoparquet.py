@@ -1,4 +1,5 @@
 import json
+import random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -6,7 +7,11 @@ import pytest
 
 from tests.ingest.conftest import make_item
 from tilepipe.components.ingest.config import IngestConfig
+from tilepipe.components.ingest.database import lock, open_database, quoted
+from tilepipe.components.ingest.found import COLUMNS
 from tilepipe.components.ingest.stac_geoparquet import StacGeoParquet
+from tilepipe.components.shared import storage
+from tilepipe.components.shared.bands import canonical_band
 from tilepipe.components.shared.errors import SourceError
 
 BANDS = [{"name": "B2", "common_name": "blue"}, {"name": "B8A", "common_name": "nir08"}]
@@ -22,8 +27,15 @@ def write(path, items):
 
 
 def read(path, **parameters):
+    """The source, and its tiles as dictionaries, in the order of the file."""
     source = StacGeoParquet(str(path), IngestConfig.parse(source=str(path), **parameters))
-    return source, list(source.rows())
+    with open_database() as connection:
+        with source.found(connection) as files:
+            lock(connection, files)
+            columns = ", ".join(map(quoted, COLUMNS))
+            connection.execute(f"CREATE TABLE chosen AS SELECT {columns} FROM found")
+        source.settle(connection)
+        return source, connection.sql("SELECT * FROM chosen ORDER BY rowid").to_arrow_table().to_pylist()
 
 
 @pytest.fixture
@@ -39,12 +51,12 @@ def items():
 def test_a_file_that_stac_geoparquet_wrote(items, tmp_path):
     source, rows = read(write(tmp_path / "items.parquet", items), split_property="ml-aoi:split")
     assert source.name == "tiles-collection"
-    assert [row.tile_id for row in rows] == [item["id"] for item in items]
+    assert [row["tile_id"] for row in rows] == [item["id"] for item in items]
     row = rows[0]
-    assert row.uri == str(tmp_path / "Forest_0.tif")
-    assert (row.label, row.split, row.bytes, row.bands) == ("Forest", "train", 1000, ("B02", "B8A"))
-    assert row.bbox == (10.0, 50.0, 10.01, 50.01)
-    assert row.datetime.isoformat() == "2020-06-01T12:00:00+00:00"
+    assert row["uri"] == str(tmp_path / "Forest_0.tif")
+    assert (row["label"], row["split"], row["bytes"], row["bands"]) == ("Forest", "train", 1000, ["B2", "B8A"])
+    assert row["bbox"] == {"xmin": 10.0, "ymin": 50.0, "xmax": 10.01, "ymax": 50.01}
+    assert row["datetime"].isoformat() == "2020-06-01T12:00:00+00:00"
 
 
 def test_it_gives_the_rows_that_the_items_give(items, tmp_path, catalogue):
@@ -53,7 +65,13 @@ def test_it_gives_the_rows_that_the_items_give(items, tmp_path, catalogue):
 
     _, rows = read(write(tmp_path / "items.parquet", items))
     reader = ItemReader(HrefResolver(str(tmp_path), {}))
-    assert rows == [reader.row(item, folder=str(tmp_path), where="") for item in items]
+    for found, item in zip(rows, items, strict=True):
+        row = reader.row(item, folder=str(tmp_path), where="")
+        assert tuple(found["bbox"].values()) == row.bbox
+        assert tuple(canonical_band(name) for name in found["bands"]) == row.bands
+        for name in ("tile_id", "uri", "member", "offset", "label", "split", "group", "datetime", "bytes", "checksum"):
+            assert found[name] == getattr(row, name)
+        assert found["geometry"] == row.geometry
 
 
 def test_items_with_other_assets_and_properties(items, tmp_path):
@@ -61,24 +79,25 @@ def test_items_with_other_assets_and_properties(items, tmp_path):
     items[1]["assets"]["image"].pop("file:size")
     items[2]["properties"] = {"datetime": "2020-06-01T12:00:00Z", "cover": "Lake"} | {"label": "Lake"}
     _, rows = read(write(tmp_path / "items.parquet", items))
-    assert [row.label for row in rows[:3]] == ["Forest", "Forest", "Lake"]
-    assert rows[1].bytes is None
+    assert [row["label"] for row in rows[:3]] == ["Forest", "Forest", "Lake"]
+    assert rows[1]["bytes"] is None
 
 
 def test_a_label_of_ones_own(items, tmp_path):
     for item in items:
         item["properties"] = {"datetime": "2020-06-01T12:00:00Z", 'my cover\'s "name"': 7}
     path = write(tmp_path / "items.parquet", items)
-    assert read(path, options={"label_property": 'my cover\'s "name"'})[1][0].label == "7"
-    with pytest.raises(SourceError, match="must have one label"):
-        read(path)
+    assert read(path, columns={"label": 'my cover\'s "name"'})[1][0]["label"] == "7"
+    assert read(path)[1][0]["label"] is None
+    with pytest.raises(SourceError, match=r"The column of columns.label must be in the file.*columns.label='cover'"):
+        read(path, columns={"label": "cover"})
 
 
 def test_label_overviews(items, tmp_path):
     for item in items:
         overview = {"property_key": "class", "counts": [{"name": item["properties"].pop("class"), "count": 1}]}
         item["properties"]["label:overviews"] = [overview]
-    assert {row.label for row in read(write(tmp_path / "items.parquet", items))[1]} == {"Forest", "River"}
+    assert {row["label"] for row in read(write(tmp_path / "items.parquet", items))[1]} == {"Forest", "River"}
 
 
 def test_bands_of_the_collection_in_the_files_metadata(items, tmp_path):
@@ -89,14 +108,14 @@ def test_bands_of_the_collection_in_the_files_metadata(items, tmp_path):
     collections = {"tiles-collection": {"id": "tiles-collection", "summaries": {"bands": BANDS}}}
     stated = json.dumps({"version": "1.1.0", "collections": collections}).encode()
     pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"stac-geoparquet": stated}), path)
-    assert read(path)[1][0].bands == ("B02", "B8A")
+    assert read(path)[1][0]["bands"] == ["B02", "B8A"]
 
 
 def test_names_that_duckdb_would_take_as_patterns(items, tmp_path):
     folder = tmp_path / "set [1]*?"
     folder.mkdir()
     _, rows = read(write(folder / "items.parquet", items))
-    assert rows[0].uri == str(folder / "Forest_0.tif")
+    assert rows[0]["uri"] == str(folder / "Forest_0.tif")
 
 
 def test_hrefs_are_rewritten_and_held_in(items, tmp_path):
@@ -105,7 +124,7 @@ def test_hrefs_are_rewritten_and_held_in(items, tmp_path):
     path = write(tmp_path / "items.parquet", items)
     with pytest.raises(SourceError, match="href_rewrite"):
         read(path)
-    assert read(path, href_rewrite={"https://example.org/": "/tiles/"})[1][0].uri == "/tiles/Forest_0.tif"
+    assert read(path, href_rewrite={"https://example.org/": "/tiles/"})[1][0]["uri"] == "/tiles/Forest_0.tif"
     items[0]["assets"]["image"]["href"] = "../../etc/passwd"
     with pytest.raises(SourceError, match="must stay below"):
         read(write(path, items), href_rewrite={"https://example.org/": "/tiles/"})
@@ -134,3 +153,60 @@ def test_truncated(items, tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(SourceError, match="must be a Parquet file"):
         read(path)
+
+
+def test_members_of_an_archive(items, tmp_path):
+    for item in items:
+        asset = item["assets"]["image"]
+        asset["archive:href"], asset["href"] = f"./tif/{item['id']}.tif", "./tiles.zip"
+        asset["file:checksum"] = "1220" + "0" * 64  # of the archive
+    _, rows = read(write(tmp_path / "items.parquet", items))
+    assert (rows[0]["uri"], rows[0]["member"]) == (str(tmp_path / "tiles.zip"), "tif/Forest_0.tif")
+    assert (rows[0]["bytes"], rows[0]["checksum"]) == (None, None)
+    items[1]["assets"]["image"]["archive:href"] = "tif/../../x.tif"
+    with pytest.raises(SourceError, match=r"member of a zip.*'tif/../../x.tif' in item Forest_1"):
+        read(write(tmp_path / "items.parquet", items))
+
+
+def test_a_file_a_band(items, tmp_path):
+    for item in items:
+        for band in ("B02", "B05"):
+            item["assets"][f"band-{band}"] = {"href": f"./{item['id']}_{band}.tif", "type": "image/tiff"}
+    options = {"band_assets": {"B5": "band-B05", "B2": "band-B02"}}
+    _, rows = read(write(tmp_path / "items.parquet", items), options=options)
+    assert rows[0]["band_uris"] == [str(tmp_path / f"Forest_0_{band}.tif") for band in ("B05", "B02")]
+    assert (rows[0]["uri"], rows[0]["bands"], rows[0]["bytes"]) == (rows[0]["band_uris"][0], ["B05", "B02"], None)
+    with pytest.raises(SourceError, match=r"must be in every item. Received: none, and"):
+        read(tmp_path / "items.parquet", options={"asset_key": "none"})
+
+
+def test_two_assets_with_pixels(items, tmp_path):
+    items[1]["assets"]["other"] = {**items[1]["assets"]["image"], "href": "./other.tif"}
+    path = write(tmp_path / "items.parquet", items)
+    with pytest.raises(SourceError, match=r"one asset with the tile's pixels.*\['image', 'other'\] in item Forest_1"):
+        read(path)
+    del items[1]["assets"]["image"]
+    _, rows = read(write(path, items))
+    assert rows[1]["uri"] == str(tmp_path / "other.tif")
+
+
+def test_only_what_is_used_is_fetched_from_a_bucket(items, tmp_path, minio_server, monkeypatch):
+    many = [make_item(label, number) for label in ("Forest", "River") for number in range(1000)]
+    for item in many:
+        item["properties"]["ballast"] = random.Random(item["id"]).randbytes(6000).hex()
+    path = write(tmp_path / "items.parquet", many)
+    minio_server.use(monkeypatch)
+    bucket = minio_server.make_bucket("geoparquet")
+    bucket.upload_file(str(path), "set/items.parquet")
+    fetched = []
+    read_range = storage.read_range
+
+    def counting(uri, offset, length):
+        fetched.append(length)
+        return read_range(uri, offset, length)
+
+    monkeypatch.setattr(storage, "read_range", counting)
+    _, rows = read("s3://geoparquet/set/items.parquet")
+    assert len(rows) == 2000
+    assert rows[0]["uri"] == "s3://geoparquet/set/Forest_0.tif"
+    assert sum(fetched) < path.stat().st_size / 5

@@ -1,0 +1,234 @@
+"""Which tiles are taken: a condition, classes, and how many of each class; the table `chosen`."""
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tilepipe.components.ingest.config import IngestConfig
+from tilepipe.components.ingest.database import quoted, reason
+from tilepipe.components.ingest.found import COLUMNS
+from tilepipe.components.shared.errors import ParameterError, SourceError
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+logger = logging.getLogger("tilepipe.ingest")
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What came of choosing."""
+
+    class_names: tuple[str, ...]
+    """In the order of the integer labels."""
+    found: int
+    """Tiles that the source has."""
+    left_out: tuple[tuple[str, int], ...]
+    """Reason and number of tiles."""
+    dropped_labels: dict[str, int]
+    """Labels that the recoding drops, with their tiles."""
+
+
+def columns_of(where: str) -> frozenset[str]:
+    """Names of the columns that a condition uses.
+
+    Args:
+        where: an SQL expression; empty is none.
+
+    Returns:
+        The names.
+
+    Raises:
+        ParameterError: it is no expression.
+    """
+    if not where.strip():
+        return frozenset()
+    import duckdb
+
+    with duckdb.connect() as connection:
+        # On a line of its own, so that a comment at its end does not swallow the bracket.
+        statement = f"SELECT * FROM found WHERE (\n{where}\n)"  # noqa: S608 - parsed, not run
+        query = "SELECT json_serialize_sql(?)"
+        parsed = json.loads(connection.execute(query, [statement]).fetchall()[0][0])
+    if parsed["error"] or len(parsed["statements"]) != 1:
+        raise _bad_condition(where, str(parsed.get("error_message", "it is more than one statement")))
+    condition = parsed["statements"][0]["node"]["where_clause"]
+    nodes = list(_nodes(condition))
+    if any(node.get("class") == "SUBQUERY" for node in nodes):
+        raise _bad_condition(where, "a condition has no queries in it")
+    return frozenset(node["column_names"][0] for node in nodes if node.get("class") == "COLUMN_REF")
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - JSON
+    if isinstance(tree, dict):
+        yield tree
+    for child in tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ():
+        yield from _nodes(child)
+
+
+def choose(connection: "DuckDBPyConnection", config: IngestConfig) -> Selection:
+    """Make the table `chosen` of the tiles to be used, with their class as `label`.
+
+    Args:
+        connection: a database with the view `found`.
+        config: the step's parameters.
+
+    Returns:
+        What came of it.
+
+    Raises:
+        ParameterError: the condition does not fit the source, or the classes do not fit each other.
+        SourceError: no tile is left, or a label is absent or unknown.
+    """
+    found, unmet = _filter(connection, config)
+    dropped = _recode(connection, config)
+    class_names = _classes(connection, config)
+    capped = _cap(connection, config)
+    reasons = {
+        "where does not hold": unmet,
+        f"dropped by recode: {', '.join(sorted(dropped))}": sum(dropped.values()),
+        "beyond the most that a class may have": capped,
+    }
+    left_out = tuple((why, count) for why, count in reasons.items() if count)
+    for why, count in left_out:
+        logger.info("left out %s tiles: %s", f"{count:,}", why)
+    return Selection(class_names, found, left_out, dropped)
+
+
+def _filter(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[int, int]:
+    """Take what the condition holds for; gives how many tiles there are, and for how many it does not hold."""
+    import duckdb
+
+    condition = f"WHERE (\n{config.where}\n)" if config.where.strip() else ""
+    columns = ", ".join(map(quoted, COLUMNS))
+    try:
+        connection.execute(f"CREATE TABLE chosen AS SELECT {columns} FROM found {condition}")  # noqa: S608
+    except (duckdb.BinderException, duckdb.ConversionException, duckdb.PermissionException) as error:
+        if not condition:
+            raise
+        names = [name for name, *_ in connection.execute("DESCRIBE found").fetchall()]
+        raise _bad_condition(config.where, f"{reason(error)}; there are {', '.join(names)}") from None
+    taken = _count(connection, "SELECT count(*) FROM chosen")
+    found = _count(connection, "SELECT count(*) FROM found") if condition else taken
+    if not taken:
+        if found:
+            raise SourceError(
+                "`where` must hold for at least one tile. "
+                f"Received: where={config.where!r}, and it holds for none of the {found:,} tiles of {config.source}."
+            )
+        raise SourceError(f"A source must hold at least one tile. Received: source={config.source} with none.")
+    return found, found - taken
+
+
+def _recode(connection: "DuckDBPyConnection", config: IngestConfig) -> dict[str, int]:
+    """Put classes in the place of labels; gives the labels that are dropped, with their tiles."""
+    if not config.recode:
+        return {}
+    counts = _labels(connection)
+    unknown = sorted(set(config.recode) - {label or "" for label in counts})
+    if unknown:
+        raise ParameterError(
+            f"`recode` must name labels that the source has. Received: {unknown}, and the source has {_some(counts)}."
+        )
+    pairs = [(label, new or None) for label, new in config.recode.items()]
+    connection.execute("CREATE TEMP TABLE recode (label VARCHAR, class VARCHAR)")
+    connection.executemany("INSERT INTO recode VALUES (?, ?)", pairs)
+    dropped = {label: counts.get(label, counts.get(label or None, 0)) for label, new in pairs if new is None}
+    connection.execute(
+        "DELETE FROM chosen USING recode WHERE coalesce(chosen.label, '') = recode.label AND recode.class IS NULL"
+    )
+    connection.execute(
+        "UPDATE chosen SET label = recode.class FROM recode "
+        "WHERE coalesce(chosen.label, '') = recode.label AND recode.class IS NOT NULL"
+    )
+    connection.execute("DROP TABLE recode")
+    return dropped
+
+
+def _classes(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[str, ...]:
+    counts = _labels(connection)
+    if None in counts:
+        query = "SELECT tile_id FROM chosen WHERE label IS NULL ORDER BY tile_id LIMIT 3"
+        examples = ", ".join(name for (name,) in connection.execute(query).fetchall())
+        raise SourceError(
+            f"Each tile must have a label. Received: {counts[None]:,} of {sum(counts.values()):,} without one, such as "
+            f'{examples}, in {config.source}. Leave them out with recode={{"": ""}}, or say where it stands: '
+            'columns={"label": ...}.'
+        )
+    names = tuple(sorted(str(name) for name in counts))
+    if config.classes:
+        outside = [name for name in names if name not in config.classes]
+        if outside:
+            raise SourceError(
+                f"Each label must be one of `classes`. Received: {_some({name: counts[name] for name in outside})}, "
+                f"and classes={list(config.classes)}. Add them, or merge or drop them with recode."
+            )
+        absent = [name for name in config.classes if name not in names]
+        if absent:
+            raise SourceError(
+                f"Each of `classes` must have tiles. Received: none of {', '.join(absent)} in {config.source}, "
+                f"whose labels are {_some(counts)}."
+            )
+        names = config.classes
+    if len(names) < 2:
+        raise SourceError(
+            "A classifier needs at least two classes. "
+            f"Received: source={config.source} with {list(names)} alone. A folder's classes are the folders right "
+            'below it; of items and tables, columns={"label": ...} says where the class stands.'
+        )
+    return names
+
+
+def _cap(connection: "DuckDBPyConnection", config: IngestConfig) -> int:
+    """Leave out what is more than a class may have, at random; gives how many tiles that were."""
+    counts = _labels(connection)
+    caps = [config.max_per_class] if config.max_per_class else []
+    if config.options.max_class_ratio:
+        caps.append(int(config.options.max_class_ratio * sum(counts.values()) / len(counts)))
+    if not caps or max(counts.values()) <= min(caps):
+        return 0
+    cap = min(caps)
+    if cap < 1:
+        raise ParameterError(
+            "`max_class_ratio` must leave each class a tile. "
+            f"Received: max_class_ratio={config.options.max_class_ratio} of a mean class size of "
+            f"{sum(counts.values()) / len(counts):.3g}. Raise it."
+        )
+    # By a hash, not by number: neighbouring numbers are neighbouring places.
+    connection.execute(
+        """
+        DELETE FROM chosen WHERE rowid IN (
+            SELECT row FROM (
+                SELECT rowid AS row,
+                    row_number() OVER (PARTITION BY label ORDER BY md5(? || ':sample:' || tile_id), tile_id) AS rank
+                FROM chosen
+            ) WHERE rank > ?
+        )
+        """,
+        [str(config.seed), cap],
+    )
+    return sum(max(count - cap, 0) for count in counts.values())
+
+
+def _labels(connection: "DuckDBPyConnection") -> dict[str | None, int]:
+    return dict(connection.execute("SELECT label, count(*) FROM chosen GROUP BY label ORDER BY label").fetchall())
+
+
+def _count(connection: "DuckDBPyConnection", query: str) -> int:
+    return int(connection.execute(query).fetchall()[0][0])
+
+
+def _some(counts: dict[str, int] | dict[str | None, int]) -> str:
+    shown = [f"{name} ({count:,})" for name, count in list(counts.items())[:_SHOWN]]
+    return ", ".join(shown) + (f" and {len(counts) - _SHOWN} more" if len(counts) > _SHOWN else "")
+
+
+def _bad_condition(where: str, why: str) -> ParameterError:
+    return ParameterError(
+        "`where` must be an SQL condition on the columns of the tiles, such as label <> 'River' AND \"eo:cloud_cover\" "
+        f"< 20. Received: where={where!r}: {why}."
+    )

@@ -1,0 +1,136 @@
+from collections import Counter
+
+import pytest
+
+from tests.ingesting import ingest_into
+from tilepipe.components.ingest.selection import columns_of
+from tilepipe.components.shared.errors import ParameterError, SourceError
+from tilepipe.components.shared.tile_table import read_tile_table
+
+
+@pytest.fixture
+def run(tmp_path):
+    def ingested(source, **parameters):
+        ingest_into(tmp_path / "out", source=str(source), **parameters)
+        return read_tile_table(tmp_path / "out" / "tiles.parquet")
+
+    return ingested
+
+
+def test_a_condition_on_the_common_columns(run, class_folders):
+    table, info = run(class_folders(), where="label <> 'River' AND bytes > 1")
+    assert Counter(table["label"].to_pylist()) == {"Forest": 5, "SeaLake": 5}
+    assert info.query["where"] == "label <> 'River' AND bytes > 1"
+
+
+@pytest.mark.parametrize(
+    ("condition", "numbers"),
+    [
+        ('"eo:cloud_cover" < 10', {0, 1, 2, 3}),  # as numbers: as text, 5 is more than 10
+        ("mission = 'S2A' -- and nothing else", {0, 2, 4}),
+        ("snow IS NULL", {1, 2, 3, 4, 5}),
+        ("datetime > '2020-05-03T00:00:00Z' AND bbox.xmin > 10.025", {3, 4, 5}),
+        ("cast(orbit AS INTEGER) = 7", {0, 1, 2, 3, 4, 5}),
+    ],
+)
+def test_a_condition_on_the_items_own_properties(run, catalogue, condition, numbers):
+    def change(item):
+        number = int(item["id"].rpartition("_")[2])
+        item["properties"] |= {
+            "eo:cloud_cover": 2.5 * number + (number == 0),
+            "mission": "S2A" if number % 2 == 0 else "S2B",
+        }
+        item["properties"] |= {"orbit": "7", "snow": True if number == 0 else None}
+
+    table, _ = run(catalogue(change=change, count=6), where=condition)
+    assert {int(name.rpartition("_")[2]) for name in table["tile_id"].to_pylist()} == numbers
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("label <", "syntax error"),
+        ("nothing = 3", r'"nothing" not found.*there are tile_id, uri'),
+        ("1=1); DROP TABLE found_rows; SELECT (1", "Only SELECT"),
+        ("length((SELECT content FROM read_text('/etc/passwd'))) > 0", "no queries in it"),
+        ("bytes < 'many'", "Could not convert"),
+    ],
+)
+def test_conditions_that_are_none(run, class_folders, condition, message):
+    with pytest.raises(ParameterError, match=rf"`where` must be an SQL condition.*{message}"):
+        run(class_folders(), where=condition)
+
+
+def test_a_condition_cannot_read_files(class_folders, tmp_path):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("x")
+    with pytest.raises(ParameterError, match="must be an SQL condition"):
+        ingest_into(
+            tmp_path, source=str(class_folders()), where=f"label IN (FROM read_text('{secret}') SELECT content)"
+        )
+
+
+def test_a_condition_that_holds_for_nothing(run, class_folders):
+    with pytest.raises(SourceError, match=r"at least one tile.*holds for none of the 18 tiles"):
+        run(class_folders(), where="label = 'Desert'")
+
+
+def test_names_in_a_condition():
+    assert columns_of("a > 1 AND lower(\"b c\") = 'd' OR e.f IS NULL") == {"a", "b c", "e"}
+    assert columns_of("") == frozenset()
+
+
+def test_classes_in_an_order_of_ones_own(run, class_folders):
+    assert run(class_folders(), classes=["SeaLake", "Forest", "River"])[1].class_names == ("SeaLake", "Forest", "River")
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (["Forest", "River"], r"must be one of `classes`. Received: SeaLake \(6\)"),
+        (["Forest", "River", "SeaLake", "Desert"], r"must have tiles. Received: none of Desert"),
+    ],
+)
+def test_classes_that_do_not_fit(run, class_folders, classes, message):
+    with pytest.raises(SourceError, match=message):
+        run(class_folders(), classes=classes)
+
+
+def test_recoding_merges_and_drops(run, class_folders):
+    root = class_folders(classes=("Forest", "River", "SeaLake", "Unknown"))
+    table, info = run(root, recode={"River": "Water", "SeaLake": "Water", "Unknown": ""})
+    assert Counter(table["label"].to_pylist()) == {"Forest": 6, "Water": 12}
+    assert info.class_names == ("Forest", "Water")
+
+
+def test_recoding_swaps_without_a_chain(run, class_folders):
+    table, _ = run(class_folders(classes=("a", "b"), count=4), recode={"a": "b", "b": "a"})
+    assert Counter(zip(table["tile_id"].to_pylist(), table["label"].to_pylist(), strict=True))["a/a_0.jpg", "b"] == 1
+
+
+def test_recoding_a_label_that_is_not_there(run, class_folders):
+    with pytest.raises(ParameterError, match=r"must name labels that the source has. Received: \['Sea'\]"):
+        run(class_folders(), recode={"Sea": "Water"})
+
+
+def test_at_most_so_many_a_class_and_a_true_sample(run, class_folders):
+    root = class_folders(classes=("a", "b"), count=100)
+    table, _ = run(root, max_per_class=20)
+    assert Counter(table["label"].to_pylist()) == {"a": 20, "b": 20}
+    numbers = [int(name.rpartition("_")[2].removesuffix(".jpg")) for name in table["tile_id"].to_pylist()]
+    assert max(numbers) > 80  # not the first: neighbouring numbers are neighbouring places
+    again, _ = run(root, max_per_class=20)
+    assert again["tile_id"] == table["tile_id"]
+    assert run(root, max_per_class=20, seed=1)[0]["tile_id"] != table["tile_id"]
+
+
+def test_at_most_a_multiple_of_the_mean_class_size(run, class_folders):
+    class_folders(classes=("a", "b"), count=10)
+    table, _ = run(class_folders(classes=("c",), count=70), options={"max_class_ratio": 1.5})
+    assert Counter(table["label"].to_pylist()) == {"a": 10, "b": 10, "c": 45}
+
+
+def test_items_without_a_group_are_told(run, catalogue):
+    root = catalogue(change=lambda item: item["properties"].update(scene="s" if "Forest" in item["id"] else None))
+    with pytest.raises(Exception, match=r"each tile must have a group. Received: 12 tiles.*such as River_0"):
+        run(root, split_by="group", columns={"group": "scene"})
