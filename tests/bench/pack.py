@@ -22,7 +22,8 @@ def measure(scratch: Path) -> list[Figure]:
     ingest_into(scratch, source=str(sample / "catalog.json"))
     out = PackOutputs(
         {split: scratch / "packed" / split for split in ("train", "val", "test")},
-        scratch / "packed" / "manifest.json",
+        scratch / "packed" / "part.json",
+        scratch / "packed" / "contents.parquet",
         scratch / "packed" / "quarantine.parquet",
     )
     packed = _rate(len(files), lambda: pack(PackConfig(), tiles, out))
