@@ -12,16 +12,18 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _PLAIN = (
-    "regexp_full_match(name, '[A-Za-z0-9_.~-]+') AND name NOT IN ('.', '..') "
+    "regexp_full_match(href_name(href), '[A-Za-z0-9_.~-]+') AND href_name(href) NOT IN ('.', '..') "
     "AND NOT regexp_matches(href, '^file:|[?#]')"
 )
 """What may be resolved by its folder: its last part is a name that every kind of address spells as it stands."""
 
-_KEYS = f"""
-    SELECT row, place, href, CASE WHEN $by_folder AND {_PLAIN} THEN name END AS name,
-        CASE WHEN $by_folder AND {_PLAIN} THEN href[:-len(name) - 1] ELSE href END AS key
-    FROM (SELECT *, regexp_extract(href, '[^/]*$') AS name FROM hrefs)
-"""  # noqa: S608
+_MACROS = (
+    "CREATE TEMP MACRO href_name(href) AS regexp_extract(href, '[^/]*$')",
+    f"CREATE TEMP MACRO href_plain(href) AS {{by_folder}} AND {_PLAIN}",
+    "CREATE TEMP MACRO href_key(href) AS "
+    "CASE WHEN href_plain(href) THEN 'folder ' || href[:-len(href_name(href)) - 1] ELSE 'whole ' || href END",
+    "CREATE TEMP MACRO href_rest(href) AS CASE WHEN href_plain(href) THEN href_name(href) ELSE '' END",
+)
 
 
 def resolve(connection: "DuckDBPyConnection", folder: str, rewrite: Mapping[str, str], where: str) -> None:
@@ -36,44 +38,53 @@ def resolve(connection: "DuckDBPyConnection", folder: str, rewrite: Mapping[str,
     Raises:
         SourceError: an href is missing, or leads out of the source.
     """
+    # A prefix that is to be rewritten may end within a file's name.
+    by_folder = all(prefix.endswith("/") for prefix in rewrite)
+    for macro in _MACROS:
+        connection.execute(macro.format(by_folder=by_folder))
+    connection.register("prefixes", _prefixes(connection, HrefResolver(folder, rewrite), folder, where))
+    # Writing the table anew costs half of what an UPDATE of one column does.
     connection.execute(
         """
-        CREATE VIEW hrefs AS SELECT rowid AS row, 0 AS place, uri AS href FROM chosen WHERE band_uris IS NULL
-        UNION ALL
-        SELECT rowid, unnest(range(1, len(band_uris) + 1)), unnest(band_uris) FROM chosen WHERE band_uris IS NOT NULL
+        CREATE TABLE settled AS SELECT chosen.* REPLACE (prefix || href_rest(uri) AS uri)
+        FROM chosen JOIN prefixes ON href_key(uri) = prefixes.key
         """
     )
-    resolver = HrefResolver(folder, rewrite)
-    # A prefix that is to be rewritten may end within a file's name.
-    by_folder = {"by_folder": all(prefix.endswith("/") for prefix in rewrite)}
-    query = f"SELECT key, name IS NOT NULL, arg_min(name, href), min(href), min(row) FROM ({_KEYS}) GROUP BY 1, 2"  # noqa: S608
-    keys = connection.execute(query, by_folder).fetchall()
-    columns: dict[str, list[str | bool]] = {"key": [], "is_folder": [], "prefix": []}
-    for key, is_folder, name, href, row in keys:
+    connection.execute("DROP TABLE chosen")
+    connection.execute("ALTER TABLE settled RENAME TO chosen")
+    connection.execute(
+        """
+        UPDATE chosen SET band_uris = several.uris FROM (
+            SELECT row, list(prefix || href_rest(href) ORDER BY place) AS uris
+            FROM (
+                SELECT rowid AS row, unnest(range(len(band_uris))) AS place, unnest(band_uris) AS href
+                FROM chosen WHERE band_uris IS NOT NULL
+            ) JOIN prefixes ON href_key(href) = prefixes.key GROUP BY row
+        ) AS several WHERE chosen.rowid = several.row
+        """
+    )
+    connection.unregister("prefixes")
+
+
+def _prefixes(connection: "DuckDBPyConnection", resolver: HrefResolver, folder: str, where: str) -> pa.Table:
+    """What each folder leads to, and each href that has to be looked at as a whole."""
+    keys = connection.execute(
+        """
+        SELECT href_key(href), min(href), min(row) FROM (
+            SELECT rowid AS row, uri AS href FROM chosen WHERE band_uris IS NULL
+            UNION ALL SELECT rowid, unnest(band_uris) FROM chosen WHERE band_uris IS NOT NULL
+        ) GROUP BY 1 ORDER BY 1
+        """
+    ).fetchall()
+    prefixes = []
+    for key, href, row in keys:
         try:
             uri = resolver.resolve(href, folder, where)
         except SourceError:  # once more, with the name of the tile
             tile = connection.execute("SELECT tile_id FROM chosen WHERE rowid = ?", [row]).fetchall()[0][0]
             resolver.resolve(href, folder, f"item {tile} ({where})")
             raise
-        columns["key"].append(key)
-        columns["is_folder"].append(is_folder)
-        columns["prefix"].append(uri.removesuffix(name) if is_folder else uri)
-    connection.register("prefixes", pa.table(columns))
-    connection.execute(
-        f"""
-        CREATE TABLE resolved AS
-        SELECT row, place, prefix || coalesce(name, '') AS uri FROM ({_KEYS}) AS keyed JOIN prefixes
-        ON keyed.key = prefixes.key AND (name IS NOT NULL) = is_folder
-        """,  # noqa: S608
-        by_folder,
-    )
-    connection.unregister("prefixes")
-    connection.execute("UPDATE chosen SET uri = resolved.uri FROM resolved WHERE chosen.rowid = row AND place < 2")
-    connection.execute(
-        "UPDATE chosen SET band_uris = several.uris FROM ("
-        "SELECT row, list(uri ORDER BY place) AS uris FROM resolved WHERE place > 0 GROUP BY row"
-        ") AS several WHERE chosen.rowid = several.row"
-    )
-    connection.execute("DROP TABLE resolved")
-    connection.execute("DROP VIEW hrefs")
+        is_folder = str(key).startswith("folder ")
+        prefixes.append(uri.removesuffix(href.rpartition("/")[2]) if is_folder else uri)
+    names = [key for key, _, _ in keys]
+    return pa.table({"key": pa.array(names, pa.string()), "prefix": pa.array(prefixes, pa.string())})
