@@ -68,8 +68,11 @@ class _Tally:
         if len(self.rejected) <= _LOGGED_REJECTED:
             logger.warning("left out %s: %s", rejected.tile.tile_id, rejected.reason)
         if len(self.rejected) > self.allowed + _MORE_REJECTED:
-            listed = [(each.tile.tile_id, each.tile.uri, each.reason) for each in self.rejected]
-            raise too_many(self.allowed, len(self.rejected), listed, "at least ")
+            raise too_many(self.allowed, len(self.rejected), self.reasons(), "at least ")
+
+    def reasons(self) -> list[tuple[str, str, str]]:
+        """Id, address and reason of each tile that was left out."""
+        return sorted((each.tile.tile_id, each.tile.uri, each.reason) for each in self.rejected)
 
     def count(self, job: _Job, record: Record) -> None:
         self.classes.setdefault((job.split, job.shard), Counter())[job.tile.label] += 1
@@ -95,7 +98,7 @@ def pack(config: PackConfig, tiles: Path, outputs: PackOutputs) -> PartManifest:
     Raises:
         ArtifactError: the tile table is damaged.
         BandError: the bands have no names, unknown ones are wanted, or the pixels contradict the names.
-        TileError: this part alone has far more unusable tiles than the whole may have.
+        TileError: this part alone has more unusable tiles than the whole may have.
         StorageError: the tiles cannot be reached.
     """
     plan = make_plan(tiles, config.seed)
@@ -122,9 +125,7 @@ def _pack(plan: Plan, config: PackConfig, outputs: PackOutputs, cache: TileCache
             splits={split: _packed(split, writers[split], tally) for split in SPLITS},
             unverified=tally.unverified,
         )
-        write_quarantine(
-            [(each.tile.tile_id, each.tile.uri, each.reason) for each in tally.rejected], outputs.quarantine
-        )
+        write_quarantine(tally.reasons(), outputs.quarantine)
         packed.write(outputs.part_manifest)
     return packed
 
@@ -163,6 +164,8 @@ def _pack_tiles(
             tally.count(job, result)
         progress.advance()
     progress.finish()
+    if len(tally.rejected) > tally.allowed:  # more in this part alone than in all of them: nothing needs merging
+        raise too_many(tally.allowed, len(tally.rejected), tally.reasons(), "" if config.parts == 1 else "at least ")
 
 
 def _jobs(plan: Plan, shard_plans: Mapping[Split, ShardPlan], numbers: Mapping[Split, Sequence[int]]) -> Iterator[_Job]:

@@ -96,6 +96,28 @@ def test_the_same_run_again_comes_from_the_cache(kubeflow, pipeline_yaml, first_
     FIGURES.append(Figure("cluster.cached_run", seconds(kubeflow.workflow(run_id)["status"]), "s in all"))
 
 
+def test_two_pods_pack_what_one_would(kubeflow, pipeline_yaml, sample):
+    options = 'pack_options={"shard_mebibytes": 4}'
+    run_ids = [
+        submit(kubeflow, pipeline_yaml, f"data_source={sample}", *SMALL, options, f"pack_workers={workers}")[0]
+        for workers in (1, 2)
+    ]
+    digests, packers = [], []
+    for run_id in run_ids:
+        keys = [item.key for item in kubeflow.artifacts.objects.all() if f"/{run_id}/" in item.key]
+        manifests = [key for key in keys if "/merge-packed/" in key and key.endswith("manifest.json")]
+        assert len(manifests) == 1
+        manifest = json.loads(kubeflow.artifacts.Object(manifests[0]).get()["Body"].read())
+        assert len(manifest["splits"]["train"]["shards"]) > 1
+        digests.append(manifest["digest"])
+        names = [
+            (pod.metadata.annotations or {}).get("workflows.argoproj.io/node-name", "") for pod in kubeflow.pods(run_id)
+        ]
+        packers.append(sum("pack-tiles.executor" in name for name in names))
+    assert packers == [1, 2]
+    assert digests[0] == digests[1]
+
+
 def test_a_failing_task_is_named_with_its_reason(kubeflow, pipeline_yaml, sample):
     run_id, done = submit(
         kubeflow, pipeline_yaml, f"data_source={sample}", 'data_bands=["B02", "B99"]', *SMALL, check=False

@@ -163,10 +163,9 @@ class Launcher:
         for key, source in spec.get("inputs", {}).get("parameters", {}).items():
             if "componentInputParameter" in source:
                 found[key] = values[source["componentInputParameter"].removeprefix("pipelinechannel--")]
-                if isinstance(found[key], str) and declared[key]["parameterType"] != "STRING":
-                    raise TypeError(
-                        f"{key} is declared a {declared[key]['parameterType']}, and KFP refuses text for it"
-                    )
+                kind = declared.get(key, {}).get("parameterType", "STRING")  # a setting's input is not declared
+                if isinstance(found[key], str) and kind != "STRING":
+                    raise TypeError(f"{key} is declared a {kind}, and KFP refuses text for it")
             elif "taskOutputParameter" in source:
                 producer = source["taskOutputParameter"]
                 found[key] = self.results[producer["producerTask"]].parameters[producer["outputParameterKey"]]

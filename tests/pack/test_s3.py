@@ -6,9 +6,8 @@ import uuid
 import pytest
 
 from tests.ingest.conftest import edit_json
+from tests.ingesting import ingest_into
 from tests.pack.conftest import random_pixels, read_records, write_geotiff, write_picture
-from tilepipe.components.ingest.config import IngestConfig
-from tilepipe.components.ingest.ingest import ingest
 from tilepipe.components.shared.errors import SourceError, StorageError
 from tilepipe.components.shared.tile_table import read_tile_table
 
@@ -67,7 +66,7 @@ def test_from_a_catalogue_in_a_bucket(stac, upload, run, tmp_path, caplog, minio
     caplog.set_level(logging.DEBUG)
     root = upload(stac, f"set-{name}")
     tiles = tmp_path / "tiles.parquet"
-    ingest(IngestConfig.parse(source=f"{root}/{name}", split_fractions=FRACTIONS), tiles)
+    ingest_into(tmp_path, source=f"{root}/{name}", split_fractions=FRACTIONS)
     table, info = read_tile_table(tiles)
     assert table["uri"][0].as_py() == f"{root}/tif/0.tif"
     assert info.bands == tuple("wxyz")
@@ -89,12 +88,10 @@ def test_from_class_folders_in_a_bucket_with_lists_beside_them(upload, run, tmp_
     (tmp_path / "lists" / "val.txt").write_text("4.png\n5.png\n")
     lists = upload(tmp_path / "lists", "lists")
     tiles = tmp_path / "tiles.parquet"
-    returned = ingest(
-        IngestConfig.parse(
-            source=upload(tmp_path / "tiles", "folder"),
-            split_files={"train": f"{lists}/train.txt", "val": f"{lists}/val.txt"},
-        ),
-        tiles,
+    returned = ingest_into(
+        tmp_path,
+        source=upload(tmp_path / "tiles", "folder"),
+        split_files={"train": f"{lists}/train.txt", "val": f"{lists}/val.txt"},
     )
     assert (returned["name"], returned["tiles"]) == ("folder", 6)
     assert run(tiles).splits["train"].tiles == 4
@@ -103,7 +100,7 @@ def test_from_class_folders_in_a_bucket_with_lists_beside_them(upload, run, tmp_
 def test_a_catalogue_in_a_bucket_must_not_read_this_machines_files(stac, upload, tmp_path):
     edit_json(stac / "a_0.json", lambda item: item["assets"]["image"].update(href="file:///etc/passwd"))
     with pytest.raises(SourceError, match="must stay below"):
-        ingest(IngestConfig.parse(source=f"{upload(stac, 'evil')}/catalog.json"), tmp_path / "tiles.parquet")
+        ingest_into(tmp_path, source=f"{upload(stac, 'evil')}/catalog.json")
 
 
 def test_wrong_credentials(stac, upload, tmp_path, monkeypatch):
@@ -111,11 +108,11 @@ def test_wrong_credentials(stac, upload, tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-wrong-secret")
     for source in (f"{root}/catalog.json", f"{root}/items.parquet", root):
         with pytest.raises(StorageError, match="AWS_SECRET_ACCESS_KEY") as caught:
-            ingest(IngestConfig.parse(source=source), tmp_path / "tiles.parquet")
+            ingest_into(tmp_path, source=source)
         assert "a-wrong-secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["none/catalog.json", "none/items.parquet", "none"])
 def test_what_is_not_in_the_bucket(upload, bucket, tmp_path, name):
     with pytest.raises(SourceError, match=r"must exist|must hold one folder a class"):
-        ingest(IngestConfig.parse(source=f"s3://{bucket.name}/{name}"), tmp_path / "tiles.parquet")
+        ingest_into(tmp_path, source=f"s3://{bucket.name}/{name}")
