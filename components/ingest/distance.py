@@ -218,7 +218,8 @@ class _Tree:
         if not level:
             return boxes[:, None]
         last = self.box(level - 1)[0].shape[1] - 1
-        return np.minimum(boxes[:, None] * _FANOUT + np.arange(_FANOUT), last)
+        children: Places = np.minimum(boxes[:, None] * _FANOUT + np.arange(_FANOUT), last)
+        return children
 
 
 def _by_boxes(one: _Tree, other: _Tree, bound: float) -> float:

@@ -16,6 +16,7 @@ from tilepipe.components.ingest.rows import TileSource
 from tilepipe.components.ingest.selection import Selection, choose, columns_of
 from tilepipe.components.ingest.sources import open_source
 from tilepipe.components.ingest.splits import split_tiles
+from tilepipe.components.shared import storage
 from tilepipe.components.shared.atomic import whole_file
 from tilepipe.components.shared.bands import canonical_band
 from tilepipe.components.shared.errors import BandError, SourceError, SplitError
@@ -169,7 +170,7 @@ def _info(
     features: tuple[RecordFeature, ...] = getattr(source, "record_features", ())
     return TileTableInfo(
         name=config.options.name or source.name,
-        source=config.source,
+        source=storage.shown(config.source),  # a web address may hold a signature
         source_kind=source.kind,
         query=config.model_dump(mode="json", exclude={"source", "snapshot", "source_bands", "workers"}),
         snapshot=config.snapshot,

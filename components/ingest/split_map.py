@@ -159,6 +159,11 @@ def _dots(split: Split, places: Sequence[tuple[float, float]]) -> Markup:
     shape = _SHAPES[split]
     dots = "".join(f"M{x:.1f} {y:.1f}{shape}" for x, y in places)
     if split == "train":
-        look = {"stroke": colour, "stroke_width": 4, "stroke_linecap": "round", "stroke_opacity": 0.6}
+        look: dict[str, str | float] = {
+            "stroke": colour,
+            "stroke_width": 4,
+            "stroke_linecap": "round",
+            "stroke_opacity": 0.6,
+        }
         return element("path", d=dots, class_="dots-train", fill="none", **look)
     return element("path", d=dots, class_=f"dots-{split}", fill=colour, fill_opacity=0.85)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, cast
 
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.database import literal, quoted
-from tilepipe.components.ingest.stac_item import _LABEL_PROPERTIES as LABEL_PROPERTIES
-from tilepipe.components.ingest.stac_item import _NOT_PIXELS, _describe
+from tilepipe.components.ingest.stac_archive import HREF, TYPE
+from tilepipe.components.ingest.stac_assets import LABEL_PROPERTIES, asset_rank
 from tilepipe.components.shared.errors import SourceError
 
 if TYPE_CHECKING:
@@ -27,16 +27,6 @@ _WHOLE_NUMBERS = {
     "uinteger",
     "ubigint",
 }
-
-
-def asset_rank(asset: dict[str, object]) -> int | None:
-    """How surely an asset holds the pixels, 0 most; None for one that does not."""
-    kind, roles = _describe(asset)
-    if "data" in roles and "tiff" in kind:
-        return 0
-    if "data" in roles and kind.startswith("image/"):
-        return 1
-    return 2 if kind.startswith("image/") and not roles & _NOT_PIXELS else None
 
 
 def fields(kind: "DuckDBPyType") -> "dict[str, DuckDBPyType]":
@@ -103,17 +93,16 @@ def pixel_assets(connection: "DuckDBPyConnection", file: str, assets: Types) -> 
         if "href" not in has:
             continue
         column = f"assets.{quoted(key)}"
-        wanted = [f"{column}.{name}" if name in has else "NULL" for name in ("type", "roles")]
+        wanted = {name: f"{column}.{quoted(name)}" for name in ("type", "roles", TYPE) if name in has}
+        example = f"any_value({column}.{quoted(HREF if HREF in has else 'href')})"
         query = (
-            f"SELECT {', '.join(wanted)}, any_value({column}.href) FROM read_parquet(?) "  # noqa: S608
+            f"SELECT {''.join(f'{each}, ' for each in wanted.values())} {example} FROM read_parquet(?) "  # noqa: S608
             f"WHERE {column}.href IS NOT NULL GROUP BY ALL ORDER BY ALL"
         )
-        variants = [
-            {"type": media, "roles": roles, "href": href}
-            for media, roles, href in connection.execute(query, [file]).fetchall()
-        ]
+        names = [*wanted, HREF if HREF in has else "href"]
+        variants = [dict(zip(names, row, strict=True)) for row in connection.execute(query, [file]).fetchall()]
         found = [rank for variant in variants if (rank := asset_rank(variant)) is not None]
-        described[key] = sorted({str(variant["type"]) for variant in variants})
+        described[key] = sorted({str(variant.get("type")) for variant in variants})
         if found:
             ranks[key] = min(found)
     if not ranks:

@@ -16,10 +16,9 @@ from tilepipe.components.ingest.config import IngestConfig, SourceKind
 from tilepipe.components.ingest.database import quoted, readable, reason
 from tilepipe.components.ingest.found import COLUMNS
 from tilepipe.components.ingest.href_columns import resolve
-from tilepipe.components.ingest.stac_item import _bands
+from tilepipe.components.ingest.stac_assets import canonical_bands, stated_bands
 from tilepipe.components.shared import storage
 from tilepipe.components.shared.archives import check_member
-from tilepipe.components.shared.bands import canonical_band
 from tilepipe.components.shared.errors import SourceError
 
 if TYPE_CHECKING:
@@ -108,7 +107,7 @@ class StacGeoParquet:
         if config.options.band_assets:
             hrefs = [stac_columns.of_assets([key], "href", assets, "VARCHAR") for key in keys]
             uris, several = hrefs[0], f"[{', '.join(hrefs)}]"
-            names = [canonical_band(name) for name in config.options.band_assets]
+            names = list(canonical_bands(tuple(config.options.band_assets)))
             bands = f"{names}"
         times = [f"{quoted(name)}::TIMESTAMPTZ" for name in ("datetime", "start_datetime") if name in types]
         if config.columns.datetime:
@@ -173,7 +172,9 @@ class StacGeoParquet:
         collections: Any = stated.get("collections") if isinstance(stated, dict) else None
         if not isinstance(collections, dict):
             return {}
-        bands = {str(name): _bands("", {}, {}, value) for name, value in collections.items() if isinstance(value, dict)}
+        bands = {
+            str(name): stated_bands("", {}, {}, value) for name, value in collections.items() if isinstance(value, dict)
+        }
         return {name: names for name, names in bands.items() if names}
 
 

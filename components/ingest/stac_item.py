@@ -1,8 +1,6 @@
 """From a STAC item, as a dictionary, to a row: which asset, which label, which bands."""
 
 import datetime
-import functools
-import mimetypes
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -12,16 +10,18 @@ from tilepipe.components.ingest import stac_archive
 from tilepipe.components.ingest.config import Columns, IngestConfig
 from tilepipe.components.ingest.hrefs import HrefResolver
 from tilepipe.components.ingest.rows import BoundingBox, TileRow
-from tilepipe.components.shared.bands import canonical_band
+from tilepipe.components.ingest.stac_assets import (
+    LABEL_PROPERTIES,
+    Properties,
+    asset_rank,
+    canonical_bands,
+    describe,
+    stated_bands,
+)
 from tilepipe.components.shared.errors import SourceError
-
-_LABEL_PROPERTIES = ("class", "label")
-_NOT_PIXELS = {"thumbnail", "overview", "metadata"}
 
 _SCALARS = str | int | float | datetime.datetime
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
-
-Properties = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +127,14 @@ class ItemReader:
                 f"{where}. Unpack the archive."
             )
         if self.band_assets:  # size and checksum are of one file, and here are several
-            return _Pixels(uris, None, None, _canonical(tuple(self.band_assets)))
+            return _Pixels(uris, None, None, canonical_bands(tuple(self.band_assets)))
         asset = stated[0]
         member = stac_archive.member_of(asset, f"asset {keys[0]} of {where}")
         return _Pixels(
             uris,
             None if member else _size(asset.get("file:size"), where),  # those of a member are its zip's
             None if member else _checksum(asset.get("file:checksum"), where),
-            _bands(keys[0], asset, properties, collection),
+            stated_bands(keys[0], asset, properties, collection),
             member,
         )
 
@@ -152,24 +152,20 @@ class ItemReader:
                     f"and {where} has {sorted(assets)}."
                 )
             return self.asset_key
-        described = {key: _describe(asset) for key, asset in assets.items() if isinstance(asset, dict)}
-        data = {key: kind for key, (kind, roles) in described.items() if "data" in roles}
-        choices = (
-            [key for key, kind in data.items() if "tiff" in kind],
-            [key for key, kind in data.items() if kind.startswith("image/")],
-            [key for key, (kind, roles) in described.items() if kind.startswith("image/") and not roles & _NOT_PIXELS],
-        )
-        for choice in choices:
-            if len(choice) > 1:
-                raise SourceError(
-                    "An item must have one asset with the tile's pixels (role data and an image type). Received: "
-                    f"{sorted(choice)} in {where}. Say which with options.asset_key."
-                )
-            if choice:
-                return choice[0]
+        candidates = {key: asset for key, asset in assets.items() if isinstance(asset, dict)}
+        ranks = {key: rank for key, asset in candidates.items() if (rank := asset_rank(asset)) is not None}
+        best = [key for key, rank in ranks.items() if rank == min(ranks.values())]
+        if len(best) > 1:
+            raise SourceError(
+                "An item must have one asset with the tile's pixels (role data and an image type). Received: "
+                f"{sorted(best)} in {where}. Say which with options.asset_key."
+            )
+        if best:
+            return best[0]
+        described = {key: describe(asset)[0] for key, asset in sorted(candidates.items())}
         raise SourceError(
             "An item must have an asset with the tile's pixels (role data and an image type). Received: "
-            f"{ {key: kind for key, (kind, _) in sorted(described.items())} } in {where}. Say which: options.asset_key."
+            f"{described} in {where}. Say which: options.asset_key."
         )
 
     def _label(self, properties: Properties, where: str) -> str:
@@ -183,7 +179,7 @@ class ItemReader:
                     f"{sorted(properties)}."
                 )
             return label
-        for name in _LABEL_PROPERTIES:
+        for name in LABEL_PROPERTIES:
             label = _text(properties.get(name))
             if label is not None:
                 return label
@@ -208,41 +204,6 @@ def _overview_names(properties: Properties) -> list[str]:
             if name is not None:
                 names.add(name)
     return sorted(names)
-
-
-def _describe(asset: dict[str, Any]) -> tuple[str, frozenset[str]]:
-    """Media type (guessed by the suffix where none is stated) and roles."""
-    kind, name = stac_archive.media_type(asset)
-    if not isinstance(kind, str) or not kind:
-        kind = mimetypes.guess_type(name)[0] or ""
-    roles = asset.get("roles")
-    return kind.lower(), frozenset(str(role) for role in roles) if isinstance(roles, list) else frozenset()
-
-
-def _bands(key: str, asset: Properties, properties: Properties, collection: Properties) -> tuple[str, ...]:
-    """The first statement there is: STAC 1.1's `bands` or `eo:bands`, of the asset, the item, the collection."""
-    item_assets = collection.get("item_assets")
-    template = item_assets.get(key) if isinstance(item_assets, dict) else None
-    for holder in (asset, properties, template, collection.get("summaries"), collection):
-        for name in ("bands", "eo:bands"):
-            stated = holder.get(name) if isinstance(holder, Mapping) else None
-            if isinstance(stated, list) and stated:
-                names = tuple(_band_name(band) for band in stated)
-                if all(names):  # STAC 1.1's `bands` may hold data types alone
-                    return _canonical(names)
-    return ()
-
-
-def _band_name(band: object) -> str:
-    if not isinstance(band, dict):
-        return ""
-    name = band.get("name") or band.get("eo:common_name") or band.get("common_name")
-    return name if isinstance(name, str) else ""
-
-
-@functools.lru_cache(maxsize=256)
-def _canonical(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(canonical_band(name) for name in names)
 
 
 def _mapping(value: object, what: str, where: str) -> dict[str, Any]:
