@@ -53,6 +53,12 @@ def use_storage(task: dsl.PipelineTask, secret: Text) -> None:
     kubernetes.use_config_map_as_env(task, STORAGE_CONFIG, places, optional=True)
 
 
+def use_catalogue(task: dsl.PipelineTask, secret: Text) -> None:
+    """Let a task reach a STAC API that wants to know who asks: a token, or a user and password, from a Secret."""
+    keys = {name: name for name in ("TILEPIPE_STAC_TOKEN", "TILEPIPE_STAC_USERNAME", "TILEPIPE_STAC_PASSWORD")}
+    kubernetes.use_secret_as_env(task, secret, keys, optional=True)
+
+
 def use_tracking(task: dsl.PipelineTask, secret: Text) -> None:
     """Let a task report to MLflow: its address from a ConfigMap, a user and password or a token from a Secret.
 

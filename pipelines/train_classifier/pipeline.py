@@ -86,8 +86,8 @@ def train_classifier(
         split_fractions: Share of the tiles in train, val and test.
         split_merge_train_val: Whether val goes into train, for a final fit whose last epoch is kept.
         split_property: Predefined splits by a STAC property or a column, such as ml-aoi:split.
-        storage_secret_name: Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for the tiles' bucket; may be
-            absent.
+        storage_secret_name: Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for the tiles' bucket, and with
+            TILEPIPE_STAC_TOKEN, or _USERNAME and _PASSWORD, for a STAC API; it or its keys may be absent.
         tracking_experiment: MLflow experiment.
         tracking_secret_name: Secret with MLFLOW_TRACKING_USERNAME and _PASSWORD, or _TOKEN; may be absent.
         train_augmentation: Any of flip, quarter_turn; [] is none. Never applied to val or test.
@@ -134,6 +134,7 @@ def train_classifier(
         )
         settings.configure(ingest, cpu="2", memory="2Gi", timeout_seconds=4 * 3600, retries=1)
         settings.use_storage(ingest, storage_secret_name)
+        settings.use_catalogue(ingest, storage_secret_name)
 
         with dsl.ParallelFor(ingest.outputs["Output"], name="pack") as part:
             pack = pack_tiles(
