@@ -1,19 +1,21 @@
 """A split's shards: which tile goes into which file, and the files with their checksums."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
+from tilepipe.components.pack.tfrecord import Buffer
 from tilepipe.components.shared.manifest import Shard, Split
 
 if TYPE_CHECKING:
     from hashlib import _Hash
 
 _MEBIBYTE = 1024 * 1024
-_PIECE_BYTES = _MEBIBYTE
-"""How much is hashed and written at once: each call gives up the interpreter's lock, and to get it back from a dozen
-busy threads costs more than the call."""
+_PIECE_BYTES = _MEBIBYTE // 4
+"""How much is hashed and written at once. Each call gives up the interpreter's lock, and to get it back from a dozen
+busy threads costs more than the call; much more would leave the processor's cache between the one and the other."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class ShardWriter:
         self._number = -1
         self._file: BinaryIO | None = None
         self._hash: _Hash = hashlib.sha256()
-        self._waiting: list[bytes] = []
+        self._waiting: list[Buffer] = []
         self._tiles = self._waiting_bytes = self._bytes = 0
 
     def __enter__(self) -> Self:
@@ -83,19 +85,19 @@ class ShardWriter:
         if self._file is not None:
             self._file.close()
 
-    def write(self, shard: int, record: bytes) -> None:
+    def write(self, shard: int, record: Sequence[Buffer]) -> None:
         """Write one record.
 
         Args:
             shard: the number of its shard; never one that was left before.
-            record: the framed record.
+            record: the framed record, in parts.
         """
         if shard != self._number or self._file is None:
             self._close()
             self._number = shard
             self._file = (self._folder / self._plan.name(shard)).open("wb", buffering=0)
-        self._waiting.append(record)
-        self._waiting_bytes += len(record)
+        self._waiting.extend(record)
+        self._waiting_bytes += sum(map(len, record))
         self._tiles += 1
         if self._waiting_bytes >= _PIECE_BYTES:
             self._flush(self._file)

@@ -9,42 +9,55 @@ import functools
 import struct
 
 import google_crc32c
+import numpy as np
+import numpy.typing as npt
+
+Buffer = bytes | npt.NDArray[np.uint8]
 
 _MASK_DELTA = 0xA282EAD8
 
 
-def frame(*payload: bytes) -> bytes:
+def frame(*payload: Buffer) -> tuple[Buffer, ...]:
     """One record: length, its checksum, the payload, its checksum.
 
     Args:
         payload: its parts, in order.
 
     Returns:
-        The record.
+        The record's parts, in order; none is copied.
     """
     length = struct.pack("<Q", sum(map(len, payload)))
-    return b"".join((length, _masked_crc(length), *payload, _masked_crc(*payload)))
+    return length, _masked_crc(length), *payload, _masked_crc(*payload)
 
 
-def frame_example(image: bytes, label: int, tile_id: str) -> bytes:
+def frame_example(image: Buffer, label: int, tile_id: str) -> tuple[Buffer, ...]:
     """A framed `tf.train.Example` with the features `image`, `label` and `tile_id`.
 
     Args:
-        image: raw pixels, which are copied once, not once a level of nesting.
+        image: raw pixels.
         label: index of the class.
         tile_id: the tile's id.
 
     Returns:
-        The record.
+        The record's parts, in order; the pixels are one of them, as they are.
     """
-    after = _feature(b"label", _field(3, _field(1, _varint(label)))) + _feature(
-        b"tile_id", _field(1, _field(1, tile_id.encode()))
-    )
-    before, size = b"", len(image)
+    after = _label(label) + _feature(b"tile_id", _field(1, _field(1, tile_id.encode())))
+    before = _before(len(image))
+    return frame(_head(1, len(before) + len(image) + len(after)), before, image, after)
+
+
+@functools.lru_cache(maxsize=64)
+def _before(size: int) -> bytes:
+    """What stands before the pixels within the map; of tiles that are all alike it is always the same."""
+    before = b""
     for number, key in ((1, b""), (1, b""), (2, _field(1, b"image")), (1, b"")):
-        before = key + _head(number, size) + before
-        size = len(image) + len(before)
-    return frame(_head(1, size + len(after)), before, image, after)
+        before = key + _head(number, size + len(before)) + before
+    return before
+
+
+@functools.lru_cache(maxsize=1024)
+def _label(label: int) -> bytes:
+    return _feature(b"label", _field(3, _field(1, _varint(label))))
 
 
 def _feature(name: bytes, value: bytes) -> bytes:
@@ -70,6 +83,6 @@ def _varint(value: int) -> bytes:
     return bytes(encoded)
 
 
-def _masked_crc(*parts: bytes) -> bytes:
+def _masked_crc(*parts: Buffer) -> bytes:
     crc = functools.reduce(google_crc32c.extend, parts, 0)
     return struct.pack("<I", ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF)

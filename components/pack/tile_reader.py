@@ -17,7 +17,7 @@ from tilepipe.components.pack.digest import digest
 from tilepipe.components.pack.records import decode_record
 from tilepipe.components.pack.resample import Resampling
 from tilepipe.components.pack.statistics import Moments, moments
-from tilepipe.components.pack.tfrecord import frame_example
+from tilepipe.components.pack.tfrecord import Buffer, frame_example
 from tilepipe.components.shared import storage
 from tilepipe.components.shared.bands import canonical_band
 from tilepipe.components.shared.errors import SourceError, TileError
@@ -54,7 +54,8 @@ class Record:
     """A tile that is ready to be written."""
 
     tile: Tile
-    framed: bytes
+    framed: tuple[Buffer, ...]
+    """The framed record in parts: its pixels are copied once, into what is written."""
     moments: Moments | None
     """Of the bands that are kept; None where nobody asked."""
     digest: bytes
@@ -199,7 +200,7 @@ def _record(
     except TileError as error:
         return Rejected(tile, str(error))
     image, mask = assemble(pictures, valid, layout.shape[:2], layout.resampling, layout.nodata or 0)
-    pixels = image.tobytes()
+    pixels = image.reshape(-1).view(np.uint8)
     return Record(
         tile,
         frame_example(pixels, labels[tile.label], tile.tile_id),
@@ -231,8 +232,9 @@ def _kept(picture: Picture, keep: tuple[int, ...]) -> Picture:
 
 
 def _check_dtypes(pictures: Sequence[Picture], dtype: str) -> None:
+    wanted = np.dtype(dtype)
     for picture in pictures:
-        if picture.pixels.dtype.name != dtype:
+        if picture.pixels.dtype != wanted:
             raise TileError(f"its pixels are {picture.pixels.dtype.name}, where the tiles' are {dtype}")
 
 

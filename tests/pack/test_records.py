@@ -5,10 +5,9 @@ import pytest
 
 from tilepipe.components.pack.band_order import BandOrder
 from tilepipe.components.pack.records import decode_record
-from tilepipe.components.pack.tfrecord import frame
 from tilepipe.components.pack.tile_reader import Layout, Record, Tile, read_record
 from tilepipe.components.shared.errors import TileError
-from tilepipe.components.shared.tfrecord import FRAMING_BYTES, iter_frames, parse_example
+from tilepipe.components.shared.tfrecord import FRAMING_BYTES, frame, iter_frames, parse_example
 from tilepipe.components.shared.tile_table import RecordFeature
 
 tf = pytest.importorskip("tensorflow")
@@ -86,7 +85,7 @@ def test_droughtwatch(real_data):
         found["packed"] += 1
         example = tf.train.Example.FromString(their).features.feature
         bands = [np.frombuffer(example[name].bytes_list.value[0], np.uint8) for name in names]
-        image = parse_example(result.framed[12:-4])["image"][0]
+        image = parse_example(b"".join(result.framed)[12:-4])["image"][0]
         assert image == np.stack(bands, axis=-1).tobytes()
     assert found["packed"] == 79
     assert sum(count for reason, count in found.items() if reason.startswith("it is blank")) == 2

@@ -15,7 +15,7 @@ def write(folder, places, planned, tile_bytes, size=1000, part=0, parts=1):
         for shard in plan.of_part(part, parts):
             for place in plan.places(shard):
                 if place in wanted:
-                    writer.write(shard, bytes([place % 251]) * size)
+                    writer.write(shard, [bytes([place % 251]) * size])
         return writer.finish()
 
 
@@ -72,7 +72,7 @@ def test_a_shard_larger_than_what_is_written_at_once(tmp_path):
     records = [bytes([number]) * (3 * MEBIBYTE + number) for number in range(3)]
     with ShardWriter(tmp_path, plan) as writer:
         for record in records:
-            writer.write(0, record)
+            writer.write(0, [record[:5], record[5:]])
         (shard,) = writer.finish().values()
     assert (tmp_path / shard.name).read_bytes() == b"".join(records)
     assert shard.bytes == sum(map(len, records))
@@ -90,5 +90,5 @@ def test_an_empty_split_has_no_shards(tmp_path):
 
 def test_an_error_closes_the_file(tmp_path):
     with pytest.raises(KeyError), ShardWriter(tmp_path, ShardPlan("train", 1, 1)) as writer:
-        writer.write(0, b"x")
+        writer.write(0, [b"x"])
         raise KeyError

@@ -14,7 +14,8 @@ def test_an_example_is_what_tensorflow_would_write(label, size):
     example.features.feature["image"].bytes_list.value.append(image)
     example.features.feature["label"].int64_list.value.append(label)
     example.features.feature["tile_id"].bytes_list.value.append("Wald/größe_1".encode())
-    assert frame_example(image, label, "Wald/größe_1") == frame(example.SerializeToString(deterministic=True))
+    framed = frame_example(image, label, "Wald/größe_1")
+    assert b"".join(framed) == b"".join(frame(example.SerializeToString(deterministic=True)))
 
 
 def test_a_file_is_what_tensorflow_would_write(tmp_path):
@@ -22,8 +23,8 @@ def test_a_file_is_what_tensorflow_would_write(tmp_path):
     with tf.io.TFRecordWriter(str(tmp_path / "theirs")) as writer:
         for payload in payloads:
             writer.write(payload)
-    assert b"".join(map(frame, payloads)) == (tmp_path / "theirs").read_bytes()
-    assert frame(b"ab", b"", b"c") == frame(b"abc")
+    assert b"".join(part for payload in payloads for part in frame(payload)) == (tmp_path / "theirs").read_bytes()
+    assert b"".join(frame(b"ab", b"", b"c")) == b"".join(frame(b"abc"))
 
 
 def test_the_checksums_are_computed_in_c():

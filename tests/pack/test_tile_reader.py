@@ -7,10 +7,9 @@ import pytest
 from tests.pack.conftest import random_pixels, write_geotiff
 from tilepipe.components.pack.band_order import BandOrder
 from tilepipe.components.pack.resample import resample
-from tilepipe.components.pack.tfrecord import frame
 from tilepipe.components.pack.tile_reader import Layout, Record, Rejected, Tile, read_record, tile_of
 from tilepipe.components.shared.errors import StorageError
-from tilepipe.components.shared.tfrecord import parse_example, unframe
+from tilepipe.components.shared.tfrecord import frame, parse_example, unframe
 from tilepipe.components.shared.tile_table import RecordFeature
 
 LAYOUT = Layout((8, 8, 4), "uint16", BandOrder(("B02", "B03", "B04", "B08"), "files"), (2, 1, 0))
@@ -26,7 +25,7 @@ def test_a_record_holds_the_bands_that_are_kept(tmp_path):
     record = read(tile(write_geotiff(tmp_path / "x.tif", pixels)))
     assert isinstance(record, Record)
     kept = np.ascontiguousarray(pixels[..., [2, 1, 0]])
-    assert kept.tobytes() in record.framed
+    assert kept.tobytes() in b"".join(record.framed)
     np.testing.assert_allclose(record.moments.mean, kept.reshape(-1, 3).mean(0))
     assert LAYOUT.bands == ("B04", "B03", "B02")
     assert LAYOUT.tile_bytes == 8 * 8 * 3 * 2
@@ -95,7 +94,7 @@ def test_a_disk_that_cannot_be_read_is_no_tiles_fault(tmp_path):
 
 def image_of(record):
     assert isinstance(record, Record), record
-    parsed = parse_example(unframe(record.framed))
+    parsed = parse_example(unframe(b"".join(record.framed)))
     return np.frombuffer(parsed["image"][0], LAYOUT.dtype)
 
 
@@ -172,7 +171,7 @@ def test_nan_is_nodata_where_the_file_says_so(tmp_path):
             tile(write_geotiff(tmp_path / "x.tif", pixels, nodata=np.nan)),
             layout=dataclasses.replace(layout, shape=(*size, 4), resizes=True),
         )
-        assert np.isfinite(np.frombuffer(parse_example(unframe(record.framed))["image"][0], "<f4")).all()
+        assert np.isfinite(np.frombuffer(parse_example(unframe(b"".join(record.framed)))["image"][0], "<f4")).all()
         assert np.isfinite(record.moments.mean).all()
         assert (record.moments.minimum >= 1).all()
     pixels[1, 1, 1] = np.inf
