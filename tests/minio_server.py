@@ -71,6 +71,14 @@ def minio_server(tmp_path_factory):
 
 
 @contextlib.contextmanager
+def own_server(folder: Path) -> Iterator[S3Server]:
+    """A MinIO of one's own that keeps its data in a folder, for measurements."""
+    folder.mkdir()
+    with _running(_binary(), folder) as server:
+        yield server
+
+
+@contextlib.contextmanager
 def _running(binary: str, folder: Path) -> Iterator[S3Server]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

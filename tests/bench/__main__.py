@@ -4,11 +4,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import pack, start, whole_run
+from tests.bench import ingest, pack, reading, start, whole_run
 from tests.measure import report
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder)
-        figures = [figure for part in (start, whole_run, pack) for figure in part.measure(scratch)]
+    figures = []
+    for part in (start, whole_run, pack, reading, ingest):
+        with tempfile.TemporaryDirectory() as folder:
+            figures += part.measure(Path(folder))
     sys.exit(1 if report("bench", figures) else 0)

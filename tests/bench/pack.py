@@ -1,51 +1,127 @@
-"""Packing, against the loop that a user would write and against the mere reading of the files."""
+"""Packing from MinIO on this machine, against the mere fetching of the same objects and what a user would do instead.
 
+Run as a module with a tile table and a folder, it packs there, and prints the peak of its memory in bytes.
+"""
+
+import logging
+import shutil
+import statistics
+import sys
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
-from tests.ingesting import ingest_into
+from tests.bench import stages
+from tests.bench.bucket import Bucket, sample_in_a_bucket
+from tests.bench.pack_loops import (
+    Run,
+    boto3_loop,
+    clients,
+    fastest,
+    processor_seconds,
+    vsis3_loop,
+)
+from tests.bench.peak import own_peak, peak_of
 from tests.measure import Figure
 from tilepipe.components.pack.config import PackConfig
 from tilepipe.components.pack.pack import PackOutputs, pack
-from tilepipe.pipelines.sample.sample import write_sample
+from tilepipe.components.shared.manifest import SPLITS
 
-_TILES_PER_CLASS = 200
+_ROUNDS = 3
+_CALIBRATED = 900
+_VSIS3_TILES = 120
+_BOTO3_TILES = 400
+_TIMES = 10
+_GIBIBYTE = 2**30
 
 
 def measure(scratch: Path) -> list[Figure]:
-    """Tiles a second of `pack` on local GeoTIFFs, with both comparisons in the same run."""
-    sample = scratch / "pack-sample"
-    write_sample(sample, tiles_per_class=_TILES_PER_CLASS)
-    files = sorted(sample.rglob("*.tif"))
-    tiles = scratch / "tiles.parquet"
-    ingest_into(scratch, source=str(sample / "catalog.json"))
-    out = PackOutputs(
-        {split: scratch / "packed" / split for split in ("train", "val", "test")},
-        scratch / "packed" / "part.json",
-        scratch / "packed" / "contents.parquet",
-        scratch / "packed" / "quarantine.parquet",
+    """Rates against MinIO, the readers on one core, and the memory of two sizes."""
+    with sample_in_a_bucket(scratch) as bucket:
+        return [*_rates(bucket, scratch), *stages.measure(bucket), *_memory(bucket, scratch)]
+
+
+def outputs(folder: Path) -> PackOutputs:
+    """Where a packing in a folder goes."""
+    return PackOutputs(
+        {split: folder / split for split in SPLITS},
+        folder / "part.json",
+        folder / "contents.parquet",
+        folder / "quarantine.parquet",
     )
-    packed = _rate(len(files), lambda: pack(PackConfig(), tiles, out))
-    loop = _rate(len(files), lambda: _rasterio_loop(files))
-    read = _rate(len(files), lambda: [path.read_bytes() for path in files])
+
+
+def _rates(bucket: Bucket, scratch: Path) -> list[Figure]:
+    def packing(table: Path) -> Run:
+        def run(_: Sequence[str]) -> None:
+            pack(PackConfig(), table, outputs(scratch / "packed"))
+
+        return run
+
+    ways = clients(bucket.server)
+    for run in (next(iter(each.values())) for each in ways.values()):
+        run(bucket.keys[:_CALIBRATED])  # to warm up
+    chosen = {name: fastest(each, bucket.keys[:_CALIBRATED]) for name, each in ways.items()}
+    print("fastest with:", ", ".join(f"{name} {way}" for name, way in chosen.items()), file=sys.stderr)
+    packing(bucket.table)(bucket.keys)
+    loops = vsis3_loop(bucket.server), boto3_loop(bucket.server)
+    rates, used = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
+    for number in range(_ROUNDS):
+        # GDAL keeps what it has read: another part of the objects in each round.
+        parts = [bucket.keys[number * size :][:size] for size in (_VSIS3_TILES, _BOTO3_TILES)]
+        runs: dict[str, tuple[Run, Sequence[str]]] = {
+            "pack": (packing(bucket.table), bucket.keys),
+            **{name: (each[chosen[name]], bucket.keys) for name, each in ways.items()},
+            "checked": (packing(bucket.checked_table), bucket.keys),
+            "vsis3": (loops[0], parts[0]),
+            "boto3_loop": (loops[1], parts[1]),
+        }
+        for name, (run, keys) in runs.items():
+            shutil.rmtree(scratch / "packed", ignore_errors=True)
+            used_before, started = processor_seconds(), time.perf_counter()
+            run(keys)
+            rates[name].append(len(keys) / (time.perf_counter() - started))
+            used[name].append((processor_seconds() - used_before) / len(keys) * 1000)
+    shutil.rmtree(scratch / "packed", ignore_errors=True)
+    median = {name: statistics.median(found) for name, found in rates.items()}
+    best = max(ways, key=lambda name: median[name])
+
+    def ratio(figure: str, other: str, goal: float, unit: str) -> Figure:
+        value = statistics.median(a / b for a, b in zip(rates["pack"], rates[other], strict=True))
+        return Figure(figure, value, unit, f">= {goal:g}", value >= goal)
+
     return [
-        Figure("pack.rate", packed, "tiles/s"),
-        Figure("pack.over_rasterio_loop", packed / loop, "times", ">= 1", packed >= loop),
-        Figure("pack.of_bare_reading", packed / read, "of the rate"),
+        Figure("pack.s3.rate", median["pack"], "tiles/s"),
+        Figure("pack.s3.rate_with_md5", median["checked"], "tiles/s"),
+        *(Figure(f"get.{name}.rate", median[name], "objects/s") for name in ways),
+        Figure("loop.vsis3.rate", median["vsis3"], "tiles/s"),
+        Figure("loop.boto3.rate", median["boto3_loop"], "tiles/s"),
+        ratio("pack.s3.of_fastest_get", best, 0.80, f"of {best}'s"),
+        ratio("pack.s3.over_vsis3_loop", "vsis3", 20, "times"),
+        ratio("pack.s3.over_boto3_loop", "boto3_loop", 5, "times"),
+        Figure("pack.s3.processor_time", statistics.median(used["pack"]), "s/1000 tiles"),
+        Figure("get.obstore.processor_time", statistics.median(used["obstore"]), "s/1000 tiles"),
     ]
 
 
-def _rate(count: int, work: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    work()
-    return count / (time.perf_counter() - started)
+def _memory(bucket: Bucket, scratch: Path) -> list[Figure]:
+    """The peak of a process that packs; the larger table has each object ten times, under other ids."""
+    tables = [bucket.table, bucket.many(scratch / "many.parquet", _TIMES)]
+    peaks = []
+    for table in tables:
+        peaks.append(peak_of("tests.bench.pack", str(table), str(scratch / "measured")).peak_bytes)
+        shutil.rmtree(scratch / "measured")
+    growth = peaks[1] / peaks[0]
+    tiles = len(bucket.keys)
+    return [
+        Figure(f"pack.peak_memory_{tiles}", peaks[0] / _GIBIBYTE, "GiB"),
+        Figure(f"pack.peak_memory_{tiles * _TIMES}", peaks[1] / _GIBIBYTE, "GiB", "< 1", peaks[1] < _GIBIBYTE),
+        Figure("pack.peak_memory_growth", growth, "times", "<= 1.1", growth <= 1.1),
+    ]
 
 
-def _rasterio_loop(files: list[Path]) -> None:
-    """Decode each tile, as a notebook would; it writes nothing, which is in its favour."""
-    import rasterio
-
-    for path in files:
-        with rasterio.open(path) as dataset:
-            dataset.read()
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.ERROR)
+    pack(PackConfig(), Path(sys.argv[1]), outputs(Path(sys.argv[2])))
+    own_peak()

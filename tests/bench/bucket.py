@@ -1,0 +1,86 @@
+"""The sample in a bucket of a MinIO on this machine, for what is measured against an object store."""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from tests.ingesting import ingest_into
+from tests.minio_server import S3Server, own_server
+from tilepipe.components.shared.storage import list_files
+from tilepipe.components.shared.storage_s3 import write_bytes
+from tilepipe.components.shared.tile_table import read_tile_table, write_tile_table
+from tilepipe.pipelines.sample.sample import write_sample
+
+BUCKET = "tiles"
+_TILES_PER_CLASS = 90
+_COPIES = 3
+_SPARE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Where the tiles are."""
+
+    server: S3Server
+    keys: list[str]
+    table: Path
+    """The tile table, as ingest makes it of a catalogue: without checksums, which a GET does not look at either."""
+    checked_table: Path
+    """As ingest makes it of the prefix: with the MD5s that the listing gives."""
+
+    def many(self, path: Path, times: int) -> Path:
+        """A table of the same objects, each of them so many times under other ids."""
+        table, info = read_tile_table(self.table)
+        place = table.schema.get_field_index("tile_id")
+        parts = [
+            table.set_column(place, "tile_id", pa.array(f"{name}-{time:03d}" for name in table["tile_id"].to_pylist()))
+            for time in range(times)
+        ]
+        write_tile_table(pa.concat_tables(parts), info, path)
+        return path
+
+
+@contextlib.contextmanager
+def sample_in_a_bucket(scratch: Path) -> Iterator[Bucket]:
+    """Serve `_COPIES` times ten classes of the sample's tiles, of 107 kB each; the environment names the server."""
+    sample = write_sample(scratch / "bucket-sample", tiles_per_class=_TILES_PER_CLASS)
+    files = sorted(sample.tile_folder.rglob("*.tif"))
+    with own_server(scratch / "minio") as server, _environment(server):
+        server.make_bucket(BUCKET)
+        jobs = [(f"set/{file.parent.name}/{copy}-{file.name}", file) for copy in range(_COPIES) for file in files]
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda job: write_bytes(f"s3://{BUCKET}/{job[0]}", job[1].read_bytes()), jobs))
+        folder = scratch / "ingested"
+        folder.mkdir()
+        ingest_into(folder, source=f"s3://{BUCKET}/set", options={"allow_duplicates": True})
+        table, info = read_tile_table(folder / "tiles.parquet")
+        place = table.schema.get_field_index("checksum")
+        unchecked = table.set_column(place, "checksum", pa.nulls(table.num_rows, pa.string()))
+        write_tile_table(unchecked, info, scratch / "unchecked.parquet")
+        time.sleep(_SPARE_SECONDS)  # the server puts away what it was given
+        keys = [file.uri.removeprefix(f"s3://{BUCKET}/") for file in list_files(f"s3://{BUCKET}/set")]
+        yield Bucket(server, keys, scratch / "unchecked.parquet", folder / "tiles.parquet")
+
+
+@contextlib.contextmanager
+def _environment(server: S3Server) -> Iterator[None]:
+    before = dict(os.environ)
+    for name in ("AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"):
+        os.environ.pop(name, None)
+    os.environ.update(
+        AWS_ENDPOINT_URL=server.endpoint,
+        AWS_ACCESS_KEY_ID=server.access_key,
+        AWS_SECRET_ACCESS_KEY=server.secret_key,
+        AWS_REGION="us-east-1",
+    )
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,0 +1,175 @@
+"""What packing from a bucket is measured against: clients that fetch and drop, readers, and loops of a notebook."""
+
+import asyncio
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+from tests.bench.bucket import BUCKET
+from tests.minio_server import S3Server
+from tilepipe.components.pack.decode import decode
+
+Fetch = Callable[[str], object]
+Run = Callable[[Sequence[str]], object]
+
+_THREADS = (4, 8, 16, 32)
+_READ_ROUNDS = 5
+
+
+def clients(server: S3Server) -> dict[str, dict[str, Run]]:
+    """Ways to GET objects and drop them: of each library, one with each number of threads or tasks."""
+    import boto3
+    import obstore
+    from botocore.config import Config
+    from minio import Minio
+    from obstore.store import S3Store
+
+    store = S3Store(
+        BUCKET,
+        endpoint=server.endpoint,
+        region="us-east-1",
+        access_key_id=server.access_key,
+        secret_access_key=server.secret_key,
+        virtual_hosted_style_request=False,
+        client_options={"allow_http": True, "pool_max_idle_per_host": "64"},
+    )
+    s3 = boto3.client("s3", endpoint_url=server.endpoint, config=Config(max_pool_connections=max(_THREADS)))
+    minio = Minio(
+        urlsplit(server.endpoint).netloc,
+        server.access_key,
+        server.secret_key,
+        secure=False,
+        region="us-east-1",
+    )
+
+    def with_obstore(key: str) -> None:
+        obstore.get(store, key).bytes()
+
+    def with_boto3(key: str) -> None:
+        s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+
+    def with_minio(key: str) -> None:
+        answer = minio.get_object(BUCKET, key)
+        try:
+            answer.read()
+        finally:
+            answer.close()
+            answer.release_conn()
+
+    async def awaited(key: str) -> None:
+        await (await obstore.get_async(store, key)).bytes_async()
+
+    tasks = {f"{count} tasks": _tasks(awaited, count) for count in _THREADS}
+    return {
+        "obstore": _threads(with_obstore) | tasks,
+        "minio": _threads(with_minio),
+        "boto3": _threads(with_boto3),
+    }
+
+
+def fastest(ways: dict[str, Run], keys: Sequence[str]) -> str:
+    """Which of the ways fetches the objects in the shortest time."""
+
+    def seconds(name: str) -> float:
+        started = time.perf_counter()
+        ways[name](keys)
+        return time.perf_counter() - started
+
+    return min(ways, key=seconds)
+
+
+def vsis3_loop(server: S3Server) -> Run:
+    """`rasterio.open` of each object's address, one after the other, as the published EuroSAT pipeline does it."""
+    import rasterio
+
+    settings = {"AWS_S3_ENDPOINT": urlsplit(server.endpoint).netloc, "AWS_HTTPS": "NO", "AWS_VIRTUAL_HOSTING": "FALSE"}
+
+    def run(keys: Sequence[str]) -> None:
+        os.environ.update(settings)
+        for key in keys:
+            with rasterio.open(f"/vsis3/{BUCKET}/{key}") as dataset:
+                dataset.read()
+
+    return run
+
+
+def boto3_loop(server: S3Server) -> Run:
+    """boto3's GET and rasterio from memory, one after the other.
+
+    In one `rasterio.Env`, without which rasterio would make a session of boto3 for each tile, and be six times slower.
+    """
+    import boto3
+    import rasterio
+
+    s3 = boto3.client("s3", endpoint_url=server.endpoint)
+
+    def run(keys: Sequence[str]) -> None:
+        with rasterio.Env():
+            for key in keys:
+                _with_rasterio(s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+
+    return run
+
+
+def reader_rates(files: Sequence[bytes]) -> dict[str, float]:
+    """Tiles a second that each reader decodes on one core, from memory."""
+    import rasterio
+
+    readers = {"pack": decode, "tifffile": _with_tifffile, "rasterio": _with_rasterio}
+    best = dict.fromkeys(readers, 0.0)
+    with rasterio.Env():
+        for _, (name, read) in itertools.product(range(_READ_ROUNDS), readers.items()):
+            started = time.perf_counter()
+            for data in files:
+                read(data)
+            best[name] = max(best[name], len(files) / (time.perf_counter() - started))
+    return best
+
+
+def _with_tifffile(data: bytes) -> object:
+    import io
+
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        return tiff.pages.first.asarray(maxworkers=1)
+
+
+def _with_rasterio(data: bytes) -> object:
+    from rasterio.io import MemoryFile
+
+    with MemoryFile(data) as memory, memory.open() as dataset:
+        return dataset.read()
+
+
+def _threads(fetch: Fetch) -> dict[str, Run]:
+    def runner(count: int) -> Run:
+        def run(keys: Sequence[str]) -> None:
+            with ThreadPoolExecutor(count) as pool:
+                for _ in pool.map(fetch, keys):
+                    pass
+
+        return run
+
+    return {f"{count} threads": runner(count) for count in _THREADS}
+
+
+def _tasks(fetch: Callable[[str], "asyncio.Future[None]"], count: int) -> Run:
+    async def work(keys: Iterable[str]) -> None:
+        for key in keys:
+            await fetch(key)
+
+    async def every(keys: Sequence[str]) -> None:
+        waiting = iter(keys)
+        await asyncio.gather(*(work(waiting) for _ in range(count)))
+
+    return lambda keys: asyncio.run(every(keys))
+
+
+def processor_seconds() -> float:
+    """What this process has used of all processors."""
+    used = os.times()
+    return used.user + used.system
