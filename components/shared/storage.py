@@ -1,9 +1,10 @@
 """Bytes by address: local paths, `file://`, `s3://` and the web, behind one set of functions with one set of errors.
 
 S3 is read with what the environment says: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`,
-`AWS_REGION` and `AWS_ENDPOINT_URL` (any S3, such as MinIO; plain http only where the endpoint says so). Without
-credentials the requests are anonymous, as public buckets want them. The web is always read anonymously. No message
-holds a credential. Which addresses a file of somebody else's may name is for its reader to say (`ingest.hrefs`).
+`AWS_REGION` and `AWS_ENDPOINT_URL` (any S3, such as MinIO; plain http only where the endpoint says so), else with what
+AWS' own files hold (`AWS_PROFILE`). Without credentials the requests are anonymous, as public buckets want them. The
+web is always read anonymously. No message holds a credential. Which addresses a file of somebody else's may name is for
+its reader to say (`ingest.hrefs`).
 """
 
 import contextlib

@@ -6,11 +6,13 @@ import os
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from tilepipe.components.shared.errors import SourceError, StorageError, TilepipeError
 
 if TYPE_CHECKING:
+    from obstore.auth.boto3 import Boto3CredentialProvider
     from obstore.store import S3Store
 
 MAX_RETRIES = 5
@@ -105,12 +107,24 @@ def list_objects(uri: str) -> Iterator[tuple[str, int]]:
 def _locate(uri: str) -> tuple["S3Store", str]:
     bucket, _, key = uri[5:].partition("/")
     values = tuple(os.environ.get(name, "") for name in SETTINGS)
-    anonymous = not values[2] and not any(os.environ.get(name) for name in OTHER_CREDENTIALS)
-    return _open_store(bucket, values, anonymous), key
+    if values[2] or any(os.environ.get(name) for name in OTHER_CREDENTIALS):
+        return _open_store(bucket, values, anonymous=False), key
+    profile = _profile()
+    return _open_store(bucket, values, anonymous=profile is None, profile=profile), key
+
+
+def _profile() -> str | None:
+    """The profile of AWS' own files to take credentials from, empty for the default one; None without such files."""
+    home = Path.home() / ".aws"
+    files = [
+        Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or home / "credentials"),
+        Path(os.environ.get("AWS_CONFIG_FILE") or home / "config"),
+    ]
+    return os.environ.get("AWS_PROFILE", "") if any(file.is_file() for file in files) else None
 
 
 @functools.lru_cache(maxsize=32)
-def _open_store(bucket: str, values: tuple[str, ...], anonymous: bool) -> "S3Store":
+def _open_store(bucket: str, values: tuple[str, ...], anonymous: bool, profile: str | None = None) -> "S3Store":
     from obstore.store import S3Store
 
     s3_endpoint, any_endpoint, key_id, secret, token, region, default_region = values
@@ -121,6 +135,7 @@ def _open_store(bucket: str, values: tuple[str, ...], anonymous: bool) -> "S3Sto
         shown = re.sub(r"\S*@", "", endpoint)
         raise StorageError(f"AWS_ENDPOINT_URL must be http://<host> or https://<host>. Received: {shown!r}.")
     given = {"access_key_id": key_id, "secret_access_key": secret, "session_token": token}
+    provider = None if profile is None else _provider(profile)
     with _explained(f"s3://{bucket}"):
         return S3Store(
             bucket,
@@ -128,7 +143,8 @@ def _open_store(bucket: str, values: tuple[str, ...], anonymous: bool) -> "S3Sto
             endpoint=endpoint,
             aws_endpoint_url_s3=endpoint,
             virtual_hosted_style_request=False,  # path style: what MinIO and its like answer to
-            skip_signature=anonymous,
+            skip_signature=anonymous or (profile is not None and provider is None),
+            credential_provider=provider,
             client_options={
                 "allow_http": endpoint.startswith("http://"),
                 "connect_timeout": "5s",
@@ -142,6 +158,19 @@ def _open_store(bucket: str, values: tuple[str, ...], anonymous: bool) -> "S3Sto
             },
             **{name: value for name, value in given.items() if value},  # type: ignore[arg-type]
         )
+
+
+def _provider(profile: str) -> "Boto3CredentialProvider | None":
+    """What reads AWS' own files, as boto3 does, which lists prefixes: both must be the same user."""
+    import boto3
+    from botocore.exceptions import BotoCoreError
+    from obstore.auth.boto3 import Boto3CredentialProvider
+
+    try:
+        session = boto3.Session(profile_name=profile or None)
+        return Boto3CredentialProvider(session) if session.get_credentials() else None
+    except BotoCoreError as error:
+        raise StorageError(f"AWS' own files must hold the credentials. Received: {error}. Mend AWS_PROFILE.") from None
 
 
 @contextlib.contextmanager

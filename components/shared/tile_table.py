@@ -36,7 +36,7 @@ where it is a TFRecord file; or, where each band has a file of its own, the file
 the first of which is `uri`. `geometry` is WKB in longitude and latitude (OGC:CRS84); `checksum` is a multihash in
 hexadecimal, as STAC's `file:checksum`. All but `tile_id` and `uri` may be null."""
 
-_METADATA_KEY = b"tilepipe"
+_METADATA_KEY = "tilepipe"
 _GROUP_ROWS = 131_072
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _GEOMETRY_TYPES = (
@@ -102,9 +102,9 @@ def write_tile_table(rows: pa.Table | pa.RecordBatchReader, info: TileTableInfo,
         for group in _groups(rows):
             geometry.add(group)
             writer.write_table(group, row_group_size=_GROUP_ROWS)
-        metadata = {_METADATA_KEY: info.model_dump_json().encode()}
+        metadata = {_METADATA_KEY: info.model_dump_json()}
         if geometry.types:
-            metadata[b"geo"] = json.dumps(geometry.metadata(), sort_keys=True).encode()
+            metadata["geo"] = json.dumps(geometry.metadata(), sort_keys=True)
         writer.add_key_value_metadata(metadata)
 
 
@@ -135,7 +135,7 @@ def read_tile_table(path: Path, columns: list[str] | None = None) -> tuple[pa.Ta
     """
     try:
         with pq.ParquetFile(path) as file:
-            info = TileTableInfo.model_validate_json((file.metadata.metadata or {}).get(_METADATA_KEY, b""))
+            info = TileTableInfo.model_validate_json((file.metadata.metadata or {}).get(_METADATA_KEY.encode(), b""))
             table = file.read(columns=columns)
     except (pa.ArrowException, ValidationError, OSError) as error:
         raise ArtifactError(
@@ -154,7 +154,7 @@ class _Geometry:
     def add(self, table: pa.Table) -> None:
         shapes = table["geometry"].drop_null()
         for head in pc.unique(pc.binary_slice(shapes, 0, 5)).to_pylist():
-            self.types.add(_geometry_type(head))
+            self.types.add(_geometry_type(bytes(head or b"")))
         boxes = table["bbox"].combine_chunks()
         if boxes.null_count < len(boxes):
             for name, smallest in (("xmin", True), ("ymin", True), ("xmax", False), ("ymax", False)):

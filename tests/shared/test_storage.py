@@ -14,7 +14,9 @@ SECRET = "a-secret-that-must-not-show"
 
 
 @pytest.fixture(autouse=True)
-def _no_settings(monkeypatch):
+def _no_settings(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))  # no credentials of whoever runs the tests
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
     for name in (*storage_s3.SETTINGS, *storage_s3.OTHER_CREDENTIALS):
         monkeypatch.delenv(name, raising=False)
     storage_s3._open_store.cache_clear()
@@ -210,6 +212,19 @@ def test_without_credentials_requests_are_anonymous(server):
     path, headers = started.requests[0]
     assert path == "/bucket/x.tif"  # path style
     assert "authorization" not in {name.lower() for name in headers}
+
+
+def test_credentials_of_a_profile(server, monkeypatch, tmp_path):
+    (tmp_path / ".aws").mkdir()
+    keys = f"aws_access_key_id = of-the-profile\naws_secret_access_key = {SECRET}\n"
+    (tmp_path / ".aws" / "credentials").write_text(f"[work]\n{keys}")
+    started = server((200, b"mine"))
+    monkeypatch.setenv("AWS_PROFILE", "work")
+    assert storage.read_bytes("s3://bucket/x.tif") == b"mine"
+    assert "Credential=of-the-profile/" in started.requests[0][1]["authorization"]
+    monkeypatch.setenv("AWS_PROFILE", "home")
+    with pytest.raises(StorageError, match=r"The config profile \(home\) could not be found"):
+        storage.read_bytes("s3://bucket/x.tif")
 
 
 @pytest.mark.parametrize("endpoint", ["nonsense", "ftp://127.0.0.1", "http://"])
