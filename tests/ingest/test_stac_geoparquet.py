@@ -12,7 +12,7 @@ from tilepipe.components.ingest.found import COLUMNS
 from tilepipe.components.ingest.stac_geoparquet import StacGeoParquet
 from tilepipe.components.shared import storage
 from tilepipe.components.shared.bands import canonical_band
-from tilepipe.components.shared.errors import SourceError
+from tilepipe.components.shared.errors import SourceError, StorageError
 
 BANDS = [{"name": "B2", "common_name": "blue"}, {"name": "B8A", "common_name": "nir08"}]
 
@@ -210,3 +210,22 @@ def test_only_what_is_used_is_fetched_from_a_bucket(items, tmp_path, minio_serve
     assert len(rows) == 2000
     assert rows[0]["uri"] == "s3://geoparquet/set/Forest_0.tif"
     assert sum(fetched) < path.stat().st_size / 5
+
+
+def test_a_file_on_the_web(items, tmp_path, minio_server):
+    path = write(tmp_path / "items.parquet", items)
+    bucket = minio_server.make_bucket("public-geoparquet")
+    bucket.upload_file(str(path), "items.parquet")
+    everybody = {
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": "s3:GetObject",
+        "Resource": f"arn:aws:s3:::{bucket.name}/*",
+    }
+    bucket.Policy().put(Policy=json.dumps({"Version": "2012-10-17", "Statement": [everybody]}))
+    _, rows = read(f"{minio_server.endpoint}/{bucket.name}/items.parquet")
+    assert [row["label"] for row in rows] == ["Forest"] * 3 + ["River"] * 3
+    assert rows[0]["uri"] == f"{minio_server.endpoint}/{bucket.name}/Forest_0.tif"
+    bucket.Policy().delete()
+    with pytest.raises(StorageError, match="must be readable without credentials.*refused with status 403"):
+        read(f"{minio_server.endpoint}/{bucket.name}/items.parquet")
