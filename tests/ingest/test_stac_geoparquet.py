@@ -227,5 +227,5 @@ def test_a_file_on_the_web(items, tmp_path, minio_server):
     assert [row["label"] for row in rows] == ["Forest"] * 3 + ["River"] * 3
     assert rows[0]["uri"] == f"{minio_server.endpoint}/{bucket.name}/Forest_0.tif"
     bucket.Policy().delete()
-    with pytest.raises(StorageError, match="must be readable without credentials.*refused with status 403"):
+    with pytest.raises(StorageError, match=r"must be readable without credentials.*refused with status 403"):
         read(f"{minio_server.endpoint}/{bucket.name}/items.parquet")
