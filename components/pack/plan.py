@@ -35,7 +35,7 @@ SAMPLE_TILES = 64
 
 _COLUMNS = ["tile_id", "uri", "label", "split", "bytes", "checksum", "member", "offset", "band_uris"]
 _BATCH_TILES = 1024
-_BATCH_HASHES = 65536
+_BATCH_HASHES = 4096
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,8 @@ def find_layout(plan: Plan, config: PackConfig, cache: TileCache | None = None) 
     descriptions = Counter(one.descriptions for one in alike).most_common(1)[0][0]
     order = file_bands(plan.info, len(alike[0].dtypes), alike[0].dtypes[0], descriptions)
     keep = select(order, config.bands)
-    if options.check_band_identity:
+    # Eight bits a band are no digital numbers: each band has been stretched by itself, so ratios tell nothing.
+    if options.check_band_identity and alike[0].dtypes[0] != "uint8":
         whole = [one.means for one in alike if np.isfinite(one.means).all()]
         if whole:
             check_band_identity(order.names, np.array(whole), order.stated_by)

@@ -108,7 +108,7 @@ class ShardWriter:
         return self._shards
 
     def _flush(self, file: BinaryIO) -> None:
-        piece = b"".join(self._waiting)
+        piece = b"".join(self._waiting)  # type: ignore[arg-type] # typeshed: arrays are buffers from Python 3.12 on
         self._hash.update(piece)
         written = 0
         while written < len(piece):  # a raw file may take less than it is given
