@@ -1,7 +1,7 @@
 """The summary: the figures in short, as Markdown, which Kubeflow shows with tables and without inline HTML."""
 
 from tilepipe.components.evaluate.evaluation import Evaluation
-from tilepipe.components.shared.text import SPLIT_NAMES, percent, plain, tiles
+from tilepipe.components.shared.text import SPLIT_NAMES, markdown_table, percent, plain, tiles
 
 
 def render_summary(evaluation: Evaluation) -> str:
@@ -25,30 +25,34 @@ def render_summary(evaluation: Evaluation) -> str:
         "",
         f"## Classes of the {split} split, weakest first",
         "",
-        "| Class | Tiles | Precision | Recall | F1 |",
-        "| --- | ---: | ---: | ---: | ---: |",
+        *markdown_table(
+            ("Class", "Tiles", "Precision", "Recall", "F1"),
+            [
+                (
+                    plain(names[i]),
+                    f"{scores.support[i]:,}",
+                    *(percent(figure[i]) for figure in (scores.precision, scores.recall, scores.f1)),
+                )
+                for i in evaluation.weakest_first()
+            ],
+        ),
     ]
-    for i in evaluation.weakest_first():
-        figures = " | ".join(percent(figure[i]) for figure in (scores.precision, scores.recall, scores.f1))
-        lines.append(f"| {plain(names[i])} | {scores.support[i]:,} | {figures} |")
     if evaluation.confusions:
-        lines += ["", "## Most frequent mistakes", "", "| True class | Taken for | Tiles | Of the class |"]
-        lines.append("| --- | --- | ---: | ---: |")
-        lines += [
-            f"| {plain(names[one.label])} | {plain(names[one.predicted])} | {one.tiles:,} | {percent(one.share)} |"
+        mistakes = [
+            (plain(names[one.label]), plain(names[one.predicted]), f"{one.tiles:,}", percent(one.share))
             for one in evaluation.confusions
         ]
+        lines += ["", "## Most frequent mistakes", ""]
+        lines += markdown_table(("True class", "Taken for", "Tiles", "Of the class"), mistakes, names=2)
     return "\n".join(lines) + "\n"
 
 
 def _splits(evaluation: Evaluation) -> list[str]:
-    lines = [
-        "| Split | Tiles | Accuracy | Balanced accuracy | Precision | Recall | F1 | Loss |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
     shares = ("accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro")
+    rows = []
     for split, scores in evaluation.scores.items():
         scalars = scores.scalars()
-        figures = " | ".join(percent(scalars[name]) for name in shares)
-        lines.append(f"| {SPLIT_NAMES[split]} | {scores.tiles:,} | {figures} | {scores.loss:.4f} |")
-    return lines
+        figures = (percent(scalars[name]) for name in shares)
+        rows.append((SPLIT_NAMES[split], f"{scores.tiles:,}", *figures, f"{scores.loss:.4f}"))
+    titles = ("Split", "Tiles", "Accuracy", "Balanced accuracy", "Precision", "Recall", "F1", "Loss")
+    return markdown_table(titles, rows)

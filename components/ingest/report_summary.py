@@ -4,10 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from tilepipe.components.ingest import words
 from tilepipe.components.ingest.report import IngestReport
-from tilepipe.components.shared.text import SPLIT_NAMES, plain, tiles
+from tilepipe.components.shared.text import SPLIT_NAMES, markdown_table, plain, tiles
 
 _MOST_CLASSES = 50
-_GAP = "&nbsp;&nbsp;"  # Kubeflow gives cells no padding: columns would touch
 
 
 def render_summary(report: IngestReport) -> str:
@@ -73,9 +72,4 @@ def _duplicates(report: IngestReport) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Names on the left, numbers on the right, and a gap between them; nothing where there are no rows."""
-    lines = ["| " + " | ".join([row[0], *(_GAP + cell for cell in row[1:])]) + " |" for row in rows]
-    if not lines:
-        return ""
-    titles = "| " + " | ".join([head[0], *(_GAP + title for title in head[1:])]) + " |"
-    return "\n".join([titles, "| --- |" + " ---: |" * (len(head) - 1), *lines])
+    return "\n".join(markdown_table(head, rows))

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from tilepipe.components.shared.manifest import Manifest
+from tilepipe.components.shared.text import markdown_table, plain
 
 if TYPE_CHECKING:
     import keras
@@ -29,24 +30,27 @@ def render_summary(model: "keras.Model", manifest: Manifest) -> str:
         "",
         f"**{model.count_params():,} parameters** ({trainable:,} trainable), {mebibytes:.2f} MiB as float32.",
         "",
-        "| layer | kind | output | parameters |",
-        "| --- | --- | --- | ---: |",
-        *(
-            f"| {_cell(layer.name)} | {type(layer).__name__} | {_shape(layer)} | {layer.count_params():,} |"
-            for layer in model.layers
+        *markdown_table(
+            ("layer", "kind", "output", "parameters"),
+            [
+                (plain(layer.name), type(layer).__name__, _shape(layer), f"{layer.count_params():,}")
+                for layer in model.layers
+            ],
+            names=3,
         ),
         "",
         "## Standardised inside the model",
         "",
         "By mean and standard deviation over the training tiles.",
         "",
-        "| band | mean | standard deviation |",
-        "| --- | ---: | ---: |",
-        *(f"| {_cell(band.band)} | {band.mean:,.2f} | {band.std:,.2f} |" for band in manifest.statistics),
+        *markdown_table(
+            ("band", "mean", "standard deviation"),
+            [(plain(band.band), f"{band.mean:,.2f}", f"{band.std:,.2f}") for band in manifest.statistics],
+        ),
         "",
         "## Classes",
         "",
-        *(f"{index}. {_cell(name)}" for index, name in enumerate(manifest.class_names)),
+        *(f"{index}. {plain(name)}" for index, name in enumerate(manifest.class_names)),
     ]
     return "\n".join(lines) + "\n"
 
@@ -61,8 +65,3 @@ def _count(weight: "keras.Variable") -> int:
     for side in weight.shape:
         count *= side
     return count
-
-
-def _cell(text: str) -> str:
-    """Text as it shall show: names come from outside, and these signs mean something in Markdown."""
-    return "".join(f"\\{sign}" if sign in "\\`*_{}[]<>()#|!~" else sign for sign in " ".join(text.split()))

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from tilepipe.components.shared.manifest import Split
 from tilepipe.components.shared.markup import Markup, element, join
@@ -12,6 +12,7 @@ SPLIT_NAMES: Mapping[Split, str] = {"train": "training", "val": "validation", "t
 TIMES = "\u00d7"  # between the sides of a tile
 DASH = "\u2013"  # between the ends of a range, and where there is no figure
 _NARROW_SPACE = "\u202f"  # no break between a number and its unit
+_GAP = "&nbsp;&nbsp;"  # Kubeflow gives cells no padding: columns would touch
 _LONGEST_PART = 16
 _ACTIVE = re.compile(r"([\\`*_{}\[\]()<>#.!|~&:@])")
 _BREAKS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[_\-/.\s])")
@@ -53,3 +54,20 @@ def breakable(name: str) -> Markup:
 def plain(text: str) -> str:
     """Text from outside, so that Markdown shows it as it is, on one line."""
     return _ACTIVE.sub(r"\\\1", " ".join(text.split()))
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], names: int = 1) -> list[str]:
+    """A table in Markdown: names on the left, numbers on the right, and a gap between the columns.
+
+    Args:
+        head: the columns' titles.
+        rows: as many cells each; what comes from outside has gone through `plain`.
+        names: how many of the first columns hold names.
+
+    Returns:
+        Its lines; none where there are no rows.
+    """
+    lines = ["| " + " | ".join([row[0], *(_GAP + cell for cell in row[1:])]) + " |" for row in (head, *rows)]
+    if len(lines) == 1:
+        return []
+    return [lines[0], "|" + " --- |" * names + " ---: |" * (len(head) - names), *lines[1:]]

@@ -15,7 +15,9 @@ def summary():
 
 
 def test_each_layer_is_a_row(summary):
-    assert "| block2\\_conv | Conv2D | 4 x 4 x 8 | 296 |" in summary  # 3 * 3 * 4 * 8 weights and 8 biases
+    assert (
+        "| block2\\_conv | &nbsp;&nbsp;Conv2D | &nbsp;&nbsp;4 x 4 x 8 | &nbsp;&nbsp;296 |" in summary
+    )  # 3 * 3 * 4 * 8 weights and 8 biases
     rows = [line for line in summary.splitlines() if line.startswith("| ") and "---" not in line]
     columns = {len(re.findall(r"(?<!\\)\|", row)) for row in rows}
     assert columns <= {4, 5}
@@ -23,7 +25,7 @@ def test_each_layer_is_a_row(summary):
 
 def test_total_and_size_are_given(summary):
     total = int(re.search(r"\*\*([\d,]+) parameters\*\*", summary)[1].replace(",", ""))
-    rows = re.findall(r"\| [\d x]+ \| ([\d,]+) \|$", summary, re.MULTILINE)
+    rows = re.findall(r"[\d x]+ \| &nbsp;&nbsp;([\d,]+) \|$", summary, re.MULTILINE)
     assert sum(int(row.replace(",", "")) for row in rows) == total
     assert f"{total * 4 / 2**20:.2f} MiB" in summary
 
