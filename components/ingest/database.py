@@ -98,7 +98,7 @@ def literal(text: str) -> str:
 
 def reason(error: Exception) -> str:
     """The first line of what DuckDB says, without its candidates and its picture of the statement."""
-    return re.sub(r"^\w+ Error: ", "", str(error).splitlines()[0])
+    return re.sub(r"^(\w+ )+Error: ", "", str(error).splitlines()[0])
 
 
 def _memory_mebibytes() -> int:

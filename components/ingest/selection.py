@@ -54,12 +54,17 @@ def columns_of(where: str) -> frozenset[str]:
         statement = f"SELECT * FROM found WHERE (\n{where}\n)"  # noqa: S608 - parsed, not run
         query = "SELECT json_serialize_sql(?)"
         parsed = json.loads(connection.execute(query, [statement]).fetchall()[0][0])
+        listed = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability = 'VOLATILE'"
+        volatile = {name for (name,) in connection.execute(listed).fetchall()}
     if parsed["error"] or len(parsed["statements"]) != 1:
         raise _bad_condition(where, str(parsed.get("error_message", "it is more than one statement")))
     condition = parsed["statements"][0]["node"]["where_clause"]
     nodes = list(_nodes(condition))
     if any(node.get("class") == "SUBQUERY" for node in nodes):
         raise _bad_condition(where, "a condition has no queries in it")
+    called = {node["function_name"].lower() for node in nodes if node.get("class") == "FUNCTION"}
+    if unsteady := sorted(called & volatile):
+        raise _bad_condition(where, f"{', '.join(unsteady)} would take other tiles each time")
     return frozenset(node["column_names"][0] for node in nodes if node.get("class") == "COLUMN_REF")
 
 
@@ -90,7 +95,7 @@ def choose(connection: "DuckDBPyConnection", config: IngestConfig) -> Selection:
     capped = _cap(connection, config)
     reasons = {
         "where does not hold": unmet,
-        f"dropped by recode: {', '.join(sorted(dropped))}": sum(dropped.values()),
+        f"dropped by recode: {', '.join(label or 'no label' for label in sorted(dropped))}": sum(dropped.values()),
         "beyond the most that a class may have": capped,
     }
     left_out = tuple((why, count) for why, count in reasons.items() if count)
@@ -107,7 +112,12 @@ def _filter(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[int
     columns = ", ".join(map(quoted, COLUMNS))
     try:
         connection.execute(f"CREATE TABLE chosen AS SELECT {columns} FROM found {condition}")  # noqa: S608
-    except (duckdb.BinderException, duckdb.ConversionException, duckdb.PermissionException) as error:
+    except (
+        duckdb.ProgrammingError,
+        duckdb.DataError,
+        duckdb.NotSupportedError,
+        duckdb.PermissionException,
+    ) as error:
         if not condition:
             raise
         names = [name for name, *_ in connection.execute("DESCRIBE found").fetchall()]

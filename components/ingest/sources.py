@@ -46,7 +46,7 @@ def open_source(  # noqa: PLR0911 - one a kind
         case "table":
             from tilepipe.components.ingest.table import TableSource
 
-            return TableSource(uri, config)
+            return TableSource(uri, config, wanted)
         case "tfrecord":
             from tilepipe.components.ingest.tfrecord import TfrecordSource
 
@@ -94,6 +94,12 @@ def _check_parameters(config: IngestConfig, kind: SourceKind) -> None:
         raise ParameterError(
             "`split_property` is for STAC sources, tables and TFRecords: a folder's files have no properties. "
             f"Received: split_property={config.split_property!r}, source={config.source}. Use split_files."
+        )
+    if kind == "folder" and config.columns != type(config.columns)():
+        raise ParameterError(
+            "`columns` is for STAC sources, tables and TFRecords: of a folder's files, the folder tells the class. "
+            f"Received: columns={config.columns.model_dump(exclude_defaults=True)}, source={config.source}. Leave it "
+            "out, or give a table of the files."
         )
     if kind != "stac-api" and config.query != type(config.query)():
         raise ParameterError(

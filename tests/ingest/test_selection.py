@@ -54,11 +54,21 @@ def test_a_condition_on_the_items_own_properties(run, catalogue, condition, numb
         ("1=1); DROP TABLE found_rows; SELECT (1", "Only SELECT"),
         ("length((SELECT content FROM read_text('/etc/passwd'))) > 0", "no queries in it"),
         ("bytes < 'many'", "Could not convert"),
+        ("unheard_of(label)", "unheard_of does not exist"),
+        ("label = chr(-5)", "'label = chr\\(-5\\)': Invalid UTF8 Codepoint"),
+        ("random() < 0.5", "random would take other tiles each time"),
     ],
 )
 def test_conditions_that_are_none(run, class_folders, condition, message):
     with pytest.raises(ParameterError, match=rf"`where` must be an SQL condition.*{message}"):
         run(class_folders(), where=condition)
+
+
+def test_a_condition_on_a_tables_own_columns(run, tmp_path):
+    lines = (f"{label}_{number}.png,{label},{number}" for label in ("a", "b") for number in range(8))
+    (tmp_path / "tiles.csv").write_text("\n".join(("image,label,area", *lines)))
+    table, _ = run(tmp_path / "tiles.csv", where="area >= 5")
+    assert Counter(table["label"].to_pylist()) == {"a": 3, "b": 3}
 
 
 def test_a_condition_cannot_read_files(class_folders, tmp_path):

@@ -67,3 +67,8 @@ def test_a_query_is_for_an_api(class_folders):
 def test_a_folder_has_no_properties(class_folders):
     with pytest.raises(ParameterError, match=r"split_property.*Use split_files"):
         opened(class_folders(), split_property="split")
+
+
+def test_a_folder_has_no_columns(class_folders):
+    with pytest.raises(ParameterError, match=r"`columns` is for.*Received: columns={'label': 'class'}"):
+        opened(class_folders(), columns={"label": "class"})
