@@ -166,6 +166,8 @@ def _header(uri: str) -> _Header:
         text = start[: start.rfind(b"\n") + 1 or None].decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise SourceError(f"A table must be UTF-8. Received: {uri}, which reads as: {error}.") from None
+    if "\0" in text:
+        raise SourceError(f"A table must be text. Received: {uri}, with bytes that are zero: a file cut off or binary.")
     if not text.strip():
         raise SourceError(f"A table must have a header and a row a tile. Received: {uri}, which is empty.")
     is_tabs = _TEXT_NAME.search(uri.lower())[1] == "tsv"  # type: ignore[index]

@@ -138,6 +138,13 @@ def test_addresses_are_rewritten(write):
     assert [row["uri"] for row in rows] == [f"{path.parent}/b.png", "s3://bucket/x/a.png"]
 
 
+def test_an_id_holds_no_signature(write):
+    path = write("url,label\nhttps://example.org/a.png?sig=c2VjcmV0,1\nb?.png,2\n")
+    rows = read(path, href_rewrite={"https://example.org/": "https://example.org/"})
+    assert [row["tile_id"] for row in rows] == ["b?.png", "https://example.org/a.png"]
+    assert rows[1]["uri"] == "https://example.org/a.png?sig=c2VjcmV0"
+
+
 @pytest.mark.parametrize("address", ["/x.png", "../x.png", "/etc/passwd", "file:///etc/passwd", "a/../../x.png"])
 def test_an_address_that_leads_out(write, address):
     with pytest.raises(SourceError, match=r"below the catalogue's|must stay"):
@@ -163,6 +170,7 @@ def test_an_address_that_leads_out(write, address):
         ('image,label\na,b\nc,"d\n', {}, "line 3: "),
         (b"image,label\na,b\nc,\xff\xfe\n", {}, "tiles.csv"),
         (b"image,l\xff\xfebel\na,b\n", {}, "must be UTF-8"),
+        (b"\0" * 100, {}, "must be text.*bytes that are zero"),
         ("image,label\na,b\n ,c\n", {}, "1 rows of .*tiles.csv with nothing in the column of columns.image"),
         ("image,label,k\na,b,1\nc,c,\n", {"columns": {"id": "k"}}, "1 rows of .*column of columns.id"),
         ("image,label,t\na,b,soon\n", {"columns": {"datetime": "t"}}, "ISO 8601.*1 rows.*column t, such as 'soon'"),
