@@ -21,6 +21,8 @@ logger = logging.getLogger("tilepipe.ingest")
 _EARTH_RADIUS_METRES = 6_371_008.8
 """Mean radius: https://doi.org/10.1007/s001900050278."""
 
+_SHOWN = 10
+
 
 def split_tiles(connection: "DuckDBPyConnection", config: IngestConfig) -> None:
     """Make the table `places`: `row`, a rowid of `chosen`, and its `split`; tiles without a split are not in it.
@@ -61,9 +63,11 @@ def _split_by_class(connection: "DuckDBPyConnection", fractions: Mapping[str, fl
     counts = Counter(dict(connection.execute("SELECT label, count(*) FROM chosen GROUP BY label").fetchall()))
     small = {label: count for label, count in sorted(counts.items()) if count < len(active)}
     if small:
+        listed = [f"{label} with {count}" for label, count in small.items()]
+        more = f" and {len(listed) - _SHOWN:,} classes more" if len(listed) > _SHOWN else ""
         raise SplitError(
             f"Each class must have at least {len(active)} tiles, one for each of {', '.join(active)}. "
-            f"Received: {', '.join(f'{label} with {count}' for label, count in small.items())}. "
+            f"Received: {', '.join(listed[:_SHOWN])}{more}. "
             "Add tiles, leave the class out, or set a split's fraction to 0."
         )
     cuts: list[tuple[str, str, int, int]] = []

@@ -89,6 +89,8 @@ def test_no_test_split():
 def test_classes_with_too_few_tiles():
     with pytest.raises(SplitError, match=r"at least 3 tiles.*Received: b with 2, c with 1\."):
         split(rows(a=3, b=2, c=1))
+    with pytest.raises(SplitError, match=r"c09 with 1 and 90 classes more\."):
+        split(rows(**{f"c{number:02}": 1 for number in range(100)}))
 
 
 def test_merged_for_a_final_fit():
