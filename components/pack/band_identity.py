@@ -112,7 +112,7 @@ def check_band_identity(names: Sequence[str], means: Floats, stated_by: str) -> 
         f"The names of Sentinel-2's bands must fit the pixels. Received: {', '.join(names)} (stated by {stated_by}), "
         f"which the pixels of {len(means)} tiles contradict:\n" + "\n".join(lines) + "\n"
         f"The order that fits best: source_bands=[{listed}]. If it is right, run ingest again with it "
-        "(in a pipeline: as data_source_bands). If the names are right as they are, set "
+        "(in a pipeline: as data_source_bands). If the names are right as they are, or another satellite's, set "
         '{"check_band_identity": false} in the options of pack (a pipeline\'s pack_options).'
     )
 

@@ -20,7 +20,8 @@ class PackOptions(StepConfig):
 
     shard_mebibytes: int = Field(default=128, ge=1, le=4096, description="About how large a shard gets, in MiB")
     check_band_identity: bool = Field(
-        default=True, description="Whether Sentinel-2's band names are held against the pixels"
+        default=True,
+        description="Whether Sentinel-2's band names are held against the pixels, unless those have 8 bits",
     )
     max_quarantine_percent: float = Field(
         default=0.0, ge=0, lt=100, description="Share of the tiles that may be left out as unusable"

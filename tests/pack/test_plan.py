@@ -101,6 +101,17 @@ def test_names_are_held_against_pixels_unless_told_otherwise(table):
     assert find_layout(make_plan(path, seed=0), unchecked).bands == names
 
 
+def test_names_are_not_held_against_eight_bits(table):
+    """As droughtwatch's Landsat bands are: called B1 to B11, each stretched by itself."""
+    levels = np.array([12, 100, 90, 230, 250, 180, 110])
+    for number in range(4):
+        pixels = (random_pixels(number, (8, 8, 7), high=5) + levels).astype("uint8")
+        table.add(f"{number}", write_geotiff(table.folder / f"{number}.tif", pixels))
+    names = ("B08", "B02", "B03", "B04", "B10", "B8A", "B12")
+    path = table.write(bands=names, bands_stated_by="metadata")
+    assert find_layout(make_plan(path, seed=0), CONFIG).bands == names
+
+
 def test_tiles_of_all_sizes_where_they_are_resized(table):
     for number, shape in enumerate([(8, 8, 3), (9, 8, 3), (30, 20, 3), (5, 5, 4)]):
         table.add(f"{number}", write_geotiff(table.folder / f"{number}.tif", random_pixels(number, shape)))
@@ -163,9 +174,7 @@ def test_one_number_for_nodata(table, dtype, stated, options, packed):
 def test_a_number_for_nodata_that_the_tiles_cannot_hold(table, fill):
     table.add_geotiffs(2)
     plan = make_plan(table.write(bands=("a", "b", "c", "d"), bands_stated_by="user"), seed=0)
-    with pytest.raises(
-        ParameterError, match=r"a number that uint16 holds.*Received: nodata_fill="
-    ):
+    with pytest.raises(ParameterError, match=r"a number that uint16 holds.*Received: nodata_fill="):
         find_layout(plan, PackConfig.parse(options={"nodata_fill": fill}))
 
 
