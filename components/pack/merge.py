@@ -127,7 +127,7 @@ def _check_duplicates(common: Common, contents: Sequence[Path]) -> None:
         return
     raise TileError(
         "The same pixels must not be in two splits, or the figures on val and test speak of tiles that the model has "
-        f"learnt. Received: {said}\nTake them out of the source, let `split_group` keep them together, or say "
+        f"learnt. Received: {said}\nTake them out of the source, keep them together with split_by group, or say "
         'pack_options={"allow_duplicates": true} to go on with a warning, as with the splits of a published benchmark.'
     )
 
