@@ -35,7 +35,7 @@ def pack_tiles(
         part: Which part of the shards to pack, from 0.
         parts: How many parts there are; the shards are the same with any number.
         options: Rarely changed settings: shard_mebibytes, check_band_identity, max_quarantine_percent,
-            allow_duplicates, readers, cache.
+            allow_duplicates, tile_size, resampling, nodata_fill, max_nodata_percent, cache, readers.
     """
     from pathlib import Path
 

@@ -67,7 +67,8 @@ def train_classifier(
         data_href_rewrite: Prefixes of addresses and what stands for them, such as {"https://example.org/":
             "s3://bucket/"}.
         data_max_per_class: A random sample of so many tiles a class; 0 takes all.
-        data_options: Rarely changed settings of ingest, such as {"kind": "table", "asset_key": "image"}.
+        data_options: Rarely changed settings of ingest: {"asset_key": "image"}, {"band_assets": {"B04": "red"}},
+            {"record_shape": [64, 48]}, {"kind": "table"} and others.
         data_query: What is asked of a STAC API: {"collections": [...], "bbox": [...], "datetime": "...", "filter":
             "CQL2", "max_items": 0}.
         data_recode: What becomes of labels: {"Pasture": "Grass", "Unknown": ""}; "" drops the tiles.
@@ -77,12 +78,15 @@ def train_classifier(
         data_where: SQL condition that a tile must meet, such as label <> 'River' AND "eo:cloud_cover" < 20.
         model_architecture: The network: cnn.
         model_options: Rarely changed settings of the network, such as {"dropout": 0.3}.
-        pack_options: Rarely changed settings of pack, such as {"max_quarantine_percent": 1}.
+        pack_options: Rarely changed settings of pack: {"cache": "s3://bucket/cache"}, {"max_quarantine_percent": 1},
+            {"tile_size": [64, 64]} and others.
         pack_workers: How many pods share the packing; the shards are the same with any number.
-        seed: Seed of splits, order, initial weights and augmentation.
+        seed: Seed of samples, splits, order, initial weights and augmentation.
         split_block_metres: Side of the squares of land that no split divides, for split_by block.
-        split_by: What the splits respect: class, group (data_columns' group stays whole), block or time.
-        split_files: Predefined splits as lists of file names: {"train": "s3://bucket/train.txt", "val": "..."}.
+        split_by: What the splits respect: class (stratified), group (data_columns' group stays whole), block (so do
+            squares of land) or time (the newest tiles are for testing).
+        split_files: Predefined splits as lists of file names or tile ids: {"train": "s3://bucket/train.txt", "val":
+            "..."}.
         split_fractions: Share of the tiles in train, val and test.
         split_merge_train_val: Whether val goes into train, for a final fit whose last epoch is kept.
         split_property: Predefined splits by a STAC property or a column, such as ml-aoi:split.

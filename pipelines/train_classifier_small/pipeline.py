@@ -16,8 +16,9 @@ def train_classifier_small(
     """Train, evaluate and track a classifier of labelled image tiles, with few parameters: the one for a first run.
 
     Args:
-        data_source: Where the tiles are: catalog.json of a static STAC catalogue, items.parquet of a STAC-GeoParquet,
-            or a folder of class folders; a path or s3://.
+        data_source: Where the tiles are: a STAC API, catalog.json of a static STAC catalogue, items.parquet of a
+            STAC-GeoParquet, a folder of class folders, a table (CSV, TSV, Parquet) or TFRecords; a path, s3:// or
+            https://.
         data_source_bands: True order of the bands in the files, where their metadata lack it or have it wrong.
         tracking_experiment: MLflow experiment.
         train_epochs: Passes over the training tiles.
