@@ -73,7 +73,7 @@ def detect_kind(uri: str) -> SourceKind:  # noqa: PLR0911 - one a rule
     from tilepipe.components.ingest.table import is_table
     from tilepipe.components.ingest.tfrecord import holds_records, is_record_file
 
-    name = uri.lower()
+    name = storage.path_of(uri).lower()
     if name.endswith(".json"):
         return "stac-catalog"
     if is_table(uri):
@@ -94,6 +94,11 @@ def _check_parameters(config: IngestConfig, kind: SourceKind) -> None:
         raise ParameterError(
             "`split_property` is for STAC sources, tables and TFRecords: a folder's files have no properties. "
             f"Received: split_property={config.split_property!r}, source={config.source}. Use split_files."
+        )
+    if kind == "folder" and storage.is_web(storage.normalise(config.source)):
+        raise ParameterError(
+            "A folder must be local or in S3: web servers list nothing. "
+            f"Received: source={storage.shown(config.source)}. Copy it to a bucket, or give a table of its files."
         )
     if kind == "folder" and config.columns != type(config.columns)():
         raise ParameterError(

@@ -43,7 +43,12 @@ class StacGeoParquet:
     @property
     def name(self) -> str:
         """The one collection's id, or the file's name where there are several or none."""
-        return self._collection_ids[0] if len(self._collection_ids) == 1 else PurePosixPath(self.file).stem
+        one = self._collection_ids[0] if len(self._collection_ids) == 1 else ""
+        return one or PurePosixPath(storage.path_of(self.file)).stem
+
+    @property
+    def _shown(self) -> str:
+        return storage.shown(self.file)
 
     @contextlib.contextmanager
     def found(self, connection: "DuckDBPyConnection") -> Iterator[tuple[str, ...]]:
@@ -67,8 +72,8 @@ class StacGeoParquet:
                     self._collection_ids = [str(name) for (name,) in connection.execute(query, [path]).fetchall()]
             except duckdb.Error as error:
                 raise SourceError(
-                    f"A STAC-GeoParquet must be a Parquet file. Received: {self.file}, which reads as: "
-                    f"{reason(error).replace(path, self.file)}."
+                    f"A STAC-GeoParquet must be a Parquet file. Received: {self._shown}, which reads as: "
+                    f"{reason(error).replace(path, self._shown)}."
                 ) from None
             yield (path,)
 
@@ -83,22 +88,22 @@ class StacGeoParquet:
         if without:
             raise SourceError(
                 "An item must have an asset with the tile's pixels (role data and an image type). "
-                f"Received: {without:,} items without one, such as {example} in {self.file}. "
+                f"Received: {without:,} items without one, such as {example} in {self._shown}. "
                 "Say which asset it is: options.asset_key."
             )
         escaping = r"(^|/)\.\.(/|$)|^[A-Za-z]:|\\|^$"
         odd = "SELECT tile_id, member FROM chosen WHERE regexp_matches(member, ?) LIMIT 1"
         for tile, member in connection.execute(odd, [escaping]).fetchall():
-            check_member(member, f"item {tile} ({self.file})")
+            check_member(member, f"item {tile} ({self._shown})")
         folder = storage.parent(self.file)
-        resolve(connection, folder, self.config.href_rewrite, self.file)
+        resolve(connection, folder, self.config.href_rewrite, self._shown)
 
     def _query(self, connection: "DuckDBPyConnection", path: str, types: "dict[str, DuckDBPyType]") -> str:
         missing = [name for name in ("id", "assets") if name not in types]
         if missing or types["assets"].id != "struct":
             raise SourceError(
                 "A STAC-GeoParquet must have a column id, and a column assets with a struct for each asset. "
-                f"Received: {self.file} with the columns {sorted(types)}."
+                f"Received: {self._shown} with the columns {sorted(types)}."
             )
         config, assets = self.config, stac_columns.fields(types["assets"])
         keys = self._assets(connection, path, assets)
@@ -111,16 +116,16 @@ class StacGeoParquet:
             bands = f"{names}"
         times = [f"{quoted(name)}::TIMESTAMPTZ" for name in ("datetime", "start_datetime") if name in types]
         if config.columns.datetime:
-            stac_columns.column_text(config.columns.datetime, types, "columns.datetime", self.file)
+            stac_columns.column_text(config.columns.datetime, types, "columns.datetime", self._shown)
             times = [f"{quoted(config.columns.datetime)}::TIMESTAMPTZ"]
         expressions = {
             "tile_id": "id",  # as it stands, as all else that may: conditions on it then skip row groups
             "uri": uris,
             "member": stac_columns.of_assets(keys, "archive:href", assets, "VARCHAR"),
             "band_uris": several,
-            "label": stac_columns.label(config, types, self.file),
-            "split": stac_columns.column_text(config.split_property, types, "split_property", self.file),
-            "group": stac_columns.column_text(config.columns.group, types, "columns.group", self.file),
+            "label": stac_columns.label(config, types, self._shown),
+            "split": stac_columns.column_text(config.split_property, types, "split_property", self._shown),
+            "group": stac_columns.column_text(config.columns.group, types, "columns.group", self._shown),
             "datetime": f"coalesce({', '.join(times)})" if len(times) > 1 else times[0] if times else "NULL",
             "bbox": _bbox(types),
             "geometry": _geometry(types),
@@ -146,7 +151,7 @@ class StacGeoParquet:
         if unknown:
             raise SourceError(
                 "The assets of options.asset_key and options.band_assets must be in every item. "
-                f"Received: {', '.join(unknown)}, and {self.file} has {sorted(assets)}."
+                f"Received: {', '.join(unknown)}, and {self._shown} has {sorted(assets)}."
             )
         keys = named or stac_columns.pixel_assets(connection, path, assets)
         if not named and len(keys) > 1:
@@ -156,7 +161,7 @@ class StacGeoParquet:
             if example is not None:
                 raise SourceError(
                     "An item must have one asset with the tile's pixels (role data and an image type). Received: "
-                    f"{sorted(keys)} in item {example} ({self.file}). Say which with options.asset_key."
+                    f"{sorted(keys)} in item {example} ({self._shown}). Say which with options.asset_key."
                 )
         return keys
 

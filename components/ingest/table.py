@@ -24,7 +24,7 @@ from tilepipe.components.ingest.config import IngestConfig, SourceKind
 from tilepipe.components.ingest.database import literal, readable
 from tilepipe.components.ingest.href_columns import resolve
 from tilepipe.components.shared import storage
-from tilepipe.components.shared.errors import SourceError
+from tilepipe.components.shared.errors import SourceError, TilepipeError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -52,12 +52,15 @@ def is_table(uri: str) -> bool:
         SourceError: there is no such file.
         StorageError: the store cannot be reached, or refuses.
     """
-    if _TEXT_NAME.search(uri):
+    name = storage.path_of(uri)
+    if _TEXT_NAME.search(name):
         return True
-    if not uri.lower().endswith(".parquet"):
+    if not name.lower().endswith(".parquet"):
         return False
     try:
         return "assets" not in _parquet_schema(uri).names
+    except TilepipeError:  # some are OSErrors
+        raise
     except (pa.ArrowException, OSError, struct.error):
         return False
 
@@ -90,7 +93,12 @@ class TableSource:
     @property
     def name(self) -> str:
         """The file's name but for its suffix."""
-        return re.sub(r"\.(csv|tsv|parquet)(\.gz)?$", "", PurePosixPath(self.file).name, flags=re.IGNORECASE)
+        name = PurePosixPath(storage.path_of(self.file)).name
+        return re.sub(r"\.(csv|tsv|parquet)(\.gz)?$", "", name, flags=re.IGNORECASE)
+
+    @property
+    def _shown(self) -> str:
+        return storage.shown(self.file)
 
     @contextlib.contextmanager
     def found(self, connection: "DuckDBPyConnection") -> Iterator[tuple[str, ...]]:
@@ -106,20 +114,20 @@ class TableSource:
 
         with readable(connection, self.file) as path:
             try:
-                is_text = _TEXT_NAME.search(self.file) is not None
+                is_text = _TEXT_NAME.search(storage.path_of(self.file)) is not None
                 relation = self._load_text(connection, path) if is_text else f"read_parquet({literal(path)})"
                 described = connection.sql(f"FROM {relation}")
                 types = dict(zip(described.columns, described.types, strict=True))
-                chosen = table_columns.choose(types, self.config, self.file)
+                chosen = table_columns.choose(types, self.config, self._shown)
                 query = table_columns.query(connection, relation, types, chosen, self.wanted, is_text=is_text)
                 connection.execute(f"CREATE VIEW found AS {query}")
                 if not connection.execute("SELECT 1 FROM found LIMIT 1").fetchall():
-                    raise SourceError(f"A table must have a row a tile. Received: {self.file} with no row.")
-                table_columns.check_times(connection, relation, types, chosen, self.config, self.file)
+                    raise SourceError(f"A table must have a row a tile. Received: {self._shown} with no row.")
+                table_columns.check_times(connection, relation, types, chosen, self.config, self._shown)
             except duckdb.Error as error:
                 raise SourceError(
                     "A table must be whole CSV, TSV or Parquet. "
-                    f"Received: {self.file}, which reads as: {_reason(error, path, self.file)}."
+                    f"Received: {self._shown}, which reads as: {_reason(error, path, self._shown)}."
                 ) from None
             yield () if is_text else (path,)
 
@@ -134,11 +142,11 @@ class TableSource:
             without, example = connection.execute(query).fetchall()[0]
             if without:
                 raise SourceError(
-                    f"Each row must have an image's address and an id. Received: {without:,} rows of {self.file} with "
-                    f"nothing in the column of {what}{f', such as {example}' if example else ''}. "
+                    f"Each row must have an image's address and an id. Received: {without:,} rows of {self._shown} "
+                    f"with nothing in the column of {what}{f', such as {example}' if example else ''}. "
                     "Complete the table, or leave such rows out with `where`."
                 )
-        resolve(connection, storage.parent(self.file), self.config.href_rewrite, self.file)
+        resolve(connection, storage.parent(self.file), self.config.href_rewrite, self._shown)
 
     def _load_text(self, connection: "DuckDBPyConnection", path: str) -> str:
         """Load a text file once: each query would parse all of it anew."""
@@ -149,34 +157,35 @@ class TableSource:
             f"CREATE TABLE found_text AS SELECT {table_columns.needed(header.names, self.config, self.wanted)} "  # noqa: S608
             f"FROM read_csv({literal(path)}, auto_detect=false, delim={literal(header.delimiter)}, header=false, "
             f"quote='\"', escape='\"', skip={header.lines}, columns={{{columns}}}, "
-            f"compression='{'gzip' if self.file.lower().endswith('.gz') else 'none'}')"
+            f"compression='{'gzip' if storage.path_of(self.file).lower().endswith('.gz') else 'none'}')"
         )
         return "found_text"
 
 
 def _header(uri: str) -> _Header:
     """Read the first rows of a text file."""
+    name, shown = storage.path_of(uri).lower(), storage.shown(uri)
     start = storage.read_range(uri, 0, min(_HEADER_BYTES, storage.size(uri)))
-    if uri.lower().endswith(".gz"):
+    if name.endswith(".gz"):
         try:
             start = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS).decompress(start, _HEADER_BYTES)
         except zlib.error as error:
-            raise SourceError(f"A file named .gz must be compressed with gzip. Received: {uri}: {error}.") from None
+            raise SourceError(f"A file named .gz must be compressed with gzip. Received: {shown}: {error}.") from None
     try:
         text = start[: start.rfind(b"\n") + 1 or None].decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise SourceError(f"A table must be UTF-8. Received: {uri}, which reads as: {error}.") from None
+        raise SourceError(f"A table must be UTF-8. Received: {shown}, which reads as: {error}.") from None
     if "\0" in text:
-        raise SourceError(f"A table must be text. Received: {uri}, with bytes that are zero: a file cut off or binary.")
+        raise SourceError(f"A table must be text. Received: {shown}, with bytes that are zero, as no text has.")
     if not text.strip():
-        raise SourceError(f"A table must have a header and a row a tile. Received: {uri}, which is empty.")
-    is_tabs = _TEXT_NAME.search(uri.lower())[1] == "tsv"  # type: ignore[index]
+        raise SourceError(f"A table must have a header and a row a tile. Received: {shown}, which is empty.")
+    is_tabs = _TEXT_NAME.search(name)[1] == "tsv"  # type: ignore[index]
     delimiter = "\t" if is_tabs else max(_DELIMITERS, key=lambda each: len(_first(text, each)[0]))
     names, lines = _first(text, delimiter)
     names = [name.strip() or f"column{place}" for place, name in enumerate(names)]
     repeated = sorted({name for name in names if [other.lower() for other in names].count(name.lower()) > 1})
     if repeated:
-        raise SourceError(f"Each column must have a name of its own. Received: {uri} with {repeated} repeated.")
+        raise SourceError(f"Each column must have a name of its own. Received: {shown} with {repeated} repeated.")
     below = text.splitlines()[lines : lines + 1]
     types = _first(below[0], delimiter)[0] if below else []
     if types and all(_TYPES_ROW.fullmatch(cell.strip()) for cell in types):

@@ -62,6 +62,11 @@ def shown(address: str) -> str:
     return storage_web.shown(address) if scheme(address) in {"http", "https"} else address
 
 
+def path_of(uri: str) -> str:
+    """A normalised address without a web address's query: what its name and suffix are told by."""
+    return uri.partition("?")[0] if is_web(uri) else uri
+
+
 def normalise(address: str) -> str:
     """The one spelling of an address: an absolute path, `s3://bucket/key` or a URL; `.` and `..` are resolved.
 

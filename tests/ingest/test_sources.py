@@ -4,7 +4,7 @@ import pytest
 
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.sources import detect_kind, open_source
-from tilepipe.components.shared.errors import ParameterError, SourceError
+from tilepipe.components.shared.errors import ParameterError, SourceError, StorageError
 
 
 def opened(source, **parameters):
@@ -19,6 +19,7 @@ def opened(source, **parameters):
         ("s3://bucket/items.geoparquet", "stac-geoparquet"),
         ("/data/ecotaxa_export.TSV", "table"),
         ("https://example.org/labels.csv", "table"),
+        ("https://example.org/labels.csv?sig=c2VjcmV0", "table"),
         ("/data/part-r-00012", "tfrecord"),
         ("https://example.org/api/v1", "stac-api"),
     ],
@@ -72,3 +73,16 @@ def test_a_folder_has_no_properties(class_folders):
 def test_a_folder_has_no_columns(class_folders):
     with pytest.raises(ParameterError, match=r"`columns` is for.*Received: columns={'label': 'class'}"):
         opened(class_folders(), columns={"label": "class"})
+
+
+def test_the_web_has_no_folders():
+    message = r"local or in S3: .*Received: source=https://example.org/tiles\?\.\.\.\."
+    with pytest.raises(ParameterError, match=message):
+        opened("https://example.org/tiles?sig=c2VjcmV0", options={"kind": "folder"})
+
+
+def test_a_parquet_that_cannot_be_reached_is_said_to_be_so(minio_server, monkeypatch):
+    minio_server.use(monkeypatch)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another-secret")
+    with pytest.raises(StorageError, match="must be readable with the credentials"):
+        detect_kind("s3://a-bucket/items.parquet")
