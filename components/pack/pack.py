@@ -17,6 +17,7 @@ from tilepipe.components.pack.shards import ShardPlan, ShardWriter
 from tilepipe.components.pack.sidecars import Contents, write_contents, write_quarantine
 from tilepipe.components.pack.statistics import Moments
 from tilepipe.components.pack.tile_reader import Layout, Record, Rejected, Tile, read_record
+from tilepipe.components.shared import storage
 from tilepipe.components.shared.atomic import whole_folder
 from tilepipe.components.shared.bounded import map_in_order
 from tilepipe.components.shared.errors import TileError
@@ -72,7 +73,7 @@ class _Tally:
 
     def reasons(self) -> list[tuple[str, str, str]]:
         """Id, address and reason of each tile that was left out."""
-        return sorted((each.tile.tile_id, each.tile.uri, each.reason) for each in self.rejected)
+        return sorted((each.tile.tile_id, storage.shown(each.tile.uri), each.reason) for each in self.rejected)
 
     def count(self, job: _Job, record: Record) -> None:
         self.classes.setdefault((job.split, job.shard), Counter())[job.tile.label] += 1

@@ -22,6 +22,7 @@ from tilepipe.components.pack.config import PackConfig, PackOptions
 from tilepipe.components.pack.decode import Pixels
 from tilepipe.components.pack.resample import Mask
 from tilepipe.components.pack.tile_reader import Layout, Rejected, Tile, content, fetch, finest, tile_of
+from tilepipe.components.shared import storage
 from tilepipe.components.shared.bounded import map_in_order
 from tilepipe.components.shared.errors import ArtifactError, BandError, ParameterError, TileError
 from tilepipe.components.shared.manifest import SPLITS, Split
@@ -128,7 +129,9 @@ def find_layout(plan: Plan, config: PackConfig, cache: TileCache | None = None) 
     looks = [one for one in looked if isinstance(one, _Look)]
     if not looks:
         rejected = [tile for tile in looked if isinstance(tile, Rejected)]
-        reasons = "".join(f"\n  {each.tile.tile_id} ({each.tile.uri}): {each.reason}" for each in rejected[:3])
+        reasons = "".join(
+            f"\n  {each.tile.tile_id} ({storage.shown(each.tile.uri)}): {each.reason}" for each in rejected[:3]
+        )
         raise TileError(f"Tiles must be readable. Received: {len(looked)} tiles, none of which can be used:{reasons}")
     kind = Counter(one.kind(any_size=bool(options.tile_size)) for one in looks).most_common(1)[0][0]
     alike = [one for one in looks if one.kind(any_size=bool(options.tile_size)) == kind]

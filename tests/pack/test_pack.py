@@ -3,6 +3,8 @@ import hashlib
 import json
 import logging
 import tarfile
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -283,3 +285,28 @@ def test_sizes_and_nodata_through_the_whole_step(table, run, tmp_path):
     statistics = manifests[0].statistics[0]
     assert (statistics.mean, statistics.minimum) == (pytest.approx(kept.mean(), rel=1e-12), kept.min())
     assert statistics.std == pytest.approx(kept.std(), rel=1e-12)
+
+
+class Empty(BaseHTTPRequestHandler):
+    """A web server that has nothing."""
+
+    def do_GET(self):
+        self.send_error(404)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_signature_is_not_told(table, run, tmp_path, caplog):
+    table.add_geotiffs(40)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Empty) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        uri = f"http://127.0.0.1:{server.server_port}/a.tif"
+        table.add("signed", f"{uri}?sig=c2VjcmV0")
+        path = table.write(bands=("a", "b", "c", "d"), bands_stated_by="user")
+        with pytest.raises(TileError, match=rf"signed \({uri}\?\.\.\.\): it is missing"):
+            run(path)
+        run(path, options={"max_quarantine_percent": 5})
+        server.shutdown()
+    assert pq.read_table(tmp_path / "out" / "q.parquet")["uri"].to_pylist() == [f"{uri}?..."]
+    assert "c2VjcmV0" not in caplog.text
