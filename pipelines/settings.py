@@ -11,6 +11,7 @@ from kfp.dsl.pipeline_channel import PipelineParameterChannel
 from tilepipe.components.shared.tracking import PREFIX, TRACKING_SETTINGS
 from tilepipe.components.shared.version import VERSION
 
+CATALOGUE_SECRET = "tilepipe-stac"  # noqa: S105 - a Secret's name
 STORAGE_SECRET = "tilepipe-s3"  # noqa: S105 - a Secret's name
 STORAGE_CONFIG = "tilepipe-s3"
 TRACKING_CONFIG = "tilepipe-tracking"

@@ -197,7 +197,7 @@ class IngestConfig(StepConfig):
             )
         if self.split_property and self.options.kind == "folder":
             raise ValueError(
-                "`split_property` is for STAC sources: a folder's files have no properties. "
+                "`split_property` is for STAC sources, tables and TFRecords: a folder's files have no properties. "
                 f"Received: split_property={self.split_property!r}, options.kind='folder'. Use split_files."
             )
         return self

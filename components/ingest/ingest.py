@@ -68,11 +68,11 @@ def ingest(config: IngestConfig, outputs: IngestOutputs) -> dict[str, str | int]
             source.settle(connection)
         bands = config.source_bands or _stated_bands(connection)
         _check_ids(connection, config)
-        split_tiles(connection, config)
+        unlisted = split_tiles(connection, config)
         _sort(connection)
         counts, class_names = _check_splits(connection, config, selection)
         info = _info(config, source, class_names, bands)
-        report = make_report(connection, info, _facts(config, selection))
+        report = make_report(connection, info, _facts(config, selection, unlisted))
         _check_duplicates(report, config)
         _write(connection, info, outputs.tiles)
     write_label_map(report, outputs.label_map)
@@ -181,7 +181,7 @@ def _info(
     )
 
 
-def _facts(config: IngestConfig, selection: Selection) -> SelectionFacts:
+def _facts(config: IngestConfig, selection: Selection, unlisted: int) -> SelectionFacts:
     if config.split_files or config.split_property:
         how = "as split_files say" if config.split_files else f"as {config.split_property} says"
     else:
@@ -190,7 +190,8 @@ def _facts(config: IngestConfig, selection: Selection) -> SelectionFacts:
         how = f"by {config.split_by}{size}, {shares} %" + (f", seed {config.seed}" if config.split_by != "time" else "")
     if config.split_merge_train_val:
         how += "; train and val merged"
-    return SelectionFacts(selection.found, selection.left_out, config.recode, selection.dropped_labels, how)
+    left_out = selection.left_out + ((("no list of split_files names them", unlisted),) if unlisted else ())
+    return SelectionFacts(selection.found, left_out, config.recode, selection.dropped_labels, how)
 
 
 def _check_duplicates(report: IngestReport, config: IngestConfig) -> None:
@@ -203,8 +204,8 @@ def _check_duplicates(report: IngestReport, config: IngestConfig) -> None:
     raise SplitError(
         "The same tile must not be in two splits, or what is measured has been trained on. Received: "
         f"{duplicates.tiles:,} tiles that share {duplicates.checksums:,} checksums across splits, such as {examples}. "
-        "Take one of each out, keep them together with split_by group, or allow them with "
-        "options.allow_duplicates=true (a pipeline's data_options)."
+        "Take one of each out, keep them together with split_by group, or allow them with allow_duplicates=true in the "
+        "options of ingest and of pack (a pipeline's data_options and pack_options)."
     )
 
 

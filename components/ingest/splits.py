@@ -24,7 +24,7 @@ _EARTH_RADIUS_METRES = 6_371_008.8
 _SHOWN = 10
 
 
-def split_tiles(connection: "DuckDBPyConnection", config: IngestConfig) -> None:
+def split_tiles(connection: "DuckDBPyConnection", config: IngestConfig) -> int:
     """Make the table `places`: `row`, a rowid of `chosen`, and its `split`; tiles without a split are not in it.
 
     A tile's place depends on the seed, its id and what else there is, never on the order of the rows.
@@ -32,6 +32,9 @@ def split_tiles(connection: "DuckDBPyConnection", config: IngestConfig) -> None:
     Args:
         connection: a database with the table `chosen`.
         config: the step's parameters.
+
+    Returns:
+        How many tiles are in no split.
 
     Raises:
         SplitError: the tiles cannot be split as asked.
@@ -51,6 +54,8 @@ def split_tiles(connection: "DuckDBPyConnection", config: IngestConfig) -> None:
         _split_by_group(connection, config)
     if config.split_merge_train_val:
         connection.execute("UPDATE places SET split = 'train' WHERE split = 'val'")
+    left_out = "SELECT (SELECT count(*) FROM chosen) - (SELECT count(*) FROM places)"
+    return int(connection.execute(left_out).fetchall()[0][0])
 
 
 def _split_by_class(connection: "DuckDBPyConnection", fractions: Mapping[str, float], seed: int) -> None:

@@ -38,7 +38,7 @@ def text(expression: str, kind: "DuckDBPyType") -> str:
     """A scalar as text; nothing, blank text, lists and structs give NULL."""
     if kind.id == "varchar":
         return f"nullif(trim({expression}), '')"
-    if kind.id in _WHOLE_NUMBERS or kind.id in {"boolean", "date"}:
+    if kind.id in _WHOLE_NUMBERS or kind.id in {"boolean", "date"} or kind.id.startswith("timestamp"):
         return f"({expression})::VARCHAR"
     if kind.id in {"float", "double", "decimal"}:  # whole numbers in a column that also has nulls
         return (

@@ -46,6 +46,7 @@ class ItemReader:
         split_property: the property that names the split; empty where the split is not the source's.
         band_assets: band -> asset, where each band has a file of its own; takes the place of `asset_key`.
         wanted: the properties that the row shall carry along.
+        label_required: whether an item without a label stops the reading; False where such items are to be dropped.
     """
 
     resolver: HrefResolver
@@ -54,13 +55,20 @@ class ItemReader:
     split_property: str = ""
     band_assets: Mapping[str, str] = field(default_factory=dict)
     wanted: frozenset[str] = frozenset()
+    label_required: bool = True
 
     @classmethod
     def of(cls, config: IngestConfig, resolver: HrefResolver, wanted: frozenset[str]) -> Self:
         """The reader that a step's parameters ask for."""
         options = config.options
         return cls(
-            resolver, options.asset_key, config.columns, config.split_property, options.band_assets, frozenset(wanted)
+            resolver,
+            options.asset_key,
+            config.columns,
+            config.split_property,
+            options.band_assets,
+            frozenset(wanted),
+            label_required="" not in config.recode,
         )
 
     def row(self, item: Properties, *, folder: str, where: str, collection: Properties | None = None) -> TileRow:
@@ -168,11 +176,11 @@ class ItemReader:
             f"{described} in {where}. Say which: options.asset_key."
         )
 
-    def _label(self, properties: Properties, where: str) -> str:
+    def _label(self, properties: Properties, where: str) -> str | None:
         named = self.columns.label
         if named:
             label = _text(properties.get(named))
-            if label is None:
+            if label is None and self.label_required:
                 raise SourceError(
                     "The property of columns.label must hold the class in every item. Received: "
                     f"columns.label={named!r}, and {where} has {properties.get(named)!r} there and the properties "
@@ -186,6 +194,8 @@ class ItemReader:
         names = _overview_names(properties)
         if len(names) == 1:
             return names[0]
+        if not self.label_required:
+            return None
         found = f"label:overviews with {names}" if names else f"the properties {sorted(properties)}"
         raise SourceError(
             "An item must have one label: a property class or label, or the label extension's label:overviews with "

@@ -24,6 +24,7 @@ def train_classifier(
     data_options: dict = {},
     data_query: dict = {},
     data_recode: dict = {},
+    data_secret_name: str = settings.CATALOGUE_SECRET,
     data_snapshot: str = "",
     data_source_bands: list = [],
     data_where: str = "",
@@ -72,6 +73,7 @@ def train_classifier(
         data_query: What is asked of a STAC API: {"collections": [...], "bbox": [...], "datetime": "...", "filter":
             "CQL2", "max_items": 0}.
         data_recode: What becomes of labels: {"Pasture": "Grass", "Unknown": ""}; "" drops the tiles.
+        data_secret_name: Secret with TILEPIPE_STAC_TOKEN, or _USERNAME and _PASSWORD, for a STAC API; may be absent.
         data_snapshot: ISO 8601 time as of which the source is read; change it to read a source anew that has changed.
             Empty: none, or the time at which a recurring run fired.
         data_source_bands: True order of the bands in the files, where their metadata lack it or have it wrong.
@@ -90,8 +92,8 @@ def train_classifier(
         split_fractions: Share of the tiles in train, val and test.
         split_merge_train_val: Whether val goes into train, for a final fit whose last epoch is kept.
         split_property: Predefined splits by a STAC property or a column, such as ml-aoi:split.
-        storage_secret_name: Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for the tiles' bucket, and with
-            TILEPIPE_STAC_TOKEN, or _USERNAME and _PASSWORD, for a STAC API; it or its keys may be absent.
+        storage_secret_name: Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for the tiles' bucket; may be
+            absent.
         tracking_experiment: MLflow experiment.
         tracking_secret_name: Secret with MLFLOW_TRACKING_USERNAME and _PASSWORD, or _TOKEN; may be absent.
         train_augmentation: Any of flip, quarter_turn; [] is none. Never applied to val or test.
@@ -138,7 +140,7 @@ def train_classifier(
         )
         settings.configure(ingest, cpu="2", memory="2Gi", timeout_seconds=4 * 3600, retries=1)
         settings.use_storage(ingest, storage_secret_name)
-        settings.use_catalogue(ingest, storage_secret_name)
+        settings.use_catalogue(ingest, data_secret_name)
 
         with dsl.ParallelFor(ingest.outputs["Output"], name="pack") as part:
             pack = pack_tiles(

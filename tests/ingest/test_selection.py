@@ -144,3 +144,15 @@ def test_items_without_a_group_are_told(run, catalogue):
     root = catalogue(change=lambda item: item["properties"].update(scene="s" if "Forest" in item["id"] else None))
     with pytest.raises(Exception, match=r"each tile must have a group. Received: 12 tiles.*such as River_0"):
         run(root, split_by="group", columns={"group": "scene"})
+
+
+def test_unlabelled_items_can_be_dropped(run, catalogue):
+    def change(item):
+        if item["id"] in {"Forest_0", "River_1"}:
+            del item["properties"]["class"]
+
+    root = catalogue(change=change)
+    with pytest.raises(SourceError, match="must have one label"):
+        run(root)
+    table, _ = run(root, recode={"": ""})
+    assert Counter(table["label"].to_pylist()) == {"Forest": 5, "River": 5, "SeaLake": 6}
