@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.database import quoted, reason
 from tilepipe.components.ingest.found import COLUMNS
+from tilepipe.components.shared import storage
 from tilepipe.components.shared.errors import ParameterError, SourceError
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tilepipe.ingest")
 
 _SHOWN = 10
+_DAMAGE = re.compile(r'Failed to read file "[^"]*": (.*)')
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,12 @@ def _filter(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[int
         duckdb.NotSupportedError,
         duckdb.PermissionException,
     ) as error:
+        damage = _DAMAGE.search(str(error))
+        if damage:
+            raise SourceError(
+                f"A file must be whole to be read. Received: {storage.shown(config.source)}, which reads as: "
+                f"{damage[1]}. Copy or write it anew."
+            ) from None
         if not condition:
             raise
         names = [name for name, *_ in connection.execute("DESCRIBE found").fetchall()]

@@ -1,5 +1,7 @@
 from collections import Counter
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.ingesting import ingest_into
@@ -156,3 +158,14 @@ def test_unlabelled_items_can_be_dropped(run, catalogue):
         run(root)
     table, _ = run(root, recode={"": ""})
     assert Counter(table["label"].to_pylist()) == {"Forest": 5, "River": 5, "SeaLake": 6}
+
+
+@pytest.mark.parametrize("where", ["", "label = 'a'"])
+def test_a_parquet_that_is_damaged_within(run, tmp_path, where):
+    names = [f"{number}.png" for number in range(20_000)]
+    pq.write_table(pa.table({"image": names, "label": ["a", "b"] * 10_000}), tmp_path / "tiles.parquet")
+    content = bytearray((tmp_path / "tiles.parquet").read_bytes())
+    content[2000 : len(content) // 2] = bytes(len(content) // 2 - 2000)
+    (tmp_path / "tiles.parquet").write_bytes(content)
+    with pytest.raises(SourceError, match=r"must be whole to be read. Received: .*/tiles.parquet, which reads as: "):
+        run(tmp_path / "tiles.parquet", where=where)
