@@ -1,16 +1,14 @@
 """A split's shards: which tile goes into which file, and the files with their checksums."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import BinaryIO, Self
+
+import xxhash
 
 from tilepipe.components.pack.tfrecord import Buffer
 from tilepipe.components.shared.manifest import Shard, Split
-
-if TYPE_CHECKING:
-    from hashlib import _Hash
 
 _MEBIBYTE = 1024 * 1024
 _PIECE_BYTES = _MEBIBYTE // 4
@@ -74,7 +72,7 @@ class ShardWriter:
         self._shards: dict[int, Shard] = {}
         self._number = -1
         self._file: BinaryIO | None = None
-        self._hash: _Hash = hashlib.sha256()
+        self._hash = xxhash.xxh3_128()
         self._waiting: list[Buffer] = []
         self._tiles = self._waiting_bytes = self._bytes = 0
 
@@ -126,4 +124,4 @@ class ShardWriter:
         self._shards[self._number] = Shard(
             name=name, tiles=self._tiles, bytes=self._bytes, checksum=self._hash.hexdigest()
         )
-        self._hash, self._tiles, self._bytes = hashlib.sha256(), 0, 0
+        self._hash, self._tiles, self._bytes = xxhash.xxh3_128(), 0, 0

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import xxhash
 
 from tilepipe.components.pack.assemble import assemble, masks
 from tilepipe.components.pack.band_order import BandOrder
 from tilepipe.components.pack.cache import CachedReader, TileCache
 from tilepipe.components.pack.checksum import verify
 from tilepipe.components.pack.decode import Picture, Shape, decode
-from tilepipe.components.pack.digest import digest
 from tilepipe.components.pack.records import decode_record
 from tilepipe.components.pack.resample import Resampling
 from tilepipe.components.pack.statistics import Moments, moments
@@ -205,7 +205,7 @@ def _record(
         tile,
         frame_example(pixels, labels[tile.label], tile.tile_id),
         moments(image, mask) if with_moments else None,
-        digest(pixels),
+        xxhash.xxh3_128_digest(pixels),
         is_unverified,
     )
 

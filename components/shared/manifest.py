@@ -27,7 +27,7 @@ class Shard(_Frozen):
     tiles: int
     bytes: int
     checksum: str
-    """SHA-256 of the file, in hexadecimal."""
+    """XXH3 of the file, 128 bits in hexadecimal: it guards against damage, not against forgery."""
 
 
 class SplitSummary(_Frozen):
