@@ -139,11 +139,20 @@ def _make_blocks(connection: "DuckDBPyConnection", metres: float) -> None:
     Rows of equal height in latitude, cut into columns of the same width along each row's middle parallel: no projection
     keeps distances everywhere, this one keeps the squares square.
     """
-    missing = connection.execute("SELECT count(*), min(tile_id) FROM chosen WHERE bbox IS NULL").fetchall()[0]
+    # Metres of a projection in place of degrees, say, would give blocks too, and meaningless ones.
+    missing = connection.execute(
+        """
+        SELECT count(*), min(tile_id), arg_min(bbox, tile_id) FROM chosen WHERE NOT coalesce(
+            bbox.ymin BETWEEN -90 AND bbox.ymax AND bbox.ymax <= 90
+            AND bbox.xmin BETWEEN -360 AND 360 AND bbox.xmax BETWEEN -360 AND 360, false)
+        """
+    ).fetchall()[0]
     if missing[0]:
+        box = f"with {list(missing[2].values())}" if missing[2] else "without one"
         raise SplitError(
-            "With split_by block each tile must have a place on Earth (a bbox). "
-            f"Received: {missing[0]:,} tiles without one, such as {missing[1]}. Use split_by class, group or time."
+            "With split_by block each tile must have a place on Earth: a bbox of west, south, east, north in degrees. "
+            f"Received: {missing[0]:,} tiles that have none, such as {missing[1]} {box}. Use split_by class, group or "
+            "time, or leave them out with `where`."
         )
     degrees = metres / (_EARTH_RADIUS_METRES * 3.141592653589793 / 180)
     connection.execute(

@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import random
 from collections import Counter, defaultdict
@@ -250,6 +251,13 @@ def test_blocks_are_of_the_size_that_was_asked_for(west, south):
 def test_blocks_need_a_place_on_earth():
     with pytest.raises(SplitError, match=r"a place on Earth.*Received: 3 tiles"):
         split(rows(a=3), split_by="block", split_block_metres=1000)
+
+
+@pytest.mark.parametrize("box", [(500_000.0, 5_500_000.0, 500_640.0, 5_500_640.0), (5.0, 60.0, 6.0, 2.0)])
+def test_a_box_that_is_nowhere_on_earth_is_no_place(box):
+    tiles = [dataclasses.replace(tile, bbox=box) for tile in rows(a=3)]
+    with pytest.raises(SplitError, match=rf"3 tiles that have none, such as \S+ with \[{box[0]}, {box[1]}"):
+        split(tiles, split_by="block", split_block_metres=1000)
 
 
 def test_time_trains_on_the_past():
