@@ -205,7 +205,7 @@ def _record(
         tile,
         frame_example(pixels, labels[tile.label], tile.tile_id),
         moments(image, mask) if with_moments else None,
-        xxhash.xxh3_128_digest(pixels),
+        xxhash.xxh3_128_digest(pixels),  # type: ignore[arg-type] # as in shards: arrays are buffers from Python 3.12 on
         is_unverified,
     )
 
