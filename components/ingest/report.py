@@ -217,7 +217,7 @@ def _splits(connection: "DuckDBPyConnection") -> dict[Split, SplitFacts]:
             first=_moment(first),
             last=_moment(last),
             located=located,
-            area_km2=None if area is None else float(area) / 1e6,
+            area_km2=float(area) / 1e6 if area else None,  # points have none
             extent=_extent(south, north, longitudes) if located else None,
         )
     return splits
