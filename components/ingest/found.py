@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
-from tilepipe.components.ingest.database import quoted
 from tilepipe.components.ingest.rows import RowSource, TileRow, TileSource
+from tilepipe.components.shared.database import quoted
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

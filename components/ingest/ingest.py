@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tilepipe.components.ingest.config import IngestConfig
-from tilepipe.components.ingest.database import lock, open_database, quoted
 from tilepipe.components.ingest.found import ColumnSource, found
 from tilepipe.components.ingest.label_map import write_label_map
 from tilepipe.components.ingest.report import IngestReport, SelectionFacts, make_report
@@ -19,6 +18,7 @@ from tilepipe.components.ingest.splits import split_tiles
 from tilepipe.components.shared import storage
 from tilepipe.components.shared.atomic import whole_file
 from tilepipe.components.shared.bands import canonical_band
+from tilepipe.components.shared.database import lock, open_database, quoted
 from tilepipe.components.shared.errors import BandError, SourceError, SplitError
 from tilepipe.components.shared.manifest import SPLITS
 from tilepipe.components.shared.tile_table import SCHEMA, RecordFeature, TileTableInfo, write_tile_table

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tilepipe.components.ingest.config import IngestConfig
-from tilepipe.components.ingest.database import quoted, reason
 from tilepipe.components.ingest.found import COLUMNS
 from tilepipe.components.shared import storage
+from tilepipe.components.shared.database import quoted, reason
 from tilepipe.components.shared.errors import ParameterError, SourceError
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
 from tilepipe.components.ingest.config import IngestConfig
-from tilepipe.components.ingest.database import literal, quoted
 from tilepipe.components.ingest.stac_archive import HREF, TYPE
 from tilepipe.components.ingest.stac_assets import LABEL_PROPERTIES, asset_rank
+from tilepipe.components.shared.database import literal, quoted
 from tilepipe.components.shared.errors import SourceError
 
 if TYPE_CHECKING:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from tilepipe.components.ingest import stac_columns
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
-from tilepipe.components.ingest.database import quoted, readable, reason
 from tilepipe.components.ingest.found import COLUMNS
 from tilepipe.components.ingest.href_columns import resolve
+from tilepipe.components.ingest.readable import readable
 from tilepipe.components.ingest.stac_assets import canonical_bands, stated_bands
 from tilepipe.components.shared import storage
 from tilepipe.components.shared.archives import check_member
+from tilepipe.components.shared.database import quoted, reason
 from tilepipe.components.shared.errors import SourceError
 
 if TYPE_CHECKING:

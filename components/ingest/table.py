@@ -21,9 +21,10 @@ import pyarrow.parquet as pq
 
 from tilepipe.components.ingest import table_columns
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
-from tilepipe.components.ingest.database import literal, readable
 from tilepipe.components.ingest.href_columns import resolve
+from tilepipe.components.ingest.readable import readable
 from tilepipe.components.shared import storage
+from tilepipe.components.shared.database import literal
 from tilepipe.components.shared.errors import SourceError, TilepipeError
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tilepipe.components.ingest.config import IngestConfig
-from tilepipe.components.ingest.database import literal, quoted
 from tilepipe.components.ingest.found import COLUMNS
+from tilepipe.components.shared.database import literal, quoted
 from tilepipe.components.shared.errors import SourceError
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ from collections import Counter, defaultdict
 import pytest
 
 from tilepipe.components.ingest.config import IngestConfig
-from tilepipe.components.ingest.database import open_database
 from tilepipe.components.ingest.found import found
 from tilepipe.components.ingest.rows import TileRow
 from tilepipe.components.ingest.splits import split_tiles
+from tilepipe.components.shared.database import open_database
 from tilepipe.components.shared.errors import ParameterError, SourceError, SplitError
 
 FRACTIONS = {"train": 0.7, "val": 0.15, "test": 0.15}

@@ -7,11 +7,11 @@ import pytest
 
 from tests.ingest.conftest import make_item
 from tilepipe.components.ingest.config import IngestConfig
-from tilepipe.components.ingest.database import lock, open_database, quoted
 from tilepipe.components.ingest.found import COLUMNS
 from tilepipe.components.ingest.stac_geoparquet import StacGeoParquet
 from tilepipe.components.shared import storage
 from tilepipe.components.shared.bands import canonical_band
+from tilepipe.components.shared.database import lock, open_database, quoted
 from tilepipe.components.shared.errors import SourceError, StorageError
 
 BANDS = [{"name": "B2", "common_name": "blue"}, {"name": "B8A", "common_name": "nir08"}]

@@ -7,9 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tilepipe.components.ingest.config import Columns, IngestConfig
-from tilepipe.components.ingest.database import open_database
 from tilepipe.components.ingest.found import COLUMNS
 from tilepipe.components.ingest.table import TableSource, is_table
+from tilepipe.components.shared.database import open_database
 from tilepipe.components.shared.errors import SourceError
 
 ECOTAXA = (

@@ -1,4 +1,4 @@
-"""DuckDB as ingest uses it: on disk, in bounded memory, and with no way to anything but its own files."""
+"""DuckDB as the steps use it: on disk, in bounded memory, and with no way to anything but its own files."""
 
 import contextlib
 import os
@@ -8,23 +8,22 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tilepipe.components.shared import storage
-from tilepipe.components.shared.errors import SourceError
-
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
-_MOST_MEBIBYTES = 2048
 _LEAST_MEBIBYTES = 256
 _MEBIBYTE = 2**20
 
 
 @contextlib.contextmanager
-def open_database() -> Iterator["DuckDBPyConnection"]:
+def open_database(most_mebibytes: int = 2048) -> Iterator["DuckDBPyConnection"]:
     """A database in a temporary folder, which goes away with the context.
 
     What does not fit into half the step's memory is spilled to the folder; no extension is fetched from the web.
+
+    Args:
+        most_mebibytes: the most it takes of the memory, where half of that is more.
 
     Yields:
         The connection.
@@ -35,7 +34,7 @@ def open_database() -> Iterator["DuckDBPyConnection"]:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
-            "memory_limit": f"{_memory_mebibytes()}MiB",
+            "memory_limit": f"{_memory_mebibytes(most_mebibytes)}MiB",
             "temp_directory": f"{folder}/spilled",
         }
         connection = duckdb.connect(f"{folder}/tiles.duckdb", config=settings)
@@ -56,33 +55,18 @@ def lock(connection: "DuckDBPyConnection", files: Sequence[str] = ()) -> None:
 
 
 @contextlib.contextmanager
-def readable(connection: "DuckDBPyConnection", uri: str) -> Iterator[str]:
+def plainly_named(path: Path) -> Iterator[str]:
     """What DuckDB calls a file: a link of a plain name, since `*`, `?` and `[` in a name would make it a pattern.
 
-    A file in a bucket or on the web is not copied: DuckDB gets it piece by piece, through the client that reads all
-    else.
-
     Args:
-        connection: the database.
-        uri: the file's address, normalised.
+        path: the file.
 
     Yields:
         The name.
-
-    Raises:
-        SourceError: there is no such file.
     """
-    if storage.is_remote(uri):
-        from tilepipe.components.ingest.remote_files import RemoteFiles
-
-        connection.register_filesystem(RemoteFiles(uri))
-        yield RemoteFiles.name(uri)
-        return
-    if not Path(uri).is_file():
-        raise SourceError(f"A file must exist to be read. Received: {uri}.")
     with tempfile.TemporaryDirectory(prefix="tilepipe-") as folder:
-        link = Path(folder) / f"file{Path(uri).suffix}"
-        link.symlink_to(Path(uri).absolute())
+        link = Path(folder) / f"file{path.suffix}"
+        link.symlink_to(path.absolute())
         yield str(link)
 
 
@@ -101,9 +85,9 @@ def reason(error: Exception) -> str:
     return re.sub(r"^(\w+ )+Error: ", "", str(error).splitlines()[0])
 
 
-def _memory_mebibytes() -> int:
+def _memory_mebibytes(most: int) -> int:
     """Half of what the container, or the machine, has; the other half is for what Python and Arrow hold."""
     available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     with contextlib.suppress(OSError, ValueError):  # no limit reads as `max`
         available = min(available, int(_CGROUP_LIMIT.read_text()))
-    return max(_LEAST_MEBIBYTES, min(_MOST_MEBIBYTES, available // 2 // _MEBIBYTE))
+    return max(_LEAST_MEBIBYTES, min(most, available // 2 // _MEBIBYTE))

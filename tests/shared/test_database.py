@@ -1,16 +1,12 @@
-import re
-
 import duckdb
 import pytest
 
-from tilepipe.components.ingest import database
-from tilepipe.components.ingest.database import lock, open_database, quoted, readable
-from tilepipe.components.shared.errors import SourceError
+from tilepipe.components.shared import database
+from tilepipe.components.shared.database import lock, open_database, plainly_named, quoted
 
 
-def test_what_does_not_fit_is_spilled(monkeypatch):
-    monkeypatch.setattr(database, "_MOST_MEBIBYTES", 256)
-    with open_database() as connection:
+def test_what_does_not_fit_is_spilled():
+    with open_database(256) as connection:
         folder = connection.execute("SELECT current_setting('temp_directory')").fetchone()[0]
         assert connection.execute("SELECT current_setting('memory_limit')").fetchone() == ("256.0 MiB",)
         lock(connection)
@@ -24,7 +20,7 @@ def test_a_locked_database_reads_its_own_file_alone(tmp_path):
     mine, other = tmp_path / "mine.csv", tmp_path / "other.csv"
     for path in (mine, other):
         path.write_text("a\n1\n")
-    with open_database() as connection, readable(connection, str(mine)) as name:
+    with open_database() as connection, plainly_named(mine) as name:
         lock(connection, [name])
         assert connection.execute(f"SELECT a FROM read_csv('{name}')").fetchall() == [(1,)]
         for statement in (
@@ -39,9 +35,11 @@ def test_a_locked_database_reads_its_own_file_alone(tmp_path):
     assert not (tmp_path / "out.csv").exists()
 
 
-def test_a_file_that_is_not_there(tmp_path):
-    with open_database() as connection, pytest.raises(SourceError, match=re.escape(f"{tmp_path}/none.csv")):
-        readable(connection, str(tmp_path / "none.csv")).__enter__()
+def test_a_name_is_no_pattern(tmp_path):
+    for name in ("a[12].csv", "a1.csv"):
+        (tmp_path / name).write_text(f"name\n{name}\n")
+    with open_database() as connection, plainly_named(tmp_path / "a[12].csv") as name:
+        assert connection.execute(f"SELECT name FROM read_csv('{name}')").fetchall() == [("a[12].csv",)]
 
 
 def test_names_are_quoted():
