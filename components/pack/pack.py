@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tilepipe.components.pack.cache import TileCache, open_cache
 from tilepipe.components.pack.config import PackConfig
 from tilepipe.components.pack.parts import Common, PackedShard, PartManifest
-from tilepipe.components.pack.plan import Plan, find_layout, make_plan
+from tilepipe.components.pack.plan import Plan, find_layout, open_plan
 from tilepipe.components.pack.shards import ShardPlan, ShardWriter
 from tilepipe.components.pack.sidecars import Contents, write_contents, write_quarantine
 from tilepipe.components.pack.statistics import Moments
@@ -58,22 +58,20 @@ class _Tally:
     """What has happened so far."""
 
     allowed: int
-    rejected: list[Rejected] = field(default_factory=list)
+    rejected: list[tuple[str, str, str]] = field(default_factory=list)
+    """Id, address and reason of each tile that was left out."""
     classes: dict[tuple[Split, int], Counter[str]] = field(default_factory=dict)
     moments: dict[int, Moments] = field(default_factory=dict)
     """Of each training shard."""
     unverified: int = 0
 
     def reject(self, rejected: Rejected) -> None:
-        self.rejected.append(rejected)
+        tile = rejected.tile
+        self.rejected.append((tile.tile_id, storage.shown(tile.uri), rejected.reason))
         if len(self.rejected) <= _LOGGED_REJECTED:
-            logger.warning("left out %s: %s", rejected.tile.tile_id, rejected.reason)
+            logger.warning("left out %s: %s", tile.tile_id, rejected.reason)
         if len(self.rejected) > self.allowed + _MORE_REJECTED:
-            raise too_many(self.allowed, len(self.rejected), self.reasons(), "at least ")
-
-    def reasons(self) -> list[tuple[str, str, str]]:
-        """Id, address and reason of each tile that was left out."""
-        return sorted((each.tile.tile_id, storage.shown(each.tile.uri), each.reason) for each in self.rejected)
+            raise too_many(self.allowed, len(self.rejected), sorted(self.rejected), "at least ")
 
     def count(self, job: _Job, record: Record) -> None:
         self.classes.setdefault((job.split, job.shard), Counter())[job.tile.label] += 1
@@ -102,8 +100,7 @@ def pack(config: PackConfig, tiles: Path, outputs: PackOutputs) -> PartManifest:
         TileError: this part alone has more unusable tiles than the whole may have.
         StorageError: the tiles cannot be reached.
     """
-    plan = make_plan(tiles, config.seed)
-    with open_cache(config.options.cache, plan.info.snapshot) as cache:
+    with open_plan(tiles, config.seed) as plan, open_cache(config.options.cache, plan.info.snapshot) as cache:
         return _pack(plan, config, outputs, cache)
 
 
@@ -126,7 +123,7 @@ def _pack(plan: Plan, config: PackConfig, outputs: PackOutputs, cache: TileCache
             splits={split: _packed(split, writers[split], tally) for split in SPLITS},
             unverified=tally.unverified,
         )
-        write_quarantine(tally.reasons(), outputs.quarantine)
+        write_quarantine(tally.rejected, outputs.quarantine)
         packed.write(outputs.part_manifest)
     return packed
 
@@ -142,7 +139,7 @@ def _pack_tiles(
 ) -> None:
     writers, contents = sinks
     readers = config.options.readers
-    labels = {name: index for index, name in enumerate(plan.class_names)}
+    labels = {name: index for index, name in enumerate(plan.info.class_names)}
 
     def work(job: _Job) -> tuple[_Job, Record | Rejected]:
         is_train = job.split == "train"
@@ -166,7 +163,8 @@ def _pack_tiles(
         progress.advance()
     progress.finish()
     if len(tally.rejected) > tally.allowed:  # more in this part alone than in all of them: nothing needs merging
-        raise too_many(tally.allowed, len(tally.rejected), tally.reasons(), "" if config.parts == 1 else "at least ")
+        at_least = "" if config.parts == 1 else "at least "
+        raise too_many(tally.allowed, len(tally.rejected), sorted(tally.rejected), at_least)
 
 
 def _jobs(plan: Plan, shard_plans: Mapping[Split, ShardPlan], numbers: Mapping[Split, Sequence[int]]) -> Iterator[_Job]:
@@ -179,7 +177,7 @@ def _jobs(plan: Plan, shard_plans: Mapping[Split, ShardPlan], numbers: Mapping[S
 def _shard_plans(plan: Plan, layout: Layout, config: PackConfig) -> dict[Split, ShardPlan]:
     record_bytes = layout.tile_bytes + _RECORD_OVERHEAD_BYTES
     size = config.options.shard_mebibytes
-    return {split: ShardPlan.of(split, len(plan.places[split]), record_bytes, size) for split in SPLITS}
+    return {split: ShardPlan.of(split, plan.counts[split], record_bytes, size) for split in SPLITS}
 
 
 def _common(plan: Plan, layout: Layout, config: PackConfig) -> Common:
@@ -194,10 +192,10 @@ def _common(plan: Plan, layout: Layout, config: PackConfig) -> Common:
         height=height,
         width=width,
         nodata=layout.nodata,
-        class_names=plan.class_names,
+        class_names=plan.info.class_names,
         seed=config.seed,
         parts=config.parts,
-        planned={split: len(plan.places[split]) for split in SPLITS},
+        planned=dict(plan.counts),
         max_quarantine_percent=config.options.max_quarantine_percent,
         allow_duplicates=config.options.allow_duplicates,
     )

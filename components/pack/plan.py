@@ -1,18 +1,15 @@
 """In what order the tiles are packed, and what they are, told from a few of them."""
 
+import contextlib
 import functools
-import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from tilepipe.components.pack.assemble import masks
 from tilepipe.components.pack.band_identity import check_band_identity
@@ -24,86 +21,115 @@ from tilepipe.components.pack.resample import Mask
 from tilepipe.components.pack.tile_reader import Layout, Rejected, Tile, content, fetch, finest, tile_of
 from tilepipe.components.shared import storage
 from tilepipe.components.shared.bounded import map_in_order
+from tilepipe.components.shared.database import open_database, plainly_named, quoted, reason
 from tilepipe.components.shared.errors import ArtifactError, BandError, ParameterError, TileError
 from tilepipe.components.shared.manifest import SPLITS, Split
-from tilepipe.components.shared.tile_table import RecordFeature, TileTableInfo, read_tile_table
+from tilepipe.components.shared.tile_table import RecordFeature, TileTableInfo, damaged, read_tile_table_info
 
-Places = npt.NDArray[np.intp]
-"""Numbers of rows of the table."""
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
 
 SAMPLE_TILES = 64
 """How many tiles are looked at before the first is packed."""
 
-_COLUMNS = ["tile_id", "uri", "label", "split", "bytes", "checksum", "member", "offset", "band_uris"]
+_COLUMNS = ("tile_id", "uri", "label", "bytes", "checksum", "member", "offset", "band_uris")
+_SELECTED = ", ".join(map(quoted, _COLUMNS))
 _BATCH_TILES = 1024
-_BATCH_HASHES = 4096
+_SORTING_MEBIBYTES, _READING_MEBIBYTES = 256, 64
+"""What the database takes of the memory: it gives back what it sorted in before the pixels need it."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The tiles in the order of their records, kept as columns: millions of them fit."""
+    """The tiles in the order of their records, on the disk: the memory holds those that are asked for.
 
-    table: pa.Table
+    Args:
+        connection: a database with the table `tiles`, split after split.
+        info: what the tile table says of all tiles.
+        counts: how many tiles each split has.
+    """
+
+    connection: "DuckDBPyConnection"
     info: TileTableInfo
-    places: Mapping[Split, Places]
-    """Rows of each split, in the order of the records."""
-    class_names: tuple[str, ...]
+    counts: Mapping[Split, int]
 
-    def tiles(self, split: Split, chosen: range | None = None) -> Iterator[Tile]:
-        """The tiles of a split, in the order of their records: all, or those from one place of it to another."""
-        places = self.places[split]
-        yield from self._rows(places if chosen is None else places[chosen.start : chosen.stop])
+    def tiles(self, split: Split, places: range | None = None) -> Iterator[Tile]:
+        """The tiles of a split, in the order of their records: all, or those at some consecutive places of it."""
+        before = sum(self.counts[other] for other in SPLITS[: SPLITS.index(split)])
+        chosen = range(before, before + self.counts[split])
+        if places is not None:
+            chosen = chosen[places.start : places.stop]
+        for start in range(chosen.start, chosen.stop, _BATCH_TILES):
+            rows = self.connection.execute(
+                f"SELECT {_SELECTED} FROM tiles WHERE rowid >= ? AND rowid < ? ORDER BY rowid",  # noqa: S608
+                [start, min(start + _BATCH_TILES, chosen.stop)],
+            )
+            yield from (tile_of(dict(zip(_COLUMNS, row, strict=True))) for row in rows.fetchall())
 
     def sample(self) -> list[Tile]:
         """A few tiles from all splits; the order is a hash's, so the first ones are as good as any."""
-        share = {split: -(-SAMPLE_TILES * len(places) // self.table.num_rows) for split, places in self.places.items()}
-        chosen = [tile for split in SPLITS for tile in self._rows(self.places[split][: share[split]])]
+        total = sum(self.counts.values())
+        share = {split: -(-SAMPLE_TILES * count // total) for split, count in self.counts.items()}
+        chosen = [tile for split in SPLITS for tile in self.tiles(split, range(share[split]))]
         return chosen[: SAMPLE_TILES + len(SPLITS)]
 
-    def _rows(self, places: Places) -> Iterator[Tile]:
-        for start in range(0, len(places), _BATCH_TILES):
-            yield from map(tile_of, self.table.take(places[start : start + _BATCH_TILES]).to_pylist())
 
+@contextlib.contextmanager
+def open_plan(tiles: Path, seed: int) -> Iterator[Plan]:
+    """Put the rows of a tile table into the order of the records.
 
-def make_plan(tiles: Path, seed: int) -> Plan:
-    """Read the tile table and put its rows into the order of the records.
-
-    The order is that of BLAKE2b of the seed and the tile's id: classes are mixed, and every machine has the same.
+    The order is that of the MD5 of the seed and the tile's id: classes are mixed, and every machine has the same.
 
     Args:
         tiles: the tile table.
         seed: another seed, another order.
 
-    Returns:
-        The plan.
+    Yields:
+        The plan, which ends with the context.
 
     Raises:
         ArtifactError: the table is damaged, empty, or has a tile without a label or a split.
     """
-    table, info = read_tile_table(tiles, _COLUMNS)
-    labels, splits = (set(pc.unique(table[name]).to_pylist()) for name in ("label", "split"))
-    unknown = sorted(repr(name) for name in {*labels, None} - {*info.class_names, None})
-    if not table.num_rows or None in labels or unknown or splits - set(SPLITS):
+    info = read_tile_table_info(tiles)
+    with open_database(_SORTING_MEBIBYTES) as connection:
+        counts = _arrange(connection, tiles, info, seed)
+        connection.execute(f"SET memory_limit = '{_READING_MEBIBYTES}MiB'")
+        yield Plan(connection, info, counts)
+
+
+def _arrange(connection: "DuckDBPyConnection", tiles: Path, info: TileTableInfo, seed: int) -> dict[Split, int]:
+    """Make the table `tiles`, and tell how many each split has."""
+    import duckdb
+
+    with plainly_named(tiles) as name:
+        try:
+            counts = _checked_counts(connection, tiles, name, info)
+            # The splits of ingest follow the order of an MD5 too: with `pack` in the text this one owes them nothing.
+            connection.execute(
+                f"CREATE TABLE tiles AS SELECT {_SELECTED} FROM read_parquet($name) "  # noqa: S608
+                "ORDER BY list_position($splits, split), md5($seed || ':pack:' || tile_id), tile_id",
+                {"name": name, "splits": SPLITS, "seed": str(seed)},
+            )
+        except duckdb.OperationalError:  # of this machine: a full disk
+            raise
+        except duckdb.Error as error:
+            raise damaged(tiles, reason(error).replace(name, tiles.name)) from error
+    return counts
+
+
+def _checked_counts(connection: "DuckDBPyConnection", tiles: Path, name: str, info: TileTableInfo) -> dict[Split, int]:
+    found = connection.execute("SELECT split, label, count(*) FROM read_parquet(?) GROUP BY ALL", [name]).fetchall()
+    splits = {split for split, _, _ in found}
+    unlabelled = sum(count for _, label, count in found if label is None)
+    unknown = sorted({repr(label) for _, label, _ in found if label is not None and label not in info.class_names})
+    if not found or unlabelled or unknown or splits - set(SPLITS):
         raise ArtifactError(
             f"A tile table must give each tile a label and one of the splits {', '.join(SPLITS)}. Received: "
-            f"{tiles.name} with {table.num_rows:,} tiles, {table['label'].null_count:,} of them without a label, "
+            f"{tiles.name} with {sum(count for _, _, count in found):,} tiles, {unlabelled:,} of them without a label, "
             f"splits {sorted(map(str, splits))}, classes that its metadata do not name: {unknown}. "
             "Run ingest again."
         )
-    order = np.argsort(_hashes(table["tile_id"], seed), kind="stable")
-    ordered = pc.index_in(table["split"], pa.array(SPLITS)).to_numpy()[order]
-    places = {split: order[ordered == number] for number, split in enumerate(SPLITS)}
-    return Plan(table, info, places, info.class_names)
-
-
-def _hashes(names: "pa.ChunkedArray[Any]", seed: int) -> npt.NDArray[np.uint64]:
-    """A number for each name, a batch at a time: millions of names as Python's strings would fill the memory."""
-    hashes = np.empty(len(names), dtype=">u8")
-    for start in range(0, len(names), _BATCH_HASHES):
-        batch = names.slice(start, _BATCH_HASHES).to_pylist()
-        made = (hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest() for name in batch)
-        hashes[start : start + len(batch)] = np.frombuffer(b"".join(made), dtype=">u8")
-    return hashes.astype(np.uint64)
+    return {split: sum(count for other, _, count in found if other == split) for split in SPLITS}
 
 
 def find_layout(plan: Plan, config: PackConfig, cache: TileCache | None = None) -> Layout:

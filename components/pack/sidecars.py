@@ -21,7 +21,7 @@ CONTENTS = pa.schema(_FIELDS)
 QUARANTINE = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("tile_id", "uri", "reason")])
 """A row a tile that was left out."""
 
-_ROWS = 8192
+_ROWS = 2048
 
 
 class Contents:

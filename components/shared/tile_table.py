@@ -135,13 +135,39 @@ def read_tile_table(path: Path, columns: list[str] | None = None) -> tuple[pa.Ta
     """
     try:
         with pq.ParquetFile(path) as file:
-            info = TileTableInfo.model_validate_json((file.metadata.metadata or {}).get(_METADATA_KEY.encode(), b""))
-            table = file.read(columns=columns)
+            return file.read(columns=columns), _info(file)
     except (pa.ArrowException, ValidationError, OSError) as error:
-        raise ArtifactError(
-            f"A tile table must be a Parquet file that `ingest` wrote. Received: {path}, which reads as: {error}."
-        ) from error
-    return table, info
+        raise damaged(path, str(error)) from error
+
+
+def read_tile_table_info(path: Path) -> TileTableInfo:
+    """Read what a tile table's metadata hold, and none of its rows.
+
+    Args:
+        path: the artifact's file.
+
+    Returns:
+        What the metadata hold.
+
+    Raises:
+        ArtifactError: the file is not a tile table.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            return _info(file)
+    except (pa.ArrowException, ValidationError, OSError) as error:
+        raise damaged(path, str(error)) from error
+
+
+def damaged(path: Path, said: str) -> ArtifactError:
+    """The error that says that a file is no tile table, and what its reader said of it."""
+    return ArtifactError(
+        f"A tile table must be a Parquet file that `ingest` wrote. Received: {path}, which reads as: {said}."
+    )
+
+
+def _info(file: pq.ParquetFile) -> TileTableInfo:
+    return TileTableInfo.model_validate_json((file.metadata.metadata or {}).get(_METADATA_KEY.encode(), b""))
 
 
 @dataclass
