@@ -115,17 +115,15 @@ def _filter(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[int
     columns = ", ".join(map(quoted, COLUMNS))
     try:
         connection.execute(f"CREATE TABLE chosen AS SELECT {columns} FROM found {condition}")  # noqa: S608
-    except (
-        duckdb.ProgrammingError,
-        duckdb.DataError,
-        duckdb.NotSupportedError,
-        duckdb.PermissionException,
-    ) as error:
+    except duckdb.OperationalError:  # the disk's or the memory's fault
+        raise
+    except duckdb.Error as error:
         damage = _DAMAGE.search(str(error))
-        if damage:
+        mistakes = (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError, duckdb.PermissionException)
+        if damage or not isinstance(error, mistakes):
             raise SourceError(
                 f"A file must be whole to be read. Received: {storage.shown(config.source)}, which reads as: "
-                f"{damage[1]}. Copy or write it anew."
+                f"{damage[1] if damage else reason(error)}. Copy or write it anew."
             ) from None
         if not condition:
             raise

@@ -8,12 +8,17 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tilepipe.components.shared.errors import StorageError
+
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _LEAST_MEBIBYTES = 256
 _MEBIBYTE = 2**20
+_NO_ROOM = re.compile(
+    r"No space left|could not allocate|failed to (?:pin|allocate)|max_temp_directory_size|Out of Memory", re.IGNORECASE
+)
 
 
 @contextlib.contextmanager
@@ -27,6 +32,9 @@ def open_database(most_mebibytes: int = 2048) -> Iterator["DuckDBPyConnection"]:
 
     Yields:
         The connection.
+
+    Raises:
+        StorageError: memory or disk are full.
     """
     import duckdb
 
@@ -41,6 +49,14 @@ def open_database(most_mebibytes: int = 2048) -> Iterator["DuckDBPyConnection"]:
         try:
             connection.execute("SET TimeZone = 'UTC'")
             yield connection
+        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
+            if not _NO_ROOM.search(str(error)):
+                raise
+            raise StorageError(
+                "There must be room for what does not fit into the memory. "
+                f"Received: {folder} (TMPDIR) with too little: {reason(error)}. "
+                "Give the step a larger disk, or more memory."
+            ) from None
         finally:
             connection.close()
 

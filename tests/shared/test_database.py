@@ -3,6 +3,7 @@ import pytest
 
 from tilepipe.components.shared import database
 from tilepipe.components.shared.database import lock, open_database, plainly_named, quoted
+from tilepipe.components.shared.errors import StorageError
 
 
 def test_what_does_not_fit_is_spilled():
@@ -46,3 +47,10 @@ def test_names_are_quoted():
     with open_database() as connection:
         name = 'a "b" c'
         assert connection.execute(f"SELECT {quoted(name)} FROM (SELECT 1 AS {quoted(name)})").fetchall() == [(1,)]
+
+
+def test_a_full_disk_is_said():
+    with pytest.raises(StorageError, match=r"There must be room.*larger disk"), open_database(256) as connection:
+        connection.execute("SET max_temp_directory_size = '1MB'")
+        connection.execute("CREATE TEMP TABLE many AS SELECT md5(range::VARCHAR) AS hash FROM range(8000000)")
+        connection.execute("CREATE TEMP TABLE sorted AS SELECT * FROM many ORDER BY hash")
