@@ -29,7 +29,7 @@ SMALL = {
 }
 GROUP = "train-classifier"
 LOOP = "pack"
-"""The tasks in it are a graph of their own; like any group it seems to run for ever where all in it came from the cache."""
+"""Its tasks are a graph of their own; like any group, it seems to run for ever where all in it came from the cache."""
 STEPS = ("ingest-tiles", "merge-packed", "prepare-model", "train-model", "evaluate-model")
 DONE = re.compile("^(CheckCircleIcon|CloudDownloadIcon)$")
 """Icons of a node that has succeeded, and of one whose results came from the cache."""
