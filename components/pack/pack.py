@@ -76,9 +76,9 @@ class _Tally:
     def count(self, job: _Job, record: Record) -> None:
         self.classes.setdefault((job.split, job.shard), Counter())[job.tile.label] += 1
         self.unverified += record.is_unverified
-        if record.moments is not None:
-            before = self.moments.get(job.shard)
-            self.moments[job.shard] = record.moments if before is None else before.merged(record.moments)
+        if job.split == "train":
+            before, found = self.moments.get(job.shard), record.moments()
+            self.moments[job.shard] = found if before is None else before.merged(found)
 
 
 def pack(config: PackConfig, tiles: Path, outputs: PackOutputs) -> PartManifest:
@@ -142,8 +142,7 @@ def _pack_tiles(
     labels = {name: index for index, name in enumerate(plan.info.class_names)}
 
     def work(job: _Job) -> tuple[_Job, Record | Rejected]:
-        is_train = job.split == "train"
-        return job, read_record(job.tile, layout=layout, labels=labels, with_moments=is_train, cache=cache)
+        return job, read_record(job.tile, layout=layout, labels=labels, cache=cache)
 
     numbers = {split: shard_plan.of_part(config.part, config.parts) for split, shard_plan in shard_plans.items()}
     total = sum(len(shard_plans[split].places(number)) for split in SPLITS for number in numbers[split])

@@ -1,6 +1,7 @@
 """Mean, spread and range of each band, tile by tile, in bounded memory, and the same however the tiles are divided."""
 
 import math
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ Floats = npt.NDArray[np.float64]
 Pixels = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
+_scratch = threading.local()
 _EXACT_PIXELS = 1 << 20
 """So many squares of 16-bit numbers have a sum below 2**53, up to which float64 holds every whole number."""
 
@@ -242,7 +244,7 @@ def _exact(image: Pixels, valid: Mask | None) -> Moments:
         chosen, limits = valid.reshape(rows.shape), np.iinfo(image.dtype)
         counts = tuple(chosen.sum(axis=0).reshape(width, bands).sum(axis=0).tolist())
         rows, lows, highs = (np.where(chosen, rows, image.dtype.type(low)) for low in (0, limits.max, limits.min))
-    numbers = rows.astype(np.float64)
+    numbers = _as_floats(rows)
     squares = np.einsum("ij,ij->j", numbers, numbers)
     return ExactMoments(
         counts,
@@ -251,6 +253,15 @@ def _exact(image: Pixels, valid: Mask | None) -> Moments:
         tuple(lows.min(axis=0).reshape(width, bands).min(axis=0).tolist()),
         tuple(highs.max(axis=0).reshape(width, bands).max(axis=0).tolist()),
     )
+
+
+def _as_floats(rows: Pixels) -> npt.NDArray[np.float64]:
+    """The numbers in memory that is used again and again: half a megabyte, asked for anew, is paged in anew."""
+    numbers: npt.NDArray[np.float64] | None = getattr(_scratch, "numbers", None)
+    if numbers is None or numbers.shape != rows.shape:
+        numbers = _scratch.numbers = np.empty(rows.shape, np.float64)
+    np.copyto(numbers, rows)
+    return numbers
 
 
 def _running(image: Pixels, valid: Mask | None) -> Moments:

@@ -13,10 +13,10 @@ from tilepipe.components.pack.assemble import assemble, masks
 from tilepipe.components.pack.band_order import BandOrder
 from tilepipe.components.pack.cache import CachedReader, TileCache
 from tilepipe.components.pack.checksum import verify
-from tilepipe.components.pack.decode import Picture, Shape, decode
+from tilepipe.components.pack.decode import Picture, Pixels, Shape, decode
 from tilepipe.components.pack.records import decode_record
 from tilepipe.components.pack.resample import Resampling
-from tilepipe.components.pack.statistics import Moments, moments
+from tilepipe.components.pack.statistics import Mask, Moments, moments
 from tilepipe.components.pack.tfrecord import Buffer, frame_example
 from tilepipe.components.shared import storage
 from tilepipe.components.shared.bands import canonical_band
@@ -56,12 +56,22 @@ class Record:
     tile: Tile
     framed: tuple[Buffer, ...]
     """The framed record in parts: its pixels are copied once, into what is written."""
-    moments: Moments | None
-    """Of the bands that are kept; None where nobody asked."""
     digest: bytes
     """The same for the same pixels: 16 bytes."""
     is_unverified: bool
     """Whether its source gives a checksum that could not be checked."""
+    image: Pixels
+    """The pixels that are kept; `framed` has the same memory."""
+    mask: Mask | None
+    """Which of them count; all, where there is none."""
+
+    def moments(self) -> Moments:
+        """The statistics of the bands that are kept.
+
+        For the thread that gathers the records: on a dozen threads at once this cost three times as much, for its
+        float64s then push each other out of the processor's cache.
+        """
+        return moments(self.image, self.mask)
 
 
 @dataclass(frozen=True)
@@ -157,7 +167,7 @@ def fetch(
 
 
 def read_record(
-    tile: Tile, *, layout: Layout, labels: Mapping[str, int], with_moments: bool, cache: TileCache | None = None
+    tile: Tile, *, layout: Layout, labels: Mapping[str, int], cache: TileCache | None = None
 ) -> Record | Rejected:
     """Turn one tile into a record.
 
@@ -165,7 +175,6 @@ def read_record(
         tile: which one.
         layout: what it must be.
         labels: index of each class.
-        with_moments: whether its statistics are wanted.
         cache: what was fetched before, and where to keep what is fetched now; None keeps nothing.
 
     Returns:
@@ -175,19 +184,17 @@ def read_record(
         StorageError: the disk or the bucket cannot be read.
     """
     if cache is None:
-        return _record(tile, layout, labels, with_moments, content)
+        return _record(tile, layout, labels, content)
     reader = CachedReader(cache, content)
-    result = _record(tile, layout, labels, with_moments, reader)
+    result = _record(tile, layout, labels, reader)
     if isinstance(result, Rejected) and reader.hits:  # its owner may have mended it
-        result = _record(tile, layout, labels, with_moments, content)
+        result = _record(tile, layout, labels, content)
     if isinstance(result, Record):
         reader.keep()
     return result
 
 
-def _record(
-    tile: Tile, layout: Layout, labels: Mapping[str, int], with_moments: bool, read: Callable[[Tile], bytes]
-) -> Record | Rejected:
+def _record(tile: Tile, layout: Layout, labels: Mapping[str, int], read: Callable[[Tile], bytes]) -> Record | Rejected:
     try:
         pictures, is_unverified = fetch(tile, layout.features, layout, read)
         _check_dtypes(pictures, layout.dtype)
@@ -204,9 +211,10 @@ def _record(
     return Record(
         tile,
         frame_example(pixels, labels[tile.label], tile.tile_id),
-        moments(image, mask) if with_moments else None,
         xxhash.xxh3_128_digest(pixels),  # type: ignore[arg-type] # as in shards: arrays are buffers from Python 3.12 on
         is_unverified,
+        image,
+        mask,
     )
 
 

@@ -78,7 +78,7 @@ def test_droughtwatch(real_data):
     found = Counter()
     for (offset, payload), their in zip(iter_frames([path.read_bytes()]), theirs, strict=True):
         tile = Tile(f"{offset}", str(path), "a", len(payload) + FRAMING_BYTES, None, offset=offset)
-        result = read_record(tile, layout=layout, labels={"a": 0}, with_moments=True)
+        result = read_record(tile, layout=layout, labels={"a": 0})
         if not isinstance(result, Record):
             found[result.reason] += 1
             continue

@@ -13,7 +13,7 @@ from tilepipe.components.shared.tfrecord import frame, parse_example, unframe
 from tilepipe.components.shared.tile_table import RecordFeature
 
 LAYOUT = Layout((8, 8, 4), "uint16", BandOrder(("B02", "B03", "B04", "B08"), "files"), (2, 1, 0))
-read = functools.partial(read_record, layout=LAYOUT, labels={"a": 0}, with_moments=True)
+read = functools.partial(read_record, layout=LAYOUT, labels={"a": 0})
 
 
 def tile(path, size=None, checksum=None):
@@ -26,14 +26,9 @@ def test_a_record_holds_the_bands_that_are_kept(tmp_path):
     assert isinstance(record, Record)
     kept = np.ascontiguousarray(pixels[..., [2, 1, 0]])
     assert kept.tobytes() in b"".join(record.framed)
-    np.testing.assert_allclose(record.moments.mean, kept.reshape(-1, 3).mean(0))
+    np.testing.assert_allclose(record.moments().mean, kept.reshape(-1, 3).mean(0))
     assert LAYOUT.bands == ("B04", "B03", "B02")
     assert LAYOUT.tile_bytes == 8 * 8 * 3 * 2
-
-
-def test_statistics_only_where_they_are_wanted(tmp_path):
-    path = write_geotiff(tmp_path / "x.tif", random_pixels())
-    assert read_record(tile(path), layout=LAYOUT, labels={"a": 0}, with_moments=False).moments is None
 
 
 @pytest.mark.parametrize(
@@ -84,7 +79,7 @@ def test_numbers_that_no_network_can_take(tmp_path, value):
 def test_the_user_knows_better_than_the_files(tmp_path):
     path = write_geotiff(tmp_path / "x.tif", random_pixels(), ["B04", "B03", "B02", "B08"])
     layout = Layout(LAYOUT.shape, "uint16", BandOrder(LAYOUT.order.names, "user"), LAYOUT.keep)
-    assert isinstance(read_record(tile(path), layout=layout, labels={"a": 0}, with_moments=False), Record)
+    assert isinstance(read_record(tile(path), layout=layout, labels={"a": 0}), Record)
 
 
 def test_a_disk_that_cannot_be_read_is_no_tiles_fault(tmp_path):
@@ -155,8 +150,8 @@ def test_nodata_is_packed_as_one_number_and_kept_out_of_the_statistics(tmp_path)
     path = write_geotiff(tmp_path / "x.tif", pixels, nodata=60000)
     record = read(tile(path), layout=dataclasses.replace(LAYOUT, nodata=5))
     assert np.unique(image_of(record).reshape(8, 8, 3)[:2]).tolist() == [5]
-    np.testing.assert_allclose(record.moments.mean, pixels[2:, :, [2, 1, 0]].reshape(-1, 3).mean(0))
-    assert record.moments.counts == (48, 48, 48)
+    np.testing.assert_allclose(record.moments().mean, pixels[2:, :, [2, 1, 0]].reshape(-1, 3).mean(0))
+    assert record.moments().counts == (48, 48, 48)
     rejected = read(tile(path), layout=dataclasses.replace(LAYOUT, max_nodata_percent=20))
     assert rejected.reason == "25.0% of it is nodata, where at most 20 % may be"
     assert isinstance(read(tile(path), layout=dataclasses.replace(LAYOUT, max_nodata_percent=25)), Record)
@@ -172,8 +167,8 @@ def test_nan_is_nodata_where_the_file_says_so(tmp_path):
             layout=dataclasses.replace(layout, shape=(*size, 4), resizes=True),
         )
         assert np.isfinite(np.frombuffer(parse_example(unframe(b"".join(record.framed)))["image"][0], "<f4")).all()
-        assert np.isfinite(record.moments.mean).all()
-        assert (record.moments.minimum >= 1).all()
+        assert np.isfinite(record.moments().mean).all()
+        assert (record.moments().minimum >= 1).all()
     pixels[1, 1, 1] = np.inf
     rejected = read(tile(write_geotiff(tmp_path / "y.tif", pixels, nodata=np.nan)), layout=layout)
     assert rejected.reason == "it has pixels that are no finite numbers"
