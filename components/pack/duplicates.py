@@ -1,11 +1,12 @@
 """The same pixels in two splits: figures on tiles that the model has learnt by heart say nothing."""
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-_MEMORY = "768MB"
+from tilepipe.components.shared.database import open_database
+
+_MOST_MEBIBYTES = 768
 """Beyond it DuckDB goes to the disk, so that memory does not grow with the number of tiles."""
 
 
@@ -30,34 +31,25 @@ def find_duplicates(contents: Sequence[Path], limit: int = 5) -> Duplicates:
     Returns:
         How many there are, and the first by tile id.
     """
-    import duckdb
-
-    with tempfile.TemporaryDirectory(prefix="tilepipe-") as folder:
-        database = duckdb.connect(str(Path(folder) / "duplicates.duckdb"))
-        try:
-            for setting in (f"memory_limit='{_MEMORY}'", f"temp_directory='{folder}'", "threads=2"):
-                database.execute(f"SET {setting}")
-            files = [str(path) for path in contents]
-            database.execute(
-                """
-                CREATE TABLE shared AS
-                WITH digests AS (
-                    SELECT digest FROM read_parquet($files) GROUP BY digest HAVING min(split) <> max(split)
-                )
-                SELECT digest, split, tile_id FROM read_parquet($files) SEMI JOIN digests USING (digest)
-                """,
-                {"files": files},
+    with open_database(_MOST_MEBIBYTES) as database:
+        files = [str(path) for path in contents]
+        database.execute(
+            """
+            CREATE TABLE shared AS
+            WITH digests AS (
+                SELECT digest FROM read_parquet($files) GROUP BY digest HAVING min(split) <> max(split)
             )
-            counted = database.execute("SELECT count(DISTINCT digest), count(*) FROM shared").fetchone()
-            images, tiles = counted or (0, 0)
-            examples = database.execute(
-                """
-                SELECT string_agg(first || ' (' || split || ')', ', ' ORDER BY first)
-                FROM (SELECT digest, split, min(tile_id) AS first FROM shared GROUP BY digest, split)
-                GROUP BY digest ORDER BY min(first) LIMIT $limit
-                """,
-                {"limit": limit},
-            ).fetchall()
-        finally:
-            database.close()
+            SELECT digest, split, tile_id FROM read_parquet($files) SEMI JOIN digests USING (digest)
+            """,
+            {"files": files},
+        )
+        images, tiles = database.execute("SELECT count(DISTINCT digest), count(*) FROM shared").fetchall()[0]
+        examples = database.execute(
+            """
+            SELECT string_agg(first || ' (' || split || ')', ', ' ORDER BY first)
+            FROM (SELECT digest, split, min(tile_id) AS first FROM shared GROUP BY digest, split)
+            GROUP BY digest ORDER BY min(first) LIMIT $limit
+            """,
+            {"limit": limit},
+        ).fetchall()
     return Duplicates(images, tiles, tuple(example for (example,) in examples))
