@@ -1,4 +1,4 @@
-"""Start-up: from the start of a task's process to the first line of the step's own code."""
+"""Start-up: what an image adds to its base, and the time from a process's start to the step's own first line."""
 
 import json
 import os
@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tests.image_environments import EXTRAS, image_environment, uv
 from tests.measure import Figure
 from tilepipe.pipelines import compiled
 
@@ -25,7 +26,21 @@ def measure(scratch: Path) -> list[Figure]:
         seconds = statistics.median(_seconds(pipeline, task.component, scratch) for _ in range(_REPEATS))
         holds = seconds <= _GOAL_SECONDS
         figures.append(Figure(f"start.{task.step}", seconds, "s", f"<= {_GOAL_SECONDS}", holds))
-    return sorted(figures, key=lambda figure: figure.name)
+    return [*_sizes(), *sorted(figures, key=lambda figure: figure.name)]
+
+
+def _sizes() -> list[Figure]:
+    """What each image adds to its Python base image, unpacked; `train` is the CPU variant."""
+    found = uv()
+    if found is None:
+        return []
+    return [
+        Figure(f"start.{image}_image", _mebibytes(image_environment(image, found)), "MiB added") for image in EXTRAS
+    ]
+
+
+def _mebibytes(folder: Path) -> float:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_symlink()) / 2**20
 
 
 def _seconds(pipeline: compiled.CompiledPipeline, component: str, scratch: Path) -> float:

@@ -1,7 +1,6 @@
 """The surroundings of a pod, on this machine: what an image installs, an object store, a tracking server."""
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -11,34 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.image_environments import image_environment, uv
 from tests.minio_server import minio_server  # noqa: F401 - a fixture
-
-ROOT = Path(__file__).parents[2]
-
-
-def _uv() -> str:
-    found = shutil.which("uv") or str(ROOT / "build" / "uv" / "bin" / "uv")
-    if not Path(found).exists():
-        pytest.skip("uv is neither on the PATH nor in build/uv (run `make setup`)")
-    return found
 
 
 @pytest.fixture(scope="session")
 def image_environments():
-    """Virtual environments that hold what `images/data` and `images/train` install, and nothing else."""
-    folders = {}
-    for image, extra in (("data", "data"), ("train", "train")):
-        folder = ROOT / "build" / "images" / image
-        environment = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(folder)}
-        environment.pop("VIRTUAL_ENV", None)
-        # As in images/<image>/Dockerfile; `--python` since the tests may run another one than uv would find.
-        sync = [_uv(), "sync", "-q", "--frozen", "--no-dev", "--no-editable", "--extra", extra]
-        sync += ["--python", sys.executable]
-        subprocess.run(sync, check=True, cwd=ROOT, env=environment)
-        install = [_uv(), "pip", "install", "-q", "--no-deps", "--python", str(folder / "bin" / "python")]
-        subprocess.run([*install, "kfp==2.17.0"], check=True, cwd=ROOT, env=environment)
-        folders[image] = folder
-    return folders
+    """What `images/data` and `images/train` install, and nothing else."""
+    found = uv()
+    if found is None:
+        pytest.skip("uv is neither on the PATH nor in build/uv (run `make setup`)")
+    return {image: image_environment(image, found) for image in ("data", "train")}
 
 
 @pytest.fixture(scope="session")
