@@ -7,8 +7,8 @@ from typing import BinaryIO, Self
 
 import xxhash
 
-from tilepipe.components.pack.tfrecord import Buffer
 from tilepipe.components.shared.manifest import Shard, Split
+from tilepipe.components.shared.tfrecord import Buffer
 
 _MEBIBYTE = 1024 * 1024
 _PIECE_BYTES = _MEBIBYTE // 4

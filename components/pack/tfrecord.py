@@ -8,13 +8,9 @@ order of their names, so that the same tile gives the same bytes.
 import functools
 import struct
 
-import google_crc32c
-import numpy as np
-import numpy.typing as npt
+from tilepipe.components.shared.tfrecord import Buffer, masked_crc
 
-Buffer = bytes | npt.NDArray[np.uint8]
-
-_MASK_DELTA = 0xA282EAD8
+_CHECKSUM = struct.Struct("<I").pack
 
 
 def frame(*payload: Buffer) -> tuple[Buffer, ...]:
@@ -27,7 +23,7 @@ def frame(*payload: Buffer) -> tuple[Buffer, ...]:
         The record's parts, in order; none is copied.
     """
     length = struct.pack("<Q", sum(map(len, payload)))
-    return length, _masked_crc(length), *payload, _masked_crc(*payload)
+    return length, _CHECKSUM(masked_crc(length)), *payload, _CHECKSUM(masked_crc(*payload))
 
 
 def frame_example(image: Buffer, label: int, tile_id: str) -> tuple[Buffer, ...]:
@@ -81,8 +77,3 @@ def _varint(value: int) -> bytes:
         value >>= 7
     encoded.append(value)
     return bytes(encoded)
-
-
-def _masked_crc(*parts: Buffer) -> bytes:
-    crc = functools.reduce(google_crc32c.extend, parts, 0)
-    return struct.pack("<I", ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF)

@@ -17,10 +17,11 @@ from tilepipe.components.pack.decode import Picture, Pixels, Shape, decode
 from tilepipe.components.pack.records import decode_record
 from tilepipe.components.pack.resample import Resampling
 from tilepipe.components.pack.statistics import Mask, Moments, moments
-from tilepipe.components.pack.tfrecord import Buffer, frame_example
+from tilepipe.components.pack.tfrecord import frame_example
 from tilepipe.components.shared import storage
 from tilepipe.components.shared.bands import canonical_band
 from tilepipe.components.shared.errors import SourceError, TileError
+from tilepipe.components.shared.tfrecord import Buffer
 from tilepipe.components.shared.tile_table import RecordFeature
 
 

@@ -10,6 +10,11 @@ import struct
 from collections.abc import Iterable, Iterator
 
 import google_crc32c
+import numpy as np
+import numpy.typing as npt
+
+Buffer = bytes | npt.NDArray[np.uint8]
+"""Bytes, or an array of them, which is not copied."""
 
 HEADER_BYTES = 12
 """The length (8) and its checksum (4), before the payload."""
@@ -27,9 +32,14 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _FIXED_SIZES = {_FIXED64: 8, _FIXED32: 4}
 
 
-def masked_crc(data: bytes | memoryview) -> int:
-    """TFRecord's checksum of some bytes: their CRC-32C, masked, since a CRC of bytes that hold a CRC says little."""
-    crc: int = google_crc32c.value(bytes(data))
+def masked_crc(*parts: Buffer | memoryview) -> int:
+    """TFRecord's checksum of bytes that follow each other: their CRC-32C, masked.
+
+    Masked, since a CRC of bytes that hold a CRC says little.
+    """
+    crc = 0
+    for part in parts:
+        crc = google_crc32c.extend(crc, bytes(part) if isinstance(part, memoryview) else part)
     return ((crc >> 15 | crc << 17) + _MASK_DELTA) & 0xFFFFFFFF
 
 
