@@ -11,13 +11,13 @@ import os
 import shutil
 import socket
 import subprocess
-import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.servers import wait_for
 
 # The newest that Go's module proxy has; its authors publish no binaries any more.
 MODULE = "github.com/minio/minio"
@@ -89,21 +89,11 @@ def _running(binary: str, folder: Path) -> Iterator[S3Server]:
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
-        _wait_for(f"{server.endpoint}/minio/health/live", process, folder / "log")
+        wait_for(f"{server.endpoint}/minio/health/live", process, folder / "log", "MinIO")
         yield server
     finally:
         process.terminate()
         process.wait(30)
-
-
-def _wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    for _ in range(240):
-        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=2):
-            return
-        if process.poll() is not None:
-            break
-        time.sleep(0.25)
-    pytest.fail(f"MinIO did not come up at {address}: {log.read_text()[-2000:]}")
 
 
 def _binary() -> str:

@@ -4,7 +4,6 @@ The API is stac-fastapi over GeoParquet, filled with tilepipe's own sample. Its 
 so that it has an environment of its own, made once and kept in the user's cache.
 """
 
-import contextlib
 import fcntl
 import hashlib
 import http.client
@@ -15,9 +14,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +21,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+
+from tests.servers import wait_for
 
 HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "stac_server_requirements.txt"
@@ -69,7 +67,7 @@ def stac_api(tmp_path_factory):
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
     try:
-        _wait_for(f"{address}/collections", process, folder / "log")
+        wait_for(f"{address}/collections", process, folder / "log", "the STAC API")
         yield address
     finally:
         process.terminate()
@@ -122,16 +120,6 @@ def _fill(folder: Path) -> Path:
         listed.append({**collection, "id": name, "links": [], "assets": {"data": asset}})
     (folder / "collections.json").write_text(json.dumps(listed))
     return folder / "collections.json"
-
-
-def _wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    for _ in range(240):
-        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=2):
-            return
-        if process.poll() is not None:
-            break
-        time.sleep(0.25)
-    pytest.fail(f"the STAC API did not come up at {address}: {log.read_text()[-2000:]}")
 
 
 def _environment() -> Path:

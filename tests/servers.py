@@ -1,0 +1,20 @@
+"""What the fixtures that start a server of their own have in common."""
+
+import contextlib
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+
+def wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path, what: str) -> None:
+    """Return once a server answers; else fail with the end of what it wrote."""
+    for _ in range(240):
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=2):
+            return
+        if process.poll() is not None:
+            break
+        time.sleep(0.25)
+    pytest.fail(f"{what} did not come up at {address}: {log.read_text()[-2000:]}")
