@@ -71,18 +71,19 @@ def minio_server(tmp_path_factory):
 
 
 @contextlib.contextmanager
-def own_server(folder: Path) -> Iterator[S3Server]:
-    """A MinIO of one's own that keeps its data in a folder, for measurements."""
-    folder.mkdir()
-    with _running(_binary(), folder) as server:
+def own_server(folder: Path, port: int = 0) -> Iterator[S3Server]:
+    """A MinIO of one's own that keeps its data in a folder, for measurements and for going away and coming back."""
+    folder.mkdir(exist_ok=True)
+    with _running(_binary(), folder, port) as server:
         yield server
 
 
 @contextlib.contextmanager
-def _running(binary: str, folder: Path) -> Iterator[S3Server]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+def _running(binary: str, folder: Path, port: int = 0) -> Iterator[S3Server]:
+    if not port:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
     server = S3Server(f"http://127.0.0.1:{port}", "tilepipe-test", "a-secret-of-the-test")
     environment = {**os.environ, "MINIO_ROOT_USER": server.access_key, "MINIO_ROOT_PASSWORD": server.secret_key}
     command = [binary, "server", "--quiet", "--address", f"127.0.0.1:{port}", str(folder / "data")]

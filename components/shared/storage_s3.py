@@ -83,6 +83,15 @@ def write_bytes(uri: str, content: bytes) -> None:
         obstore.put(store, key, content, use_multipart=False)
 
 
+def delete(uri: str) -> None:
+    """Take an object away, if it is there."""
+    import obstore
+
+    store, key = _locate(uri)
+    with _explained(uri):
+        obstore.delete(store, key)
+
+
 def download(uri: str, file: BinaryIO) -> None:
     """Write all bytes of an object into a file, in pieces."""
     import obstore

@@ -5,10 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.minio_server import minio_server
 from tests.packed import write_packed
 from tilepipe.components.shared.manifest import Manifest
 from tilepipe.components.train.config import TrainConfig
 from tilepipe.components.train.train import Inputs, Outputs, Trained, train
+
+__all__ = ["minio_server"]
 
 
 def save_model(path: Path, shape=(8, 8, 2), classes=3):
