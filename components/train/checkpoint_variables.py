@@ -21,7 +21,8 @@ def values_of(groups: Groups) -> dict[str, npt.NDArray[Any]]:
         groups: the variables.
 
     Returns:
-        A copy of each value, of the variable's own dtype and shape, by group, place and path: paths alone repeat.
+        A copy of each value, of the variable's own dtype and shape, by group and place: paths repeat, and hold numbers
+        that Keras counts on as a process makes layers and metrics.
     """
     return {name: variable.numpy() for name, variable in _named(groups).items()}
 
@@ -40,10 +41,11 @@ def put_back(groups: Groups, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     for name, variable in named.items():
         array = arrays.get(name)
         has = "no value" if array is None else f"{array.dtype} {array.shape}"
-        if has != f"{variable.dtype} {tuple(variable.shape)}":
+        wants = f"{variable.dtype} {tuple(variable.shape)}"
+        if has != wants:
             raise ArtifactError(
-                f"A checkpoint must fit the model that it is of. Received: {has} for {name}, which is "
-                f"{variable.dtype} {tuple(variable.shape)}. Train with the versions that wrote it, or from the start."
+                f"A checkpoint must fit the model that it is of. Received: {has} for {name} ({variable.path}), which "
+                f"is {wants}. Train with the versions that wrote it, or from the start."
             )
     for name, variable in named.items():
         variable.assign(arrays[name])
@@ -51,7 +53,7 @@ def put_back(groups: Groups, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
 
 def _named(groups: Groups) -> "dict[str, keras.Variable]":
     return {
-        f"{group}/{place:05}/{variable.path}": variable
+        f"{group}/{place:05}": variable
         for group, variables in groups.items()
         for place, variable in enumerate(variables)
     }

@@ -324,7 +324,8 @@ def test_killed_at_any_moment_the_newest_one_is_whole(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "passed over" not in done.stderr
     left = done.stdout.split()
-    assert len([name for name in left if name.startswith("state-")]) == 2
+    # Two, and one more where the kill came between a write and what it makes superfluous.
+    assert len([name for name in left if name.startswith("state-")]) in {2, 3}
     assert all(name.startswith(("state-", "best-")) for name in left)  # no half-written file stays
     assert list((tmp_path / "checkpoints").iterdir()) == []
 

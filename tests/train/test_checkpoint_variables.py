@@ -33,7 +33,7 @@ def test_a_training_goes_on_to_the_bit(tmp_path):
     model = make_model()
     train(model, 3)
     taken = values_of(groups(model))
-    assert any(array.dtype == "uint32" for array in taken.values())  # the dropout's seed
+    assert any("seed_generator_state" in variable.path for variable in model.variables)  # the dropout's
     assert len(taken) == len(model.variables) + len(model.optimizer.variables)
     with Checkpoints(str(tmp_path), "key") as checkpoints:
         checkpoints.save(State(taken))
@@ -50,9 +50,9 @@ def test_another_model_is_refused_and_left_as_it_is():
     taken = values_of(groups(make_model(units=5)))
     model = make_model()
     before = values_of(groups(model))
-    with pytest.raises(ArtifactError, match=r"must fit the model.*Received: float32 \(3, 5\) for model/00000/"):
+    with pytest.raises(ArtifactError, match=r"must fit the model.*Received: float32 \(3, 5\) for model/00000 "):
         put_back(groups(model), taken)
-    with pytest.raises(ArtifactError, match="Received: no value for extra/00000/"):
+    with pytest.raises(ArtifactError, match="Received: no value for extra/00000 "):
         put_back({"extra": model.variables[:1]}, taken)
     for name, value in values_of(groups(model)).items():
         np.testing.assert_array_equal(value, before[name])
