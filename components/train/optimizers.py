@@ -151,7 +151,28 @@ def make_optimizer(
 
 @contextlib.contextmanager
 def averaged_weights(model: "keras.Model") -> Iterator[None]:
-    """Lend a model the moving averages of its weights, to validate or keep; then give its own back, bit for bit.
+    """Lend a model the averages of its weights, as `keep_averages` gives them; then give its own back, bit for bit.
+
+    Args:
+        model: as for `keep_averages`.
+
+    Yields:
+        Nothing; the model is changed meanwhile, and must not be trained.
+    """
+    if not _has_averages(model):
+        yield
+        return
+    own = [(variable, variable.numpy()) for variable in model.trainable_variables]
+    keep_averages(model)
+    try:
+        yield
+    finally:
+        for variable, value in own:
+            variable.assign(value)
+
+
+def keep_averages(model: "keras.Model") -> None:
+    """Give a model the moving averages of its weights for good.
 
     Keras' average starts as the weights after the first step, so it is not drawn to zero, but that start fades only
     as `ema_momentum ** steps`: it takes about `3 / (1 - ema_momentum)` steps until 95 % of it is gone. Only what is
@@ -161,18 +182,11 @@ def averaged_weights(model: "keras.Model") -> Iterator[None]:
     Args:
         model: compiled with an optimizer of `make_optimizer`, alone or wrapped for mixed precision. Without averages,
             and before the first step, when there are none yet, it stays as it is.
-
-    Yields:
-        Nothing; the model is changed meanwhile, and must not be trained.
     """
+    if _has_averages(model):
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+
+
+def _has_averages(model: "keras.Model") -> bool:
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
-    if not (optimizer.use_ema and optimizer.built and optimizer.iterations.numpy()):
-        yield
-        return
-    own = [variable.numpy() for variable in model.trainable_variables]
-    optimizer.finalize_variable_values(model.trainable_variables)
-    try:
-        yield
-    finally:
-        for variable, value in zip(model.trainable_variables, own, strict=True):
-            variable.assign(value)
+    return bool(optimizer.use_ema and optimizer.built and optimizer.iterations.numpy())

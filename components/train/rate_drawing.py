@@ -124,7 +124,7 @@ def _text(
 
 def _loss_ticks(curve: RateCurve) -> list[float]:
     """Round values around the lowest loss and the one that the test started from, with room to see it rise."""
-    low, start = min(curve.smoothed), max(curve.smoothed[: max(1, len(curve.smoothed) // 2)])
+    low, start = min(curve.losses), max(curve.smoothed[: max(1, len(curve.smoothed) // 2)])
     span = max(1.5 * (start - low), 0.1 * abs(start), 1e-6)
     step = 10.0 ** math.floor(math.log10(span / 4))
     step *= next(factor for factor in (1, 2, 5, 10) if factor * step >= span / 4 * (1 - 1e-9))

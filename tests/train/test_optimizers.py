@@ -3,7 +3,13 @@ import numpy as np
 import pytest
 
 from tilepipe.components.shared.errors import ParameterError
-from tilepipe.components.train.optimizers import OptimizerOptions, averaged_weights, check_optimizer, make_optimizer
+from tilepipe.components.train.optimizers import (
+    OptimizerOptions,
+    averaged_weights,
+    check_optimizer,
+    keep_averages,
+    make_optimizer,
+)
 
 NAMES = ("adam", "adamw", "sgd", "rmsprop")
 X = np.random.default_rng(3).normal(size=(16, 4)).astype(np.float32)
@@ -147,6 +153,14 @@ def test_weights_come_back_after_an_error():
 
 
 @pytest.mark.parametrize(("ema_momentum", "steps"), [(0.0, 2), (0.9, 0)])
+def test_averages_can_be_kept():
+    model = trained(make_optimizer("adam", 0.1, OptimizerOptions(ema_momentum=0.9)), 3)
+    with averaged_weights(model):
+        averages = model.get_weights()
+    keep_averages(model)
+    assert same(model.get_weights(), averages)
+
+
 def test_without_averages_a_model_keeps_its_weights(ema_momentum, steps):
     model = trained(make_optimizer("adam", 0.1, OptimizerOptions(ema_momentum=ema_momentum)), steps)
     model.optimizer.build(model.trainable_variables)
