@@ -152,7 +152,6 @@ def test_weights_come_back_after_an_error():
     assert same(model.get_weights(), own)
 
 
-@pytest.mark.parametrize(("ema_momentum", "steps"), [(0.0, 2), (0.9, 0)])
 def test_averages_can_be_kept():
     model = trained(make_optimizer("adam", 0.1, OptimizerOptions(ema_momentum=0.9)), 3)
     with averaged_weights(model):
@@ -161,6 +160,7 @@ def test_averages_can_be_kept():
     assert same(model.get_weights(), averages)
 
 
+@pytest.mark.parametrize(("ema_momentum", "steps"), [(0.0, 2), (0.9, 0)])
 def test_without_averages_a_model_keeps_its_weights(ema_momentum, steps):
     model = trained(make_optimizer("adam", 0.1, OptimizerOptions(ema_momentum=ema_momentum)), steps)
     model.optimizer.build(model.trainable_variables)
