@@ -6,17 +6,11 @@ from tilepipe.components.evaluate.heat_map import ROOMY_CLASSES, heat_map
 from tilepipe.components.evaluate.metrics import wilson_interval
 from tilepipe.components.evaluate.style import STYLE
 from tilepipe.components.shared.curves import FIGURES, curve_panel
-from tilepipe.components.shared.history import ChosenBy, History
+from tilepipe.components.shared.history import History, in_words
 from tilepipe.components.shared.markup import Child, Markup, element, join
 from tilepipe.components.shared.page import html_page, pair, section
 from tilepipe.components.shared.text import SPLIT_NAMES, breakable, percent, tiles
 from tilepipe.components.shared.version import VERSION
-
-_CHOSEN_BY: dict[ChosenBy, str] = {
-    "val_accuracy": "the best by validation accuracy",
-    "val_loss": "the best by validation loss",
-    "last_epoch": "the last, since there are no validation tiles",
-}
 
 
 def render_report(evaluation: Evaluation) -> str:
@@ -118,9 +112,14 @@ def _sections(evaluation: Evaluation) -> list[Markup | None]:
 def _training_note(history: History) -> str:
     epochs, minutes = len(history.epochs), sum(epoch["seconds"] for epoch in history.epochs) / 60
     took = f"{minutes:,.0f} minutes" if minutes >= 2 else f"{60 * minutes:,.0f} seconds"
+    chosen = (
+        f"the best by {in_words(history.metric)}"
+        if history.has_validation
+        else "the last, since there are no validation tiles"
+    )
     return (
         f"{epochs} epoch{'' if epochs == 1 else 's'}, {took} of training. The model is that of "
-        f"epoch {history.best_epoch}, {_CHOSEN_BY[history.metric]}."
+        f"epoch {history.best_epoch}, {chosen}."
     )
 
 

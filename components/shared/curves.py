@@ -1,4 +1,4 @@
-"""Loss and accuracy against epochs, drawn as SVG: nothing to load, to run or to install where it is shown."""
+"""The figures of a training against epochs, drawn as SVG: nothing to load, to run or to install where it is shown."""
 
 import html
 import math
@@ -7,12 +7,19 @@ from typing import Literal
 
 from tilepipe.components.shared.history import History
 
-Figure = Literal["loss", "accuracy"]
+Figure = Literal["loss", "accuracy", "balanced_accuracy", "learning_rate"]
 FIGURES: tuple[Figure, ...] = ("loss", "accuracy")
+"""What every history holds, and every page draws."""
 
 VAL_COLOUR, TRAIN_COLOUR = "#1d5a9c", "#66737f"
 _INK, _SOFT, _LINE = "#1c2733", "#56636f", "#e3e8ed"
-_TITLES: dict[Figure, str] = {"loss": "Loss (cross-entropy)", "accuracy": "Accuracy"}
+_TITLES: dict[Figure, str] = {
+    "loss": "Loss",
+    "accuracy": "Accuracy",
+    "balanced_accuracy": "Balanced accuracy",
+    "learning_rate": "Learning rate",
+}
+_SHARES: frozenset[Figure] = frozenset({"accuracy", "balanced_accuracy"})
 _FONT = "system-ui, 'Segoe UI', Roboto, Arial, sans-serif"
 
 # One user unit is one pixel at the 480 pixels that Kubeflow's HTML viewer leaves.
@@ -34,6 +41,14 @@ class _Scale:
         return self.start + (self.end - self.start) * ((value - self.low) / span if span else 0.5)
 
 
+def drawn_figures(history: History) -> tuple[Figure, ...]:
+    """Which figures are worth a drawing: a learning rate that never changed, for one, is not."""
+    balanced = history.has_validation and "val_balanced_accuracy" in history.best
+    changed = len({epoch.get("learning_rate") for epoch in history.epochs}) > 1
+    more: tuple[tuple[Figure, bool], ...] = (("balanced_accuracy", balanced), ("learning_rate", changed))
+    return (*FIGURES, *(figure for figure, is_drawn in more if is_drawn))
+
+
 def curve_panel(history: History, figure: Figure) -> str:
     """Draw one figure against epochs: training, and validation with the best epoch marked where there is such.
 
@@ -48,7 +63,7 @@ def curve_panel(history: History, figure: Figure) -> str:
 
 
 def curves_drawing(history: History) -> str:
-    """Draw loss above accuracy.
+    """Draw all figures, one below the other.
 
     Args:
         history: figures of each epoch.
@@ -56,12 +71,13 @@ def curves_drawing(history: History) -> str:
     Returns:
         An SVG document of its own, for tools that show pictures.
     """
+    figures = drawn_figures(history)
     panels = [
         f'<g transform="translate(0 {i * _HEIGHT:.0f})">{_panel(history, figure)}</g>'
-        for i, figure in enumerate(FIGURES)
+        for i, figure in enumerate(figures)
     ]
     background = f'<rect width="{_WIDTH:.0f}" height="{_HEIGHT * len(panels):.0f}" fill="#ffffff"/>'
-    label = " ".join(_description(history, figure) for figure in FIGURES)
+    label = " ".join(_description(history, figure) for figure in figures)
     return _svg(background + "".join(panels), _HEIGHT * len(panels), label) + "\n"
 
 
@@ -74,9 +90,7 @@ def _svg(content: str, height: float, label: str) -> str:
 
 
 def _panel(history: History, figure: Figure) -> str:
-    lines = {"training": [e[figure] for e in history.epochs]}
-    if history.has_validation:
-        lines["validation"] = [e[f"val_{figure}"] for e in history.epochs]
+    lines = _lines(history, figure)
     across = _Scale(1, len(history.epochs), _LEFT, _WIDTH - _RIGHT)
     ticks = _value_ticks([value for line in lines.values() for value in line], figure)
     up = _Scale(ticks[0], ticks[-1], _HEIGHT - _BOTTOM, _TOP)
@@ -84,12 +98,20 @@ def _panel(history: History, figure: Figure) -> str:
     parts += [_value_tick(tick, up(tick), figure) for tick in ticks]
     parts += [_epoch_tick(epoch, across(epoch)) for epoch in _epoch_ticks(len(history.epochs))]
     parts.append(_text("epoch", (_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 4, anchor="middle"))
-    parts.append(_line(lines["training"], across, up, TRAIN_COLOUR, dashes="5 4"))
-    if history.has_validation:
+    if "training" in lines:
+        parts.append(_line(lines["training"], across, up, TRAIN_COLOUR, dashes="5 4"))
+    if "validation" in lines:
         parts.append(_line(lines["validation"], across, up, VAL_COLOUR))
         parts.append(_best_epoch(history, figure, across, up))
-    parts += _names_at_the_ends({name: up(line[-1]) for name, line in lines.items()})
+    if figure != "learning_rate":  # which is nobody's
+        parts += _names_at_the_ends({name: up(line[-1]) for name, line in lines.items()})
     return "".join(parts)
+
+
+def _lines(history: History, figure: Figure) -> dict[str, list[float]]:
+    """What is drawn of a figure, by whose it is: training, validation, or both."""
+    names = {"training": figure, "validation": f"val_{figure}"}
+    return {whose: [e[name] for e in history.epochs] for whose, name in names.items() if name in history.best}
 
 
 def _best_epoch(history: History, figure: Figure, across: _Scale, up: _Scale) -> str:
@@ -131,7 +153,7 @@ def _names_at_the_ends(heights: dict[str, float]) -> list[str]:
 
 
 def _value_tick(value: float, y: float, figure: Figure) -> str:
-    written = f"{100 * value:g} %" if figure == "accuracy" else f"{value:g}"
+    written = f"{100 * value:g} %" if figure in _SHARES else _brief(value)
     return f'<line x1="{_LEFT:.1f}" y1="{y:.1f}" x2="{_WIDTH - _RIGHT:.1f}" y2="{y:.1f}" stroke="{_LINE}"/>' + _text(
         written, _LEFT - 8, y + 4, anchor="end"
     )
@@ -151,33 +173,47 @@ def _text(
 
 
 def _description(history: History, figure: Figure) -> str:
-    if not history.has_validation:
-        first, last = history.epochs[0][figure], history.epochs[-1][figure]
+    lines, title = _lines(history, figure), f"{_TITLES[figure]} against {len(history.epochs)} epochs"
+    if "validation" not in lines:
+        first, last = (_written(lines["training"][i], figure) for i in (0, -1))
+        if figure == "learning_rate":
+            return f"{title}; {first} in the first and {last} in the last."
         return (
-            f"{_TITLES[figure]} against {len(history.epochs)} epochs; on the training tiles {_written(first, figure)} "
-            f"after the first and {_written(last, figure)} after the last; there are no validation tiles."
+            f"{title}; on the training tiles {first} after the first and {last} after the last; there are no "
+            "validation tiles."
         )
-    first, best = history.epochs[0][f"val_{figure}"], history.best[f"val_{figure}"]
+    first, best = (_written(lines["validation"][i], figure) for i in (0, history.best_epoch - 1))
     return (
-        f"{_TITLES[figure]} against {len(history.epochs)} epochs; on the validation tiles {_written(first, figure)} "
-        f"after the first and {_written(best, figure)} after the best, epoch {history.best_epoch}."
+        f"{title}; on the validation tiles {first} after the first and {best} after the best, "
+        f"epoch {history.best_epoch}."
     )
 
 
 def _written(value: float, figure: Figure) -> str:
-    return f"{100 * value:.1f} %" if figure == "accuracy" else f"{value:.3f}"
+    if figure == "learning_rate":
+        return _brief(value)
+    return f"{100 * value:.1f} %" if figure in _SHARES else f"{value:.3f}"
+
+
+def _brief(value: float) -> str:
+    """A number in a few characters, such as `0.05`, `5e-4` or `2e6`."""
+    plain = f"{value:g}"
+    if len(plain) <= 5 and "e" not in plain:
+        return plain
+    mantissa, _, exponent = f"{value:.2e}".partition("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
 
 
 def _value_ticks(values: list[float], figure: Figure) -> list[float]:
-    """Round values that enclose all others: loss starts at 0, accuracy ends at 100 % or below."""
-    low = 0.0 if figure == "loss" else min(values)
-    high = max(values)
-    if high - low < 1e-9:
+    """Round values that enclose all others: loss and learning rate start at 0 or below, accuracy ends at 100 %."""
+    low = min(values) if figure in _SHARES else min(0.0, *values)
+    high = max(values) if figure in _SHARES else max(0.0, *values)
+    if high - low <= (0 if figure == "learning_rate" else 1e-9):
         low, high = low - 0.05, high + 0.05
-        low, high = (max(0.0, low), min(1.0, high)) if figure == "accuracy" else (0.0, max(high, 0.1))
+        low, high = (max(0.0, low), min(1.0, high)) if figure in _SHARES else (0.0, max(high, 0.1))
     step = _round_step((high - low) / 4)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(i * step, 10) for i in range(first, last + 1)]
+    return [round(i * step, 15) for i in range(first, last + 1)]
 
 
 def _epoch_ticks(epochs: int) -> list[int]:

@@ -23,7 +23,7 @@ def test_both_curves_are_there(show, make_evaluation, history, framed):
     assert shown.document.inner_text("h1") == "Training on eurosat-sample (synthetic)"
     drawings = shown.document.get_by_role("img")
     assert drawings.count() == 2
-    for drawing, title in zip(drawings.all(), ("Loss (cross-entropy)", "Accuracy"), strict=True):
+    for drawing, title in zip(drawings.all(), ("Loss", "Accuracy"), strict=True):
         assert title in drawing.text_content()
         assert "best epoch 9" in drawing.text_content()
         assert drawing.bounding_box()["width"] > 400

@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tilepipe.components.shared.curves import FIGURES, curve_panel, curves_drawing
+from tilepipe.components.shared.curves import FIGURES, curve_panel, curves_drawing, drawn_figures
 from tilepipe.components.shared.history import History
 
 
@@ -65,5 +65,37 @@ def test_the_drawing_holds_both_figures():
     drawing = curves_drawing(HISTORIES["falling"])
     svg = ElementTree.fromstring(drawing)
     assert len(list(svg.iter("{http://www.w3.org/2000/svg}polyline"))) == 4
-    assert "Loss (cross-entropy)" in drawing
+    assert ">Loss</text>" in drawing
     assert "Accuracy" in drawing
+
+
+def with_more(rates, balanced=0.5):
+    more = [{"learning_rate": rate, "val_balanced_accuracy": balanced} for rate in rates]
+    history = history_of([1.0] * len(rates))
+    return history.model_copy(update={"epochs": tuple(a | b for a, b in zip(history.epochs, more, strict=True))})
+
+
+def test_balanced_accuracy_and_a_rate_that_changed_are_drawn_too():
+    assert drawn_figures(history_of([1.0, 2.0])) == FIGURES
+    assert drawn_figures(with_more([0.1, 0.1])) == (*FIGURES, "balanced_accuracy")
+    history = with_more([1e-3, 5e-4, 1e-5])
+    assert drawn_figures(history) == (*FIGURES, "balanced_accuracy", "learning_rate")
+    drawing = curves_drawing(history)
+    assert "best epoch 1: 50.0 %" in drawing
+    assert "Learning rate against 3 epochs; 0.001 in the first and 1e-5 in the last." in drawing
+
+
+@pytest.mark.parametrize("rates", [(1e-3, 5e-4, 1e-5), (0.1, 0.01), (1e-7, 3e-7), (2.0, 100.0)])
+def test_ticks_of_a_rate_are_short_and_different(rates):
+    svg = ElementTree.fromstring(curve_panel(with_more(rates), "learning_rate"))
+    texts = svg.iter("{http://www.w3.org/2000/svg}text")
+    ticks = [text.text for text in texts if text.attrib["text-anchor"] == "end"]
+    assert len(set(ticks)) == len(ticks) >= 3
+    assert max(map(len, ticks)) <= 6
+    assert ticks[0] == "0"
+
+
+def test_a_loss_below_zero_is_drawn_within_the_picture():
+    svg = ElementTree.fromstring(curve_panel(history_of([-0.2, -0.5, -0.9], 3), "loss"))
+    points = [p for line in svg.iter("{http://www.w3.org/2000/svg}polyline") for p in line.attrib["points"].split()]
+    assert all(0 <= float(point.split(",")[1]) <= 236 for point in points)
