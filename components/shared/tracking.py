@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +27,10 @@ UNTRACKED = ""
 KFP_RUN_TAG = "kfp.run_id"
 FAILED_STEP_TAG = "tilepipe.failed_step"
 FAILURE_TAG = "tilepipe.failure"
+CONTINUES_TAG = "tilepipe.continues"
+"""Names the run that a resumed training was in, where that is gone."""
+
+_MOST_METRICS = 1000  # that MLflow takes in one request
 
 TRACKING_SETTINGS = (
     "MLFLOW_TRACKING_URI",
@@ -78,40 +82,74 @@ def client() -> "MlflowClient":
     return MlflowClient(tracking_uri=os.environ.get("MLFLOW_TRACKING_URI"))
 
 
-def open_run(experiment: str, name: str, tags: Mapping[str, str]) -> str:
+def open_run(experiment: str, name: str, tags: Mapping[str, str], *, resumed_run_id: str = UNTRACKED) -> str:
     """Open the MLflow run that a pipeline run writes to, or take up the one there is.
 
-    A run that KFP itself opened (its native MLflow support) is adopted; next comes a run with this Kubeflow run's id
-    (a retried step goes on in its own run); else a new one is made.
+    The run that a resumed training was in goes on, if it still exists. A run that KFP itself opened (its native MLflow
+    support) is adopted; next comes a run with this Kubeflow run's id (a retried step goes on in its own run); else a
+    new one is made.
 
     Args:
         experiment: the experiment's name; made where it is missing.
         name: name of a new run.
         tags: set on the run, beside the Kubeflow run's id and tilepipe's version.
+        resumed_run_id: the run that the training was in before it was killed.
 
     Returns:
         The MLflow run's id, or `UNTRACKED`.
 
     Raises:
-        TrackingError: the server cannot be reached or refuses.
+        TrackingError: the server cannot be reached or refuses. Not where a training is resumed and the server is just
+            away: its run goes on once the server is back.
     """
     global _open_run_id  # noqa: PLW0603 - a process is one step, and writes to one run
     if not is_configured():
         logger.warning("MLFLOW_TRACKING_URI is not set: this run is not tracked.")
         return UNTRACKED
     all_tags = {**tags, "tilepipe.version": VERSION, KFP_RUN_TAG: kfp_run_id()}
-    with reported("open a run"):
-        mlflow = client()
-        run_id = native_run_id() or find_run(mlflow, kfp_run_id())
-        if run_id:
-            for key, value in all_tags.items():
-                mlflow.set_tag(run_id, key, value)
-            mlflow.update_run(run_id, status="RUNNING")
-        else:
-            experiment_id = _experiment_id(mlflow, experiment)
-            run_id = mlflow.create_run(experiment_id, run_name=name, tags=all_tags).info.run_id
+    try:
+        with reported("open a run"):
+            mlflow = client()
+            resumed = resumed_run_id if _exists(mlflow, resumed_run_id) else UNTRACKED
+            if resumed_run_id and not resumed:
+                logger.warning("MLflow has no run %s any more: the training goes on in another.", resumed_run_id)
+                all_tags[CONTINUES_TAG] = resumed_run_id
+            run_id = resumed or native_run_id() or find_run(mlflow, kfp_run_id())
+            if run_id:
+                reopen_run(run_id, all_tags)
+            else:
+                experiment_id = _experiment_id(mlflow, experiment)
+                run_id = mlflow.create_run(experiment_id, run_name=name, tags=all_tags).info.run_id
+    except TrackingError as error:
+        if not resumed_run_id:
+            raise
+        logger.warning("The training goes on, and its figures wait: %s", error)
+        run_id = resumed_run_id
     _open_run_id = run_id
     return run_id
+
+
+def reopen_run(run_id: str, tags: Mapping[str, str]) -> None:
+    """Let a run go on: it is running, and how it ended before no longer holds."""
+    with reported("go on with a run"):
+        mlflow = client()
+        known = mlflow.get_run(run_id).data.tags
+        for tag in {FAILED_STEP_TAG, FAILURE_TAG} & known.keys():
+            mlflow.delete_tag(run_id, tag)
+        for key, value in tags.items():
+            mlflow.set_tag(run_id, key, value)
+        mlflow.update_run(run_id, status="RUNNING")
+
+
+def _exists(mlflow: "MlflowClient", run_id: str) -> bool:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return bool(run_id and mlflow.get_run(run_id).info.lifecycle_stage == "active")
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
 
 
 def adopt_run(run_id: str) -> None:
@@ -153,14 +191,27 @@ def log_params(run_id: str, params: Mapping[str, Any]) -> None:
 
 
 def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
-    """Log figures of one step in time, in one request."""
+    """Log figures of one step in time."""
+    now = int(time.time() * 1000)
+    log_points(run_id, [(key, value, now, step) for key, value in metrics.items()])
+
+
+def log_points(run_id: str, points: Sequence[tuple[str, float, int, int]]) -> None:
+    """Log figures of any moments, in as few requests as MLflow takes them in.
+
+    Args:
+        run_id: the run.
+        points: name, value, milliseconds since 1970, and step of each. MLflow keeps one that is sent twice once.
+    """
     if run_id == UNTRACKED:
         return
     from mlflow.entities import Metric
 
-    now = int(time.time() * 1000)
+    metrics = [Metric(key, float(value), at, step) for key, value, at, step in points]
     with reported("log metrics"):
-        client().log_batch(run_id, metrics=[Metric(key, float(value), now, step) for key, value in metrics.items()])
+        mlflow = client()
+        for start in range(0, len(metrics), _MOST_METRICS):
+            mlflow.log_batch(run_id, metrics=metrics[start : start + _MOST_METRICS])
 
 
 def log_file(run_id: str, path: Path, folder: str | None = None) -> None:

@@ -1,202 +1,224 @@
-"""The training in MLflow: what went in, the figures as they come, and the model."""
+"""The record of a training, wherever it is kept: what went in, the figures as they come, and what came out."""
 
 import json
 import logging
 import os
-import platform
-import tempfile
 import time
-from collections import deque
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
 
 from tilepipe.components.shared import tracking
-from tilepipe.components.shared.errors import TrackingError
 from tilepipe.components.shared.manifest import SPLITS, Manifest
 from tilepipe.components.train.config import TrainConfig
-
-if TYPE_CHECKING:
-    import keras
+from tilepipe.components.train.mlflow_record import ARTIFACT_FOLDER, MlflowTracker
+from tilepipe.components.train.system_metrics import SystemMetrics
+from tilepipe.components.train.trackers import (
+    LAST_PAUSE_SECONDS,
+    PAUSE_SECONDS,
+    File,
+    Outbox,
+    Point,
+    Results,
+    Tracker,
+    TrackingOptions,
+)
+from tilepipe.components.train.wandb_record import WandbTracker, check_wandb
 
 logger = logging.getLogger("tilepipe.train")
 
-MODEL_NAME = "model"
-ARTIFACT_FOLDER = "training"
-PAUSE_SECONDS = 60.0
-"""How long a server that failed is left alone: asking a dead one costs a training half a minute each time."""
+CURVES_FOLDER = f"{ARTIFACT_FOLDER}/curves"
+RUNNING = "running/"
+"""Before the names of figures within an epoch, whose step is the optimizer's."""
 
 _NAMES = {"loss": "train_loss", "accuracy": "train_accuracy"}
 _NOT_LOGGED = {"seconds"}
+_MOST_POINTS = 100  # in one request, so that a server that was away is caught up with soon
+_FAILED_WAIT_SECONDS = 5.0  # a step that failed has other things to say
 
 
-def open_run(config: TrainConfig, manifest: Manifest) -> str:
-    """Open the run, or take up the pipeline's; see `tracking.open_run`."""
-    name = os.environ.get("KFP_WORKFLOW_NAME") or manifest.name
-    tags = {"tilepipe.data": manifest.name, "tilepipe.data_digest": manifest.digest}
-    return tracking.open_run(config.experiment, name, tags)
+class Record:
+    """Tells every tracker of a training, in the background; after `start` no tracker can fail or hold up the training.
 
-
-def log_inputs(run_id: str, config: TrainConfig, manifest: Manifest, model: "keras.Model", device: str) -> None:
-    """Log what the training starts from: every parameter, facts of the data and the model, and the data set.
-
-    Raises:
-        TrackingError: the server does not take them.
-    """
-    facts = {
-        "data.name": manifest.name,
-        "data.source": manifest.source,
-        "data.snapshot": manifest.snapshot,
-        "data.digest": manifest.digest,
-        "data.bands": ", ".join(manifest.bands),
-        "data.dtype": manifest.dtype,
-        "data.tile_shape": " x ".join(map(str, manifest.tile_shape)),
-        "data.classes": len(manifest.class_names),
-        "data.class_names": ", ".join(manifest.class_names),
-        **{f"data.{split}_tiles": manifest.splits[split].tiles for split in SPLITS},
-        "model.name": model.name,
-        "model.parameters": model.count_params(),
-        "device": device,
-    }
-    tracking.log_params(run_id, {**_flat(config.model_dump()), **facts})
-    tracking.log_dataset(
-        run_id,
-        name=manifest.name,
-        digest=manifest.digest,
-        source=manifest.source,
-        schema={"bands": manifest.bands, "dtype": manifest.dtype, "tile_shape": manifest.tile_shape},
-        profile={f"{split}_tiles": manifest.splits[split].tiles for split in SPLITS}
-        | {"classes": len(manifest.class_names)},
-        context="training",
-    )
-
-
-class EpochLog:
-    """Sends each epoch's figures as it ends; what a failing server misses goes with the next success.
+    Use it as a context manager around the training: that sends what waits, and ends its threads.
 
     Args:
-        run_id: the MLflow run, or `tracking.UNTRACKED`.
-        pause_seconds: how long to leave a server alone that failed.
+        trackers: where the training is recorded.
+        options: how often, and how long to wait at the end.
+        state: what `state` gave when the checkpoint was made that the training goes on from.
+        pause_seconds: how long a tracker is left alone that failed.
     """
 
-    def __init__(self, run_id: str, *, pause_seconds: float = PAUSE_SECONDS) -> None:
-        self._run_id, self._pause_seconds = run_id, pause_seconds
-        self._waiting: deque[tuple[int, dict[str, float]]] = deque()
-        self._not_before = -float("inf")
+    def __init__(
+        self,
+        trackers: Mapping[str, Tracker],
+        options: TrackingOptions,
+        state: Mapping[str, Any] | None = None,
+        *,
+        pause_seconds: float = PAUSE_SECONDS,
+    ) -> None:
+        self._trackers, self._options = trackers, options
+        self._points = {
+            key: Outbox(f"figures for {one.name}", one.log_points, most=_MOST_POINTS, pause_seconds=pause_seconds)
+            for key, one in trackers.items()
+        }
+        # Apart from the figures: a bucket that refuses a file must not keep figures from a database.
+        self._files = {
+            key: Outbox(f"files for {one.name}", _sender_of_files(one), pause_seconds=pause_seconds)
+            for key, one in trackers.items()
+        }
+        for key, outbox in self._points.items():
+            for step, at, metrics in (state or {}).get(key, {}).get("waiting", ()):
+                outbox.put(Point(metrics, step, at))
+        self._last_running = time.monotonic()
+        self._deadline: float | None = None  # of all waiting at the end, once it has begun
+        self._machine = SystemMetrics(self._put_sample, options.system_metrics_seconds if trackers else 0.0)
 
-    def __call__(self, epoch: int, figures: Mapping[str, float]) -> None:
-        """Take an epoch's figures, and send all that wait."""
+    def start(self, config: TrainConfig, manifest: Manifest, facts: Mapping[str, Any]) -> None:
+        """Log what the training starts from: every parameter, and facts of the data, the model and the machine.
+
+        Raises:
+            TrackingError: a tracker does not take them. A resumed training has told them, and tells them no more.
+        """
+        about_data = {
+            "name": manifest.name,
+            "source": manifest.source,
+            "snapshot": manifest.snapshot,
+            "digest": manifest.digest,
+            "bands": ", ".join(manifest.bands),
+            "dtype": manifest.dtype,
+            "tile_shape": " x ".join(map(str, manifest.tile_shape)),
+            "classes": len(manifest.class_names),
+            "class_names": ", ".join(manifest.class_names),
+            **{f"{split}_tiles": manifest.splits[split].tiles for split in SPLITS},
+        }
+        params = {**_flat(config.model_dump()), **{f"data.{name}": fact for name, fact in about_data.items()}, **facts}
+        for tracker in self._trackers.values():
+            if not tracker.is_continued:
+                tracker.log_inputs(params, manifest)
+
+    def running(self, step: int, figures: Mapping[str, float]) -> None:
+        """Take figures within an epoch; most calls do nothing, so it may be called as often as one likes.
+
+        Args:
+            step: the optimizer's, counted from the training's first.
+            figures: such as `loss`, `tiles_per_second`, `seconds_left`.
+        """
+        interval_seconds, now = self._options.running_figures_seconds, time.monotonic()
+        if interval_seconds and now - self._last_running >= interval_seconds:
+            self._last_running = now
+            self._put(Point.now({f"{RUNNING}{name}": value for name, value in figures.items()}, step))
+
+    def epoch(self, epoch: int, figures: Mapping[str, float], curves: bytes = b"") -> None:
+        """Take a finished epoch's figures, and its curve arrays (see `figures.curves_file`)."""
         metrics = {_NAMES.get(name, name): value for name, value in figures.items() if name not in _NOT_LOGGED}
-        self._waiting.append((epoch, metrics))
-        if time.monotonic() >= self._not_before:
-            self.flush()
+        self._put(Point.now(metrics, epoch))
+        if curves:
+            for outbox in self._files.values():
+                outbox.put(File(f"{CURVES_FOLDER}/epoch-{epoch:03d}.npz", curves))
 
-    def flush(self) -> None:
-        """Send all figures that wait; never raises, since figures are not worth a training."""
-        while self._waiting and self._run_id != tracking.UNTRACKED:
-            epoch, metrics = self._waiting[0]
-            try:
-                tracking.log_metrics(self._run_id, metrics, epoch)
-            except TrackingError as error:
-                self._not_before = time.monotonic() + self._pause_seconds
-                logger.warning("Figures of %d epochs wait to be tracked: %s", len(self._waiting), error)
-                return
-            self._waiting.popleft()
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds, as JSON: the runs, and those figures that no tracker has taken yet."""
+        return {
+            key: {
+                "run_id": tracker.run_id,
+                "waiting": [
+                    [point.step, point.at_milliseconds, dict(point.metrics)]
+                    for point in self._points[key].waiting
+                    if point.step is not None  # those of the machine, which say nothing of the model
+                ],
+            }
+            for key, tracker in self._trackers.items()
+        }
 
-
-def log_results(
-    run_id: str, manifest: Manifest, model: "keras.Model", best_epoch: int, files: Mapping[str, str]
-) -> None:
-    """Log the trained model and the training's pages; a server that fails now costs them, and no more.
-
-    Args:
-        run_id: the MLflow run, or `tracking.UNTRACKED`.
-        manifest: what the model was trained on.
-        model: with the weights of its best epoch.
-        best_epoch: the model's figures in MLflow are those of this epoch.
-        files: name -> text of what shall lie beside the model.
-    """
-    if run_id == tracking.UNTRACKED:
-        return
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            for name, text in files.items():
-                path = Path(folder) / name
-                path.write_text(text, encoding="utf-8")
-                tracking.log_file(run_id, path, ARTIFACT_FOLDER)
-        tracking.set_tags(run_id, {"tilepipe.best_epoch": str(best_epoch)})
-        _log_model(run_id, manifest, model, best_epoch)
-    except TrackingError as error:
-        logger.warning("The model is trained and kept as the step's output, but not in MLflow: %s", error)
-
-
-class _KerasFlavor:
-    """MLflow's flavour for Keras 3, which forgets to make the folder that the input example goes into.
-
-    https://github.com/mlflow/mlflow/issues/16183
-    """
+    def finish(self, results: Results) -> None:
+        """Log what the training ended with; a tracker that is away for long costs it, and no more."""
+        self._machine.close()
+        self._deadline = self._deadline or time.monotonic() + self._options.tracking_wait_seconds
+        for key, tracker in self._trackers.items():
+            self._points[key].flush(self._deadline - time.monotonic())
+            while not self._is_taken(tracker, results) and time.monotonic() < self._deadline:
+                time.sleep(LAST_PAUSE_SECONDS)
 
     @staticmethod
-    def save_model(path: str, **settings: Any) -> None:  # noqa: ANN401 - whatever `Model.log` hands on
-        """Save a model as `mlflow.keras` does."""
-        import mlflow.keras
+    def _is_taken(tracker: Tracker, results: Results) -> bool:
+        try:
+            tracker.log_results(results)
+        # Clients raise what they like, as in `Outbox`; and the model is there, tracked or not.
+        except Exception as error:
+            logger.warning("The model is trained and kept as the step's output, but not in %s: %s", tracker.name, error)
+            return False
+        return True
 
-        Path(path).mkdir(parents=True)
-        mlflow.keras.save_model(path=path, **settings)
+    def __enter__(self) -> Self:
+        return self
 
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._machine.close()
+        wait_seconds = self._options.tracking_wait_seconds
+        wait_seconds = wait_seconds if kind is None else min(wait_seconds, _FAILED_WAIT_SECONDS)
+        deadline = self._deadline or time.monotonic() + wait_seconds
+        for key, tracker in self._trackers.items():
+            left = [box[key].close(max(deadline - time.monotonic(), 0.0)) for box in (self._points, self._files)]
+            if any(left):
+                logger.warning(
+                    "%s was away to the end and lacks %d sets of figures and %d files. The history holds the figures "
+                    "of each epoch.",
+                    tracker.name,
+                    *left,
+                )
+            tracker.close(max(deadline - time.monotonic(), 1.0))
 
-def _log_model(run_id: str, manifest: Manifest, model: "keras.Model", best_epoch: int) -> None:
-    import numpy as np
-    from mlflow.models import Model, ModelSignature
-    from mlflow.types import Schema, TensorSpec
+    def _put(self, point: Point) -> None:
+        for outbox in self._points.values():
+            outbox.put(point)
 
-    dtype = np.dtype(manifest.dtype)
-    # Without names: MLflow would hand named tensors on as a dictionary, which Keras warns about.
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(dtype, (-1, *manifest.tile_shape))]),
-        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, len(manifest.class_names)))]),
-    )
-    means = np.array([band.mean for band in manifest.statistics])
-    example = np.broadcast_to(means.astype(dtype), (1, *manifest.tile_shape)).copy()
-    os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")  # no lock file of whatever folder this runs in
-    with tracking.reported("log the model"):
-        mlflow = tracking.client()
-        run = mlflow.get_run(run_id)
-        # Not `mlflow.keras.log_model`: it writes to whatever experiment and run the process has made its own.
-        logged = mlflow.create_logged_model(
-            run.info.experiment_id, name=MODEL_NAME, source_run_id=run_id, params=run.data.params
-        )
-        Model.log(
-            artifact_path=None,
-            flavor=_KerasFlavor,
-            model_id=logged.model_id,
-            run_id=run_id,
-            step=best_epoch,
-            model=model,
-            signature=signature,
-            input_example=example,
-            conda_env=_environment(),
-            metadata={"bands": list(manifest.bands), "class_names": list(manifest.class_names), "data": manifest.name},
-        )
+    def _put_sample(self, sample: Mapping[str, float]) -> None:
+        self._put(Point.now(sample, None))
 
 
-def _environment() -> dict[str, Any]:
-    """What the model needs, named: MLflow would else run it in a process of its own to see what it imports."""
-    import keras
-    import numpy as np
-    import tensorflow as tf
-    from mlflow.version import VERSION
+def open_record(
+    config: TrainConfig, manifest: Manifest, options: TrackingOptions, state: Mapping[str, Any] | None = None
+) -> tuple[str, Record]:
+    """Open a run in each tracker that is configured, or go on in the ones that a checkpoint names.
 
-    packages = {"mlflow": VERSION, "keras": keras.version(), "tensorflow": tf.__version__, "numpy": np.__version__}
-    return {
-        "name": "tilepipe",
-        "channels": ["conda-forge"],
-        "dependencies": [
-            f"python={platform.python_version()}",
-            "pip",
-            {"pip": [f"{name}=={version}" for name, version in packages.items()]},
-        ],
-    }
+    Args:
+        config: the step's parameters.
+        manifest: what is trained on.
+        options: what is tracked beside MLflow.
+        state: `Record.state` of the checkpoint that the training goes on from.
+
+    Returns:
+        The MLflow run's id, or `tracking.UNTRACKED`; and the record.
+
+    Raises:
+        ParameterError: Weights & Biases was asked for and cannot be reported to.
+        TrackingError: a server cannot be reached at the start; at a resume its figures wait for it.
+    """
+    check_wandb(options)
+    run_ids = {key: str(one.get("run_id", "")) for key, one in (state or {}).items()}
+    trackers: dict[str, Tracker] = {}
+    name = os.environ.get("KFP_WORKFLOW_NAME") or manifest.name
+    tags = {"tilepipe.data": manifest.name, "tilepipe.data_digest": manifest.digest}
+    resumed = run_ids.get("mlflow", tracking.UNTRACKED)
+    run_id = tracking.open_run(config.experiment, name, tags, resumed_run_id=resumed)
+    if run_id != tracking.UNTRACKED:
+        # A pod that was started again before its first checkpoint finds the run by Kubeflow's, figures and all.
+        retried = bool(tracking.kfp_run_id())
+        trackers["mlflow"] = MlflowTracker(run_id, is_resumed=run_id == resumed, may_hold_figures=retried)
+    if options.wandb_project:
+        trackers["wandb"] = WandbTracker(options, name, run_ids.get("wandb", ""))
+    return run_id, Record(trackers, options, state)
+
+
+def _sender_of_files(tracker: Tracker) -> Callable[[Sequence[File]], None]:
+    def send(files: Sequence[File]) -> None:
+        for file in files:
+            tracker.log_file(file)
+
+    return send
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
