@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 
-from tilepipe.components.train.page import render_page
+from tilepipe.components.train.figures import epoch_figures
+from tilepipe.components.train.page import PageSection, render_page
 
 NAMES = ("AnnualCrop", "Forest")
 framed_and_wide = pytest.mark.parametrize("framed", [True, False], ids=["framed", "wide"])
@@ -50,3 +52,23 @@ def test_a_name_from_outside_is_text(show, make_evaluation, history):
     assert shown.document.inner_text("h1") == f"Training on {name}"
     assert shown.complaints == []
     assert shown.requests == []
+
+
+@framed_and_wide
+def test_all_that_can_be_on_it_fits(show, make_evaluation, history, framed):
+    names = ("AnnualCrop", "H" * 60, "<b>Forest & Sea</b>", *(f"Class {number}" for number in range(30)))
+    counts = np.random.default_rng(0).integers(0, 5, (33, 33)) + 40 * np.eye(33, dtype=int)
+    epochs = tuple(
+        epoch | epoch_figures(counts, names) | {"val_accuracy": epoch["val_accuracy"], "learning_rate": 1e-3 / number}
+        for number, epoch in enumerate(history.epochs, start=1)
+    )
+    manifest = make_evaluation(names).manifest
+    sections = [PageSection("Learning-rate finder", "Loss against rate.", '<svg viewBox="0 0 480 100"></svg>')]
+    shown = show(render_page(history.model_copy(update={"epochs": epochs}), manifest, sections), framed=framed)
+    assert shown.complaints == []
+    assert shown.requests == []
+    assert shown.overflow() == 0
+    assert shown.document.locator("svg[role=img]").count() == 4
+    assert shown.document.locator("table.classes tbody tr").count() == 33
+    shown.document.get_by_text("Figures of each epoch").click()
+    assert shown.overflow() == 0
