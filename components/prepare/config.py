@@ -1,34 +1,141 @@
 """Parameters of the `prepare` step."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
+from tilepipe.components.prepare.band_weights import expected_input
+from tilepipe.components.prepare.freezing import FreezingOptions
+from tilepipe.components.prepare.indices import Sensor, checked_index
 from tilepipe.components.shared.config import StepConfig
 
-Architecture = Literal["cnn"]
+Architecture = Literal[
+    "cnn",
+    "compact",
+    "efficientnet_lite0",
+    "efficientnet_v2_b1",
+    "efficientnet_v2_s",
+    "inception_v3",
+    "mobilenet_v2",
+    "mobilenet_v3_large",
+    "mobilenet_v3_small",
+    "resnet50",
+]
+InputScaling = Literal["auto", "standardise", "min_max", "reflectance"]
+Pooling = Literal["mean", "max"]
+Regularizer = Literal["none", "l1", "l2", "l1_l2"]
+Units = Annotated[int, Field(ge=1, le=65536)]
+IndexName = Annotated[str, AfterValidator(checked_index)]
+
+SHORTEST_SIDE_PIXELS: Mapping[Architecture, int] = {
+    "cnn": 1,
+    "compact": 1,
+    "efficientnet_lite0": 1,
+    "efficientnet_v2_b1": 32,
+    "efficientnet_v2_s": 32,
+    "inception_v3": 75,
+    "mobilenet_v2": 32,
+    "mobilenet_v3_large": 32,
+    "mobilenet_v3_small": 32,
+    "resnet50": 32,
+}
+"""What a network needs at least; smaller tiles are enlarged inside the model."""
+
+_ONLY_FOR: Mapping[str, frozenset[Architecture]] = {
+    **dict.fromkeys(("filters", "kernel_size", "block_dropout", "dense_units"), frozenset({"cnn"})),
+    **dict.fromkeys(("width", "residual_blocks"), frozenset({"compact"})),
+    **dict.fromkeys(("drop_connect", "stem_stride"), frozenset({"efficientnet_lite0"})),
+}
 
 
-class ModelOptions(StepConfig):
+class ModelOptions(FreezingOptions):
     """Settings of the network; the defaults learn EuroSAT well in a few epochs on two CPU cores.
 
-    BatchNormalization's momentum is far lower than Keras' 0.99: at a constant learning rate the weights move faster
-    than the running means, and validation suffers and jumps (accuracy of the same weights after two epochs of EuroSAT
-    RGB: 0.790 with 0.9, 0.794 with 0.8, 0.820 with 0.5).
+    BatchNormalization's momentum in the cnn is far lower than Keras' 0.99: at a constant learning rate the weights
+    move faster than the running means, and validation suffers and jumps (accuracy of the same weights after two epochs
+    of EuroSAT RGB: 0.790 with 0.9, 0.794 with 0.8, 0.820 with 0.5).
     """
 
     filters: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(
-        default=(16, 32, 64, 128), min_length=1, max_length=8, description="Filters of each block, first to last"
+        default=(16, 32, 64, 128), min_length=1, max_length=8, description="cnn: filters of each block, first to last"
     )
-    kernel_size: int = Field(default=3, ge=1, le=15, description="Side of the convolutions' kernels, in pixels")
+    kernel_size: int = Field(default=3, ge=1, le=15, description="cnn: side of the convolutions' kernels, in pixels")
     block_dropout: float = Field(
-        default=0.05, ge=0, lt=1, description="Share of values dropped after the last block; less after earlier ones"
+        default=0.05,
+        ge=0,
+        lt=1,
+        description="cnn: share of values dropped after the last block; less before",
     )
-    dropout: float = Field(default=0.3, ge=0, lt=1, description="Share of values dropped before the class layer")
-    dense_units: int = Field(default=128, ge=1, le=65536, description="Units of the layer before the class layer")
-    batch_norm_momentum: float = Field(
-        default=0.5, ge=0, lt=1, description="How slowly the running means and variances follow the batches"
+    dense_units: Units = Field(default=128, description="cnn: units of the layer before the class layer")
+    width: float = Field(default=1.0, ge=0.125, le=8, description="compact: factor on its 32, 64 and 128 channels")
+    residual_blocks: int = Field(
+        default=1, ge=0, le=8, description="compact: convolutions with a shortcut in each of the three stages"
     )
+    drop_connect: float = Field(
+        default=0.0, ge=0, lt=1, description="efficientnet_lite0: how often the last block is left out for a tile"
+    )
+    stem_stride: Literal[1, 2] = Field(
+        default=2, description="efficientnet_lite0: 1 keeps small tiles large, at four times the work"
+    )
+    head_units: tuple[Units, ...] = Field(
+        default=(),
+        max_length=2,
+        description="Units of up to two dense layers before the class layer",
+    )
+    pooling: Pooling = Field(default="mean", description="Over what is left of the tile: mean or max")
+    dropout: float = Field(
+        default=0.3, ge=0, lt=1, description="Share of values dropped after each dense layer and before the class layer"
+    )
+    batch_norm_momentum: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="How slowly the running means and variances follow the batches; null: the network's own",
+    )
+    input_size_pixels: int = Field(
+        default=0, ge=0, le=4096, description="Tiles are resized to this shorter side inside the model; 0 as they are"
+    )
+    input_scaling: InputScaling = Field(
+        default="auto", description="auto (as the weights know it, else standardise), standardise, min_max, reflectance"
+    )
+    indices: tuple[IndexName, ...] = Field(
+        default=(), max_length=20, description="Further channels: NDVI, NDMI, NDWI, NBR, EVI or such as ND(B08,B04)"
+    )
+    sensor: Sensor = Field(default="sentinel-2", description="Whose numbered bands they are, for indices with a name")
+    reflectance_scale: float = Field(
+        default=0.0, ge=0, description="Digital number of a reflectance of 1; 0: 10000 for 16 bits, 255 for 8, else 1"
+    )
+    reflectance_offset: float = Field(
+        default=0.0, description="Added to digital numbers before; -1000 for Sentinel-2 since baseline 04.00"
+    )
+    regularizer: Regularizer = Field(default="none", description="Penalty on kernels: none, l1, l2 or l1_l2")
+    regularizer_rate: float = Field(default=1e-4, gt=0, le=10, description="The penalty's factor")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.regularizer == "none" and "regularizer_rate" in self.model_fields_set:
+            raise ValueError(
+                f"A rate needs a penalty. Received: regularizer_rate={self.regularizer_rate} with regularizer='none'. "
+                "Give regularizer='l2', or leave the rate out."
+            )
+        if self.head_units and "dense_units" in self.model_fields_set:
+            raise ValueError(
+                "The dense layers are given once. Received: "
+                f"head_units={list(self.head_units)} and dense_units={self.dense_units}. Leave `dense_units` out."
+            )
+        if self.rgb_bands and not self.weights_uri:
+            raise ValueError(
+                "`rgb_bands` says where weights of photographs go. "
+                f"Received: rgb_bands={list(self.rgb_bands)} without weights_uri. Give weights_uri, or leave it out."
+            )
+        repeated = sorted({name for name in self.indices if self.indices.count(name) > 1})
+        if repeated:
+            raise ValueError(
+                f"`indices` must name each index once. Received: indices={list(self.indices)}, where {repeated} is "
+                "repeated."
+            )
+        return self
 
 
 class PrepareConfig(StepConfig):
@@ -36,4 +143,41 @@ class PrepareConfig(StepConfig):
 
     architecture: Architecture = Field(default="cnn", description="The network")
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Seed of the first weights")
+    weights_uri: str = Field(default="", description="As `options.weights_uri`, which it stands for")
     options: ModelOptions = Field(default=ModelOptions(), description="Settings of the network")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _weights_among_options(cls, values: Any) -> Any:  # noqa: ANN401 - whatever came; the fields are checked next
+        """The address is a parameter of its own for those who run; what belongs to it is checked among the options."""
+        if not isinstance(values, dict) or not values.get("weights_uri"):
+            return values
+        options = values.get("options", {})
+        if isinstance(options, ModelOptions):
+            options = options.model_dump(exclude_unset=True)
+        if not isinstance(options, dict):
+            return values
+        if options.get("weights_uri", values["weights_uri"]) != values["weights_uri"]:
+            raise ValueError(
+                f"`weights_uri` is given once. Received: weights_uri={values['weights_uri']!r} and "
+                f"options.weights_uri={options['weights_uri']!r}. Leave one of them out."
+            )
+        return {**values, "options": {**options, "weights_uri": values["weights_uri"]}}
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        for name in sorted(self.options.model_fields_set):
+            if self.architecture not in _ONLY_FOR.get(name, (self.architecture,)):
+                raise ValueError(
+                    f"`{name}` is a setting of {', '.join(sorted(_ONLY_FOR[name]))}. "
+                    f"Received: options.{name} with architecture={self.architecture!r}. Leave one of them out."
+                )
+        if self.options.weights_uri:
+            expected_input(self.architecture)
+        size, shortest = self.options.input_size_pixels, SHORTEST_SIDE_PIXELS[self.architecture]
+        if 0 < size < shortest:
+            raise ValueError(
+                f"`input_size_pixels` must be {shortest} or more for {self.architecture}. "
+                f"Received: input_size_pixels={size}. Give 0 for the smallest that fits the tiles and the network."
+            )
+        return self

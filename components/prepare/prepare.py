@@ -2,13 +2,20 @@
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from tilepipe.components.prepare.band_weights import input_scaling
 from tilepipe.components.prepare.config import PrepareConfig
+from tilepipe.components.prepare.freezing import freeze
+from tilepipe.components.prepare.weights import IMAGENET, load_weights
 from tilepipe.components.shared.atomic import whole_file
 from tilepipe.components.shared.errors import ArtifactError
-from tilepipe.components.shared.manifest import read_manifest
+from tilepipe.components.shared.manifest import Manifest, read_manifest
 from tilepipe.components.shared.models import load_tensorflow
+from tilepipe.components.shared.storage import shown
+
+if TYPE_CHECKING:
+    import keras
 
 logger = logging.getLogger("tilepipe.prepare")
 
@@ -27,6 +34,9 @@ def prepare(config: PrepareConfig, manifest_path: Path, base_model: Path, summar
 
     Raises:
         ArtifactError: the manifest is damaged, or names fewer than two classes.
+        BandError: the tiles lack a band that an index takes, or cannot be told which is red.
+        ParameterError: the weights are another architecture's, or have fewer blocks than shall learn.
+        SourceError: the weights are missing, damaged, or have another checksum.
     """
     manifest = read_manifest(manifest_path)
     if len(manifest.class_names) < 2:
@@ -37,15 +47,14 @@ def prepare(config: PrepareConfig, manifest_path: Path, base_model: Path, summar
     load_tensorflow()
     import keras
 
-    from tilepipe.components.prepare.architectures import build_model
     from tilepipe.components.prepare.summary import render_summary
 
     keras.utils.set_random_seed(config.seed)
-    model = build_model(config.architecture, manifest, config.options)
+    model, source = _build(config, manifest)
     with whole_file(base_model) as partial:
         model.save(partial)
     with whole_file(summary) as partial:
-        partial.write_text(render_summary(model, manifest), encoding="utf-8")
+        partial.write_text(render_summary(model, manifest, config.options, source), encoding="utf-8")
     parameters = model.count_params()
     shape = " x ".join(map(str, manifest.tile_shape))
     logger.info("%s for tiles of %s: %s parameters", model.name, shape, f"{parameters:,}")
@@ -53,5 +62,33 @@ def prepare(config: PrepareConfig, manifest_path: Path, base_model: Path, summar
         "framework": f"keras {keras.version()}",
         "architecture": config.architecture,
         "parameters": parameters,
+        "weights": source,
         "classes": len(manifest.class_names),
     }
+
+
+def _build(config: PrepareConfig, manifest: Manifest) -> tuple["keras.Model", str]:
+    """Build the model, with weights in it where there are any, and say where they came from."""
+    from tilepipe.components.prepare.architectures import build_backbone, build_model
+    from tilepipe.components.prepare.preprocessing import INDEX_STATISTICS
+
+    options = config.options
+    if not options.weights_uri:
+        return build_model(config.architecture, manifest, options), f"random, seed {config.seed}"
+    backbone = build_backbone(config.architecture, manifest, options)
+    digest = load_weights(
+        backbone,
+        config.architecture,
+        options.weights_uri,
+        options.weights_sha256,
+        channels=(*manifest.bands, *options.indices),
+        rgb_bands=options.rgb_bands,
+    )
+    freeze(backbone, options.trainable_backbone, options.trainable_blocks)
+    scaling = None
+    if options.input_scaling == "auto":
+        computed = [INDEX_STATISTICS] * len(options.indices)
+        scaling = input_scaling(config.architecture, manifest, options.rgb_bands, computed)
+    model = build_model(config.architecture, manifest, options, backbone=backbone, scaling=scaling)
+    name = "Keras, learnt on ImageNet" if digest == IMAGENET else f"{shown(options.weights_uri)}, SHA-256 {digest}"
+    return model, name
