@@ -60,17 +60,18 @@ def freeze(backbone: "keras.Model", trainable: Trainable, blocks: int = 0) -> No
     Raises:
         ParameterError: the backbone has no blocks, or not so many.
     """
+    first = 0
+    if trainable == "last_blocks":
+        starts = _block_starts(backbone)
+        if not 1 <= blocks <= len(starts):
+            raise ParameterError(
+                f"`trainable_blocks` must be from 1 to {len(starts)}, the backbone's blocks. "
+                f"Received: trainable_blocks={blocks}."
+            )
+        first = starts[-blocks]
     backbone.trainable = trainable != "none"
-    if trainable != "last_blocks":
-        return
-    starts = _block_starts(backbone)
-    if not 1 <= blocks <= len(starts):
-        raise ParameterError(
-            f"`trainable_blocks` must be from 1 to {len(starts)}, the backbone's blocks. "
-            f"Received: trainable_blocks={blocks}."
-        )
-    for layer in backbone.layers[: starts[-blocks]]:
-        layer.trainable = False
+    for place, layer in enumerate(backbone.layers):  # a value that the model has already does not reach its layers
+        layer.trainable = trainable != "none" and place >= first
 
 
 def _block_starts(backbone: "keras.Model") -> list[int]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -166,7 +167,8 @@ def _read(path: Path, address: str, backbone: "keras.Model", architecture: str) 
 
 
 def _read_npz(path: Path, backbone: "keras.Model", architecture: str) -> Arrays:
-    with np.load(path, allow_pickle=False) as file:  # a pickle could run anything
+    # A pickle could run anything. Opened here: NumPy leaves a file open that it cannot read.
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files if not name.startswith(_CLASSIFIER)}
     _require_fit(arrays, backbone, path.name, architecture, of_photographs=True)
     return [arrays[name] for name in _names(backbone)]
@@ -181,7 +183,8 @@ def _read_h5(path: Path, backbone: "keras.Model", architecture: str) -> Arrays:
     for variable in network.weights:  # what is none afterwards was not in the file
         variable.assign(np.full(variable.shape, np.nan))
     try:
-        network.load_weights(path)
+        with warnings.catch_warnings(action="ignore"):  # of what Keras skips: found below
+            network.load_weights(path)
     except ValueError as error:
         raise ParameterError(_other_architecture(path.name, architecture, str(error)[:300])) from error
     arrays = _arrays(network)
