@@ -1,5 +1,7 @@
 """The KFP faces of `pack`: one worker's part, and the merge of all parts."""
 
+from typing import NamedTuple
+
 from kfp import dsl
 
 from tilepipe.components.shared import images
@@ -19,7 +21,7 @@ def pack_tiles(
     part: str = "0",  # KFP turns an item of a loop into text, and refuses text where a number is declared
     parts: int = 1,
     options: dict = {},
-) -> None:
+) -> NamedTuple("Outputs", [("train_uri", str), ("val_uri", str)]):  # type: ignore[valid-type] # KFP reads them here
     """Decode every tile of a part once, and write its shards and what `merge_packed` needs.
 
     Args:
@@ -36,7 +38,12 @@ def pack_tiles(
         parts: How many parts there are; the shards are the same with any number.
         options: Rarely changed settings: shard_mebibytes, check_band_identity, max_quarantine_percent,
             allow_duplicates, tile_size, resampling, nodata_fill, max_nodata_percent, cache, readers.
+
+    Returns:
+        train_uri: Where this part's training shards are, for a training that streams them.
+        val_uri: The same for validation.
     """
+    from collections import namedtuple
     from pathlib import Path
 
     from tilepipe.components.pack.config import PackConfig
@@ -53,6 +60,7 @@ def pack_tiles(
         packed = pack(config, Path(tiles.path), PackOutputs(folders, *files))
         for split, artifact in shards.items():
             artifact.metadata["tiles"] = packed.tiles[split]
+    return namedtuple("Outputs", ["train_uri", "val_uri"])(train_shards.uri, val_shards.uri)  # noqa: PYI024 - for KFP
 
 
 @dsl.component(base_image=images.DATA, install_kfp_package=False)

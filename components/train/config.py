@@ -6,28 +6,69 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from tilepipe.components.shared.config import StepConfig
-from tilepipe.components.shared.history import BestMetric
+from tilepipe.components.train.augmentation import Augmentation, AugmentationOptions
+from tilepipe.components.train.checkpoint import CheckpointOptions
+from tilepipe.components.train.class_weights import ClassWeightOptions
+from tilepipe.components.train.losses import LossOptions
+from tilepipe.components.train.optimizers import Optimizer, OptimizerOptions
+from tilepipe.components.train.rate_finder import RateFinderOptions
+from tilepipe.components.train.schedules import ScheduleOptions
+from tilepipe.components.train.tiles import DataOptions
+from tilepipe.components.train.trackers import TrackingOptions
 
-Optimizer = Literal["adam", "sgd", "rmsprop"]
-Augmentation = Literal["flip", "quarter_turn"]
+Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(|k|M|G|T|Ki|Mi|Gi|Ti)")
 
 
-class TrainOptions(StepConfig):
-    """Settings that few trainings need."""
+class DeviceOptions(StepConfig):
+    """How the hardware is used."""
 
-    best_metric: BestMetric = Field(
-        default="val_accuracy", description="Figure that chooses the epoch whose weights are kept"
+    require_gpu: bool = Field(
+        default=True, description="Whether to stop where the pod asked for a GPU and TensorFlow sees none"
+    )
+    precision: Precision = Field(
+        default="auto", description="What layers compute in; auto measures it on a GPU, and is float32 on a CPU"
+    )
+    xla: Literal["auto", "on", "off"] = Field(
+        default="auto", description="Whether XLA compiles the step; auto measures it on a GPU, and is off on a CPU"
+    )
+    steps_per_execution: int = Field(
+        default=1, ge=1, le=10_000, description="Training steps in one call of TensorFlow; more spare a GPU the wait"
+    )
+    deterministic: bool = Field(default=True, description="The same inputs and seed give the same weights")
+
+
+class SelectionOptions(StepConfig):
+    """Which epoch is kept, and when to stop looking for a better one."""
+
+    best_metric: str = Field(
+        default="val_accuracy",
+        pattern="^val_.+",
+        max_length=300,
+        description="Figure that chooses the epoch whose weights are kept: val_accuracy, val_loss, "
+        "val_balanced_accuracy, val_macro_f1, val_recall/Forest and others",
     )
     early_stopping_patience_epochs: int = Field(
         default=0, ge=0, description="Stop after so many epochs without a better one; 0 never stops early"
     )
-    cache_mebibytes: int = Field(
-        default=4096, ge=0, description="Keep a split up to this size in memory, if a third of memory holds it"
-    )
-    deterministic: bool = Field(default=True, description="The same inputs and seed give the same weights")
+
+
+class TrainOptions(
+    SelectionOptions,
+    LossOptions,
+    ClassWeightOptions,
+    OptimizerOptions,
+    ScheduleOptions,
+    RateFinderOptions,
+    AugmentationOptions,
+    DataOptions,
+    DeviceOptions,
+    CheckpointOptions,
+    TrackingOptions,
+):
+    """Settings that few trainings need; each group stands beside what it is for."""
 
 
 class TrainConfig(StepConfig):
@@ -36,11 +77,14 @@ class TrainConfig(StepConfig):
     epochs: int = Field(default=10, ge=1, description="Passes over the training tiles")
     batch_size: int = Field(default=64, ge=1, description="Tiles a step")
     learning_rate: float = Field(default=0.001, gt=0, description="Learning rate of the optimizer")
-    optimizer: Optimizer = Field(default="adam", description="adam, sgd with momentum, or rmsprop")
+    optimizer: Optimizer = Field(default="adam", description="adam, adamw, sgd with momentum, or rmsprop")
     augmentation: tuple[Augmentation, ...] = Field(
-        default=("flip", "quarter_turn"), description="Changes that leave a training tile's class as it is"
+        default=("flip", "quarter_turn"), description="Random changes to training tiles"
     )
     seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Seed of the tiles' order and the augmentation")
+    checkpoint_uri: str = Field(
+        default="", description="Folder or s3:// address for checkpoints, outlasting the pod; empty: none are kept"
+    )
     experiment: str = Field(default="tilepipe", min_length=1, description="MLflow experiment")
     gpu_count: str = Field(default="0", description="How many GPUs the pod asked for")
     gpu_resource: str = Field(default="nvidia.com/gpu", min_length=1, description="Resource name of the GPU")
@@ -78,8 +122,8 @@ class TrainConfig(StepConfig):
         return int(self.gpu_count)
 
     @property
-    def cache_mebibytes(self) -> int:
-        """How large a split may be to be kept in memory, beside the network and its batches."""
+    def memory_mebibytes(self) -> int:
+        """How much memory tiles may take, beside the network and its batches."""
         match = _QUANTITY.fullmatch(self.memory)
         limit_bytes = float(match[1]) * _UNITS[match[2]] if match else 0.0
-        return min(self.options.cache_mebibytes, int(limit_bytes / 3 / 2**20))
+        return int(limit_bytes / 3 / 2**20)

@@ -1,137 +1,166 @@
-"""What happens around each epoch: figures, log lines, the best weights, and reasons to stop."""
+"""What is known of a training from epoch to epoch: figures, log lines, the best weights, and reasons to stop."""
 
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import Any
 
-import keras  # noqa: TID253 - a Keras callback; only functions import this module
+import keras  # noqa: TID253 - only functions import this module
+import numpy.typing as npt
 
 from tilepipe.components.shared.errors import ParameterError
-from tilepipe.components.shared.history import ChosenBy, History
+from tilepipe.components.shared.history import LAST_EPOCH, History, rank
 from tilepipe.components.shared.progress import Progress
+from tilepipe.components.train.checkpoint_variables import put_back, values_of
 from tilepipe.components.train.config import TrainConfig
+from tilepipe.components.train.record import Record
 
 logger = logging.getLogger("tilepipe.train")
 
 
-@dataclass
-class BestEpoch:
-    """Keeps the weights of the best epoch so far.
-
-    Args:
-        metric: the figure that decides; where two epochs are equal in it, the smaller validation loss does. Without
-            validation the last epoch is the best one, and its weights are the model's already.
-    """
-
-    metric: ChosenBy
-    epoch: int = 0
-    weights: list[Any] = field(default_factory=list)
-    _rank: tuple[float, float] = (-math.inf, -math.inf)
-
-    def see(self, epoch: int, figures: Mapping[str, float], model: keras.Model) -> None:
-        """Take the model's weights if this epoch is better than all before."""
-        if self.metric == "last_epoch":
-            self.epoch = epoch
-            return
-        loss = -figures["val_loss"]
-        rank = (loss if self.metric == "val_loss" else figures[self.metric], loss)
-        if rank > self._rank:
-            self.epoch, self._rank, self.weights = epoch, rank, model.get_weights()
-
-
-class Epochs(keras.callbacks.Callback):  # type: ignore[misc] # Keras has no types
+class Epochs:
     """Watches a training from epoch to epoch.
 
     Args:
         config: the step's parameters.
         tiles: how many tiles an epoch trains on, and how many it validates on; 0 for none.
-        report: takes each finished epoch's number and figures.
+        record: takes each finished epoch's figures.
+        check_every_steps: how often to look at the loss, which a GPU has to be waited for.
     """
 
     def __init__(
-        self, config: TrainConfig, tiles: tuple[int, int], report: Callable[[int, Mapping[str, float]], None]
+        self, config: TrainConfig, tiles: tuple[int, int], record: Record, *, check_every_steps: int = 1
     ) -> None:
-        super().__init__()
-        self._config, self._report = config, report
+        self._config, self._record, self._check_every = config, record, check_every_steps
         self._train_tiles, self._val_tiles = tiles
-        self._best = BestEpoch(config.options.best_metric if self._val_tiles else "last_epoch")
+        self.metric = config.options.best_metric if self._val_tiles else LAST_EPOCH
+        self.best_weights: Mapping[str, npt.NDArray[Any]] = {}
         self._epochs: list[dict[str, float]] = []
-        self._epoch = 0  # counted from 1, as people do
-        self._started = self._trained = 0.0
+        self._best_epoch = self._epoch = self._first_step = self._checked_step = 0  # epochs are counted from 1
+        self._started = 0.0
         self._progress = Progress(logger, "", None, "tiles")
 
     @property
     def history(self) -> History:
         """Figures of the epochs so far."""
-        return History(metric=self._best.metric, best_epoch=self._best.epoch, epochs=tuple(self._epochs))
+        return History(metric=self.metric, best_epoch=self._best_epoch, epochs=tuple(self._epochs))
 
-    def restore_best(self) -> None:
-        """Give the model the weights of its best epoch."""
-        if self._best.weights:
-            self.model.set_weights(self._best.weights)
+    @property
+    def is_enough(self) -> bool:
+        """Whether the best epoch is too old for another one to be worth it."""
+        patience = self._config.options.early_stopping_patience_epochs
+        return bool(patience) and len(self._epochs) - self._best_epoch >= patience
 
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:  # noqa: ARG002
-        """Start the clock."""
-        self._epoch = epoch + 1
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint must hold of it beside the weights, as JSON."""
+        return {"best_epoch": self._best_epoch, "epochs": [dict(figures) for figures in self._epochs]}
+
+    def restore(self, state: Mapping[str, Any], best_weights: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on from what `state` gave."""
+        self._best_epoch, self._epochs = int(state["best_epoch"]), [dict(figures) for figures in state["epochs"]]
+        self.best_weights = best_weights
+
+    def begin(self, epoch: int, first_step: int) -> None:
+        """An epoch begins, or goes on after its first steps."""
+        self._epoch, self._first_step, self._checked_step = epoch, first_step, first_step
         self._started = time.monotonic()
         self._progress = Progress(logger, f"{self._title}: trained on", self._train_tiles, "tiles")
+        self._progress.advance(first_step * self._config.batch_size)
 
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Count the batch, and stop where the loss is no number: no later step mends that."""
-        self._check((logs or {})["loss"], "loss", f"batch {batch + 1}")
-        self._progress.advance(self._config.batch_size)
+    def stepped(self, step: int, logs: Mapping[str, Any]) -> None:
+        """Some steps have ended: count their tiles, and stop where the loss is no number, which no later step mends.
 
-    def on_test_begin(self, logs: Mapping[str, float] | None = None) -> None:  # noqa: ARG002
-        """Stop the training's clock."""
-        self._trained = time.monotonic()
-        self._progress = Progress(logger, f"{self._title}: validated on", self._val_tiles, "tiles")
+        Args:
+            step: steps of this epoch that are done.
+            logs: the means over the epoch so far.
 
-    def on_test_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:  # noqa: ARG002
-        """Count the batch."""
-        self._progress.advance(min(self._config.batch_size, self._val_tiles - self._progress.done))
+        Raises:
+            ParameterError: the loss is not finite.
+        """
+        tiles = min(step * self._config.batch_size, self._train_tiles)
+        self._progress.advance(tiles - self._progress.done)
+        if step - self._checked_step >= self._check_every or tiles == self._train_tiles:
+            loss = float(logs["loss"])
+            self._check(loss, "loss", f"batch {self._checked_step + 1}", f"batch {step}")
+            self._checked_step = step
+            rate = self._rate(tiles)
+            running = {"loss": loss, "tiles_per_second": rate, "seconds_left": self._seconds_left(tiles, rate)}
+            self._record.running((self._epoch - 1) * (self._train_tiles // self._config.batch_size) + step, running)
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:  # noqa: ARG002
-        """Write down the figures, keep the weights if they are the best, report, and stop early where asked to."""
-        figures = {name: float(value) for name, value in (logs or {}).items()}
-        if self._val_tiles:
-            self._check(figures["val_loss"], "val_loss", "the validation")
-        else:
-            self._trained = time.monotonic()
-        figures["learning_rate"] = float(self.model.optimizer.learning_rate)
-        figures["seconds"] = time.monotonic() - self._started
-        figures["tiles_per_second"] = self._train_tiles / max(self._trained - self._started, 1e-9)
-        self._epochs.append(figures)
-        self._best.see(self._epoch, figures, self.model)
-        logger.info("%s", self._line(figures))
-        self._report(self._epoch, figures)
-        patience = self._config.options.early_stopping_patience_epochs
-        if patience and self._epoch - self._best.epoch >= patience and self._epoch < self._config.epochs:
-            logger.info("stopped early: the best %s is %d epochs old", self._best.metric, patience)
-            self.model.stop_training = True
+    def consider(self, figures: Mapping[str, float], model: keras.Model) -> None:
+        """Take the model's weights if this epoch is better than all before; without validation the last one is.
+
+        Raises:
+            ParameterError: the validation's loss is not finite.
+        """
+        if self.metric == LAST_EPOCH:
+            self._best_epoch = self._epoch
+            return
+        self._check(figures["val_loss"], "val_loss", "the validation")
+        best = self._epochs[self._best_epoch - 1] if self._best_epoch else None
+        if best is None or rank(self.metric, figures) > rank(self.metric, best):
+            self._best_epoch, self.best_weights = self._epoch, values_of({"best": model.weights})
+
+    def end(
+        self, figures: Mapping[str, float], trained_seconds: float, validated_seconds: float, curves: bytes
+    ) -> None:
+        """An epoch has ended: write its figures down and report them.
+
+        Args:
+            figures: means over the training tiles, and figures of the validation tiles.
+            trained_seconds: how long this process trained on the epoch.
+            validated_seconds: how long it validated.
+            curves: the file of the validation's curves.
+        """
+        tiles = self._train_tiles - self._first_step * self._config.batch_size
+        timed = {
+            "seconds": trained_seconds + validated_seconds,
+            "tiles_per_second": tiles / max(trained_seconds, 1e-9),
+        }
+        self._epochs.append({**figures, **timed})
+        # By the last epoch alone: the first one holds the building of TensorFlow's graphs.
+        seconds_left = (self._config.epochs - self._epoch) * timed["seconds"]
+        logger.info("%s", self._line({**figures, **timed}, seconds_left))
+        self._record.epoch(self._epoch, {**figures, **timed, "seconds_left": seconds_left}, curves)
+        if self.is_enough and self._epoch < self._config.epochs:
+            patience = self._config.options.early_stopping_patience_epochs
+            logger.info("enough: the best %s is %d epochs old", self.metric, patience)
+
+    def give_best(self, model: keras.Model) -> None:
+        """Give the model the weights of its best epoch."""
+        put_back({"best": model.weights}, self.best_weights)
 
     @property
     def _title(self) -> str:
         return f"epoch {self._epoch} of {self._config.epochs}"
 
-    def _line(self, figures: Mapping[str, float]) -> str:
-        names = [name for name in ("loss", "accuracy", "val_loss", "val_accuracy") if name in figures]
-        named = ", ".join(f"{name} {figures[name]:.3f}" for name in names)
-        line = f"{self._title}: {named}, {figures['tiles_per_second']:,.0f} tiles a second"
-        left = self._config.epochs - self._epoch
-        if left:
-            # By the last epoch alone: the first one holds the building of TensorFlow's graphs.
-            line += f", {left * figures['seconds']:,.0f} s left"
-        return line
+    def _rate(self, tiles: int) -> float:
+        done = tiles - self._first_step * self._config.batch_size
+        return done / max(time.monotonic() - self._started, 1e-9)
 
-    def _check(self, value: float, name: str, where: str) -> None:
+    def _seconds_left(self, tiles: int, rate: float) -> float:
+        """Of the training; validation is counted where an epoch has told how long it takes."""
+        left = (self._config.epochs - self._epoch) * self._train_tiles + self._train_tiles - tiles
+        validations = self._config.epochs - self._epoch + 1
+        last = self._epochs[-1] if self._epochs else None
+        validating = last["seconds"] - self._train_tiles / last["tiles_per_second"] if last else 0.0
+        return left / max(rate, 1e-9) + validations * max(validating, 0.0)
+
+    def _line(self, figures: Mapping[str, float], seconds_left: float) -> str:
+        names = ("loss", "accuracy", "val_loss", "val_accuracy", "val_balanced_accuracy")
+        named = ", ".join(f"{name} {figures[name]:.3f}" for name in names if name in figures)
+        line = f"{self._title}: {named}, {figures['tiles_per_second']:,.0f} tiles a second"
+        return f"{line}, {seconds_left:,.0f} s left" if self._epoch < self._config.epochs else line
+
+    def _check(self, value: float, name: str, first: str, last: str = "") -> None:
         if math.isfinite(value):
             return
+        where = f"{first} to {last}" if last and last != first else first
+        kept = " The last checkpoint before is kept." if self._config.checkpoint_uri else ""
         raise ParameterError(
             f"The loss must stay a number. Received: {name}={value} in {self._title}, {where}, with "
             f"optimizer={self._config.optimizer!r} and learning_rate={self._config.learning_rate:g}. "
-            f"Use a smaller learning_rate, such as {self._config.learning_rate / 10:g}; if that does not help, look "
-            "for NaN or extreme values in the manifest's statistics."
+            f"Use a smaller learning_rate, such as {self._config.learning_rate / 10:g}, or gradient_clip_norm; if that "
+            f"does not help, look for NaN or extreme values in the manifest's statistics.{kept}"
         )

@@ -1,39 +1,54 @@
 """Train the base model on the packed tiles, and keep the best epoch."""
 
 import contextlib
+import hashlib
+import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import xxhash
+
+from tilepipe.components.shared import cluster
 from tilepipe.components.shared.atomic import whole_file
 from tilepipe.components.shared.curves import curves_drawing
 from tilepipe.components.shared.errors import ParameterError
 from tilepipe.components.shared.history import History
-from tilepipe.components.shared.manifest import Manifest, read_manifest
+from tilepipe.components.shared.manifest import Manifest, Split, read_manifest
 from tilepipe.components.shared.models import load_model, load_tensorflow
-from tilepipe.components.train.batches import check_tiles, make_for_train, make_for_validation
+from tilepipe.components.shared.version import VERSION
+from tilepipe.components.train.batches import Batches, check_tiles
+from tilepipe.components.train.checkpoint import CheckpointOptions, Checkpoints
 from tilepipe.components.train.config import TrainConfig
-from tilepipe.components.train.devices import set_up_devices
-from tilepipe.components.train.page import render_page
-from tilepipe.components.train.record import EpochLog, log_inputs, log_results, open_run
+from tilepipe.components.train.devices import Devices, choose_use, set_precision, set_up_devices
+from tilepipe.components.train.figures import check_best_metric
+from tilepipe.components.train.optimizers import check_optimizer
+from tilepipe.components.train.page import PageSection, render_page
+from tilepipe.components.train.rate_drawing import rate_drawing
+from tilepipe.components.train.rate_finder import RateCurve
+from tilepipe.components.train.record import Record, open_record
+from tilepipe.components.train.sigterm import on_sigterm
+from tilepipe.components.train.tiles import Tiles, open_tiles
+from tilepipe.components.train.trackers import Results, TrackingOptions
+from tilepipe.components.train.watch import Watch
 
 if TYPE_CHECKING:
     import keras
 
-logger = logging.getLogger("tilepipe.train")
+    from tilepipe.components.train.loop import Loop
 
-SGD_MOMENTUM = 0.9
+logger = logging.getLogger("tilepipe.train")
 
 
 @dataclass(frozen=True)
 class Inputs:
     """Where the artifacts of the earlier steps are."""
 
-    train_shards: tuple[Path, ...]
-    """Folders, one a part that was packed."""
-    val_shards: tuple[Path, ...]
+    train_shards: tuple[Path, ...] | tuple[str, ...]
+    """Folders, one a part that was packed; or their addresses, from which shards are then read as they are needed."""
+    val_shards: tuple[Path, ...] | tuple[str, ...]
     manifest: Path
     base_model: Path
 
@@ -58,15 +73,16 @@ class Trained:
     @property
     def facts(self) -> dict[str, Any]:
         """What the model's artifact shall say of it."""
-        names = ("val_accuracy", "val_loss") if self.history.has_validation else ()
-        figures = {str(name): round(self.history.best[name], 6) for name in names}
+        names = {"val_accuracy", "val_loss", self.history.metric} if self.history.has_validation else ()
+        figures = {str(name): round(self.history.best[name], 6) for name in sorted(names)}
         return {"best_epoch": self.history.best_epoch, "epochs": len(self.history.epochs), **figures}
 
 
 def train(config: TrainConfig, inputs: Inputs, outputs: Outputs) -> Trained:
     """Train a model; the same inputs and seed give the same weights.
 
-    Nothing is written before the training has ended well. The MLflow run is left open.
+    Nothing is written before the training has ended well but checkpoints, from which a training that was killed goes
+    on when it is started again with the same inputs. The MLflow run is left open.
 
     Args:
         config: the parameters.
@@ -80,31 +96,47 @@ def train(config: TrainConfig, inputs: Inputs, outputs: Outputs) -> Trained:
         ArtifactError: an input is damaged, or model, manifest and shards do not belong together.
         SplitError: there are no training tiles, or none to measure the model on.
         ParameterError: a parameter does not fit the tiles or the machine, or the loss left the numbers.
+        StorageError: the place for checkpoints cannot be written.
         TrackingError: the tracking server cannot be reached at the start; later it only costs what it misses.
+        Stopped: the process was told to stop.
     """
     manifest = read_manifest(inputs.manifest)
-    run_id = open_run(config, manifest)
     check_tiles(config, manifest)
+    check_optimizer(config.optimizer, config.options)
+    if manifest.splits["val"].tiles:
+        check_best_metric(config.options.best_metric, manifest.class_names)
     load_tensorflow(gpu=config.gpus > 0)
-    device = set_up_devices(config)
+    devices = set_up_devices(config)
     _make_deterministic(config)
-    model = load_model(inputs.base_model, manifest)
-    train_batches = make_for_train(inputs.train_shards, manifest, config)
-    has_val = manifest.splits["val"].tiles > 0
-    val_batches = make_for_validation(inputs.val_shards, manifest, config) if has_val else None
-    log_inputs(run_id, config, manifest, model, device)
-    logger.info("training %s on %s, %s tiles", model.name, device, f"{manifest.splits['train'].tiles:,}")
-    epoch_log = EpochLog(run_id)
-    history = _fit(model, config, manifest, (train_batches, val_batches), epoch_log)
-    model = _without_optimizer(model)
-    _write(model, history, manifest, outputs)
-    epoch_log.flush()
-    files = {
-        "curves.html": outputs.curves.read_text(encoding="utf-8"),
-        "curves.svg": curves_drawing(history),
-        "history.json": outputs.history.read_text(encoding="utf-8"),
-    }
-    log_results(run_id, manifest, model, history.best_epoch, files)
+    with devices.strategy.scope():
+        model = load_model(inputs.base_model, manifest)
+    with contextlib.ExitStack() as stack:
+        checkpoints = _open_checkpoints(stack, config, manifest, model)
+        start = checkpoints.latest() if checkpoints else None
+        earlier = start.facts if start else {}
+        if start:
+            logger.info("going on from epoch %d, step %d", start.facts["epoch"] + 1, start.facts["step"])
+        run_id, record = open_record(config, manifest, config.options, earlier.get("record"))
+        stack.enter_context(record)
+        request = stack.enter_context(on_sigterm())
+        stack.enter_context(_memory_explained(config))
+        batches = _open_batches(stack, inputs, manifest, config, devices)
+        devices = devices.as_chosen(earlier["use"]) if start else choose_use(devices, model, manifest, config)
+        set_precision(model, devices.precision)
+        record.start(config, manifest, _facts_of(model, devices))
+        logger.info("training %s on %s, %s tiles", model.name, devices.name, f"{manifest.splits['train'].tiles:,}")
+        loop = _make_loop(model, config, manifest, batches, devices, record)
+        curve = _rate_curve(loop, config, earlier)
+        kept = {"use": devices.facts(), "rate_curve": curve.model_dump(mode="json") if curve else None}
+        history = loop.run(
+            Watch(checkpoints, config.options, record, kept, request), _learning_rate(config, curve), start
+        )
+        set_precision(model, "float32")
+        model = _without_optimizer(model)
+        files = _write(model, history, manifest, outputs, curve)
+        record.finish(Results(manifest, model, history.best_epoch, files))
+        if checkpoints:
+            checkpoints.remove()
     return Trained(run_id, history)
 
 
@@ -117,44 +149,95 @@ def _make_deterministic(config: TrainConfig) -> None:
         tf.config.experimental.enable_op_determinism()
 
 
-def _fit(
-    model: "keras.Model", config: TrainConfig, manifest: Manifest, batches: tuple[Any, Any], epoch_log: EpochLog
-) -> History:
-    """Train until the last epoch or until patience ends, and leave the best epoch's weights in the model."""
-    from tilepipe.components.train.epochs import Epochs
+def _open_checkpoints(
+    stack: contextlib.ExitStack, config: TrainConfig, manifest: Manifest, model: "keras.Model"
+) -> Checkpoints | None:
+    if not config.checkpoint_uri:
+        return None
+    checkpoints = stack.enter_context(Checkpoints(config.checkpoint_uri, _identity(config, manifest, model)))
+    weights_bytes = sum(variable.value.numpy().nbytes for variable in model.variables)
+    checkpoints.check(4 * weights_bytes)  # the weights, two moments of an optimizer, the best weights
+    return checkpoints
 
-    # XLA made training four times slower on two CPU cores.
-    model.compile(
-        optimizer=_optimizer(config), loss="sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False
-    )
-    steps = manifest.splits["train"].tiles // config.batch_size
-    epochs = Epochs(config, (steps * config.batch_size, manifest.splits["val"].tiles), epoch_log)
-    train_batches, val_batches = batches
-    with _memory_explained(config):
-        model.fit(
-            train_batches,
-            validation_data=val_batches,
-            epochs=config.epochs,
-            shuffle=False,  # the batches come shuffled
-            verbose=0,
-            callbacks=[epochs],
+
+def _identity(config: TrainConfig, manifest: Manifest, model: "keras.Model") -> str:
+    """What tells this training from all that would end otherwise, and one Kubeflow run from another."""
+    weights = xxhash.xxh3_128()
+    for variable in model.variables:
+        weights.update(variable.numpy().tobytes())
+    elsewhere = {*CheckpointOptions.model_fields, *TrackingOptions.model_fields}
+    facts = {
+        "tilepipe": VERSION,
+        "config": config.model_dump(
+            mode="json", exclude={"checkpoint_uri": True, "memory": True, "options": elsewhere}
+        ),
+        "data": manifest.digest,
+        "model": model.to_json(),
+        "weights": weights.hexdigest(),
+        "run": cluster.workflow_name(),
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _open_batches(
+    stack: contextlib.ExitStack, inputs: Inputs, manifest: Manifest, config: TrainConfig, devices: Devices
+) -> Batches:
+    def opened(split: Split, where: Sequence[Path] | Sequence[str]) -> Tiles:
+        tiles = open_tiles(
+            where,
+            split,
+            manifest,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            options=config.options,
+            memory_mebibytes=config.memory_mebibytes,
+            gpu=devices.gpus > 0,
         )
-    epochs.restore_best()
-    history = epochs.history
-    logger.info("best epoch: %d of %d, by %s", history.best_epoch, len(history.epochs), history.metric)
-    return history
+        return stack.enter_context(tiles)
+
+    val = opened("val", inputs.val_shards) if manifest.splits["val"].tiles else None
+    return Batches(opened("train", inputs.train_shards), val, manifest, config)
 
 
-def _optimizer(config: TrainConfig) -> "keras.Optimizer":
-    import keras
+def _make_loop(
+    model: "keras.Model", config: TrainConfig, manifest: Manifest, batches: Batches, devices: Devices, record: Record
+) -> "Loop":
+    from tilepipe.components.train.epochs import Epochs
+    from tilepipe.components.train.loop import Loop
 
-    match config.optimizer:
-        case "adam":
-            return keras.optimizers.Adam(config.learning_rate)
-        case "sgd":
-            return keras.optimizers.SGD(config.learning_rate, momentum=SGD_MOMENTUM)
-        case "rmsprop":
-            return keras.optimizers.RMSprop(config.learning_rate)
+    tiles = (batches.steps * config.batch_size, manifest.splits["val"].tiles)
+    # A GPU computes on while the loss of its last steps is not asked for.
+    epochs = Epochs(config, tiles, record, check_every_steps=50 if devices.gpus else 1)
+    return Loop(model, config, manifest, batches, devices, epochs)
+
+
+def _rate_curve(loop: "Loop", config: TrainConfig, earlier: Mapping[str, Any]) -> RateCurve | None:
+    """What the learning-rate finder saw, before this process or now; None where it is off."""
+    if config.options.learning_rate_finder == "off":
+        return None
+    if earlier:
+        return RateCurve.model_validate(earlier["rate_curve"])
+    return loop.find_rate(config.learning_rate)
+
+
+def _learning_rate(config: TrainConfig, curve: RateCurve | None) -> float:
+    if not curve or config.options.learning_rate_finder == "report":
+        return config.learning_rate
+    if curve.suggestion is None:
+        logger.warning("no learning rate made the loss fall: going on with learning_rate=%g", config.learning_rate)
+        return config.learning_rate
+    logger.info("learning rate %.2g, where the finder's curve suggests it", curve.suggestion)
+    return curve.suggestion
+
+
+def _facts_of(model: "keras.Model", devices: Devices) -> dict[str, Any]:
+    return {
+        "model.name": model.name,
+        "model.parameters": model.count_params(),
+        "device": devices.name,
+        "device.precision": devices.precision,
+        "device.xla": devices.xla,
+    }
 
 
 def _without_optimizer(model: "keras.Model") -> "keras.Model":
@@ -164,12 +247,32 @@ def _without_optimizer(model: "keras.Model") -> "keras.Model":
     return keras.Model(model.input, model.output, name=model.name)
 
 
-def _write(model: "keras.Model", history: History, manifest: Manifest, outputs: Outputs) -> None:
+def _write(
+    model: "keras.Model", history: History, manifest: Manifest, outputs: Outputs, curve: RateCurve | None
+) -> dict[str, str]:
+    """Write the step's outputs; gives those that are text by name, for trackers, with a drawing beside."""
     with whole_file(outputs.model) as partial:
         model.save(partial)
     history.write(outputs.history)
+    page = render_page(history, manifest, _sections(curve))
     with whole_file(outputs.curves) as partial:
-        partial.write_text(render_page(history, manifest), encoding="utf-8")
+        partial.write_text(page, encoding="utf-8")
+    files = {
+        "curves.html": page,
+        "curves.svg": curves_drawing(history),
+        "history.json": outputs.history.read_text(encoding="utf-8"),
+    }
+    if curve:
+        files |= {"learning-rates.json": curve.model_dump_json(indent=2), "learning-rates.svg": rate_drawing(curve)}
+    return files
+
+
+def _sections(curve: RateCurve | None) -> list[PageSection]:
+    if curve is None:
+        return []
+    told = "nothing, since the loss did not fall" if curve.suggestion is None else f"{curve.suggestion:.2g}"
+    note = f"The loss of single batches while the rate rises; it suggests {told}. The steps were undone."
+    return [PageSection("Learning-rate finder", note, rate_drawing(curve))]
 
 
 @contextlib.contextmanager

@@ -1,5 +1,7 @@
 """The wiring of `train_classifier`."""
 
+from types import SimpleNamespace
+
 from kfp import dsl, kubernetes
 
 from tilepipe.components.evaluate.component import evaluate_model
@@ -11,6 +13,115 @@ from tilepipe.components.shared import images
 from tilepipe.components.snapshot.component import snapshot_source
 from tilepipe.components.train.component import train_model
 from tilepipe.pipelines import settings
+
+
+def wire(given: SimpleNamespace, *, streams: bool = False) -> None:
+    """Make the tasks.
+
+    Args:
+        given: the pipeline's parameters, by name.
+        streams: whether training reads its shards where pack has left them, instead of having KFP copy all of them to
+            its pod first.
+    """
+    finish = finish_run(experiment=given.tracking_experiment).set_caching_options(enable_caching=False)
+    settings.configure(finish, cpu="1", memory="512Mi", timeout_seconds=600, retries=2)
+    settings.use_tracking(finish, given.tracking_secret_name)
+
+    with dsl.ExitHandler(finish, name="train-classifier"):
+        snapshot = snapshot_source(snapshot=given.data_snapshot).set_caching_options(enable_caching=False)
+        settings.configure(snapshot, cpu="1", memory="512Mi", timeout_seconds=300, retries=2)
+
+        ingest = ingest_tiles(
+            source=given.data_source,
+            source_bands=given.data_source_bands,
+            href_rewrite=given.data_href_rewrite,
+            snapshot=snapshot.output,
+            query=given.data_query,
+            columns=given.data_columns,
+            where=given.data_where,
+            classes=given.data_classes,
+            recode=given.data_recode,
+            max_per_class=given.data_max_per_class,
+            split_by=given.split_by,
+            split_block_metres=given.split_block_metres,
+            split_merge_train_val=given.split_merge_train_val,
+            split_fractions=given.split_fractions,
+            split_files=given.split_files,
+            split_property=given.split_property,
+            seed=given.seed,
+            workers=given.pack_workers,
+            options=given.data_options,
+        )
+        settings.configure(ingest, cpu="2", memory="2Gi", timeout_seconds=4 * 3600, retries=1)
+        settings.use_storage(ingest, given.storage_secret_name)
+        settings.use_catalogue(ingest, given.data_secret_name)
+
+        with dsl.ParallelFor(ingest.outputs["Output"], name="pack") as part:
+            pack = pack_tiles(
+                tiles=ingest.outputs["tiles"],
+                bands=given.data_bands,
+                seed=given.seed,
+                part=part,
+                parts=given.pack_workers,
+                options=given.pack_options,
+            )
+            settings.configure(pack, cpu="4", memory="2Gi", timeout_seconds=12 * 3600, retries=1)
+            settings.use_storage(pack, given.storage_secret_name)
+
+        merge = merge_packed(
+            part_manifests=dsl.Collected(pack.outputs["part_manifest"]),
+            contents=dsl.Collected(pack.outputs["contents"]),
+            quarantines=dsl.Collected(pack.outputs["quarantine"]),
+        )
+        settings.configure(merge, cpu="2", memory="2Gi", timeout_seconds=3600, retries=1)
+
+        prepare = prepare_model(
+            manifest=merge.outputs["manifest"],
+            architecture=given.model_architecture,
+            weights_uri=given.model_weights_uri,
+            seed=given.seed,
+            options=given.model_options,
+        )
+        settings.configure(prepare, cpu="2", memory="2Gi", timeout_seconds=1800)
+        settings.use_storage(prepare, given.storage_secret_name)
+
+        what, whats = ("uri", "uris") if streams else ("shards", "shards")
+        train = train_model(
+            **{f"{split}_{whats}": dsl.Collected(pack.outputs[f"{split}_{what}"]) for split in ("train", "val")},
+            manifest=merge.outputs["manifest"],
+            base_model=prepare.outputs["base_model"],
+            epochs=given.train_epochs,
+            batch_size=given.train_batch_size,
+            learning_rate=given.train_learning_rate,
+            optimizer=given.train_optimizer,
+            augmentation=given.train_augmentation,
+            seed=given.seed,
+            checkpoint_uri=given.train_checkpoint_uri,
+            experiment=given.tracking_experiment,
+            gpu_count=given.train_gpu_count,
+            gpu_resource=given.train_gpu_resource,
+            memory=given.train_memory_limit,  # KFP itself puts a setting `memory_limit` among a task's inputs
+            options=given.train_options,
+        )
+        settings.configure(train, cpu="8", memory=given.train_memory_limit, timeout_seconds=48 * 3600, retries=1)
+        settings.use_tracking(train, given.tracking_secret_name)
+        settings.use_storage(train, given.storage_secret_name)
+        train.set_container_image(given.train_image)
+        train.set_accelerator_type(given.train_gpu_resource).set_accelerator_limit(given.train_gpu_count)
+        kubernetes.add_node_selector_json(train, given.train_node_selector)
+        kubernetes.add_toleration_json(train, given.train_tolerations)
+        kubernetes.empty_dir_mount(train, volume_name="shm", mount_path="/dev/shm", medium="Memory", size_limit="2Gi")  # noqa: S108
+
+        evaluate = evaluate_model(
+            val_shards=dsl.Collected(pack.outputs["val_shards"]),
+            test_shards=dsl.Collected(pack.outputs["test_shards"]),
+            manifest=merge.outputs["manifest"],
+            model=train.outputs["model"],
+            history=train.outputs["history"],
+            mlflow_run_id=train.outputs["mlflow_run_id"],
+        )
+        settings.configure(evaluate, cpu="4", memory="2Gi", timeout_seconds=4 * 3600, retries=1)
+        settings.use_tracking(evaluate, given.tracking_secret_name)
 
 
 @dsl.pipeline(name="train-classifier", display_name="Train a tile classifier")
@@ -30,6 +141,7 @@ def train_classifier(
     data_where: str = "",
     model_architecture: str = "cnn",
     model_options: dict = {},
+    model_weights_uri: str = "",
     pack_options: dict = {},
     pack_workers: int = 1,
     seed: int = 0,
@@ -44,6 +156,7 @@ def train_classifier(
     tracking_secret_name: str = settings.TRACKING_SECRET,
     train_augmentation: list = ["flip", "quarter_turn"],
     train_batch_size: int = 64,
+    train_checkpoint_uri: str = "",
     train_epochs: int = 10,
     train_gpu_count: str = "0",
     train_gpu_resource: str = "nvidia.com/gpu",
@@ -78,8 +191,12 @@ def train_classifier(
             Empty: none, or the time at which a recurring run fired.
         data_source_bands: True order of the bands in the files, where their metadata lack it or have it wrong.
         data_where: SQL condition that a tile must meet, such as label <> 'River' AND "eo:cloud_cover" < 20.
-        model_architecture: The network: cnn.
-        model_options: Rarely changed settings of the network, such as {"dropout": 0.3}.
+        model_architecture: The network: cnn, compact, efficientnet_lite0, efficientnet_v2_b1, efficientnet_v2_s,
+            inception_v3, mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small or resnet50.
+        model_options: Rarely changed settings of the network: {"dropout": 0.3}, {"input_size_pixels": 96}, {"indices":
+            ["NDVI"]} and others.
+        model_weights_uri: Pretrained weights to start from, a path or s3:// (.npz, .weights.h5, .h5); imagenet lets
+            Keras download its own; empty starts from nothing.
         pack_options: Rarely changed settings of pack: {"cache": "s3://bucket/cache"}, {"max_quarantine_percent": 1},
             {"tile_size": [64, 64]} and others.
         pack_workers: How many pods share the packing; the shards are the same with any number.
@@ -96,8 +213,11 @@ def train_classifier(
             absent.
         tracking_experiment: MLflow experiment.
         tracking_secret_name: Secret with MLFLOW_TRACKING_USERNAME and _PASSWORD, or _TOKEN; may be absent.
-        train_augmentation: Any of flip, quarter_turn; [] is none. Never applied to val or test.
+        train_augmentation: Any of flip, quarter_turn, shift, zoom, contrast, brightness, cutout, mixup; [] is none.
+            Never applied to val or test.
         train_batch_size: Tiles a step.
+        train_checkpoint_uri: Folder or s3://bucket/prefix for checkpoints, from which a training goes on that was
+            killed; empty keeps none.
         train_epochs: Passes over the training tiles.
         train_gpu_count: How many GPUs to train on; 0 runs on any node.
         train_gpu_resource: Resource name of the GPU.
@@ -105,99 +225,9 @@ def train_classifier(
         train_learning_rate: Learning rate of the optimizer.
         train_memory_limit: Memory of the training step, such as 8Gi.
         train_node_selector: Labels that the training node must have, such as {"accelerator": "gpu"}; {} is none.
-        train_optimizer: adam, sgd or rmsprop.
-        train_options: Rarely changed settings of training, such as {"early_stopping_patience_epochs": 5}.
+        train_optimizer: adam, adamw, sgd or rmsprop.
+        train_options: Rarely changed settings of training: {"schedule": "cosine"}, {"ema_momentum": 0.999},
+            {"early_stopping_patience_epochs": 5} and others.
         train_tolerations: Tolerations of the training pod, as in Kubernetes; [] is none.
     """
-    finish = finish_run(experiment=tracking_experiment).set_caching_options(enable_caching=False)
-    settings.configure(finish, cpu="1", memory="512Mi", timeout_seconds=600, retries=2)
-    settings.use_tracking(finish, tracking_secret_name)
-
-    with dsl.ExitHandler(finish, name="train-classifier"):
-        snapshot = snapshot_source(snapshot=data_snapshot).set_caching_options(enable_caching=False)
-        settings.configure(snapshot, cpu="1", memory="512Mi", timeout_seconds=300, retries=2)
-
-        ingest = ingest_tiles(
-            source=data_source,
-            source_bands=data_source_bands,
-            href_rewrite=data_href_rewrite,
-            snapshot=snapshot.output,
-            query=data_query,
-            columns=data_columns,
-            where=data_where,
-            classes=data_classes,
-            recode=data_recode,
-            max_per_class=data_max_per_class,
-            split_by=split_by,
-            split_block_metres=split_block_metres,
-            split_merge_train_val=split_merge_train_val,
-            split_fractions=split_fractions,
-            split_files=split_files,
-            split_property=split_property,
-            seed=seed,
-            workers=pack_workers,
-            options=data_options,
-        )
-        settings.configure(ingest, cpu="2", memory="2Gi", timeout_seconds=4 * 3600, retries=1)
-        settings.use_storage(ingest, storage_secret_name)
-        settings.use_catalogue(ingest, data_secret_name)
-
-        with dsl.ParallelFor(ingest.outputs["Output"], name="pack") as part:
-            pack = pack_tiles(
-                tiles=ingest.outputs["tiles"],
-                bands=data_bands,
-                seed=seed,
-                part=part,
-                parts=pack_workers,
-                options=pack_options,
-            )
-            settings.configure(pack, cpu="4", memory="2Gi", timeout_seconds=12 * 3600, retries=1)
-            settings.use_storage(pack, storage_secret_name)
-
-        merge = merge_packed(
-            part_manifests=dsl.Collected(pack.outputs["part_manifest"]),
-            contents=dsl.Collected(pack.outputs["contents"]),
-            quarantines=dsl.Collected(pack.outputs["quarantine"]),
-        )
-        settings.configure(merge, cpu="2", memory="2Gi", timeout_seconds=3600, retries=1)
-
-        prepare = prepare_model(
-            manifest=merge.outputs["manifest"], architecture=model_architecture, seed=seed, options=model_options
-        )
-        settings.configure(prepare, cpu="2", memory="2Gi", timeout_seconds=1800)
-
-        train = train_model(
-            train_shards=dsl.Collected(pack.outputs["train_shards"]),
-            val_shards=dsl.Collected(pack.outputs["val_shards"]),
-            manifest=merge.outputs["manifest"],
-            base_model=prepare.outputs["base_model"],
-            epochs=train_epochs,
-            batch_size=train_batch_size,
-            learning_rate=train_learning_rate,
-            optimizer=train_optimizer,
-            augmentation=train_augmentation,
-            seed=seed,
-            experiment=tracking_experiment,
-            gpu_count=train_gpu_count,
-            gpu_resource=train_gpu_resource,
-            memory=train_memory_limit,  # KFP itself puts a setting `memory_limit` among a task's inputs
-            options=train_options,
-        )
-        settings.configure(train, cpu="8", memory=train_memory_limit, timeout_seconds=48 * 3600, retries=1)
-        settings.use_tracking(train, tracking_secret_name)
-        train.set_container_image(train_image)
-        train.set_accelerator_type(train_gpu_resource).set_accelerator_limit(train_gpu_count)
-        kubernetes.add_node_selector_json(train, train_node_selector)
-        kubernetes.add_toleration_json(train, train_tolerations)
-        kubernetes.empty_dir_mount(train, volume_name="shm", mount_path="/dev/shm", medium="Memory", size_limit="2Gi")  # noqa: S108
-
-        evaluate = evaluate_model(
-            val_shards=dsl.Collected(pack.outputs["val_shards"]),
-            test_shards=dsl.Collected(pack.outputs["test_shards"]),
-            manifest=merge.outputs["manifest"],
-            model=train.outputs["model"],
-            history=train.outputs["history"],
-            mlflow_run_id=train.outputs["mlflow_run_id"],
-        )
-        settings.configure(evaluate, cpu="4", memory="2Gi", timeout_seconds=4 * 3600, retries=1)
-        settings.use_tracking(evaluate, tracking_secret_name)
+    wire(SimpleNamespace(**locals()))

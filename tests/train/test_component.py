@@ -49,7 +49,8 @@ def test_a_wrong_parameter_ends_the_step_with_exit_code_2(artifacts, tmp_path, m
 def test_the_interface_is_the_configuration():
     inputs = train_model.component_spec.inputs
     fields = TrainConfig.model_fields
-    assert list(inputs) == ["train_shards", "val_shards", "manifest", "base_model", *fields]
+    shards = ["train_shards", "val_shards", "train_uris", "val_uris"]
+    assert list(inputs) == ["manifest", "base_model", *shards, *fields]
     defaults = TrainConfig()
     for name in set(fields) - {"options"}:
         value = getattr(defaults, name)

@@ -8,7 +8,7 @@ import pytest
 
 from tilepipe.components.shared.errors import ArtifactError, ParameterError, SplitError
 from tilepipe.components.shared.history import read_history
-from tilepipe.components.train.batches import make_for_validation
+from tilepipe.components.shared.shards import open_shards
 from tilepipe.components.train.config import TrainConfig
 
 
@@ -34,7 +34,7 @@ def test_a_training_learns_and_keeps_its_best_epoch(workplace, caplog):
 
     model = keras.saving.load_model(place.outputs().model)
     model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    data = make_for_validation([place.folder / "val"], place.manifest, TrainConfig.parse(batch_size=8))
+    data = open_shards([place.folder / "val"], place.manifest.splits["val"], place.manifest, batch_size=8)
     loss, accuracy = model.evaluate(data, verbose=0)
     assert accuracy == pytest.approx(history.best["val_accuracy"])
     assert loss == pytest.approx(history.best["val_loss"], rel=1e-5)
@@ -168,7 +168,7 @@ class TestTracked:
         assert place.manifest.digest.startswith(dataset.digest)
         assert json.loads(dataset.profile) == {"train_tiles": 24, "val_tiles": 12, "test_tiles": 0, "classes": 3}
         files = {file.path for file in mlflow.list_artifacts(trained.mlflow_run_id, "training")}
-        assert files == {"training/curves.html", "training/curves.svg", "training/history.json"}
+        assert files == {f"training/{name}" for name in ("curves", "curves.html", "curves.svg", "history.json")}
 
     def test_the_logged_model_predicts_from_raw_numbers(self, place, mlflow):
         import mlflow as fluent
@@ -180,7 +180,8 @@ class TestTracked:
         assert logged.experiment_id == run.info.experiment_id
         assert {metric.key for metric in logged.metrics} >= {"val_accuracy", "train_loss"}
 
-        tiles, _ = next(iter(make_for_validation([place.folder / "val"], place.manifest, TrainConfig.parse())))
+        split = place.manifest.splits["val"]
+        tiles, _ = next(iter(open_shards([place.folder / "val"], split, place.manifest, batch_size=12)))
         model = fluent.pyfunc.load_model(f"runs:/{trained.mlflow_run_id}/model")
         own = keras.saving.load_model(place.outputs().model)
         assert np.allclose(model.predict(tiles.numpy()), own.predict(tiles, verbose=0), atol=1e-6)
