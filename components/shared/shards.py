@@ -17,7 +17,7 @@ MEBIBYTE = 2**20
 SHUFFLE_MEBIBYTES = 256
 """How much of a split that does not fit the cache is mixed at a time."""
 
-_ADVICE = "The manifest and the shards must come from the same `pack`: run it again, or give this step its outputs."
+ADVICE = "The manifest and the shards must come from the same `pack`: run it again, or give this step its outputs."
 
 
 def open_shards(
@@ -99,7 +99,38 @@ def check_shards(folders: Sequence[Path], split: SplitSummary, *, verify: bool =
     Raises:
         ArtifactError: a shard is missing or there twice, or of another size or checksum than when it was packed.
     """
-    return [_checked(_found(folders, shard), shard, verify=verify) for shard in split.shards]
+    return [check_shard(_found(folders, shard), shard, verify=verify) for shard in split.shards]
+
+
+def check_shard(path: Path, shard: Shard, *, verify: bool = True, shown: str = "") -> Path:
+    """Hold one file against the manifest.
+
+    Args:
+        path: the file.
+        shard: what the manifest says of it.
+        verify: whether to compute its checksum too.
+        shown: what a message calls it, such as the address that it came from; its path, unless given.
+
+    Returns:
+        The path.
+
+    Raises:
+        ArtifactError: it is of another size or checksum than when it was packed.
+    """
+    size = path.stat().st_size
+    if size != shard.bytes:
+        raise ArtifactError(
+            f"Shard {shown or path} must have {shard.bytes:,} bytes. Received: {size:,} bytes. {ADVICE}"
+        )
+    if verify:
+        with path.open("rb") as file:
+            checksum = hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
+        if checksum != shard.checksum:
+            raise ArtifactError(
+                f"Shard {shown or path} must have the checksum {shard.checksum}. Received: {checksum}, so it was "
+                f"changed or damaged after packing. {ADVICE}"
+            )
+    return path
 
 
 def _found(folders: Sequence[Path], shard: Shard) -> Path:
@@ -109,23 +140,8 @@ def _found(folders: Sequence[Path], shard: Shard) -> Path:
     where = ", ".join(map(str, paths or folders))
     received = f"{len(paths)} files" if paths else "no file"
     raise ArtifactError(
-        f"Every shard of the manifest must be there, once. Received: {received} {shard.name} in {where}. {_ADVICE}"
+        f"Every shard of the manifest must be there, once. Received: {received} {shard.name} in {where}. {ADVICE}"
     )
-
-
-def _checked(path: Path, shard: Shard, *, verify: bool) -> Path:
-    size = path.stat().st_size
-    if size != shard.bytes:
-        raise ArtifactError(f"Shard {path} must have {shard.bytes:,} bytes. Received: {size:,} bytes. {_ADVICE}")
-    if verify:
-        with path.open("rb") as file:
-            checksum = hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
-        if checksum != shard.checksum:
-            raise ArtifactError(
-                f"Shard {path} must have the checksum {shard.checksum}. Received: {checksum}, so it was changed "
-                f"or damaged after packing. {_ADVICE}"
-            )
-    return path
 
 
 def _shuffle_buffer(split: SplitSummary, split_bytes: int, *, cached: bool) -> int:
