@@ -8,18 +8,15 @@ from kfp import dsl
 
 from tilepipe.pipelines.train_classifier.pipeline import train_classifier, wire
 
-_SAME = train_classifier.pipeline_func
-_ABOUT = "Train, evaluate and track a classifier of more labelled image tiles than the training pod has room for.\n"
 
-
-# The same parameters with the same descriptions: KFP reads both from here.
-@functools.partial(functools.update_wrapper, wrapped=_SAME, assigned=("__annotations__",))
+@dsl.pipeline(
+    name="train-classifier-streaming",
+    display_name="Train a tile classifier (streaming its shards)",
+    description="Train, evaluate and track a classifier of more labelled image tiles than the training pod has room "
+    "for.",
+)
+@functools.wraps(train_classifier.pipeline_func)  # KFP reads the parameters and their descriptions from there
 def train_classifier_streaming(*values: object) -> None:
     """Make the tasks."""
-    wire(SimpleNamespace(**dict(zip(inspect.signature(_SAME).parameters, values, strict=True))), streams=True)
-
-
-train_classifier_streaming.__doc__ = _ABOUT + str(_SAME.__doc__).partition("\n")[2]
-train_classifier_streaming = dsl.pipeline(
-    name="train-classifier-streaming", display_name="Train a tile classifier (streaming its shards)"
-)(train_classifier_streaming)
+    names = inspect.signature(train_classifier.pipeline_func).parameters
+    wire(SimpleNamespace(**dict(zip(names, values, strict=True))), streams=True)
