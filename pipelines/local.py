@@ -79,7 +79,8 @@ def run_locally(
     Args:
         pipeline: the compiled pipeline.
         arguments: checked arguments.
-        folder: where runs live; this one gets a folder of its own in it, and the MLflow store is beside.
+        folder: where runs live; this one gets a folder of its own in it, and the MLflow store and the checkpoints of
+            trainings that have not ended are beside.
         on_change: called with a step whenever it starts, says something or ends.
 
     Returns:
@@ -99,7 +100,7 @@ def run_locally(
         "TILEPIPE_TERMINATION_LOG": str(note.resolve()),
     }
     command = [sys.executable, "-m", "tilepipe.pipelines.local_worker"]
-    command += [str(pipeline.path), str(root), json.dumps(dict(arguments))]
+    command += [str(pipeline.path), str(root), json.dumps(with_checkpoints(pipeline, arguments, folder))]
     steps: dict[str, StepState] = {}
     errors: list[str] = []
     names = {task.name: task.step for task in pipeline.tasks}
@@ -119,6 +120,22 @@ def run_locally(
         failure=failure,
         is_user_error=bool(errors),
     )
+
+
+def with_checkpoints(pipeline: CompiledPipeline, arguments: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Give a training a place for its checkpoints where the user has named none: killed here, it goes on here.
+
+    Args:
+        pipeline: the compiled pipeline.
+        arguments: checked arguments; an address that is empty on purpose stays so.
+        folder: where runs live.
+
+    Returns:
+        The arguments of the run.
+    """
+    if "train_checkpoint_uri" not in pipeline.parameters:
+        return dict(arguments)
+    return {"train_checkpoint_uri": str(folder.resolve() / "checkpoints"), **arguments}
 
 
 def _started(command: list[str], environment: dict[str, str]) -> "subprocess.Popen[str]":
