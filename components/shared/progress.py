@@ -13,15 +13,23 @@ class Progress:
         total: how many units there are, or None where nobody knows.
         unit: what is counted, in the plural, such as `tiles`.
         interval_seconds: the shortest time between two lines.
+        already: how many units were finished before, in no time of this work.
     """
 
     def __init__(
-        self, logger: logging.Logger, verb: str, total: int | None, unit: str, *, interval_seconds: float = 5.0
+        self,
+        logger: logging.Logger,
+        verb: str,
+        total: int | None,
+        unit: str,
+        *,
+        interval_seconds: float = 5.0,
+        already: int = 0,
     ) -> None:
         self._logger, self._verb, self._total, self._unit = logger, verb, total, unit
         self._interval_seconds = interval_seconds
         self._started = self._last_line = time.monotonic()
-        self.done = 0
+        self.done = self._already = already
 
     def advance(self, units: int = 1) -> None:
         """Count `units` more as finished, and log a line if the last one is old enough."""
@@ -37,7 +45,7 @@ class Progress:
 
     def line(self, now: float) -> str:
         """The state at the monotonic time `now`, as a person reads it."""
-        rate = self.done / max(now - self._started, 1e-9)
+        rate = (self.done - self._already) / max(now - self._started, 1e-9)
         parts = f"{self._verb} {self.done:,} {self._unit}, {rate:,.0f} a second"
         if self._total:
             left_seconds = (self._total - self.done) / rate if rate else float("inf")

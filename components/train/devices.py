@@ -183,7 +183,11 @@ def _seconds_a_step(devices: Devices, model: "keras.Model", manifest: Manifest, 
     with devices.strategy.scope():
         copy = keras.models.clone_model(model)
         set_precision(copy, devices.precision)
-        optimizer = devices.scaled(make_optimizer(config.optimizer, config.learning_rate, config.options, replicas=devices.strategy.num_replicas_in_sync))
+        optimizer = devices.scaled(
+            make_optimizer(
+                config.optimizer, config.learning_rate, config.options, replicas=devices.strategy.num_replicas_in_sync
+            )
+        )
         copy.compile(optimizer, make_loss(config.options), metrics=[], jit_compile=devices.xla, auto_scale_loss=False)
     means = np.array([band.mean for band in manifest.statistics])
     images = np.broadcast_to(means, (config.batch_size, *manifest.tile_shape)).astype(manifest.dtype)

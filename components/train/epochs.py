@@ -38,7 +38,7 @@ class Epochs:
         self.best_weights: Mapping[str, npt.NDArray[Any]] = {}
         self._epochs: list[dict[str, float]] = []
         self._best_epoch = self._epoch = self._first_step = self._checked_step = 0  # epochs are counted from 1
-        self._started = 0.0
+        self._started = self._validation_seconds = 0.0
         self._progress = Progress(logger, "", None, "tiles")
 
     @property
@@ -48,9 +48,10 @@ class Epochs:
 
     @property
     def is_enough(self) -> bool:
-        """Whether the best epoch is too old for another one to be worth it."""
-        patience = self._config.options.early_stopping_patience_epochs
-        return bool(patience) and len(self._epochs) - self._best_epoch >= patience
+        """Whether the best epoch is too old for another one to be worth it; a second phase has patience of its own."""
+        options = self._config.options
+        patience, since = options.early_stopping_patience_epochs, max(self._best_epoch, options.head_epochs)
+        return bool(patience) and len(self._epochs) - since >= patience
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint must hold of it beside the weights, as JSON."""
@@ -65,8 +66,8 @@ class Epochs:
         """An epoch begins, or goes on after its first steps."""
         self._epoch, self._first_step, self._checked_step = epoch, first_step, first_step
         self._started = time.monotonic()
-        self._progress = Progress(logger, f"{self._title}: trained on", self._train_tiles, "tiles")
-        self._progress.advance(first_step * self._config.batch_size)
+        already = first_step * self._config.batch_size
+        self._progress = Progress(logger, f"{self._title}: trained on", self._train_tiles, "tiles", already=already)
 
     def stepped(self, step: int, logs: Mapping[str, Any]) -> None:
         """Some steps have ended: count their tiles, and stop where the loss is no number, which no later step mends.
@@ -109,18 +110,21 @@ class Epochs:
 
         Args:
             figures: means over the training tiles, and figures of the validation tiles.
-            trained_seconds: how long this process trained on the epoch.
+            trained_seconds: how long this process trained on the epoch, from the step on that it began with.
             validated_seconds: how long it validated.
             curves: the file of the validation's curves.
         """
         tiles = self._train_tiles - self._first_step * self._config.batch_size
         timed = {
             "seconds": trained_seconds + validated_seconds,
+            # 0 where all steps were done before a resume.
             "tiles_per_second": tiles / max(trained_seconds, 1e-9),
         }
         self._epochs.append({**figures, **timed})
+        self._validation_seconds = validated_seconds
         # By the last epoch alone: the first one holds the building of TensorFlow's graphs.
-        seconds_left = (self._config.epochs - self._epoch) * timed["seconds"]
+        whole_epoch_seconds = trained_seconds * self._train_tiles / max(tiles, 1) + validated_seconds
+        seconds_left = (self._config.epochs - self._epoch) * whole_epoch_seconds
         logger.info("%s", self._line({**figures, **timed}, seconds_left))
         self._record.epoch(self._epoch, {**figures, **timed, "seconds_left": seconds_left}, curves)
         if self.is_enough and self._epoch < self._config.epochs:
@@ -140,12 +144,10 @@ class Epochs:
         return done / max(time.monotonic() - self._started, 1e-9)
 
     def _seconds_left(self, tiles: int, rate: float) -> float:
-        """Of the training; validation is counted where an epoch has told how long it takes."""
+        """Of the training; validation is counted where an epoch of this process has told how long it takes."""
         left = (self._config.epochs - self._epoch) * self._train_tiles + self._train_tiles - tiles
         validations = self._config.epochs - self._epoch + 1
-        last = self._epochs[-1] if self._epochs else None
-        validating = last["seconds"] - self._train_tiles / last["tiles_per_second"] if last else 0.0
-        return left / max(rate, 1e-9) + validations * max(validating, 0.0)
+        return left / max(rate, 1e-9) + validations * self._validation_seconds
 
     def _line(self, figures: Mapping[str, float], seconds_left: float) -> str:
         names = ("loss", "accuracy", "val_loss", "val_accuracy", "val_balanced_accuracy")

@@ -113,11 +113,11 @@ class Loop:
                 continue
             self._begin(phase)
             if start is not None:
-                self._restore(start)
+                self._restore(start, phase)
                 start = None
             elif phase is divided[0]:
                 watch.begun(self)
-            while self._at.epoch < phase.first_epoch + phase.epochs and not (is_last and self._epochs.is_enough):
+            while self._at.epoch < phase.first_epoch + phase.epochs and not self._epochs.is_enough:
                 self._run_epoch(watch)
         if self._batches.has_validation:
             self._epochs.give_best(self._model)
@@ -166,7 +166,11 @@ class Loop:
             rate: Any = phase.learning_rate
             if changes_rate:
                 rate = make_schedule(rate, options, steps_per_epoch=self._batches.steps, epochs=phase.epochs)
-            optimizer = self._devices.scaled(make_optimizer(self._config.optimizer, rate, options, replicas=self._devices.strategy.num_replicas_in_sync))
+            optimizer = self._devices.scaled(
+                make_optimizer(
+                    self._config.optimizer, rate, options, replicas=self._devices.strategy.num_replicas_in_sync
+                )
+            )
             accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
             model.compile(
                 optimizer=optimizer,
@@ -197,10 +201,13 @@ class Loop:
             "metrics": [variable for metric in self._train_metrics for variable in metric.variables],
         }
 
-    def _restore(self, start: State) -> None:
-        if start.arrays:
-            put_back(self._variables, start.arrays)
-        if self._plateau and start.facts["plateau"]:
+    def _restore(self, start: State, phase: Phase) -> None:
+        if self._at.epoch == phase.first_epoch and self._at.step == 0:
+            # The state may be of the end of the phase before, whose optimizer was another; here it is a new one.
+            put_back({"model": self._model.variables}, start.arrays)
+            return
+        put_back(self._variables, start.arrays)
+        if self._plateau:
             self._plateau.restore(start.facts["plateau"])
 
     def _run_epoch(self, watch: Watch) -> None:
@@ -252,6 +259,8 @@ class _Validation:
         """Build the step anew, for the model as it is compiled now."""
         model, strategy, loss_of = self._model, self._devices.strategy, make_loss(self._config.options)
         with strategy.scope():
+            # Of each tile: a device's share of the last batch may be smaller than the others', or nothing.
+            loss_of.reduction = "none"
             self._loss = keras.metrics.Mean(name="loss")
             self._counts = ClassCounts(len(self._class_names))
             self._scores = ScoreCounts(len(self._class_names))
@@ -260,7 +269,7 @@ class _Validation:
         def measure(element: Any) -> None:  # noqa: ANN401 - what the batches give
             images, labels = batches.made_for_validation(element) if batches.are_made_on_device else element
             given = model(images, training=False)
-            loss.update_state(sum(model.losses, loss_of(labels, given)), sample_weight=tf.shape(labels)[0])
+            loss.update_state(loss_of(labels, given) + sum(model.losses))  # these are the weights' penalties
             counts.update_state(labels, given)
             scores.update_state(labels, given)
 
