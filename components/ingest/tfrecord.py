@@ -19,8 +19,9 @@ from tilepipe.components.ingest.rows import TileRow
 from tilepipe.components.shared import storage
 from tilepipe.components.shared.bands import canonical_band
 from tilepipe.components.shared.errors import ParameterError, SourceError
+from tilepipe.components.shared.example import Values, parse_example
 from tilepipe.components.shared.progress import Progress
-from tilepipe.components.shared.tfrecord import FRAMING_BYTES, Values, frame, iter_frames, parse_example
+from tilepipe.components.shared.tfrecord import FRAMING_BYTES, frame, iter_frames
 from tilepipe.components.shared.tile_table import RecordFeature
 
 logger = logging.getLogger("tilepipe.ingest")

@@ -6,7 +6,8 @@ import numpy as np
 
 from tilepipe.components.pack.decode import DTYPES, Picture
 from tilepipe.components.shared.errors import TileError
-from tilepipe.components.shared.tfrecord import parse_example, unframe
+from tilepipe.components.shared.example import parse_example
+from tilepipe.components.shared.tfrecord import unframe
 from tilepipe.components.shared.tile_table import RecordFeature
 
 

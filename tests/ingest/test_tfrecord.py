@@ -6,7 +6,8 @@ import pytest
 from tilepipe.components.ingest.config import Columns, IngestConfig, IngestOptions
 from tilepipe.components.ingest.tfrecord import TfrecordSource, holds_records, is_record_file
 from tilepipe.components.shared.errors import ParameterError, SourceError
-from tilepipe.components.shared.tfrecord import frame, masked_crc, parse_example, unframe
+from tilepipe.components.shared.example import parse_example
+from tilepipe.components.shared.tfrecord import frame, masked_crc, unframe
 from tilepipe.components.shared.tile_table import RecordFeature
 
 

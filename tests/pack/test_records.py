@@ -7,7 +7,8 @@ from tilepipe.components.pack.band_order import BandOrder
 from tilepipe.components.pack.records import decode_record
 from tilepipe.components.pack.tile_reader import Layout, Record, Tile, read_record
 from tilepipe.components.shared.errors import TileError
-from tilepipe.components.shared.tfrecord import FRAMING_BYTES, frame, iter_frames, parse_example
+from tilepipe.components.shared.example import parse_example
+from tilepipe.components.shared.tfrecord import FRAMING_BYTES, frame, iter_frames
 from tilepipe.components.shared.tile_table import RecordFeature
 
 tf = pytest.importorskip("tensorflow")

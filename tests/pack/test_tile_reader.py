@@ -9,7 +9,8 @@ from tilepipe.components.pack.band_order import BandOrder
 from tilepipe.components.pack.resample import resample
 from tilepipe.components.pack.tile_reader import Layout, Record, Rejected, Tile, read_record, tile_of
 from tilepipe.components.shared.errors import StorageError
-from tilepipe.components.shared.tfrecord import frame, parse_example, unframe
+from tilepipe.components.shared.example import parse_example
+from tilepipe.components.shared.tfrecord import frame, unframe
 from tilepipe.components.shared.tile_table import RecordFeature
 
 LAYOUT = Layout((8, 8, 4), "uint16", BandOrder(("B02", "B03", "B04", "B08"), "files"), (2, 1, 0))

@@ -3,7 +3,8 @@ import struct
 import pytest
 
 from tilepipe.components.shared import tfrecord
-from tilepipe.components.shared.tfrecord import frame, iter_frames, masked_crc, parse_example, unframe
+from tilepipe.components.shared.example import parse_example
+from tilepipe.components.shared.tfrecord import frame, iter_frames, masked_crc, unframe
 
 
 @pytest.mark.parametrize("size", [1, 7, 16, 1000])
@@ -42,58 +43,6 @@ def test_one_record_alone():
         unframe(frame(b"first") + b"x", 40)
     with pytest.raises(ValueError, match="offset 40 is cut off"):
         unframe(b"1234", 40)
-
-
-def test_an_example_as_tensorflow_writes_it():
-    import tensorflow as tf
-
-    def feature(**values):
-        return tf.train.Feature(**values)
-
-    example = tf.train.Example(
-        features=tf.train.Features(
-            feature={
-                "bytes": feature(bytes_list=tf.train.BytesList(value=[b"a" * 300, b""])),
-                "numbers": feature(int64_list=tf.train.Int64List(value=[0, -1, 2**63 - 1, -(2**63), 300])),
-                "floats": feature(float_list=tf.train.FloatList(value=[0.5, -2.0])),
-                "größe": feature(int64_list=tf.train.Int64List(value=[3])),
-                "empty": feature(),
-            }
-        )
-    )
-    assert parse_example(example.SerializeToString()) == {
-        "bytes": [b"a" * 300, b""],
-        "numbers": [0, -1, 2**63 - 1, -(2**63), 300],
-        "floats": [0.5, -2.0],
-        "größe": [3],
-        "empty": [],
-    }
-
-
-def test_numbers_that_are_not_packed():
-    def field(number, content):
-        return bytes((number << 3 | 2, len(content))) + content
-
-    one_by_one = field(3, b"\x08\x05\x08\x06")
-    floats = field(2, b"\x0d" + struct.pack("<f", 1.5))
-    entries = [field(1, field(1, name) + field(2, value)) for name, value in ((b"n", one_by_one), (b"f", floats))]
-    assert parse_example(field(1, b"".join(entries))) == {"n": [5, 6], "f": [1.5]}
-
-
-@pytest.mark.parametrize(
-    ("payload", "message"),
-    [
-        (b"\x0a\xff\xff\xff\xff\x0f", "states 4294967295 bytes where 0 are left"),
-        (b"\x0a", "number is cut off"),
-        (b"\x0b", "wire type 3"),
-        (b"\x02\x00", "number 0"),
-        (b"\xff" * 12, "longer than 64 bits"),
-        (b"\x0a\x05\x0a\x03\x0a\x01\xff", "can't decode byte"),
-    ],
-)
-def test_what_is_no_example(payload, message):
-    with pytest.raises(ValueError, match=message):
-        parse_example(payload)
 
 
 def test_the_real_records(real_data):
