@@ -104,13 +104,16 @@ def run(
 
 @app.command()
 def docs() -> None:
-    """Write each pipeline's page beside its YAML."""
-    from tilepipe.pipelines import compiled, documentation
+    """Write each pipeline's page beside its YAML, and the tables of options in the steps' READMEs."""
+    from tilepipe.pipelines import compiled, documentation, option_tables
 
     for name in compiled.names():
         pipeline = compiled.load(name)
         changed = documentation.write_page(pipeline)
         console.print(f"{pipeline.path.with_name('README.md')}: {'written' if changed else 'unchanged'}")
+    for step in option_tables.steps():
+        changed = option_tables.write_options(step)
+        console.print(f"{option_tables.readme(step)}: {'written' if changed else 'unchanged'}")
 
 
 cli_cluster.register(app)
