@@ -208,7 +208,7 @@ class Tiles:
     def _stream(self, windows: list[Window], start: int, end: int, *, is_full: bool) -> "tf.data.Dataset":
         import tensorflow as tf
 
-        wanted = [window for window in windows if window.tiles and window.end > start and window.start < end]
+        wanted = [window for window in windows if max(window.start, start) < min(window.end, end)]
 
         def generate() -> Iterator[Arrays]:
             try:

@@ -1,0 +1,52 @@
+"""A door in front of an S3 server: it counts what is asked for, and can be shut."""
+
+import http.server
+import threading
+import urllib.error
+import urllib.request
+
+
+class CountingProxy:
+    """Passes GET and HEAD on as they are; `gets` are the names of the objects that were downloaded, in turn."""
+
+    def __init__(self, endpoint: str) -> None:
+        self.gets: list[str] = []
+        self.is_shut = False
+        proxy = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                if proxy.is_shut:
+                    self.close_connection = True
+                    return
+                # The signature covers the host: it must be what the client wrote, not the server's own.
+                request = urllib.request.Request(endpoint + self.path, headers=dict(self.headers), method=self.command)
+                try:
+                    with urllib.request.urlopen(request, timeout=30) as answer:
+                        status, headers, body = answer.status, answer.headers, answer.read()
+                except urllib.error.HTTPError as error:
+                    status, headers, body = error.code, error.headers, error.read()
+                if self.command == "GET" and "?" not in self.path:
+                    proxy.gets.append(self.path.rpartition("/")[2])
+                self.send_response(status)
+                for name, value in headers.items():
+                    if name.lower() not in {"transfer-encoding", "connection"}:
+                        self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            do_HEAD = do_GET  # noqa: N815
+
+            def log_message(self, *_):
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
