@@ -195,8 +195,8 @@ def train_classifier(
             inception_v3, mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small or resnet50.
         model_options: Rarely changed settings of the network: {"dropout": 0.3}, {"input_size_pixels": 96}, {"indices":
             ["NDVI"]} and others.
-        model_weights_uri: Pretrained weights to start from, a path or s3:// (.npz, .weights.h5, .h5); imagenet lets
-            Keras download its own; empty starts from nothing.
+        model_weights_uri: Pretrained weights to start from, a path, s3:// or https:// (.npz, .h5, .keras); imagenet
+            lets Keras download its own; empty starts from nothing.
         pack_options: Rarely changed settings of pack: {"cache": "s3://bucket/cache"}, {"max_quarantine_percent": 1},
             {"tile_size": [64, 64]} and others.
         pack_workers: How many pods share the packing; the shards are the same with any number.
@@ -217,7 +217,7 @@ def train_classifier(
             Never applied to val or test.
         train_batch_size: Tiles a step.
         train_checkpoint_uri: Folder or s3://bucket/prefix for checkpoints, from which a training goes on that was
-            killed; empty keeps none.
+            killed; empty keeps none. Where it is not given, tilepipe run keeps them beside its runs.
         train_epochs: Passes over the training tiles.
         train_gpu_count: How many GPUs to train on; 0 runs on any node.
         train_gpu_resource: Resource name of the GPU.
