@@ -3,8 +3,10 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,40 @@ def test_the_main_job(sample, tmp_path):
     (dataset,) = run.inputs.dataset_inputs
     assert "synthetic" in dataset.dataset.name
     assert dataset.dataset.digest
+
+
+def test_a_streaming_training_that_is_killed_goes_on_when_its_run_is_started_again(sample, tmp_path):
+    words = ["run", "train_classifier_streaming", f"data_source={sample / 'catalog.json'}", *TINY, "train_epochs=12"]
+    words += ["pack_workers=2", 'pack_options={"shard_mebibytes": 1}']
+    words += ['train_options={"placement": "streamed", "window_mebibytes": 1, "checkpoint_every_epochs": 1}']
+    checkpoints = tmp_path / "runs" / "checkpoints"
+    _kill_when(lambda: any(checkpoints.rglob("state-*-*.tpck")), *words, cwd=tmp_path)  # with an epoch's weights
+
+    done = tilepipe(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    _, log = sorted(tmp_path.glob("runs/train_classifier_streaming-*/run.log"))
+    assert re.search(r"going on from epoch ([2-9]|1\d)", log.read_text(encoding="utf-8"))
+    assert not [path for path in checkpoints.rglob("*") if path.is_file()], "so that the next one begins anew"
+    (history,) = tmp_path.glob("runs/*/*/train-model/history.json")
+    assert len(json.loads(history.read_text())["epochs"]) == 12
+
+    from mlflow import MlflowClient
+
+    mlflow = MlflowClient(tracking_uri=f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}")
+    (run,) = mlflow.search_runs([mlflow.get_experiment_by_name("tilepipe").experiment_id])
+    assert run.info.status == "FINISHED"
+    assert [point.step for point in mlflow.get_metric_history(run.info.run_id, "val_loss")] == list(range(1, 13))
+
+
+def _kill_when(is_time, *words, cwd):
+    """Run the command line, and kill it with all that it has started as soon as it is time."""
+    command = [sys.executable, "-W", "ignore", "-m", "tilepipe.pipelines.cli", *map(str, words)]
+    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+    with subprocess.Popen(command, cwd=cwd, env=environment, stdout=subprocess.DEVNULL, start_new_session=True) as run:
+        while not is_time():
+            assert run.poll() is None, f"it ended with {run.returncode} before it could be killed"
+            time.sleep(0.05)
+        os.killpg(run.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize(("kind", "workers"), [("items.parquet", 1), ("synthetic-tiles", 2)])
