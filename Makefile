@@ -15,6 +15,7 @@ VERSION := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' components/shared/version
 ENGINE ?= docker
 REGISTRY ?= ghcr.io/tilepipe
 IMAGE_FLAGS ?=
+RECIPE ?= finetune
 
 .PHONY: help setup browser run test lint types layers pipelines unit bench accuracy e2e images clean
 
@@ -56,8 +57,8 @@ pipelines: setup ## Recompile the committed YAML and its documentation
 bench: setup ## Measure speed and memory; writes build/bench.json
 	@$(VENV)/python -m tests.bench
 
-accuracy: setup ## Train on real EuroSAT; writes build/accuracy.json
-	@$(VENV)/python -m tests.accuracy
+accuracy: setup ## Train on real EuroSAT (RECIPE=finetune, scratch or quick); writes build/accuracy-RECIPE.json
+	@RECIPE=$(RECIPE) $(VENV)/python -m tests.accuracy
 
 e2e: setup browser ## On a real Kubeflow (KFP_ENDPOINT); writes build/e2e.json
 	@$(VENV)/pytest -m e2e tests/e2e -p no:xdist

@@ -75,6 +75,7 @@ class Batches:
         self.steps = train.steps
         self.has_validation = val is not None
         self.validation_steps = -(-manifest.splits["val"].tiles // config.batch_size)
+        self.order_identity = train.order_identity
         self.are_made_on_device = train.placement == "device"
 
     def train(self, epoch: int, first_step: int = 0) -> "tf.data.Dataset":

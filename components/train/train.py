@@ -21,6 +21,7 @@ from tilepipe.components.shared.models import load_model, load_tensorflow
 from tilepipe.components.shared.version import VERSION
 from tilepipe.components.train.batches import Batches, check_tiles
 from tilepipe.components.train.checkpoint import CheckpointOptions, Checkpoints
+from tilepipe.components.train.checkpoint_file import State
 from tilepipe.components.train.config import TrainConfig
 from tilepipe.components.train.devices import Devices, choose_use, set_precision, set_up_devices
 from tilepipe.components.train.figures import check_best_metric
@@ -106,31 +107,35 @@ def train(config: TrainConfig, inputs: Inputs, outputs: Outputs) -> Trained:
     if manifest.splits["val"].tiles:
         check_best_metric(config.options.best_metric, manifest.class_names)
     load_tensorflow(gpu=config.gpus > 0)
+    from tilepipe.components.train.fused_norm import fused_normalization
+
     devices = set_up_devices(config)
     _make_deterministic(config)
     with devices.strategy.scope():
         model = load_model(inputs.base_model, manifest)
     with contextlib.ExitStack() as stack:
-        checkpoints = _open_checkpoints(stack, config, manifest, model)
-        start = checkpoints.latest() if checkpoints else None
-        earlier = start.facts if start else {}
-        if start:
-            logger.info("going on from epoch %d, step %d", start.facts["epoch"] + 1, start.facts["step"])
-        run_id, record = open_record(config, manifest, config.options, earlier.get("record"))
-        stack.enter_context(record)
         request = stack.enter_context(on_sigterm())
         stack.enter_context(_memory_explained(config))
+        checkpoints = _open_checkpoints(stack, config, manifest, model)
         batches = _open_batches(stack, inputs, manifest, config, devices)
+        start = _latest(checkpoints, batches)
+        earlier = start.facts if start else {}
+        run_id, record = open_record(config, manifest, config.options, earlier.get("record"))
+        stack.enter_context(record)
         devices = devices.as_chosen(earlier["use"]) if start else choose_use(devices, model, manifest, config)
         set_precision(model, devices.precision)
         record.start(config, manifest, _facts_of(model, devices))
         logger.info("training %s on %s, %s tiles", model.name, devices.name, f"{manifest.splits['train'].tiles:,}")
         loop = _make_loop(model, config, manifest, batches, devices, record)
-        curve = _rate_curve(loop, config, earlier)
-        kept = {"use": devices.facts(), "rate_curve": curve.model_dump(mode="json") if curve else None}
-        history = loop.run(
-            Watch(checkpoints, config.options, record, kept, request), _learning_rate(config, curve), start
-        )
+        with fused_normalization(model):
+            curve = _rate_curve(loop, config, earlier)
+            kept = {
+                "use": devices.facts(),
+                "order": batches.order_identity,
+                "rate_curve": curve.model_dump(mode="json") if curve else None,
+            }
+            watch = Watch(checkpoints, config.options, record, kept, request)
+            history = loop.run(watch, _learning_rate(config, curve), start)
         set_precision(model, "float32")
         model = _without_optimizer(model)
         files = _write(model, history, manifest, outputs, curve)
@@ -158,6 +163,22 @@ def _open_checkpoints(
     weights_bytes = sum(variable.value.numpy().nbytes for variable in model.variables)
     checkpoints.check(4 * weights_bytes)  # the weights, two moments of an optimizer, the best weights
     return checkpoints
+
+
+def _latest(checkpoints: Checkpoints | None, batches: Batches) -> State | None:
+    """The state to go on from; None where there is none, or its tiles came in another order."""
+    state = checkpoints.latest() if checkpoints else None
+    if state is None:
+        return None
+    if state.facts["order"] != batches.order_identity:
+        logger.warning(
+            "beginning anew: the checkpoint's tiles came in the order %s, and would now come in %s",
+            state.facts["order"],
+            batches.order_identity,
+        )
+        return None
+    logger.info("going on from epoch %d, step %d", state.facts["epoch"] + 1, state.facts["step"])
+    return state
 
 
 def _identity(config: TrainConfig, manifest: Manifest, model: "keras.Model") -> str:

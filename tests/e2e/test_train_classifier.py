@@ -1,11 +1,15 @@
 """`train_classifier` on a real Kubeflow, as its users run it, and every way in which it may end."""
 
+import hashlib
 import json
+import tempfile
 import time
 import uuid
 import warnings
 from datetime import datetime
+from pathlib import Path
 
+import keras
 import pytest
 
 from tests.e2e.conftest import FIGURES, run_id_in, upload_sample
@@ -116,6 +120,64 @@ def test_two_pods_pack_what_one_would(kubeflow, pipeline_yaml, sample):
         packers.append(sum("pack-tiles.executor" in name for name in names))
     assert packers == [1, 2]
     assert digests[0] == digests[1]
+
+
+def test_a_training_whose_pod_is_deleted_ends_with_the_same_model(kubeflow, pipeline_yaml, sample):
+    """An evicted pod has under a second: what counts is the last checkpoint, and that Argo starts the pod again."""
+    prefix = f"checkpoints-{uuid.uuid4().hex[:8]}"
+    place = f"s3://{kubeflow.bucket.name}/{prefix}"
+    # Long enough to be caught in the middle of; the same but for the place, which only the killed one has.
+    words = [f"data_source={sample}", *SMALL, "train_epochs=60", 'train_augmentation=["flip", "shift"]']
+    undisturbed, _ = submit(kubeflow, pipeline_yaml, *words)
+    words += [f"train_checkpoint_uri={place}", 'train_options={"checkpoint_every_seconds": 1}']
+    run_id, _ = submit(kubeflow, pipeline_yaml, *words, "--no-wait")
+    pod = _training_pod(kubeflow, run_id)
+    states = lambda: sorted(o.key for o in kubeflow.bucket.objects.filter(Prefix=prefix) if "/state-" in o.key)  # noqa: E731
+    for _ in range(600):
+        if len(seen := states()) and int(seen[-1].split("/state-")[1][:6]) >= 4:
+            break
+        time.sleep(0.5)
+    assert seen, "no checkpoint was written"
+    kubeflow.core.delete_namespaced_pod(pod.metadata.name, kubeflow.namespace, grace_period_seconds=0)
+    assert kubeflow.wait(run_id).state == "SUCCEEDED"
+    again = [p for p in kubeflow.pods(run_id) if "train-model.executor" in p.metadata.annotations.get(_NODE_NAME, "")]
+    assert any("going on from epoch" in _log(kubeflow, p) for p in again), "it began anew"
+    assert not states(), "a training that has ended well leaves no checkpoints"
+    assert _weights(kubeflow, run_id) == _weights(kubeflow, undisturbed)
+    runs = kubeflow.mlflow.search_runs(
+        [mlflow_run(kubeflow, run_id).info.experiment_id], f"tags.`{tracking.KFP_RUN_TAG}` = '{run_id}'"
+    )
+    assert len(runs) == 1
+    steps = [m.step for m in kubeflow.mlflow.get_metric_history(runs[0].info.run_id, "val_loss")]
+    assert steps == list(range(1, 61))
+
+
+def test_a_training_streams_its_shards(kubeflow, sample, tmp_path):
+    """Its pod gets addresses of shards and no copies, and trains as the other does."""
+    kubeflow.tilepipe("compile", "train_classifier_streaming", "--out", str(tmp_path))
+    words = [f"data_source={sample}", *SMALL, 'train_options={"placement": "streamed"}']
+    run_id, _ = submit(kubeflow, tmp_path / "train_classifier_streaming.yaml", *words)
+    assert kubeflow.run(run_id).state == "SUCCEEDED"
+    assert mlflow_run(kubeflow, run_id).info.status == "FINISHED"
+
+
+_NODE_NAME = "workflows.argoproj.io/node-name"
+
+
+def _log(kubeflow, pod):
+    return kubeflow.core.read_namespaced_pod_log(pod.metadata.name, kubeflow.namespace, container="main")
+
+
+def _weights(kubeflow, run_id):
+    """Digest of the trained model's weights; the file around them holds times."""
+    (key,) = (o.key for o in kubeflow.artifacts.objects.all() if f"/{run_id}/" in o.key and o.key.endswith("model.keras")
+              and "/train-model/" in o.key)  # fmt: skip
+    content = kubeflow.artifacts.Object(key).get()["Body"].read()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        path.write_bytes(content)
+        weights = keras.saving.load_model(path, compile=False).get_weights()
+    return hashlib.sha256(b"".join(array.tobytes() for array in weights)).hexdigest()
 
 
 def test_a_failing_task_is_named_with_its_reason(kubeflow, pipeline_yaml, sample):
