@@ -66,7 +66,7 @@ class Told:
         self.curves.append(curves)
 
 
-class Halt(Exception):
+class HaltError(RuntimeError):
     """Ends a loop as a killed process would."""
 
 
@@ -101,7 +101,7 @@ class Look:
             facts = json.loads(json.dumps(dict(state.facts)))
             self.states[place] = State(dict(state.arrays), dict(state.best), facts)
             if self.halts:
-                raise Halt
+                raise HaltError
 
 
 @dataclass
@@ -146,6 +146,7 @@ class Ground:
         import tensorflow as tf
 
         from tilepipe.components.train.epochs import Epochs
+        from tilepipe.components.train.fused_norm import fused_normalization
         from tilepipe.components.train.loop import Loop
 
         config = self.config(**parameters)
@@ -154,7 +155,7 @@ class Ground:
             with devices.strategy.scope():
                 model = make_model(self.manifest.tile_shape, len(self.manifest.class_names))
         told = Told()
-        with self.batches(config) as batches:
+        with self.batches(config) as batches, fused_normalization(model):
             epochs = Epochs(config, (batches.steps * config.batch_size, self.manifest.splits["val"].tiles), told)
             yield Loop(model, config, self.manifest, batches, devices, epochs), model, told
 

@@ -77,6 +77,8 @@ class Batches:
         self.validation_steps = -(-manifest.splits["val"].tiles // config.batch_size)
         self.order_identity = train.order_identity
         self.are_made_on_device = train.placement == "device"
+        self.are_validated_on_device = val is not None and val.placement == "device"
+        self.validation_is_made_on_device = val is not None and val.placement == "device"
 
     def train(self, epoch: int, first_step: int = 0) -> "tf.data.Dataset":
         """Batches of an epoch, from a step on: the same ones for the same seed, whatever was read before.
@@ -127,7 +129,7 @@ class Batches:
         if self._val is None:
             raise ValueError("there are no validation tiles")
         data = self._val.in_order()
-        if not self.are_made_on_device:
+        if not self.validation_is_made_on_device:
             data = data.map(
                 lambda *tiles: self.made_for_validation(tiles), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
             )

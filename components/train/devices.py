@@ -40,6 +40,15 @@ class Devices:
             data = self.strategy.experimental_distribute_dataset(data)
         return iter(data)
 
+    def agree(self, model: "keras.Model") -> None:
+        """Give all devices the running statistics of the first one, which are what is saved.
+
+        Each follows those of its own share of the batches, by its batch normalizations; training uses none of them.
+        """
+        if self.gpus > 1:
+            for variable in model.non_trainable_variables:
+                variable.assign(variable.numpy())
+
     def scaled(self, optimizer: "keras.Optimizer") -> "keras.Optimizer":
         """An optimizer that keeps small gradients in half precision from becoming zeros."""
         import keras
@@ -102,7 +111,7 @@ def mirrored(names: list[str], description: str, config: TrainConfig) -> Devices
     """Use one device, or several that each take a part of every batch.
 
     Raises:
-        ParameterError: the batch does not divide among them.
+        ParameterError: the batch does not divide among them, or the tiles are to be kept on several.
     """
     import tensorflow as tf
 
@@ -113,6 +122,11 @@ def mirrored(names: list[str], description: str, config: TrainConfig) -> Devices
             "`batch_size` must be a multiple of the number of GPUs, which share each batch. Received: "
             f"batch_size={config.batch_size} with {len(names)} GPUs. "
             f"Use batch_size={-(-config.batch_size // len(names)) * len(names)}."
+        )
+    if config.options.placement == "device":
+        raise ParameterError(
+            "Tiles can be kept on one GPU alone. Received: "
+            f"placement='device' with {len(names)} GPUs. Use placement='memory', or 'auto'."
         )
     return Devices(tf.distribute.MirroredStrategy(names), f"{len(names)} x {description}", len(names))
 
@@ -131,8 +145,10 @@ def choose_use(devices: Devices, model: "keras.Model", manifest: Manifest, confi
         config: what is asked for.
 
     Returns:
-        The devices with `precision` and `xla` as asked for, or as measured.
+        The devices with `precision` and `xla` as asked for, or as measured; what fails here is left out.
     """
+    import tensorflow as tf
+
     options = config.options
     on_gpu = devices.gpus > 0
     precisions = [options.precision]
@@ -146,11 +162,20 @@ def choose_use(devices: Devices, model: "keras.Model", manifest: Manifest, confi
     ]
     if len(candidates) == 1:
         return candidates[0]
-    timed = [(_seconds_a_step(candidate, model, manifest, config), candidate) for candidate in candidates]
-    for seconds, candidate in timed:
-        rate = config.batch_size / seconds
-        logger.info("%s %s XLA: %.0f tiles a second", candidate.precision, "with" if candidate.xla else "without", rate)
-    return min(timed, key=lambda pair: pair[0])[1]
+    seconds: dict[Devices, float] = {}
+    failure: Exception = ValueError("no candidates")
+    for candidate in candidates:
+        use = f"{candidate.precision} {'with' if candidate.xla else 'without'} XLA"
+        try:
+            seconds[candidate] = _seconds_a_step(candidate, model, manifest, config)
+        except tf.errors.OpError as error:  # such as more memory than there is, or what XLA cannot compile
+            failure = error
+            logger.warning("%s cannot be used here: %s", use, error.message[:300])
+        else:
+            logger.info("%s: %.0f tiles a second", use, config.batch_size / seconds[candidate])
+    if not seconds:
+        raise failure
+    return min(seconds, key=seconds.__getitem__)
 
 
 def set_precision(model: "keras.Model", precision: str) -> None:
@@ -177,6 +202,7 @@ def _seconds_a_step(devices: Devices, model: "keras.Model", manifest: Manifest, 
     import keras
     import numpy as np
 
+    from tilepipe.components.train.fused_norm import fused_normalization
     from tilepipe.components.train.losses import make_loss
     from tilepipe.components.train.optimizers import make_optimizer
 
@@ -190,11 +216,13 @@ def _seconds_a_step(devices: Devices, model: "keras.Model", manifest: Manifest, 
         )
         copy.compile(optimizer, make_loss(config.options), metrics=[], jit_compile=devices.xla, auto_scale_loss=False)
     means = np.array([band.mean for band in manifest.statistics])
-    images = np.broadcast_to(means, (config.batch_size, *manifest.tile_shape)).astype(manifest.dtype)
-    labels = np.eye(len(manifest.class_names), dtype=np.float32)[[0] * config.batch_size]
-    for _ in range(_WARM_UP_STEPS):
-        copy.train_on_batch(images, labels)
-    started = time.perf_counter()
-    for _ in range(_TIMED_STEPS):
-        copy.train_on_batch(images, labels)
+    tiles = config.batch_size // devices.strategy.num_replicas_in_sync  # Keras gives each device all of them
+    images = np.broadcast_to(means, (tiles, *manifest.tile_shape)).astype(manifest.dtype)
+    labels = np.eye(len(manifest.class_names), dtype=np.float32)[[0] * tiles]
+    with fused_normalization(copy):
+        for _ in range(_WARM_UP_STEPS):
+            copy.train_on_batch(images, labels)
+        started = time.perf_counter()
+        for _ in range(_TIMED_STEPS):
+            copy.train_on_batch(images, labels)
     return (time.perf_counter() - started) / _TIMED_STEPS

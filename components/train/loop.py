@@ -70,6 +70,7 @@ class Loop:
         self._backbone = backbone_of(model)
         # Of each layer, since a backbone may be free in its last blocks alone; Keras forgets that when all are frozen.
         self._free = [layer for layer in layers_of(self._backbone) if layer.trainable] if self._backbone else []
+        self._can_be_frozen = self._backbone is not None and bool(self._backbone.trainable_variables)
         self._at = Position()
         self._plateau: Plateau | None = None
         self._train_metrics: list[keras.Metric] = []
@@ -149,7 +150,7 @@ class Loop:
     def _begin(self, phase: Phase, *, changes_rate: bool = True) -> None:
         """Compile the model anew: what is trained, and so the optimizer's variables, changes from phase to phase."""
         options, model = self._config.options, self._model
-        if self._backbone is not None and self._free:
+        if self._backbone is not None and self._can_be_frozen:
             self._backbone.trainable = False
             if not phase.frozen:
                 self._backbone.trainable = True
@@ -217,8 +218,9 @@ class Loop:
         self._epochs.begin(self._at.epoch + 1, self._at.step)
         started = time.monotonic()
         self._train(watch)
+        self._devices.agree(self._model)
         figures = {metric.name: float(metric.result()) for metric in self._train_metrics}
-        figures["learning_rate"] = float(self._model.optimizer.learning_rate)
+        figures["learning_rate"] = float(self._model.optimizer.learning_rate.numpy())
         trained = time.monotonic()
         curves = b""
         if self._batches.has_validation:
@@ -267,7 +269,7 @@ class _Validation:
         loss, counts, scores = self._metrics
 
         def measure(element: Any) -> None:  # noqa: ANN401 - what the batches give
-            images, labels = batches.made_for_validation(element) if batches.are_made_on_device else element
+            images, labels = batches.made_for_validation(element) if batches.validation_is_made_on_device else element
             given = model(images, training=False)
             loss.update_state(loss_of(labels, given) + sum(model.losses))  # these are the weights' penalties
             counts.update_state(labels, given)

@@ -68,7 +68,7 @@ def test_with_several_steps_an_execution(ground):
 def test_after_the_last_step_of_an_epoch_only_the_validation_is_left(ground):
     """Such an epoch took this process no time, by which the next one must not divide."""
     look = Look(((0, 6),))
-    history, weights, _ = ground.run(look, epochs=2)
+    _, weights, _ = ground.run(look, epochs=2)
     resumed, others, told = ground.run(start=look.states[0, 6], epochs=2)
     assert resumed.epochs[0]["tiles_per_second"] == 0
     assert told.epochs == [1, 2]
