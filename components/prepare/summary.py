@@ -93,7 +93,8 @@ def _rows(layer: keras.Layer) -> list[_Row]:
 
 
 def _row(name: str, kind: str, layers: Sequence[keras.Layer]) -> _Row:
-    shape = " x ".join(str(side) for side in layers[-1].output.shape[1:])
+    # The last layer of a resolution may be the padding for the next one.
+    shape = " x ".join(str(side) for side in (*layers[0].output.shape[1:-1], layers[-1].output.shape[-1]))
     parameters = sum(layer.count_params() for layer in layers)
     return name, kind, shape, f"{parameters:,}", f"{sum(map(multiply_adds, layers)) / 1e6:,.2f}"
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.packed import manifest_for
 from tilepipe.components.prepare.architectures import build_model
-from tilepipe.components.prepare.config import ModelOptions
+from tilepipe.components.prepare.config import SHORTEST_SIDE_PIXELS, ModelOptions
 
 SMALL = ModelOptions(filters=(4, 4, 4, 4), dense_units=8)
 
@@ -66,3 +66,49 @@ def test_the_model_is_compiled():
     assert model.loss == "sparse_categorical_crossentropy"
     assert isinstance(model.optimizer, keras.optimizers.Adam)
     model.train_on_batch(np.zeros((2, 8, 8, 2), "uint16"), np.array([0, 1]))
+
+
+@pytest.mark.parametrize("architecture", sorted(set(SHORTEST_SIDE_PIXELS) - {"cnn"}))
+def test_every_network_takes_small_tiles_of_any_bands(architecture):
+    shape = (20, 8, 13)
+    model = build_model(architecture, manifest_for(shape), ModelOptions())
+    backbone = model.get_layer("backbone")
+    shorter = max(8, SHORTEST_SIDE_PIXELS[architecture])
+    assert backbone.input_shape == (None, round(20 * shorter / 8), shorter, 13)
+    tiles = np.random.default_rng(0).integers(0, 4000, (2, *shape)).astype("uint16")
+    probabilities = keras.ops.convert_to_numpy(model(tiles))
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    backbone.trainable = False
+    assert len(model.trainable_variables) == 2  # the class layer's
+
+
+@pytest.mark.parametrize("architecture", ["cnn", "compact", "efficientnet_lite0", "mobilenet_v3_small"])
+def test_tiles_are_enlarged_inside_where_asked(architecture):
+    model = build_model(architecture, manifest_for((16, 16, 1)), ModelOptions(input_size_pixels=48))
+    assert model.get_layer("resize").output.shape == (None, 48, 48, 1)
+    assert model(np.ones((1, 16, 16, 1), "uint8")).shape == (1, 3)
+
+
+@pytest.mark.parametrize("architecture", ["compact", "efficientnet_lite0", "mobilenet_v2"])
+def test_momentum_reaches_every_normalisation(architecture):
+    def momenta(**options):
+        backbone = build_model(architecture, manifest_for((32, 32, 1)), ModelOptions(**options)).get_layer("backbone")
+        return {layer.momentum for layer in backbone.layers if isinstance(layer, keras.layers.BatchNormalization)}
+
+    assert momenta(batch_norm_momentum=0.25) == {0.25}
+    assert momenta() == {{"compact": 0.9, "efficientnet_lite0": 0.99, "mobilenet_v2": 0.999}[architecture]}
+
+
+@pytest.mark.parametrize("bands", [3, 13])
+def test_the_compact_network_is_compact(bands):
+    model = build_model("compact", manifest_for((64, 64, bands)), ModelOptions())
+    assert 0.27e6 < model.count_params() < 0.31e6
+    assert model.get_layer("backbone").output_shape == (None, 8, 8, 128)
+
+
+def test_the_compact_network_can_be_made_wider_and_deeper():
+    options = ModelOptions(width=0.5, residual_blocks=2)
+    backbone = build_model("compact", manifest_for((1, 9, 1)), options).get_layer("backbone")
+    assert backbone.output_shape == (None, 1, 2, 64)
+    convolutions = [layer.filters for layer in backbone.layers if isinstance(layer, keras.layers.Conv2D)]
+    assert convolutions == [16, 16, 16, 32, 32, 32, 64, 64, 64]

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def test_a_wrong_parameter_ends_the_step_with_exit_code_2(artifacts, tmp_path, m
     with pytest.raises(SystemExit) as error:
         prepare_model.python_func(**artifacts, architecture="resnet")
     assert error.value.code == 2
-    assert "`architecture` should be 'cnn'" in note.read_text()
+    assert "`architecture` should be 'cnn', 'compact'" in note.read_text()
     assert not Path(artifacts["base_model"].path).exists()
 
 
@@ -43,4 +44,15 @@ def test_the_interface_is_the_configuration():
     inputs = prepare_model.component_spec.inputs
     assert list(inputs) == ["manifest", *PrepareConfig.model_fields]
     defaults = PrepareConfig()
-    assert (inputs["architecture"].default, inputs["seed"].default) == (defaults.architecture, defaults.seed)
+    for name in ("architecture", "seed", "weights_uri"):
+        assert inputs[name].default == getattr(defaults, name)
+
+
+def test_every_choice_is_documented():
+    from typing import get_args
+
+    from tilepipe.components.prepare.config import Architecture, ModelOptions
+
+    text = prepare_model.python_func.__doc__
+    for name in (*get_args(Architecture), *set(ModelOptions.model_fields) - {"weights_uri"}):
+        assert re.search(rf"\b{name}\b", text), name

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from tilepipe.components.prepare.config import PrepareConfig
@@ -13,14 +16,48 @@ def test_numbers_may_arrive_as_floats():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"architecture": "resnet"}, r"`architecture` should be 'cnn'.*Received: architecture='resnet'"),
+        ({"architecture": "resnet"}, r"`architecture` should be 'cnn', 'compact'.*Received: architecture='resnet'"),
         ({"seed": -1}, "`seed` should be greater than or equal to 0"),
         ({"options": {"filters": []}}, r"`options.filters` .*at least 1"),
         ({"options": {"filters": [0]}}, r"`options.filters.0` should be greater than or equal to 1"),
         ({"options": {"dropout": 1}}, r"`options.dropout` should be less than 1"),
+        ({"options": {"indices": ["NDXI"]}}, r"An index must be NDVI.*Received: 'NDXI'"),
+        ({"options": {"indices": ["ndvi", "NDVI"]}}, r"each index once.*\['NDVI'\] is repeated"),
+        ({"options": {"head_units": [8, 8, 8]}}, r"`options.head_units` .*at most 2"),
+        (
+            {"options": {"head_units": [8], "dense_units": 8}},
+            r"given once. Received: head_units=\[8\] and dense_units=8",
+        ),
+        ({"options": {"regularizer_rate": 0.1}}, "A rate needs a penalty. Received: regularizer_rate=0.1"),
+        ({"options": {"rgb_bands": ["B04", "B03", "B02"]}}, r"rgb_bands=\['B04', 'B03', 'B02'\] without weights_uri"),
+        ({"options": {"trainable_backbone": "none"}}, "frozen backbone needs weights.*trainable_backbone=none"),
+        ({"weights_uri": "w.npz"}, "Weights can be given to one of .*Received: architecture=cnn"),
+        ({"weights_uri": "a", "options": {"weights_uri": "b"}}, "is given once. Received: weights_uri='a' and .*'b'"),
+        ({"weights_uri": 3}, "`weights_uri` should be a valid string"),
+        ({"weights_uri": "a", "options": 3}, "`options` should be a valid dictionary"),
+        (
+            {"architecture": "resnet50", "options": {"filters": [8]}},
+            "`filters` is a setting of cnn. Received: options.filters with architecture='resnet50'",
+        ),
+        (
+            {"architecture": "inception_v3", "options": {"input_size_pixels": 64}},
+            "`input_size_pixels` must be 75 or more for inception_v3. Received: input_size_pixels=64",
+        ),
         ({"options": {"filter": [8]}}, r"`options.filter` is not a parameter.*filters"),
     ],
 )
 def test_a_wrong_value_is_one_message(given, message):
     with pytest.raises(ParameterError, match=message):
         PrepareConfig.parse(**given)
+
+
+def test_the_address_of_weights_counts_among_the_options():
+    config = PrepareConfig.parse(
+        architecture="resnet50", weights_uri="s3://b/w.h5", options={"trainable_backbone": "none"}
+    )
+    assert config.options.weights_uri == config.weights_uri == "s3://b/w.h5"
+
+
+def test_options_read_without_keras():
+    code = "import sys; import tilepipe.components.prepare.config; sys.exit('keras' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
