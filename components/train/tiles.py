@@ -214,8 +214,9 @@ class Tiles:
             try:
                 yield from self._batches(wanted, start, end)
             except Exception as error:
+                # Not raised here: TensorFlow would log it with its traceback. It misses the batches that do not come
+                # (`assert_cardinality`), and `explained` says why.
                 self._error = error
-                raise
 
         size = self._batch_size if is_full else None
         signature = (
