@@ -60,7 +60,8 @@ def pack_tiles(
         packed = pack(config, Path(tiles.path), PackOutputs(folders, *files))
         for split, artifact in shards.items():
             artifact.metadata["tiles"] = packed.tiles[split]
-    return namedtuple("Outputs", ["train_uri", "val_uri"])(train_shards.uri, val_shards.uri)  # noqa: PYI024 - for KFP
+    uris = (shards[split].uri for split in ("train", "val"))
+    return namedtuple("Outputs", ["train_uri", "val_uri"])(*uris)  # noqa: PYI024 - what KFP's executor takes
 
 
 @dsl.component(base_image=images.DATA, install_kfp_package=False)

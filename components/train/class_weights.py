@@ -44,7 +44,7 @@ class ClassWeightOptions(StepConfig):
         )
 
     @model_validator(mode="after")
-    def _agree(self) -> Self:
+    def _class_weights_agree(self) -> Self:
         if self.class_weight_sensitivity != _SENSITIVITY and self.class_weights != "sensitivity":
             raise ValueError(
                 "`class_weight_sensitivity` must be left out unless `class_weights` is sensitivity. "

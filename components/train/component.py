@@ -83,9 +83,15 @@ def train_model(
             options=options,
         )
         model.uri, history.uri, curves.uri = model.uri + ".keras", history.uri + ".json", curves.uri + ".html"
-        folders = (tuple(Path(a.path) for a in shards or ()) for shards in (train_shards, val_shards))
-        where = (folder or tuple(uris) for folder, uris in zip(folders, (train_uris, val_uris), strict=True))
-        read = Inputs(*where, Path(manifest.path), Path(base_model.path))
+        train_folders, val_folders = (
+            tuple(Path(a.path) for a in shards or ()) for shards in (train_shards, val_shards)
+        )
+        read = Inputs(
+            train_folders or tuple(train_uris),
+            val_folders or tuple(val_uris),
+            Path(manifest.path),
+            Path(base_model.path),
+        )
         trained = train(config, read, Outputs(*(Path(a.path) for a in (model, history, curves))))
         model.metadata.update(trained.facts)
     return namedtuple("Outputs", ["mlflow_run_id"])(trained.mlflow_run_id)  # noqa: PYI024 - what KFP's executor takes

@@ -9,11 +9,11 @@ from tilepipe.components.shared.config import StepConfig
 from tilepipe.components.train.augmentation import Augmentation, AugmentationOptions
 from tilepipe.components.train.checkpoint import CheckpointOptions
 from tilepipe.components.train.class_weights import ClassWeightOptions
+from tilepipe.components.train.data_options import DataOptions
 from tilepipe.components.train.losses import LossOptions
 from tilepipe.components.train.optimizers import Optimizer, OptimizerOptions
 from tilepipe.components.train.rate_finder import RateFinderOptions
 from tilepipe.components.train.schedules import ScheduleOptions
-from tilepipe.components.train.tiles import DataOptions
 from tilepipe.components.train.trackers import TrackingOptions
 
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]

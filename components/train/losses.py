@@ -40,7 +40,7 @@ class LossOptions(StepConfig):
     )
 
     @model_validator(mode="after")
-    def _agree(self) -> Self:
+    def _loss_agrees(self) -> Self:
         if self.label_smoothing and self.loss not in _SMOOTHED:
             raise ValueError(
                 f"`label_smoothing` must be 0 unless `loss` is one of {', '.join(_SMOOTHED)}. "

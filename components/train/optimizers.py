@@ -63,7 +63,7 @@ class OptimizerOptions(StepConfig):
     )
 
     @model_validator(mode="after")
-    def _agree(self) -> Self:
+    def _optimizer_agrees(self) -> Self:
         if self.gradient_clip_norm and self.gradient_clip_value:
             raise ValueError(
                 "Only one of `gradient_clip_norm` and `gradient_clip_value` must be above 0. Received: "

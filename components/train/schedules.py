@@ -54,7 +54,7 @@ class ScheduleOptions(StepConfig):
     )
 
     @model_validator(mode="after")
-    def _agree(self) -> Self:
+    def _schedule_agrees(self) -> Self:
         if bool(self.step_epochs) != (self.schedule == "step"):
             raise ValueError(
                 "`step_epochs` must be given with schedule step, and with no other. "

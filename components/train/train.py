@@ -212,7 +212,7 @@ def _open_batches(
             seed=config.seed,
             options=config.options,
             memory_mebibytes=config.memory_mebibytes,
-            gpu=devices.gpus > 0,
+            gpu=devices.gpus == 1,  # several have no one memory
         )
         return stack.enter_context(tiles)
 

@@ -170,8 +170,8 @@ def _log(kubeflow, pod):
 
 def _weights(kubeflow, run_id):
     """Digest of the trained model's weights; the file around them holds times."""
-    (key,) = (o.key for o in kubeflow.artifacts.objects.all() if f"/{run_id}/" in o.key and o.key.endswith("model.keras")
-              and "/train-model/" in o.key)  # fmt: skip
+    stored = (o.key for o in kubeflow.artifacts.objects.all() if f"/{run_id}/" in o.key)
+    (key,) = (key for key in stored if key.endswith("model.keras") and "/train-model/" in key)
     content = kubeflow.artifacts.Object(key).get()["Body"].read()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"

@@ -15,7 +15,7 @@ def test_an_index_has_one_spelling(given, spelled):
 
 @pytest.mark.parametrize("given", ["", "NDXI", "ND(B08)", "ND(B08,B04,B02)", "ND(B08,)", "ND(B8,B08)"])
 def test_what_is_no_index_is_refused(given):
-    with pytest.raises(ValueError, match="Received: .*Correct `indices`"):
+    with pytest.raises(ValueError, match=r"Received: .*Correct `indices`"):
         checked_index(given)
 
 

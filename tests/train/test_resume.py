@@ -25,8 +25,8 @@ from tilepipe.components.train.train import Inputs, Outputs, train
 logging.basicConfig(level=logging.INFO)
 folder, name, parameters = Path(sys.argv[1]), sys.argv[2], json.loads(sys.argv[3])
 inputs = Inputs((folder / "train",), (folder / "val",), folder / "manifest.json", folder / "base.keras")
-out = folder / name
-print("run", train(TrainConfig.parse(**parameters), inputs, Outputs(out / "model.keras", out / "h", out / "c")).mlflow_run_id)
+outputs = Outputs(*(folder / name / file for file in ("model.keras", "h", "c")))
+print("run", train(TrainConfig.parse(**parameters), inputs, outputs).mlflow_run_id)
 """
 PARAMETERS = {
     "epochs": 4,
