@@ -1,7 +1,7 @@
 import pytest
 
 from tilepipe.components.shared.errors import ParameterError
-from tilepipe.components.train.config import TrainConfig
+from tilepipe.components.train.config import TrainConfig, TrainOptions
 
 
 def test_numbers_may_arrive_as_floats():
@@ -18,13 +18,13 @@ def test_numbers_may_arrive_as_floats():
         ({"batch_size": 0}, "`batch_size` should be greater than or equal to 1"),
         ({"learning_rate": 0}, "`learning_rate` should be greater than 0"),
         ({"learning_rate": float("nan")}, "`learning_rate`"),
-        ({"optimizer": "lion"}, "`optimizer` should be 'adam', 'sgd' or 'rmsprop'"),
-        ({"augmentation": ["blur"]}, "`augmentation.0` should be 'flip' or 'quarter_turn'"),
+        ({"optimizer": "lion"}, "`optimizer` should be 'adam', 'adamw', 'sgd' or 'rmsprop'"),
+        ({"augmentation": ["blur"]}, "`augmentation.0` should be 'flip', 'quarter_turn', 'shift', .* or 'mixup'"),
         ({"gpu_count": "-1"}, r"`gpu_count` must be a whole number, 0 or more\. Received: gpu_count='-1'"),
         ({"gpu_count": "one"}, "`gpu_count` must be a whole number"),
         ({"gpu_count": "0.5"}, "`gpu_count` must be a whole number"),
         ({"memory": "lots"}, r"`memory` must be a quantity as in Kubernetes, such as 8Gi"),
-        ({"options": {"best_metric": "f1"}}, r"`options.best_metric` should be 'val_accuracy' or 'val_loss'"),
+        ({"options": {"best_metric": "f1"}}, r"`options.best_metric` String should match pattern '\^val_\.\+'"),
         ({"options": {"patience": 3}}, r"`options.patience` is not a parameter.*early_stopping_patience_epochs"),
     ],
 )
@@ -35,11 +35,42 @@ def test_a_wrong_value_is_one_message(given, message):
 
 
 @pytest.mark.parametrize(
-    ("memory", "cache_mebibytes"),
-    [("8Gi", 2730), ("900Mi", 300), ("3G", 953), ("3221225472", 1024), ("1Ti", 4096)],
+    ("memory", "memory_mebibytes"),
+    [("8Gi", 2730), ("900Mi", 300), ("3G", 953), ("3221225472", 1024), ("1Ti", 349525)],
 )
-def test_tiles_may_fill_a_third_of_the_memory(memory, cache_mebibytes):
-    assert TrainConfig.parse(memory=memory).cache_mebibytes == cache_mebibytes
+def test_tiles_may_fill_a_third_of_the_memory(memory, memory_mebibytes):
+    assert TrainConfig.parse(memory=memory).memory_mebibytes == memory_mebibytes
+
+
+def test_each_setting_and_each_check_stands_in_one_group():
+    """Two of the same name would be one, that of whichever group comes first."""
+    groups = [group for group in TrainOptions.__mro__ if group.__module__.startswith("tilepipe.components.train")]
+    names = [name for group in groups for name in group.__annotations__]
+    assert sorted(names) == sorted(TrainOptions.model_fields)
+    assert all(field.description for field in TrainOptions.model_fields.values())
+    decorators = TrainOptions.__pydantic_decorators__
+    checks = {**decorators.model_validators, **decorators.field_validators}
+    assert [sum(name in vars(group) for group in groups) for name in checks] == [1] * len(checks)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"schedule": "step"}, "`step_epochs` must be given with schedule step"),
+        ({"loss": "squared_hinge", "label_smoothing": 0.1}, "`label_smoothing` must be 0 unless"),
+        ({"gradient_clip_norm": 1, "gradient_clip_value": 1}, "Only one of `gradient_clip_norm` and"),
+        ({"class_weight_sensitivity": 0.7}, "`class_weight_sensitivity` must be left out"),
+        (
+            {"checkpoint_every_seconds": 0, "checkpoint_every_epochs": 0},
+            "Checkpoints must be written by time or by epoch",
+        ),
+        ({"steps_per_execution": 0}, "`options.steps_per_execution` should be greater than or equal to 1"),
+        ({"precision": "float64"}, "`options.precision` should be 'auto', 'float32', 'mixed_bfloat16' or"),
+    ],
+)
+def test_the_groups_refuse_what_they_do_by_themselves(given, message):
+    with pytest.raises(ParameterError, match=message):
+        TrainConfig.parse(options=given)
 
 
 def test_an_augmentation_counts_once():
