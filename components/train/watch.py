@@ -70,6 +70,8 @@ class Watch:
     def epoch_ended(self, training: Savable) -> None:
         """An epoch has ended, with its validation."""
         self._epochs_since += 1
+        if self._request.is_asked:
+            self._stop(training)
         self._save_when_due(training)
 
     def _save_when_due(self, training: Savable) -> None:
