@@ -4,12 +4,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import ingest, pack, reading, start, whole_run
+from tests.bench import ingest, pack, reading, start, training, whole_run
 from tests.measure import report
 
 if __name__ == "__main__":
     figures = []
-    for part in (start, whole_run, pack, reading, ingest):
+    for part in (start, whole_run, pack, reading, ingest, training):
         with tempfile.TemporaryDirectory() as folder:
             figures += part.measure(Path(folder))
     sys.exit(1 if report("bench", figures) else 0)

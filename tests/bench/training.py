@@ -1,0 +1,199 @@
+"""Training on two cores: its step against Keras' own, its input, what is done around the steps, and streaming.
+
+Run as a module: `bare MODEL MANIFEST STEPS` makes so many steps of a bare Keras for each line that it reads, and prints
+tiles a second; `stream FOLDER` reads an epoch of streamed batches, and prints tiles a second and its memory's peak.
+"""
+
+import contextlib
+import itertools
+import logging
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+from tests.bench import training_costs
+from tests.bench.generated import SHARD_TILES, Generated, write_tiles
+from tests.bench.peak import own_peak, peak_of
+from tests.measure import ROOT, Figure
+from tilepipe.components.shared.manifest import read_manifest
+from tilepipe.components.shared.models import load_model, load_tensorflow
+from tilepipe.components.train.config import TrainConfig
+
+_MULTISPECTRAL, _RGB = ((64, 64, 13), "uint16"), ((64, 64, 3), "uint8")
+_SHARDS = 128
+"""650 MiB of multispectral tiles; a quarter of them is ten windows that are streamed, so that both fill them."""
+_WINDOW_MEBIBYTES = 16
+_BATCH_SIZE = TrainConfig().batch_size
+_WARM_UP_STEPS = 3
+_STARTS = 5
+
+
+@dataclass(frozen=True)
+class _Speed:
+    train: float
+    """Tiles a second."""
+    bare: float
+    of_bare: float
+
+
+def measure(scratch: Path) -> list[Figure]:
+    """Generated tiles, the defaults of `prepare` and `train`, and each speed beside what it is held against."""
+    with patch.dict(os.environ):
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+        tiles = write_tiles(scratch / "tiles", shape=_MULTISPECTRAL[0], dtype=_MULTISPECTRAL[1], shards=_SHARDS)
+        streamed = _streaming(tiles, tiles.first(_SHARDS // 4))
+        photographs = write_tiles(scratch / "rgb", shape=_RGB[0], dtype=_RGB[1], shards=_SHARDS // 4)
+        cnn = _speed(tiles, "cnn", steps=60, epochs=4)
+        others = {
+            name: _speed(photographs, name, steps=steps, epochs=3)
+            for name, steps in (("compact", 12), ("efficientnet_lite0", 12))
+        }
+        rate, _ = _input(tiles)
+    times = rate / cnn.train
+    return [
+        Figure("train.step.rate", cnn.train, "tiles/s"),
+        Figure("train.step.bare_keras_rate", cnn.bare, "tiles/s"),
+        *(
+            Figure(f"train.step{name}.of_bare_keras", speed.of_bare, "of the rate", ">= 0.97", speed.of_bare >= 0.97)
+            for name, speed in {"": cnn, **{f".{name}": speed for name, speed in others.items()}}.items()
+        ),
+        Figure("train.input.rate", rate, "tiles/s"),
+        Figure("train.input.over_default_model", times, "times", ">= 5", times >= 5),
+        *training_costs.measure(scratch, tiles, cnn.train / _BATCH_SIZE * 60),
+        *streamed,
+    ]
+
+
+def _speed(tiles: Generated, architecture: str, *, steps: int, epochs: int) -> _Speed:
+    """The steps of `train` and bare ones in turn, an epoch each: what slows the machine slows both.
+
+    What begins an epoch is left out: here, an epoch is far shorter than real ones. It is in `training_costs`.
+
+    `train` may well be the faster one: the bare step is Keras' own, whose batch normalizations do without TensorFlow's
+    fused kernel.
+    """
+    tiles = tiles.first(-(-steps * _BATCH_SIZE // SHARD_TILES))
+    base_model, rates = tiles.base_model(architecture), []
+    bare_keras = _bare_keras(base_model, tiles.manifest_path, steps)
+    with bare_keras as bare, _after_each_epoch(lambda: rates.append(bare())):
+        trained = tiles.train(base_model, epochs=epochs)
+    start = _input(tiles)[1]
+    # The first epoch holds the building of the graph, and the other process's start.
+    seconds = [steps * _BATCH_SIZE / epoch["tiles_per_second"] - start for epoch in trained.history.epochs[1:]]
+    ours = [steps * _BATCH_SIZE / each for each in seconds]
+    beside = [(before + after) / 2 for before, after in itertools.pairwise(rates)]
+    of_bare = statistics.median(one / other for one, other in zip(ours, beside, strict=True))
+    return _Speed(statistics.median(ours), statistics.median(rates), of_bare)
+
+
+@contextlib.contextmanager
+def _after_each_epoch(act: Callable[[], object]) -> Iterator[None]:
+    """Do something while a training stands between two epochs: right after it has logged one."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "tiles a second" in record.getMessage():
+                act()
+
+    logger, handler = logging.getLogger("tilepipe.train"), Handler()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _bare_keras(model: Path, manifest: Path, steps: int) -> Iterator[Callable[[], float]]:
+    """Gives what measures tiles a second; in a process of its own, since `train` changes settings of TensorFlow."""
+    command = [sys.executable, "-m", "tests.bench.training", "bare", str(model), str(manifest), str(steps)]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        told, said = process.stdin, process.stdout
+
+        def measure() -> float:
+            told.write("\n")
+            told.flush()
+            return float(said.readline())
+
+        try:
+            yield measure
+        finally:
+            told.close()
+
+
+def _bare(model_path: Path, manifest_path: Path, steps: int) -> None:
+    load_tensorflow()
+    import numpy as np
+    import tensorflow as tf
+
+    manifest = read_manifest(manifest_path)
+    model = load_model(model_path, manifest)
+    model.compile("adam", "categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 250, (_BATCH_SIZE, *manifest.tile_shape)).astype(manifest.dtype)
+    labels = np.eye(len(manifest.class_names), dtype=np.float32)[rng.integers(0, 10, _BATCH_SIZE)]
+    batch = tf.data.Dataset.from_tensors((images, labels)).repeat()  # the same two tensors, again and again
+    model.make_train_function()
+    batches, step = iter(batch), model.train_function
+    for _ in range(_WARM_UP_STEPS):
+        step(batches)
+    for _ in sys.stdin:
+        started = time.perf_counter()
+        for _ in range(steps):
+            step(batches)
+        print(steps * _BATCH_SIZE / (time.perf_counter() - started), flush=True)
+
+
+def _input(tiles: Generated) -> tuple[float, float]:
+    """Tiles a second of batches that nobody trains on, without what begins an epoch; and the seconds of that."""
+    rates, starts = [], []
+    with tiles.batches(TrainConfig()) as batches:
+        for epoch in range(_STARTS):
+            began = time.perf_counter()
+            each = iter(batches.train(epoch))
+            next(each)
+            started = time.perf_counter()
+            done = sum(1 for _ in each)
+            rates.append(done * _BATCH_SIZE / (time.perf_counter() - started))
+            starts.append(started - began)
+    return statistics.median(rates), statistics.median(starts)
+
+
+def _streaming(many: Generated, few: Generated) -> list[Figure]:
+    """The peaks of processes that stream four times as many tiles, or not."""
+    found = [peak_of("tests.bench.training", "stream", str(each.folder)) for each in (few, many)]
+    growth = found[1].peak_bytes / found[0].peak_bytes
+    return [
+        Figure("train.stream.rate", float(found[1].lines[-1]), "tiles/s"),
+        Figure("train.stream.peak_memory", found[1].peak_bytes / 2**20, "MiB"),
+        Figure("train.stream.memory_growth", growth, "times", "<= 1.10", growth <= 1.10),
+    ]
+
+
+def _stream(folder: Path) -> None:
+    load_tensorflow()
+    tiles = Generated(folder, read_manifest(folder / "manifest.json"))
+    config = TrainConfig.parse(options={"placement": "streamed", "window_mebibytes": _WINDOW_MEBIBYTES})
+    with tiles.opened(config) as opened:
+        started = time.perf_counter()
+        for _ in opened.shuffled(0):
+            pass
+        print(opened.steps * _BATCH_SIZE / (time.perf_counter() - started))
+
+
+if __name__ == "__main__":
+    what, *arguments = sys.argv[1:]
+    if what == "bare":
+        _bare(Path(arguments[0]), Path(arguments[1]), int(arguments[2]))
+    else:
+        _stream(Path(arguments[0]))
+        own_peak()
