@@ -6,25 +6,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import keras  # noqa: TID253 - only functions import this module
-import numpy as np
-import tensorflow as tf  # noqa: TID253
 
 from tilepipe.components.shared.errors import ParameterError
 from tilepipe.components.shared.history import History, lower_is_better
 from tilepipe.components.shared.manifest import Manifest
+from tilepipe.components.train.averages import Averages
 from tilepipe.components.train.batches import Batches
 from tilepipe.components.train.checkpoint_file import State
 from tilepipe.components.train.checkpoint_variables import put_back, values_of
 from tilepipe.components.train.config import TrainConfig
 from tilepipe.components.train.devices import Devices
 from tilepipe.components.train.epochs import Epochs
-from tilepipe.components.train.figures import curves_file, epoch_figures
 from tilepipe.components.train.layers import backbone_of, layers_of
 from tilepipe.components.train.losses import make_loss
-from tilepipe.components.train.metrics import ClassCounts, ScoreCounts
-from tilepipe.components.train.optimizers import averaged_weights, keep_averages, make_optimizer
+from tilepipe.components.train.optimizers import make_optimizer
 from tilepipe.components.train.rate_finder import RateCurve, find_rate
 from tilepipe.components.train.schedules import Phase, Plateau, make_schedule, phases
+from tilepipe.components.train.validation import Validation
 from tilepipe.components.train.watch import Watch
 
 logger = logging.getLogger("tilepipe.train")
@@ -74,7 +72,8 @@ class Loop:
         self._at = Position()
         self._plateau: Plateau | None = None
         self._train_metrics: list[keras.Metric] = []
-        self._validation = _Validation(model, config, manifest, devices)
+        self._averages = Averages(model, batches, devices)
+        self._validation = Validation(model, config, manifest, devices)
 
     @property
     def state(self) -> State:
@@ -123,7 +122,7 @@ class Loop:
         if self._batches.has_validation:
             self._epochs.give_best(self._model)
         else:
-            keep_averages(self._model)
+            self._averages.keep(max(self._at.epoch - 1, 0))
         history = self._epochs.history
         logger.info("best epoch: %d of %d, by %s", history.best_epoch, len(history.epochs), history.metric)
         return history
@@ -193,6 +192,7 @@ class Loop:
             model.train_step = lambda data: by_keras(model, self._batches.made(data))
         model.make_train_function(force=True)
         self._validation.prepare(self._batches)
+        self._averages.prepare()
 
     @property
     def _variables(self) -> dict[str, list[keras.Variable]]:
@@ -224,7 +224,7 @@ class Loop:
         trained = time.monotonic()
         curves = b""
         if self._batches.has_validation:
-            with averaged_weights(self._model):
+            with self._averages.lent(self._at.epoch):
                 validation, curves = self._validation.run(self._batches)
                 self._epochs.consider(figures | validation, self._model)
             figures |= validation
@@ -247,52 +247,3 @@ class Loop:
                 self._at.step = min(self._at.step + an_execution, self._batches.steps)
                 self._epochs.stepped(self._at.step, logs)
                 watch.stepped(self)
-
-
-class _Validation:
-    """Measures the model on a whole split: sums over all tiles, no averages over batches."""
-
-    def __init__(self, model: keras.Model, config: TrainConfig, manifest: Manifest, devices: Devices) -> None:
-        self._model, self._config, self._devices = model, config, devices
-        self._class_names = manifest.class_names
-        self._step: Any = None
-
-    def prepare(self, batches: Batches) -> None:
-        """Build the step anew, for the model as it is compiled now."""
-        model, strategy, loss_of = self._model, self._devices.strategy, make_loss(self._config.options)
-        with strategy.scope():
-            # Of each tile: a device's share of the last batch may be smaller than the others', or nothing.
-            loss_of.reduction = "none"
-            self._loss = keras.metrics.Mean(name="loss")
-            self._counts = ClassCounts(len(self._class_names))
-            self._scores = ScoreCounts(len(self._class_names))
-        loss, counts, scores = self._metrics
-
-        def measure(element: Any) -> None:  # noqa: ANN401 - what the batches give
-            images, labels = batches.made_for_validation(element) if batches.validation_is_made_on_device else element
-            given = model(images, training=False)
-            loss.update_state(loss_of(labels, given) + sum(model.losses))  # these are the weights' penalties
-            counts.update_state(labels, given)
-            scores.update_state(labels, given)
-
-        @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator] # TensorFlow has no types
-        def step(elements: Any) -> None:  # noqa: ANN401
-            strategy.run(measure, args=(next(elements),))
-
-        self._step = step
-
-    @property
-    def _metrics(self) -> tuple[keras.Metric, keras.Metric, keras.Metric]:
-        return self._loss, self._counts, self._scores
-
-    def run(self, batches: Batches) -> tuple[dict[str, float], bytes]:
-        """Measure; gives the figures by name, and the file of the curves."""
-        for metric in self._metrics:
-            metric.reset_state()
-        with batches.explained():
-            elements = self._devices.feed(batches.validation())
-            for _ in range(batches.validation_steps):
-                self._step(elements)
-        counts = np.asarray(self._counts.counts)
-        figures = {"val_loss": float(self._loss.result()), **epoch_figures(counts, self._class_names)}
-        return figures, curves_file(self._class_names, counts, np.asarray(self._scores.counts))

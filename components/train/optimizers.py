@@ -159,7 +159,7 @@ def averaged_weights(model: "keras.Model") -> Iterator[None]:
     Yields:
         Nothing; the model is changed meanwhile, and must not be trained.
     """
-    if not _has_averages(model):
+    if not has_averages(model):
         yield
         return
     own = [(variable, variable.numpy()) for variable in model.trainable_variables]
@@ -176,17 +176,18 @@ def keep_averages(model: "keras.Model") -> None:
 
     Keras' average starts as the weights after the first step, so it is not drawn to zero, but that start fades only
     as `ema_momentum ** steps`: it takes about `3 / (1 - ema_momentum)` steps until 95 % of it is gone. Only what is
-    trained is averaged: the statistics of batch normalisation stay those of the model's own weights, moving averages
-    themselves.
+    trained is averaged: the statistics of batch normalisation stay those of the model's own weights (`averages.py`
+    measures others).
 
     Args:
         model: compiled with an optimizer of `make_optimizer`, alone or wrapped for mixed precision. Without averages,
             and before the first step, when there are none yet, it stays as it is.
     """
-    if _has_averages(model):
+    if has_averages(model):
         model.optimizer.finalize_variable_values(model.trainable_variables)
 
 
-def _has_averages(model: "keras.Model") -> bool:
+def has_averages(model: "keras.Model") -> bool:
+    """Whether there are moving averages of a model's weights: not without `ema_momentum`, nor before the first step."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     return bool(optimizer.use_ema and optimizer.built and optimizer.iterations.numpy())

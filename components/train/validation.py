@@ -1,0 +1,64 @@
+"""Measuring a model on the validation tiles, after each epoch."""
+
+from typing import Any
+
+import keras  # noqa: TID253 - only functions import this module
+import numpy as np
+import tensorflow as tf  # noqa: TID253
+
+from tilepipe.components.shared.manifest import Manifest
+from tilepipe.components.train.batches import Batches
+from tilepipe.components.train.config import TrainConfig
+from tilepipe.components.train.devices import Devices
+from tilepipe.components.train.figures import curves_file, epoch_figures
+from tilepipe.components.train.losses import make_loss
+from tilepipe.components.train.metrics import ClassCounts, ScoreCounts
+
+
+class Validation:
+    """Measures the model on a whole split: sums over all tiles, no averages over batches."""
+
+    def __init__(self, model: keras.Model, config: TrainConfig, manifest: Manifest, devices: Devices) -> None:
+        self._model, self._config, self._devices = model, config, devices
+        self._class_names = manifest.class_names
+        self._step: Any = None
+
+    def prepare(self, batches: Batches) -> None:
+        """Build the step anew, for the model as it is compiled now."""
+        model, strategy, loss_of = self._model, self._devices.strategy, make_loss(self._config.options)
+        with strategy.scope():
+            # Of each tile: a device's share of the last batch may be smaller than the others', or nothing.
+            loss_of.reduction = "none"
+            self._loss = keras.metrics.Mean(name="loss")
+            self._counts = ClassCounts(len(self._class_names))
+            self._scores = ScoreCounts(len(self._class_names))
+        loss, counts, scores = self._metrics
+
+        def measure(element: Any) -> None:  # noqa: ANN401 - what the batches give
+            images, labels = batches.made_for_validation(element) if batches.validation_is_made_on_device else element
+            given = model(images, training=False)
+            loss.update_state(loss_of(labels, given) + sum(model.losses))  # these are the weights' penalties
+            counts.update_state(labels, given)
+            scores.update_state(labels, given)
+
+        @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator] # TensorFlow has no types
+        def step(elements: Any) -> None:  # noqa: ANN401
+            strategy.run(measure, args=(next(elements),))
+
+        self._step = step
+
+    @property
+    def _metrics(self) -> tuple[keras.Metric, keras.Metric, keras.Metric]:
+        return self._loss, self._counts, self._scores
+
+    def run(self, batches: Batches) -> tuple[dict[str, float], bytes]:
+        """Measure; gives the figures by name, and the file of the curves."""
+        for metric in self._metrics:
+            metric.reset_state()
+        with batches.explained():
+            elements = self._devices.feed(batches.validation())
+            for _ in range(batches.validation_steps):
+                self._step(elements)
+        counts = np.asarray(self._counts.counts)
+        figures = {"val_loss": float(self._loss.result()), **epoch_figures(counts, self._class_names)}
+        return figures, curves_file(self._class_names, counts, np.asarray(self._scores.counts))
