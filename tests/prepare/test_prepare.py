@@ -5,7 +5,7 @@ import pytest
 from tests.packed import manifest_for
 from tilepipe.components.prepare.config import PrepareConfig
 from tilepipe.components.prepare.prepare import prepare
-from tilepipe.components.shared.errors import ArtifactError
+from tilepipe.components.shared.errors import ArtifactError, BandError
 
 OPTIONS = {"filters": [4, 8], "dense_units": 8}
 
@@ -51,4 +51,43 @@ def test_a_damaged_manifest_leaves_nothing(tmp_path):
     (tmp_path / "manifest.json").write_text("{}")
     with pytest.raises(ArtifactError, match="schema version"):
         prepare(PrepareConfig.parse(), tmp_path / "manifest.json", tmp_path / "m.keras", tmp_path / "s.md")
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+
+
+LITE0 = "weights/efficientnet-lite0-imagenet.npz"
+SHA256 = "fda3ed38e30077b63cadb43beae26689dc3d704b7bf794087bace23349751b5e"
+
+
+@pytest.mark.parametrize(
+    ("bands", "dtype", "options", "scaling"),
+    [
+        (3, "uint8", {"rgb_bands": ["B01", "B02", "B03"]}, (127, 128)),  # as the weights know photographs
+        (13, "uint16", {"indices": ["NDVI"], "input_scaling": "standardise"}, (1000, 300)),
+    ],
+)
+def test_pretrained_weights_are_within_and_frozen_as_asked(run, real_data, bands, dtype, options, scaling):
+    weights = real_data(LITE0)
+    facts, path, summary = run(
+        manifest=manifest_for((16, 16, bands), dtype),
+        architecture="efficientnet_lite0",
+        weights_uri=str(weights),
+        options={"trainable_backbone": "last_blocks", "trainable_blocks": 2, "weights_sha256": SHA256, **options},
+    )
+    model = keras.saving.load_model(path)
+    backbone, standardise = model.get_layer("backbone"), model.get_layer("standardise")
+    with np.load(weights) as file:
+        assert np.array_equal(backbone.get_layer("head_conv").kernel, file["head_conv/kernel"])
+        assert np.array_equal(backbone.get_layer("stem_conv").kernel, file["stem_conv/kernel"]) == (bands == 3)
+    assert backbone.get_layer("stem_conv").kernel.shape[2] == bands + len(options.get("indices", []))
+    assert (np.ravel(standardise.mean)[0], np.ravel(standardise.variance)[0] ** 0.5) == pytest.approx(scaling)
+    assert not backbone.get_layer("block13_project_conv").trainable
+    assert backbone.get_layer("block14_project_conv").trainable
+    assert facts["weights"].endswith(SHA256)
+    assert SHA256 in summary.read_text()
+    assert model(np.zeros((1, 16, 16, bands), dtype)).shape == (1, 3)
+
+
+def test_a_missing_band_leaves_nothing(run, tmp_path):
+    with pytest.raises(BandError, match=r"NDVI, which takes nir .* for tiles of B01, B02\."):
+        run(options={"indices": ["NDVI"]})
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
