@@ -80,6 +80,38 @@ class TestAverages:
         last = [array for name, array in state.arrays.items() if name.startswith("model/")]
         assert same(last, own)
 
+    def test_normalisation_has_statistics_of_the_averages_and_not_of_the_last_weights(self, tmp_path):
+        import keras
+
+        ground = Ground.make(tmp_path, tiles=(18, 0, 6))
+        model = make_model()
+        ground.run(epochs=1, model=model, options={"ema_momentum": 0.9})
+        part = model.get_layer("backbone")
+        before = keras.Model(part.input, part.get_layer("first").output)
+        scaled = next(layer for layer in model.layers if isinstance(layer, keras.layers.Normalization))
+        with ground.batches(ground.config()) as batches:
+            values = [before(scaled(images)).numpy().reshape(-1, 3) for images, _ in batches.train(0)]
+        norm = part.get_layer("normalised")
+        means, variances = (np.mean([f(v) for v in values], axis=0) for f in (lambda v: v.mean(0), lambda v: v.var(0)))
+        assert np.allclose(norm.moving_mean, means, atol=1e-4)
+        assert np.allclose(norm.moving_variance, variances * 96 / 95, rtol=1e-3)  # 6 tiles of 16 pixels in a batch
+
+    def test_nothing_of_the_loan_is_left(self, ground):
+        """Not even in the seeds of dropout, which the measuring uses."""
+        seen = []
+
+        def look(loop):
+            before = loop.state.arrays
+            with loop._averages.lent(0):
+                seen.append(
+                    any(not same([a], [b]) for a, b in zip(before.values(), loop.state.arrays.values(), strict=True))
+                )
+            assert same(before.values(), loop.state.arrays.values())
+
+        ground.run(Look(before=look), epochs=1, options={"ema_momentum": 0.9})
+        assert seen[0] is False, "before the first step there are no averages"
+        assert all(seen[2:])
+
 
 def test_the_figures_are_those_of_the_saved_model(ground):
     """The last batch of the validation is smaller, and the penalty of the weights is part of the loss, as in Keras."""
