@@ -1,4 +1,4 @@
-"""Reading a split's shards as batches: what `train` and `evaluate` have in common."""
+"""A split's shards held against the manifest, and read in their order."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,10 +13,6 @@ from tilepipe.components.shared.manifest import Manifest, Shard, SplitSummary
 if TYPE_CHECKING:
     import tensorflow as tf
 
-MEBIBYTE = 2**20
-SHUFFLE_MEBIBYTES = 256
-"""How much of a split that does not fit the cache is mixed at a time."""
-
 ADVICE = "The manifest and the shards must come from the same `pack`: run it again, or give this step its outputs."
 
 
@@ -26,27 +22,19 @@ def open_shards(
     manifest: Manifest,
     *,
     batch_size: int,
-    shuffle_seed: int | None = None,
-    cache_mebibytes: int = 0,
-    drop_remainder: bool = False,
     with_ids: bool = False,
     verify: bool = True,
 ) -> "tf.data.Dataset":
-    """Open one split for reading; each pass over the result is one epoch.
+    """Open one split for reading in the shards' order.
 
-    The order is the shards' own, or, with a seed, another one in each epoch and the same ones in each process. Records
-    are parsed a batch at a time, which is several times faster than one by one, and keep the manifest's dtype: the
-    model takes raw digital numbers.
+    Records are parsed a batch at a time, which is several times faster than one by one, and keep the manifest's dtype:
+    the model takes raw digital numbers.
 
     Args:
         folders: the split's artifacts, one a part that was packed.
         split: the manifest's summary of that split.
         manifest: what the shards hold.
         batch_size: tiles a batch; the last one is smaller where the count demands it.
-        shuffle_seed: mixes the tiles anew in each epoch; None keeps the shards' order.
-        cache_mebibytes: a split up to this size is kept in memory after the first epoch, as packed; 0 reads the files
-            again in each epoch.
-        drop_remainder: leave out the last, smaller batch.
         with_ids: whether the tiles' ids come too.
         verify: whether the shards' checksums are computed first; names and sizes are always checked.
 
@@ -60,8 +48,6 @@ def open_shards(
     import tensorflow as tf
 
     files = [str(path) for path in check_shards(folders, split, verify=verify)]
-    split_bytes = sum(shard.bytes for shard in split.shards)
-    cached = split_bytes <= cache_mebibytes * MEBIBYTE
     features = {
         "image": tf.io.FixedLenFeature([], tf.string),
         "label": tf.io.FixedLenFeature([], tf.int64),
@@ -74,15 +60,9 @@ def open_shards(
         images = tf.reshape(images, (-1, *manifest.tile_shape))
         return (images, batch["label"], batch["tile_id"]) if with_ids else (images, batch["label"])
 
-    data = tf.data.TFRecordDataset(files)
-    if cached:
-        data = data.cache()
-    if shuffle_seed is not None and split.tiles:
-        data = data.shuffle(_shuffle_buffer(split, split_bytes, cached=cached), seed=shuffle_seed)
-    data = data.batch(batch_size, drop_remainder=drop_remainder)
+    data = tf.data.TFRecordDataset(files).batch(batch_size)
     data = data.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    steps = split.tiles // batch_size if drop_remainder else -(-split.tiles // batch_size)
-    return data.apply(tf.data.experimental.assert_cardinality(steps))
+    return data.apply(tf.data.experimental.assert_cardinality(-(-split.tiles // batch_size)))
 
 
 def check_shards(folders: Sequence[Path], split: SplitSummary, *, verify: bool = True) -> list[Path]:
@@ -142,11 +122,3 @@ def _found(folders: Sequence[Path], shard: Shard) -> Path:
     raise ArtifactError(
         f"Every shard of the manifest must be there, once. Received: {received} {shard.name} in {where}. {ADVICE}"
     )
-
-
-def _shuffle_buffer(split: SplitSummary, split_bytes: int, *, cached: bool) -> int:
-    """How many tiles are mixed at a time: all of them where they are in memory anyway."""
-    if cached:
-        return split.tiles
-    bytes_per_tile = max(split_bytes // split.tiles, 1)
-    return max(1, min(split.tiles, SHUFFLE_MEBIBYTES * MEBIBYTE // bytes_per_tile))

@@ -43,23 +43,26 @@ def measure(scratch: Path) -> list[Figure]:
 
 
 def _measured(folder: Path) -> None:
-    from tilepipe.components.shared.shards import open_shards
+    from tilepipe.components.train.data_options import DataOptions
+    from tilepipe.components.train.tiles import open_tiles
 
     manifest = read_manifest(folder / "manifest.json")
     split = manifest.splits["train"]
     files = [folder / "train" / shard.name for shard in split.shards]
     size = sum(shard.bytes for shard in split.shards)
-    data = open_shards([folder / "train"], split, manifest, batch_size=_BATCH_SIZE, shuffle_seed=0, cache_mebibytes=0)
+    options = DataOptions(placement="streamed")
+    where = {"batch_size": _BATCH_SIZE, "seed": 0, "options": options, "memory_mebibytes": 0}
     ours, theirs = [], []
-    for _ in range(1 + _ROUNDS):
-        started = time.perf_counter()
-        for _ in data:
-            pass
-        ours.append(time.perf_counter() - started)
-        started = time.perf_counter()
-        for file in files:
-            _read(file)
-        theirs.append(time.perf_counter() - started)
+    with open_tiles([folder / "train"], "train", manifest, **where) as data:
+        for epoch in range(1 + _ROUNDS):
+            started = time.perf_counter()
+            for _ in data.shuffled(epoch):
+                pass
+            ours.append(time.perf_counter() - started)
+            started = time.perf_counter()
+            for file in files:
+                _read(file)
+            theirs.append(time.perf_counter() - started)
     seconds, plain = (statistics.median(found[1:]) for found in (ours, theirs))
     print(split.tiles / seconds, size / seconds, size / plain)
 

@@ -50,49 +50,9 @@ def open_first(path):
     return tf.train.Example.FromString(record).features.feature["tile_id"].bytes_list.value[0].decode()
 
 
-@pytest.mark.parametrize("cache_mebibytes", [0, 10])
-def test_a_seed_mixes_each_epoch_anew_and_alike(packed, tmp_path, cache_mebibytes):
-    manifest = packed()
-
-    def epochs(seed):
-        data = open_shards(
-            [tmp_path / "train"],
-            manifest.splits["train"],
-            manifest,
-            batch_size=5,
-            with_ids=True,
-            shuffle_seed=seed,
-            cache_mebibytes=cache_mebibytes,
-        )
-        return [ids(data), ids(data)]
-
-    first, second = epochs(1)
-    assert first != second
-    assert sorted(first) == sorted(second)
-    assert len(set(first)) == 24
-    assert epochs(1) == [first, second]
-    assert epochs(2)[0] != first
-
-
-def test_a_cached_split_is_read_once(packed, tmp_path):
-    manifest = packed()
-    data = open_shards(
-        [tmp_path / "train"], manifest.splits["train"], manifest, batch_size=5, cache_mebibytes=1, with_ids=True
-    )
-    before = ids(data)
-    (tmp_path / "train" / manifest.splits["train"].shards[0].name).unlink()
-    assert ids(data) == before
-
-
-def test_the_remainder_can_be_left_out(packed, tmp_path):
-    manifest = packed()
-    data = open_shards([tmp_path / "train"], manifest.splits["train"], manifest, batch_size=10, drop_remainder=True)
-    assert [len(labels) for _, labels in data.as_numpy_iterator()] == [10, 10]
-
-
 def test_an_empty_split_has_no_batches(packed, tmp_path):
     manifest = packed()
-    data = open_shards([tmp_path / "test"], manifest.splits["test"], manifest, batch_size=10, shuffle_seed=0)
+    data = open_shards([tmp_path / "test"], manifest.splits["test"], manifest, batch_size=10)
     assert list(data) == []
 
 
