@@ -13,6 +13,8 @@ from tilepipe.components.shared.manifest import Manifest, Shard, SplitSummary
 if TYPE_CHECKING:
     import tensorflow as tf
 
+MEBIBYTE = 2**20
+
 ADVICE = "The manifest and the shards must come from the same `pack`: run it again, or give this step its outputs."
 
 
