@@ -1,5 +1,6 @@
 """Where the tiles of a split are, and where they are to be kept."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,9 @@ from tilepipe.components.train.data_options import DataOptions
 from tilepipe.components.train.order import Order
 
 Place = Literal["memory", "device", "streamed"]
+
+_S3 = re.compile("^minio://")
+"""What KFP calls its own store, which is one that speaks S3, whatever it is made by."""
 
 
 def locate(where: Sequence[Path] | Sequence[str], summary: SplitSummary) -> list[str]:
@@ -34,7 +38,7 @@ def locate(where: Sequence[Path] | Sequence[str], summary: SplitSummary) -> list
     if all(isinstance(folder, Path) for folder in where):
         return [str(path) for path in check_shards([Path(folder) for folder in where], summary, verify=False)]
     names = {shard.name for shard in summary.shards}
-    folders = [storage.normalise(str(folder)) for folder in where] if names else []
+    folders = [storage.normalise(_S3.sub("s3://", str(folder))) for folder in where] if names else []
     found = [file for folder in folders for file in storage.list_files(folder) if file.name in names]
     uris = []
     for shard in summary.shards:
