@@ -1,4 +1,5 @@
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ def ground(tmp_path_factory):
 
 
 def snapshot(model):
-    return {variable.path: variable.numpy() for variable in model.variables}
+    # Keras counts seed generators on over all of a process.
+    return {re.sub(r"seed_generator_\d+", "seed_generator", v.path): v.numpy() for v in model.variables}
 
 
 class TestPhases:
