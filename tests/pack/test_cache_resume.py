@@ -175,6 +175,10 @@ def test_a_killed_packing_fetches_only_what_is_missing(counting, upload, table, 
     first.kill()
     first.communicate()
     assert not (tmp_path / "out" / "train").exists()
+    asked = -1
+    while asked != len(counting.reads):  # what the killed process had asked for may still be on its way
+        asked = len(counting.reads)
+        time.sleep(0.5)
     fetched = counting.take()
     there = kept(address, table)
     assert len(fetched) - 60 <= len(there) < TILES  # no more is lost than two segments and what was in flight
