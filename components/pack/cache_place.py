@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tilepipe.components.shared import storage, storage_s3
-from tilepipe.components.shared.errors import ParameterError, SourceError, StorageError
+from tilepipe.components.shared.errors import SourceError, StorageError
 
 FOLDER = "tilepipe-cache-v1"
 """Below the address that a user gives, so that it may hold other things; another format gets another name."""
@@ -69,14 +69,7 @@ def open_place(address: str) -> Place:
         ParameterError: the address is neither.
         StorageError: nothing can be written there.
     """
-    try:
-        if storage.scheme(address) not in {"", "file", "s3"}:
-            raise SourceError("It is neither a folder nor s3://.")
-        base = storage.normalise(address)
-    except SourceError as error:
-        raise ParameterError(
-            f"`cache` must be a local folder or s3://bucket/prefix. Received: {address!r}. {error}"
-        ) from None
+    base = storage.normalise_place("cache", address)
     try:
         place: Place = Bucket(f"{base}/{FOLDER}") if base.startswith("s3://") else Folder(Path(base) / FOLDER)
         place.write("README.txt", [_NOTE])

@@ -14,7 +14,7 @@ class _Network(NamedTuple):
 
 
 _OWN_SCALING = {"include_preprocessing": False}  # tiles are scaled before, by their own statistics
-_NETWORKS: dict[Architecture, _Network] = {
+NETWORKS: dict[Architecture, _Network] = {
     "mobilenet_v2": _Network("MobileNetV2", {}),
     "mobilenet_v3_small": _Network("MobileNetV3Small", _OWN_SCALING),
     "mobilenet_v3_large": _Network("MobileNetV3Large", _OWN_SCALING),
@@ -23,6 +23,7 @@ _NETWORKS: dict[Architecture, _Network] = {
     "efficientnet_v2_s": _Network("EfficientNetV2S", _OWN_SCALING),
     "inception_v3": _Network("InceptionV3", {}),
 }
+"""https://keras.io/api/applications/"""
 
 
 def application(
@@ -39,7 +40,7 @@ def application(
     Returns:
         A model named `backbone`, from scaled values `(batch, height, width, channels)` to a feature map.
     """
-    network = _NETWORKS[architecture]
+    network = NETWORKS[architecture]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="This model usually expects 1 or 3 input channels")
         built = getattr(keras.applications, network.function)(

@@ -27,16 +27,6 @@ logger = logging.getLogger("tilepipe.prepare")
 IMAGENET = "imagenet"
 """In place of an address: what Keras downloads for the architecture."""
 
-# https://keras.io/api/applications/; built without preprocessing, which the classifier does before its backbone.
-_APPLICATIONS: dict[str, tuple[str, dict[str, Any]]] = {
-    "efficientnet_v2_b1": ("EfficientNetV2B1", {"include_preprocessing": False}),
-    "efficientnet_v2_s": ("EfficientNetV2S", {"include_preprocessing": False}),
-    "inception_v3": ("InceptionV3", {}),
-    "mobilenet_v2": ("MobileNetV2", {}),
-    "mobilenet_v3_large": ("MobileNetV3Large", {"include_preprocessing": False}),
-    "mobilenet_v3_small": ("MobileNetV3Small", {"include_preprocessing": False}),
-    "resnet50": ("ResNet50", {}),
-}
 _CLASSIFIER = "classifier/"
 
 
@@ -208,12 +198,14 @@ def _read_keras(path: Path, backbone: "keras.Model", _: str) -> Arrays:
 def _download(architecture: str) -> Arrays:
     import keras
 
-    if architecture not in _APPLICATIONS:
+    from tilepipe.components.prepare.applications import NETWORKS
+
+    if architecture not in NETWORKS:
         raise ParameterError(
-            f"Keras downloads weights from ImageNet for {', '.join(_APPLICATIONS)}. "
+            f"Keras downloads weights from ImageNet for {', '.join(sorted(NETWORKS))}. "
             f"Received: weights_uri={IMAGENET}, architecture={architecture}. Give the address of a file."
         )
-    name, arguments = _APPLICATIONS[architecture]
+    name, arguments = NETWORKS[architecture]
     build = getattr(keras.applications, name)
     try:
         network = build(weights=IMAGENET, include_top=False, input_shape=(224, 224, 3), **arguments)

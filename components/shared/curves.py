@@ -12,7 +12,7 @@ FIGURES: tuple[Figure, ...] = ("loss", "accuracy")
 """What every history holds, and every page draws."""
 
 VAL_COLOUR, TRAIN_COLOUR = "#1d5a9c", "#66737f"
-_INK, _SOFT, _LINE = "#1c2733", "#56636f", "#e3e8ed"
+INK, SOFT, LINE = "#1c2733", "#56636f", "#e3e8ed"
 _TITLES: dict[Figure, str] = {
     "loss": "Loss",
     "accuracy": "Accuracy",
@@ -20,11 +20,11 @@ _TITLES: dict[Figure, str] = {
     "learning_rate": "Learning rate",
 }
 _SHARES: frozenset[Figure] = frozenset({"accuracy", "balanced_accuracy"})
-_FONT = "system-ui, 'Segoe UI', Roboto, Arial, sans-serif"
+FONT = "system-ui, 'Segoe UI', Roboto, Arial, sans-serif"
 
 # One user unit is one pixel at the 480 pixels that Kubeflow's HTML viewer leaves.
-_WIDTH, _HEIGHT = 480.0, 236.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 84.0, 40.0, 40.0
+WIDTH, HEIGHT = 480.0, 236.0
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 84.0, 40.0, 40.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def curve_panel(history: History, figure: Figure) -> str:
     Returns:
         An `svg` element of 480 by 236 units that scales to the width of what it stands in; it needs no style.
     """
-    return _svg(_panel(history, figure), _HEIGHT, _description(history, figure))
+    return _svg(_panel(history, figure), HEIGHT, _description(history, figure))
 
 
 def curves_drawing(history: History) -> str:
@@ -73,31 +73,31 @@ def curves_drawing(history: History) -> str:
     """
     figures = drawn_figures(history)
     panels = [
-        f'<g transform="translate(0 {i * _HEIGHT:.0f})">{_panel(history, figure)}</g>'
+        f'<g transform="translate(0 {i * HEIGHT:.0f})">{_panel(history, figure)}</g>'
         for i, figure in enumerate(figures)
     ]
-    background = f'<rect width="{_WIDTH:.0f}" height="{_HEIGHT * len(panels):.0f}" fill="#ffffff"/>'
+    background = f'<rect width="{WIDTH:.0f}" height="{HEIGHT * len(panels):.0f}" fill="#ffffff"/>'
     label = " ".join(_description(history, figure) for figure in figures)
-    return _svg(background + "".join(panels), _HEIGHT * len(panels), label) + "\n"
+    return _svg(background + "".join(panels), HEIGHT * len(panels), label) + "\n"
 
 
 def _svg(content: str, height: float, label: str) -> str:
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH:.0f} {height:.0f}" width="{_WIDTH:.0f}" '
-        f'height="{height:.0f}" role="img" aria-label="{html.escape(label)}" font-family="{_FONT}" font-size="12" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:.0f} {height:.0f}" width="{WIDTH:.0f}" '
+        f'height="{height:.0f}" role="img" aria-label="{html.escape(label)}" font-family="{FONT}" font-size="12" '
         f'style="max-width:100%;height:auto">{content}</svg>'
     )
 
 
 def _panel(history: History, figure: Figure) -> str:
     lines = _lines(history, figure)
-    across = _Scale(1, len(history.epochs), _LEFT, _WIDTH - _RIGHT)
+    across = _Scale(1, len(history.epochs), LEFT, WIDTH - RIGHT)
     ticks = _value_ticks([value for line in lines.values() for value in line], figure)
-    up = _Scale(ticks[0], ticks[-1], _HEIGHT - _BOTTOM, _TOP)
-    parts = [_text(_TITLES[figure], 0, 15, size=14, colour=_INK, weight=600)]
+    up = _Scale(ticks[0], ticks[-1], HEIGHT - BOTTOM, TOP)
+    parts = [_text(_TITLES[figure], 0, 15, size=14, colour=INK, weight=600)]
     parts += [_value_tick(tick, up(tick), figure) for tick in ticks]
     parts += [_epoch_tick(epoch, across(epoch)) for epoch in _epoch_ticks(len(history.epochs))]
-    parts.append(_text("epoch", (_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 4, anchor="middle"))
+    parts.append(_text("epoch", (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, anchor="middle"))
     if "training" in lines:
         parts.append(_line(lines["training"], across, up, TRAIN_COLOUR, dashes="5 4"))
     if "validation" in lines:
@@ -117,13 +117,13 @@ def _lines(history: History, figure: Figure) -> dict[str, list[float]]:
 def _best_epoch(history: History, figure: Figure, across: _Scale, up: _Scale) -> str:
     x, y = across(history.best_epoch), up(history.best[f"val_{figure}"])
     # The words stay within the picture wherever the best epoch lies.
-    anchor = "start" if x < _LEFT + 60 else "end" if x > _WIDTH - _RIGHT - 60 else "middle"
+    anchor = "start" if x < LEFT + 60 else "end" if x > WIDTH - RIGHT - 60 else "middle"
     value = _written(history.best[f"val_{figure}"], figure)
     return (
-        f'<line x1="{x:.1f}" y1="{_TOP:.1f}" x2="{x:.1f}" y2="{_HEIGHT - _BOTTOM:.1f}" stroke="{VAL_COLOUR}" '
+        f'<line x1="{x:.1f}" y1="{TOP:.1f}" x2="{x:.1f}" y2="{HEIGHT - BOTTOM:.1f}" stroke="{VAL_COLOUR}" '
         f'stroke-opacity="0.35"/><circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="#ffffff" stroke="{VAL_COLOUR}" '
         'stroke-width="2"/>'
-        + _text(f"best epoch {history.best_epoch}: {value}", x, _TOP - 8, anchor=anchor, colour=VAL_COLOUR)
+        + _text(f"best epoch {history.best_epoch}: {value}", x, TOP - 8, anchor=anchor, colour=VAL_COLOUR)
     )
 
 
@@ -145,7 +145,7 @@ def _names_at_the_ends(heights: dict[str, float]) -> list[str]:
     (upper, top), (lower, bottom) = ordered[0], ordered[-1]
     push = max(0.0, 14 - (bottom - top)) / 2 if len(ordered) > 1 else 0.0
     colours = {"training": TRAIN_COLOUR, "validation": VAL_COLOUR}
-    x = _WIDTH - _RIGHT + 8
+    x = WIDTH - RIGHT + 8
     return [
         _text(name, x, y + 4, colour=colours[name], weight=600)
         for name, y in {upper: top - push, lower: bottom + push}.items()
@@ -154,17 +154,17 @@ def _names_at_the_ends(heights: dict[str, float]) -> list[str]:
 
 def _value_tick(value: float, y: float, figure: Figure) -> str:
     written = f"{100 * value:g} %" if figure in _SHARES else _brief(value)
-    return f'<line x1="{_LEFT:.1f}" y1="{y:.1f}" x2="{_WIDTH - _RIGHT:.1f}" y2="{y:.1f}" stroke="{_LINE}"/>' + _text(
-        written, _LEFT - 8, y + 4, anchor="end"
+    return f'<line x1="{LEFT:.1f}" y1="{y:.1f}" x2="{WIDTH - RIGHT:.1f}" y2="{y:.1f}" stroke="{LINE}"/>' + _text(
+        written, LEFT - 8, y + 4, anchor="end"
     )
 
 
 def _epoch_tick(epoch: int, x: float) -> str:
-    return _text(str(epoch), x, _HEIGHT - _BOTTOM + 17, anchor="middle")
+    return _text(str(epoch), x, HEIGHT - BOTTOM + 17, anchor="middle")
 
 
 def _text(
-    text: str, x: float, y: float, *, anchor: str = "start", colour: str = _SOFT, size: int = 12, weight: int = 400
+    text: str, x: float, y: float, *, anchor: str = "start", colour: str = SOFT, size: int = 12, weight: int = 400
 ) -> str:
     return (
         f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}" font-size="{size}" '
@@ -211,17 +211,17 @@ def _value_ticks(values: list[float], figure: Figure) -> list[float]:
     if high - low <= (0 if figure == "learning_rate" else 1e-9):
         low, high = low - 0.05, high + 0.05
         low, high = (max(0.0, low), min(1.0, high)) if figure in _SHARES else (0.0, max(high, 0.1))
-    step = _round_step((high - low) / 4)
+    step = round_step((high - low) / 4)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(i * step, 15) for i in range(first, last + 1)]
 
 
 def _epoch_ticks(epochs: int) -> list[int]:
-    step = max(1, round(_round_step(epochs / 8))) if epochs > 10 else 1
+    step = max(1, round(round_step(epochs / 8))) if epochs > 10 else 1
     return [1, *(epoch for epoch in range(step, epochs + 1, step) if epoch > 1)]
 
 
-def _round_step(wanted: float) -> float:
+def round_step(wanted: float) -> float:
     """The next of 1, 2 and 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(wanted))
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= wanted * (1 - 1e-9))

@@ -19,7 +19,7 @@ from types import ModuleType
 from urllib.parse import unquote, urlsplit
 
 from tilepipe.components.shared import storage_s3, storage_web
-from tilepipe.components.shared.errors import SourceError, StorageError
+from tilepipe.components.shared.errors import ParameterError, SourceError, StorageError
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html; obstore panics on other characters.
@@ -65,6 +65,29 @@ def shown(address: str) -> str:
 def path_of(uri: str) -> str:
     """A normalised address without a web address's query: what its name and suffix are told by."""
     return uri.partition("?")[0] if is_web(uri) else uri
+
+
+def normalise_place(parameter: str, address: str) -> str:
+    """The one spelling of an address that a parameter names to keep things at.
+
+    Args:
+        parameter: its name, for the error.
+        address: what the user gave.
+
+    Returns:
+        As `normalise` gives it.
+
+    Raises:
+        ParameterError: it is neither a local folder nor a prefix in S3.
+    """
+    try:
+        if scheme(address) not in {"", "file", "s3"}:
+            raise SourceError("It is neither a folder nor s3://.")
+        return normalise(address)
+    except SourceError as error:
+        raise ParameterError(
+            f"`{parameter}` must be a local folder or s3://bucket/prefix. Received: {address!r}. {error}"
+        ) from None
 
 
 def normalise(address: str) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 
 import keras  # noqa: TID253 - only functions import this module
 import numpy as np
-import tensorflow as tf  # noqa: TID253
 
 from tilepipe.components.train.batches import Batches
 from tilepipe.components.train.devices import Devices
@@ -38,17 +37,13 @@ class Averages:
 
     def prepare(self) -> None:
         """Build the step anew, for the model as it is compiled now."""
-        model, batches, strategy = self._model, self._batches, self._devices.strategy
+        model, batches = self._model, self._batches
 
         def forward(element: Any) -> None:  # noqa: ANN401 - what the batches give
             images = (batches.made(element) if batches.are_made_on_device else element)[0]
             model(images, training=True)
 
-        @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator] # TensorFlow has no types
-        def step(elements: Any) -> None:  # noqa: ANN401
-            strategy.run(forward, args=(next(elements),))
-
-        self._step = step
+        self._step = self._devices.on_each(forward)
 
     @contextlib.contextmanager
     def lent(self, epoch: int) -> Iterator[None]:

@@ -77,7 +77,6 @@ class Batches:
         self.validation_steps = -(-manifest.splits["val"].tiles // config.batch_size)
         self.order_identity = train.order_identity
         self.are_made_on_device = train.placement == "device"
-        self.are_validated_on_device = val is not None and val.placement == "device"
         self.validation_is_made_on_device = val is not None and val.placement == "device"
 
     def train(self, epoch: int, first_step: int = 0) -> "tf.data.Dataset":

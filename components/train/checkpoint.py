@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from tilepipe.components.shared import storage
 from tilepipe.components.shared.config import StepConfig
-from tilepipe.components.shared.errors import ParameterError, SourceError, StorageError
+from tilepipe.components.shared.errors import ParameterError, StorageError
 from tilepipe.components.train.checkpoint_file import State, owned
 from tilepipe.components.train.checkpoint_place import Place
 from tilepipe.components.train.checkpoint_store import KEPT, CheckpointStore
@@ -72,14 +72,7 @@ class Checkpoints:
     """
 
     def __init__(self, location: str, key: str) -> None:
-        try:
-            if storage.scheme(location) not in {"", "file", "s3"}:
-                raise SourceError("It is neither a folder nor s3://.")
-            base = storage.normalise(location)
-        except SourceError as error:
-            raise ParameterError(
-                f"`checkpoint_uri` must be a local folder or s3://bucket/prefix. Received: {location!r}. {error}"
-            ) from None
+        base = storage.normalise_place("checkpoint_uri", location)
         if not _KEY.fullmatch(key):
             raise ParameterError(f"A checkpoint's key must be letters, digits, dots and dashes. Received: {key!r}.")
         self._location = location

@@ -2,15 +2,24 @@
 
 import math
 
-from tilepipe.components.shared.curves import TRAIN_COLOUR, VAL_COLOUR
+from tilepipe.components.shared.curves import (
+    BOTTOM,
+    FONT,
+    HEIGHT,
+    INK,
+    LEFT,
+    LINE,
+    RIGHT,
+    SOFT,
+    TOP,
+    TRAIN_COLOUR,
+    VAL_COLOUR,
+    WIDTH,
+    round_step,
+)
 from tilepipe.components.shared.markup import Markup, element, join
 from tilepipe.components.train.rate_finder import RateCurve
 
-_INK, _SOFT, _LINE = "#1c2733", "#56636f", "#e3e8ed"
-_FONT = "system-ui, 'Segoe UI', Roboto, Arial, sans-serif"
-# One user unit is one pixel at the 480 pixels that Kubeflow's HTML viewer leaves.
-_WIDTH, _HEIGHT = 480.0, 236.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 84.0, 40.0, 40.0
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -30,34 +39,34 @@ def rate_drawing(curve: RateCurve) -> str:
     ticks = _loss_ticks(curve)
 
     def across(rate: float) -> float:
-        return _LEFT + (_WIDTH - _RIGHT - _LEFT) * (math.log10(rate) - first) / (last - first)
+        return LEFT + (WIDTH - RIGHT - LEFT) * (math.log10(rate) - first) / (last - first)
 
     def up(loss: float) -> float:
         share = (min(max(loss, ticks[0]), ticks[-1]) - ticks[0]) / (ticks[-1] - ticks[0])
-        return _HEIGHT - _BOTTOM - (_HEIGHT - _BOTTOM - _TOP) * share
+        return HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) * share
 
     parts = [
-        element("rect", width=f"{_WIDTH:.0f}", height=f"{_HEIGHT:.0f}", fill="#ffffff"),
-        _text("Loss against learning rate", 0, 15, size=14, colour=_INK, weight=600),
+        element("rect", width=f"{WIDTH:.0f}", height=f"{HEIGHT:.0f}", fill="#ffffff"),
+        _text("Loss against learning rate", 0, 15, size=14, colour=INK, weight=600),
         *(_loss_tick(tick, up(tick)) for tick in ticks),
         *(_rate_tick(power, across(10.0**power)) for power in range(first, last + 1)),
-        _text("learning rate", (_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 4, anchor="middle"),
+        _text("learning rate", (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 4, anchor="middle"),
         *(_dot(across(rate), up(loss)) for rate, loss in zip(curve.rates, curve.losses, strict=True)),
         _line([(across(rate), up(loss)) for rate, loss in zip(curve.rates, curve.smoothed, strict=True)]),
         _text("smoothed", across(curve.rates[-1]) + 8, up(curve.smoothed[-1]) + 4, colour=VAL_COLOUR, weight=600),
     ]
     if curve.suggestion is not None:
-        parts.append(_suggested(curve.suggestion, max(across(curve.suggestion), _LEFT)))
+        parts.append(_suggested(curve.suggestion, max(across(curve.suggestion), LEFT)))
     return element(
         "svg",
         join(*parts),
         xmlns="http://www.w3.org/2000/svg",
-        viewBox=f"0 0 {_WIDTH:.0f} {_HEIGHT:.0f}",
-        width=f"{_WIDTH:.0f}",
-        height=f"{_HEIGHT:.0f}",
+        viewBox=f"0 0 {WIDTH:.0f} {HEIGHT:.0f}",
+        width=f"{WIDTH:.0f}",
+        height=f"{HEIGHT:.0f}",
         role="img",
         aria_label=_description(curve),
-        font_family=_FONT,
+        font_family=FONT,
         font_size="12",
         style="max-width:100%;height:auto",
     )
@@ -80,11 +89,11 @@ def _description(curve: RateCurve) -> str:
 
 def _suggested(rate: float, x: float) -> Markup:
     # The words stay within the picture wherever the rate lies.
-    anchor = "start" if x < _LEFT + 60 else "end" if x > _WIDTH - _RIGHT - 60 else "middle"
+    anchor = "start" if x < LEFT + 60 else "end" if x > WIDTH - RIGHT - 60 else "middle"
     line = element(
-        "line", x1=f"{x:.1f}", y1=f"{_TOP:.1f}", x2=f"{x:.1f}", y2=f"{_HEIGHT - _BOTTOM:.1f}", stroke=VAL_COLOUR
+        "line", x1=f"{x:.1f}", y1=f"{TOP:.1f}", x2=f"{x:.1f}", y2=f"{HEIGHT - BOTTOM:.1f}", stroke=VAL_COLOUR
     )
-    return join(line, _text(f"suggested: {rate:.2g}", x, _TOP - 8, anchor=anchor, colour=VAL_COLOUR))
+    return join(line, _text(f"suggested: {rate:.2g}", x, TOP - 8, anchor=anchor, colour=VAL_COLOUR))
 
 
 def _line(points: list[tuple[float, float]]) -> Markup:
@@ -99,16 +108,16 @@ def _dot(x: float, y: float) -> Markup:
 
 
 def _loss_tick(loss: float, y: float) -> Markup:
-    line = element("line", x1=f"{_LEFT:.1f}", y1=f"{y:.1f}", x2=f"{_WIDTH - _RIGHT:.1f}", y2=f"{y:.1f}", stroke=_LINE)
-    return join(line, _text(f"{loss:g}", _LEFT - 8, y + 4, anchor="end"))
+    line = element("line", x1=f"{LEFT:.1f}", y1=f"{y:.1f}", x2=f"{WIDTH - RIGHT:.1f}", y2=f"{y:.1f}", stroke=LINE)
+    return join(line, _text(f"{loss:g}", LEFT - 8, y + 4, anchor="end"))
 
 
 def _rate_tick(power: int, x: float) -> Markup:
-    return _text(f"10{str(power).translate(_SUPERSCRIPTS)}", x, _HEIGHT - _BOTTOM + 17, anchor="middle")
+    return _text(f"10{str(power).translate(_SUPERSCRIPTS)}", x, HEIGHT - BOTTOM + 17, anchor="middle")
 
 
 def _text(
-    text: str, x: float, y: float, *, anchor: str = "start", colour: str = _SOFT, size: int = 12, weight: int = 400
+    text: str, x: float, y: float, *, anchor: str = "start", colour: str = SOFT, size: int = 12, weight: int = 400
 ) -> Markup:
     return element(
         "text",
@@ -126,7 +135,6 @@ def _loss_ticks(curve: RateCurve) -> list[float]:
     """Round values around the lowest loss and the one that the test started from, with room to see it rise."""
     low, start = min(curve.losses), max(curve.smoothed[: max(1, len(curve.smoothed) // 2)])
     span = max(1.5 * (start - low), 0.1 * abs(start), 1e-6)
-    step = 10.0 ** math.floor(math.log10(span / 4))
-    step *= next(factor for factor in (1, 2, 5, 10) if factor * step >= span / 4 * (1 - 1e-9))
+    step = round_step(span / 4)
     first, last = math.floor(low / step + 1e-9), math.ceil((low + span) / step - 1e-9)
     return [round(number * step, 10) for number in range(first, last + 1)]

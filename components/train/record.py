@@ -16,6 +16,7 @@ from tilepipe.components.train.system_metrics import SystemMetrics
 from tilepipe.components.train.trackers import (
     LAST_PAUSE_SECONDS,
     PAUSE_SECONDS,
+    RUNNING,
     File,
     Outbox,
     Point,
@@ -28,8 +29,6 @@ from tilepipe.components.train.wandb_record import WandbTracker, check_wandb
 logger = logging.getLogger("tilepipe.train")
 
 CURVES_FOLDER = f"{ARTIFACT_FOLDER}/curves"
-RUNNING = "running/"
-"""Before the names of figures within an epoch, whose step is the optimizer's."""
 
 _NAMES = {"loss": "train_loss", "accuracy": "train_accuracy"}
 _NOT_LOGGED = {"seconds"}

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tilepipe.train")
 
+RUNNING = "running/"
+"""Before the names of figures within an epoch, whose step is the optimizer's."""
 PAUSE_SECONDS = 60.0
 """How long a server that failed is left alone, while there is time."""
 LAST_PAUSE_SECONDS = 1.0

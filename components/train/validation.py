@@ -4,7 +4,6 @@ from typing import Any
 
 import keras  # noqa: TID253 - only functions import this module
 import numpy as np
-import tensorflow as tf  # noqa: TID253
 
 from tilepipe.components.shared.manifest import Manifest
 from tilepipe.components.train.batches import Batches
@@ -25,8 +24,8 @@ class Validation:
 
     def prepare(self, batches: Batches) -> None:
         """Build the step anew, for the model as it is compiled now."""
-        model, strategy, loss_of = self._model, self._devices.strategy, make_loss(self._config.options)
-        with strategy.scope():
+        model, loss_of = self._model, make_loss(self._config.options)
+        with self._devices.strategy.scope():
             # Of each tile: a device's share of the last batch may be smaller than the others', or nothing.
             loss_of.reduction = "none"
             self._loss = keras.metrics.Mean(name="loss")
@@ -41,11 +40,7 @@ class Validation:
             counts.update_state(labels, given)
             scores.update_state(labels, given)
 
-        @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator] # TensorFlow has no types
-        def step(elements: Any) -> None:  # noqa: ANN401
-            strategy.run(measure, args=(next(elements),))
-
-        self._step = step
+        self._step = self._devices.on_each(measure)
 
     @property
     def _metrics(self) -> tuple[keras.Metric, keras.Metric, keras.Metric]:

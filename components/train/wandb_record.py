@@ -15,7 +15,7 @@ from typing import Any
 
 from tilepipe.components.shared.errors import ParameterError, TrackingError
 from tilepipe.components.shared.manifest import Manifest
-from tilepipe.components.train.trackers import File, Point, Results, TrackingOptions
+from tilepipe.components.train.trackers import RUNNING, File, Point, Results, TrackingOptions
 
 logger = logging.getLogger("tilepipe.train")
 
@@ -88,7 +88,7 @@ class WandbTracker:
         # Its own steps count calls, whatever they report.
         for step in (_EPOCH, _STEP):
             self._run.define_metric(step, hidden=True)
-        self._run.define_metric("running/*", step_metric=_STEP)
+        self._run.define_metric(f"{RUNNING}*", step_metric=_STEP)
         self._run.define_metric("*", step_metric=_EPOCH)
         self._held = {step: int(self._run.summary.get(step) or -1) for step in (_EPOCH, _STEP)}
 
@@ -103,7 +103,7 @@ class WandbTracker:
             for point in points:
                 if point.step is None:
                     continue
-                step = _STEP if any(name.startswith("running/") for name in point.metrics) else _EPOCH
+                step = _STEP if any(name.startswith(RUNNING) for name in point.metrics) else _EPOCH
                 if point.step > self._held[step]:
                     self._run.log({**point.metrics, step: point.step})
 

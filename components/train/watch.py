@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -84,7 +85,8 @@ class Watch:
         state = training.state
         # The last step may have left the numbers before its loss shows it; a good state is not given up for that.
         if all(np.isfinite(array).all() for array in state.arrays.values() if array.dtype.kind == "f"):
-            checkpoints.save(with_facts(state, {**self._facts, "record": self._record.state()}))
+            facts = {**state.facts, **self._facts, "record": self._record.state()}
+            checkpoints.save(replace(state, facts=facts))
 
     def _stop(self, training: Savable) -> None:
         """End in order, with a last checkpoint if there is time for it: KFP gives a pod less than a second."""
@@ -94,8 +96,3 @@ class Watch:
             saved = self._checkpoints.wait()
             logger.warning("the training %s", "can be taken up from here" if saved else "is not saved as it is now")
         raise Stopped
-
-
-def with_facts(state: State, facts: Mapping[str, Any]) -> State:
-    """The same state with more facts."""
-    return State(state.arrays, state.best, {**state.facts, **facts})
