@@ -15,8 +15,6 @@ SCHEMA_VERSION: Literal[1] = 1
 LAST_EPOCH = "last_epoch"
 """Stands for the figure where there are no validation tiles: the epoch is the model's for being the last."""
 
-BestMetric = Annotated[str, Field(pattern=r"^val_\S.*$")]
-"""Any figure of the validation tiles can choose the best epoch: a loss the lowest, any other the highest."""
 ChosenBy = Annotated[str, Field(pattern=rf"^(val_\S.*|{LAST_EPOCH})$")]
 """What chose the epoch: a figure, or, where there are no validation tiles, its being the last."""
 
