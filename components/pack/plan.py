@@ -5,9 +5,9 @@ import functools
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from tilepipe.components.pack.cache import CachedReader, TileCache
 from tilepipe.components.pack.config import PackConfig, PackOptions
 from tilepipe.components.pack.decode import Pixels
 from tilepipe.components.pack.resample import Mask
-from tilepipe.components.pack.tile_reader import Layout, Rejected, Tile, content, fetch, finest, tile_of
+from tilepipe.components.pack.tile_reader import Layout, Rejected, Tile, content, fetch, finest
 from tilepipe.components.shared import storage
 from tilepipe.components.shared.bounded import map_in_order
 from tilepipe.components.shared.database import open_database, plainly_named, quoted, reason
@@ -64,7 +64,7 @@ class Plan:
                 f"SELECT {_SELECTED} FROM tiles WHERE rowid >= ? AND rowid < ? ORDER BY rowid",  # noqa: S608
                 [start, min(start + _BATCH_TILES, chosen.stop)],
             )
-            yield from (tile_of(dict(zip(_COLUMNS, row, strict=True))) for row in rows.fetchall())
+            yield from map(_tile, rows.fetchall())
 
     def sample(self) -> list[Tile]:
         """A few tiles from all splits; the order is a hash's, so the first ones are as good as any."""
@@ -250,3 +250,9 @@ def _means(pixels: Pixels, valid: Mask | None) -> list[float]:
     counts = valid.sum(axis=(0, 1))
     sums = np.where(valid, pixels, 0).sum(axis=(0, 1), dtype=np.float64)
     return [float(total / count) if count else math.nan for total, count in zip(sums, counts, strict=True)]
+
+
+def _tile(row: tuple[Any, ...]) -> Tile:
+    """A row of the table, with the columns that a tile has, in its order."""
+    made = Tile(*row)
+    return made if made.band_uris is None else replace(made, band_uris=tuple(made.band_uris))

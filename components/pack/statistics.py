@@ -1,7 +1,6 @@
 """Mean, spread and range of each band, tile by tile, in bounded memory, and the same however the tiles are divided."""
 
 import math
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,12 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
-Pixels = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
-
-_scratch = threading.local()
-_EXACT_PIXELS = 1 << 20
-"""So many squares of 16-bit numbers have a sum below 2**53, up to which float64 holds every whole number."""
 
 
 class Moments(ABC):
@@ -210,77 +203,3 @@ class RunningMoments(Moments):
         lows = [math.inf if low is None else low for low in lowest]
         highs = [-math.inf if high is None else high for high in highest]
         return cls(np.array(counts, np.int64), *(np.array(each, np.float64) for each in (mean, squares, lows, highs)))
-
-
-def moments(image: Pixels, valid: Mask | None = None) -> Moments:
-    """The moments of one tile.
-
-    Args:
-        image: `(height, width, bands)` of whole numbers of at most 16 bits, or of floats.
-        valid: of the same shape, which pixels count; all, unless given.
-
-    Returns:
-        Exact ones for whole numbers, running ones for floats.
-    """
-    if image.dtype.kind == "f":
-        return _running(image, valid)
-    height, width, _ = image.shape
-    rows = max(1, _EXACT_PIXELS // width)
-    blocks = [slice(top, top + rows) for top in range(0, height, rows)]
-    result = _exact(image[blocks[0]], None if valid is None else valid[blocks[0]])
-    for block in blocks[1:]:
-        result = result.merged(_exact(image[block], None if valid is None else valid[block]))
-    return result
-
-
-def _exact(image: Pixels, valid: Mask | None) -> Moments:
-    # Row upon row, the bands side by side: whole vectors are added, where a sum over each band would step through
-    # memory; and in float64, in which these whole numbers are exact, since integers have no fast multiply-and-add.
-    height, width, bands = image.shape
-    lows = highs = rows = image.reshape(height, width * bands)
-    if valid is None:
-        counts: tuple[int, ...] = (height * width,) * bands
-    else:
-        chosen, limits = valid.reshape(rows.shape), np.iinfo(image.dtype)
-        counts = tuple(chosen.sum(axis=0).reshape(width, bands).sum(axis=0).tolist())
-        rows, lows, highs = (np.where(chosen, rows, image.dtype.type(low)) for low in (0, limits.max, limits.min))
-    numbers = _as_floats(rows)
-    squares = np.einsum("ij,ij->j", numbers, numbers)
-    return ExactMoments(
-        counts,
-        tuple(numbers.sum(axis=0).reshape(width, bands).sum(axis=0).astype(np.int64).tolist()),
-        tuple(squares.reshape(width, bands).sum(axis=0).astype(np.int64).tolist()),
-        tuple(lows.min(axis=0).reshape(width, bands).min(axis=0).tolist()),
-        tuple(highs.max(axis=0).reshape(width, bands).max(axis=0).tolist()),
-    )
-
-
-def _as_floats(rows: Pixels) -> npt.NDArray[np.float64]:
-    """The numbers in memory that is used again and again: half a megabyte, asked for anew, is paged in anew."""
-    numbers: npt.NDArray[np.float64] | None = getattr(_scratch, "numbers", None)
-    if numbers is None or numbers.shape != rows.shape:
-        numbers = _scratch.numbers = np.empty(rows.shape, np.float64)
-    np.copyto(numbers, rows)
-    return numbers
-
-
-def _running(image: Pixels, valid: Mask | None) -> Moments:
-    # Bands first: reductions over short last axes cost several times as much.
-    bands = image.shape[-1]
-    pixels = np.ascontiguousarray(image.reshape(-1, bands).T)
-    if valid is None:
-        deviations = pixels.astype(np.float64)
-        mean = deviations.mean(axis=1)
-        deviations -= mean[:, None]
-        counts = np.full(bands, pixels.shape[1], np.int64)
-        lows = highs = pixels
-    else:
-        chosen = np.ascontiguousarray(valid.reshape(-1, bands).T)
-        counts = chosen.sum(axis=1, dtype=np.int64)
-        deviations = np.where(chosen, pixels, 0).astype(np.float64)
-        mean = deviations.sum(axis=1) / np.maximum(counts, 1)
-        deviations = np.where(chosen, deviations - mean[:, None], 0.0)
-        lows, highs = np.where(chosen, pixels, np.inf), np.where(chosen, pixels, -np.inf)
-    squares = np.einsum("ij,ij->i", deviations, deviations)
-    lowest, highest = lows.min(axis=1).astype(np.float64), highs.max(axis=1).astype(np.float64)
-    return RunningMoments(counts, mean, squares, lowest, highest)

@@ -4,7 +4,6 @@ import functools
 import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import xxhash
@@ -16,8 +15,8 @@ from tilepipe.components.pack.checksum import verify
 from tilepipe.components.pack.decode import Picture, Pixels, Shape, decode
 from tilepipe.components.pack.records import decode_record
 from tilepipe.components.pack.resample import Resampling
-from tilepipe.components.pack.statistics import Mask, Moments, moments
 from tilepipe.components.pack.tfrecord import frame_example
+from tilepipe.components.pack.tile_moments import Mask
 from tilepipe.components.shared import storage
 from tilepipe.components.shared.bands import canonical_band
 from tilepipe.components.shared.errors import SourceError, TileError
@@ -65,14 +64,6 @@ class Record:
     """The pixels that are kept; `framed` has the same memory."""
     mask: Mask | None
     """Which of them count; all, where there is none."""
-
-    def moments(self) -> Moments:
-        """The statistics of the bands that are kept.
-
-        For the thread that gathers the records: on a dozen threads at once this cost three times as much, for its
-        float64s then push each other out of the processor's cache.
-        """
-        return moments(self.image, self.mask)
 
 
 @dataclass(frozen=True)
@@ -270,18 +261,3 @@ def _check_descriptions(descriptions: tuple[str, ...], order: BandOrder) -> None
 @functools.lru_cache(maxsize=64)
 def _canonical(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(canonical_band(name) for name in names)
-
-
-def tile_of(row: Mapping[str, Any]) -> Tile:
-    """A row of the tile table, as a dictionary, as a tile."""
-    files = row["band_uris"]
-    return Tile(
-        row["tile_id"],
-        row["uri"],
-        row["label"],
-        row["bytes"],
-        row["checksum"],
-        row["member"],
-        row["offset"],
-        None if files is None else tuple(files),
-    )

@@ -1,7 +1,8 @@
 """Many pieces of work in flight, in bounded memory, with the results in order."""
 
+import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -10,7 +11,12 @@ Result = TypeVar("Result")
 
 
 def map_in_order(
-    work: Callable[[Item], Result], items: Iterable[Item], *, threads: int, window: int | None = None
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    threads: int,
+    window: int | None = None,
+    at_once: int = 1,
 ) -> Iterator[Result]:
     """Apply `work` to each item on threads and yield the results in the items' order.
 
@@ -22,20 +28,26 @@ def map_in_order(
         items: consumed as there is room.
         threads: how many run at once.
         window: how many items may be in flight or waiting to be taken; four a thread, unless given.
+        at_once: how many items a thread takes at a time; to hand over each for itself costs more where `work` is short.
 
     Yields:
         One result an item; the first error that `work` raises ends it.
     """
-    room = window or 4 * threads
-    pending: deque[Future[Result]] = deque()
+    room = (window or 4 * threads * at_once) // at_once
+    waiting = iter(items)
+    pending: deque[Future[list[Result]]] = deque()
+
+    def work_on(some: Sequence[Item]) -> list[Result]:
+        return [work(item) for item in some]
+
     with ThreadPoolExecutor(threads, thread_name_prefix="tilepipe") as pool:
         try:
-            for item in items:
+            while some := list(itertools.islice(waiting, at_once)):
                 if len(pending) >= room:
-                    yield pending.popleft().result()
-                pending.append(pool.submit(work, item))
+                    yield from pending.popleft().result()
+                pending.append(pool.submit(work_on, some))
             while pending:
-                yield pending.popleft().result()
+                yield from pending.popleft().result()
         finally:
             for future in pending:
                 future.cancel()

@@ -34,9 +34,9 @@ class Bucket:
     checked_table: Path
     """As ingest makes it of the prefix: with the MD5s that the listing gives."""
 
-    def many(self, path: Path, times: int) -> Path:
-        """A table of the same objects, each of them so many times under other ids."""
-        table, info = read_tile_table(self.table)
+    def many(self, path: Path, times: int, *, checked: bool = False) -> Path:
+        """A table of the same objects, each so many times under other ids; with their checksums, if asked for."""
+        table, info = read_tile_table(self.checked_table if checked else self.table)
         place = table.schema.get_field_index("tile_id")
         parts = [
             table.set_column(place, "tile_id", pa.array(f"{name}-{time:03d}" for name in table["tile_id"].to_pylist()))

@@ -12,8 +12,8 @@ from tests.bench.bucket import BUCKET, Bucket
 from tests.bench.pack_loops import reader_rates
 from tests.measure import Figure
 from tilepipe.components.pack.decode import decode
-from tilepipe.components.pack.statistics import moments
 from tilepipe.components.pack.tfrecord import frame_example
+from tilepipe.components.pack.tile_moments import TileMoments
 from tilepipe.components.shared.storage import read_bytes
 
 _TILES = 300
@@ -34,7 +34,7 @@ def measure(bucket: Bucket) -> list[Figure]:
     with scratch.open("wb", buffering=0) as file:
         stages: list[tuple[str, Callable[[Any], object], Iterable[Any]]] = [
             ("decode", decode, files),
-            ("statistics", moments, images),
+            ("statistics", TileMoments().add, images),
             ("digest", xxhash.xxh3_128_digest, pixels),
             ("frame", lambda each: frame_example(each, 3, "Forest/0-Forest_1"), pixels),
             ("join", lambda piece: b"".join(part for record in piece for part in record), pieces),

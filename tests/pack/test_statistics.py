@@ -6,8 +6,16 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from tilepipe.components.pack import statistics as module
-from tilepipe.components.pack.statistics import Moments, moments
+from tilepipe.components.pack import tile_moments as module
+from tilepipe.components.pack.statistics import Moments
+from tilepipe.components.pack.tile_moments import TileMoments
+
+
+def moments(*tiles, valid=None):
+    added = TileMoments()
+    for place, tile in enumerate(tiles):
+        added.add(tile, None if valid is None else valid[place])
+    return added.moments()
 
 
 def merge(parts):
@@ -51,12 +59,29 @@ def test_sums_that_float64_or_64_bits_do_not_hold(monkeypatch):
     assert merged.std[0] == pytest.approx(math.sqrt(11) / 12, rel=1e-15)
 
 
+@pytest.mark.parametrize(("dtype", "low", "high"), [("uint8", 0, 256), ("uint16", 0, 8000), ("int16", -32768, 32768)])
+def test_tiles_added_up_are_as_tiles_merged(dtype, low, high, monkeypatch):
+    rng = np.random.default_rng(6)
+    tiles, valid = rng.integers(low, high, (30, 7, 9, 2)).astype(dtype), rng.random((30, 7, 9, 2)) < 0.6
+    tiles[11] = high - 1  # among small numbers one tile of large ones, whose squares need more bits
+    merged = merge(moments(tile, valid=[mask]) for tile, mask in zip(tiles, valid, strict=True))
+    assert moments(*tiles) == merge(map(moments, tiles))
+    assert moments(*tiles, valid=valid) == merged
+    monkeypatch.setattr(module, "_MOST_ROWS", 20)
+    assert moments(*tiles, valid=valid) == merged
+
+
+def test_no_tiles_have_no_moments():
+    with pytest.raises(ValueError, match="of one tile or more"):
+        moments()
+
+
 def test_large_tiles_are_summed_in_blocks(monkeypatch):
     image = np.random.default_rng(2).integers(0, 65536, (50, 4, 3)).astype(np.uint16)
     valid = np.random.default_rng(3).random(image.shape) < 0.5
-    whole = moments(image), moments(image, valid)
-    monkeypatch.setattr(module, "_EXACT_PIXELS", 30)
-    assert (moments(image), moments(image, valid)) == whole
+    whole = moments(image), moments(image, valid=[valid])
+    monkeypatch.setattr(module, "_BLOCK_VALUES", 30)
+    assert (moments(image), moments(image, valid=[valid])) == whole
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
@@ -65,7 +90,7 @@ def test_what_is_not_valid_does_not_count(dtype):
     tiles, valid = rng.integers(1, 99, (20, 5, 6, 3)).astype(dtype), rng.random((20, 5, 6, 3)) < 0.7
     tiles[~valid] = 120
     valid[:3, ..., 1] = False  # tiles with an empty band, the first one included
-    merged = merge(moments(tile, mask) for tile, mask in zip(tiles, valid, strict=True))
+    merged = merge(moments(tile, valid=[mask]) for tile, mask in zip(tiles, valid, strict=True))
     for band in range(3):
         pixels = tiles[..., band][valid[..., band]].astype(np.float64)
         assert merged.counts[band] == len(pixels)
@@ -76,7 +101,7 @@ def test_what_is_not_valid_does_not_count(dtype):
 
 @pytest.mark.parametrize("dtype", ["int16", "float32"])
 def test_a_band_without_any_valid_pixel_is_zero(dtype):
-    empty = moments(np.full((4, 4, 2), 7, dtype), np.zeros((4, 4, 2), bool))
+    empty = moments(np.full((4, 4, 2), 7, dtype), valid=[np.zeros((4, 4, 2), bool)])
     merged = empty.merged(empty)
     for numbers in (merged.mean, merged.std, merged.minimum, merged.maximum, merged.counts):
         assert list(numbers) == [0, 0]

@@ -6,15 +6,17 @@ import pytest
 from tilepipe.components.shared.bounded import map_in_order
 
 
-def test_results_come_in_the_order_of_the_items():
+@pytest.mark.parametrize("at_once", [1, 3, 60])
+def test_results_come_in_the_order_of_the_items(at_once):
     def work(item):
         time.sleep(0.002 * (item % 3))
         return item * item
 
-    assert list(map_in_order(work, range(50), threads=4)) == [item * item for item in range(50)]
+    assert list(map_in_order(work, range(50), threads=4, at_once=at_once)) == [item * item for item in range(50)]
 
 
-def test_no_more_than_the_window_is_ever_held():
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_no_more_than_the_window_is_ever_held(at_once):
     started, taken, most = 0, 0, 0
     lock = threading.Lock()
 
@@ -25,11 +27,11 @@ def test_no_more_than_the_window_is_ever_held():
             most = max(most, started - taken)
         return bytes(10)
 
-    for _ in map_in_order(work, iter(range(500)), threads=4, window=8):
+    for _ in map_in_order(work, iter(range(500)), threads=4, window=8, at_once=at_once):
         with lock:
             taken += 1
     assert taken == 500
-    assert most <= 8 + 1  # the one that has been handed over and not yet counted
+    assert most <= 8 + at_once  # those that have been handed over and not yet counted
 
 
 def test_items_are_taken_as_there_is_room():
