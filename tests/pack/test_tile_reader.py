@@ -7,8 +7,8 @@ import pytest
 from tests.pack.conftest import random_pixels, write_geotiff
 from tilepipe.components.pack.band_order import BandOrder
 from tilepipe.components.pack.resample import resample
-from tilepipe.components.pack.tile_reader import Layout, Record, Rejected, Tile, read_record
 from tilepipe.components.pack.tile_moments import TileMoments
+from tilepipe.components.pack.tile_reader import Layout, Record, Rejected, Tile, read_record
 from tilepipe.components.shared.errors import StorageError
 from tilepipe.components.shared.example import parse_example
 from tilepipe.components.shared.tfrecord import frame, unframe
