@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import xxhash
 
+from tilepipe.components.shared.datasets import BATCHES_AHEAD, PARALLEL_CALLS, untuned
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.manifest import Manifest, Shard, SplitSummary
 
@@ -63,8 +64,8 @@ def open_shards(
         return (images, batch["label"], batch["tile_id"]) if with_ids else (images, batch["label"])
 
     data = tf.data.TFRecordDataset(files).batch(batch_size)
-    data = data.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return data.apply(tf.data.experimental.assert_cardinality(-(-split.tiles // batch_size)))
+    data = data.map(parse, num_parallel_calls=PARALLEL_CALLS, deterministic=True).prefetch(BATCHES_AHEAD)
+    return untuned(data.apply(tf.data.experimental.assert_cardinality(-(-split.tiles // batch_size))))
 
 
 def check_shards(folders: Sequence[Path], split: SplitSummary, *, verify: bool = True) -> list[Path]:

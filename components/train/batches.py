@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from tilepipe.components.shared.datasets import BATCHES_AHEAD, PARALLEL_CALLS, untuned
 from tilepipe.components.shared.errors import ParameterError, SplitError
 from tilepipe.components.shared.manifest import SPLITS, Manifest
 from tilepipe.components.train.augmentation import Augmenter
@@ -99,9 +100,9 @@ class Batches:
         data = tf.data.Dataset.zip(self._train.shuffled(epoch, first_step), seeds)
         if not self.are_made_on_device:
             data = data.map(
-                lambda tiles, seed: self.made((tiles, seed)), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+                lambda tiles, seed: self.made((tiles, seed)), num_parallel_calls=PARALLEL_CALLS, deterministic=True
             )
-        return data.prefetch(tf.data.AUTOTUNE)
+        return untuned(data.prefetch(BATCHES_AHEAD))
 
     def made(self, element: Any) -> tuple["tf.Tensor", ...]:  # noqa: ANN401 - as `Tiles` gives them
         """Make a training batch of what `Tiles` and the seeds give, wherever that is to be done."""
@@ -123,16 +124,14 @@ class Batches:
             What `made_for_validation` takes, where the tiles are on the device; else batches as for training, without
             weights.
         """
-        import tensorflow as tf
-
         if self._val is None:
             raise ValueError("there are no validation tiles")
         data = self._val.in_order()
         if not self.validation_is_made_on_device:
             data = data.map(
-                lambda *tiles: self.made_for_validation(tiles), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+                lambda *tiles: self.made_for_validation(tiles), num_parallel_calls=PARALLEL_CALLS, deterministic=True
             )
-        return data.prefetch(tf.data.AUTOTUNE)
+        return untuned(data.prefetch(BATCHES_AHEAD))
 
     def made_for_validation(self, element: Any) -> tuple["tf.Tensor", "tf.Tensor"]:  # noqa: ANN401
         """Make a validation batch of what `Tiles` gives."""

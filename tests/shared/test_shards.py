@@ -27,6 +27,7 @@ def test_batches_hold_what_was_packed(packed, tmp_path, dtype):
     batches = list(data.as_numpy_iterator())
     assert [len(labels) for _, labels, _ in batches] == [10, 10, 4]
     assert data.cardinality().numpy() == 3
+    assert not data.options().autotune.enabled
     for images, labels, tile_ids in batches:
         assert images.dtype == dtype
         assert images.shape[1:] == (5, 7, 3)

@@ -54,6 +54,13 @@ def test_training_tiles_come_in_full_batches_and_another_order_each_epoch(packed
     assert not np.array_equal(first, second)
 
 
+@pytest.mark.parametrize("placement", ["memory", "device", "streamed"])
+def test_no_thread_that_sleeps_tunes_them(packed, placement):
+    with batches(packed, (placement, placement)) as made:
+        assert not made.train(0).options().autotune.enabled
+        assert not made.validation().options().autotune.enabled
+
+
 @pytest.mark.parametrize("placement", ["memory", "streamed"])
 def test_the_same_seed_gives_the_same_batches(packed, placement):
     def epochs(seed):
