@@ -16,6 +16,7 @@ ENGINE ?= docker
 REGISTRY ?= ghcr.io/tilepipe
 IMAGE_FLAGS ?=
 RECIPE ?= finetune
+PARTS ?=
 
 .PHONY: help setup browser run test lint types layers pipelines unit bench accuracy e2e images clean
 
@@ -54,8 +55,8 @@ unit: setup browser ## The tests, in parallel
 pipelines: setup ## Recompile the committed YAML and its documentation
 	@$(VENV)/tilepipe compile && $(VENV)/tilepipe docs
 
-bench: setup ## Measure speed and memory; writes build/bench.json
-	@$(VENV)/python -m tests.bench
+bench: setup ## Measure speed and memory (PARTS="pack training": only those); writes build/bench.json
+	@$(VENV)/python -m tests.bench $(PARTS)
 
 accuracy: setup ## Train on real EuroSAT (RECIPE=finetune, scratch or quick); writes build/accuracy-RECIPE.json
 	@RECIPE=$(RECIPE) $(VENV)/python -m tests.accuracy

@@ -45,8 +45,9 @@ class Generated:
         """The same shards, as many of them, as a data set of their own."""
         summary = _summary(self.manifest.splits["train"].shards[:shards])
         folder = self.folder / f"first-{shards}"
-        folder.mkdir()
-        (folder / _FOLDER).symlink_to(self.shards, target_is_directory=True)
+        if not folder.exists():
+            folder.mkdir()
+            (folder / _FOLDER).symlink_to(self.shards, target_is_directory=True)
         manifest = self.manifest.model_copy(update={"splits": {**self.manifest.splits, "train": summary}})
         manifest.write(folder / "manifest.json")
         return Generated(folder, manifest)
