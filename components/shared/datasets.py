@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import tensorflow as tf
 
-PARALLEL_CALLS = min(len(os.sched_getaffinity(0)), 8)
+PARALLEL_CALLS = min(os.cpu_count() or 1, 8)
 """Batches that are made at once. Each is made of whole-batch operations: a few cores make more than a GPU takes."""
 BATCHES_AHEAD = 2
 
