@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import logging
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,7 +63,7 @@ class _Tally:
     allowed: int
     rejected: list[tuple[str, str, str]] = field(default_factory=list)
     """Id, address and reason of each tile that was left out."""
-    classes: dict[tuple[Split, int], Counter[str]] = field(default_factory=dict)
+    classes: defaultdict[tuple[Split, int], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     moments: dict[int, Moments] = field(default_factory=dict)
     """Of each training shard that is whole."""
     adding: tuple[int, TileMoments] | None = None
@@ -79,10 +79,7 @@ class _Tally:
             raise too_many(self.allowed, len(self.rejected), sorted(self.rejected), "at least ")
 
     def count(self, job: _Job, record: Record) -> None:
-        classes = self.classes.get((job.split, job.shard))
-        if classes is None:
-            classes = self.classes[job.split, job.shard] = Counter()
-        classes[job.tile.label] += 1
+        self.classes[job.split, job.shard][job.tile.label] += 1
         self.unverified += record.is_unverified
         if job.split == "train":
             # Here, and not where tiles are read: on a dozen threads at once it took three times as long, for what they

@@ -5,10 +5,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tilepipe.components.pack.resample import Mask, Pixels
 from tilepipe.components.pack.statistics import ExactMoments, Moments, RunningMoments
-
-Pixels = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
 
 _BLOCK_VALUES = 1 << 16
 """Looked at together: as 32 bits each they stay in the processor's cache. So many squares of 16-bit numbers have a sum

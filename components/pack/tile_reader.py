@@ -14,9 +14,8 @@ from tilepipe.components.pack.cache import CachedReader, TileCache
 from tilepipe.components.pack.checksum import verify
 from tilepipe.components.pack.decode import Picture, Pixels, Shape, decode
 from tilepipe.components.pack.records import decode_record
-from tilepipe.components.pack.resample import Resampling
+from tilepipe.components.pack.resample import Mask, Resampling
 from tilepipe.components.pack.tfrecord import frame_example
-from tilepipe.components.pack.tile_moments import Mask
 from tilepipe.components.shared import storage
 from tilepipe.components.shared.bands import canonical_band
 from tilepipe.components.shared.errors import SourceError, TileError

@@ -21,19 +21,19 @@ def map_in_order(
     """Apply `work` to each item on threads and yield the results in the items' order.
 
     Unlike `Executor.map`, which takes all items at once, this never holds more than `window` results or open pieces of
-    work: memory does not grow with the number of items.
+    work (or `at_once`, if that is more): memory does not grow with the number of items.
 
     Args:
         work: called on the threads.
         items: consumed as there is room.
         threads: how many run at once.
-        window: how many items may be in flight or waiting to be taken; four a thread, unless given.
+        window: how many items may be in flight or waiting to be taken; unless given, four times what the threads take.
         at_once: how many items a thread takes at a time; to hand over each for itself costs more where `work` is short.
 
     Yields:
         One result an item; the first error that `work` raises ends it.
     """
-    room = (window or 4 * threads * at_once) // at_once
+    room = max(1, (window or 4 * threads * at_once) // at_once)
     waiting = iter(items)
     pending: deque[Future[list[Result]]] = deque()
 

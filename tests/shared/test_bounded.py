@@ -34,6 +34,10 @@ def test_no_more_than_the_window_is_ever_held(at_once):
     assert most <= 8 + at_once  # those that have been handed over and not yet counted
 
 
+def test_a_window_smaller_than_what_is_taken_at_a_time():
+    assert list(map_in_order(str, range(7), threads=2, window=2, at_once=3)) == list("0123456")
+
+
 def test_items_are_taken_as_there_is_room():
     seen = []
 
