@@ -18,7 +18,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
@@ -109,6 +109,16 @@ class TileCache:
         text = json.dumps([uri, member, offset, size, *version])
         return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
+    def key_of(self, tile: "Tile") -> bytes:
+        """The key of a tile's content."""
+        return self.key(tile.uri, tile.member, tile.offset, tile.bytes, tile.checksum)
+
+    def holds(self, key: bytes) -> bool:
+        """Whether something was put under a key; it may turn out to be damaged."""
+        with self._changed:
+            is_new = key in self._filling or key in self._writing
+        return is_new or next(self._places(key), None) is not None
+
     def get(self, key: bytes) -> bytes | None:
         """What was put under a key, in this run or an earlier one.
 
@@ -194,20 +204,22 @@ class TileCache:
 
     def _stored(self, key: bytes) -> bytes | None:
         """The content in a segment; two processes may have written the same: then the first one that is whole."""
+        return next((content for place in self._places(key) if (content := self._read(*place)) is not None), None)
+
+    def _places(self, key: bytes) -> Iterator[tuple[str, np.void]]:
+        """Segments that have a key, and where."""
         if self._reads_failed:
-            return None
+            return
         if key in self._own:
-            return self._read(*self._own[key])
+            yield self._own[key]
+            return
         high, low = halves(key)
         place = int(np.searchsorted(self._highs, np.uint64(high)))
         while place < len(self._highs) and int(self._highs[place]) == high:
             row = self._rows[place]
             if int(row["low"]) == low:
-                content = self._read(self._names[self._segments[place]], row)
-                if content is not None:
-                    return content
+                yield self._names[self._segments[place]], row
             place += 1
-        return None
 
     def _read(self, name: str, row: np.void) -> bytes | None:
         try:
@@ -303,7 +315,7 @@ class CachedReader:
         """The content of a tile, or of one of its files; errors are those of `read`."""
         if not storage.is_remote(tile.uri):
             return self._read(tile)
-        key = self._cache.key(tile.uri, tile.member, tile.offset, tile.bytes, tile.checksum)
+        key = self._cache.key_of(tile)
         content = self._cache.get(key)
         if content is not None:
             self.hits += 1

@@ -100,11 +100,12 @@ class Layout:
         return (None, None, self.shape[2]) if self.resizes else self.shape
 
 
-def content(tile: Tile) -> bytes:
+def content(tile: Tile, read_file: Callable[[str], bytes] = storage.read_bytes) -> bytes:
     """The bytes of one tile: a file, a member of a zip, or a record of a TFRecord file.
 
     Args:
         tile: which one; of a tile with a file for each band, the file at `uri`.
+        read_file: gives the bytes of a whole file.
 
     Returns:
         All its bytes.
@@ -119,7 +120,7 @@ def content(tile: Tile) -> bytes:
         return archives.read_member(tile.uri, tile.member)
     if tile.offset is not None and tile.bytes is not None:
         return storage.read_range(tile.uri, tile.offset, tile.bytes)
-    return storage.read_bytes(tile.uri)
+    return read_file(tile.uri)
 
 
 def fetch(
@@ -148,7 +149,7 @@ def fetch(
         places = range(len(tile.band_uris)) if layout is None else layout.keep
         if layout is not None and len(tile.band_uris) != layout.shape[2]:
             raise TileError(f"it has files of {len(tile.band_uris)} bands, where the tiles have {layout.shape[2]}")
-        return [_band(tile, tile.band_uris[place], read) for place in places], bool(tile.checksum)
+        return [_band(_band_file(tile, place), read) for place in places], bool(tile.checksum)
     data = _read(tile, read)
     is_unverified = verify(data, tile.bytes, tile.checksum)
     if features:
@@ -157,26 +158,41 @@ def fetch(
     return [decode(data, None if layout is None else layout.file_shape)], is_unverified
 
 
-def read_record(
-    tile: Tile, *, layout: Layout, labels: Mapping[str, int], cache: TileCache | None = None
-) -> Record | Rejected:
-    """Turn one tile into a record.
+def read_records(
+    tiles: Sequence[Tile], *, layout: Layout, labels: Mapping[str, int], cache: TileCache | None = None
+) -> list[Record | Rejected]:
+    """Turn tiles into records, one after the other; their files are asked for together.
 
     Args:
-        tile: which one.
-        layout: what it must be.
+        tiles: which ones; what comes of a few fits into the memory.
+        layout: what they must be.
         labels: index of each class.
         cache: what was fetched before, and where to keep what is fetched now; None keeps nothing.
 
     Returns:
-        The record, or why there is none.
+        For each the record, or why there is none.
 
     Raises:
         StorageError: the disk or the bucket cannot be read.
     """
+    files = (file for tile in tiles for file in _whole_files(tile, layout))
+    read_file = storage.asked(file.uri for file in files if cache is None or not cache.holds(cache.key_of(file)))
+    read = functools.partial(content, read_file=read_file)
+    return [_cached_record(tile, layout, labels, read, cache) for tile in tiles]
+
+
+def _whole_files(tile: Tile, layout: Layout) -> list[Tile]:
+    if tile.band_uris is not None:
+        return [_band_file(tile, place) for place in layout.keep if place < len(tile.band_uris)]
+    return [tile] if tile.member is None and tile.offset is None else []
+
+
+def _cached_record(
+    tile: Tile, layout: Layout, labels: Mapping[str, int], read: Callable[[Tile], bytes], cache: TileCache | None
+) -> Record | Rejected:
     if cache is None:
-        return _record(tile, layout, labels, content)
-    reader = CachedReader(cache, content)
+        return _record(tile, layout, labels, read)
+    reader = CachedReader(cache, read)
     result = _record(tile, layout, labels, reader)
     if isinstance(result, Rejected) and reader.hits:  # its owner may have mended it
         result = _record(tile, layout, labels, content)
@@ -217,11 +233,15 @@ def _read(tile: Tile, read: Callable[[Tile], bytes]) -> bytes:
         raise TileError("it is missing" if whole_file else f"it cannot be read: {error}") from None
 
 
-def _band(tile: Tile, uri: str, read: Callable[[Tile], bytes]) -> Picture:
+def _band_file(tile: Tile, place: int) -> Tile:
+    return Tile(tile.tile_id, tile.band_uris[place] if tile.band_uris else tile.uri, tile.label, None, None)
+
+
+def _band(file: Tile, read: Callable[[Tile], bytes]) -> Picture:
     try:
-        return decode(_read(Tile(tile.tile_id, uri, tile.label, None, None), read), (None, None, 1))
+        return decode(_read(file, read), (None, None, 1))
     except TileError as error:
-        raise TileError(f"its file {posixpath.basename(uri)}: {error}") from None
+        raise TileError(f"its file {posixpath.basename(file.uri)}: {error}") from None
 
 
 def _kept(picture: Picture, keep: tuple[int, ...]) -> Picture:

@@ -12,7 +12,7 @@ import os
 import posixpath
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -197,6 +197,26 @@ def read_bytes(uri: str) -> bytes:
         return bytes(remote.read_bytes(uri))
     with _local(uri):
         return Path(uri).read_bytes()
+
+
+def asked(uris: Iterable[str]) -> Callable[[str], bytes]:
+    """Ask for a few files or objects before the first is read, where their store can be asked so.
+
+    One thread then keeps a store busy, and while it works on one answer, the next ones arrive.
+
+    Args:
+        uris: normalised addresses of what will be read, each once, in this order and soon.
+
+    Returns:
+        Reads one of them, or anything else, as `read_bytes` does.
+    """
+    ahead = storage_s3.Asked(uri for uri in uris if uri.startswith("s3://"))
+
+    def read(uri: str) -> bytes:
+        data = ahead.read(uri)
+        return read_bytes(uri) if data is None else data
+
+    return read
 
 
 def read_range(uri: str, offset: int, length: int) -> bytes:

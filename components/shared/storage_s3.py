@@ -2,14 +2,16 @@
 
 import contextlib
 import functools
+import itertools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from tilepipe.components.shared.errors import SourceError, StorageError, TilepipeError
+from tilepipe.components.shared.plain_get import Answer, PlainServer
 
 if TYPE_CHECKING:
     from obstore.auth.boto3 import Boto3CredentialProvider
@@ -34,6 +36,8 @@ OTHER_CREDENTIALS = (
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 )
 _CHUNK_BYTES = 8 * 1024 * 1024
+_ASKED_AHEAD = 8
+"""Requests, and so connections, that one thread has open."""
 
 
 def is_file(uri: str) -> bool:
@@ -58,11 +62,48 @@ def size(uri: str) -> int:
 
 def read_bytes(uri: str) -> bytes:
     """All bytes of an object."""
+    data = Asked([uri]).read(uri)
+    if data is not None:
+        return data
     import obstore
 
     store, key = _locate(uri)
     with _explained(uri):
         return obstore.get(store, key).bytes().to_bytes()
+
+
+class Asked:
+    """Objects that will be read: a few are asked for before the first is, where there is a plain way to.
+
+    Args:
+        uris: their addresses, in the order of reading.
+    """
+
+    def __init__(self, uris: Iterable[str]) -> None:
+        self._server = _plain_server(_settings())
+        self._waiting = iter(uris)
+        self._answers: dict[str, Answer] = {}
+        self._ask()
+
+    def read(self, uri: str) -> bytes | None:
+        """All bytes of an object; None where that must be asked for otherwise."""
+        answer = self._answers.pop(uri, None)
+        data = answer.read() if answer else None
+        self._ask()
+        return data
+
+    def _ask(self) -> None:
+        if self._server is None:
+            return
+        for uri in itertools.islice(self._waiting, _ASKED_AHEAD - len(self._answers)):
+            if uri in self._answers:
+                continue
+            bucket, _, key = uri[5:].partition("/")
+            answer = self._server.ask(bucket, key)
+            if answer is None:  # not for each of them what a server costs that is away
+                self._server = None
+                return
+            self._answers[uri] = answer
 
 
 def read_range(uri: str, offset: int, length: int) -> bytes:
@@ -115,11 +156,29 @@ def list_objects(uri: str) -> Iterator[tuple[str, int]]:
 
 def _locate(uri: str) -> tuple["S3Store", str]:
     bucket, _, key = uri[5:].partition("/")
-    values = tuple(os.environ.get(name, "") for name in SETTINGS)
+    values = _settings()
     if values[2] or any(os.environ.get(name) for name in OTHER_CREDENTIALS):
         return _open_store(bucket, values, anonymous=False), key
     profile = _profile()
     return _open_store(bucket, values, anonymous=profile is None, profile=profile), key
+
+
+def _settings() -> tuple[str, ...]:
+    return tuple(os.environ.get(name, "") for name in SETTINGS)
+
+
+@functools.lru_cache(maxsize=32)
+def _plain_server(values: tuple[str, ...]) -> PlainServer | None:
+    _, _, key_id, secret, token, _, _ = values
+    return PlainServer.at(*_place(values), key_id, secret, token)
+
+
+def _place(values: tuple[str, ...]) -> tuple[str, str]:
+    """Endpoint and region."""
+    s3_endpoint, any_endpoint, _, _, _, region, default_region = values
+    region = region or default_region or "us-east-1"
+    # Always given: obstore reads the environment too, and panics where a variable is set to nothing.
+    return s3_endpoint or any_endpoint or f"https://s3.{region}.amazonaws.com", region
 
 
 def _profile() -> str | None:
@@ -136,10 +195,8 @@ def _profile() -> str | None:
 def _open_store(bucket: str, values: tuple[str, ...], anonymous: bool, profile: str | None = None) -> "S3Store":
     from obstore.store import S3Store
 
-    s3_endpoint, any_endpoint, key_id, secret, token, region, default_region = values
-    region = region or default_region or "us-east-1"
-    # Always given: obstore reads the environment too, and panics where a variable is set to nothing.
-    endpoint = s3_endpoint or any_endpoint or f"https://s3.{region}.amazonaws.com"
+    endpoint, region = _place(values)
+    key_id, secret, token = values[2:5]
     if not re.match(r"https?://[^/]", endpoint):
         shown = re.sub(r"\S*@", "", endpoint)
         raise StorageError(f"AWS_ENDPOINT_URL must be http://<host> or https://<host>. Received: {shown!r}.")

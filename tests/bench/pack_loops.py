@@ -3,25 +3,31 @@
 import asyncio
 import itertools
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
+
+import pycurl
 
 from tests.bench.bucket import BUCKET
 from tests.minio_server import S3Server
 from tilepipe.components.pack.decode import decode
+from tilepipe.components.shared.plain_get import PlainServer
 
 Fetch = Callable[[str], object]
 Run = Callable[[Sequence[str]], object]
 
+OWN = "own"
+"""The way that packing itself takes, which is no library: nothing is measured against it, and it is shown."""
 _THREADS = (4, 8, 16, 32)
 _READ_ROUNDS = 5
 _CALIBRATIONS = 2
 
 
 def clients(server: S3Server) -> dict[str, dict[str, Run]]:
-    """Ways to GET objects and drop them: of each library, one with each number of threads or tasks."""
+    """Ways to GET objects and drop them: of each library and our own, one with each number of threads or tasks."""
     import boto3
     import obstore
     from botocore.config import Config
@@ -60,6 +66,24 @@ def clients(server: S3Server) -> dict[str, dict[str, Run]]:
             answer.close()
             answer.release_conn()
 
+    handles = threading.local()
+
+    def with_curl(key: str) -> None:
+        if not hasattr(handles, "curl"):
+            handles.curl = _curl(server)
+        handles.curl.setopt(pycurl.URL, f"{server.endpoint}/{BUCKET}/{quote(key)}")
+        pieces = list[bytes]()
+        handles.curl.setopt(pycurl.WRITEFUNCTION, pieces.append)
+        handles.curl.perform()
+        b"".join(pieces)
+
+    plain = PlainServer.at(server.endpoint, "us-east-1", server.access_key, server.secret_key)
+
+    def plainly(key: str) -> None:
+        answer = plain.ask(BUCKET, key) if plain else None
+        if answer is None or answer.read() is None:
+            raise ConnectionError(key)
+
     async def awaited(key: str) -> None:
         await (await obstore.get_async(store, key)).bytes_async()
 
@@ -68,7 +92,20 @@ def clients(server: S3Server) -> dict[str, dict[str, Run]]:
         "obstore": _threads(with_obstore) | tasks,
         "minio": _threads(with_minio),
         "boto3": _threads(with_boto3),
+        "curl": _threads(with_curl),
+        OWN: _threads(plainly),
     }
+
+
+def _curl(server: S3Server) -> "pycurl.Curl":
+    """libcurl, which signs by itself and keeps its connection."""
+    curl = pycurl.Curl()
+    curl.setopt(pycurl.AWS_SIGV4, "aws:amz:us-east-1:s3")
+    curl.setopt(pycurl.USERPWD, f"{server.access_key}:{server.secret_key}")
+    curl.setopt(pycurl.BUFFERSIZE, 512 * 1024)
+    curl.setopt(pycurl.FAILONERROR, True)
+    curl.setopt(pycurl.NOSIGNAL, True)
+    return curl
 
 
 def fastest(ways: dict[str, Run], keys: Sequence[str]) -> str:

@@ -65,6 +65,17 @@ def test_what_was_put_is_there_in_the_next_run(address, caplog):
     assert f"300 of 310 reads of tiles came from the cache at {address}, 0 fetched tiles" in caplog.text
 
 
+def test_whether_something_is_held_is_told_without_reading_it(folder):
+    with TileCache(str(folder), "2026-01-01") as cache:
+        assert not cache.holds(key(cache, 1))
+        cache.put(key(cache, 1), content(1))
+        assert cache.holds(key(cache, 1))
+    with TileCache(str(folder), "2026-01-01") as cache:
+        assert cache.holds(key(cache, 1))
+        assert not cache.holds(key(cache, 2))
+        assert "0 of 0 reads" in cache.summary()
+
+
 def test_a_cache_grows_by_what_is_new(address):
     fill(address, range(100))
     fill(address, range(100, 150))

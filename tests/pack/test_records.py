@@ -5,7 +5,7 @@ import pytest
 
 from tilepipe.components.pack.band_order import BandOrder
 from tilepipe.components.pack.records import decode_record
-from tilepipe.components.pack.tile_reader import Layout, Record, Tile, read_record
+from tilepipe.components.pack.tile_reader import Layout, Record, Tile, read_records
 from tilepipe.components.shared.errors import TileError
 from tilepipe.components.shared.example import parse_example
 from tilepipe.components.shared.tfrecord import FRAMING_BYTES, frame, iter_frames
@@ -79,7 +79,7 @@ def test_droughtwatch(real_data):
     found = Counter()
     for (offset, payload), their in zip(iter_frames([path.read_bytes()]), theirs, strict=True):
         tile = Tile(f"{offset}", str(path), "a", len(payload) + FRAMING_BYTES, None, offset=offset)
-        result = read_record(tile, layout=layout, labels={"a": 0})
+        [result] = read_records([tile], layout=layout, labels={"a": 0})
         if not isinstance(result, Record):
             found[result.reason] += 1
             continue

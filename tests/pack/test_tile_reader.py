@@ -1,5 +1,4 @@
 import dataclasses
-import functools
 
 import numpy as np
 import pytest
@@ -8,14 +7,18 @@ from tests.pack.conftest import random_pixels, write_geotiff
 from tilepipe.components.pack.band_order import BandOrder
 from tilepipe.components.pack.resample import resample
 from tilepipe.components.pack.tile_moments import TileMoments
-from tilepipe.components.pack.tile_reader import Layout, Record, Rejected, Tile, read_record
+from tilepipe.components.pack.tile_reader import Layout, Record, Rejected, Tile, read_records
 from tilepipe.components.shared.errors import StorageError
 from tilepipe.components.shared.example import parse_example
 from tilepipe.components.shared.tfrecord import frame, unframe
 from tilepipe.components.shared.tile_table import RecordFeature
 
 LAYOUT = Layout((8, 8, 4), "uint16", BandOrder(("B02", "B03", "B04", "B08"), "files"), (2, 1, 0))
-read = functools.partial(read_record, layout=LAYOUT, labels={"a": 0})
+
+
+def read(tile, layout=LAYOUT, **options):
+    [result] = read_records([tile], layout=layout, labels={"a": 0}, **options)
+    return result
 
 
 def tile(path, size=None, checksum=None):
@@ -87,7 +90,7 @@ def test_numbers_that_no_network_can_take(tmp_path, value):
 def test_the_user_knows_better_than_the_files(tmp_path):
     path = write_geotiff(tmp_path / "x.tif", random_pixels(), ["B04", "B03", "B02", "B08"])
     layout = Layout(LAYOUT.shape, "uint16", BandOrder(LAYOUT.order.names, "user"), LAYOUT.keep)
-    assert isinstance(read_record(tile(path), layout=layout, labels={"a": 0}), Record)
+    assert isinstance(read(tile(path), layout), Record)
 
 
 def test_a_disk_that_cannot_be_read_is_no_tiles_fault(tmp_path):

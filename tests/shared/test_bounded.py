@@ -6,17 +6,15 @@ import pytest
 from tilepipe.components.shared.bounded import map_in_order
 
 
-@pytest.mark.parametrize("at_once", [1, 3, 60])
-def test_results_come_in_the_order_of_the_items(at_once):
+def test_results_come_in_the_order_of_the_items():
     def work(item):
         time.sleep(0.002 * (item % 3))
         return item * item
 
-    assert list(map_in_order(work, range(50), threads=4, at_once=at_once)) == [item * item for item in range(50)]
+    assert list(map_in_order(work, range(50), threads=4)) == [item * item for item in range(50)]
 
 
-@pytest.mark.parametrize("at_once", [1, 2])
-def test_no_more_than_the_window_is_ever_held(at_once):
+def test_no_more_than_the_window_is_ever_held():
     started, taken, most = 0, 0, 0
     lock = threading.Lock()
 
@@ -27,15 +25,11 @@ def test_no_more_than_the_window_is_ever_held(at_once):
             most = max(most, started - taken)
         return bytes(10)
 
-    for _ in map_in_order(work, iter(range(500)), threads=4, window=8, at_once=at_once):
+    for _ in map_in_order(work, iter(range(500)), threads=4, window=8):
         with lock:
             taken += 1
     assert taken == 500
-    assert most <= 8 + at_once  # those that have been handed over and not yet counted
-
-
-def test_a_window_smaller_than_what_is_taken_at_a_time():
-    assert list(map_in_order(str, range(7), threads=2, window=2, at_once=3)) == list("0123456")
+    assert most <= 8 + 1  # the one that has been handed over and not yet counted
 
 
 def test_items_are_taken_as_there_is_room():

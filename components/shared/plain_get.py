@@ -1,0 +1,169 @@
+"""The plainest GETs of S3, from a server that is spoken to in the clear with a fixed key, in a third of the usual work.
+
+Thousands of small objects a second from the MinIO next door are what packing is made of, and there a general client
+takes more of the processor than all else that is done with a tile (`make bench` has the figures). What is not plain,
+such as TLS, a proxy or passing credentials, and whatever goes wrong is left to that client, with its retries and its
+errors: here nothing is tried twice and nothing explained.
+
+Signature: https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html.
+Answers: https://www.rfc-editor.org/rfc/rfc9112.
+"""
+
+import functools
+import hashlib
+import hmac
+import re
+import socket
+import struct
+import time
+import urllib.request
+from collections import deque
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import quote, urlsplit
+
+_CONNECT_SECONDS = 5.0
+_SILENCE_SECONDS = 30
+"""How long a piece of an answer may take."""
+_PIECE_BYTES = 1024 * 1024
+_MOST_HEAD_BYTES = 8 * 1024
+_MOST_IDLE = 256
+_EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
+_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,15})[ \t]*\r\n")
+_NOT_PLAIN = re.compile(rb"\r\n(transfer-encoding:|connection:[ \t]*close)")
+
+
+class PlainServer:
+    """A server that is spoken to in the clear, and what its requests are signed with; for any number of threads.
+
+    Args:
+        netloc: its host and port.
+        region: of the signature.
+        key_id: whose signature it is.
+        secret: what is signed with; goes nowhere.
+        token: of a session, or empty.
+    """
+
+    def __init__(self, netloc: str, region: str, key_id: str, secret: str, token: str) -> None:
+        self._netloc, self._region, self._key_id, self._secret = netloc, region, key_id, secret
+        parts = urlsplit(f"http://{netloc}")
+        self._address = parts.hostname or "", parts.port or 80
+        self._token = f"x-amz-security-token:{token}\n" if token else ""
+        self._idle: deque[_Connection] = deque(maxlen=_MOST_IDLE)
+
+    @classmethod
+    def at(cls, endpoint: str, region: str, key_id: str, secret: str, token: str = "") -> Self | None:
+        """The server at an endpoint; None where what it takes to speak with it is not plain."""
+        try:
+            parts = urlsplit(endpoint)
+            is_plain = parts.scheme == "http" and not parts.path.strip("/") and parts.port != 0
+        except ValueError:  # no address at all
+            return None
+        if not is_plain or parts.query or parts.fragment or "@" in parts.netloc:
+            return None
+        visible = re.compile(r"[!-~]+")  # a header takes no blank in these, and no end of a line
+        if not all(visible.fullmatch(each) for each in (parts.netloc, region, key_id, secret, token or "-")):
+            return None
+        if urllib.request.getproxies().get("http") and not urllib.request.proxy_bypass(parts.netloc):
+            return None
+        return cls(parts.netloc, region, key_id, secret, token)
+
+    def ask(self, bucket: str, key: str) -> "Answer | None":
+        """Send the request for an object, without waiting for the answer.
+
+        Args:
+            bucket: its bucket.
+            key: its key.
+
+        Returns:
+            What gives the object; None where that is not plain.
+        """
+        path = f"/{bucket}/{key}"
+        if re.search(r"/\.{0,2}(/|$)", path):  # taken for a shorter path by some
+            return None
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = None
+        try:
+            connection = connection or _Connection(self._address)
+            connection.send(self._request(quote(path, safe="/~")))
+        except OSError:
+            return None
+        return Answer(connection, self._idle)
+
+    def _request(self, path: str) -> bytes:
+        now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        scope = f"{now[:8]}/{self._region}/s3/aws4_request"
+        headers = f"host:{self._netloc}\nx-amz-content-sha256:{_EMPTY_SHA256}\nx-amz-date:{now}\n{self._token}"
+        names = "host;x-amz-content-sha256;x-amz-date" + (";x-amz-security-token" if self._token else "")
+        canonical = f"GET\n{path}\n\n{headers}\n{names}\n{_EMPTY_SHA256}"
+        signed = f"AWS4-HMAC-SHA256\n{now}\n{scope}\n{hashlib.sha256(canonical.encode()).hexdigest()}"
+        signature = hmac.digest(_signing_key(self._secret, scope), signed.encode(), "sha256").hex()
+        lines = headers.replace("\n", "\r\n")
+        credential = f"Credential={self._key_id}/{scope}, SignedHeaders={names}, Signature={signature}"
+        return f"GET {path} HTTP/1.1\r\n{lines}authorization:AWS4-HMAC-SHA256 {credential}\r\n\r\n".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An object that has been asked for; one that is never read costs its connection."""
+
+    _connection: "_Connection"
+    _idle: "deque[_Connection]"
+
+    def read(self) -> bytes | None:
+        """All bytes of the object, once; None for whatever else came, or did not."""
+        try:
+            data = self._connection.receive()
+        except OSError:
+            return None
+        if data is not None:
+            self._idle.append(self._connection)
+        return data
+
+
+class _Connection:
+    """One connection, which is kept for the next request."""
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self._socket = socket.create_connection(address, _CONNECT_SECONDS)
+        # The kernel's own limit, and not Python's: with that each wait would be two calls, and none be for all bytes.
+        self._socket.settimeout(None)
+        limit = struct.pack("ll", _SILENCE_SECONDS, 0)
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            self._socket.setsockopt(socket.SOL_SOCKET, option, limit)
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_socket"):
+            self._socket.close()
+
+    def send(self, request: bytes) -> None:
+        self._socket.sendall(request)
+
+    def receive(self) -> bytes | None:
+        """The object; None, after which the connection is of no more use, for any other answer."""
+        # Looked at first and then taken, so that the object comes in one piece, straight into the bytes it stays in.
+        head, separator, _ = self._socket.recv(_MOST_HEAD_BYTES, socket.MSG_PEEK).partition(b"\r\n\r\n")
+        lines = head.lower() + b"\r\n"
+        length = _LENGTH.search(lines)
+        if not separator or not head.startswith(b"HTTP/1.1 200 ") or length is None or _NOT_PLAIN.search(lines):
+            return None
+        self._socket.recv(len(head) + len(separator), socket.MSG_WAITALL)
+        left, pieces = int(length[1]), list[bytes]()
+        while left:
+            piece = self._socket.recv(min(left, _PIECE_BYTES), socket.MSG_WAITALL)
+            if not piece:
+                return None
+            pieces.append(piece)
+            left -= len(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+@functools.lru_cache(maxsize=16)
+def _signing_key(secret: str, scope: str) -> bytes:
+    key = f"AWS4{secret}".encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    return key
