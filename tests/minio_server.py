@@ -88,7 +88,8 @@ def _running(binary: str, folder: Path, port: int = 0) -> Iterator[S3Server]:
     environment = {**os.environ, "MINIO_ROOT_USER": server.access_key, "MINIO_ROOT_PASSWORD": server.secret_key}
     command = [binary, "server", "--quiet", "--address", f"127.0.0.1:{port}", str(folder / "data")]
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        # In a session of its own, as a server is: Linux shares the processors out among sessions, not among threads.
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
         wait_for(f"{server.endpoint}/minio/health/live", process, folder / "log", "MinIO")
         yield server
