@@ -82,15 +82,21 @@ class PlainServer:
         if re.search(r"/\.{0,2}(/|$)", path):  # taken for a shorter path by some
             return None
         try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = None
-        try:
-            connection = connection or _Connection(self._address)
+            connection = self._kept() or _Connection(self._address)
             connection.send(self._request(quote(path, safe="/~")))
         except OSError:
             return None
         return Answer(connection, self._idle)
+
+    def _kept(self) -> "_Connection | None":
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:  # another thread was faster
+                break
+            if connection.is_silent():
+                return connection
+        return None
 
     def _request(self, path: str) -> bytes:
         now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
@@ -138,6 +144,14 @@ class _Connection:
     def __del__(self) -> None:
         if hasattr(self, "_socket"):
             self._socket.close()
+
+    def is_silent(self) -> bool:
+        """Whether the server neither hung up nor said more than it was asked for, which the next one would be given."""
+        try:
+            self._socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except OSError as error:
+            return isinstance(error, BlockingIOError)
+        return False
 
     def send(self, request: bytes) -> None:
         self._socket.sendall(request)

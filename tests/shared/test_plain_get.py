@@ -5,6 +5,7 @@ import datetime
 import random
 import socket
 import threading
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
@@ -140,7 +141,7 @@ class Raw:
     """Answers each request on a connection with the next of its answers, byte for byte; after None it says no more."""
 
     def __init__(self, *answers):
-        self.answers, self.connections, self.requests = list(answers), 0, []
+        self.answers, self.connections, self.closed, self.requests = list(answers), 0, 0, []
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         self.server = PlainServer.at(self.endpoint, "us-east-1", "who", SECRET)
@@ -164,7 +165,15 @@ class Raw:
                     return
                 connection.sendall(answer)
                 if b"keep" not in answer:
-                    return
+                    break
+        self.closed += 1
+
+    def wait_until_closed(self, count):
+        for _ in range(1000):
+            if self.closed >= count:
+                return
+            time.sleep(0.005)
+        pytest.fail("the connection stays open")
 
     def close(self):
         self._socket.shutdown(socket.SHUT_RDWR)
@@ -231,6 +240,21 @@ def test_a_connection_is_kept(raw):
         assert started.server.ask("tiles", "x").read() == bytes([number])
     assert started.connections == 1
     assert len(started.requests) == 20
+
+
+def test_what_a_server_says_too_much_is_nobody_elses(raw):
+    started = raw(answer(body=b"first") + answer(body=b"wrong"), answer(body=b"second"))
+    assert started.server.ask("tiles", "x").read() == b"first"
+    assert started.server.ask("tiles", "y").read() == b"second"
+    assert started.connections == 2
+
+
+def test_a_connection_that_was_closed_is_not_asked(raw):
+    started = raw(*[answer(headers=b"", body=bytes([number])) for number in range(3)])
+    for number in range(3):
+        assert started.server.ask("tiles", "x").read() == bytes([number])
+        started.wait_until_closed(number + 1)
+    assert (started.connections, len(started.requests)) == (3, 3)
 
 
 def test_what_is_asked_for_and_never_read_is_nobody_elses(raw):
