@@ -175,15 +175,15 @@ def _pack_tiles(
     # One stream over all splits and shards: a pool that runs dry at the end of each would leave the network idle.
     jobs = iter(_jobs(plan, shard_plans, numbers))
     batches = iter(lambda: list(itertools.islice(jobs, at_once)), [])
-    results = map_in_order(work, batches, threads=readers, window=window)
-    for job, result in itertools.chain.from_iterable(results):
-        if isinstance(result, Rejected):
-            tally.reject(result)
-        else:
-            writers[job.split].write(job.shard, result.framed)
-            contents.add(job.split, job.tile.tile_id, result.digest)
-            tally.count(job, result)
-        progress.advance()
+    with contextlib.closing(map_in_order(work, batches, threads=readers, window=window)) as results:
+        for job, result in itertools.chain.from_iterable(results):
+            if isinstance(result, Rejected):
+                tally.reject(result)
+            else:
+                writers[job.split].write(job.shard, result.framed)
+                contents.add(job.split, job.tile.tile_id, result.digest)
+                tally.count(job, result)
+            progress.advance()
     tally.settle()
     progress.finish()
     if len(tally.rejected) > tally.allowed:  # more in this part alone than in all of them: nothing needs merging

@@ -183,7 +183,8 @@ def read_records(
 
 def _whole_files(tile: Tile, layout: Layout) -> list[Tile]:
     if tile.band_uris is not None:
-        return [_band_file(tile, place) for place in layout.keep if place < len(tile.band_uris)]
+        is_usable = len(tile.band_uris) == layout.shape[2]
+        return [_band_file(tile, place) for place in layout.keep] if is_usable else []
     return [tile] if tile.member is None and tile.offset is None else []
 
 

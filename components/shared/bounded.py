@@ -1,7 +1,7 @@
 """Many pieces of work in flight, in bounded memory, with the results in order."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ Result = TypeVar("Result")
 
 def map_in_order(
     work: Callable[[Item], Result], items: Iterable[Item], *, threads: int, window: int | None = None
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Apply `work` to each item on threads and yield the results in the items' order.
 
     Unlike `Executor.map`, which takes all items at once, this never holds more than `window` results or open pieces of

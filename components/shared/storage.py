@@ -212,11 +212,7 @@ def asked(uris: Iterable[str]) -> Callable[[str], bytes]:
     """
     ahead = storage_s3.Asked(uri for uri in uris if uri.startswith("s3://"))
 
-    def read(uri: str) -> bytes:
-        data = ahead.read(uri)
-        return read_bytes(uri) if data is None else data
-
-    return read
+    return lambda uri: ahead.read(uri) if uri.startswith("s3://") else read_bytes(uri)
 
 
 def read_range(uri: str, offset: int, length: int) -> bytes:

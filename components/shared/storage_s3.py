@@ -62,14 +62,7 @@ def size(uri: str) -> int:
 
 def read_bytes(uri: str) -> bytes:
     """All bytes of an object."""
-    data = Asked([uri]).read(uri)
-    if data is not None:
-        return data
-    import obstore
-
-    store, key = _locate(uri)
-    with _explained(uri):
-        return obstore.get(store, key).bytes().to_bytes()
+    return Asked([uri]).read(uri)
 
 
 class Asked:
@@ -82,28 +75,38 @@ class Asked:
     def __init__(self, uris: Iterable[str]) -> None:
         self._server = _plain_server(_settings())
         self._waiting = iter(uris)
-        self._answers: dict[str, Answer] = {}
+        self._answers: dict[str, Answer | None] = {}
         self._ask()
 
-    def read(self, uri: str) -> bytes | None:
-        """All bytes of an object; None where that must be asked for otherwise."""
-        answer = self._answers.pop(uri, None)
+    def read(self, uri: str) -> bytes:
+        """All bytes of one of the objects, or of any other."""
+        if uri in self._answers:
+            while next(iter(self._answers)) != uri:  # left out by the reader
+                self._answers.pop(next(iter(self._answers)))
+            answer = self._answers.pop(uri)
+        else:
+            answer = self._asked(uri)
         data = answer.read() if answer else None
         self._ask()
-        return data
+        return _fetch(uri) if data is None else data
 
     def _ask(self) -> None:
-        if self._server is None:
-            return
-        for uri in itertools.islice(self._waiting, _ASKED_AHEAD - len(self._answers)):
-            if uri in self._answers:
-                continue
-            bucket, _, key = uri[5:].partition("/")
-            answer = self._server.ask(bucket, key)
-            if answer is None:  # not for each of them what a server costs that is away
-                self._server = None
-                return
-            self._answers[uri] = answer
+        if self._server is not None:
+            for uri in itertools.islice(self._waiting, _ASKED_AHEAD - len(self._answers)):
+                if uri not in self._answers:
+                    self._answers[uri] = self._asked(uri)
+
+    def _asked(self, uri: str) -> Answer | None:
+        bucket, _, key = uri[5:].partition("/")
+        return None if self._server is None else self._server.ask(bucket, key)
+
+
+def _fetch(uri: str) -> bytes:
+    import obstore
+
+    store, key = _locate(uri)
+    with _explained(uri):
+        return obstore.get(store, key).bytes().to_bytes()
 
 
 def read_range(uri: str, offset: int, length: int) -> bytes:

@@ -4,6 +4,7 @@ import json
 import logging
 import tarfile
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -311,3 +312,25 @@ def test_a_signature_is_not_told(table, run, tmp_path, caplog):
         server.shutdown()
     assert pq.read_table(tmp_path / "out" / "q.parquet")["uri"].to_pylist() == [f"{uri}?..."]
     assert "c2VjcmV0" not in caplog.text
+
+
+def test_no_reader_lives_on_when_packing_ends_early(table, tmp_path, monkeypatch):
+    """What they still read would go to a cache that is closed."""
+    table.add_geotiffs(400, descriptions=BANDS)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def slowly(tiles, **given):
+        time.sleep(0.05)
+        return read(tiles, **given)
+
+    read = module.read_records
+    monkeypatch.setattr(module, "read_records", slowly)
+    monkeypatch.setattr(ShardWriter, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        try:
+            pack(PackConfig(), table.write(), outputs(tmp_path / "out"))
+        finally:
+            alive = [thread.name for thread in threading.enumerate() if thread.name.startswith("tilepipe_")]
+            assert alive == []

@@ -108,6 +108,9 @@ def test_the_signature_is_botocores(token):
         {"endpoint": "http://store:0"},
         {"endpoint": "http://[store"},
         {"endpoint": "http://"},
+        {"endpoint": "http://:9000"},
+        {"endpoint": "http://store..svc:9000"},
+        {"endpoint": f"http://{'s' * 64}:9000"},
         {"endpoint": "nonsense"},
         {"key_id": ""},
         {"secret": ""},
@@ -124,8 +127,9 @@ def test_what_is_not_plain(given):
     assert PlainServer.at(**(usual | given)) is None
 
 
-def test_a_proxy_is_not_plain(monkeypatch):
-    monkeypatch.setenv("http_proxy", "http://proxy:3128")
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
+def test_a_proxy_is_not_plain(monkeypatch, variable):
+    monkeypatch.setenv(variable, "http://proxy:3128")
     assert PlainServer.at("http://store:9000", "us-east-1", "who", SECRET) is None
     monkeypatch.setenv("no_proxy", "store")
     assert PlainServer.at("http://store:9000", "us-east-1", "who", SECRET) is not None
@@ -138,7 +142,10 @@ def test_keys_that_some_take_for_others(key):
 
 
 class Raw:
-    """Answers each request on a connection with the next of its answers, byte for byte; after None it says no more."""
+    """Answers each request on a connection with the next of its answers, byte for byte.
+
+    A list it gives slowly, and after None it says no more.
+    """
 
     def __init__(self, *answers):
         self.answers, self.connections, self.closed, self.requests = list(answers), 0, 0, []
@@ -163,17 +170,19 @@ class Raw:
                 if answer is None:
                     connection.recv(1)  # until the other side gives up
                     return
-                connection.sendall(answer)
+                for piece in [answer] if isinstance(answer, bytes) else answer:
+                    connection.sendall(piece)
+                    time.sleep(0 if piece is answer else 0.2)
                 if b"keep" not in answer:
                     break
         self.closed += 1
 
-    def wait_until_closed(self, count):
+    def wait_for(self, happened):
         for _ in range(1000):
-            if self.closed >= count:
+            if happened():
                 return
             time.sleep(0.005)
-        pytest.fail("the connection stays open")
+        pytest.fail("it does not happen")
 
     def close(self):
         self._socket.shutdown(socket.SHUT_RDWR)
@@ -213,6 +222,7 @@ def answer(status=b"200 OK", version=b"HTTP/1.1", length=-1, headers=b"x: keep\r
         answer(length=10**20, headers=b""),
         answer(headers=b"Transfer-Encoding: chunked\r\n"),
         answer(headers=b"Connection: close\r\n"),
+        answer(headers=b"Content-Length: 5\r\n"),
         b"SSH-2.0-OpenSSH\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 5",
         b"HTTP/1.1 200 OK\r\n" + b"x: " + b"y" * 20_000,
@@ -220,7 +230,8 @@ def answer(status=b"200 OK", version=b"HTTP/1.1", length=-1, headers=b"x: keep\r
     ],
     ids=lambda given: given[:60],
 )
-def test_answers_that_are_not_plain(raw, given):
+def test_answers_that_are_not_plain(raw, monkeypatch, given):
+    monkeypatch.setattr(plain_get, "_FIRST_PAUSE_SECONDS", 0)
     server = raw(given, answer()).server
     assert server.ask("tiles", "x").read() is None
     # What went wrong is no part of what comes next: that has a connection of its own.
@@ -230,8 +241,70 @@ def test_answers_that_are_not_plain(raw, given):
 def test_silence_has_a_limit(raw, monkeypatch):
     monkeypatch.setattr(plain_get, "_SILENCE_SECONDS", 1)
     assert raw(None).server.ask("tiles", "x").read() is None
-    half = answer()[: -len(BODY) // 2]
-    assert raw(half, None).server.ask("tiles", "x").read() is None
+    started = time.monotonic()
+    drops = [answer()[: -len(BODY)], *(bytes([number]) for number in BODY)]
+    assert raw(drops).server.ask("tiles", "x").read() is None
+    assert time.monotonic() - started < 5
+
+
+def test_a_server_that_fails_is_left_alone_for_a_while(raw, monkeypatch):
+    monkeypatch.setattr(plain_get, "_FIRST_PAUSE_SECONDS", 0.5)
+    server = raw(b"nonsense", b"nonsense", answer(), answer()).server
+    for pauses in (1, 2):  # the second time it is longer
+        assert server.ask("tiles", "x").read() is None
+        for _ in range(pauses):
+            assert server.ask("tiles", "x") is None
+            time.sleep(0.6)
+    for _ in range(2):
+        assert server.ask("tiles", "x").read() == BODY
+
+
+def test_nobody_waits_for_a_server_that_fails(raw):
+    server = raw(None, None).server
+    first, second = server.ask("tiles", "x"), server.ask("tiles", "y")
+    server._pause()  # as another thread does
+    started = time.monotonic()
+    assert first.read() is second.read() is None
+    assert time.monotonic() - started < 1
+
+
+def test_what_is_missing_is_no_failure_of_the_server(raw):
+    server = raw(answer(status=b"404 Not Found"), answer()).server
+    assert server.ask("tiles", "x").read() is None
+    assert server.ask("tiles", "y").read() == BODY
+
+
+def test_a_server_that_is_away_is_asked_once(monkeypatch):
+    tried = []
+
+    def connect(*_):
+        tried.append(1)
+        raise TimeoutError
+
+    monkeypatch.setattr(plain_get.socket, "create_connection", connect)
+    server = PlainServer.at("http://127.0.0.1:1", "us-east-1", "who", SECRET)
+    assert [server.ask("tiles", "x") for _ in range(50)] == [None] * 50
+    assert len(tried) == 1
+
+
+def test_connections_have_a_bound(raw, monkeypatch):
+    monkeypatch.setattr(plain_get, "_MOST_CONNECTIONS", 3)
+    server = raw(*[answer()] * 10).server
+    asked = [server.ask("tiles", "x") for _ in range(5)]
+    assert asked[3:] == [None, None]
+    assert asked[0].read() == BODY
+    assert server.ask("tiles", "x").read() == BODY  # on the one that is free again
+    del asked[1:]  # two that are never read
+    assert [server.ask("tiles", "x").read() for _ in range(3)] == [BODY] * 3
+
+
+def test_a_connection_is_not_kept_for_long(raw, monkeypatch):
+    monkeypatch.setattr(plain_get, "_IDLE_SECONDS", 0.1)
+    started = raw(*[answer()] * 3)
+    for pause in (0, 0.2, 0):
+        assert started.server.ask("tiles", "x").read() == BODY
+        time.sleep(pause)
+    assert started.connections == 2
 
 
 def test_a_connection_is_kept(raw):
@@ -253,7 +326,7 @@ def test_a_connection_that_was_closed_is_not_asked(raw):
     started = raw(*[answer(headers=b"", body=bytes([number])) for number in range(3)])
     for number in range(3):
         assert started.server.ask("tiles", "x").read() == bytes([number])
-        started.wait_until_closed(number + 1)
+        started.wait_for(lambda number=number: started.closed > number)
     assert (started.connections, len(started.requests)) == (3, 3)
 
 
@@ -274,6 +347,25 @@ def test_only_a_few_are_asked_for_ahead(raw, monkeypatch):
         assert read(f"s3://tiles/{number}") == b"x"
     assert 10 < len(started.requests) <= 18
     assert started.connections <= 9
+
+
+def test_what_is_left_out_makes_room_for_what_follows(raw, monkeypatch):
+    started = raw(*[answer(body=b"x")] * 60)
+    S3Server(started.endpoint, "who", SECRET).use(monkeypatch)
+    no_obstore(monkeypatch)
+    read = storage.asked(f"s3://tiles/{number}" for number in range(40))
+    for number in (0, 6, 7, 13):
+        assert read(f"s3://tiles/{number}") == b"x"
+    started.wait_for(lambda: any(b"/tiles/21 " in request for request in started.requests))
+
+
+def test_what_is_not_plain_is_asked_for_once_more_and_no_oftener(raw, monkeypatch):
+    known = b'ETag: "0"\r\nLast-Modified: Wed, 01 Jan 2025 00:00:00 GMT\r\nConnection: close\r\n'
+    started = raw(*[answer(headers=known)] * 30)
+    S3Server(started.endpoint, "who", SECRET).use(monkeypatch)
+    read = storage.asked(f"s3://tiles/{number}" for number in range(20))
+    assert [read(f"s3://tiles/{number}") for number in range(20)] == [BODY] * 20
+    assert len(started.requests) <= 28  # the eight that were asked for before the first answer said how it is
 
 
 def test_a_server_that_was_away(tmp_path, monkeypatch):
