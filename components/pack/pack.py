@@ -173,7 +173,7 @@ def _pack_tiles(
     at_once = max(1, min(_AT_ONCE, in_flight // (2 * readers)))
     window = max(2, min(2 * readers, in_flight // at_once))
     # One stream over all splits and shards: a pool that runs dry at the end of each would leave the network idle.
-    jobs = iter(_jobs(plan, shard_plans, numbers))
+    jobs = _jobs(plan, shard_plans, numbers)
     batches = iter(lambda: list(itertools.islice(jobs, at_once)), [])
     with contextlib.closing(map_in_order(work, batches, threads=readers, window=window)) as results:
         for job, result in itertools.chain.from_iterable(results):

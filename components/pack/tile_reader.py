@@ -149,7 +149,7 @@ def fetch(
         places = range(len(tile.band_uris)) if layout is None else layout.keep
         if layout is not None and len(tile.band_uris) != layout.shape[2]:
             raise TileError(f"it has files of {len(tile.band_uris)} bands, where the tiles have {layout.shape[2]}")
-        return [_band(_band_file(tile, place), read) for place in places], bool(tile.checksum)
+        return [_band(_file(tile, tile.band_uris[place]), read) for place in places], bool(tile.checksum)
     data = _read(tile, read)
     is_unverified = verify(data, tile.bytes, tile.checksum)
     if features:
@@ -184,7 +184,7 @@ def read_records(
 def _whole_files(tile: Tile, layout: Layout) -> list[Tile]:
     if tile.band_uris is not None:
         is_usable = len(tile.band_uris) == layout.shape[2]
-        return [_band_file(tile, place) for place in layout.keep] if is_usable else []
+        return [_file(tile, tile.band_uris[place]) for place in layout.keep] if is_usable else []
     return [tile] if tile.member is None and tile.offset is None else []
 
 
@@ -234,8 +234,9 @@ def _read(tile: Tile, read: Callable[[Tile], bytes]) -> bytes:
         raise TileError("it is missing" if whole_file else f"it cannot be read: {error}") from None
 
 
-def _band_file(tile: Tile, place: int) -> Tile:
-    return Tile(tile.tile_id, tile.band_uris[place] if tile.band_uris else tile.uri, tile.label, None, None)
+def _file(tile: Tile, uri: str) -> Tile:
+    """One of the files of a tile that has one for each band."""
+    return Tile(tile.tile_id, uri, tile.label, None, None)
 
 
 def _band(file: Tile, read: Callable[[Tile], bytes]) -> Picture:

@@ -210,9 +210,8 @@ def asked(uris: Iterable[str]) -> Callable[[str], bytes]:
     Returns:
         Reads one of them, or anything else, as `read_bytes` does.
     """
-    ahead = storage_s3.Asked(uri for uri in uris if uri.startswith("s3://"))
-
-    return lambda uri: ahead.read(uri) if uri.startswith("s3://") else read_bytes(uri)
+    ahead = storage_s3.Asked(uri for uri in uris if _remote(uri) is storage_s3)
+    return lambda uri: ahead.read(uri) if _remote(uri) is storage_s3 else read_bytes(uri)
 
 
 def read_range(uri: str, offset: int, length: int) -> bytes:
