@@ -8,7 +8,7 @@ from typing import TypeAlias
 from kfp import dsl, kubernetes
 from kfp.dsl.pipeline_channel import PipelineParameterChannel
 
-from tilepipe.components.shared.tracking import PREFIX, TRACKING_SETTINGS
+from tilepipe.components.shared.runtime.tracking import PREFIX, TRACKING_SETTINGS
 from tilepipe.components.shared.version import VERSION
 
 CATALOGUE_SECRET = "tilepipe-stac"  # noqa: S105 - a Secret's name

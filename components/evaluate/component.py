@@ -40,7 +40,7 @@ def evaluate_model(
 
     from tilepipe.components.evaluate.config import EvaluateConfig
     from tilepipe.components.evaluate.evaluate import Inputs, Outputs, evaluate
-    from tilepipe.components.shared.step import step
+    from tilepipe.components.shared.runtime.step import step
 
     with step("evaluate"):
         config = EvaluateConfig.parse(mlflow_run_id=mlflow_run_id, batch_size=batch_size)

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from tilepipe.components.shared.config import StepConfig
+from tilepipe.components.shared.runtime.config import StepConfig
 
 
 class EvaluateConfig(StepConfig):

@@ -7,19 +7,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tilepipe.components.evaluate.config import EvaluateConfig
-from tilepipe.components.evaluate.confusion_figure import confusion_figure
 from tilepipe.components.evaluate.evaluation import Evaluation
 from tilepipe.components.evaluate.predict import SplitPredictions, predict_split
 from tilepipe.components.evaluate.prediction_table import write_predictions
-from tilepipe.components.evaluate.report import render_report
-from tilepipe.components.evaluate.summary import render_summary
-from tilepipe.components.shared import tracking
-from tilepipe.components.shared.atomic import whole_file
+from tilepipe.components.evaluate.report.confusion_figure import confusion_figure
+from tilepipe.components.evaluate.report.evaluation_summary import render_summary
+from tilepipe.components.evaluate.report.report import render_report
+from tilepipe.components.shared.contracts.history import read_history
+from tilepipe.components.shared.contracts.manifest import Manifest, Split, read_manifest
+from tilepipe.components.shared.contracts.model_file import load_model
 from tilepipe.components.shared.errors import SplitError
-from tilepipe.components.shared.history import read_history
-from tilepipe.components.shared.manifest import Manifest, Split, read_manifest
-from tilepipe.components.shared.models import load_model
-from tilepipe.components.shared.text import SPLIT_NAMES
+from tilepipe.components.shared.pages.formatting import SPLIT_NAMES
+from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.storage.atomic import whole_file
 
 logger = logging.getLogger("tilepipe.evaluate")
 

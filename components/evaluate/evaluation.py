@@ -8,8 +8,8 @@ import numpy as np
 
 from tilepipe.components.evaluate.metrics import Confusion, RocCurve, SplitScores, roc_curve, score, top_confusions
 from tilepipe.components.evaluate.predict import SplitPredictions
-from tilepipe.components.shared.history import History
-from tilepipe.components.shared.manifest import Manifest, Split
+from tilepipe.components.shared.contracts.history import History
+from tilepipe.components.shared.contracts.manifest import Manifest, Split
 
 MISTAKES_SHOWN = 12
 CONFUSIONS_SHOWN = 10

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tilepipe.components.evaluate.metrics import Counts, Probabilities
+from tilepipe.components.shared.contracts.manifest import Manifest, Split
+from tilepipe.components.shared.contracts.shards import open_shards
 from tilepipe.components.shared.errors import ArtifactError
-from tilepipe.components.shared.manifest import Manifest, Split
-from tilepipe.components.shared.progress import Progress
-from tilepipe.components.shared.shards import open_shards
+from tilepipe.components.shared.runtime.progress import Progress
 
 logger = logging.getLogger("tilepipe.evaluate")
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tilepipe.components.evaluate.predict import SplitPredictions
-from tilepipe.components.shared.atomic import whole_file
-from tilepipe.components.shared.manifest import Manifest
+from tilepipe.components.shared.contracts.manifest import Manifest
+from tilepipe.components.shared.storage.atomic import whole_file
 from tilepipe.components.shared.version import VERSION
 
 _FIELDS: "list[pa.Field[Any]]" = [

@@ -15,7 +15,7 @@ def finish_run(status: dsl.PipelineTaskFinalStatus, experiment: str = "tilepipe"
     """
     from tilepipe.components.finish.config import FinishConfig
     from tilepipe.components.finish.finish import finish
-    from tilepipe.components.shared.step import step
+    from tilepipe.components.shared.runtime.step import step
 
     with step("finish"):
         finish(FinishConfig.parse(experiment=experiment), status.state)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tilepipe.components.finish.config import FinishConfig
 from tilepipe.components.finish.outcome import Outcome, from_cluster, from_note
-from tilepipe.components.shared import cluster, tracking
+from tilepipe.components.shared.runtime import cluster, tracking
 
 logger = logging.getLogger("tilepipe.finish")
 

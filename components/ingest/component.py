@@ -68,7 +68,7 @@ def ingest_tiles(
 
     from tilepipe.components.ingest.config import IngestConfig
     from tilepipe.components.ingest.ingest import IngestOutputs, ingest
-    from tilepipe.components.shared.step import step
+    from tilepipe.components.shared.runtime.step import step
 
     with step("ingest"):
         config = IngestConfig.parse(

@@ -5,13 +5,13 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from tilepipe.components.ingest.stac_query import check_bbox, check_datetime, check_filter
-from tilepipe.components.shared import storage
-from tilepipe.components.shared.bands import distinct_bands
-from tilepipe.components.shared.config import StepConfig
+from tilepipe.components.ingest.sources.stac.query import check_bbox, check_datetime, check_filter
+from tilepipe.components.shared.contracts.bands import distinct_bands
+from tilepipe.components.shared.contracts.manifest import SPLITS, Split
+from tilepipe.components.shared.contracts.snapshots import Snapshot
 from tilepipe.components.shared.errors import SourceError
-from tilepipe.components.shared.manifest import SPLITS, Split
-from tilepipe.components.shared.snapshots import Snapshot
+from tilepipe.components.shared.runtime.config import StepConfig
+from tilepipe.components.shared.storage import storage
 
 SourceKind = Literal["stac-api", "stac-catalog", "stac-geoparquet", "folder", "table", "tfrecord"]
 SplitBy = Literal["class", "group", "block", "time"]

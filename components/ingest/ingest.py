@@ -6,22 +6,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tilepipe.components.ingest.config import IngestConfig
-from tilepipe.components.ingest.found import ColumnSource, found
 from tilepipe.components.ingest.label_map import write_label_map
-from tilepipe.components.ingest.report import IngestReport, SelectionFacts, make_report
-from tilepipe.components.ingest.report_page import render_page
-from tilepipe.components.ingest.report_summary import render_summary
-from tilepipe.components.ingest.rows import TileSource
+from tilepipe.components.ingest.report.facts import IngestReport, SelectionFacts, make_report
+from tilepipe.components.ingest.report.report_page import render_page
+from tilepipe.components.ingest.report.report_summary import render_summary
 from tilepipe.components.ingest.selection import Selection, choose, columns_of
-from tilepipe.components.ingest.sources import open_source
-from tilepipe.components.ingest.splits import split_tiles
-from tilepipe.components.shared import storage
-from tilepipe.components.shared.atomic import whole_file
-from tilepipe.components.shared.bands import canonical_band
-from tilepipe.components.shared.database import lock, open_database, quoted
+from tilepipe.components.ingest.sources.detect import open_source
+from tilepipe.components.ingest.sources.source_view import ColumnSource, found
+from tilepipe.components.ingest.sources.tile_row import TileSource
+from tilepipe.components.ingest.splits.splits import split_tiles
+from tilepipe.components.shared.contracts.bands import canonical_band
+from tilepipe.components.shared.contracts.manifest import SPLITS
+from tilepipe.components.shared.contracts.tile_table import SCHEMA, RecordFeature, TileTableInfo, write_tile_table
 from tilepipe.components.shared.errors import BandError, SourceError, SplitError
-from tilepipe.components.shared.manifest import SPLITS
-from tilepipe.components.shared.tile_table import SCHEMA, RecordFeature, TileTableInfo, write_tile_table
+from tilepipe.components.shared.runtime.database import lock, open_database, quoted
+from tilepipe.components.shared.storage import storage
+from tilepipe.components.shared.storage.atomic import whole_file
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

@@ -18,9 +18,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tilepipe.components.ingest.report import IngestReport
-from tilepipe.components.shared.atomic import whole_file
-from tilepipe.components.shared.manifest import SPLITS
+from tilepipe.components.ingest.report.facts import IngestReport
+from tilepipe.components.shared.contracts.manifest import SPLITS
+from tilepipe.components.shared.storage.atomic import whole_file
 
 
 def label_map(report: IngestReport) -> dict[str, Any]:

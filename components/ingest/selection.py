@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tilepipe.components.ingest.config import IngestConfig
-from tilepipe.components.ingest.found import COLUMNS
-from tilepipe.components.shared import storage
-from tilepipe.components.shared.database import quoted, reason
+from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.shared.errors import ParameterError, SourceError
+from tilepipe.components.shared.runtime.database import quoted, reason
+from tilepipe.components.shared.storage import storage
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection

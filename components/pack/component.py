@@ -48,7 +48,7 @@ def pack_tiles(
 
     from tilepipe.components.pack.config import PackConfig
     from tilepipe.components.pack.pack import PackOutputs, pack
-    from tilepipe.components.shared.step import step
+    from tilepipe.components.shared.runtime.step import step
 
     with step("pack"):
         config = PackConfig.parse(bands=bands, seed=seed, part=part, parts=parts, options=options)
@@ -84,7 +84,7 @@ def merge_packed(
     from pathlib import Path
 
     from tilepipe.components.pack.merge import MergeInputs, merge
-    from tilepipe.components.shared.step import step
+    from tilepipe.components.shared.runtime.step import step
 
     with step("merge"):
         manifest.uri, quarantine.uri = manifest.uri + ".json", quarantine.uri + ".parquet"

@@ -4,9 +4,9 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from tilepipe.components.pack.resample import Resampling
-from tilepipe.components.shared.bands import distinct_bands
-from tilepipe.components.shared.config import StepConfig
+from tilepipe.components.pack.tiles.resample import Resampling
+from tilepipe.components.shared.contracts.bands import distinct_bands
+from tilepipe.components.shared.runtime.config import StepConfig
 
 MOST_WORKERS = 256
 """How many pods may pack one data set: beyond, starting them takes longer than the packing."""

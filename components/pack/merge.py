@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tilepipe.components.pack.duplicates import find_duplicates
 from tilepipe.components.pack.pack import listed, too_many
-from tilepipe.components.pack.parts import Common, PackedShard, PartManifest, read_part
-from tilepipe.components.pack.sidecars import read_quarantine, write_quarantine
-from tilepipe.components.pack.statistics import Moments
+from tilepipe.components.pack.part_manifest import Common, PackedShard, PartManifest, read_part
+from tilepipe.components.pack.shards.contents import read_quarantine, write_quarantine
+from tilepipe.components.pack.shards.duplicates import find_duplicates
+from tilepipe.components.pack.statistics.moments import Moments
+from tilepipe.components.shared.contracts.manifest import SPLITS, BandStatistics, Manifest, Split, SplitSummary
 from tilepipe.components.shared.errors import ArtifactError, TileError
-from tilepipe.components.shared.manifest import SPLITS, BandStatistics, Manifest, Split, SplitSummary
 
 logger = logging.getLogger("tilepipe.merge")
 

@@ -37,7 +37,7 @@ def prepare_model(
 
     from tilepipe.components.prepare.config import PrepareConfig
     from tilepipe.components.prepare.prepare import prepare
-    from tilepipe.components.shared.step import step
+    from tilepipe.components.shared.runtime.step import step
 
     with step("prepare"):
         config = PrepareConfig.parse(architecture=architecture, seed=seed, weights_uri=weights_uri, options=options)

@@ -5,10 +5,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from tilepipe.components.prepare.band_weights import expected_input
-from tilepipe.components.prepare.freezing import FreezingOptions
-from tilepipe.components.prepare.indices import Sensor, checked_index
-from tilepipe.components.shared.config import StepConfig
+from tilepipe.components.prepare.networks.freezing import FreezingOptions
+from tilepipe.components.prepare.networks.indices import Sensor, checked_index
+from tilepipe.components.prepare.weights.band_weights import expected_input
+from tilepipe.components.shared.runtime.config import StepConfig
 
 Architecture = Literal[
     "cnn",

@@ -4,15 +4,15 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tilepipe.components.prepare.band_weights import input_scaling
 from tilepipe.components.prepare.config import PrepareConfig
-from tilepipe.components.prepare.freezing import freeze
-from tilepipe.components.prepare.weights import IMAGENET, load_weights
-from tilepipe.components.shared.atomic import whole_file
+from tilepipe.components.prepare.networks.freezing import freeze
+from tilepipe.components.prepare.weights.band_weights import input_scaling
+from tilepipe.components.prepare.weights.weights import IMAGENET, load_weights
+from tilepipe.components.shared.contracts.manifest import Manifest, read_manifest
+from tilepipe.components.shared.contracts.model_file import load_tensorflow
 from tilepipe.components.shared.errors import ArtifactError
-from tilepipe.components.shared.manifest import Manifest, read_manifest
-from tilepipe.components.shared.models import load_tensorflow
-from tilepipe.components.shared.storage import shown
+from tilepipe.components.shared.storage.atomic import whole_file
+from tilepipe.components.shared.storage.storage import shown
 
 if TYPE_CHECKING:
     import keras
@@ -47,7 +47,7 @@ def prepare(config: PrepareConfig, manifest_path: Path, base_model: Path, summar
     load_tensorflow()
     import keras
 
-    from tilepipe.components.prepare.summary import render_summary
+    from tilepipe.components.prepare.model_summary import render_summary
 
     keras.utils.set_random_seed(config.seed)
     model, source = _build(config, manifest)
@@ -69,8 +69,8 @@ def prepare(config: PrepareConfig, manifest_path: Path, base_model: Path, summar
 
 def _build(config: PrepareConfig, manifest: Manifest) -> tuple["keras.Model", str]:
     """Build the model, with weights in it where there are any, and say where they came from."""
-    from tilepipe.components.prepare.architectures import build_backbone, build_model
-    from tilepipe.components.prepare.preprocessing import INDEX_STATISTICS
+    from tilepipe.components.prepare.networks.architectures import build_backbone, build_model
+    from tilepipe.components.prepare.networks.preprocessing import INDEX_STATISTICS
 
     options = config.options
     if not options.weights_uri:

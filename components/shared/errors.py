@@ -1,7 +1,7 @@
 """Everything tilepipe raises on purpose: one tree, each class also the builtin that fits it.
 
 A message says the rule, what came, and what to do next. A step that stops with one of these ends with exit code 2 and
-no traceback (see `tilepipe.components.shared.step`); any other exception is a bug and keeps its traceback.
+no traceback (see `tilepipe.components.shared.runtime.step`); any other exception is a bug and keeps its traceback.
 """
 
 

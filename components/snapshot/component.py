@@ -15,7 +15,7 @@ def snapshot_source(snapshot: str = "") -> str:
     Returns:
         The time that the later steps work with; empty for none.
     """
-    from tilepipe.components.shared.step import step
+    from tilepipe.components.shared.runtime.step import step
     from tilepipe.components.snapshot.config import SnapshotConfig
     from tilepipe.components.snapshot.snapshot import choose_snapshot
 

@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
-from tilepipe.components.shared.config import StepConfig
-from tilepipe.components.shared.snapshots import Snapshot
+from tilepipe.components.shared.contracts.snapshots import Snapshot
+from tilepipe.components.shared.runtime.config import StepConfig
 
 
 class SnapshotConfig(StepConfig):

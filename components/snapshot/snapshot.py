@@ -9,7 +9,7 @@ in time macros in some kinds of recurring runs and not in others (kubeflow/pipel
 import logging
 from typing import Any
 
-from tilepipe.components.shared import cluster
+from tilepipe.components.shared.runtime import cluster
 from tilepipe.components.snapshot.config import SnapshotConfig
 
 logger = logging.getLogger("tilepipe.snapshot")

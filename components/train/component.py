@@ -63,7 +63,7 @@ def train_model(
     from collections import namedtuple
     from pathlib import Path
 
-    from tilepipe.components.shared.step import step
+    from tilepipe.components.shared.runtime.step import step
     from tilepipe.components.train.config import TrainConfig
     from tilepipe.components.train.train import Inputs, Outputs, train
 

@@ -5,16 +5,16 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from tilepipe.components.shared.config import StepConfig
-from tilepipe.components.train.augmentation import Augmentation, AugmentationOptions
-from tilepipe.components.train.checkpoint import CheckpointOptions
-from tilepipe.components.train.class_weights import ClassWeightOptions
-from tilepipe.components.train.data_options import DataOptions
-from tilepipe.components.train.losses import LossOptions
-from tilepipe.components.train.optimizers import Optimizer, OptimizerOptions
-from tilepipe.components.train.rate_finder import RateFinderOptions
-from tilepipe.components.train.schedules import ScheduleOptions
-from tilepipe.components.train.trackers import TrackingOptions
+from tilepipe.components.shared.runtime.config import StepConfig
+from tilepipe.components.train.checkpoints.checkpoints import CheckpointOptions
+from tilepipe.components.train.input.augmentation import Augmentation, AugmentationOptions
+from tilepipe.components.train.input.options import DataOptions
+from tilepipe.components.train.optimization.class_weights import ClassWeightOptions
+from tilepipe.components.train.optimization.learning_rate_finder import RateFinderOptions
+from tilepipe.components.train.optimization.losses import LossOptions
+from tilepipe.components.train.optimization.optimizers import Optimizer, OptimizerOptions
+from tilepipe.components.train.optimization.schedules import ScheduleOptions
+from tilepipe.components.train.tracking.trackers import TrackingOptions
 
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
 

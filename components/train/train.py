@@ -11,34 +11,34 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
-from tilepipe.components.shared import cluster
-from tilepipe.components.shared.atomic import whole_file
-from tilepipe.components.shared.curves import curves_drawing
+from tilepipe.components.shared.contracts.history import History
+from tilepipe.components.shared.contracts.manifest import Manifest, Split, read_manifest
+from tilepipe.components.shared.contracts.model_file import load_model, load_tensorflow
 from tilepipe.components.shared.errors import ParameterError
-from tilepipe.components.shared.history import History
-from tilepipe.components.shared.manifest import Manifest, Split, read_manifest
-from tilepipe.components.shared.models import load_model, load_tensorflow
+from tilepipe.components.shared.pages.curves import curves_drawing
+from tilepipe.components.shared.runtime import cluster
+from tilepipe.components.shared.storage.atomic import whole_file
 from tilepipe.components.shared.version import VERSION
-from tilepipe.components.train.batches import Batches, check_tiles
-from tilepipe.components.train.checkpoint import CheckpointOptions, Checkpoints
-from tilepipe.components.train.checkpoint_file import State
+from tilepipe.components.train.checkpoints.checkpoints import CheckpointOptions, Checkpoints
+from tilepipe.components.train.checkpoints.file import State
 from tilepipe.components.train.config import TrainConfig
-from tilepipe.components.train.devices import Devices, choose_use, set_precision, set_up_devices
-from tilepipe.components.train.figures import check_best_metric
-from tilepipe.components.train.optimizers import check_optimizer
-from tilepipe.components.train.page import PageSection, render_page
-from tilepipe.components.train.rate_drawing import rate_drawing
-from tilepipe.components.train.rate_finder import RateCurve
-from tilepipe.components.train.record import Record, open_record
-from tilepipe.components.train.sigterm import on_sigterm
-from tilepipe.components.train.tiles import Tiles, open_tiles
-from tilepipe.components.train.trackers import Results, TrackingOptions
-from tilepipe.components.train.watch import Watch
+from tilepipe.components.train.figures.figures import check_best_metric
+from tilepipe.components.train.input.batches import Batches, check_tiles
+from tilepipe.components.train.input.tiles import Tiles, open_tiles
+from tilepipe.components.train.loop.devices import Devices, choose_use, set_precision, set_up_devices
+from tilepipe.components.train.loop.interruptions import Watch
+from tilepipe.components.train.loop.sigterm import on_sigterm
+from tilepipe.components.train.optimization.learning_rate_finder import RateCurve
+from tilepipe.components.train.optimization.optimizers import check_optimizer
+from tilepipe.components.train.report.learning_rate_plot import rate_drawing
+from tilepipe.components.train.report.training_page import PageSection, render_page
+from tilepipe.components.train.tracking.recorder import Record, open_record
+from tilepipe.components.train.tracking.trackers import Results, TrackingOptions
 
 if TYPE_CHECKING:
     import keras
 
-    from tilepipe.components.train.loop import Loop
+    from tilepipe.components.train.loop.loop import Loop
 
 logger = logging.getLogger("tilepipe.train")
 
@@ -107,7 +107,7 @@ def train(config: TrainConfig, inputs: Inputs, outputs: Outputs) -> Trained:
     if manifest.splits["val"].tiles:
         check_best_metric(config.options.best_metric, manifest.class_names)
     load_tensorflow(gpu=config.gpus > 0)
-    from tilepipe.components.train.fused_norm import fused_normalization
+    from tilepipe.components.train.loop.fused_norm import fused_normalization
 
     devices = set_up_devices(config)
     _make_deterministic(config)
@@ -223,8 +223,8 @@ def _open_batches(
 def _make_loop(
     model: "keras.Model", config: TrainConfig, manifest: Manifest, batches: Batches, devices: Devices, record: Record
 ) -> "Loop":
-    from tilepipe.components.train.epochs import Epochs
-    from tilepipe.components.train.loop import Loop
+    from tilepipe.components.train.loop.epochs import Epochs
+    from tilepipe.components.train.loop.loop import Loop
 
     tiles = (batches.steps * config.batch_size, manifest.splits["val"].tiles)
     # A GPU computes on while the loss of its last steps is not asked for.

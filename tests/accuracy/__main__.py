@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from tests.conftest import DATA
-from tests.measure import ROOT, Figure, report
+from tests.support.measure import ROOT, Figure, report
 
 _CONFIGS = ROOT / "pipelines" / "train_classifier" / "configs"
 _MINUTES = 100

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from tests.bench import ingest, pack, reading, start, training, whole_run
-from tests.measure import Figure, report
+from tests.support.measure import Figure, report
 
 _PARTS = {part.__name__.rpartition(".")[2]: part for part in (start, whole_run, pack, reading, ingest, training)}
 

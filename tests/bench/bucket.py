@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from tests.ingesting import ingest_into
-from tests.minio_server import S3Server, own_server
-from tilepipe.components.shared.storage import list_files
-from tilepipe.components.shared.storage_s3 import write_bytes
-from tilepipe.components.shared.tile_table import read_tile_table, write_tile_table
-from tilepipe.pipelines.sample.sample import write_sample
+from tests.support.ingesting import ingest_into
+from tests.support.minio_server import S3Server, own_server
+from tilepipe.components.shared.contracts.tile_table import read_tile_table, write_tile_table
+from tilepipe.components.shared.storage.s3 import write_bytes
+from tilepipe.components.shared.storage.storage import list_files
+from tilepipe.pipelines.cli.sample.sample import write_sample
 
 BUCKET = "tiles"
 _TILES_PER_CLASS = 90

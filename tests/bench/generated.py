@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
-from tests.packed import manifest_for
-from tilepipe.components.pack.tfrecord import frame_example
+from tests.support.packed import manifest_for
+from tilepipe.components.pack.shards.encoder import frame_example
 from tilepipe.components.prepare.config import PrepareConfig
 from tilepipe.components.prepare.prepare import prepare
-from tilepipe.components.shared.manifest import Manifest, Shard, SplitSummary
-from tilepipe.components.train.batches import Batches
+from tilepipe.components.shared.contracts.manifest import Manifest, Shard, SplitSummary
 from tilepipe.components.train.config import TrainConfig
-from tilepipe.components.train.tiles import Tiles, open_tiles
+from tilepipe.components.train.input.batches import Batches
+from tilepipe.components.train.input.tiles import Tiles, open_tiles
 from tilepipe.components.train.train import Inputs, Outputs, Trained, train
 
 CLASSES = tuple(f"class {number}" for number in range(10))

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from tests.bench.peak import Measured, own_peak, peak_of
-from tests.measure import Figure
+from tests.support.measure import Figure
 
 _ROWS = (1_000_000, 10_000_000)
 _GIBIBYTE = 2**30
@@ -82,7 +82,7 @@ def _generate(rows: int, path: Path) -> None:
 
 
 def _ingest(items: Path, folder: Path) -> None:
-    from tests.ingesting import ingest_into
+    from tests.support.ingesting import ingest_into
 
     ingest_into(
         folder,

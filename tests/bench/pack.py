@@ -24,10 +24,10 @@ from tests.bench.pack_loops import (
     vsis3_loop,
 )
 from tests.bench.peak import own_peak, peak_of
-from tests.measure import Figure
+from tests.support.measure import Figure
 from tilepipe.components.pack.config import PackConfig
 from tilepipe.components.pack.pack import PackOutputs, pack
-from tilepipe.components.shared.manifest import SPLITS
+from tilepipe.components.shared.contracts.manifest import SPLITS
 
 _ROUNDS = 5
 _TIMES_OVER = 4

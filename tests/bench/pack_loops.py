@@ -12,9 +12,9 @@ from urllib.parse import quote, urlsplit
 import pycurl
 
 from tests.bench.bucket import BUCKET
-from tests.minio_server import S3Server
-from tilepipe.components.pack.decode import decode
-from tilepipe.components.shared.plain_get import PlainServer
+from tests.support.minio_server import S3Server
+from tilepipe.components.pack.tiles.decode import decode
+from tilepipe.components.shared.storage.plain_get import PlainServer
 
 Fetch = Callable[[str], object]
 Run = Callable[[Sequence[str]], object]

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.measure import ROOT
+from tests.support.measure import ROOT
 
 
 @dataclass(frozen=True)

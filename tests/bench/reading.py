@@ -10,13 +10,13 @@ from pathlib import Path
 
 from tests.bench.pack import outputs
 from tests.bench.peak import own_peak, peak_of
-from tests.ingesting import ingest_into
-from tests.measure import Figure
+from tests.support.ingesting import ingest_into
+from tests.support.measure import Figure
 from tilepipe.components.pack.config import PackConfig
 from tilepipe.components.pack.merge import MergeInputs, merge
 from tilepipe.components.pack.pack import pack
-from tilepipe.components.shared.manifest import read_manifest
-from tilepipe.pipelines.sample.sample import write_sample
+from tilepipe.components.shared.contracts.manifest import read_manifest
+from tilepipe.pipelines.cli.sample.sample import write_sample
 
 _TILES_PER_CLASS = 200
 _ROUNDS = 5
@@ -43,8 +43,8 @@ def measure(scratch: Path) -> list[Figure]:
 
 
 def _measured(folder: Path) -> None:
-    from tilepipe.components.train.data_options import DataOptions
-    from tilepipe.components.train.tiles import open_tiles
+    from tilepipe.components.train.input.options import DataOptions
+    from tilepipe.components.train.input.tiles import open_tiles
 
     manifest = read_manifest(folder / "manifest.json")
     split = manifest.splits["train"]

@@ -10,11 +10,11 @@ import xxhash
 
 from tests.bench.bucket import BUCKET, Bucket
 from tests.bench.pack_loops import reader_rates
-from tests.measure import Figure
-from tilepipe.components.pack.decode import decode
-from tilepipe.components.pack.tfrecord import frame_example
-from tilepipe.components.pack.tile_moments import TileMoments
-from tilepipe.components.shared.storage import read_bytes
+from tests.support.measure import Figure
+from tilepipe.components.pack.shards.encoder import frame_example
+from tilepipe.components.pack.statistics.tile_moments import TileMoments
+from tilepipe.components.pack.tiles.decode import decode
+from tilepipe.components.shared.storage.storage import read_bytes
 
 _TILES = 300
 _ROUNDS = 5

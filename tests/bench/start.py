@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tests.image_environments import EXTRAS, image_environment, uv
-from tests.measure import Figure
-from tilepipe.pipelines import compiled
+from tests.support.image_environments import EXTRAS, image_environment, uv
+from tests.support.measure import Figure
+from tilepipe.pipelines.cli.compilation import compiled_pipeline
 
 _REPEATS = 5
 _GOAL_SECONDS = 1.0
@@ -20,7 +20,7 @@ _GOAL_SECONDS = 1.0
 
 def measure(scratch: Path) -> list[Figure]:
     """The compiled command of each step, cut off where its work begins."""
-    pipeline = compiled.load("train_classifier")
+    pipeline = compiled_pipeline.load("train_classifier")
     figures = []
     for task in pipeline.tasks:
         seconds = statistics.median(_seconds(pipeline, task.component, scratch) for _ in range(_REPEATS))
@@ -43,7 +43,7 @@ def _mebibytes(folder: Path) -> float:
     return sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_symlink()) / 2**20
 
 
-def _seconds(pipeline: compiled.CompiledPipeline, component: str, scratch: Path) -> float:
+def _seconds(pipeline: compiled_pipeline.CompiledPipeline, component: str, scratch: Path) -> float:
     spec = pipeline.spec["components"][component]
     container = pipeline.spec["deploymentSpec"]["executors"][spec["executorLabel"]]["container"]
     words = [*container["command"], *container["args"]]

@@ -20,9 +20,9 @@ from unittest.mock import patch
 from tests.bench import training_costs
 from tests.bench.generated import SHARD_TILES, Generated, write_tiles
 from tests.bench.peak import own_peak, peak_of
-from tests.measure import ROOT, Figure
-from tilepipe.components.shared.manifest import read_manifest
-from tilepipe.components.shared.models import load_model, load_tensorflow
+from tests.support.measure import ROOT, Figure
+from tilepipe.components.shared.contracts.manifest import read_manifest
+from tilepipe.components.shared.contracts.model_file import load_model, load_tensorflow
 from tilepipe.components.train.config import TrainConfig
 
 _MULTISPECTRAL, _RGB = ((64, 64, 13), "uint16"), ((64, 64, 3), "uint8")

@@ -26,16 +26,16 @@ from unittest.mock import patch
 import numpy as np
 
 from tests.bench.generated import CLASSES, Generated
-from tests.loops import HaltError, Look
-from tests.measure import Figure
-from tilepipe.components.shared.manifest import Manifest
-from tilepipe.components.train.batches import Batches
-from tilepipe.components.train.checkpoint import CheckpointOptions, Checkpoints
+from tests.support.loops import HaltError, Look
+from tests.support.measure import Figure
+from tilepipe.components.shared.contracts.manifest import Manifest
+from tilepipe.components.train.checkpoints.checkpoints import CheckpointOptions, Checkpoints
 from tilepipe.components.train.config import TrainConfig
-from tilepipe.components.train.figures import curves_file, epoch_figures
-from tilepipe.components.train.record import Record, open_record
-from tilepipe.components.train.sigterm import StopRequest
-from tilepipe.components.train.watch import Watch
+from tilepipe.components.train.figures.figures import curves_file, epoch_figures
+from tilepipe.components.train.input.batches import Batches
+from tilepipe.components.train.loop.interruptions import Watch
+from tilepipe.components.train.loop.sigterm import StopRequest
+from tilepipe.components.train.tracking.recorder import Record, open_record
 
 if TYPE_CHECKING:
     import keras
@@ -91,7 +91,7 @@ def measure(scratch: Path, tiles: Generated, steps_a_minute: float) -> list[Figu
 @contextlib.contextmanager
 def _standing(tiles: Generated, base_model: Path, checkpoints: Path) -> Iterator["Standing"]:
     """A training that is set up, and makes no step."""
-    from tilepipe.components.shared.models import load_model
+    from tilepipe.components.shared.contracts.model_file import load_model
 
     options = {"system_metrics_seconds": _MACHINE_SECONDS}
     config = TrainConfig.parse(epochs=1000, options=options)
@@ -115,9 +115,9 @@ class Standing:
     ) -> None:
         import tensorflow as tf
 
-        from tilepipe.components.train.devices import Devices
-        from tilepipe.components.train.epochs import Epochs
-        from tilepipe.components.train.loop import Loop
+        from tilepipe.components.train.loop.devices import Devices
+        from tilepipe.components.train.loop.epochs import Epochs
+        from tilepipe.components.train.loop.loop import Loop
 
         self._model, self._config, self._batches = model, config, batches
         self._record, self._checkpoints = record, checkpoints

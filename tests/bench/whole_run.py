@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.measure import ROOT, Figure
+from tests.support.measure import ROOT, Figure
 
 _GOAL_SECONDS = 240
 

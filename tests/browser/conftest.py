@@ -13,8 +13,8 @@ import pytest
 
 from tilepipe.components.evaluate.evaluation import Evaluation
 from tilepipe.components.evaluate.predict import SplitPredictions
-from tilepipe.components.shared.history import History
-from tilepipe.components.shared.manifest import SPLITS, BandStatistics, Manifest, SplitSummary
+from tilepipe.components.shared.contracts.history import History
+from tilepipe.components.shared.contracts.manifest import SPLITS, BandStatistics, Manifest, SplitSummary
 
 CHROMIUM = os.environ.get("TILEPIPE_CHROMIUM", "/usr/bin/chromium")
 ARGUMENTS = [

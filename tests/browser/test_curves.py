@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tilepipe.components.train.figures import epoch_figures
-from tilepipe.components.train.page import PageSection, render_page
+from tilepipe.components.train.figures.figures import epoch_figures
+from tilepipe.components.train.report.training_page import PageSection, render_page
 
 NAMES = ("AnnualCrop", "Forest")
 framed_and_wide = pytest.mark.parametrize("framed", [True, False], ids=["framed", "wide"])

@@ -2,10 +2,10 @@ import dataclasses
 
 import pytest
 
-from tests.ingested import CLASSES, SELECTION, box, info_for, scattered, table_of
-from tilepipe.components.ingest.report import SelectionFacts, make_report
-from tilepipe.components.ingest.report_page import render_page
-from tilepipe.components.ingest.split_map import SPLIT_COLOURS
+from tests.support.ingested import CLASSES, SELECTION, box, info_for, scattered, table_of
+from tilepipe.components.ingest.report.facts import SelectionFacts, make_report
+from tilepipe.components.ingest.report.report_page import render_page
+from tilepipe.components.ingest.report.split_map import SPLIT_COLOURS
 
 EVIL = (
     "<img src=x onerror=alert(1)>",

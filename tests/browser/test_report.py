@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from tilepipe.components.evaluate.report import render_report
+from tilepipe.components.evaluate.report.report import render_report
 
 EUROSAT = (
     "AnnualCrop",

@@ -25,7 +25,7 @@ from typing import Any
 
 import pytest
 
-from tests.measure import Figure, report
+from tests.support.measure import Figure, report
 
 FIGURES: list[Figure] = []
 
@@ -50,7 +50,7 @@ class Kubeflow:
 
     def tilepipe(self, *words: str, check: bool = True) -> "subprocess.CompletedProcess[str]":
         """Run the command line as a user does, against this installation."""
-        command = [sys.executable, "-W", "ignore", "-m", "tilepipe.pipelines.cli", *words]
+        command = [sys.executable, "-W", "ignore", "-m", "tilepipe.pipelines.cli.app", *words]
         environment = {**os.environ, "KFP_ENDPOINT": self.endpoint, "KFP_NAMESPACE": self.namespace}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=2400, check=False)
         if check and done.returncode:
@@ -136,7 +136,7 @@ def upload_sample(kubeflow: Kubeflow, folder: Path, prefix: str, tiles_per_class
     """Make a sample and put it into the bucket; gives the catalogue's address."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from tilepipe.pipelines.sample.sample import write_sample
+    from tilepipe.pipelines.cli.sample.sample import write_sample
 
     write_sample(folder, tiles_per_class=tiles_per_class)
     files = [path for path in folder.rglob("*") if path.is_file()]

@@ -133,7 +133,7 @@ def write(tmp_path):
     return compiled
 
 
-COMMAND = [sys.executable, "-W", "ignore", "-m", "tilepipe.pipelines.cli"]
+COMMAND = [sys.executable, "-W", "ignore", "-m", "tilepipe.pipelines.cli.app"]
 
 
 def tilepipe(*words, code=0, seconds=600, **environment):

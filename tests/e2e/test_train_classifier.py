@@ -13,8 +13,9 @@ import keras
 import pytest
 
 from tests.e2e.conftest import FIGURES, run_id_in, upload_sample
-from tests.measure import Figure
-from tilepipe.components.shared import images, tracking
+from tests.support.measure import Figure
+from tilepipe.components.shared import images
+from tilepipe.components.shared.runtime import tracking
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2700)]
 

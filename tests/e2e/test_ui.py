@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser import conftest as chromium
-from tilepipe.pipelines.sample.landscapes import CLASS_NAMES
+from tilepipe.pipelines.cli.sample.landscapes import CLASS_NAMES
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2700)]
 

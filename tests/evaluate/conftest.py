@@ -10,8 +10,8 @@ import xxhash
 
 from tilepipe.components.evaluate.evaluation import Evaluation
 from tilepipe.components.evaluate.predict import SplitPredictions
-from tilepipe.components.shared.history import History
-from tilepipe.components.shared.manifest import (
+from tilepipe.components.shared.contracts.history import History
+from tilepipe.components.shared.contracts.manifest import (
     SPLITS,
     BandStatistics,
     Manifest,
@@ -19,7 +19,7 @@ from tilepipe.components.shared.manifest import (
     SplitSummary,
     read_manifest,
 )
-from tilepipe.components.shared.models import load_tensorflow
+from tilepipe.components.shared.contracts.model_file import load_tensorflow
 
 CLASSES = ("AnnualCrop", "Forest", "SeaLake")
 BANDS = ("B02", "B08")

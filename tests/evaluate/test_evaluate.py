@@ -5,8 +5,8 @@ import pytest
 
 from tilepipe.components.evaluate.config import EvaluateConfig
 from tilepipe.components.evaluate.evaluate import Inputs, Outputs, evaluate
-from tilepipe.components.shared import tracking
 from tilepipe.components.shared.errors import ArtifactError, ParameterError, SplitError
+from tilepipe.components.shared.runtime import tracking
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_a_tracked_run_gets_everything_and_is_closed(run, make_data, mlflow_run)
 
 
 def test_a_failure_is_recorded_in_the_run_that_training_opened(run, make_data, make_model, mlflow_run):
-    from tilepipe.components.shared.step import step
+    from tilepipe.components.shared.runtime.step import step
 
     with pytest.raises(SystemExit), step("evaluate"):
         run(make_data(), mlflow_run, make_model(classes=4))

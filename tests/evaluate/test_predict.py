@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from tilepipe.components.evaluate.predict import predict_split
+from tilepipe.components.shared.contracts.model_file import load_model
 from tilepipe.components.shared.errors import ArtifactError
-from tilepipe.components.shared.models import load_model
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 
 from tilepipe.components.finish.config import FinishConfig
 from tilepipe.components.finish.finish import finish
-from tilepipe.components.shared import tracking
+from tilepipe.components.shared.runtime import tracking
 
 
 @pytest.fixture

@@ -44,7 +44,7 @@ def test_python_images_agree_on_their_base_and_take_the_lock_file_as_it_is(name)
 
 
 def test_minio_is_the_one_that_tests_run_with():
-    from tests.minio_server import VERSION
+    from tests.support.minio_server import VERSION
 
     assert argument("minio", "MINIO_VERSION") == {VERSION}
 

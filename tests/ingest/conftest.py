@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from tests.minio_server import minio_server
+from tests.support.minio_server import minio_server
 
 __all__ = ["minio_server"]
 

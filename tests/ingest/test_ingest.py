@@ -7,10 +7,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.ingest.conftest import BANDS
-from tests.ingesting import ingest_into
-from tilepipe.components.shared import storage
+from tests.support.ingesting import ingest_into
+from tilepipe.components.shared.contracts.tile_table import read_tile_table
 from tilepipe.components.shared.errors import BandError, SourceError, SplitError
-from tilepipe.components.shared.tile_table import read_tile_table
+from tilepipe.components.shared.storage import storage
 
 WEB = "https://raw.githubusercontent.com/ai-extensions/stac-data-loader/0.5.0/data/EuroSAT/"
 

@@ -1,8 +1,8 @@
 import json
 
-from tests.ingested import SELECTION, info_for, scattered, table_of
+from tests.support.ingested import SELECTION, info_for, scattered, table_of
 from tilepipe.components.ingest.label_map import write_label_map
-from tilepipe.components.ingest.report import SelectionFacts, make_report
+from tilepipe.components.ingest.report.facts import SelectionFacts, make_report
 
 
 def test_it_holds_the_classes_in_order_and_what_became_of_labels(tmp_path):

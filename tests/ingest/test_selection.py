@@ -4,10 +4,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.ingesting import ingest_into
+from tests.support.ingesting import ingest_into
 from tilepipe.components.ingest.selection import columns_of
+from tilepipe.components.shared.contracts.tile_table import read_tile_table
 from tilepipe.components.shared.errors import ParameterError, SourceError
-from tilepipe.components.shared.tile_table import read_tile_table
 
 
 @pytest.fixture

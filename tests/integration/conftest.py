@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.image_environments import image_environment, uv
-from tests.minio_server import minio_server  # noqa: F401 - a fixture
+from tests.support.image_environments import image_environment, uv
+from tests.support.minio_server import minio_server  # noqa: F401 - a fixture
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tilepipe.pipelines.compiled import CompiledPipeline
+from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline
 
 MOUNT = Path("/s3")
 

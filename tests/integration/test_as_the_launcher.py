@@ -7,9 +7,9 @@ import uuid
 import pytest
 
 from tests.integration.launcher import MOUNT, Launcher, can_mount
-from tilepipe.components.shared import tracking
-from tilepipe.pipelines import compiled
-from tilepipe.pipelines.sample.sample import write_sample
+from tilepipe.components.shared.runtime import tracking
+from tilepipe.pipelines.cli.compilation import compiled_pipeline
+from tilepipe.pipelines.cli.sample.sample import write_sample
 
 pytestmark = [
     pytest.mark.skipif(not can_mount(), reason="KFP keeps artifacts under /s3, which only root can make"),
@@ -51,7 +51,7 @@ def tiles(bucket, tmp_path_factory):
 @pytest.fixture
 def launcher(bucket, minio_server, mlflow_server, image_environments, tmp_path):
     return Launcher(
-        pipeline=compiled.load("train_classifier"),
+        pipeline=compiled_pipeline.load("train_classifier"),
         bucket=bucket,
         environments=image_environments,
         environment={

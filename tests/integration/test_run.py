@@ -14,14 +14,14 @@ import pytest
 from tilepipe.components.pack.config import PackConfig
 from tilepipe.components.pack.merge import MergeInputs, merge
 from tilepipe.components.pack.pack import PackOutputs, pack
-from tilepipe.components.shared.manifest import SPLITS
-from tilepipe.pipelines.sample.sample import write_sample
+from tilepipe.components.shared.contracts.manifest import SPLITS
+from tilepipe.pipelines.cli.sample.sample import write_sample
 
 TINY = ["train_epochs=1", "train_batch_size=16", 'model_options={"filters": [8, 8, 8, 8], "dense_units": 16}']
 
 
 def tilepipe(*words, cwd, env=None):
-    command = [sys.executable, "-W", "ignore", "-m", "tilepipe.pipelines.cli", *map(str, words)]
+    command = [sys.executable, "-W", "ignore", "-m", "tilepipe.pipelines.cli.app", *map(str, words)]
     environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"} | {"COLUMNS": "200"}
     return subprocess.run(
         command, cwd=cwd, env=environment | (env or {}), capture_output=True, text=True, timeout=600, check=False
@@ -86,7 +86,7 @@ def test_a_streaming_training_that_is_killed_goes_on_when_its_run_is_started_aga
 
 def _kill_when(is_time, *words, cwd):
     """Run the command line, and kill it with all that it has started as soon as it is time."""
-    command = [sys.executable, "-W", "ignore", "-m", "tilepipe.pipelines.cli", *map(str, words)]
+    command = [sys.executable, "-W", "ignore", "-m", "tilepipe.pipelines.cli.app", *map(str, words)]
     environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
     with subprocess.Popen(command, cwd=cwd, env=environment, stdout=subprocess.DEVNULL, start_new_session=True) as run:
         while not is_time():

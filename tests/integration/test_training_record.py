@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from tests.packed import write_packed
-from tilepipe.components.shared import tracking
+from tests.support.packed import write_packed
 from tilepipe.components.shared.errors import TrackingError
-from tilepipe.components.train import record
+from tilepipe.components.shared.runtime import tracking
 from tilepipe.components.train.config import TrainConfig
+from tilepipe.components.train.tracking import recorder
 from tilepipe.components.train.train import Inputs, Outputs, train
 
 pytestmark = pytest.mark.xdist_group("launcher")  # the one server is the launcher's
@@ -64,8 +64,8 @@ def test_a_server_that_goes_away_and_comes_back_misses_nothing(run, monkeypatch,
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
-    report = record.Record.epoch
-    monkeypatch.setattr(record.Record, "epoch", epoch)
+    report = recorder.Record.epoch
+    monkeypatch.setattr(recorder.Record, "epoch", epoch)
     trained, _ = run("out")
     points = tracking.client().get_metric_history(trained.mlflow_run_id, "val_loss")
     assert [point.step for point in points] == [1, 2, 3]

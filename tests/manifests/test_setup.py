@@ -10,7 +10,7 @@ import urllib3
 import yaml
 
 from tests.manifests.kustomize import MANIFESTS
-from tests.minio_server import minio_server  # noqa: F401 - a fixture
+from tests.support.minio_server import minio_server  # noqa: F401 - a fixture
 
 pytest.importorskip("minio")
 

@@ -6,12 +6,12 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from tests.minio_server import minio_server
+from tests.support.minio_server import minio_server
 from tilepipe.components.pack.config import PackConfig
 from tilepipe.components.pack.merge import MergeInputs, merge
 from tilepipe.components.pack.pack import PackOutputs, pack
-from tilepipe.components.shared.manifest import SPLITS
-from tilepipe.components.shared.tile_table import SCHEMA, TileTableInfo, write_tile_table
+from tilepipe.components.shared.contracts.manifest import SPLITS
+from tilepipe.components.shared.contracts.tile_table import SCHEMA, TileTableInfo, write_tile_table
 
 __all__ = ["minio_server"]
 

@@ -2,7 +2,7 @@ from kfp import dsl
 
 from tests.pack.conftest import read_records
 from tilepipe.components.pack.component import merge_packed, pack_tiles
-from tilepipe.components.shared.manifest import read_manifest
+from tilepipe.components.shared.contracts.manifest import read_manifest
 
 
 def test_the_face(table, tmp_path):

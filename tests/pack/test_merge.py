@@ -10,10 +10,10 @@ import pytest
 from tests.pack.conftest import merge_inputs, outputs, random_pixels, write_geotiff, write_picture
 from tilepipe.components.pack import pack as module
 from tilepipe.components.pack.config import PackConfig
-from tilepipe.components.pack.duplicates import find_duplicates
 from tilepipe.components.pack.merge import MergeInputs, merge
 from tilepipe.components.pack.pack import pack
-from tilepipe.components.pack.sidecars import write_contents
+from tilepipe.components.pack.shards.contents import write_contents
+from tilepipe.components.pack.shards.duplicates import find_duplicates
 from tilepipe.components.shared.errors import ArtifactError, TileError
 
 BANDS = ("x", "y", "z", "w")

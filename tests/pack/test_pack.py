@@ -25,11 +25,11 @@ from tests.pack.conftest import (
 from tilepipe.components.pack import pack as module
 from tilepipe.components.pack.config import PackConfig
 from tilepipe.components.pack.pack import pack
-from tilepipe.components.pack.shards import ShardWriter
-from tilepipe.components.shared import storage
+from tilepipe.components.pack.shards.writer import ShardWriter
+from tilepipe.components.shared.contracts.manifest import read_manifest
 from tilepipe.components.shared.errors import BandError, StorageError, TileError
-from tilepipe.components.shared.manifest import read_manifest
-from tilepipe.components.shared.step import step
+from tilepipe.components.shared.runtime.step import step
+from tilepipe.components.shared.storage import storage
 
 BANDS = ("B02", "B03", "B04", "B08")
 

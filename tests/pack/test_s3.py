@@ -6,10 +6,10 @@ import uuid
 import pytest
 
 from tests.ingest.conftest import edit_json
-from tests.ingesting import ingest_into
 from tests.pack.conftest import random_pixels, read_records, write_geotiff, write_picture
+from tests.support.ingesting import ingest_into
+from tilepipe.components.shared.contracts.tile_table import read_tile_table
 from tilepipe.components.shared.errors import SourceError, StorageError
-from tilepipe.components.shared.tile_table import read_tile_table
 
 FRACTIONS = {"train": 0.5, "val": 0.25, "test": 0.25}
 

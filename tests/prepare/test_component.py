@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from kfp import dsl
 
-from tests.packed import manifest_for
+from tests.support.packed import manifest_for
 from tilepipe.components.prepare.component import prepare_model
 
 

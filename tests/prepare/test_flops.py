@@ -1,9 +1,9 @@
 import keras
 import pytest
 
-from tilepipe.components.prepare.applications import application
-from tilepipe.components.prepare.efficientnet_lite import efficientnet_lite0
 from tilepipe.components.prepare.flops import cost
+from tilepipe.components.prepare.networks.applications import application
+from tilepipe.components.prepare.networks.efficientnet_lite import efficientnet_lite0
 
 
 def counted(*layers, shape=(8, 6, 4)):

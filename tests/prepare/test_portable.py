@@ -11,10 +11,10 @@ import keras
 import numpy as np
 import pytest
 
-from tests.packed import manifest_for
+from tests.support.packed import manifest_for
 from tilepipe.components import prepare
-from tilepipe.components.prepare.architectures import build_model
 from tilepipe.components.prepare.config import ModelOptions
+from tilepipe.components.prepare.networks.architectures import build_model
 
 OPTIONS = {"indices": ("NDVI", "EVI", "ND(B05,B06)"), "input_size_pixels": 40, "regularizer": "l2", "head_units": (8,)}
 ELSEWHERE = """
@@ -54,7 +54,7 @@ def test_the_saved_model_loads_without_tilepipe(saved, backend):
 
 
 def test_no_module_of_the_step_imports_a_backend():
-    for path in Path(prepare.__file__).parent.glob("*.py"):
+    for path in Path(prepare.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

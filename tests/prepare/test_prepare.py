@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.packed import manifest_for
+from tests.support.packed import manifest_for
 from tilepipe.components.prepare.config import PrepareConfig
 from tilepipe.components.prepare.prepare import prepare
 from tilepipe.components.shared.errors import ArtifactError, BandError

@@ -1,3 +1,3 @@
-from tests.minio_server import minio_server
+from tests.support.minio_server import minio_server
 
 __all__ = ["minio_server"]

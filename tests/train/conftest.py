@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.minio_server import minio_server
-from tests.packed import write_packed
-from tilepipe.components.shared.manifest import Manifest
+from tests.support.minio_server import minio_server
+from tests.support.packed import write_packed
+from tilepipe.components.shared.contracts.manifest import Manifest
 from tilepipe.components.train.config import TrainConfig
 from tilepipe.components.train.train import Inputs, Outputs, Trained, train
 

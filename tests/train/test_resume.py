@@ -13,8 +13,8 @@ import keras
 import numpy as np
 import pytest
 
+from tilepipe.components.shared.contracts.history import read_history
 from tilepipe.components.shared.errors import ParameterError
-from tilepipe.components.shared.history import read_history
 
 # What a pod does, without Kubeflow around it.
 TRAIN = """

@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 
+from tilepipe.components.shared.contracts.history import read_history
+from tilepipe.components.shared.contracts.shards import open_shards
 from tilepipe.components.shared.errors import ArtifactError, ParameterError, SplitError
-from tilepipe.components.shared.history import read_history
-from tilepipe.components.shared.shards import open_shards
 from tilepipe.components.train.config import TrainConfig
 
 
@@ -136,7 +136,7 @@ class TestTracked:
 
     @pytest.fixture
     def mlflow(self, place):
-        from tilepipe.components.shared import tracking
+        from tilepipe.components.shared.runtime import tracking
 
         return tracking.client()
 

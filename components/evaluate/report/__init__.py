@@ -1,0 +1,1 @@
+"""The evaluation report: HTML page, figures and Markdown summary."""

@@ -1,0 +1,58 @@
+"""The summary: the figures in short, as Markdown, which Kubeflow shows with tables and without inline HTML."""
+
+from tilepipe.components.evaluate.evaluation import Evaluation
+from tilepipe.components.shared.pages.formatting import SPLIT_NAMES, markdown_table, percent, plain, tiles
+
+
+def render_summary(evaluation: Evaluation) -> str:
+    """Write the summary.
+
+    Args:
+        evaluation: what there is to say.
+
+    Returns:
+        Markdown with tables; names from outside are inert text in it.
+    """
+    scores, names = evaluation.headline, evaluation.manifest.class_names
+    split = SPLIT_NAMES[evaluation.headline_split]
+    lines = [
+        f"# {plain(evaluation.manifest.name)}",
+        "",
+        f"Right on {scores.correct:,} of {tiles(scores.tiles)} of the {split} split: **{percent(scores.accuracy)}**.",
+        *(["", evaluation.remark] if evaluation.remark else []),
+        "",
+        *_splits(evaluation),
+        "",
+        f"## Classes of the {split} split, weakest first",
+        "",
+        *markdown_table(
+            ("Class", "Tiles", "Precision", "Recall", "F1"),
+            [
+                (
+                    plain(names[i]),
+                    f"{scores.support[i]:,}",
+                    *(percent(figure[i]) for figure in (scores.precision, scores.recall, scores.f1)),
+                )
+                for i in evaluation.weakest_first()
+            ],
+        ),
+    ]
+    if evaluation.confusions:
+        mistakes = [
+            (plain(names[one.label]), plain(names[one.predicted]), f"{one.tiles:,}", percent(one.share))
+            for one in evaluation.confusions
+        ]
+        lines += ["", "## Most frequent mistakes", ""]
+        lines += markdown_table(("True class", "Taken for", "Tiles", "Of the class"), mistakes, names=2)
+    return "\n".join(lines) + "\n"
+
+
+def _splits(evaluation: Evaluation) -> list[str]:
+    shares = ("accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro")
+    rows = []
+    for split, scores in evaluation.scores.items():
+        scalars = scores.scalars()
+        figures = (percent(scalars[name]) for name in shares)
+        rows.append((SPLIT_NAMES[split], f"{scores.tiles:,}", *figures, f"{scores.loss:.4f}"))
+    titles = ("Split", "Tiles", "Accuracy", "Balanced accuracy", "Precision", "Recall", "F1", "Loss")
+    return markdown_table(titles, rows)

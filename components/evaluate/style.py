@@ -1,7 +1,0 @@
-"""The report's style: that of all pages, and the heat map's."""
-
-from tilepipe.components.evaluate.heat_map import HEAT_MAP_STYLE
-from tilepipe.components.shared.style import PAGE_STYLE
-
-STYLE = PAGE_STYLE + HEAT_MAP_STYLE
-"""All of it, for the one `style` element."""

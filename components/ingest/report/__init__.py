@@ -1,0 +1,1 @@
+"""The ingest report: what was found, selected, split and left out."""

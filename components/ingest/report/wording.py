@@ -1,0 +1,93 @@
+"""What the ingest report and its summary say in the same words."""
+
+import datetime as dt
+from collections.abc import Mapping
+
+from tilepipe.components.ingest.report.facts import Extent, IngestReport, SplitFacts
+from tilepipe.components.ingest.report.split_map import degrees
+from tilepipe.components.shared.contracts.manifest import SPLITS, Split
+from tilepipe.components.shared.pages.formatting import DASH, SPLIT_NAMES, tiles
+
+STATED_BY: Mapping[str, str] = {"user": "the run's parameters", "metadata": "the source's metadata", "nobody": "nobody"}
+
+
+def length(metres: float | None) -> str:
+    """A distance such as `0 m`, `854 m`, `12.3 km` or `3,877 km`; a dash where there is none."""
+    if metres is None:
+        return DASH
+    if metres < 999.5:
+        return f"{metres:.0f} m" if metres >= 9.95 or metres == 0 else f"{metres:.2g} m"
+    kilometres = metres / 1000
+    return f"{kilometres:,.1f} km" if kilometres < 99.95 else f"{kilometres:,.0f} km"
+
+
+def area(square_kilometres: float | None) -> str:
+    """An area such as `0.41 km²` or `1,234 km²`; a dash where there is none."""
+    if square_kilometres is None:
+        return DASH
+    digits = 0 if square_kilometres >= 100 else 1 if square_kilometres >= 10 else 2
+    return f"{square_kilometres:,.{digits}f} km²"
+
+
+def day(moment: dt.datetime | None) -> str:
+    """A date such as `2020-06-01`; a dash where there is none."""
+    return DASH if moment is None else f"{moment:%Y-%m-%d}"
+
+
+def extent_lines(extent: Extent | None) -> tuple[str, str]:
+    """West to east and south to north, each on a line; dashes where there is none."""
+    if extent is None:
+        return DASH, DASH
+    return (
+        f"{degrees(extent.west, 'EW')} {DASH} {degrees(extent.east, 'EW')}",
+        f"{degrees(extent.south, 'NS')} {DASH} {degrees(extent.north, 'NS')}",
+    )
+
+
+def bands(report: IngestReport) -> str:
+    """The bands and who stated them."""
+    info = report.info
+    if not info.bands:
+        return "not stated; pack reads them from the files"
+    return f"{', '.join(info.bands)} (stated by {STATED_BY.get(info.bands_stated_by, info.bands_stated_by)})"
+
+
+def present(report: IngestReport) -> list[tuple[Split, SplitFacts]]:
+    """The splits that have tiles."""
+    return [(split, report.splits[split]) for split in SPLITS if report.splits[split].tiles]
+
+
+def warnings(report: IngestReport) -> list[str]:
+    """What makes the figures of a model trained on these tiles look better than they are."""
+    said = []
+    if report.straddling_groups:
+        one = report.straddling_groups == 1
+        said.append(
+            f"{report.straddling_groups:,} group{' lies' if one else 's lie'} in more than one split: what is measured "
+            "on one split has been seen in another."
+        )
+    if report.duplicates.tiles:
+        said.append(
+            f"{tiles(report.duplicates.tiles)} {'has' if report.duplicates.tiles == 1 else 'have'} an exact duplicate "
+            "in another split."
+        )
+    touching = [pair for pair, metres in report.distances_metres.items() if metres == 0]
+    if touching:
+        pairs = ", ".join(f"{SPLIT_NAMES[one]} and {SPLIT_NAMES[other]}" for one, other in _as_splits(touching))
+        said.append(f"Tiles of different splits lie in the same place: {pairs}.")
+    return said
+
+
+def distances(report: IngestReport) -> list[tuple[str, float | None]]:
+    """Pairs of the splits that have tiles, in words, and how near they come."""
+    here = {split for split, _ in present(report)}
+    return [
+        (f"{SPLIT_NAMES[one]} {DASH} {SPLIT_NAMES[other]}", report.distances_metres[one, other])
+        for one, other in _as_splits(list(report.distances_metres))
+        if {one, other} <= here
+    ]
+
+
+def _as_splits(pairs: list[tuple[str, str]]) -> list[tuple[Split, Split]]:
+    named = {str(split): split for split in SPLITS}
+    return [(named[one], named[other]) for one, other in pairs]

@@ -1,0 +1,1 @@
+"""Sources of labelled tiles: detection, listing and description."""

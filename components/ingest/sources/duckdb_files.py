@@ -1,0 +1,42 @@
+"""What DuckDB reads of a source: a file, wherever it is."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tilepipe.components.shared.errors import SourceError
+from tilepipe.components.shared.runtime.database import plainly_named
+from tilepipe.components.shared.storage import storage
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+
+@contextlib.contextmanager
+def readable(connection: "DuckDBPyConnection", uri: str) -> Iterator[str]:
+    """What DuckDB calls a file.
+
+    A file in a bucket or on the web is not copied: DuckDB gets it piece by piece, through the client that reads all
+    else.
+
+    Args:
+        connection: the database.
+        uri: the file's address, normalised.
+
+    Yields:
+        The name.
+
+    Raises:
+        SourceError: there is no such file.
+    """
+    if storage.is_remote(uri):
+        from tilepipe.components.ingest.sources.remote_files import RemoteFiles
+
+        connection.register_filesystem(RemoteFiles(uri))
+        yield RemoteFiles.name(uri)
+        return
+    if not Path(uri).is_file():
+        raise SourceError(f"A file must exist to be read. Received: {uri}.")
+    with plainly_named(Path(uri)) as name:
+        yield name

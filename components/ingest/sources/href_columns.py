@@ -1,0 +1,90 @@
+"""The addresses of millions of tiles, resolved by their folders: each folder once, in Python, and the rest in SQL."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from tilepipe.components.ingest.sources.hrefs import HrefResolver
+from tilepipe.components.shared.errors import SourceError
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+_PLAIN = (
+    "regexp_full_match(href_name(href), '[A-Za-z0-9_.~-]+') AND href_name(href) NOT IN ('.', '..') "
+    "AND NOT regexp_matches(href, '^file:|[?#]')"
+)
+"""What may be resolved by its folder: its last part is a name that every kind of address spells as it stands."""
+
+_MACROS = (
+    "CREATE TEMP MACRO href_name(href) AS regexp_extract(href, '[^/]*$')",
+    f"CREATE TEMP MACRO href_plain(href) AS {{by_folder}} AND {_PLAIN}",
+    "CREATE TEMP MACRO href_key(href) AS "
+    "CASE WHEN href_plain(href) THEN 'folder ' || href[:-len(href_name(href)) - 1] ELSE 'whole ' || href END",
+    "CREATE TEMP MACRO href_rest(href) AS CASE WHEN href_plain(href) THEN href_name(href) ELSE '' END",
+)
+
+
+def resolve(connection: "DuckDBPyConnection", folder: str, rewrite: Mapping[str, str], where: str) -> None:
+    """Put what their hrefs lead to in the place of `uri` and `band_uris` of the table `chosen`.
+
+    Args:
+        connection: a database with the table `chosen`.
+        folder: what relative hrefs are relative to, normalised.
+        rewrite: prefixes of addresses, and what stands for them.
+        where: the source, for messages.
+
+    Raises:
+        SourceError: an href is missing, or leads out of the source.
+    """
+    # A prefix that is to be rewritten may end within a file's name.
+    by_folder = all(prefix.endswith("/") for prefix in rewrite)
+    for macro in _MACROS:
+        connection.execute(macro.format(by_folder=by_folder))
+    connection.register("prefixes", _prefixes(connection, HrefResolver(folder, rewrite), folder, where))
+    # Writing the table anew costs half of what an UPDATE of one column does.
+    connection.execute(
+        """
+        CREATE TABLE settled AS SELECT chosen.* REPLACE (prefix || href_rest(uri) AS uri)
+        FROM chosen JOIN prefixes ON href_key(uri) = prefixes.key
+        """
+    )
+    connection.execute("DROP TABLE chosen")
+    connection.execute("ALTER TABLE settled RENAME TO chosen")
+    connection.execute(
+        """
+        UPDATE chosen SET band_uris = several.uris FROM (
+            SELECT row, list(prefix || href_rest(href) ORDER BY place) AS uris
+            FROM (
+                SELECT rowid AS row, unnest(range(len(band_uris))) AS place, unnest(band_uris) AS href
+                FROM chosen WHERE band_uris IS NOT NULL
+            ) JOIN prefixes ON href_key(href) = prefixes.key GROUP BY row
+        ) AS several WHERE chosen.rowid = several.row
+        """
+    )
+    connection.unregister("prefixes")
+
+
+def _prefixes(connection: "DuckDBPyConnection", resolver: HrefResolver, folder: str, where: str) -> pa.Table:
+    """What each folder leads to, and each href that has to be looked at as a whole."""
+    keys = connection.execute(
+        """
+        SELECT href_key(href), min(href), min(row) FROM (
+            SELECT rowid AS row, uri AS href FROM chosen WHERE band_uris IS NULL
+            UNION ALL SELECT rowid, unnest(band_uris) FROM chosen WHERE band_uris IS NOT NULL
+        ) GROUP BY 1 ORDER BY 1
+        """
+    ).fetchall()
+    prefixes = []
+    for key, href, row in keys:
+        try:
+            uri = resolver.resolve(href, folder, where)
+        except SourceError:  # once more, with the name of the tile
+            tile = connection.execute("SELECT tile_id FROM chosen WHERE rowid = ?", [row]).fetchall()[0][0]
+            resolver.resolve(href, folder, f"item {tile} ({where})")
+            raise
+        is_folder = str(key).startswith("folder ")
+        prefixes.append(uri.removesuffix(href.rpartition("/")[2]) if is_folder else uri)
+    names = [key for key, _, _ in keys]
+    return pa.table({"key": pa.array(names, pa.string()), "prefix": pa.array(prefixes, pa.string())})

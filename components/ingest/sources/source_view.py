@@ -1,0 +1,138 @@
+"""All that a source has, as the view `found` of a database: what selection and splits work on."""
+
+import contextlib
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import pyarrow as pa
+
+from tilepipe.components.ingest.sources.tile_row import RowSource, TileRow, TileSource
+from tilepipe.components.shared.runtime.database import quoted
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+COLUMNS = {
+    "tile_id": "VARCHAR",
+    "uri": "VARCHAR",
+    "member": "VARCHAR",
+    "offset": "BIGINT",
+    "band_uris": "VARCHAR[]",
+    "label": "VARCHAR",
+    "split": "VARCHAR",
+    "group": "VARCHAR",
+    "datetime": "TIMESTAMPTZ",
+    "bbox": "STRUCT(xmin DOUBLE, ymin DOUBLE, xmax DOUBLE, ymax DOUBLE)",
+    "geometry": "BLOB",
+    "bytes": "BIGINT",
+    "checksum": "VARCHAR",
+    "bands": "VARCHAR[]",
+}
+"""Name -> type of the columns of `found`; `where` may use the source's own columns beside them. `split` is the source's
+own name for it, and `bands` the names that it states."""
+
+_BATCH_ROWS = 8192
+_CORNERS = ("xmin", "ymin", "xmax", "ymax")
+_FIELDS: list[tuple[str, Any]] = [
+    *((name, pa.string()) for name in ("tile_id", "uri", "member")),
+    ("offset", pa.int64()),
+    ("band_uris", pa.list_(pa.string())),
+    *((name, pa.string()) for name in ("label", "split", "group")),
+    ("datetime", pa.timestamp("us", tz="UTC")),
+    ("bbox", pa.struct([(name, pa.float64()) for name in _CORNERS])),
+    ("geometry", pa.binary()),
+    ("bytes", pa.int64()),
+    ("checksum", pa.string()),
+    ("bands", pa.list_(pa.string())),
+]
+_ARROW = pa.schema(_FIELDS)
+
+
+@runtime_checkable
+class ColumnSource(TileSource, Protocol):
+    """A source that DuckDB reads by itself, which is far faster than rows that Python makes."""
+
+    def found(self, connection: "DuckDBPyConnection") -> AbstractContextManager[tuple[str, ...]]:
+        """Make the view or table `found`, which may be used within the context; gives the files that it reads.
+
+        Raises:
+            SourceError: the source is missing or malformed.
+        """
+
+    def settle(self, connection: "DuckDBPyConnection") -> None:
+        """Once the table `chosen` is made, put what SQL cannot work out into it: what the addresses lead to.
+
+        Raises:
+            SourceError: a tile is malformed, or leads out of the source.
+        """
+
+
+@contextlib.contextmanager
+def found(
+    source: RowSource | ColumnSource, connection: "DuckDBPyConnection", wanted: frozenset[str]
+) -> Iterator[tuple[str, ...]]:
+    """Make the view `found` with all that a source has, which may be used within the context.
+
+    Args:
+        source: the source, opened.
+        connection: an empty database.
+        wanted: names that `where` uses.
+
+    Yields:
+        The files that the view reads.
+
+    Raises:
+        SourceError: the source is missing, malformed, or leads out of itself.
+    """
+    if isinstance(source, ColumnSource):
+        with source.found(connection) as files:
+            yield files
+        return
+    extra = sorted(wanted - COLUMNS.keys())
+    columns = [f"{quoted(name)} {kind}" for name, kind in COLUMNS.items()]
+    columns += [f"{quoted(name)} JSON" for name in extra]
+    connection.execute(f"CREATE TABLE found_rows ({', '.join(columns)})")
+    rows = iter(source.rows())
+    while batch := list(itertools.islice(rows, _BATCH_ROWS)):
+        connection.register("batch", _arrow(batch, extra))
+        connection.execute("INSERT INTO found_rows SELECT * FROM batch")
+        connection.unregister("batch")
+    # A name that no tile has is no column, so that `where` is told of its mistake.
+    typed = "".join(f", {kind} AS {quoted(name)}" for name in extra if (kind := _typed(connection, name)))
+    common = ", ".join(map(quoted, COLUMNS))
+    connection.execute(f"CREATE VIEW found AS SELECT {common}{typed} FROM found_rows")  # noqa: S608
+    yield ()
+
+
+def _arrow(rows: Sequence[TileRow], extra: Iterable[str]) -> pa.Table:
+    columns: dict[str, Any] = {name: [getattr(row, name) for row in rows] for name in COLUMNS}
+    columns["bbox"] = [dict(zip(_CORNERS, row.bbox, strict=True)) if row.bbox else None for row in rows]
+    columns["bands"] = [row.bands or None for row in rows]
+    schema = _ARROW
+    for name in extra:
+        values = [row.properties.get(name) for row in rows]
+        columns[name] = [None if value is None else json.dumps(value, default=str) for value in values]
+        schema = schema.append(pa.field(name, pa.string()))
+    return pa.table(columns, schema=schema)
+
+
+def _typed(connection: "DuckDBPyConnection", name: str) -> str:
+    """An expression for a property in the type that all its values share: numbers compare as numbers, text as text.
+
+    Empty for one that no row has.
+    """
+    column = quoted(name)
+    query = f"SELECT DISTINCT json_type({column}) FROM found_rows WHERE {column} IS NOT NULL"  # noqa: S608
+    kinds = {str(kind) for (kind,) in connection.execute(query).fetchall()}
+    if not kinds:
+        return ""
+    if kinds <= {"BIGINT", "UBIGINT"}:
+        return f"{column}::BIGINT"
+    if kinds <= {"BIGINT", "UBIGINT", "DOUBLE"}:
+        return f"{column}::DOUBLE"
+    if kinds == {"BOOLEAN"}:
+        return f"{column}::BOOLEAN"
+    return f"{column} ->> '$'"

@@ -1,0 +1,1 @@
+"""STAC APIs, static catalogs and STAC-GeoParquet."""

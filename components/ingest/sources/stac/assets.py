@@ -1,0 +1,72 @@
+"""What STAC says of an item's assets and bands, whether the item is read as JSON or as columns."""
+
+import functools
+import mimetypes
+from collections.abc import Mapping
+from typing import Any
+
+from tilepipe.components.ingest.sources.stac import archive
+from tilepipe.components.shared.contracts.bands import canonical_band
+
+LABEL_PROPERTIES = ("class", "label")
+"""Properties that hold the class where nobody says which one does."""
+
+_NOT_PIXELS = {"thumbnail", "overview", "metadata"}
+
+Properties = Mapping[str, Any]
+
+
+def describe(asset: Properties) -> tuple[str, frozenset[str]]:
+    """Media type (guessed by the suffix where none is stated) and roles."""
+    kind, name = archive.media_type(asset)
+    if not isinstance(kind, str) or not kind:
+        kind = mimetypes.guess_type(name)[0] or ""
+    roles = asset.get("roles")
+    return kind.lower(), frozenset(str(role) for role in roles) if isinstance(roles, list) else frozenset()
+
+
+def asset_rank(asset: Properties) -> int | None:
+    """How surely an asset holds the pixels, 0 most; None for one that does not."""
+    kind, roles = describe(asset)
+    if "data" in roles and "tiff" in kind:
+        return 0
+    if "data" in roles and kind.startswith("image/"):
+        return 1
+    return 2 if kind.startswith("image/") and not roles & _NOT_PIXELS else None
+
+
+def stated_bands(key: str, asset: Properties, properties: Properties, collection: Properties) -> tuple[str, ...]:
+    """The first statement there is: STAC 1.1's `bands` or `eo:bands`, of the asset, the item, the collection.
+
+    Args:
+        key: the asset's.
+        asset: the asset.
+        properties: the item's.
+        collection: the item's.
+
+    Returns:
+        Canonical names; none where nothing states them.
+    """
+    item_assets = collection.get("item_assets")
+    template = item_assets.get(key) if isinstance(item_assets, dict) else None
+    for holder in (asset, properties, template, collection.get("summaries"), collection):
+        for name in ("bands", "eo:bands"):
+            stated = holder.get(name) if isinstance(holder, Mapping) else None
+            if isinstance(stated, list) and stated:
+                names = tuple(_band_name(band) for band in stated)
+                if all(names):  # STAC 1.1's `bands` may hold data types alone
+                    return canonical_bands(names)
+    return ()
+
+
+@functools.lru_cache(maxsize=256)
+def canonical_bands(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The one spelling of each name; the list is the same in item after item."""
+    return tuple(canonical_band(name) for name in names)
+
+
+def _band_name(band: object) -> str:
+    if not isinstance(band, dict):
+        return ""
+    name = band.get("name") or band.get("eo:common_name") or band.get("common_name")
+    return name if isinstance(name, str) else ""

@@ -1,0 +1,207 @@
+"""A STAC-GeoParquet: one row an item, its properties as columns and its assets as a struct.
+
+Read by DuckDB, column by column: only what is used of the columns and of the assets' fields is fetched, and only the
+row groups in which a condition may hold, wherever the file is.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from tilepipe.components.ingest.config import IngestConfig, SourceKind
+from tilepipe.components.ingest.sources.duckdb_files import readable
+from tilepipe.components.ingest.sources.href_columns import resolve
+from tilepipe.components.ingest.sources.source_view import COLUMNS
+from tilepipe.components.ingest.sources.stac import item_columns
+from tilepipe.components.ingest.sources.stac.assets import canonical_bands, stated_bands
+from tilepipe.components.shared.errors import SourceError
+from tilepipe.components.shared.runtime.database import quoted, reason
+from tilepipe.components.shared.storage import storage
+from tilepipe.components.shared.storage.zip_members import check_member
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+    from duckdb.sqltypes import DuckDBPyType
+
+
+@dataclass
+class StacGeoParquet:
+    """A STAC-GeoParquet file: https://github.com/radiantearth/stac-geoparquet-spec.
+
+    Args:
+        file: its address, normalised.
+        config: the step's parameters.
+    """
+
+    file: str
+    config: IngestConfig
+    kind: SourceKind = "stac-geoparquet"
+    _collection_ids: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The one collection's id, or the file's name where there are several or none."""
+        one = self._collection_ids[0] if len(self._collection_ids) == 1 else ""
+        return one or PurePosixPath(storage.path_of(self.file)).stem
+
+    @property
+    def _shown(self) -> str:
+        return storage.shown(self.file)
+
+    @contextlib.contextmanager
+    def found(self, connection: "DuckDBPyConnection") -> Iterator[tuple[str, ...]]:
+        """Make the view `found`, whose `uri` holds the items' hrefs as they stand.
+
+        Yields:
+            What DuckDB must be able to read.
+
+        Raises:
+            SourceError: the file is missing, or no STAC-GeoParquet.
+        """
+        import duckdb
+
+        with readable(connection, self.file) as path:
+            try:
+                relation = connection.sql("SELECT * FROM read_parquet(?)", params=[path])
+                types = dict(zip(relation.columns, relation.types, strict=True))
+                connection.execute(f"CREATE VIEW found AS {self._query(connection, path, types)}")
+                if "collection" in types:
+                    query = "SELECT DISTINCT collection FROM read_parquet(?) WHERE collection IS NOT NULL"
+                    self._collection_ids = [str(name) for (name,) in connection.execute(query, [path]).fetchall()]
+            except duckdb.Error as error:
+                raise SourceError(
+                    f"A STAC-GeoParquet must be a Parquet file. Received: {self._shown}, which reads as: "
+                    f"{reason(error).replace(path, self._shown)}."
+                ) from None
+            yield (path,)
+
+    def settle(self, connection: "DuckDBPyConnection") -> None:
+        """Put what their hrefs lead to in the place of the hrefs in `chosen`.
+
+        Raises:
+            SourceError: an item is malformed, or leads out of the source.
+        """
+        query = "SELECT count(*), min(tile_id) FROM chosen WHERE uri IS NULL"
+        without, example = connection.execute(query).fetchall()[0]
+        if without:
+            raise SourceError(
+                "An item must have an asset with the tile's pixels (role data and an image type). "
+                f"Received: {without:,} items without one, such as {example} in {self._shown}. "
+                "Say which asset it is: options.asset_key."
+            )
+        escaping = r"(^|/)\.\.(/|$)|^[A-Za-z]:|\\|^$"
+        odd = "SELECT tile_id, member FROM chosen WHERE regexp_matches(member, ?) LIMIT 1"
+        for tile, member in connection.execute(odd, [escaping]).fetchall():
+            check_member(member, f"item {tile} ({self._shown})")
+        folder = storage.parent(self.file)
+        resolve(connection, folder, self.config.href_rewrite, self._shown)
+
+    def _query(self, connection: "DuckDBPyConnection", path: str, types: "dict[str, DuckDBPyType]") -> str:
+        missing = [name for name in ("id", "assets") if name not in types]
+        if missing or types["assets"].id != "struct":
+            raise SourceError(
+                "A STAC-GeoParquet must have a column id, and a column assets with a struct for each asset. "
+                f"Received: {self._shown} with the columns {sorted(types)}."
+            )
+        config, assets = self.config, item_columns.fields(types["assets"])
+        keys = self._assets(connection, path, assets)
+        bands = item_columns.band_names(keys, assets, types, self._collections(connection, path))
+        uris, several = item_columns.of_assets(keys, "href", assets, "VARCHAR"), "NULL::VARCHAR[]"
+        if config.options.band_assets:
+            hrefs = [item_columns.of_assets([key], "href", assets, "VARCHAR") for key in keys]
+            uris, several = hrefs[0], f"[{', '.join(hrefs)}]"
+            names = list(canonical_bands(tuple(config.options.band_assets)))
+            bands = f"{names}"
+        times = [f"{quoted(name)}::TIMESTAMPTZ" for name in ("datetime", "start_datetime") if name in types]
+        if config.columns.datetime:
+            item_columns.column_text(config.columns.datetime, types, "columns.datetime", self._shown)
+            times = [f"{quoted(config.columns.datetime)}::TIMESTAMPTZ"]
+        expressions = {
+            "tile_id": "id",  # as it stands, as all else that may: conditions on it then skip row groups
+            "uri": uris,
+            "member": item_columns.of_assets(keys, "archive:href", assets, "VARCHAR"),
+            "band_uris": several,
+            "label": item_columns.label(config, types, self._shown),
+            "split": item_columns.column_text(config.split_property, types, "split_property", self._shown),
+            "group": item_columns.column_text(config.columns.group, types, "columns.group", self._shown),
+            "datetime": f"coalesce({', '.join(times)})" if len(times) > 1 else times[0] if times else "NULL",
+            "bbox": _bbox(types),
+            "geometry": _geometry(types),
+            "bytes": item_columns.of_assets(keys, "file:size", assets, "BIGINT"),
+            "checksum": f"lower({item_columns.of_assets(keys, 'file:checksum', assets, 'VARCHAR')})",
+            "bands": bands,
+        }
+        member = expressions["member"]
+        if not member.startswith("NULL"):  # size and checksum are of the archive, and paths are from its root
+            expressions["member"] = f"regexp_replace(regexp_replace({member}, '^/+', ''), '^[.]/', '')"
+            for name in ("bytes", "checksum"):
+                expressions[name] = f"CASE WHEN {member} IS NULL THEN {expressions[name]} END"
+        if config.options.band_assets:  # size and checksum are of one file, not of the tile
+            expressions |= {"bytes": "NULL", "checksum": "NULL", "member": "NULL"}
+        columns = [f"({expressions.get(name, 'NULL')})::{kind} AS {quoted(name)}" for name, kind in COLUMNS.items()]
+        columns += [quoted(name) for name in types if name.lower() not in COLUMNS]
+        return f"SELECT {', '.join(columns)} FROM read_parquet('{path.replace(chr(39), chr(39) * 2)}')"  # noqa: S608
+
+    def _assets(self, connection: "DuckDBPyConnection", path: str, assets: "dict[str, DuckDBPyType]") -> list[str]:
+        options = self.config.options
+        named = list(options.band_assets.values()) or ([options.asset_key] if options.asset_key else [])
+        unknown = [key for key in named if key not in assets]
+        if unknown:
+            raise SourceError(
+                "The assets of options.asset_key and options.band_assets must be in every item. "
+                f"Received: {', '.join(unknown)}, and {self._shown} has {sorted(assets)}."
+            )
+        keys = named or item_columns.pixel_assets(connection, path, assets)
+        if not named and len(keys) > 1:
+            present = " + ".join(f"(assets.{quoted(key)}.href IS NOT NULL)::INTEGER" for key in keys)
+            query = f"SELECT min(id) FROM read_parquet(?) WHERE {present} > 1"  # noqa: S608
+            example = connection.execute(query, [path]).fetchall()[0][0]
+            if example is not None:
+                raise SourceError(
+                    "An item must have one asset with the tile's pixels (role data and an image type). Received: "
+                    f"{sorted(keys)} in item {example} ({self._shown}). Say which with options.asset_key."
+                )
+        return keys
+
+    def _collections(self, connection: "DuckDBPyConnection", path: str) -> dict[str, tuple[str, ...]]:
+        """Bands of the collections in the file's own metadata, where the writer left them: version 1.1."""
+        found = connection.execute(
+            "SELECT value FROM parquet_kv_metadata(?) WHERE key = 'stac-geoparquet'::BLOB", [path]
+        ).fetchall()
+        try:
+            stated = json.loads(bytes(found[0][0])) if found else {}
+        except ValueError:
+            stated = {}
+        collections: Any = stated.get("collections") if isinstance(stated, dict) else None
+        if not isinstance(collections, dict):
+            return {}
+        bands = {
+            str(name): stated_bands("", {}, {}, value) for name, value in collections.items() if isinstance(value, dict)
+        }
+        return {name: names for name, names in bands.items() if names}
+
+
+def _bbox(types: "dict[str, DuckDBPyType]") -> str:
+    kind = types.get("bbox")
+    if kind is None:
+        return "NULL"
+    names = item_columns.fields(kind)
+    if list(names) == ["xmin", "ymin", "xmax", "ymax"]:
+        return "bbox"
+    if {"xmin", "ymin", "xmax", "ymax"} <= set(names):  # with heights
+        packed = ", ".join(f"{name} := bbox.{name}" for name in ("xmin", "ymin", "xmax", "ymax"))
+        return f"CASE WHEN bbox.xmin IS NOT NULL THEN struct_pack({packed}) END"
+    if kind.id == "list":  # 4 numbers, or 6 with heights
+        corners = "xmin := bbox[1], ymin := bbox[2], xmax := bbox[len(bbox) // 2 + 1], ymax := bbox[len(bbox) // 2 + 2]"
+        return f"CASE WHEN len(bbox) IN (4, 6) THEN struct_pack({corners}) END"
+    return "NULL"
+
+
+def _geometry(types: "dict[str, DuckDBPyType]") -> str:
+    kind = types.get("geometry")
+    if kind is None:
+        return "NULL"
+    return "geometry" if kind.id == "blob" else "ST_AsWKB(geometry)" if str(kind).startswith("GEOMETRY") else "NULL"

@@ -1,0 +1,300 @@
+"""From a STAC item, as a dictionary, to a row: which asset, which label, which bands."""
+
+import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Self
+
+from tilepipe.components.ingest.config import Columns, IngestConfig
+from tilepipe.components.ingest.sources.hrefs import HrefResolver
+from tilepipe.components.ingest.sources.stac import archive
+from tilepipe.components.ingest.sources.stac.assets import (
+    LABEL_PROPERTIES,
+    Properties,
+    asset_rank,
+    canonical_bands,
+    describe,
+    stated_bands,
+)
+from tilepipe.components.ingest.sources.tile_row import BoundingBox, TileRow
+from tilepipe.components.shared.errors import SourceError
+
+_SCALARS = str | int | float | datetime.datetime
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class _Pixels:
+    """What the row says of the asset, or of the one asset a band."""
+
+    uris: tuple[str, ...]
+    bytes: int | None
+    checksum: str | None
+    bands: tuple[str, ...]
+    member: str | None = None
+
+
+@dataclass(frozen=True)
+class ItemReader:
+    """Reads items of one source.
+
+    Args:
+        resolver: finds out where hrefs lead.
+        asset_key: the asset that holds the pixels; empty finds it by role and media type.
+        columns: the properties that hold class, group and time; empty ones are found, or there is no group.
+        split_property: the property that names the split; empty where the split is not the source's.
+        band_assets: band -> asset, where each band has a file of its own; takes the place of `asset_key`.
+        wanted: the properties that the row shall carry along.
+        label_required: whether an item without a label stops the reading; False where such items are to be dropped.
+    """
+
+    resolver: HrefResolver
+    asset_key: str = ""
+    columns: Columns = field(default_factory=Columns)
+    split_property: str = ""
+    band_assets: Mapping[str, str] = field(default_factory=dict)
+    wanted: frozenset[str] = frozenset()
+    label_required: bool = True
+
+    @classmethod
+    def of(cls, config: IngestConfig, resolver: HrefResolver, wanted: frozenset[str]) -> Self:
+        """The reader that a step's parameters ask for."""
+        options = config.options
+        return cls(
+            resolver,
+            options.asset_key,
+            config.columns,
+            config.split_property,
+            options.band_assets,
+            frozenset(wanted),
+            label_required="" not in config.recode,
+        )
+
+    def row(self, item: Properties, *, folder: str, where: str, collection: Properties | None = None) -> TileRow:
+        """Read one item.
+
+        Args:
+            item: the item, as JSON gives it; `geometry` may also be WKB, and times may be `datetime`.
+            folder: what the item's relative hrefs are relative to.
+            where: the item's place, for messages.
+            collection: the item's collection, for what the item itself does not state.
+
+        Returns:
+            The row.
+
+        Raises:
+            SourceError: the item is malformed, or its pixels or its label cannot be told.
+        """
+        tile_id = item.get("id")
+        if not isinstance(tile_id, str) or not tile_id:
+            raise SourceError(f"A STAC item must have an id. Received: id={tile_id!r} in {where}.")
+        where = f"item {tile_id} ({where})"
+        properties = _mapping(item.get("properties"), "properties", where)
+        assets = _mapping(item.get("assets"), "assets", where)
+        pixels = self._pixels(assets, folder, where, properties, collection or {})
+        time = properties.get(self.columns.datetime) if self.columns.datetime else _stated_time(properties)
+        return TileRow(
+            tile_id=tile_id,
+            uri=pixels.uris[0],
+            member=pixels.member,
+            label=self._label(properties, where),
+            band_uris=pixels.uris if self.band_assets else None,
+            split=_text(properties.get(self.split_property)) if self.split_property else None,
+            group=_scalar(properties, self.columns.group, where) if self.columns.group else None,
+            datetime=_time(time, where),
+            bbox=_bounding_box(item.get("bbox"), where),
+            geometry=_geometry(item.get("geometry"), where),
+            bytes=pixels.bytes,
+            checksum=pixels.checksum,
+            bands=pixels.bands,
+            properties=self._carried(item, properties) if self.wanted else _NOTHING,
+        )
+
+    def _pixels(
+        self, assets: Properties, folder: str, where: str, properties: Properties, collection: Properties
+    ) -> "_Pixels":
+        if self.band_assets:
+            missing = [key for key in self.band_assets.values() if key not in assets]
+            if missing:
+                raise SourceError(
+                    "The assets of options.band_assets must be in every item. Received: "
+                    f"band_assets={dict(self.band_assets)}, and {where} has {sorted(assets)}: {missing} are missing."
+                )
+            keys = tuple(self.band_assets.values())
+        else:
+            keys = (self._choose_asset(assets, where),)
+        stated = [_mapping(assets[key], f"asset {key}", where) for key in keys]
+        uris = tuple(
+            self.resolver.resolve(asset.get("href"), folder, f"asset {key} of {where}")
+            for key, asset in zip(keys, stated, strict=True)
+        )
+        if self.band_assets and any(archive.is_member(asset) for asset in stated):
+            raise SourceError(
+                "The assets of options.band_assets must not be members of an archive. Received: archive:href in "
+                f"{where}. Unpack the archive."
+            )
+        if self.band_assets:  # size and checksum are of one file, and here are several
+            return _Pixels(uris, None, None, canonical_bands(tuple(self.band_assets)))
+        asset = stated[0]
+        member = archive.member_of(asset, f"asset {keys[0]} of {where}")
+        return _Pixels(
+            uris,
+            None if member else _size(asset.get("file:size"), where),  # those of a member are its zip's
+            None if member else _checksum(asset.get("file:checksum"), where),
+            stated_bands(keys[0], asset, properties, collection),
+            member,
+        )
+
+    def _carried(self, item: Properties, properties: Properties) -> dict[str, Any]:
+        carried = {name: properties.get(name) for name in self.wanted if name in properties}
+        if "collection" in self.wanted and "collection" not in carried:
+            carried["collection"] = item.get("collection")
+        return {name: value for name, value in carried.items() if isinstance(value, _SCALARS)}
+
+    def _choose_asset(self, assets: Properties, where: str) -> str:
+        if self.asset_key:
+            if self.asset_key not in assets:
+                raise SourceError(
+                    f"The asset of options.asset_key must be in every item. Received: asset_key={self.asset_key!r}, "
+                    f"and {where} has {sorted(assets)}."
+                )
+            return self.asset_key
+        candidates = {key: asset for key, asset in assets.items() if isinstance(asset, dict)}
+        ranks = {key: rank for key, asset in candidates.items() if (rank := asset_rank(asset)) is not None}
+        best = [key for key, rank in ranks.items() if rank == min(ranks.values())]
+        if len(best) > 1:
+            raise SourceError(
+                "An item must have one asset with the tile's pixels (role data and an image type). Received: "
+                f"{sorted(best)} in {where}. Say which with options.asset_key."
+            )
+        if best:
+            return best[0]
+        described = {key: describe(asset)[0] for key, asset in sorted(candidates.items())}
+        raise SourceError(
+            "An item must have an asset with the tile's pixels (role data and an image type). Received: "
+            f"{described} in {where}. Say which: options.asset_key."
+        )
+
+    def _label(self, properties: Properties, where: str) -> str | None:
+        named = self.columns.label
+        if named:
+            label = _text(properties.get(named))
+            if label is None and self.label_required:
+                raise SourceError(
+                    "The property of columns.label must hold the class in every item. Received: "
+                    f"columns.label={named!r}, and {where} has {properties.get(named)!r} there and the properties "
+                    f"{sorted(properties)}."
+                )
+            return label
+        for name in LABEL_PROPERTIES:
+            label = _text(properties.get(name))
+            if label is not None:
+                return label
+        names = _overview_names(properties)
+        if len(names) == 1:
+            return names[0]
+        if not self.label_required:
+            return None
+        found = f"label:overviews with {names}" if names else f"the properties {sorted(properties)}"
+        raise SourceError(
+            "An item must have one label: a property class or label, or the label extension's label:overviews with "
+            f"one class. Received: {found} in {where}. Say which property holds it with columns.label."
+        )
+
+
+def _overview_names(properties: Properties) -> list[str]:
+    """Classes with a count above zero: https://github.com/stac-extensions/label#label-overview-object."""
+    overviews = properties.get("label:overviews")
+    names: set[str] = set()
+    for overview in overviews if isinstance(overviews, list) else []:
+        counts = overview.get("counts") if isinstance(overview, dict) else None
+        for count in counts if isinstance(counts, list) else []:
+            name = _text(count.get("name")) if isinstance(count, dict) and count.get("count") else None
+            if name is not None:
+                names.add(name)
+    return sorted(names)
+
+
+def _mapping(value: object, what: str, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise SourceError(f"A STAC item's {what} must be an object. Received: {type(value).__name__} in {where}.")
+    return value
+
+
+def _text(value: object) -> str | None:
+    """A scalar as text; None for nothing, and for lists and objects."""
+    if isinstance(value, str):
+        return value.strip() or None
+    if isinstance(value, float) and value.is_integer():  # whole numbers in a column that also has nulls
+        return str(int(value))
+    return str(value) if isinstance(value, int) else None
+
+
+def _scalar(properties: Properties, name: str, where: str) -> str | None:
+    value = properties.get(name)
+    text = _text(value)
+    if text is None and value is not None and not isinstance(value, str):
+        raise SourceError(f"The property {name} must hold a text or a whole number. Received: {value!r} in {where}.")
+    return text
+
+
+def _stated_time(properties: Properties) -> object:
+    return properties.get("datetime") or properties.get("start_datetime")
+
+
+def _time(value: object, where: str) -> datetime.datetime | None:
+    if value is None:
+        return None
+    try:
+        time = value if isinstance(value, datetime.datetime) else datetime.datetime.fromisoformat(str(value))
+    except ValueError:
+        raise SourceError(f"An item's datetime must be RFC 3339. Received: {value!r} in {where}.") from None
+    return time.astimezone(datetime.UTC) if time.tzinfo else time.replace(tzinfo=datetime.UTC)
+
+
+def _bounding_box(value: object, where: str) -> BoundingBox | None:
+    if isinstance(value, dict):  # GeoParquet's struct
+        value = [value.get(name) for name in ("xmin", "ymin", "xmax", "ymax")]
+    if value is None or value == [None] * 4:
+        return None
+    if not isinstance(value, list) or len(value) not in {4, 6} or not all(_is_number(part) for part in value):
+        raise SourceError(f"An item's bbox must be 4 or 6 numbers. Received: {value!r} in {where}.")
+    half = len(value) // 2
+    west, south, east, north = value[0], value[1], value[half], value[half + 1]
+    return float(west), float(south), float(east), float(north)
+
+
+def _geometry(value: object, where: str) -> bytes | None:
+    if value is None or isinstance(value, bytes):
+        return value
+    import shapely
+    from shapely.geometry import shape
+
+    try:
+        return bytes(shapely.to_wkb(shape(value)))
+    except (shapely.errors.ShapelyError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+        raise SourceError(f"An item's geometry must be GeoJSON. Received in {where}: {error}.") from None
+
+
+def _size(value: object, where: str) -> int | None:
+    if value is None:
+        return None
+    if not _is_number(value) or float(value) < 0:  # type: ignore[arg-type]
+        raise SourceError(f"An asset's file:size must be a number of bytes. Received: {value!r} in {where}.")
+    return int(value)  # type: ignore[call-overload,no-any-return]
+
+
+def _checksum(value: object, where: str) -> str | None:
+    if value is None:
+        return None
+    try:
+        return bytes.fromhex(str(value)).hex()
+    except ValueError:
+        raise SourceError(
+            f"An asset's file:checksum must be a multihash in hexadecimal. Received: {value!r} in {where}."
+        ) from None
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,149 @@
+"""The columns of a STAC-GeoParquet as SQL expressions for what every tile has: its asset, its label, its bands."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, cast
+
+from tilepipe.components.ingest.config import IngestConfig
+from tilepipe.components.ingest.sources.stac.archive import HREF, TYPE
+from tilepipe.components.ingest.sources.stac.assets import LABEL_PROPERTIES, asset_rank
+from tilepipe.components.shared.errors import SourceError
+from tilepipe.components.shared.runtime.database import literal, quoted
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+    from duckdb.sqltypes import DuckDBPyType
+
+Types = Mapping[str, "DuckDBPyType"]
+
+_BAND_NAMES = ("name", "eo:common_name", "common_name")
+_WHOLE_NUMBERS = {
+    "tinyint",
+    "smallint",
+    "integer",
+    "bigint",
+    "hugeint",
+    "utinyint",
+    "usmallint",
+    "uinteger",
+    "ubigint",
+}
+
+
+def fields(kind: "DuckDBPyType") -> "dict[str, DuckDBPyType]":
+    """A struct's fields by name; of a list, its element as `child`."""
+    return cast("dict[str, DuckDBPyType]", dict(kind.children)) if kind.id in {"struct", "list"} else {}
+
+
+def text(expression: str, kind: "DuckDBPyType") -> str:
+    """A scalar as text; nothing, blank text, lists and structs give NULL."""
+    if kind.id == "varchar":
+        return f"nullif(trim({expression}), '')"
+    if kind.id in _WHOLE_NUMBERS or kind.id in {"boolean", "date"} or kind.id.startswith("timestamp"):
+        return f"({expression})::VARCHAR"
+    if kind.id in {"float", "double", "decimal"}:  # whole numbers in a column that also has nulls
+        return (
+            f"CASE WHEN {expression} = floor({expression}) THEN ({expression})::HUGEINT::VARCHAR "
+            f"ELSE ({expression})::VARCHAR END"
+        )
+    return "NULL::VARCHAR"
+
+
+def column_text(name: str, types: Types, option: str, file: str) -> str:
+    """A column that the user names, as text; NULL for no name.
+
+    Raises:
+        SourceError: there is no such column.
+    """
+    if not name:
+        return "NULL::VARCHAR"
+    if name not in types:
+        raise SourceError(
+            f"The column of {option} must be in the file. Received: {option}={name!r}, and {file} has {sorted(types)}."
+        )
+    return text(quoted(name), types[name])
+
+
+def label(config: IngestConfig, types: Types, file: str) -> str:
+    """The class: the column that the user names, else `class` or `label`, else the one class of label:overviews."""
+    if config.columns.label:
+        return column_text(config.columns.label, types, "columns.label", file)
+    found = [text(quoted(name), types[name]) for name in LABEL_PROPERTIES if name in types]
+    overviews = types.get("label:overviews")
+    element = fields(fields(overviews)["child"]) if overviews is not None and overviews.id == "list" else {}
+    counts = element.get("counts")
+    if counts is not None and {"name", "count"} <= set(fields(fields(counts).get("child", counts))):
+        names = (
+            'list_distinct(flatten([[c."name" FOR c IN o."counts" IF c."count" > 0] '
+            'FOR o IN "label:overviews" IF o."counts" IS NOT NULL]))'
+        )
+        found.append(f"CASE WHEN len({names}) = 1 THEN nullif(trim({names}[1]::VARCHAR), '') END")
+    return f"coalesce({', '.join(found)})" if len(found) > 1 else found[0] if found else "NULL::VARCHAR"
+
+
+def pixel_assets(connection: "DuckDBPyConnection", file: str, assets: Types) -> list[str]:
+    """Keys of the assets that hold the pixels, as roles and media types tell; of each item at most one may be there.
+
+    Raises:
+        SourceError: no asset has pixels.
+    """
+    ranks: dict[str, int] = {}
+    described = {}
+    for key, kind in assets.items():
+        has = fields(kind)
+        if "href" not in has:
+            continue
+        column = f"assets.{quoted(key)}"
+        wanted = {name: f"{column}.{quoted(name)}" for name in ("type", "roles", TYPE) if name in has}
+        example = f"any_value({column}.{quoted(HREF if HREF in has else 'href')})"
+        query = (
+            f"SELECT {''.join(f'{each}, ' for each in wanted.values())} {example} FROM read_parquet(?) "  # noqa: S608
+            f"WHERE {column}.href IS NOT NULL GROUP BY ALL ORDER BY ALL"
+        )
+        names = [*wanted, HREF if HREF in has else "href"]
+        variants = [dict(zip(names, row, strict=True)) for row in connection.execute(query, [file]).fetchall()]
+        found = [rank for variant in variants if (rank := asset_rank(variant)) is not None]
+        described[key] = sorted({str(variant.get("type")) for variant in variants})
+        if found:
+            ranks[key] = min(found)
+    if not ranks:
+        raise SourceError(
+            "An item must have an asset with the tile's pixels (role data and an image type). Received: "
+            f"the assets {described}. Say which: options.asset_key."
+        )
+    best = min(ranks.values())
+    return [key for key, rank in ranks.items() if rank == best]
+
+
+def of_assets(keys: Iterable[str], field: str, assets: Types, cast_to: str) -> str:
+    """A field of the first of the assets that an item has."""
+    found = [f"assets.{quoted(key)}.{quoted(field)}::{cast_to}" for key in keys if field in fields(assets[key])]
+    return f"coalesce({', '.join(found)})" if len(found) > 1 else found[0] if found else f"NULL::{cast_to}"
+
+
+def band_names(keys: Iterable[str], assets: Types, types: Types, collections: Mapping[str, tuple[str, ...]]) -> str:
+    """The first statement of bands there is: of the asset, the item, the collection; a list of names, or NULL."""
+    found = []
+    for key in keys:
+        has = fields(assets[key])
+        found += [
+            _names(f"assets.{quoted(key)}.{quoted(name)}", has[name]) for name in ("bands", "eo:bands") if name in has
+        ]
+    found += [_names(quoted(name), types[name]) for name in ("bands", "eo:bands") if name in types]
+    if collections and "collection" in types:
+        cases = " ".join(
+            f"WHEN {literal(name)} THEN [{', '.join(map(literal, bands))}]" for name, bands in collections.items()
+        )
+        found.append(f"CASE collection {cases} END")
+    known = [expression for expression in found if expression]
+    return f"coalesce({', '.join(known)})" if len(known) > 1 else known[0] if known else "NULL::VARCHAR[]"
+
+
+def _names(value: str, kind: "DuckDBPyType") -> str:
+    """The names in a list of bands, where each band has one; STAC 1.1's `bands` may hold data types alone."""
+    element = fields(kind).get("child") if kind.id == "list" else None
+    names = [name for name in _BAND_NAMES if element is not None and name in fields(element)]
+    if not names:
+        return ""
+    each = ", ".join(f"nullif(b.{quoted(name)}::VARCHAR, '')" for name in names)
+    listed = f"[coalesce({each}) FOR b IN {value}]"
+    return f"CASE WHEN len({value}) > 0 AND NOT list_contains([n IS NULL FOR n IN {listed}], true) THEN {listed} END"

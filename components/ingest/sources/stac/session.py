@@ -1,0 +1,358 @@
+"""The requests to a STAC API: retried, bounded, and with credentials that never leave its host.
+
+pystac-client does the asking; what is here stands between it and the network, since it follows wherever a page's `next`
+or a redirect leads, and logs headers.
+"""
+
+import json
+import logging
+import random
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import requests
+from pystac_client.exceptions import APIError
+from pystac_client.stac_api_io import StacApiIO
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
+
+from tilepipe.components.ingest.sources.stac.credentials import PASSWORD, TOKEN, USERNAME, Credentials
+from tilepipe.components.shared.errors import SourceError, StorageError, TilepipeError
+from tilepipe.components.shared.storage import storage
+
+logger = logging.getLogger("tilepipe.ingest")
+
+MAX_RETRIES = 5
+MAX_CONNECT_RETRIES = 3
+BACKOFF_SECONDS = 0.5
+MAX_PAUSE_SECONDS = 20
+"""Together they bound how long an API that is away holds a step: seconds where nobody listens, a minute or two where
+one answers that it is busy."""
+
+_TIMEOUT_SECONDS = (10.0, 60.0)
+_PASSING = (408, 425, 429, 502, 503, 504)  # 500 is what servers answer to a query that they choke on
+_TOO_MUCH = (400, 413, 422, 500, 502, 504)
+"""What servers answer to a page of more items, or more bytes, than they give; and to much else."""
+_MAX_ANSWER_BYTES = 256 * 1024 * 1024
+_CHUNK_BYTES = 1024 * 1024
+_MAX_EMPTY_PAGES = 5
+_SMALL_PAGE_ITEMS = 100
+
+
+class NothingThereError(SourceError):
+    """An address at which the API has nothing."""
+
+
+class RefusedError(SourceError):
+    """A request that the API takes to be wrong, or too much."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class FailedError(StorageError):
+    """A request that the API does not get done."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ApiIO(StacApiIO):
+    """What pystac-client sends its requests through.
+
+    Args:
+        url: the API's address, normalised.
+        rewrite: prefixes of addresses, and what stands for them; those on the web count for links too.
+    """
+
+    def __init__(self, url: str, rewrite: Mapping[str, str]) -> None:
+        self.url = url
+        self.credentials = Credentials.from_environment(url)
+        web = {prefix: to for prefix, to in rewrite.items() if storage.scheme(to) in {"http", "https"}}
+        self._rewrite = sorted(web.items(), key=lambda pair: (-len(pair[0]), pair[0]))
+        super().__init__(timeout=_TIMEOUT_SECONDS)
+        self.session = _Session(url, self.credentials, tuple(storage.normalise(to) for to in web.values()))
+
+    def request(
+        self,
+        href: str,
+        method: str | None = None,
+        headers: dict[str, str] | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> str:
+        """Send a request and give the answer's text.
+
+        Raises:
+            SourceError: the API refuses what was asked, or leads to another host.
+            StorageError: the API cannot be reached, or fails again and again.
+        """
+        for prefix, replacement in self._rewrite:
+            if href.startswith(prefix):
+                href = replacement + href[len(prefix) :]
+                break
+        try:
+            return super().request(href, method, headers, parameters)
+        except APIError as error:
+            cause = error.__context__
+            if isinstance(cause, TilepipeError):
+                raise cause from None
+            status = getattr(error, "status_code", None)
+            raise self._explained(href, status, self.credentials.removed_from(str(error))) from None
+
+    def answer(
+        self,
+        href: str,
+        method: str = "GET",
+        parameters: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Send a request and give the JSON object that answers it.
+
+        Raises:
+            SourceError: as `request`, or the answer is no JSON object.
+            StorageError: as `request`.
+        """
+        text = self.request(href, method, dict(headers or {}), dict(parameters or {}))
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError):
+            document = None
+        if not isinstance(document, dict):
+            raise SourceError(
+                "A STAC API must answer with JSON objects. Received: "
+                f"{self.credentials.removed_from(text[:1000])!r} from {storage.shown(href)}. "
+                "Give the address of its landing page, the one whose JSON has conformsTo and links."
+            )
+        return document
+
+    def get_pages(
+        self, url: str, method: str | None = None, parameters: dict[str, Any] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the pages of a search, each once, as far as `next` leads.
+
+        In place of pystac-client's own, which ends at the first empty page (some servers filter after they have cut the
+        pages) and goes round for ever where `next` leads back.
+
+        Raises:
+            SourceError: an answer is no page, or `next` leads back or to another host.
+            StorageError: the API cannot be reached.
+        """
+        request: _Request | None = _Request(url, (method or "GET").upper(), dict(parameters or {}), {})
+        asked: set[int] = set()
+        seen: set[int] = set()
+        empty = 0
+        while request is not None:
+            asked.add(hash(request.key()))
+            page = self._page(request)
+            features = page.get("features")
+            if not isinstance(features, list) or not all(isinstance(feature, dict) for feature in features):
+                raise SourceError(
+                    "A STAC API must answer a search with a FeatureCollection. Received: an object with "
+                    f"{sorted(page)[:10]} from {storage.shown(request.href)}."
+                )
+            request = _next(page, request)
+            if request is not None and hash(request.key()) in asked:
+                raise SourceError(_goes_round("the same next link twice", self.url))
+            if not features:
+                empty += 1
+                if empty > _MAX_EMPTY_PAGES:
+                    return
+                continue
+            empty = 0
+            content = hash(tuple((str(item.get("collection")), str(item.get("id"))) for item in features))
+            if content in seen:
+                raise SourceError(_goes_round("a page of the same items twice", self.url))
+            seen.add(content)
+            yield page
+
+    def _page(self, request: "_Request") -> dict[str, Any]:
+        """A page, and if the API fails at the first, a smaller one: `next` says nothing of how many shall come."""
+        asked = request.parameters.get("limit", 0)
+        try:
+            return self.answer(request.href, request.method, request.parameters, request.headers)
+        except (RefusedError, FailedError) as error:
+            if not isinstance(asked, int) or asked <= _SMALL_PAGE_ITEMS or error.status not in _TOO_MUCH:
+                raise
+        logger.info("asking for %d items a page: the API does not give %d", _SMALL_PAGE_ITEMS, asked)
+        request.parameters["limit"] = _SMALL_PAGE_ITEMS
+        return self.answer(request.href, request.method, request.parameters, request.headers)
+
+    def _explained(self, href: str, status: int | None, message: str) -> TilepipeError:
+        shown = storage.shown(href)
+        if status is None:
+            return StorageError(
+                f"A STAC API must be reachable. Received: {shown}, tried again and again: {message}. "
+                "Check the address, and that this machine may reach it."
+            )
+        if status in {401, 403}:
+            sent = self.credentials.header.partition(" ")[0].lower() or "no"
+            return SourceError(
+                f"A STAC API must let the step in. Received: status {status} from {shown}, asked with {sent} "
+                f"credentials: {message}. Set {TOKEN} (bearer), or {USERNAME} and {PASSWORD} (basic), in the step's "
+                "environment."
+            )
+        if status == 404:
+            return NothingThereError(
+                f"There must be something at a STAC API's address. Received: status 404 from {shown}: {message}."
+            )
+        if status >= 500 or status in _PASSING:
+            tries = MAX_RETRIES + 1 if status in _PASSING else 1
+            return FailedError(
+                f"A STAC API must answer. Received: status {status} from {shown} ({tries} x): {message}. "
+                "Mend `query` if it is what the API chokes on, else try again later.",
+                status,
+            )
+        return RefusedError(
+            f"A STAC API must take what is asked of it. Received: status {status} from {shown}: {message}. "
+            "Mend `query`.",
+            status,
+        )
+
+
+@dataclass(frozen=True)
+class _Request:
+    href: str
+    method: str
+    parameters: dict[str, Any]
+    headers: dict[str, str]
+
+    def key(self) -> str:
+        return json.dumps([self.href, self.method, self.parameters, self.headers], sort_keys=True)
+
+
+def _next(page: Mapping[str, Any], request: _Request) -> _Request | None:
+    """What a page says comes next: https://github.com/radiantearth/stac-api-spec/tree/v1.0.0/item-search#pagination."""
+    links = page.get("links")
+    for link in links if isinstance(links, list) else []:
+        if isinstance(link, dict) and link.get("rel") == "next" and isinstance(link.get("href"), str):
+            href = urljoin(request.href, link["href"])
+            if request.href.startswith("https://") and href.startswith(
+                "http://"
+            ):  # servers behind a proxy that ends TLS
+                upgraded = f"https://{href[7:]}"
+                href = upgraded if urlsplit(upgraded).netloc == urlsplit(request.href).netloc else href
+            method = str(link.get("method") or "GET").upper()
+            body, headers = link.get("body"), link.get("headers")
+            parameters: dict[str, Any] = {}
+            if method == "POST":
+                parameters = {**(request.parameters if link.get("merge") else {}), **(body if body else {})}
+            stated = headers if isinstance(headers, dict) else {}
+            return _Request(href, method, parameters, {str(name): str(value) for name, value in stated.items()})
+    return None
+
+
+class _Session(requests.Session):  # type: ignore[misc] # requests ships no types
+    """A session that talks with one host, or, while it has no credentials, also with those that the user named."""
+
+    def __init__(self, url: str, credentials: Credentials, others: tuple[str, ...]) -> None:
+        super().__init__()
+        self._home = _Place.of(url)
+        self._others = () if credentials.header else tuple(other.rstrip("/") + "/" for other in others)
+        self._credentials = credentials
+        self.auth = _unchanged  # else requests would look for credentials in .netrc
+        adapter = HTTPAdapter(max_retries=retries())
+        self.mount("https://", adapter)
+        self.mount("http://", adapter)
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        """Leave a redirected request as it is: `send` refuses it, or it goes to the same host."""
+
+    def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # noqa: ANN401 - requests' own
+        """Send a request to the API's host, and read the whole answer, again where it breaks off."""
+        address = request.url or ""
+        if not self._home.holds(address) and not address.startswith(self._others):
+            folder = storage.shown(address).rpartition("/")[0] + "/"
+            raise SourceError(
+                "A STAC API must stay on its own host: a next link, a search link or a redirect that leads elsewhere "
+                f"is not followed. Received: {storage.shown(address)}, from {self._home}. If that host is the API's, "
+                "give its address as `source`; else allow it, which needs a source without credentials, with "
+                f'href_rewrite={{"{folder}": "{folder}"}}.'
+            )
+        if self._credentials.header:
+            request.headers["Authorization"] = self._credentials.header
+        for tries_left in range(MAX_CONNECT_RETRIES, -1, -1):
+            response = super().send(request, **{**kwargs, "stream": True})
+            try:
+                _read(response)
+            except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ConnectionError):
+                if not tries_left:
+                    raise
+                time.sleep(BACKOFF_SECONDS * random.uniform(1, 2))  # noqa: S311 - jitter
+            else:
+                break
+        return response
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Scheme, host and port."""
+
+    scheme: str
+    host: str
+    port: int | None
+
+    @classmethod
+    def of(cls, url: str) -> "_Place":
+        parts = urlsplit(url)
+        scheme = parts.scheme.lower()
+        return cls(scheme, (parts.hostname or "").lower(), parts.port or {"http": 80, "https": 443}.get(scheme))
+
+    def holds(self, url: str) -> bool:
+        """Whether an address is here, or here in a safer way."""
+        try:
+            other = _Place.of(url)
+        except ValueError:  # a port that is none
+            return False
+        safer = (self.scheme, self.port, other.scheme, other.port) == ("http", 80, "https", 443)
+        return other == self or (safer and other.host == self.host)
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.host}:{self.port}"
+
+
+def retries() -> Retry:
+    """How often a request is sent again, and after which pauses: they double, and none is like another's."""
+    return Retry(
+        total=MAX_RETRIES,
+        connect=MAX_CONNECT_RETRIES,
+        read=MAX_CONNECT_RETRIES,
+        redirect=False,
+        status_forcelist=_PASSING,
+        allowed_methods={"GET", "POST"},  # a search changes nothing, however it is sent
+        backoff_factor=BACKOFF_SECONDS,
+        backoff_jitter=2 * BACKOFF_SECONDS,
+        backoff_max=MAX_PAUSE_SECONDS,
+        retry_after_max=MAX_PAUSE_SECONDS,
+        raise_on_status=False,
+    )
+
+
+def _read(response: requests.Response) -> None:
+    """Take an answer's body into memory, up to a bound."""
+    body = bytearray()
+    for chunk in response.iter_content(_CHUNK_BYTES):
+        body += chunk
+        if len(body) > _MAX_ANSWER_BYTES:
+            response.close()
+            raise SourceError(
+                f"A STAC API's page must have at most {_MAX_ANSWER_BYTES:,} bytes. Received: more from "
+                f"{storage.shown(response.url)}."
+            )
+    response._content = bytes(body)
+    response._content_consumed = True
+
+
+def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+def _goes_round(what: str, url: str) -> str:
+    return (
+        f"A STAC API's pages must lead on. Received: {what} from {storage.shown(url)}, which would never end. Tell who "
+        "runs the API, or set query.max_items below what comes before."
+    )

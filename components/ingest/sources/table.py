@@ -1,0 +1,224 @@
+"""A table with a row a tile: CSV, TSV (such as EcoTaxa's exports) or Parquet, with the images' addresses in a column.
+
+Read by DuckDB, column by column. A text file's header is read here, not guessed by DuckDB, and its values stay text, so
+that the class 007 does not become 7.
+"""
+
+import contextlib
+import csv
+import io
+import logging
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tilepipe.components.ingest.config import IngestConfig, SourceKind
+from tilepipe.components.ingest.sources import table_columns
+from tilepipe.components.ingest.sources.duckdb_files import readable
+from tilepipe.components.ingest.sources.href_columns import resolve
+from tilepipe.components.shared.errors import SourceError, TilepipeError
+from tilepipe.components.shared.runtime.database import literal
+from tilepipe.components.shared.storage import storage
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+logger = logging.getLogger("tilepipe.ingest")
+
+_TEXT_NAME = re.compile(r"\.([ct]sv)(\.gz)?$", re.IGNORECASE)
+_HEADER_BYTES = 2**20
+_DELIMITERS = (",", ";", "\t", "|")
+_TYPES_ROW = re.compile(r"\[[tf]\]")
+"""EcoTaxa's second row: [t] for a column of text, [f] for one of numbers."""
+_LINE = re.compile(r"Line: (\d+)")
+
+
+def is_table(uri: str) -> bool:
+    """Whether a file is a table of tiles, by its name; of a Parquet, whether it has no `assets` as STAC's have.
+
+    Args:
+        uri: a normalised address.
+
+    Returns:
+        The answer; False for what is no Parquet file, whatever its name.
+
+    Raises:
+        SourceError: there is no such file.
+        StorageError: the store cannot be reached, or refuses.
+    """
+    name = storage.path_of(uri)
+    if _TEXT_NAME.search(name):
+        return True
+    if not name.lower().endswith(".parquet"):
+        return False
+    try:
+        return "assets" not in _parquet_schema(uri).names
+    except TilepipeError:  # some are OSErrors
+        raise
+    except (pa.ArrowException, OSError, struct.error):
+        return False
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What the first rows of a text file say."""
+
+    delimiter: str
+    names: tuple[str, ...]
+    lines: int
+    """How many lines there are before the first tile."""
+
+
+@dataclass
+class TableSource:
+    """A table.
+
+    Args:
+        file: its address, normalised.
+        config: the step's parameters.
+        wanted: names that `where` uses.
+    """
+
+    file: str
+    config: IngestConfig
+    wanted: frozenset[str] = frozenset()
+    kind: SourceKind = "table"
+
+    @property
+    def name(self) -> str:
+        """The file's name but for its suffix."""
+        name = PurePosixPath(storage.path_of(self.file)).name
+        return re.sub(r"\.(csv|tsv|parquet)(\.gz)?$", "", name, flags=re.IGNORECASE)
+
+    @property
+    def _shown(self) -> str:
+        return storage.shown(self.file)
+
+    @contextlib.contextmanager
+    def found(self, connection: "DuckDBPyConnection") -> Iterator[tuple[str, ...]]:
+        """Make the view `found`, whose `uri` holds the images' addresses as they stand.
+
+        Yields:
+            What DuckDB must be able to read.
+
+        Raises:
+            SourceError: the file is missing, empty or malformed, or a column cannot be told.
+        """
+        import duckdb
+
+        with readable(connection, self.file) as path:
+            try:
+                is_text = _TEXT_NAME.search(storage.path_of(self.file)) is not None
+                relation = self._load_text(connection, path) if is_text else f"read_parquet({literal(path)})"
+                described = connection.sql(f"FROM {relation}")
+                types = dict(zip(described.columns, described.types, strict=True))
+                chosen = table_columns.choose(types, self.config, self._shown)
+                query = table_columns.query(connection, relation, types, chosen, self.wanted, is_text=is_text)
+                connection.execute(f"CREATE VIEW found AS {query}")
+                if not connection.execute("SELECT 1 FROM found LIMIT 1").fetchall():
+                    raise SourceError(f"A table must have a row a tile. Received: {self._shown} with no row.")
+                table_columns.check_times(connection, relation, types, chosen, self.config, self._shown)
+            except duckdb.Error as error:
+                raise SourceError(
+                    "A table must be whole CSV, TSV or Parquet. "
+                    f"Received: {self._shown}, which reads as: {_reason(error, path, self._shown)}."
+                ) from None
+            yield () if is_text else (path,)
+
+    def settle(self, connection: "DuckDBPyConnection") -> None:
+        """Put what their addresses lead to in the place of the addresses in `chosen`.
+
+        Raises:
+            SourceError: a tile has no address or no id, or an address leads out of the source.
+        """
+        for column, what in (("uri", "columns.image"), ("tile_id", "columns.id")):
+            query = f"SELECT count(*), min(tile_id) FROM chosen WHERE {column} IS NULL"  # noqa: S608
+            without, example = connection.execute(query).fetchall()[0]
+            if without:
+                raise SourceError(
+                    f"Each row must have an image's address and an id. Received: {without:,} rows of {self._shown} "
+                    f"with nothing in the column of {what}{f', such as {example}' if example else ''}. "
+                    "Complete the table, or leave such rows out with `where`."
+                )
+        resolve(connection, storage.parent(self.file), self.config.href_rewrite, self._shown)
+
+    def _load_text(self, connection: "DuckDBPyConnection", path: str) -> str:
+        """Load a text file once: each query would parse all of it anew."""
+        header = _header(self.file)
+        columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in header.names)
+        # Not `header=true`: EcoTaxa's has a row of types below it.
+        connection.execute(
+            f"CREATE TABLE found_text AS SELECT {table_columns.needed(header.names, self.config, self.wanted)} "  # noqa: S608
+            f"FROM read_csv({literal(path)}, auto_detect=false, delim={literal(header.delimiter)}, header=false, "
+            f"quote='\"', escape='\"', skip={header.lines}, columns={{{columns}}}, "
+            f"compression='{'gzip' if storage.path_of(self.file).lower().endswith('.gz') else 'none'}')"
+        )
+        return "found_text"
+
+
+def _header(uri: str) -> _Header:
+    """Read the first rows of a text file."""
+    name, shown = storage.path_of(uri).lower(), storage.shown(uri)
+    start = storage.read_range(uri, 0, min(_HEADER_BYTES, storage.size(uri)))
+    if name.endswith(".gz"):
+        try:
+            start = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS).decompress(start, _HEADER_BYTES)
+        except zlib.error as error:
+            raise SourceError(f"A file named .gz must be compressed with gzip. Received: {shown}: {error}.") from None
+    try:
+        text = start[: start.rfind(b"\n") + 1 or None].decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SourceError(f"A table must be UTF-8. Received: {shown}, which reads as: {error}.") from None
+    if "\0" in text:
+        raise SourceError(f"A table must be text. Received: {shown}, with bytes that are zero, as no text has.")
+    if not text.strip():
+        raise SourceError(f"A table must have a header and a row a tile. Received: {shown}, which is empty.")
+    is_tabs = _TEXT_NAME.search(name)[1] == "tsv"  # type: ignore[index]
+    delimiter = "\t" if is_tabs else max(_DELIMITERS, key=lambda each: len(_first(text, each)[0]))
+    names, lines = _first(text, delimiter)
+    names = [name.strip() or f"column{place}" for place, name in enumerate(names)]
+    repeated = sorted({name for name in names if [other.lower() for other in names].count(name.lower()) > 1})
+    if repeated:
+        raise SourceError(f"Each column must have a name of its own. Received: {shown} with {repeated} repeated.")
+    below = text.splitlines()[lines : lines + 1]
+    types = _first(below[0], delimiter)[0] if below else []
+    if types and all(_TYPES_ROW.fullmatch(cell.strip()) for cell in types):
+        lines += 1
+    return _Header(delimiter, tuple(names), lines)
+
+
+def _first(text: str, delimiter: str) -> tuple[list[str], int]:
+    """The cells of the first row, and how many lines it takes."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        return next(reader, []), reader.line_num
+    except csv.Error:  # a cell beyond all measure: no header at this delimiter
+        return [], 1
+
+
+def _parquet_schema(uri: str) -> pa.Schema:
+    """A Parquet file's schema, from its last bytes alone: https://parquet.apache.org/docs/file-format/."""
+    size = storage.size(uri)
+    length, magic = struct.unpack("<I4s", storage.read_range(uri, max(0, size - 8), min(8, size)))
+    if magic != b"PAR1" or length + 12 > size:
+        raise pa.ArrowInvalid("no Parquet file")
+    footer = storage.read_range(uri, size - 8 - length, length + 8)
+    return pq.read_schema(pa.BufferReader(b"PAR1" + footer))
+
+
+def _reason(error: Exception, path: str, file: str) -> str:
+    """What DuckDB says, with the line's number and not the line, which may hold anything."""
+    said = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = re.sub(r"^[\w ]+ Error: ", "", said[0])
+    place = _LINE.search(str(error))
+    if place:
+        what = next((line for line in said[1:] if not line.startswith("Original Line")), "")
+        told = f"line {place[1]}: {what or told}"
+    return told.replace(path, file).rstrip(". ")

@@ -1,0 +1,275 @@
+"""A file, a folder or a prefix of TFRecord files, one labelled tile a record.
+
+The records are `tf.train.Example`s in which each band is a feature: its pixels row by row, as bytes. Ingest notes where
+each record starts, so that packing fetches the records that were chosen and no others.
+"""
+
+import datetime as dt
+import hashlib
+import itertools
+import logging
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tilepipe.components.ingest.config import IngestConfig, SourceKind
+from tilepipe.components.ingest.sources.tile_row import TileRow
+from tilepipe.components.shared.contracts.bands import canonical_band
+from tilepipe.components.shared.contracts.tile_table import RecordFeature
+from tilepipe.components.shared.errors import ParameterError, SourceError
+from tilepipe.components.shared.records.example import Values, parse_example
+from tilepipe.components.shared.records.frames import FRAMING_BYTES, frame, iter_frames
+from tilepipe.components.shared.runtime.progress import Progress
+from tilepipe.components.shared.storage import storage
+
+logger = logging.getLogger("tilepipe.ingest")
+
+# What writers call such files: x.tfrecord, x.tfrecords-00000-of-00010, and Spark's and Beam's part-r-00012.
+_NAME = re.compile(r"(?:.*[._-])?tfrecords?(?:[._-].*)?|part-r-\d+", re.IGNORECASE)
+_BAND = re.compile(r"B(\d+)(A?)", re.IGNORECASE)
+_DTYPES = {1: "uint8", 2: "uint16", 4: "float32"}
+_CHUNK_BYTES = 8 * 2**20
+_LOOKED_AT = 100
+_SHA256 = "1220"
+"""The multihash's code and length, before the digest."""
+
+Features = Mapping[str, Values]
+
+
+def is_record_file(name: str) -> bool:
+    """Whether a file's name, or the last part of its address, is one that TFRecord files have."""
+    return _NAME.fullmatch(name.rpartition("/")[2]) is not None
+
+
+def holds_records(folder: str) -> bool:
+    """Whether a TFRecord file is among the first files of a folder or prefix; only the first of them are looked at.
+
+    Args:
+        folder: a normalised address.
+
+    Returns:
+        The answer.
+
+    Raises:
+        SourceError: there is no such folder or bucket.
+        StorageError: the disk or the store cannot be reached, or refuses.
+    """
+    return any(is_record_file(file.name) for file in itertools.islice(storage.list_files(folder), _LOOKED_AT))
+
+
+@dataclass
+class TfrecordSource:
+    """TFRecord files.
+
+    Args:
+        root: the file, folder or prefix, normalised.
+        config: the step's parameters.
+        wanted: features, beside the usual ones, that the rows shall have as properties.
+    """
+
+    root: str
+    config: IngestConfig
+    wanted: frozenset[str] = frozenset()
+    kind: SourceKind = "tfrecord"
+    record_features: tuple[RecordFeature, ...] = ()
+    """The bands' features as the first record that has them all states them; known once rows have been read."""
+
+    @property
+    def name(self) -> str:
+        """The file's or folder's own name."""
+        return self.root.rstrip("/").rpartition("/")[2]
+
+    def rows(self) -> Iterator[TileRow]:
+        """Yield a row for each record, file by file in the order of their names.
+
+        Raises:
+            SourceError: there are no such files or no records in them, a file is damaged, or no feature holds a band.
+            ParameterError: `options.record_shape` is no height and width.
+        """
+        self._check_shape()
+        progress = Progress(logger, "read", None, "records")
+        labels, unlabelled_features, problem = 0, [""], ""
+        for name, uri in self._files():
+            for index, (offset, payload, features) in enumerate(self._records(uri)):
+                if not self.record_features:
+                    try:
+                        self.record_features = self._describe(features)
+                    except SourceError as error:
+                        problem = problem or f"{error} The record is {name}#{index:06d}."
+                row = self._row(name, uri, index, offset, payload, features)
+                if row.label is None:
+                    unlabelled_features = sorted(features)
+                labels += row.label is not None
+                progress.advance()
+                yield row
+        progress.finish()
+        if not progress.done:
+            raise SourceError(f"TFRecord files must hold records. Received: source={self.root}, whose files are empty.")
+        if not self.record_features:
+            raise SourceError(problem)
+        if not labels:
+            raise SourceError(
+                f"Records must have a feature with the label. Received: source={self.root}, where no record has one "
+                f"{self._label_name!r} but {unlabelled_features}. Give columns={{'label': ...}} its name."
+            )
+
+    @property
+    def _label_name(self) -> str:
+        return self.config.columns.label or "label"
+
+    def _check_shape(self) -> None:
+        shape = self.config.options.record_shape
+        if shape and (len(shape) != 2 or min(shape) < 1):
+            raise ParameterError(
+                f"`options.record_shape` must be a height and a width in pixels. Received: record_shape={list(shape)}."
+            )
+
+    def _files(self) -> list[tuple[str, str]]:
+        if storage.is_file(self.root):
+            return [(self.name, self.root)]
+        files = sorted((file.name, file.uri) for file in storage.list_files(self.root) if is_record_file(file.name))
+        if not files:
+            raise SourceError(
+                "A folder of TFRecords must hold files named *.tfrecord, *.tfrecord-00000-of-00010 or part-r-00000. "
+                f"Received: source={self.root} without one. Name a file itself where its name is another."
+            )
+        return files
+
+    def _records(self, uri: str) -> Iterator[tuple[int, bytes, Features]]:
+        with storage.staged(uri) as local:
+            frames = iter_frames(_chunks(local))
+            while True:
+                try:
+                    found = next(frames, None)
+                    if found is None:
+                        return
+                    offset, payload = found
+                    features = _parsed(payload, offset)
+                except ValueError as error:
+                    raise SourceError(
+                        f"A TFRecord file must hold whole, uncompressed records of tf.train.Example. Received: {uri}: "
+                        f"{error}. Copy or write the file anew{_compressed(local)}."
+                    ) from None
+                yield offset, payload, features
+
+    def _describe(self, features: Features) -> tuple[RecordFeature, ...]:
+        return tuple(self._feature(name, features) for name in self._band_names(features))
+
+    def _band_names(self, features: Features) -> list[str]:
+        """The bands' features, by the names that they have in the file: Landsat's B2 is not Sentinel-2's B02."""
+        if self.config.source_bands:
+            spelled = {canonical_band(name): name for name in sorted(features)}
+            named = [band if band in features else spelled.get(band, "") for band in self.config.source_bands]
+            if all(named):
+                return named
+            missing = [band for band, name in zip(self.config.source_bands, named, strict=True) if not name]
+            raise SourceError(f"Each of source_bands must be a feature. Received: no {missing} among {list(features)}.")
+        found = {name: match for name in features if (match := _BAND.fullmatch(name))}
+        if not found:
+            raise SourceError(
+                "Records must hold each band as a feature of bytes, B1 and so on. Received the features "
+                f"{sorted(features)}. Name those that are bands with source_bands."
+            )
+        return sorted(found, key=lambda name: (int(found[name][1]), found[name][2], name))
+
+    def _feature(self, name: str, features: Features) -> RecordFeature:
+        values = features[name]
+        pixels = values[0] if len(values) == 1 else None
+        if not isinstance(pixels, bytes):
+            raise SourceError(
+                f"A band's feature must be one value of bytes. Received: the feature {name} with {len(values)} values"
+                f"{f' ({type(values[0]).__name__})' if values else ''}. Leave it out of source_bands."
+            )
+        shape = self.config.options.record_shape
+        count = len(pixels)
+        if shape:
+            height, width = shape
+            dtype = _DTYPES.get(count // (height * width)) if count % (height * width) == 0 else None
+        else:
+            # One byte a pixel or two: a square number is not two times another square number.
+            size, dtype = next(
+                ((size, _DTYPES[each]) for each in (1, 2) if (size := math.isqrt(count // each)) ** 2 * each == count),
+                (0, None),
+            )
+            height = width = size
+        if dtype is None or not count:
+            raise SourceError(
+                "A band's feature must be as long as the image has pixels, of 1 (uint8), 2 (uint16) or 4 (float32) "
+                f"bytes. Received: the feature {name} with {count} bytes, where options.record_shape is "
+                f"{list(shape) or 'not given and the image not square'}. Give the height and width."
+            )
+        return RecordFeature(name=name, dtype=dtype, height=height, width=width)
+
+    def _row(self, name: str, uri: str, index: int, offset: int, payload: bytes, features: Features) -> TileRow:
+        columns = self.config.columns
+        tile_id = f"{name}#{index:06d}"
+        if columns.id:
+            stated = _text(features.get(columns.id))
+            if stated is None:
+                raise SourceError(f"A tile must have an id. Received: no feature {columns.id!r} in record {tile_id}.")
+            tile_id = stated
+        elif original := _text(features.get("filename")):
+            tile_id += f"/{original.rpartition('/')[2]}"
+        return TileRow(
+            tile_id=tile_id,
+            uri=uri,
+            offset=offset,
+            bytes=len(payload) + FRAMING_BYTES,
+            checksum=_SHA256 + hashlib.sha256(frame(payload)).hexdigest(),
+            label=_text(features.get(self._label_name)),
+            split=_text(features.get(self.config.split_property)) if self.config.split_property else None,
+            group=_text(features.get(columns.group)) if columns.group else None,
+            datetime=_time(features.get(columns.datetime), tile_id) if columns.datetime else None,
+            bands=tuple(feature.name for feature in self.record_features),
+            properties={key: scalar for key in self.wanted if (scalar := _scalar(features.get(key))) is not None},
+        )
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            yield chunk
+
+
+def _parsed(payload: bytes, offset: int) -> Features:
+    try:
+        return parse_example(payload)
+    except ValueError as error:
+        raise ValueError(f"the record at offset {offset} is no tf.train.Example: {error}") from None
+
+
+def _compressed(path: Path) -> str:
+    with path.open("rb") as file:
+        start = file.read(2)
+    return ": it is compressed with gzip" if start == b"\x1f\x8b" else ""
+
+
+def _scalar(values: Sequence[bytes] | Sequence[int] | Sequence[float] | None) -> str | int | float | None:
+    """A feature's only value; None where it has none, several, or bytes that are no text."""
+    if not values or len(values) > 1:
+        return None
+    value = values[0]
+    if not isinstance(value, bytes):
+        return value
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _text(values: Sequence[bytes] | Sequence[int] | Sequence[float] | None) -> str | None:
+    value = _scalar(values)
+    return None if value is None or value == "" else str(value)
+
+
+def _time(values: Values | None, tile_id: str) -> dt.datetime | None:
+    stated = _text(values)
+    if stated is None:
+        return None
+    try:
+        time = dt.datetime.fromisoformat(stated)
+    except ValueError:
+        raise SourceError(f"A time must be ISO 8601. Received: {stated!r} in record {tile_id}.") from None
+    return time if time.tzinfo else time.replace(tzinfo=dt.UTC)

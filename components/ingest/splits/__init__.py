@@ -1,0 +1,1 @@
+"""Division of the tiles into train, val and test."""

@@ -1,0 +1,203 @@
+"""Which tile is for training, which for choosing the epoch, and which for the final figures: the table `places`."""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from tilepipe.components.ingest.config import IngestConfig
+from tilepipe.components.ingest.splits.groups import assign_groups
+from tilepipe.components.ingest.splits.predefined import split_by_files, split_by_property
+from tilepipe.components.shared.contracts.manifest import SPLITS
+from tilepipe.components.shared.errors import ParameterError, SplitError
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+logger = logging.getLogger("tilepipe.ingest")
+
+_EARTH_RADIUS_METRES = 6_371_008.8
+"""Mean radius: https://doi.org/10.1007/s001900050278."""
+
+_SHOWN = 10
+
+
+def split_tiles(connection: "DuckDBPyConnection", config: IngestConfig) -> int:
+    """Make the table `places`: `row`, a rowid of `chosen`, and its `split`; tiles without a split are not in it.
+
+    A tile's place depends on the seed, its id and what else there is, never on the order of the rows.
+
+    Args:
+        connection: a database with the table `chosen`.
+        config: the step's parameters.
+
+    Returns:
+        How many tiles are in no split.
+
+    Raises:
+        SplitError: the tiles cannot be split as asked.
+        ParameterError: the tiles lack what the split needs.
+    """
+    if config.split_files:
+        split_by_files(connection, config.split_files)
+    elif config.split_property:
+        split_by_property(connection, config.split_property)
+    elif config.split_by == "time":
+        _split_by_time(connection, config.split_fractions)
+    elif config.split_by == "class":
+        _split_by_class(connection, config.split_fractions, config.seed)
+    else:
+        if config.split_by == "block":
+            _make_blocks(connection, config.split_block_metres)
+        _split_by_group(connection, config)
+    if config.split_merge_train_val:
+        connection.execute("UPDATE places SET split = 'train' WHERE split = 'val'")
+    left_out = "SELECT (SELECT count(*) FROM chosen) - (SELECT count(*) FROM places)"
+    return int(connection.execute(left_out).fetchall()[0][0])
+
+
+def _split_by_class(connection: "DuckDBPyConnection", fractions: Mapping[str, float], seed: int) -> None:
+    """Split each class in the same proportions.
+
+    A tile's place in its class is the rank of the MD5 of the seed and its id: the same on each machine, whatever the
+    order of the rows.
+    """
+    active = [split for split in SPLITS if fractions.get(split, 0) > 0]
+    counts = Counter(dict(connection.execute("SELECT label, count(*) FROM chosen GROUP BY label").fetchall()))
+    small = {label: count for label, count in sorted(counts.items()) if count < len(active)}
+    if small:
+        listed = [f"{label} with {count}" for label, count in small.items()]
+        more = f" and {len(listed) - _SHOWN:,} classes more" if len(listed) > _SHOWN else ""
+        raise SplitError(
+            f"Each class must have at least {len(active)} tiles, one for each of {', '.join(active)}. "
+            f"Received: {', '.join(listed[:_SHOWN])}{more}. "
+            "Add tiles, leave the class out, or set a split's fraction to 0."
+        )
+    cuts: list[tuple[str, str, int, int]] = []
+    for label, count in counts.items():
+        first = 0
+        for split, size in zip(active, _allocate(count, [fractions[split] for split in active]), strict=True):
+            cuts.append((label, split, first, first + size))
+            first += size
+    bounds = dict(zip(("label", "split", "first", "last"), map(list, zip(*cuts, strict=True)), strict=True))
+    connection.register("bounds", pa.table(bounds))
+    connection.execute(
+        """
+        CREATE TABLE places AS
+        WITH ranked AS (
+            SELECT rowid AS row, label,
+                row_number() OVER (PARTITION BY label ORDER BY md5(? || ':' || tile_id), tile_id) - 1 AS rank
+            FROM chosen
+        )
+        SELECT row, bounds.split FROM ranked JOIN bounds
+            ON ranked.label = bounds.label AND rank >= first AND rank < last
+        """,
+        [str(seed)],
+    )
+    connection.unregister("bounds")
+
+
+def _allocate(count: int, fractions: Sequence[float]) -> list[int]:
+    """Whole numbers in the given proportions that add up to `count`, each at least 1 (largest remainders)."""
+    exact = [round(count * fraction, 9) for fraction in fractions]
+    sizes = [int(value) for value in exact]
+    by_remainder = sorted(range(len(exact)), key=lambda place: (sizes[place] - exact[place], place))
+    for place in by_remainder[: count - sum(sizes)]:
+        sizes[place] += 1
+    for place, size in enumerate(sizes):
+        if size == 0:
+            sizes[max(range(len(sizes)), key=lambda other: (sizes[other], -other))] -= 1
+            sizes[place] = 1
+    return sizes
+
+
+def _split_by_group(connection: "DuckDBPyConnection", config: IngestConfig) -> None:
+    """Give each group as a whole to one split, such that the classes come out in about the same proportions."""
+    without = connection.execute('SELECT count(*), min(tile_id) FROM chosen WHERE "group" IS NULL').fetchall()[0]
+    if without[0]:
+        raise SplitError(
+            "With split_by group each tile must have a group. "
+            f"Received: {without[0]:,} tiles without one, such as {without[1]}; "
+            f"columns.group={config.columns.group!r}. "
+            'Say which property or column holds it with columns={"group": ...}.'
+        )
+    counts = connection.sql('SELECT "group", label, count(*) FROM chosen GROUP BY ALL').to_arrow_table()
+    active = {split: config.split_fractions[split] for split in SPLITS if config.split_fractions.get(split, 0) > 0}
+    groups, splits = assign_groups(counts, active, config.seed)
+    connection.register("assigned", pa.table({"group": groups, "split": splits}))
+    connection.execute(
+        'CREATE TABLE places AS SELECT chosen.rowid AS row, assigned.split FROM chosen JOIN assigned USING ("group")'
+    )
+    connection.unregister("assigned")
+
+
+def _make_blocks(connection: "DuckDBPyConnection", metres: float) -> None:
+    """Make a tile's group the square of land that its centre lies in.
+
+    Rows of equal height in latitude, cut into columns of the same width along each row's middle parallel: no projection
+    keeps distances everywhere, this one keeps the squares square.
+    """
+    # Metres of a projection in place of degrees, say, would give blocks too, and meaningless ones.
+    missing = connection.execute(
+        """
+        SELECT count(*), min(tile_id), arg_min(bbox, tile_id) FROM chosen WHERE NOT coalesce(
+            bbox.ymin BETWEEN -90 AND bbox.ymax AND bbox.ymax <= 90
+            AND bbox.xmin BETWEEN -360 AND 360 AND bbox.xmax BETWEEN -360 AND 360, false)
+        """
+    ).fetchall()[0]
+    if missing[0]:
+        box = f"with {list(missing[2].values())}" if missing[2] else "without one"
+        raise SplitError(
+            "With split_by block each tile must have a place on Earth: a bbox of west, south, east, north in degrees. "
+            f"Received: {missing[0]:,} tiles that have none, such as {missing[1]} {box}. Use split_by class, group or "
+            "time, or leave them out with `where`."
+        )
+    degrees = metres / (_EARTH_RADIUS_METRES * 3.141592653589793 / 180)
+    connection.execute(
+        """
+        UPDATE chosen SET "group" = block.name FROM (
+            SELECT row, line || ':' || floor(lon / least(360, $degrees / greatest(cos(radians(
+                least(90, abs((line + 0.5) * $degrees)))), 1e-9)))::BIGINT AS name
+            FROM (
+                SELECT rowid AS row, floor((bbox.ymin + bbox.ymax) / 2 / $degrees)::BIGINT AS line,
+                    (bbox.xmin + bbox.xmax) / 2 + CASE WHEN bbox.xmin > bbox.xmax THEN 180 ELSE 0 END AS lon
+                FROM chosen
+            )
+        ) AS block WHERE chosen.rowid = block.row
+        """,
+        {"degrees": degrees},
+    )
+
+
+def _split_by_time(connection: "DuckDBPyConnection", fractions: Mapping[str, float]) -> None:
+    """Train on the oldest tiles and test on the newest; what was taken at the same instant stays together."""
+    missing = connection.execute("SELECT count(*), min(tile_id) FROM chosen WHERE datetime IS NULL").fetchall()[0]
+    if missing[0]:
+        raise ParameterError(
+            "With split_by time each tile must have a time. "
+            f"Received: {missing[0]:,} tiles without one, such as {missing[1]}. "
+            'Say which property or column holds it with columns={"datetime": ...}.'
+        )
+    active = [split for split in SPLITS if fractions.get(split, 0) > 0]
+    instants, total = connection.execute("SELECT count(DISTINCT datetime), count(*) FROM chosen").fetchall()[0]
+    if instants < len(active):
+        raise SplitError(
+            f"A split by time must have at least {len(active)} instants, one for each of {', '.join(active)}. "
+            f"Received: {instants}. Use split_by class, group or block."
+        )
+    ends = [round(total * sum(fractions[split] for split in active[: place + 1])) for place in range(len(active))]
+    # An instant belongs where its first tile falls.
+    cases = " ".join(f"WHEN before < {end} THEN '{split}'" for split, end in zip(active[:-1], ends, strict=False))
+    connection.execute(
+        f"""
+        CREATE TABLE places AS
+        WITH instants AS (SELECT datetime, count(*) AS tiles FROM chosen GROUP BY datetime),
+        running AS (
+            SELECT datetime, sum(tiles) OVER (ORDER BY datetime) - tiles AS before FROM instants
+        ),
+        placed AS (SELECT datetime, CASE {cases} ELSE '{active[-1]}' END AS split FROM running)
+        SELECT chosen.rowid AS row, placed.split FROM chosen JOIN placed USING (datetime)
+        """  # noqa: S608 - numbers and our own names
+    )

@@ -1,0 +1,81 @@
+"""Which band stands where in the files, and which are kept: by name, never by place."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tilepipe.components.shared.contracts.bands import RGB_BANDS, canonical_band
+from tilepipe.components.shared.contracts.tile_table import TileTableInfo
+from tilepipe.components.shared.errors import BandError
+
+
+@dataclass(frozen=True)
+class BandOrder:
+    """The bands of the files, in the files' order."""
+
+    names: tuple[str, ...]
+    stated_by: str
+    """`user`, `metadata`, `files` (the bands' descriptions) or `convention` (colours)."""
+
+
+def file_bands(info: TileTableInfo, channels: int, dtype: str, descriptions: Sequence[str]) -> BandOrder:
+    """Find out what the bands of the files are.
+
+    Args:
+        info: what the tile table says.
+        channels: how many bands the pixels have.
+        dtype: their dtype.
+        descriptions: the bands' names in the files; empty where they have none.
+
+    Returns:
+        The names, in order.
+
+    Raises:
+        BandError: nobody says what the bands are, or those who do contradict each other or the pixels.
+    """
+    described = tuple(canonical_band(name) for name in descriptions)
+    if info.bands:
+        if len(info.bands) != channels or len(set(info.bands)) != channels:
+            raise BandError(
+                "There must be one name for each band of the pixels. Received: "
+                f"{len(info.bands)} names, {', '.join(info.bands)} (stated by {info.bands_stated_by}), for "
+                f"{channels} bands. Say the true order with source_bands=[...] (a pipeline's data_source_bands)."
+            )
+        contradicted = set(described) == set(info.bands) and described != info.bands
+        if contradicted and info.bands_stated_by != "user":
+            raise BandError(
+                "Metadata and files must state the same order of bands. Received: "
+                f"{', '.join(info.bands)} (stated by {info.bands_stated_by}), but the files say "
+                f"{', '.join(described)}. Say the true order with source_bands=[...] (a pipeline's data_source_bands)."
+            )
+        return BandOrder(info.bands, info.bands_stated_by)
+    if len(set(described)) == channels:
+        return BandOrder(described, "files")
+    if channels == len(RGB_BANDS) and dtype == "uint8":
+        return BandOrder(RGB_BANDS, "convention")
+    raise BandError(
+        f"The bands must have names. Received: tiles with {channels} band{'s' if channels > 1 else ''} of {dtype}, "
+        "which neither the source's metadata nor the files name. Give source_bands=[...] (a pipeline's "
+        "data_source_bands) with one name for each band, in the files' order."
+    )
+
+
+def select(order: BandOrder, wanted: Sequence[str]) -> tuple[int, ...]:
+    """Places of the bands to keep.
+
+    Args:
+        order: the bands of the files.
+        wanted: names to keep, in order; empty keeps all.
+
+    Returns:
+        A place in the file for each band kept.
+
+    Raises:
+        BandError: a name that the files do not have.
+    """
+    unknown = [name for name in wanted if name not in order.names]
+    if unknown:
+        raise BandError(
+            f"`bands` must be a subset of {list(order.names)} (stated by {order.stated_by}). "
+            f"Received: bands={list(wanted)}, where {unknown} are unknown."
+        )
+    return tuple(order.names.index(name) for name in (wanted or order.names))

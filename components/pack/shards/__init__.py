@@ -1,0 +1,1 @@
+"""Writing of shards and of the files beside them."""

@@ -1,0 +1,85 @@
+"""What is written beside the shards: which tiles they hold, and which were left out."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tilepipe.components.shared.contracts.manifest import Split
+from tilepipe.components.shared.storage.atomic import whole_file
+
+_FIELDS: "list[pa.Field[Any]]" = [
+    pa.field("tile_id", pa.string(), nullable=False),
+    pa.field("split", pa.string(), nullable=False),
+    pa.field("digest", pa.binary(16), nullable=False),
+]
+CONTENTS = pa.schema(_FIELDS)
+"""A row a packed tile; `digest` is the same for the same pixels."""
+QUARANTINE = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("tile_id", "uri", "reason")])
+"""A row a tile that was left out."""
+
+_ROWS = 2048
+
+
+class Contents:
+    """Takes down what the shards hold, in bounded memory.
+
+    Args:
+        writer: of a Parquet file with the columns of `CONTENTS`.
+    """
+
+    def __init__(self, writer: pq.ParquetWriter) -> None:
+        self._writer = writer
+        self._rows: list[tuple[str, Split, bytes]] = []
+
+    def add(self, split: Split, tile_id: str, digest: bytes) -> None:
+        """Note one tile."""
+        self._rows.append((tile_id, split, digest))
+        if len(self._rows) >= _ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        if self._rows:
+            columns = zip(*self._rows, strict=True)
+            arrays = [pa.array(column, kind) for column, kind in zip(columns, CONTENTS.types, strict=True)]
+            self._writer.write_batch(pa.record_batch(arrays, schema=CONTENTS))
+        self._rows = []
+
+
+@contextlib.contextmanager
+def write_contents(path: Path) -> Iterator[Contents]:
+    """Write a Parquet file of `CONTENTS`, which appears once the body has ended without an error.
+
+    Args:
+        path: the file to appear.
+
+    Yields:
+        What takes the rows.
+    """
+    with whole_file(path) as partial, pq.ParquetWriter(partial, CONTENTS, compression="zstd") as writer:
+        contents = Contents(writer)
+        yield contents
+        contents.flush()
+
+
+def write_quarantine(rejected: Sequence[tuple[str, str, str]], path: Path) -> None:
+    """Write which tiles were left out, and why; the same tiles give the same bytes.
+
+    Args:
+        rejected: id, address and reason of each, in any order.
+        path: the Parquet file to appear.
+    """
+    columns = zip(*sorted(rejected), strict=True) if rejected else ((), (), ())
+    arrays = [pa.array(column, pa.string()) for column in columns]
+    with whole_file(path) as partial:
+        pq.write_table(pa.table(arrays, schema=QUARANTINE), partial, compression="zstd")
+
+
+def read_quarantine(paths: Sequence[Path]) -> list[tuple[str, str, str]]:
+    """Id, address and reason of each tile that was left out, by rising id."""
+    rows = [row for path in paths for row in pq.read_table(path).to_pylist()]
+    return sorted((row["tile_id"], row["uri"], row["reason"]) for row in rows)

@@ -1,0 +1,55 @@
+"""The same pixels in two splits: figures on tiles that the model has learnt by heart say nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tilepipe.components.shared.runtime.database import open_database
+
+_MOST_MEBIBYTES = 768
+"""Beyond it DuckDB goes to the disk, so that memory does not grow with the number of tiles."""
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Tiles that have the same pixels as a tile of another split."""
+
+    images: int
+    """How many different pictures they are."""
+    tiles: int
+    examples: tuple[str, ...]
+    """The first few pictures: the first tile of each split that has it."""
+
+
+def find_duplicates(contents: Sequence[Path], limit: int = 5) -> Duplicates:
+    """Find pixels that more than one split has.
+
+    Args:
+        contents: the Parquet files of all parts.
+        limit: how many examples to give.
+
+    Returns:
+        How many there are, and the first by tile id.
+    """
+    with open_database(_MOST_MEBIBYTES) as database:
+        files = [str(path) for path in contents]
+        database.execute(
+            """
+            CREATE TABLE shared AS
+            WITH digests AS (
+                SELECT digest FROM read_parquet($files) GROUP BY digest HAVING min(split) <> max(split)
+            )
+            SELECT digest, split, tile_id FROM read_parquet($files) SEMI JOIN digests USING (digest)
+            """,
+            {"files": files},
+        )
+        images, tiles = database.execute("SELECT count(DISTINCT digest), count(*) FROM shared").fetchall()[0]
+        examples = database.execute(
+            """
+            SELECT string_agg(first || ' (' || split || ')', ', ' ORDER BY first)
+            FROM (SELECT digest, split, min(tile_id) AS first FROM shared GROUP BY digest, split)
+            GROUP BY digest ORDER BY min(first) LIMIT $limit
+            """,
+            {"limit": limit},
+        ).fetchall()
+    return Duplicates(images, tiles, tuple(example for (example,) in examples))

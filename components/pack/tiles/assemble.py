@@ -1,0 +1,91 @@
+"""From decoded pictures to the one image that is packed: nodata, blank tiles, sizes and bands."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from tilepipe.components.pack.tiles.decode import Picture, Pixels
+from tilepipe.components.pack.tiles.resample import Mask, Resampling, resample
+from tilepipe.components.shared.errors import TileError
+
+
+def masks(pictures: Sequence[Picture], max_nodata_percent: float = 100.0) -> list[Mask | None]:
+    """Which pixels of each picture count, once it is clear that the tile is worth packing.
+
+    Args:
+        pictures: the bands of one tile.
+        max_nodata_percent: more nodata than this, as a mean over the bands, is too much.
+
+    Returns:
+        For each picture a mask of its shape, or None where all pixels count.
+
+    Raises:
+        TileError: the tile is blank, has too much nodata, or pixels that are neither finite nor nodata.
+    """
+    valid = [_valid(picture) for picture in pictures]
+    if all(mask is None for mask in valid):
+        if all(_is_plain(picture.pixels) for picture in pictures):
+            raise TileError(f"it is blank: {_plainly([picture.pixels for picture in pictures])}")
+        return valid
+    bands = sum(picture.pixels.shape[-1] for picture in pictures)
+    missing = sum((1 - mask.mean()) * mask.shape[-1] for mask in valid if mask is not None)
+    if not any(mask is None or mask.any() for mask in valid):
+        raise TileError(f"it is blank: {_plainly([picture.pixels for picture in pictures])}, which is nodata")
+    if missing / bands * 100 > max_nodata_percent:
+        raise TileError(f"{missing / bands:.1%} of it is nodata, where at most {max_nodata_percent:g} % may be")
+    return valid
+
+
+def assemble(
+    pictures: Sequence[Picture],
+    valid: Sequence[Mask | None],
+    size: tuple[int, int],
+    method: Resampling,
+    fill: float,
+) -> tuple[Pixels, Mask | None]:
+    """Stack the bands at one size, with one number for nodata.
+
+    Args:
+        pictures: the bands, in order.
+        valid: what `masks` gave for them.
+        size: `(height, width)` of the result.
+        method: how pictures of other sizes are resized.
+        fill: what is packed for nodata, of a value that the dtype holds.
+
+    Returns:
+        `(height, width, bands)` in the pictures' dtype, contiguous, and which pixels count, or None where all do.
+    """
+    parts = [resample(one.pixels, size, method, mask) for one, mask in zip(pictures, valid, strict=True)]
+    image = parts[0][0] if len(parts) == 1 else np.concatenate([part for part, _ in parts], axis=-1)
+    if all(mask is None for _, mask in parts):
+        return np.ascontiguousarray(image), None
+    whole = [np.ones(part.shape, np.bool_) if mask is None else mask for part, mask in parts]
+    mask = whole[0] if len(whole) == 1 else np.concatenate(whole, axis=-1)
+    return np.ascontiguousarray(np.where(mask, image, image.dtype.type(fill))), mask
+
+
+def _valid(picture: Picture) -> Mask | None:
+    pixels, nodata = picture.pixels, picture.nodata
+    if nodata is None:
+        valid = None
+    else:
+        valid = ~np.isnan(pixels) if math.isnan(nodata) else pixels != pixels.dtype.type(nodata)
+        valid = None if valid.all() else valid
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels if valid is None else pixels[valid]).all():
+        raise TileError("it has pixels that are no finite numbers")
+    return valid
+
+
+def _is_plain(pixels: Pixels) -> bool:
+    """Whether each band has one value throughout; two pixels tell most tiles apart from that at no cost."""
+    height, width, _ = pixels.shape
+    first = pixels[0, 0]
+    if height * width == 1 or first.tobytes() != pixels[height // 2, width // 2].tobytes():
+        return False
+    return bool((pixels == first).all())
+
+
+def _plainly(pictures: Sequence[Pixels]) -> str:
+    values = np.unique(np.concatenate([pixels[0, 0] for pixels in pictures]))
+    return f"all pixels are {values[0]}" if len(values) == 1 else "each band has one value throughout"

@@ -1,0 +1,172 @@
+"""From a file's bytes to pixels: GeoTIFF through tifffile where it is not plain, JPEG and PNG through Pillow."""
+
+import functools
+import io
+import logging
+import math
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+from PIL import Image
+
+from tilepipe.components.pack.tiles.plain_tiff import read_plain_tiff
+from tilepipe.components.shared.errors import TileError
+
+Pixels = npt.NDArray[Any]
+
+DTYPES = ("uint8", "uint16", "int16", "float32")
+"""What the manifest, and so every later step, can hold."""
+_NUMPY_DTYPES = frozenset(map(np.dtype, DTYPES))
+
+MAX_BYTES = 256 * 1024 * 1024
+"""Pixels of one tile; a damaged header may claim any size."""
+
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_JPEG_MAGIC = b"\xff\xd8\xff"
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_PNG_DEPTH_OFFSET = 24
+_GDAL_NODATA = 42113
+_GDAL_METADATA = 42112  # https://gdal.org/en/stable/drivers/raster/gtiff.html#metadata
+
+# What tifffile has to say of a damaged file becomes the reason in the quarantine, instead of lines without its name.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What a file holds."""
+
+    pixels: Pixels
+    """`(height, width, bands)`, little-endian."""
+    descriptions: tuple[str, ...] = ()
+    """Names of the bands as the file itself has them; empty unless each band has one."""
+    nodata: float | None = None
+    """The number that stands for nothing, where the file names one that its pixels can have; may be NaN."""
+
+
+Shape = tuple[int | None, int | None, int]
+"""`(height, width, bands)`; None is any."""
+
+
+def decode(data: bytes, expected_shape: Shape | None = None) -> Picture:
+    """Decode a file.
+
+    What it is tells its content, not its name.
+
+    Args:
+        data: the file.
+        expected_shape: what the header must state, or None; checked before any pixel is read.
+
+    Returns:
+        The pixels, in the file's own dtype.
+
+    Raises:
+        TileError: the file is damaged, of another shape, or of a kind that is not read; the message is a reason alone.
+    """
+    try:
+        plain = read_plain_tiff(data)
+        if plain is not None:
+            _check_shape(plain.shape, plain.dtype, expected_shape)
+            descriptions = _descriptions(plain.metadata, plain.shape[-1]) if plain.metadata else ()
+            nodata = None if plain.nodata is None else _nodata(plain.nodata, plain.dtype)
+            picture = Picture(plain.pixels(data), descriptions, nodata)
+        elif data.startswith(_TIFF_MAGIC):
+            picture = _decode_tiff(data, expected_shape)
+        elif data.startswith((_JPEG_MAGIC, _PNG_MAGIC)):
+            picture = Picture(_decode_picture(data, expected_shape))
+        else:
+            raise TileError("it is no GeoTIFF, JPEG or PNG" if data else "it is empty")
+    except TileError:
+        raise
+    except Exception as error:  # a damaged file makes the decoders raise whatever they please, IndexError included
+        raise TileError(f"it does not decode: {type(error).__name__}: {str(error)[:200]}") from error
+    if picture.pixels.dtype not in _NUMPY_DTYPES:  # the name of a dtype costs as much as ten such comparisons
+        raise TileError(f"its pixels are {picture.pixels.dtype.name}, which is none of {', '.join(DTYPES)}")
+    return picture
+
+
+def _decode_tiff(data: bytes, expected_shape: Shape | None) -> Picture:
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        page = tiff.pages.first
+        axes = page.axes
+        if axes not in {"YX", "YXS", "SYX"}:
+            raise TileError(f"it is a TIFF with the axes {axes}, not one image of height, width and bands")
+        shape = page.shape if axes == "YXS" else (*page.shape, 1) if axes == "YX" else (*page.shape[1:], page.shape[0])
+        _check_shape(shape, page.dtype, expected_shape)
+        ends = (offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True))
+        if max(ends, default=0) > len(data):
+            raise TileError(f"it is truncated: its pixels would end after its last byte, {len(data):,}")
+        pixels = page.asarray(maxworkers=1)
+        tag = page.tags.get(_GDAL_METADATA)
+        descriptions = _descriptions(tag.value, shape[-1]) if tag is not None else ()
+        stated = page.tags.get(_GDAL_NODATA)
+        nodata = _nodata(str(stated.value), page.dtype) if stated is not None else None
+    pixels = np.moveaxis(pixels, 0, -1) if axes == "SYX" else pixels.reshape(shape)
+    return Picture(pixels.astype(pixels.dtype.newbyteorder("<"), copy=False), descriptions, nodata)
+
+
+@functools.lru_cache(maxsize=64)
+def _nodata(stated: str, dtype: np.dtype[Any]) -> float | None:
+    """GDAL's text as a number that pixels of that dtype can be; -9999 in a file of uint16 stands for no pixel."""
+    try:
+        number = float(stated.strip(" \0"))
+    except ValueError:
+        return None
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return float(dtype.type(number))  # as the pixels have it: float32 has no 0.1
+    return number if number.is_integer() and np.iinfo(dtype).min <= number <= np.iinfo(dtype).max else None
+
+
+@functools.lru_cache(maxsize=64)
+def _descriptions(metadata: str, bands: int) -> tuple[str, ...]:
+    """GDAL's descriptions of the bands; the text is the same in file after file."""
+    if "description" not in metadata or re.search(r"<!(DOCTYPE|ENTITY)", metadata):  # GDAL writes no such declarations
+        return ()
+    try:
+        items = ET.fromstring(metadata).iter("Item")  # noqa: S314 - without declarations nothing expands
+    except ET.ParseError:
+        return ()
+    described = [item for item in items if item.get("role") == "description"]
+    found = {int(item.get("sample", -1)): (item.text or "").strip() for item in described}
+    names = tuple(found.get(band, "") for band in range(bands))
+    return names if all(names) and len(set(names)) == bands else ()
+
+
+def _decode_picture(data: bytes, expected_shape: Shape | None) -> Pixels:
+    with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as file:
+        image: Image.Image = file
+        width, height = image.size
+        deep = file.format == "PNG" and data[_PNG_DEPTH_OFFSET] == 16
+        if image.mode == "CMYK":
+            raise TileError("it is a CMYK JPEG, whose channels are inks, not bands")
+        if image.mode in {"P", "1"}:  # indexes into a palette, and single bits: what they show is colours and grey
+            _check_shape((height, width, 3 if image.mode == "P" else 1), np.dtype(np.uint8), expected_shape)
+            image = image.convert("RGB" if image.mode == "P" else "L")
+        shape = (height, width, len(image.getbands()))
+        _check_shape(shape, np.dtype(np.uint16 if deep else np.uint8), expected_shape)
+        if deep:  # Pillow would cut colours of 16 bits down to 8
+            import imagecodecs
+
+            image.load()  # checks every chunk's CRC, which imagecodecs does not report
+            return np.asarray(imagecodecs.png_decode(data)).reshape(shape)
+        return np.asarray(image).reshape(shape)
+
+
+def _check_shape(shape: tuple[int, ...], dtype: np.dtype[Any], expected: Shape | None) -> None:
+    if dtype is None or math.prod(shape) * dtype.itemsize > MAX_BYTES:
+        raise TileError(f"it claims {_size(shape)}, which is more than {MAX_BYTES // 2**20} MiB or of no known dtype")
+    if expected is not None and any(want not in {None, have} for want, have in zip(expected, shape, strict=True)):
+        raise TileError(f"it is {_size(shape)}, where the tiles are {_size(expected)}")
+
+
+def _size(shape: Sequence[int | None]) -> str:
+    height, width, bands = shape
+    pixels = "pixels" if height is None else f"{height}x{width} pixels"
+    return f"{pixels} of {bands} band{'s' if bands != 1 else ''}"

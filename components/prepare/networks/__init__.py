@@ -1,0 +1,1 @@
+"""Network architectures and the layers before and after them."""

@@ -1,0 +1,109 @@
+"""The networks that `prepare` can build: Keras 3 on any backend."""
+
+from collections.abc import Sequence
+
+import keras  # noqa: TID253 - this module is about Keras, and only functions import it
+
+from tilepipe.components.prepare.config import SHORTEST_SIDE_PIXELS, Architecture, ModelOptions
+from tilepipe.components.prepare.networks.applications import application
+from tilepipe.components.prepare.networks.compact import compact
+from tilepipe.components.prepare.networks.efficientnet_lite import efficientnet_lite0
+from tilepipe.components.prepare.networks.head import head, probabilities, regularize
+from tilepipe.components.prepare.networks.preprocessing import preprocess, resized
+from tilepipe.components.shared.contracts.manifest import Manifest
+
+BACKBONE = "backbone"
+"""The layer that all networks but the cnn have: what weights are loaded into and what can be frozen."""
+
+_CNN_BATCH_NORM_MOMENTUM = 0.5
+_LITE_BATCH_NORM_MOMENTUM = 0.99
+
+
+def build_backbone(architecture: Architecture, manifest: Manifest, options: ModelOptions) -> keras.Model:
+    """Build a network's feature extractor for the manifest's tiles.
+
+    Args:
+        architecture: any but cnn.
+        manifest: shape of the tiles.
+        options: the network's settings.
+
+    Returns:
+        A model named `backbone`, from scaled bands and indices `(batch, height, width, bands + indices)`, in the size
+        that the network works in, to a feature map.
+    """
+    height, width = resized(manifest.height, manifest.width, _shorter_side(architecture, manifest, options))
+    shape = (height, width, len(manifest.bands) + len(options.indices))
+    momentum = options.batch_norm_momentum
+    if architecture == "compact":
+        return compact(
+            shape, width=options.width, residual_blocks=options.residual_blocks, batch_norm_momentum=momentum
+        )
+    if architecture == "efficientnet_lite0":
+        return efficientnet_lite0(
+            shape,
+            drop_connect=options.drop_connect,
+            stem_stride=options.stem_stride,
+            batch_norm_momentum=_LITE_BATCH_NORM_MOMENTUM if momentum is None else momentum,
+        )
+    return application(architecture, shape, batch_norm_momentum=momentum)
+
+
+def build_model(
+    architecture: Architecture,
+    manifest: Manifest,
+    options: ModelOptions,
+    *,
+    backbone: keras.Model | None = None,
+    scaling: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> keras.Model:
+    """Build and compile a classifier for the manifest's tiles.
+
+    Args:
+        architecture: the network.
+        manifest: shape, statistics and classes of the tiles.
+        options: the network's settings.
+        backbone: what `build_backbone` built, with weights in it; None for random weights.
+        scaling: means and variances of the bands that those weights expect; None for those that the options ask for.
+
+    Returns:
+        A compiled model from raw digital numbers, any dtype, `(batch, height, width, bands)`, to probabilities of the
+        manifest's classes, float32, `(batch, classes)`.
+    """
+    tiles = keras.Input(manifest.tile_shape, name="tiles")
+    shorter_side = _shorter_side(architecture, manifest, options)
+    values = preprocess(tiles, manifest, options, shorter_side=shorter_side, scaling=scaling)
+    if architecture == "cnn":
+        features, units = _cnn(values, options), options.head_units or (options.dense_units,)
+    else:
+        features, units = (backbone or build_backbone(architecture, manifest, options))(values), options.head_units
+    classes = probabilities(head(features, options, units), len(manifest.class_names))
+    model = keras.Model(tiles, classes, name=architecture)
+    regularize(model, options.regularizer, options.regularizer_rate)
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=False)
+    model.optimizer.build(model.trainable_variables)  # Keras warns when it loads a model whose optimizer was not
+    return model
+
+
+def _shorter_side(architecture: Architecture, manifest: Manifest, options: ModelOptions) -> int:
+    """Pixels of the shorter side that the network works on."""
+    return options.input_size_pixels or max(min(manifest.height, manifest.width), SHORTEST_SIDE_PIXELS[architecture])
+
+
+def _cnn(values: keras.KerasTensor, options: ModelOptions) -> keras.KerasTensor:
+    """Blocks of convolution, each halving the sides as long as there are pixels left."""
+    momentum = _CNN_BATCH_NORM_MOMENTUM if options.batch_norm_momentum is None else options.batch_norm_momentum
+    sides: tuple[int, ...] = values.shape[1:3]
+    for number, filters in enumerate(options.filters, start=1):
+        name = f"block{number}"
+        values = keras.layers.Conv2D(
+            filters, options.kernel_size, padding="same", activation="relu", name=f"{name}_conv"
+        )(values)
+        values = keras.layers.BatchNormalization(momentum=momentum, name=f"{name}_norm")(values)
+        pool = tuple(2 if side > 1 else 1 for side in sides)  # a small tile is down to one pixel before the last block
+        values = keras.layers.MaxPooling2D(pool, padding="same", name=f"{name}_pool")(values)
+        # Less in early blocks: dropout changes the variance that the BatchNormalization of the next block gets used to
+        # in training, and does not at inference (https://arxiv.org/abs/1801.05134).
+        dropped = options.block_dropout * number / len(options.filters)
+        values = keras.layers.Dropout(dropped, name=f"{name}_dropout")(values)
+        sides = tuple(-(-side // step) for side, step in zip(sides, pool, strict=True))
+    return values

@@ -1,0 +1,86 @@
+"""Which part of a backbone learns: all of it, none, or its last blocks."""
+
+import re
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tilepipe.components.prepare.weights.weights import WeightsOptions
+from tilepipe.components.shared.errors import ParameterError
+
+if TYPE_CHECKING:
+    import keras
+
+Trainable = Literal["all", "last_blocks", "none"]
+
+# What layers of one block have in common in EfficientNet, MobileNet and ResNet ...
+_BLOCK = re.compile(r"(block_?\d+[a-z]?|expanded_conv(?:_\d+)?|conv\d_block\d+)_")
+# ... and the last layer of each in Inception, whose layers are numbered as they come.
+_BLOCK_END = re.compile(r"mixed\d+")
+
+
+class FreezingOptions(WeightsOptions):
+    """Which part of the backbone learns."""
+
+    trainable_backbone: Trainable = Field(
+        default="all", description="What of the backbone learns: all of it, its last blocks, or none"
+    )
+    trainable_blocks: int = Field(
+        default=0, ge=0, le=1000, description='How many of the last blocks learn, with "last_blocks"'
+    )
+
+    @model_validator(mode="after")
+    def _freezing_agrees(self) -> Self:
+        if self.trainable_backbone != "all" and not self.weights_uri:
+            raise ValueError(
+                "A frozen backbone needs weights: random ones would never learn. Received: "
+                f"trainable_backbone={self.trainable_backbone} without weights_uri. Give `weights_uri`, or "
+                "trainable_backbone=all."
+            )
+        if (self.trainable_backbone == "last_blocks") != (self.trainable_blocks > 0):
+            raise ValueError(
+                "`trainable_blocks` says how many blocks learn where trainable_backbone is last_blocks. Received: "
+                f"trainable_backbone={self.trainable_backbone}, trainable_blocks={self.trainable_blocks}. "
+                "Give both or neither."
+            )
+        return self
+
+
+def freeze(backbone: "keras.Model", trainable: Trainable, blocks: int = 0) -> None:
+    """Set which layers of a backbone learn; the flags are saved with the model.
+
+    A frozen BatchNormalization also keeps its running means and variances, and normalises with them in training
+    (https://keras.io/api/layers/normalization_layers/batch_normalization/).
+
+    Args:
+        backbone: the network without its head.
+        trainable: what learns. With `last_blocks`, also what follows the last block.
+        blocks: how many blocks those are.
+
+    Raises:
+        ParameterError: the backbone has no blocks, or not so many.
+    """
+    first = 0
+    if trainable == "last_blocks":
+        starts = _block_starts(backbone)
+        if not 1 <= blocks <= len(starts):
+            raise ParameterError(
+                f"`trainable_blocks` must be from 1 to {len(starts)}, the backbone's blocks. "
+                f"Received: trainable_blocks={blocks}."
+            )
+        first = starts[-blocks]
+    backbone.trainable = trainable != "none"
+    for place, layer in enumerate(backbone.layers):  # a value that the model has already does not reach its layers
+        layer.trainable = trainable != "none" and place >= first
+
+
+def _block_starts(backbone: "keras.Model") -> list[int]:
+    """Place of each block's first layer. Blocks follow one another: nothing leads around the end of one."""
+    names = [layer.name for layer in backbone.layers]
+    firsts: dict[str, int] = {}
+    for place, name in enumerate(names):
+        match = _BLOCK.match(name)
+        if match:
+            firsts.setdefault(match[1], place)
+    ends = [place for place, name in enumerate(names) if _BLOCK_END.fullmatch(name)]
+    return sorted(firsts.values()) or [0, *(end + 1 for end in ends[:-1])]

@@ -1,0 +1,137 @@
+"""Spectral indices: which bands they take, by sensor, and what they are made of. Nothing here needs Keras.
+
+Formulas as in https://github.com/awesome-spectral-indices/awesome-spectral-indices.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from tilepipe.components.shared.contracts.bands import canonical_band
+from tilepipe.components.shared.contracts.manifest import Dtype
+from tilepipe.components.shared.errors import BandError
+
+Sensor = Literal["sentinel-2", "landsat-8"]
+Colour = Literal["blue", "green", "red", "nir", "swir16", "swir22"]
+"""Parts of the spectrum by STAC's common names; 16 and 22 stand for 1.6 and 2.2 micrometres."""
+
+NORMALISED_DIFFERENCES: Mapping[str, tuple[Colour, Colour]] = {
+    "NDVI": ("nir", "red"),
+    "NDMI": ("nir", "swir16"),
+    "NDWI": ("green", "nir"),  # McFeeters', of open water; Gao's of leaves is what NDMI is today
+    "NBR": ("nir", "swir22"),
+}
+EVI = "EVI"
+NAMES = (*NORMALISED_DIFFERENCES, EVI)
+"""Every index that has a name of its own."""
+
+REFLECTANCE_ONE: Mapping[Dtype, float] = {"uint8": 255.0, "uint16": 10_000.0, "int16": 10_000.0, "float32": 1.0}
+"""The digital number that stands for a reflectance of 1, unless one is given; 10,000 is Sentinel-2's."""
+
+# Numbered bands mean another colour on another sensor: Landsat's B08 is the panchromatic band.
+_NUMBERED: Mapping[Sensor, Mapping[Colour, tuple[str, ...]]] = {
+    "sentinel-2": {
+        "blue": ("B02",),
+        "green": ("B03",),
+        "red": ("B04",),
+        "nir": ("B08", "B8A"),
+        "swir16": ("B11",),
+        "swir22": ("B12",),
+    },
+    "landsat-8": {
+        "blue": ("B02",),
+        "green": ("B03",),
+        "red": ("B04",),
+        "nir": ("B05",),
+        "swir16": ("B06",),
+        "swir22": ("B07",),
+    },
+}
+# Catalogues' other common names, https://github.com/stac-extensions/eo#common-band-names.
+_OTHER_NAMES: Mapping[Colour, tuple[str, ...]] = {"nir": ("nir08",), "swir16": ("swir1",), "swir22": ("swir2",)}
+_DIFFERENCE = re.compile(r"ND\(\s*([^(),]+?)\s*,\s*([^(),]+?)\s*\)", re.IGNORECASE)
+
+
+class SpectralIndex(NamedTuple):
+    """An index over the bands of one manifest."""
+
+    name: str
+    bands: tuple[str, ...]
+    """Two bands a and b of (a - b) / (a + b); or for EVI near infrared, red and blue."""
+
+    @property
+    def formula(self) -> str:
+        """What is computed, with the manifest's band names."""
+        first, second, *rest = self.bands
+        if rest:
+            return f"2.5 ({first} - {second}) / ({first} + 6 {second} - 7.5 {rest[0]} + 1)"
+        return f"({first} - {second}) / ({first} + {second})"
+
+
+def checked_index(name: str) -> str:
+    """The one spelling of an index.
+
+    Args:
+        name: one of NAMES in any case, or a normalised difference of two bands such as `ND(B08,B04)`.
+
+    Returns:
+        The name in capitals, bands in their canonical spelling.
+
+    Raises:
+        ValueError: it is neither; pydantic makes a ParameterError of it.
+    """
+    if name.strip().upper() in NAMES:
+        return name.strip().upper()
+    difference = _DIFFERENCE.fullmatch(name.strip())
+    if difference is None:
+        raise ValueError(
+            f"An index must be {', '.join(NAMES)} or a normalised difference of two bands such as 'ND(B08,B04)'. "
+            f"Received: {name!r}. Correct `indices`."
+        )
+    first, second = canonical_band(difference[1]), canonical_band(difference[2])
+    if first == second:
+        raise ValueError(f"A normalised difference must be of two bands. Received: {name!r}. Correct `indices`.")
+    return f"ND({first},{second})"
+
+
+def find_indices(names: Iterable[str], bands: Sequence[str], sensor: Sensor) -> tuple[SpectralIndex, ...]:
+    """Find the bands that indices take.
+
+    Args:
+        names: indices as `checked_index` spells them.
+        bands: the manifest's bands.
+        sensor: whose numbers they are where they are numbered.
+
+    Returns:
+        The indices, in order.
+
+    Raises:
+        BandError: the manifest lacks a band that an index takes.
+    """
+    return tuple(_find_index(name, bands, sensor) for name in names)
+
+
+def _find_index(name: str, bands: Sequence[str], sensor: Sensor) -> SpectralIndex:
+    difference = _DIFFERENCE.fullmatch(name)
+    if difference is not None:
+        return SpectralIndex(name, tuple(_find_band(band, (band,), name, bands) for band in difference.groups()))
+    colours: tuple[Colour, ...] = ("nir", "red", "blue") if name == EVI else NORMALISED_DIFFERENCES[name]
+    return SpectralIndex(
+        name,
+        tuple(
+            _find_band(colour, (colour, *_OTHER_NAMES.get(colour, ()), *_NUMBERED[sensor][colour]), name, bands)
+            for colour in colours
+        ),
+    )
+
+
+def _find_band(wanted: str, spellings: tuple[str, ...], index: str, bands: Sequence[str]) -> str:
+    present = {band.lower(): band for band in bands}
+    for spelling in spellings:
+        if spelling.lower() in present:
+            return present[spelling.lower()]
+    known = f" ({' or '.join(spellings)})" if len(spellings) > 1 else ""
+    raise BandError(
+        f"An index must be of bands that the tiles have. Received: {index}, which takes {wanted}{known}, for "
+        f"tiles of {', '.join(bands)}. Set `sensor`, ingest that band, or name two of these: ND(...,...)."
+    )

@@ -1,0 +1,118 @@
+"""What happens to raw digital numbers inside the model, before its first weights: serving cannot differ from training.
+
+Keras' own layers and operations only, so that the model loads without tilepipe; all in float32, since a digital number
+of 65,535 is beyond half precision.
+"""
+
+from collections.abc import Sequence
+
+import keras  # noqa: TID253 - this module is about Keras, and only functions import it
+
+from tilepipe.components.prepare.config import ModelOptions
+from tilepipe.components.prepare.networks.indices import REFLECTANCE_ONE, SpectralIndex, find_indices
+from tilepipe.components.shared.contracts.manifest import BandStatistics, Manifest
+
+# A sum of two bands below this stands for none. Far below one digital number, and far above where float32 gives out.
+_NOTHING = 1e-6
+
+INDEX_STATISTICS = (0.0, 0.5)
+"""Mean and standard deviation that indices, -1 to 1, are scaled by: the manifest has none of them."""
+
+
+def preprocess(
+    tiles: keras.KerasTensor,
+    manifest: Manifest,
+    options: ModelOptions,
+    *,
+    shorter_side: int,
+    scaling: tuple[Sequence[float], Sequence[float]] | None = None,
+) -> keras.KerasTensor:
+    """Add spectral indices as further channels, scale all, and resize.
+
+    Args:
+        tiles: raw digital numbers, float32, `(batch, height, width, bands)`.
+        manifest: statistics and names of the bands.
+        options: how to scale, and which indices.
+        shorter_side: pixels of the result's shorter side; the longer one in proportion.
+        scaling: means and variances of bands and indices that are known otherwise, as pretrained weights expect them;
+            None for those of `options.input_scaling`, of which `auto` then is `standardise`.
+
+    Returns:
+        float32, `(batch, height, width, bands + indices)`, of the new height and width.
+
+    Raises:
+        BandError: the tiles lack a band that an index takes.
+    """
+    means, variances = scaling or channel_scaling(manifest, options)
+    # A band that is the same everywhere has variance 0, and a pixel that differs at serving would become huge.
+    variances = [variance or 1.0 for variance in variances]
+    indices = find_indices(options.indices, manifest.bands, options.sensor)
+    values = tiles
+    if indices:
+        found = [_index(tiles, index, manifest, options) for index in indices]
+        values = keras.ops.concatenate([tiles, *found], axis=-1)
+    standardise = keras.layers.Normalization(mean=list(means), variance=variances, dtype="float32", name="standardise")
+    values = standardise(values)
+    height, width = resized(manifest.height, manifest.width, shorter_side)
+    if (height, width) == (manifest.height, manifest.width):
+        return values
+    return keras.layers.Resizing(height, width, interpolation="bilinear", dtype="float32", name="resize")(values)
+
+
+def channel_scaling(manifest: Manifest, options: ModelOptions) -> tuple[list[float], list[float]]:
+    """Means and variances that bring bands and indices to the scale asked for: (value - mean) / sqrt(variance).
+
+    Args:
+        manifest: statistics of the training tiles.
+        options: how to scale, and which indices.
+
+    Returns:
+        As many means and variances as bands and indices.
+    """
+    bands = [_band_scaling(band, manifest, options) for band in manifest.statistics]
+    scaling = bands + [INDEX_STATISTICS] * len(options.indices)
+    return [mean for mean, _ in scaling], [deviation**2 for _, deviation in scaling]
+
+
+def _band_scaling(band: BandStatistics, manifest: Manifest, options: ModelOptions) -> tuple[float, float]:
+    if options.input_scaling == "min_max":
+        return band.minimum, band.maximum - band.minimum
+    if options.input_scaling == "reflectance":
+        scale, offset = _reflectance(manifest, options)
+        return -offset, scale
+    return band.mean, band.std
+
+
+def resized(height: int, width: int, shorter_side: int) -> tuple[int, int]:
+    """Height and width, in pixels, once the shorter side has `shorter_side`; the shape of the tile stays."""
+    shorter = min(height, width)
+    return round(height * shorter_side / shorter), round(width * shorter_side / shorter)
+
+
+def _index(
+    tiles: keras.KerasTensor, index: SpectralIndex, manifest: Manifest, options: ModelOptions
+) -> keras.KerasTensor:
+    scale, offset = _reflectance(manifest, options)
+    bands = [(keras.ops.take(tiles, [manifest.bands.index(band)], axis=-1) + offset) / scale for band in index.bands]
+    first, second, *rest = bands
+    difference = first - second
+    if rest:  # https://doi.org/10.1016/S0034-4257(02)00096-2
+        return _ratio(2.5 * difference, first + 6.0 * second - 7.5 * rest[0] + 1.0)
+    return _ratio(difference, first + second)
+
+
+def _ratio(above: keras.KerasTensor, below: keras.KerasTensor) -> keras.KerasTensor:
+    """A quotient within -1 and 1, and 0 where there is nothing to divide by.
+
+    Over water and shadow, digital numbers near zero or below it would give any value, or none; EVI's denominator
+    reaches zero over clouds.
+    """
+    something = keras.ops.abs(below) > _NOTHING
+    # Two times `where`: dividing by zero in the branch that is not taken would still spoil a gradient.
+    quotient = above / keras.ops.where(something, below, 1.0)
+    return keras.ops.where(something, keras.ops.clip(quotient, -1.0, 1.0), 0.0)
+
+
+def _reflectance(manifest: Manifest, options: ModelOptions) -> tuple[float, float]:
+    """The digital number of a reflectance of 1, and what is added to digital numbers before."""
+    return options.reflectance_scale or REFLECTANCE_ONE[manifest.dtype], options.reflectance_offset

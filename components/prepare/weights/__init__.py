@@ -1,0 +1,1 @@
+"""Pretrained weights: reading, verification, adaptation to other bands."""

@@ -1,0 +1,280 @@
+"""Weights that a backbone starts from: a file by address, verified, or ImageNet's from Keras where asked for."""
+
+import hashlib
+import logging
+import warnings
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, model_validator
+
+from tilepipe.components.prepare.weights.band_weights import adapt_kernel, colours_of, expected_input
+from tilepipe.components.shared.errors import ParameterError, SourceError
+from tilepipe.components.shared.runtime.config import StepConfig
+from tilepipe.components.shared.storage import storage
+
+if TYPE_CHECKING:
+    import keras
+
+Arrays = list[npt.NDArray[Any]]
+
+logger = logging.getLogger("tilepipe.prepare")
+
+IMAGENET = "imagenet"
+"""In place of an address: what Keras downloads for the architecture."""
+
+_CLASSIFIER = "classifier/"
+
+
+class WeightsOptions(StepConfig):
+    """Where the backbone's first weights come from."""
+
+    weights_uri: str = Field(
+        default="",
+        description="Weights of the backbone: a path or an s3:// or https:// address of a .npz, .h5 or .keras file; "
+        '"imagenet" for what Keras downloads; empty for random ones',
+    )
+    weights_sha256: str = Field(
+        default="",
+        pattern="^([0-9a-fA-F]{64})?$",
+        description="SHA-256 that the file must have, 64 hexadecimal digits; empty for any",
+    )
+    rgb_bands: tuple[str, ...] = Field(
+        default=(),
+        max_length=3,
+        description="The red, the green and the blue band, for weights learnt on photographs; empty: by their names",
+    )
+
+    @model_validator(mode="after")
+    def _weights_agree(self) -> Self:
+        if self.weights_sha256 and self.weights_uri in {"", IMAGENET}:
+            raise ValueError(
+                "`weights_sha256` is the checksum of a file. "
+                f"Received: weights_sha256={self.weights_sha256} with weights_uri={self.weights_uri!r}. "
+                "Give the file's address, or no checksum: Keras checks what it downloads itself."
+            )
+        if self.rgb_bands and len(set(self.rgb_bands)) != 3:
+            raise ValueError(
+                f"`rgb_bands` must name three bands: red, green, blue. Received: rgb_bands={list(self.rgb_bands)}."
+            )
+        return self
+
+
+def load_weights(
+    backbone: "keras.Model",
+    architecture: str,
+    uri: str,
+    checksum: str = "",
+    *,
+    channels: Sequence[str],
+    rgb_bands: Sequence[str] = (),
+) -> str:
+    """Give a backbone the weights of a file, all of them or none.
+
+    The first convolution's kernel for red, green and blue is made one for the backbone's channels
+    (`band_weights.adapt_kernel`); one that has as many channels as the backbone, and not three, is taken as it is.
+
+    Args:
+        backbone: the network without its head, freshly built.
+        architecture: one of `band_weights.EXPECTED_INPUT`.
+        uri: a path or an address of `.npz` (arrays named `<layer>/<variable>`, a `classifier` is left out), of `.h5`
+            or `.weights.h5` (saved by Keras of the network for RGB, without its top) or of `.keras` (a classifier of
+            `prepare` or `train` for the same channels, or its backbone); `imagenet` for what Keras downloads.
+        checksum: SHA-256 of the file in hexadecimal; empty for any.
+        channels: names of the backbone's input channels, bands first.
+        rgb_bands: see `band_weights.colours_of`.
+
+    Returns:
+        SHA-256 of the file that was loaded; `imagenet` where Keras downloaded it.
+
+    Raises:
+        ParameterError: the weights are another architecture's, or the architecture has none.
+        SourceError: there is no such file, its checksum differs, or it is damaged; or Keras could not download.
+        StorageError: the store cannot be reached.
+        BandError: two channels have a name of the same colour.
+    """
+    order = expected_input(architecture).channels
+    colours = colours_of(channels, rgb_bands)
+    if uri == IMAGENET:
+        arrays, digest = _download(architecture), IMAGENET
+    else:
+        address = storage.normalise(uri)
+        with storage.staged(address) as path:
+            digest = _checked_digest(path, uri, checksum)
+            arrays = _read(path, storage.path_of(address), backbone, architecture)
+    if not all(np.isfinite(array).all() for array in arrays):
+        raise SourceError(
+            f"Weights must be finite numbers. Received: {storage.shown(uri)}, which holds others. Give another file."
+        )
+    if len(arrays) != len(backbone.weights):
+        found = f"it has {len(arrays)} arrays instead of {len(backbone.weights)}"
+        raise ParameterError(_other_architecture(uri, architecture, found))
+    stem = next(place for place, variable in enumerate(backbone.weights) if variable is _stem(backbone))
+    own_model = storage.path_of(uri).endswith(".keras")  # its channels are tiles' bands, whatever their number
+    if not own_model and arrays[stem].ndim == 4 and arrays[stem].shape[2] == 3:
+        arrays[stem] = adapt_kernel(arrays[stem].astype(np.float32), colours, order)
+    _require_fit(dict(zip(_names(backbone), arrays, strict=True)), backbone, uri, architecture)
+    for variable, array in zip(backbone.weights, arrays, strict=True):
+        variable.assign(array)
+    logger.info("%s: weights of %s (%s)", architecture, storage.shown(uri), digest[:12])
+    return digest
+
+
+def _checked_digest(path: Path, uri: str, checksum: str) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if checksum and digest != checksum.lower():
+        raise SourceError(
+            f"A weights file must have the checksum that `weights_sha256` names, {checksum}. "
+            f"Received: {storage.shown(uri)} with {digest}. Get the file again, or correct the checksum."
+        )
+    return digest
+
+
+def _read(path: Path, address: str, backbone: "keras.Model", architecture: str) -> Arrays:
+    """The file's arrays in the order of `backbone.weights`, the first kernel's with the file's own channels."""
+    readers = {".npz": _read_npz, ".h5": _read_h5, ".keras": _read_keras}
+    suffix = Path(address).suffix.lower()
+    if suffix not in readers:
+        raise ParameterError(
+            f"A weights file must end with {', '.join(readers)}. Received: {storage.shown(address)}. "
+            "Save the weights in one of these formats."
+        )
+    try:
+        return readers[suffix](path, backbone, architecture)
+    except (ParameterError, SourceError):
+        raise
+    # What NumPy, h5py and Keras raise for files that are cut off, or none of theirs.
+    except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise SourceError(
+            f"A weights file must be readable. Received: {storage.shown(address)}, which reads as: "
+            f"{str(error)[:300]}. Get it again, and give its checksum as `weights_sha256`."
+        ) from error
+
+
+def _read_npz(path: Path, backbone: "keras.Model", architecture: str) -> Arrays:
+    # A pickle could run anything. Opened here: NumPy leaves a file open that it cannot read.
+    with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files if not name.startswith(_CLASSIFIER)}
+    _require_fit(arrays, backbone, path.name, architecture, of_photographs=True)
+    return [arrays[name] for name in _names(backbone)]
+
+
+def _read_h5(path: Path, backbone: "keras.Model", architecture: str) -> Arrays:
+    """Let Keras read its own formats, into the same network for three channels."""
+    import keras
+
+    height, width = backbone.input_shape[1:3]
+    network = keras.models.clone_model(backbone, input_tensors=keras.Input((height, width, 3)))
+    for variable in network.weights:  # what is none afterwards was not in the file
+        variable.assign(np.full(variable.shape, np.nan))
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of what Keras skips: found below
+            network.load_weights(path)
+    except ValueError as error:
+        raise ParameterError(_other_architecture(path.name, architecture, str(error)[:300])) from error
+    arrays = _arrays(network)
+    missing = [name for name, array in zip(_names(network), arrays, strict=True) if np.isnan(array).all()]
+    if missing:
+        found = f"{len(missing)} of {len(arrays)} arrays are not in it ({_some(missing)})"
+        raise ParameterError(_other_architecture(path.name, architecture, found))
+    return arrays
+
+
+def _read_keras(path: Path, backbone: "keras.Model", _: str) -> Arrays:
+    import keras
+
+    model = keras.saving.load_model(path, compile=False)
+    nested = [layer for layer in model.layers if layer.name == backbone.name]
+    return _arrays(
+        nested[0] if nested else model
+    )  # by order: Keras numbers layers without a name by how many were made before
+
+
+def _download(architecture: str) -> Arrays:
+    import keras
+
+    from tilepipe.components.prepare.networks.applications import NETWORKS
+
+    if architecture not in NETWORKS:
+        raise ParameterError(
+            f"Keras downloads weights from ImageNet for {', '.join(sorted(NETWORKS))}. "
+            f"Received: weights_uri={IMAGENET}, architecture={architecture}. Give the address of a file."
+        )
+    name, arguments = NETWORKS[architecture]
+    build = getattr(keras.applications, name)
+    try:
+        network = build(weights=IMAGENET, include_top=False, input_shape=(224, 224, 3), **arguments)
+    except Exception as error:  # Keras raises a plain one where it cannot download
+        raise SourceError(
+            f"Keras must reach its server to download {name}'s weights from ImageNet. "
+            f"Received: {type(error).__name__}: {str(error)[:300]}. Give the address of a file as `weights_uri`."
+        ) from error
+    return _arrays(network)
+
+
+def _stem(backbone: "keras.Model") -> "keras.Variable":
+    """The kernel of the first convolution."""
+    import keras
+
+    first = next(layer for layer in backbone.layers if isinstance(layer, keras.layers.Conv2D))
+    return first.kernel
+
+
+def _arrays(network: "keras.Model") -> Arrays:
+    import keras
+
+    return [keras.ops.convert_to_numpy(variable) for variable in network.weights]
+
+
+def _names(network: "keras.Model") -> list[str]:
+    """`<layer>/<variable>` of each weight, in the order of `network.weights`."""
+    return [f"{layer.name}/{variable.name}" for layer in network.layers for variable in layer.weights]
+
+
+def _require_fit(
+    arrays: Mapping[str, npt.NDArray[Any]],
+    backbone: "keras.Model",
+    uri: str,
+    architecture: str,
+    *,
+    of_photographs: bool = False,
+) -> None:
+    """Hold names, shapes and types of arrays against the backbone's.
+
+    Arrays of photographs may have three channels in the first kernel whatever the backbone has.
+    """
+    stem = _stem(backbone)
+    wanted = dict(zip(_names(backbone), backbone.weights, strict=True))
+    missing = [name for name in wanted if name not in arrays]
+    unknown = [name for name in arrays if name not in wanted]
+    other = []
+    for name, array in arrays.items():
+        if name not in wanted:
+            continue
+        shape = tuple(wanted[name].shape)
+        fits = [shape, (*shape[:2], 3, shape[3])] if of_photographs and wanted[name] is stem else [shape]
+        if array.shape not in fits or not np.issubdtype(array.dtype, np.floating):
+            other.append(f"{name} is {array.dtype} {array.shape} instead of {shape}")
+    problems = [
+        f"{len(missing)} of {len(wanted)} arrays are missing ({_some(missing)})" if missing else "",
+        f"{len(unknown)} are not the network's ({_some(unknown)})" if unknown else "",
+        f"{len(other)} differ ({_some(other)})" if other else "",
+    ]
+    if any(problems):
+        raise ParameterError(_other_architecture(uri, architecture, ", ".join(filter(None, problems))))
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def _other_architecture(uri: str, architecture: str, found: str) -> str:
+    return (
+        f"Weights must be the architecture's, without its top. Received: {storage.shown(uri)} for {architecture}: "
+        f"{found}. Give a file of this architecture, or the architecture of this file."
+    )

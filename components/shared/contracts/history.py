@@ -1,0 +1,108 @@
+"""The history of a training: what `train` writes, and `evaluate` shows."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tilepipe.components.shared.errors import ArtifactError
+from tilepipe.components.shared.storage.atomic import whole_file
+
+SCHEMA_VERSION: Literal[1] = 1
+
+LAST_EPOCH = "last_epoch"
+"""Stands for the figure where there are no validation tiles: the epoch is the model's for being the last."""
+
+ChosenBy = Annotated[str, Field(pattern=rf"^(val_\S.*|{LAST_EPOCH})$")]
+"""What chose the epoch: a figure, or, where there are no validation tiles, its being the last."""
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether the best epoch has the lowest value of a figure: only losses are so."""
+    return metric.endswith("loss")
+
+
+def rank(metric: str, figures: Mapping[str, float]) -> tuple[float, float]:
+    """How good an epoch is; the best epoch is the first one with the highest rank.
+
+    Args:
+        metric: the figure that decides, one of the validation tiles.
+        figures: the epoch's, `val_loss` among them.
+
+    Returns:
+        The figure, negative where the lowest is the best, then the validation loss, negative: where two epochs are
+        equal in the figure the smaller loss decides. What is no number ranks below all that are.
+    """
+    value = -figures[metric] if lower_is_better(metric) else figures[metric]
+    loss = figures["val_loss"]
+    return (-math.inf if math.isnan(value) else value, -math.inf if math.isnan(loss) else -loss)
+
+
+def in_words(metric: str) -> str:
+    """A figure of the validation tiles as a person says it, such as `validation recall of Forest`."""
+    name, _, of = metric.removeprefix("val_").partition("/")
+    words = name.replace("_", " ").replace("macro f1", "macro F1")
+    return f"validation {'F1' if words == 'f1' else words}" + (f" of {of}" if of else "")
+
+
+class History(BaseModel):
+    """Figures of each epoch, and which epoch the model was taken from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    metric: ChosenBy
+    """The figure that chose the best epoch."""
+    best_epoch: int
+    """Counted from 1; the model's weights are this epoch's."""
+    epochs: tuple[dict[str, float], ...]
+    """One entry a finished epoch, in order. Always there: `loss`, `accuracy`, `learning_rate`, `seconds` and
+    `tiles_per_second` (training alone, without validation); with validation tiles also `val_loss` and `val_accuracy`,
+    and since tilepipe counts them `val_balanced_accuracy`, averages, and recall, precision and F1 of each class
+    (`val_recall/Forest`). Accuracies are fractions."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if not 1 <= self.best_epoch <= len(self.epochs):
+            raise ValueError(f"best_epoch must be one of the {len(self.epochs)} epochs")
+        if self.has_validation and self.metric not in self.best:
+            raise ValueError(f"metric must be one of the best epoch's figures, {sorted(self.best)}")
+        return self
+
+    @property
+    def has_validation(self) -> bool:
+        """Whether there were validation tiles."""
+        return self.metric != LAST_EPOCH
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The figures of the best epoch."""
+        return self.epochs[self.best_epoch - 1]
+
+    def write(self, path: Path) -> None:
+        """Write the history as indented JSON, whole or not at all."""
+        with whole_file(path) as partial:
+            partial.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def read_history(path: Path) -> History:
+    """Read a history.
+
+    Args:
+        path: the artifact's file.
+
+    Returns:
+        The checked history.
+
+    Raises:
+        ArtifactError: the file is missing, damaged or of another schema version.
+    """
+    try:
+        return History.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError, OSError) as error:
+        raise ArtifactError(
+            f"A history must be JSON of schema version {SCHEMA_VERSION}. Received: {path}, which reads as: {error}. "
+            "Run `train` again with this version of tilepipe."
+        ) from error

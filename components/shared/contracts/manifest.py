@@ -1,0 +1,113 @@
+"""The manifest: the small JSON that tells every later step what the shards hold."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from tilepipe.components.shared.errors import ArtifactError
+from tilepipe.components.shared.storage.atomic import whole_file
+
+SCHEMA_VERSION: Literal[1] = 1
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+Dtype = Literal["uint8", "uint16", "int16", "float32"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Shard(_Frozen):
+    """One TFRecord file of a split."""
+
+    name: str
+    """File name within the split's artifact."""
+    tiles: int
+    bytes: int
+    checksum: str
+    """XXH3 of the file, 128 bits in hexadecimal: it guards against damage, not against forgery."""
+
+
+class SplitSummary(_Frozen):
+    """What a split holds."""
+
+    tiles: int
+    tiles_per_class: dict[str, int]
+    """Every class name of the manifest, in its order, with zero where the split has none."""
+    shards: tuple[Shard, ...]
+
+
+class BandStatistics(_Frozen):
+    """Digital numbers of one band over all pixels of the training split."""
+
+    band: str
+    mean: float
+    std: float
+    minimum: float
+    maximum: float
+
+
+class Manifest(_Frozen):
+    """What the shards hold. Versioned: a step refuses a `schema_version` that it does not know."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    tilepipe_version: str
+    name: str
+    """The data set's name, as its source gives it."""
+    source: str
+    snapshot: str
+    digest: str
+    """SHA-256 over the shards' checksums, in order: the identity of the packed data."""
+    bands: tuple[str, ...]
+    """Names in the order of the last axis of a tile."""
+    dtype: Dtype
+    height: int
+    width: int
+    nodata: float | None = None
+    """What stands for nothing in the tiles, and is in no statistics; None where no file looked at names one."""
+    class_names: tuple[str, ...]
+    """In the order of the integer labels."""
+    splits: dict[Split, SplitSummary]
+    statistics: tuple[BandStatistics, ...]
+    """In band order, over the training split alone."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if tuple(s.band for s in self.statistics) != self.bands:
+            raise ValueError("statistics must be given for each band, in band order")
+        if set(self.splits) != set(SPLITS):
+            raise ValueError(f"splits must be {list(SPLITS)}")
+        return self
+
+    @property
+    def tile_shape(self) -> tuple[int, int, int]:
+        """`(height, width, bands)` of one tile."""
+        return self.height, self.width, len(self.bands)
+
+    def write(self, path: Path) -> None:
+        """Write the manifest as indented JSON with sorted keys, whole or not at all."""
+        with whole_file(path) as partial:
+            partial.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read a manifest.
+
+    Args:
+        path: the artifact's file.
+
+    Returns:
+        The checked manifest.
+
+    Raises:
+        ArtifactError: the file is damaged or of another schema version.
+    """
+    try:
+        return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise ArtifactError(
+            f"A manifest must be of schema version {SCHEMA_VERSION}. Received: {path.name}, which reads as: {error}. "
+            "Run `pack` again with this version of tilepipe."
+        ) from error

@@ -1,0 +1,73 @@
+"""Numbers and names as reports and summaries print them."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from tilepipe.components.shared.contracts.manifest import Split
+from tilepipe.components.shared.pages.markup import Markup, element, join
+
+SPLIT_NAMES: Mapping[Split, str] = {"train": "training", "val": "validation", "test": "test"}
+
+TIMES = "\u00d7"  # between the sides of a tile
+DASH = "\u2013"  # between the ends of a range, and where there is no figure
+_NARROW_SPACE = "\u202f"  # no break between a number and its unit
+_GAP = "&nbsp;&nbsp;"  # Kubeflow gives cells no padding: columns would touch
+_LONGEST_PART = 16
+_ACTIVE = re.compile(r"([\\`*_{}\[\]()<>#.!|~&:@])")
+_BREAKS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[_\-/.\s])")
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share as percent, such as `92.3 %`; a dash where there is none."""
+    return DASH if math.isnan(share) else f"{100 * share:.{digits}f}{_NARROW_SPACE}%"
+
+
+def short_percent(share: float) -> str:
+    """A share in as few characters as fit a cell: whole percents, `<1 %` for what would round to nothing."""
+    if 0 < share < 0.005:
+        return f"<1{_NARROW_SPACE}%"
+    if 0.995 <= share < 1:
+        return f">99{_NARROW_SPACE}%"
+    return percent(share, 0)
+
+
+def short_count(count: int) -> str:
+    """A count in as few characters as fit a cell, such as `1620` or `16.2k`."""
+    if count < 10_000:
+        return str(count)
+    return f"{count / 1000:.1f}k" if count < 100_000 else f"{count / 1000:.0f}k"
+
+
+def tiles(count: int) -> str:
+    """A number of tiles, such as `1,620 tiles`."""
+    return f"{count:,} tile{'' if count == 1 else 's'}"
+
+
+def breakable(name: str) -> Markup:
+    """A name that may break between its words, `HerbaceousVegetation` as `sea_lake`, and within overlong ones."""
+    words = _BREAKS.split(name)
+    first, *rest = (word[i : i + _LONGEST_PART] for word in words for i in range(0, max(len(word), 1), _LONGEST_PART))
+    return join(first, *(join(element("wbr"), part) for part in rest))
+
+
+def plain(text: str) -> str:
+    """Text from outside, so that Markdown shows it as it is, on one line."""
+    return _ACTIVE.sub(r"\\\1", " ".join(text.split()))
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], names: int = 1) -> list[str]:
+    """A table in Markdown: names on the left, numbers on the right, and a gap between the columns.
+
+    Args:
+        head: the columns' titles.
+        rows: as many cells each; what comes from outside has gone through `plain`.
+        names: how many of the first columns hold names.
+
+    Returns:
+        Its lines; none where there are no rows.
+    """
+    lines = ["| " + " | ".join([row[0], *(_GAP + cell for cell in row[1:])]) + " |" for row in (head, *rows)]
+    if len(lines) == 1:
+        return []
+    return [lines[0], "|" + " --- |" * names + " ---: |" * (len(head) - names), *lines[1:]]

@@ -1,0 +1,87 @@
+"""Pages that hold all they show, and run nothing.
+
+Kubeflow shows them in a sandboxed frame about 500 pixels wide, MLflow in a wider one, and people print or mail them. So
+there is no script, no storage and nothing to fetch; a content security policy says the same to the browser.
+"""
+
+from collections.abc import Iterable
+
+from tilepipe.components.shared.pages.markup import Child, Markup, element, join
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+
+def html_page(title: str, style: str, *content: Child) -> str:
+    """Write a page.
+
+    Args:
+        title: what the browser calls it.
+        style: CSS of ours, never text from outside.
+        *content: what is in it; text is escaped.
+
+    Returns:
+        An HTML document.
+    """
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        element("title", title),
+        element("style", Markup(style)),
+    )
+    body = element("body", element("main", *content))
+    return f"<!DOCTYPE html>\n{element('html', head, body, lang='en')}\n"
+
+
+def section(title: str, note: Child, *content: Child, long: bool = False) -> Markup:
+    """A part of a page; a `long` one may break across sheets of paper."""
+    explained = element("p", note, class_="note") if note else None
+    return element("section", element("h2", title), explained, *content, class_="long" if long else None)
+
+
+def pair(one: Markup, other: Markup, kind: str = "") -> Markup:
+    """Two sections, side by side where there is room."""
+    return element("div", one, other, class_=f"pair {kind}".strip())
+
+
+def table(caption: str, head: Iterable[Markup], rows: Iterable[Markup]) -> Markup:
+    """A table, whose caption only screen readers tell; what is too wide scrolls within itself."""
+    hidden = element("caption", caption, class_="hidden")
+    drawn = element("table", hidden, element("thead", element("tr", *head)), element("tbody", *rows))
+    return element("div", drawn, class_="scroll")
+
+
+def headings(*titles: str) -> list[Markup]:
+    """Column headings; a leading `#` marks a column of numbers."""
+    return [
+        element("th", title.removeprefix("#"), scope="col", class_="number" if title.startswith("#") else None)
+        for title in titles
+    ]
+
+
+def number(text: str, drawn: Markup | None = None) -> Markup:
+    """A cell with a number, and with what illustrates it."""
+    content = (
+        text if drawn is None else element("span", element("span", text, class_="value"), drawn, class_="measured")
+    )
+    return element("td", content, class_="number")
+
+
+def figures(rows: Iterable[tuple[str, str, str]]) -> Markup:
+    """The few figures that one looks for first: title, value and a word on it."""
+    return element(
+        "dl",
+        *(
+            element(
+                "div", element("dt", title), element("dd", value, class_="value"), element("dd", aside, class_="aside")
+            )
+            for title, value, aside in rows
+        ),
+        class_="figures",
+    )
+
+
+def facts(rows: Iterable[tuple[str, Child]]) -> Markup:
+    """Terms and what is said of them."""
+    return element("dl", *(join(element("dt", term), element("dd", fact)) for term, fact in rows), class_="facts")

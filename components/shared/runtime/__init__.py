@@ -1,0 +1,1 @@
+"""Execution of a step: configuration, logs, progress, tracking, cluster."""

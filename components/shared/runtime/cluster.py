@@ -1,0 +1,68 @@
+"""What a step may ask of the Kubernetes it runs on: its own Workflow and that Workflow's pods."""
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any
+
+from tilepipe.components.shared.runtime.pod_logs import last_words
+
+_SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+def workflow_name() -> str:
+    """Name of the Argo Workflow that this pod belongs to; empty outside of a cluster."""
+    return os.environ.get("KFP_WORKFLOW_NAME", "")
+
+
+def namespace() -> str:
+    """Namespace of this pod; empty outside of a cluster."""
+    with contextlib.suppress(OSError):
+        return (_SERVICE_ACCOUNT / "namespace").read_text(encoding="utf-8").strip()
+    return ""
+
+
+def read_workflow() -> dict[str, Any]:
+    """The Workflow of this pod, as the API server gives it.
+
+    Raises:
+        kubernetes.client.ApiException: this pod's service account may not read it.
+        urllib3.exceptions.HTTPError: the API server cannot be reached.
+    """
+    from kubernetes import client
+
+    api = client.CustomObjectsApi(_api_client())
+    found: dict[str, Any] = api.get_namespaced_custom_object(
+        "argoproj.io", "v1alpha1", namespace(), "workflows", workflow_name(), _request_timeout=20
+    )
+    return found
+
+
+def list_pods() -> list[Any]:
+    """The pods of this Workflow that still exist, as `kubernetes.client.V1Pod`."""
+    from kubernetes import client
+
+    api = client.CoreV1Api(_api_client())
+    selector = f"workflows.argoproj.io/workflow={workflow_name()}"
+    return list(api.list_namespaced_pod(namespace(), label_selector=selector, _request_timeout=20).items)
+
+
+def end_of_log(pod: str, lines: int = 5) -> str:
+    """Why a pod ended, as its log has it: the step's last lines, or what KFP's driver died of."""
+    from kubernetes import client
+
+    api = client.CoreV1Api(_api_client())
+    # Left to itself, the client parses a log that is JSON, and gives back Python's way of writing it.
+    answer = api.read_namespaced_pod_log(
+        pod, namespace(), container="main", tail_lines=100, _preload_content=False, _request_timeout=20
+    )
+    return last_words(answer.data.decode("utf-8", "replace"), lines)
+
+
+def _api_client() -> Any:  # noqa: ANN401 - kubernetes ships no types
+    from kubernetes import client, config
+
+    configuration = client.Configuration()
+    config.load_incluster_config(client_configuration=configuration)
+    configuration.retries = 3
+    return client.ApiClient(configuration)

@@ -1,0 +1,58 @@
+"""The boundary around a step's work: logging, one clear error, the exit code, and the reason for whoever asks later."""
+
+import contextlib
+import errno
+import logging
+import sys
+from collections.abc import Iterator
+
+from tilepipe.components.shared.errors import StorageError, TilepipeError
+from tilepipe.components.shared.runtime import tracking
+
+USER_ERROR_EXIT_CODE = 2
+"""What a process ends with when the user can mend what stopped it."""
+
+
+@contextlib.contextmanager
+def step(name: str) -> Iterator[logging.Logger]:
+    """Run a step's body under the rules that all steps share.
+
+    Log lines go to standard error as `<time> <level> tilepipe.<step>: <message>`: `kubectl logs`, Kubeflow's log tab
+    and `tilepipe run` all show the same lines. A `TilepipeError` ends the process with exit code 2 and its message
+    alone; anything else keeps its traceback. Either way the reason is left in the MLflow run, if there is one, since
+    KFP hands no error message to an exit handler.
+
+    Args:
+        name: the step's name, such as `ingest`.
+
+    Yields:
+        The step's logger.
+
+    Raises:
+        SystemExit: with code 2, after a user's mistake.
+    """
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
+    )
+    logging.getLogger("tilepipe").setLevel(logging.INFO)
+    logger = logging.getLogger(f"tilepipe.{name}")
+    tracking.take_settings()
+    try:
+        yield logger
+    except TilepipeError as error:
+        _stop(logger, name, error)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            tracking.record_failure(name, f"{type(error).__name__}: {error}")
+            raise
+        message = f"The disk is full: {error.filename or error}. Free space there, or give the step a larger volume."
+        _stop(logger, name, StorageError(message))
+    except Exception as error:
+        tracking.record_failure(name, f"{type(error).__name__}: {error}")
+        raise
+
+
+def _stop(logger: logging.Logger, name: str, error: TilepipeError) -> None:
+    tracking.record_failure(name, str(error))
+    logger.error("%s", error)
+    raise SystemExit(USER_ERROR_EXIT_CODE) from None

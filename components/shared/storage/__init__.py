@@ -1,0 +1,1 @@
+"""Reading and writing of local, S3 and web addresses."""

@@ -1,0 +1,165 @@
+"""A training's checkpoints as files: how they are named, which one is the newest, which of them are kept.
+
+    state-000012-<best>.tpck   what changes with each step; the highest number is the newest
+    best-<best>.tpck           the best epoch's weights, <best> the digest of what it holds
+
+There is no pointer to the newest that could be wrong, and a state's name says which weights belong to it, so that
+nothing needs to be read to know what may be deleted.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Iterable, Mapping
+
+from tilepipe.components.shared.errors import ArtifactError, SourceError, StorageError
+from tilepipe.components.train.checkpoints.checkpoint_place import Place
+from tilepipe.components.train.checkpoints.file import MAX_FILE_BYTES, Encoded, State, decode, encode
+
+logger = logging.getLogger("tilepipe.train")
+
+KEPT = 2
+"""Whole states at a place: should the newest be damaged, the one before counts."""
+
+_STATE = re.compile(r"state-(\d{6,15})(?:-([0-9a-f]{32}))?\.tpck")
+_BEST = re.compile(r"best-[0-9a-f]{32}\.tpck")
+_PROBE = "probe"
+
+
+class CheckpointStore:
+    """The states of one training at a place; what is damaged is never taken for whole, nor counted among those kept.
+
+    Args:
+        place: where the files lie.
+        key: the training that they belong to.
+        shown: the place, as messages name it.
+    """
+
+    def __init__(self, place: Place, key: str, shown: str) -> None:
+        self._place, self._key, self._shown = place, key, shown
+        self._damaged: set[str] = set()
+
+    def probe(self) -> int | None:
+        """See that files can be written and deleted, and take away what a killed writer has left.
+
+        Returns:
+            How many bytes states may take: what is free, and what those take that are there; None where nobody knows.
+
+        Raises:
+            StorageError: they cannot be.
+        """
+        self._place.write(_PROBE, [b"tilepipe can write here\n"])
+        self._place.delete(_PROBE)
+        self._place.sweep()
+        free = self._place.free_bytes()
+        return None if free is None else free + sum(self._place.sizes().values())
+
+    def newest(self) -> State | None:
+        """The newest state that is whole; what is passed over costs a warning.
+
+        Raises:
+            StorageError: the place cannot be read.
+        """
+        sizes = self._place.sizes()
+        states = _states(sizes)
+        for name in reversed(states):
+            try:
+                return self._read_state(name, sizes)
+            except ArtifactError as error:
+                self._damaged.add(name)
+                logger.warning("the checkpoint %s at %s is passed over: %s", name, self._shown, error)
+        if states:
+            logger.warning("no checkpoint at %s can be used: the training begins anew", self._shown)
+        return None
+
+    def write(self, state: State) -> None:
+        """Write a state as the newest, and delete what is no longer needed.
+
+        Args:
+            state: as `owned` gives it.
+
+        Raises:
+            StorageError: it cannot be written.
+            ArtifactError: it is larger than a store takes.
+        """
+        began = time.monotonic()
+        sizes = self._place.sizes()
+        states = _states(sizes)
+        best = encode(self._key, state.best, {}) if state.best else None
+        if best:
+            self._write_best(best, sizes)
+        number = 1 + max(map(_number, states), default=0)
+        name = f"state-{number:06}-{best.digest}.tpck" if best else f"state-{number:06}.tpck"
+        file = encode(self._key, state.arrays, state.facts)
+        self._place.write(name, file.parts)
+        logger.debug("checkpoint %s: %.1f MB in %.2f s", name, file.bytes / 1e6, time.monotonic() - began)
+        try:
+            self._prune([*states, name], sizes)
+        except StorageError as error:
+            logger.warning("old checkpoints at %s could not be deleted: %s", self._shown, error)
+
+    def remove(self) -> None:
+        """Delete all states, and nothing that is none.
+
+        Raises:
+            StorageError: they cannot be deleted.
+        """
+        for name in self._place.sizes():
+            if name == _PROBE or _is_ours(name):
+                self._place.delete(name)
+        self._place.close()
+
+    def _write_best(self, best: Encoded, sizes: Mapping[str, int]) -> None:
+        name = f"best-{best.digest}.tpck"
+        if sizes.get(name) != best.bytes or name in self._damaged:
+            self._place.write(name, best.parts)
+            self._damaged.discard(name)
+
+    def _prune(self, states: list[str], names: Iterable[str]) -> None:
+        kept = set([name for name in states if name not in self._damaged][-KEPT:])
+        kept |= {_best_of(name) for name in kept}
+        for name in names:
+            if name not in kept and _is_ours(name):
+                self._place.delete(name)
+
+    def _read_state(self, name: str, sizes: Mapping[str, int]) -> State:
+        arrays, facts, _ = decode(self._read(name, sizes), self._key)
+        best = _best_of(name)
+        if not best:
+            return State(arrays, {}, facts)
+        try:
+            weights, _, digest = decode(self._read(best, sizes), self._key)
+            if digest not in best:
+                raise ArtifactError("its name is not that of its content")
+        except ArtifactError as error:
+            self._damaged.add(best)
+            raise ArtifactError(f"{best}, which belongs to it, cannot be used: {error}") from None
+        return State(arrays, weights, facts)
+
+    def _read(self, name: str, sizes: Mapping[str, int]) -> bytes:
+        if sizes.get(name, 0) > MAX_FILE_BYTES:
+            raise ArtifactError(f"it has {sizes[name]:,} bytes, more than a checkpoint has")
+        try:
+            return self._place.read(name)
+        except SourceError:
+            raise ArtifactError("it is gone") from None
+
+
+def _states(names: Iterable[str]) -> list[str]:
+    """The states among some files, the newest last."""
+    return sorted((name for name in names if _STATE.fullmatch(name)), key=lambda name: (_number(name), name))
+
+
+def _is_ours(name: str) -> bool:
+    return bool(_STATE.fullmatch(name) or _BEST.fullmatch(name))
+
+
+def _number(name: str) -> int:
+    match = _STATE.fullmatch(name)
+    return int(match[1]) if match else 0
+
+
+def _best_of(name: str) -> str:
+    """The file with the best weights that belong to a state; empty where it has none."""
+    match = _STATE.fullmatch(name)
+    return f"best-{match[2]}.tpck" if match and match[2] else ""

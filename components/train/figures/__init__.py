@@ -1,0 +1,1 @@
+"""Classification figures computed during training."""

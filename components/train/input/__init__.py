@@ -1,0 +1,1 @@
+"""Input pipeline: shards, shuffling, batches, augmentation."""

@@ -1,0 +1,111 @@
+"""Where the tiles of a split are, and where they are to be kept."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from tilepipe.components.shared.contracts.manifest import Manifest, SplitSummary
+from tilepipe.components.shared.contracts.shards import ADVICE, MEBIBYTE, check_shards
+from tilepipe.components.shared.errors import ArtifactError, ParameterError
+from tilepipe.components.shared.storage import storage
+from tilepipe.components.train.input.options import DataOptions
+from tilepipe.components.train.input.shuffle_order import Order
+
+Place = Literal["memory", "device", "streamed"]
+
+_S3 = re.compile("^minio://")
+"""What KFP calls its own store, which is one that speaks S3, whatever it is made by."""
+
+
+def locate(where: Sequence[Path] | Sequence[str], summary: SplitSummary) -> list[str]:
+    """Find a split's shards, and check their sizes.
+
+    Args:
+        where: the split's artifacts, or addresses of such folders; one a part that was packed.
+        summary: the manifest's summary of the split.
+
+    Returns:
+        The address of each shard, in the manifest's order.
+
+    Raises:
+        ArtifactError: a shard is missing or there twice, or of another size than when it was packed.
+        SourceError: an address is wrong, or nothing is there.
+        StorageError: a store cannot be reached, or refuses.
+    """
+    if all(isinstance(folder, Path) for folder in where):
+        return [str(path) for path in check_shards([Path(folder) for folder in where], summary, verify=False)]
+    names = {shard.name for shard in summary.shards}
+    folders = [storage.normalise(_S3.sub("s3://", str(folder))) for folder in where] if names else []
+    found = [file for folder in folders for file in storage.list_files(folder) if file.name in names]
+    uris = []
+    for shard in summary.shards:
+        files = [file for file in found if file.name == shard.name]
+        if len(files) != 1:
+            received = f"{len(files)} files" if files else "no file"
+            raise ArtifactError(
+                f"Every shard of the manifest must be there, once. Received: {received} {shard.name} in "
+                f"{', '.join(file.uri for file in files) or ', '.join(folders)}. {ADVICE}"
+            )
+        if files[0].bytes != shard.bytes:
+            raise ArtifactError(
+                f"Shard {files[0].uri} must have {shard.bytes:,} bytes. Received: {files[0].bytes:,} bytes. {ADVICE}"
+            )
+        uris.append(files[0].uri)
+    return uris
+
+
+def plan(
+    summary: SplitSummary, manifest: Manifest, seed: int, options: DataOptions, memory_mebibytes: int, *, gpu: bool
+) -> tuple[Order, Place]:
+    """Decide where a split is kept, and with that how much of it is mixed at a time.
+
+    Args:
+        summary: the manifest's summary of the split.
+        manifest: what a tile is.
+        seed: of the order.
+        options: what was asked for.
+        memory_mebibytes: the most of this split that memory may hold.
+        gpu: whether there is one that small splits can be kept on.
+
+    Returns:
+        The order of the tiles, and the place.
+
+    Raises:
+        ParameterError: the split is to be kept, and does not fit.
+    """
+    tile_bytes = int(np.prod(manifest.tile_shape)) * np.dtype(manifest.dtype).itemsize
+    mebibytes = summary.tiles * tile_bytes / MEBIBYTE
+    place: Place
+    if options.placement != "auto":
+        place = options.placement
+        if place != "streamed" and mebibytes > memory_mebibytes:
+            raise ParameterError(
+                f"A split that is kept must fit into the memory for it, {memory_mebibytes:,} MiB. Received: "
+                f"placement={place!r} for {mebibytes:,.0f} MiB of tiles. Use placement='streamed', or more memory."
+            )
+    elif mebibytes > min(options.cache_mebibytes, memory_mebibytes):
+        place = "streamed"
+    else:
+        place = "device" if gpu and mebibytes <= options.device_mebibytes else "memory"
+    window_tiles = max(1, options.window_mebibytes * MEBIBYTE // tile_bytes) if place == "streamed" else summary.tiles
+    return Order(tuple(shard.tiles for shard in summary.shards), window_tiles, seed), place
+
+
+def cache_bytes(options: DataOptions, summary: SplitSummary) -> int:
+    """How much the disk may hold of a split's shards.
+
+    Raises:
+        ParameterError: there is no room for two of them.
+    """
+    largest = max(shard.bytes for shard in summary.shards)
+    limit = options.shard_cache_mebibytes * MEBIBYTE
+    if limit < 2 * largest:
+        raise ParameterError(
+            "`shard_cache_mebibytes` must hold two shards, so that one can come while another is read. Received: "
+            f"shard_cache_mebibytes={options.shard_cache_mebibytes} for shards of up to {largest:,} bytes. "
+            f"Use {-(-2 * largest // MEBIBYTE):,} or more."
+        )
+    return limit

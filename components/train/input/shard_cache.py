@@ -1,0 +1,172 @@
+"""Shards from S3 on a disk that they do not fit: what was needed least recently goes first."""
+
+import contextlib
+import shutil
+import tempfile
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from pathlib import Path
+
+from tilepipe.components.shared.contracts.manifest import Shard
+from tilepipe.components.shared.contracts.shards import check_shard
+from tilepipe.components.shared.errors import ArtifactError
+from tilepipe.components.shared.storage import s3
+from tilepipe.components.shared.storage.atomic import whole_file
+
+_SUFFIX = ".tfrecord"
+_PARTIAL = f".partial-*{_SUFFIX}"
+"""What `whole_file` leaves behind where the process is killed."""
+
+
+class ShardCache:
+    """A folder of shards, named by their checksums, that never holds more than its limit.
+
+    What an earlier process left in the folder is used again once its checksum has been verified. Any number of threads
+    may ask at once; a shard is downloaded once, and stays while somebody has it open.
+
+    Args:
+        folder: of one process alone; what else lies in it is left alone.
+        limit_bytes: at least two shards' worth, so that one can be read while another comes.
+    """
+
+    def __init__(self, folder: Path, limit_bytes: int) -> None:
+        self.folder, self._limit_bytes = folder, limit_bytes
+        self._changed = threading.Condition()
+        self._bytes: OrderedDict[str, int] = OrderedDict()  # by checksum, the least recently needed one first
+        self._unproved: set[str] = set()
+        self._loading: set[str] = set()
+        self._open: Counter[str] = Counter()
+        self._adopt()
+
+    @contextlib.contextmanager
+    def open(self, uri: str, shard: Shard) -> Iterator[Path]:
+        """Yield a shard's path; it stays there until the context ends.
+
+        Args:
+            uri: the shard's address, `s3://...`, normalised.
+            shard: what the manifest says of it.
+
+        Yields:
+            A file with the manifest's size and checksum, when it was put there.
+
+        Raises:
+            ArtifactError: the object is missing, or not what was packed.
+            StorageError: the store cannot be reached, after bounded retries.
+        """
+        path = self._path(shard.checksum)
+        if self._claim(shard):
+            self._load(path, uri, shard)
+        try:
+            yield path
+        finally:
+            with self._changed:
+                self._open[shard.checksum] -= 1
+                self._changed.notify_all()
+
+    def _path(self, checksum: str) -> Path:
+        return self.folder / f"{checksum}{_SUFFIX}"
+
+    def _adopt(self) -> None:
+        """Take over what an earlier process left, within the limit."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for partial in self.folder.glob(_PARTIAL):
+            partial.unlink(missing_ok=True)
+        left = [path for path in self.folder.glob(f"*{_SUFFIX}") if path.is_file()]
+        for path in sorted(left, key=lambda path: (path.stat().st_mtime_ns, path.name)):
+            self._bytes[path.stem] = path.stat().st_size
+        self._unproved = set(self._bytes)
+        self._make_room(0)
+
+    def _claim(self, shard: Shard) -> bool:
+        """Hold on to a shard's place; True where the caller has to bring the shard there."""
+        key = shard.checksum
+        with self._changed:
+            while True:
+                if key not in self._loading:
+                    if key in self._unproved and self._bytes[key] != shard.bytes:
+                        self._drop(key)
+                    if key in self._bytes or self._make_room(shard.bytes):
+                        break
+                self._changed.wait()
+            self._open[key] += 1
+            ready = key in self._bytes and key not in self._unproved
+            if not ready:
+                self._loading.add(key)
+                self._unproved.discard(key)
+            self._bytes[key] = shard.bytes
+            self._bytes.move_to_end(key)
+            return not ready
+
+    def _load(self, path: Path, uri: str, shard: Shard) -> None:
+        """Verify what is there already, or download it; whatever happens, nobody waits for it any longer."""
+        loaded = False
+        try:
+            if not (path.is_file() and _is_whole(path, shard)):
+                with whole_file(path) as partial:
+                    with partial.open("wb") as file:
+                        s3.download(uri, file)
+                    check_shard(partial, shard, shown=uri)
+            loaded = True
+        finally:
+            with self._changed:
+                self._loading.discard(shard.checksum)
+                if not loaded:
+                    self._open[shard.checksum] -= 1
+                    self._drop(shard.checksum)
+                self._changed.notify_all()
+
+    def _make_room(self, wanted_bytes: int) -> bool:
+        """Let shards go until there is room; False where all that are left are open."""
+        idle = [key for key in self._bytes if not self._open[key]]
+        while sum(self._bytes.values()) + wanted_bytes > self._limit_bytes:
+            if not idle:
+                return False
+            self._drop(idle.pop(0))
+        return True
+
+    def _drop(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
+        self._unproved.discard(key)
+        del self._bytes[key]
+
+
+_shared: dict[tuple[str, int], tuple[ShardCache, list[None]]] = {}
+_shared_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def open_cache(folder: str, limit_bytes: int) -> Iterator[ShardCache]:
+    """Open the cache of a folder; all who have it open in this process share it, and so its limit.
+
+    Args:
+        folder: where it is; empty for a temporary folder, which goes away with the last who has it open.
+        limit_bytes: the most that it may hold.
+
+    Yields:
+        The cache.
+    """
+    key = (folder, limit_bytes)
+    with _shared_lock:
+        if key not in _shared:
+            place = Path(folder) if folder else Path(tempfile.mkdtemp(prefix="tilepipe-shards-"))
+            _shared[key] = (ShardCache(place, limit_bytes), [])
+        cache, users = _shared[key]
+        users.append(None)
+    try:
+        yield cache
+    finally:
+        with _shared_lock:
+            users.pop()
+            if not users:
+                del _shared[key]
+                if not folder:
+                    shutil.rmtree(cache.folder, ignore_errors=True)
+
+
+def _is_whole(path: Path, shard: Shard) -> bool:
+    try:
+        check_shard(path, shard)
+    except ArtifactError:
+        return False
+    return True

@@ -1,0 +1,168 @@
+"""What is known of a training from epoch to epoch: figures, log lines, the best weights, and reasons to stop."""
+
+import logging
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import keras  # noqa: TID253 - only functions import this module
+import numpy.typing as npt
+
+from tilepipe.components.shared.contracts.history import LAST_EPOCH, History, rank
+from tilepipe.components.shared.errors import ParameterError
+from tilepipe.components.shared.runtime.progress import Progress
+from tilepipe.components.train.checkpoints.variables import put_back, values_of
+from tilepipe.components.train.config import TrainConfig
+from tilepipe.components.train.tracking.recorder import Record
+
+logger = logging.getLogger("tilepipe.train")
+
+
+class Epochs:
+    """Watches a training from epoch to epoch.
+
+    Args:
+        config: the step's parameters.
+        tiles: how many tiles an epoch trains on, and how many it validates on; 0 for none.
+        record: takes each finished epoch's figures.
+        check_every_steps: how often to look at the loss, which a GPU has to be waited for.
+    """
+
+    def __init__(
+        self, config: TrainConfig, tiles: tuple[int, int], record: Record, *, check_every_steps: int = 1
+    ) -> None:
+        self._config, self._record, self._check_every = config, record, check_every_steps
+        self._train_tiles, self._val_tiles = tiles
+        self.metric = config.options.best_metric if self._val_tiles else LAST_EPOCH
+        self.best_weights: Mapping[str, npt.NDArray[Any]] = {}
+        self._epochs: list[dict[str, float]] = []
+        self._best_epoch = self._epoch = self._first_step = self._checked_step = 0  # epochs are counted from 1
+        self._started = self._validation_seconds = 0.0
+        self._progress = Progress(logger, "", None, "tiles")
+
+    @property
+    def history(self) -> History:
+        """Figures of the epochs so far."""
+        return History(metric=self.metric, best_epoch=self._best_epoch, epochs=tuple(self._epochs))
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether the best epoch is too old for another one to be worth it; a second phase has patience of its own."""
+        options = self._config.options
+        patience, since = options.early_stopping_patience_epochs, max(self._best_epoch, options.head_epochs)
+        return bool(patience) and len(self._epochs) - since >= patience
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint must hold of it beside the weights, as JSON."""
+        return {"best_epoch": self._best_epoch, "epochs": [dict(figures) for figures in self._epochs]}
+
+    def restore(self, state: Mapping[str, Any], best_weights: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Go on from what `state` gave."""
+        self._best_epoch, self._epochs = int(state["best_epoch"]), [dict(figures) for figures in state["epochs"]]
+        self.best_weights = best_weights
+
+    def begin(self, epoch: int, first_step: int) -> None:
+        """An epoch begins, or goes on after its first steps."""
+        self._epoch, self._first_step, self._checked_step = epoch, first_step, first_step
+        self._started = time.monotonic()
+        already = first_step * self._config.batch_size
+        self._progress = Progress(logger, f"{self._title}: trained on", self._train_tiles, "tiles", already=already)
+
+    def stepped(self, step: int, logs: Mapping[str, Any]) -> None:
+        """Some steps have ended: count their tiles, and stop where the loss is no number, which no later step mends.
+
+        Args:
+            step: steps of this epoch that are done.
+            logs: the means over the epoch so far.
+
+        Raises:
+            ParameterError: the loss is not finite.
+        """
+        tiles = min(step * self._config.batch_size, self._train_tiles)
+        self._progress.advance(tiles - self._progress.done)
+        if step - self._checked_step >= self._check_every or tiles == self._train_tiles:
+            loss = float(logs["loss"])
+            self._check(loss, "loss", f"batch {self._checked_step + 1}", f"batch {step}")
+            self._checked_step = step
+            rate = self._rate(tiles)
+            running = {"loss": loss, "tiles_per_second": rate, "seconds_left": self._seconds_left(tiles, rate)}
+            self._record.running((self._epoch - 1) * (self._train_tiles // self._config.batch_size) + step, running)
+
+    def consider(self, figures: Mapping[str, float], model: keras.Model) -> None:
+        """Take the model's weights if this epoch is better than all before; without validation the last one is.
+
+        Raises:
+            ParameterError: the validation's loss is not finite.
+        """
+        if self.metric == LAST_EPOCH:
+            self._best_epoch = self._epoch
+            return
+        self._check(figures["val_loss"], "val_loss", "the validation")
+        best = self._epochs[self._best_epoch - 1] if self._best_epoch else None
+        if best is None or rank(self.metric, figures) > rank(self.metric, best):
+            self._best_epoch, self.best_weights = self._epoch, values_of({"best": model.weights})
+
+    def end(
+        self, figures: Mapping[str, float], trained_seconds: float, validated_seconds: float, curves: bytes
+    ) -> None:
+        """An epoch has ended: write its figures down and report them.
+
+        Args:
+            figures: means over the training tiles, and figures of the validation tiles.
+            trained_seconds: how long this process trained on the epoch, from the step on that it began with.
+            validated_seconds: how long it validated.
+            curves: the file of the validation's curves.
+        """
+        tiles = self._train_tiles - self._first_step * self._config.batch_size
+        timed = {
+            "seconds": trained_seconds + validated_seconds,
+            # 0 where all steps were done before a resume.
+            "tiles_per_second": tiles / max(trained_seconds, 1e-9),
+        }
+        self._epochs.append({**figures, **timed})
+        self._validation_seconds = validated_seconds
+        # By the last epoch alone: the first one holds the building of TensorFlow's graphs.
+        whole_epoch_seconds = trained_seconds * self._train_tiles / max(tiles, 1) + validated_seconds
+        seconds_left = (self._config.epochs - self._epoch) * whole_epoch_seconds
+        logger.info("%s", self._line({**figures, **timed}, seconds_left))
+        self._record.epoch(self._epoch, {**figures, **timed, "seconds_left": seconds_left}, curves)
+        if self.is_enough and self._epoch < self._config.epochs:
+            patience = self._config.options.early_stopping_patience_epochs
+            logger.info("enough: the best %s is %d epochs old", self.metric, patience)
+
+    def give_best(self, model: keras.Model) -> None:
+        """Give the model the weights of its best epoch."""
+        put_back({"best": model.weights}, self.best_weights)
+
+    @property
+    def _title(self) -> str:
+        return f"epoch {self._epoch} of {self._config.epochs}"
+
+    def _rate(self, tiles: int) -> float:
+        done = tiles - self._first_step * self._config.batch_size
+        return done / max(time.monotonic() - self._started, 1e-9)
+
+    def _seconds_left(self, tiles: int, rate: float) -> float:
+        """Of the training; validation is counted where an epoch of this process has told how long it takes."""
+        left = (self._config.epochs - self._epoch) * self._train_tiles + self._train_tiles - tiles
+        validations = self._config.epochs - self._epoch + 1
+        return left / max(rate, 1e-9) + validations * self._validation_seconds
+
+    def _line(self, figures: Mapping[str, float], seconds_left: float) -> str:
+        names = ("loss", "accuracy", "val_loss", "val_accuracy", "val_balanced_accuracy")
+        named = ", ".join(f"{name} {figures[name]:.3f}" for name in names if name in figures)
+        line = f"{self._title}: {named}, {figures['tiles_per_second']:,.0f} tiles a second"
+        return f"{line}, {seconds_left:,.0f} s left" if self._epoch < self._config.epochs else line
+
+    def _check(self, value: float, name: str, first: str, last: str = "") -> None:
+        if math.isfinite(value):
+            return
+        where = f"{first} to {last}" if last and last != first else first
+        kept = " The last checkpoint before is kept." if self._config.checkpoint_uri else ""
+        raise ParameterError(
+            f"The loss must stay a number. Received: {name}={value} in {self._title}, {where}, with "
+            f"optimizer={self._config.optimizer!r} and learning_rate={self._config.learning_rate:g}. "
+            f"Use a smaller learning_rate, such as {self._config.learning_rate / 10:g}, or gradient_clip_norm; if that "
+            f"does not help, look for NaN or extreme values in the manifest's statistics.{kept}"
+        )

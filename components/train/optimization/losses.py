@@ -1,0 +1,93 @@
+"""What a training minimises."""
+
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tilepipe.components.shared.runtime.config import StepConfig
+
+if TYPE_CHECKING:
+    import keras
+
+Loss = Literal[
+    "categorical_crossentropy",
+    "binary_crossentropy",
+    "focal",
+    "cosine_similarity",
+    "mean_absolute_error",
+    "mean_squared_logarithmic_error",
+    "squared_hinge",
+]
+_SMOOTHED = ("categorical_crossentropy", "binary_crossentropy", "focal")
+_FOCAL_GAMMA = 2.0
+
+
+class LossOptions(StepConfig):
+    """Which loss, and its numbers."""
+
+    loss: Loss = Field(
+        default="categorical_crossentropy", description="What the training minimises, as Keras defines it"
+    )
+    focal_gamma: float = Field(
+        default=_FOCAL_GAMMA,
+        ge=0,
+        le=10,
+        description="How much less a tile counts in the focal loss, the surer the model is of its class; 0 is "
+        "categorical cross-entropy",
+    )
+    label_smoothing: float = Field(
+        default=0.0, ge=0, lt=1, description="Share of a label's weight that is spread evenly over all classes"
+    )
+
+    @model_validator(mode="after")
+    def _loss_agrees(self) -> Self:
+        if self.label_smoothing and self.loss not in _SMOOTHED:
+            raise ValueError(
+                f"`label_smoothing` must be 0 unless `loss` is one of {', '.join(_SMOOTHED)}. "
+                f"Received: label_smoothing={self.label_smoothing:g} with loss={self.loss!r}. Leave one of them out."
+            )
+        if self.focal_gamma != _FOCAL_GAMMA and self.loss != "focal":
+            raise ValueError(
+                "`focal_gamma` must be left out unless `loss` is focal. "
+                f"Received: focal_gamma={self.focal_gamma:g} with loss={self.loss!r}. Use loss='focal'."
+            )
+        return self
+
+
+def make_loss(options: LossOptions) -> "keras.losses.Loss":
+    """Make the loss: a mean over the batch, of each tile's loss times its weight where tiles have weights.
+
+    The labels' smoothing is part of it, on validation too, as always in Keras. No value or gradient leaves the
+    numbers for probabilities of exactly 0 and 1. `cosine_similarity` is the negative cosine, so from -1 to 0 here.
+
+    Args:
+        options: which one.
+
+    Returns:
+        A loss of labels (one-hot or mixed, float32, `(batch, classes)`) and probabilities (float32, same shape).
+    """
+    import keras
+
+    from tilepipe.components.train.optimization.hinge import SquaredHinge
+
+    smoothing = options.label_smoothing
+    match options.loss:
+        case "categorical_crossentropy":
+            loss = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
+        case "binary_crossentropy":
+            loss = keras.losses.BinaryCrossentropy(label_smoothing=smoothing)
+        case "focal":
+            # Keras' alpha of 0.25 stems from one class against the background; here `class_weights` tells the
+            # classes apart, so that gamma=0 is cross-entropy (https://arxiv.org/abs/1708.02002, equations 3 to 5).
+            loss = keras.losses.CategoricalFocalCrossentropy(
+                alpha=1.0, gamma=options.focal_gamma, label_smoothing=smoothing
+            )
+        case "cosine_similarity":
+            loss = keras.losses.CosineSimilarity()
+        case "mean_absolute_error":
+            loss = keras.losses.MeanAbsoluteError()
+        case "mean_squared_logarithmic_error":
+            loss = keras.losses.MeanSquaredLogarithmicError()
+        case "squared_hinge":
+            loss = SquaredHinge()
+    return loss

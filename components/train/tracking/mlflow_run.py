@@ -1,0 +1,201 @@
+"""The training in MLflow: what went in, the figures as they come, and the model."""
+
+import logging
+import os
+import platform
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from tilepipe.components.shared.contracts.manifest import SPLITS, Manifest
+from tilepipe.components.shared.errors import TrackingError
+from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.train.tracking.trackers import File, Point, Results
+
+if TYPE_CHECKING:
+    import keras
+
+logger = logging.getLogger("tilepipe.train")
+
+MODEL_NAME = "model"
+ARTIFACT_FOLDER = "training"
+
+_REFUSALS = frozenset({"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST"})
+
+
+class MlflowTracker:
+    """A run in MLflow.
+
+    A training that was killed sends the figures since its last checkpoint a second time, and MLflow would keep both. So
+    a run that goes on is asked once which steps it holds, and those are not sent again.
+
+    Args:
+        run_id: an open run.
+        is_resumed: the training goes on from a checkpoint that was made in this very run.
+        may_hold_figures: the run may have figures of this training already, as that of a retried step.
+    """
+
+    name = "MLflow"
+
+    def __init__(self, run_id: str, *, is_resumed: bool = False, may_hold_figures: bool = False) -> None:
+        self.run_id, self.is_continued = run_id, is_resumed
+        self._held: dict[str, int] | None = None if is_resumed or may_hold_figures else {}
+        self._next: dict[str, int] = {}  # steps of figures that come without
+
+    def log_inputs(self, params: Mapping[str, Any], manifest: Manifest) -> None:
+        """Log every parameter, and the data set.
+
+        Raises:
+            TrackingError: the server does not take them.
+        """
+        tracking.log_params(self.run_id, params)
+        tracking.log_dataset(
+            self.run_id,
+            name=manifest.name,
+            digest=manifest.digest,
+            source=manifest.source,
+            schema={"bands": manifest.bands, "dtype": manifest.dtype, "tile_shape": manifest.tile_shape},
+            profile={f"{split}_tiles": manifest.splits[split].tiles for split in SPLITS}
+            | {"classes": len(manifest.class_names)},
+            context="training",
+        )
+
+    def log_points(self, points: Sequence[Point]) -> None:
+        """Log figures that the run does not hold yet.
+
+        Raises:
+            TrackingError: the server is away. What it refuses for good is only warned of: it must not hold up the rest.
+        """
+        if self._held is None:
+            tracking.reopen_run(self.run_id, {})  # it may have been away when the training started again
+            self._held = _last_steps(self.run_id)
+            self._next = {name: step + 1 for name, step in self._held.items()}
+        following = dict(self._next)  # a request that fails uses up no step
+        numbered: list[tuple[str, float, int, int]] = []
+        for point in points:
+            for name, value in point.metrics.items():
+                if point.step is None:
+                    numbered.append((name, value, point.at_milliseconds, following.get(name, 0)))
+                    following[name] = following.get(name, 0) + 1
+                elif point.step > self._held.get(name, -1):
+                    numbered.append((name, value, point.at_milliseconds, point.step))
+        try:
+            tracking.log_points(self.run_id, numbered)
+        except TrackingError as error:
+            if not _is_refusal(error):
+                raise
+            if len(points) > 1:  # the others must not go with it
+                for point in points:
+                    self.log_points([point])
+                return
+            logger.warning("MLflow refuses figures of step %s: %s", points[0].step, error)
+        self._next = following
+
+    def log_file(self, file: File) -> None:
+        """Log a small file as an artifact.
+
+        Raises:
+            TrackingError: the server does not take it.
+        """
+        path = PurePosixPath(file.path)
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder) / path.name
+            local.write_bytes(file.content)
+            tracking.log_file(self.run_id, local, str(path.parent))
+
+    def log_results(self, results: Results) -> None:
+        """Log the trained model, whose figures are those of its best epoch, and the training's pages.
+
+        Raises:
+            TrackingError: the server does not take them.
+        """
+        for name, text in results.files.items():
+            self.log_file(File(f"{ARTIFACT_FOLDER}/{name}", text.encode()))
+        tracking.set_tags(self.run_id, {"tilepipe.best_epoch": str(results.best_epoch)})
+        _log_model(self.run_id, results.manifest, results.model, results.best_epoch)
+
+    def close(self, wait_seconds: float) -> None:
+        """Nothing: the run stays open for the evaluation."""
+
+
+def _last_steps(run_id: str) -> dict[str, int]:
+    """The last step of each figure that a run holds."""
+    with tracking.reported("see what a run holds"):
+        # MLflow's client has no other way to these than a request a figure, for all of its values; MLflow's own system
+        # metrics go on from here too: https://github.com/mlflow/mlflow/issues/22991
+        return {metric.key: int(metric.step) for metric in tracking.client().get_run(run_id).data._metric_objs}
+
+
+def _is_refusal(error: TrackingError) -> bool:
+    """Whether MLflow answered, and will answer the same again."""
+    return getattr(error.__cause__, "error_code", "") in _REFUSALS
+
+
+class _KerasFlavor:
+    """MLflow's flavour for Keras 3, which forgets to make the folder that the input example goes into.
+
+    https://github.com/mlflow/mlflow/issues/16183
+    """
+
+    @staticmethod
+    def save_model(path: str, **settings: Any) -> None:  # noqa: ANN401 - whatever `Model.log` hands on
+        """Save a model as `mlflow.keras` does."""
+        import mlflow.keras
+
+        Path(path).mkdir(parents=True)
+        mlflow.keras.save_model(path=path, **settings)
+
+
+def _log_model(run_id: str, manifest: Manifest, model: "keras.Model", best_epoch: int) -> None:
+    import numpy as np
+    from mlflow.models import Model, ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    dtype = np.dtype(manifest.dtype)
+    # Without names: MLflow would hand named tensors on as a dictionary, which Keras warns about.
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(dtype, (-1, *manifest.tile_shape))]),
+        outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, len(manifest.class_names)))]),
+    )
+    means = np.array([band.mean for band in manifest.statistics])
+    example = np.broadcast_to(means.astype(dtype), (1, *manifest.tile_shape)).copy()
+    os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")  # no lock file of whatever folder this runs in
+    with tracking.reported("log the model"):
+        mlflow = tracking.client()
+        run = mlflow.get_run(run_id)
+        # Not `mlflow.keras.log_model`: it writes to whatever experiment and run the process has made its own.
+        logged = mlflow.create_logged_model(
+            run.info.experiment_id, name=MODEL_NAME, source_run_id=run_id, params=run.data.params
+        )
+        Model.log(
+            artifact_path=None,
+            flavor=_KerasFlavor,
+            model_id=logged.model_id,
+            run_id=run_id,
+            step=best_epoch,
+            model=model,
+            signature=signature,
+            input_example=example,
+            conda_env=_environment(),
+            metadata={"bands": list(manifest.bands), "class_names": list(manifest.class_names), "data": manifest.name},
+        )
+
+
+def _environment() -> dict[str, Any]:
+    """What the model needs, named: MLflow would else run it in a process of its own to see what it imports."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+    from mlflow.version import VERSION
+
+    packages = {"mlflow": VERSION, "keras": keras.version(), "tensorflow": tf.__version__, "numpy": np.__version__}
+    return {
+        "name": "tilepipe",
+        "channels": ["conda-forge"],
+        "dependencies": [
+            f"python={platform.python_version()}",
+            "pip",
+            {"pip": [f"{name}=={version}" for name, version in packages.items()]},
+        ],
+    }

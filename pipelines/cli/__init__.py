@@ -1,0 +1,1 @@
+"""The `tilepipe` command line."""

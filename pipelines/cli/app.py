@@ -1,0 +1,142 @@
+"""`tilepipe`: make a sample, push data to S3, compile the pipelines, run them here, and hand them to Kubeflow."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from tilepipe.components.shared.errors import TilepipeError
+from tilepipe.components.shared.runtime.step import USER_ERROR_EXIT_CODE
+from tilepipe.components.shared.version import VERSION
+from tilepipe.pipelines.cli.cluster import commands
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=__doc__
+)
+console = Console(highlight=False)
+
+Words = Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="Parameters of the run.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of parameters; words win over it.")]
+
+
+@app.command()
+def sample(
+    out: Annotated[Path, typer.Argument(help="Folder to make.")],
+    tiles_per_class: Annotated[int, typer.Option(help="Tiles of each of the ten classes.")] = 200,
+    seed: Annotated[int, typer.Option(help="Another seed gives other tiles.")] = 0,
+) -> None:
+    """Write a synthetic data set: 13-band Sentinel-2-like GeoTIFFs, a STAC catalogue and its GeoParquet."""
+    from rich.progress import Progress
+
+    from tilepipe.pipelines.cli.sample.sample import write_sample
+
+    with Progress(console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("synthetic tiles", total=None)
+        summary = write_sample(
+            out,
+            tiles_per_class=tiles_per_class,
+            seed=seed,
+            progress=lambda done, total: progress.update(bar, completed=done, total=total),
+        )
+    console.print(f"{summary.tile_count:,} synthetic tiles in {out}: catalogue {summary.catalog}", soft_wrap=True)
+
+
+@app.command()
+def push(
+    folder: Annotated[Path, typer.Argument(help="Folder to upload.")],
+    address: Annotated[str, typer.Argument(help="s3://BUCKET/PREFIX; the bucket is made where it is missing.")],
+) -> None:
+    """Upload a folder to S3; what is already there with the same content is skipped, so it may be started again."""
+    from tilepipe.pipelines.cli.push import push as pushing
+    from tilepipe.pipelines.cli.push import push_display
+
+    pushing.target(address)
+    total = pushing.survey(folder)
+    with push_display.Uploading(console, total) as uploading:
+        pushed = pushing.push(folder, address, uploading.advance)
+    push_display.summary(console, total, pushed)
+
+
+@app.command(name="compile")
+def compile_(
+    pipelines: Annotated[list[str] | None, typer.Argument(metavar="[PIPELINE]...", help="All, unless given.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for <pipeline>.yaml; default: the committed files.")] = None,
+    registry: Annotated[str | None, typer.Option(help="Registry of the images.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Tag of the images; immutable.")] = None,
+) -> None:
+    """Compile the pipelines to YAML, and check them as KFP's API server does."""
+    for variable, value in (("TILEPIPE_IMAGE_REGISTRY", registry), ("TILEPIPE_IMAGE_TAG", tag)):
+        if value:
+            os.environ[variable] = value  # read where the steps' decorators are, on import
+    from tilepipe.pipelines.cli.compilation import compiled_pipeline, compiler
+
+    for name in pipelines or compiled_pipeline.names():
+        path = compiled_pipeline.committed(name) if out is None else out / f"{name}.yaml"
+        changed = compiler.compile_pipeline(name, path)
+        console.print(f"{path}: {'written' if changed else 'unchanged'}")
+
+
+@app.command(add_help_option=False)
+def run(
+    pipeline: Annotated[str, typer.Argument(help="Name of a pipeline, or the path of a compiled YAML.")] = "",
+    words: Words = None,
+    config: ConfigFile = None,
+    folder: Annotated[Path, typer.Option(help="Where runs and the MLflow store are kept.")] = Path("runs"),
+    show_help: Annotated[bool, typer.Option("--help", help="Show this, with the pipeline's parameters.")] = False,
+) -> None:
+    """Run a compiled pipeline on this machine, with an MLflow store beside."""
+    from tilepipe.pipelines.cli import arguments
+    from tilepipe.pipelines.cli.compilation import compiled_pipeline
+    from tilepipe.pipelines.cli.local import run_display, runner
+
+    if show_help or not pipeline:
+        run_display.run_help(console, pipeline or "train_classifier")
+        return
+    found = compiled_pipeline.load(pipeline)
+    checked = arguments.collect(found, config, words or [])
+    with run_display.Steps(console) as steps:
+        result = runner.run_locally(found, checked, folder, steps.show)
+    run_display.result(console, result)
+    if result.failure:
+        raise SystemExit(USER_ERROR_EXIT_CODE if result.is_user_error else 1)
+
+
+@app.command()
+def docs() -> None:
+    """Write each pipeline's page beside its YAML, and the tables of options in the steps' READMEs."""
+    from tilepipe.pipelines.cli.compilation import compiled_pipeline, option_tables, pipeline_pages
+
+    for name in compiled_pipeline.names():
+        pipeline = compiled_pipeline.load(name)
+        changed = pipeline_pages.write_page(pipeline)
+        console.print(f"{pipeline.path.with_name('README.md')}: {'written' if changed else 'unchanged'}")
+    for step in option_tables.steps():
+        changed = option_tables.write_options(step)
+        console.print(f"{option_tables.readme(step)}: {'written' if changed else 'unchanged'}")
+
+
+commands.register(app)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    console.print(VERSION)
+
+
+def main() -> None:
+    """Run the command line; what a user can mend ends with one message and code 2."""
+    try:
+        app()
+    except TilepipeError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {error}", style="red", markup=False)
+        sys.exit(USER_ERROR_EXIT_CODE)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

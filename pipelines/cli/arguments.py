@@ -1,0 +1,109 @@
+"""Arguments of a run: from a file and from `name=value` words, checked against the pipeline before anything starts."""
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tilepipe.components.shared.errors import ParameterError
+from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline, Parameter
+
+_TYPES: dict[str, tuple[type, ...]] = {
+    "STRING": (str,),
+    "NUMBER_INTEGER": (int,),
+    "NUMBER_DOUBLE": (int, float),
+    "BOOLEAN": (bool,),
+    "LIST": (list,),
+    "STRUCT": (dict,),
+}
+_SAID = {
+    "STRING": "a text",
+    "NUMBER_INTEGER": "a whole number",
+    "NUMBER_DOUBLE": "a number",
+    "BOOLEAN": "true or false",
+    "LIST": "a list, as JSON or as words with commas between them",
+    "STRUCT": 'a JSON object such as {"a": 1}',
+}
+
+
+def collect(pipeline: CompiledPipeline, config: Path | None, words: Sequence[str]) -> dict[str, Any]:
+    """The arguments of a run, checked.
+
+    Args:
+        pipeline: what shall run.
+        config: YAML or JSON file of parameters, if any.
+        words: `name=value`, which win over the file.
+
+    Returns:
+        Parameter -> value, of the parameter's type; the pipeline's defaults are not among them.
+
+    Raises:
+        ParameterError: an unknown name, a value of the wrong type, or one that a step would refuse; all at once.
+    """
+    given = {**_read_config(config), **dict(_split(word) for word in words)}
+    problems, arguments = [], {}
+    for name, value in given.items():
+        parameter = pipeline.parameters.get(name)
+        if parameter is None:
+            problems.append(_unknown(pipeline, name, value))
+            continue
+        try:
+            arguments[name] = _typed(parameter, value)
+        except ParameterError as error:
+            problems.append(str(error))
+    missing = [p.name for p in pipeline.parameters.values() if p.required and p.name not in given]
+    problems += [f"`{name}` is required and was not given. Give {name}=..." for name in missing]
+    if problems:
+        raise ParameterError("\n".join(problems))
+    defaults = {p.name: p.default for p in pipeline.parameters.values()}
+    pipeline.check_steps({**defaults, **arguments})
+    return arguments
+
+
+def _read_config(path: Path | None) -> Mapping[str, Any]:
+    if path is None:
+        return {}
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParameterError(f"--config must be a YAML file of parameters. Received: {path}: {error}.") from error
+    if not isinstance(values, dict):
+        raise ParameterError(f"--config must hold `name: value` lines. Received: {path}, which holds {values!r}.")
+    return values
+
+
+def _split(word: str) -> tuple[str, str]:
+    name, separator, value = word.partition("=")
+    if not separator:
+        raise ParameterError(f"Parameters are given as name=value. Received: {word!r}.")
+    return name.strip(), value
+
+
+def _unknown(pipeline: CompiledPipeline, name: str, value: object) -> str:
+    close = difflib.get_close_matches(name, pipeline.parameters, n=1)
+    hint = f"Did you mean {close[0]}?" if close else f"`tilepipe run {pipeline.name} --help` lists them all."
+    return f"`{name}` is not a parameter of {pipeline.name}. Received: {name}={value}. {hint}"
+
+
+def _typed(parameter: Parameter, value: object) -> object:
+    """A value of the parameter's type; words from the command line are read as JSON where the type asks for it."""
+    wanted = _TYPES[parameter.type]
+    read = value
+    if isinstance(value, str) and str not in wanted:
+        try:
+            read = json.loads(value)
+        except ValueError:
+            if parameter.type == "LIST":
+                read = [part.strip() for part in value.split(",") if part.strip()]
+            elif parameter.type == "BOOLEAN":
+                read = {"true": True, "false": False}.get(value.lower(), value)
+    elif parameter.type == "STRING" and isinstance(value, int | float) and not isinstance(value, bool):
+        read = str(value)  # a YAML file's `train_gpu_count: 1`
+    if isinstance(read, bool) != (parameter.type == "BOOLEAN") or not isinstance(read, wanted):
+        raise ParameterError(
+            f"`{parameter.name}` must be {_SAID[parameter.type]}. Received: {parameter.name}={value!r}."
+        )
+    return float(read) if parameter.type == "NUMBER_DOUBLE" and isinstance(read, int) else read

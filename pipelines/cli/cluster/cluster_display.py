@@ -1,0 +1,103 @@
+"""What a person sees of a cluster: a line a task, what is in the way, recurring runs, and what `doctor` found."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tilepipe.components.finish.outcome import Outcome
+from tilepipe.pipelines.cli.cluster.access import Cluster
+from tilepipe.pipelines.cli.cluster.doctor.finding import Finding
+from tilepipe.pipelines.cli.cluster.follow import Message, Notice, RunState, State, TaskState, pod_of
+from tilepipe.pipelines.cli.cluster.pending import Obstacle
+from tilepipe.pipelines.cli.cluster.schedule import RecurringRun
+from tilepipe.pipelines.cli.cluster.submit import Run
+
+_STYLES: dict[State, str] = {"started": "dim", "ok": "green", "cached": "green", "failed": "red", "not run": "dim"}
+_LEVELS = {"ok": "green", "warning": "yellow", "problem": "red"}
+
+
+def started(console: Console, run: Run) -> None:
+    """Print what was started, and where to see it."""
+    console.print(Text(f"run {run.name}: {run.page or run.run_id}"))
+    if not run.page:
+        console.print(Text("(set KFP_UI_ENDPOINT for its address in Kubeflow's pages)", style="dim"))
+
+
+def moved(console: Console, asked: str, found: str) -> None:
+    """Print that a run is in another namespace than was asked for."""
+    if found != asked:
+        why = f"this Kubeflow is for a single user, and --namespace {asked} has no effect"
+        console.print(Text(f"the run is in namespace {found}: {why}", style="yellow"))
+
+
+def show(console: Console, message: Message) -> None:
+    """Print a change of a run that is being followed."""
+    if isinstance(message, TaskState):
+        line = Text(f"{message.task:<16}")
+        line.append(f"{'FAILED' if message.state == 'failed' else message.state:<8}", style=_STYLES[message.state])
+        if message.state in {"ok", "failed"}:
+            line.append(f"{message.seconds:6.0f} s")
+        console.print(line)
+    elif isinstance(message, Obstacle):
+        console.print(Text(f"{message.task:<16}").append(f"waiting {message.kind}: {message.message}", style="yellow"))
+        console.print(Text(f"{'':<16}-> {message.advice}"))
+    elif isinstance(message, Notice):
+        console.print(Text(message.text, style="yellow"))
+
+
+def ended(console: Console, run: Run, state: RunState, seconds: float) -> None:
+    """Print how a run ended."""
+    style = "green" if state == "succeeded" else "red"
+    console.print(Text(f"run {state} after {seconds:.0f} s", style=style).append(f": {run.page or run.run_id}", "none"))
+
+
+def failure(console: Console, cluster: Cluster | None, run: Run, outcome: Outcome | None) -> None:
+    """Print which task failed first, why, and where its log is."""
+    if outcome is None:
+        console.print(Text("Why is in the log of the first failed task, in Kubeflow's pages."))
+        return
+    if not outcome.failed_task:
+        console.print(Text(outcome.reason or "no reason was left", style="red"))
+        return
+    console.print(Text(f"{outcome.failed_task} failed: {outcome.reason}", style="red"))
+    pod = pod_of(cluster, run.run_id, outcome.failed_task) if cluster else ""
+    if cluster and pod:
+        console.print(Text(f"log: kubectl logs -n {cluster.namespace} {pod} -c main"))
+
+
+def left_running(console: Console, url: str, run: Run) -> None:
+    """Print that nobody watches any more, and how to end the run."""
+    console.print(Text(f"\nthe run goes on: {run.page or run.run_id}"))
+    console.print(Text(f"to terminate it: curl -X POST {url}/apis/v2beta1/runs/{run.run_id}:terminate"))
+
+
+def schedules(console: Console, runs: Sequence[RecurringRun]) -> None:
+    """Print a table of recurring runs."""
+    if not runs:
+        console.print("no recurring runs")
+        return
+    table = Table(header_style="bold")
+    for column in ("name", "fires", "state", "parameters"):
+        table.add_column(column, overflow="fold")
+    for run in runs:
+        given = ", ".join(f"{name}={value}" for name, value in sorted(run.arguments.items()))
+        table.add_row(run.name, str(run.trigger), "enabled" if run.enabled else "paused", Text(given))
+    console.print(table)
+
+
+def finding(console: Console, found: Finding) -> None:
+    """Print one thing that `doctor` looked at."""
+    line = Text(f"{found.level:<8}", style=_LEVELS[found.level])
+    line.append(f"{found.subject:<18} ", style="bold").append(found.detail, style="none")
+    console.print(line)
+    if found.advice:
+        console.print(Text(f"{'':<27}-> {found.advice}"))
+
+
+def findings_summary(console: Console, found: Sequence[Finding]) -> bool:
+    """Print how many of each there are; returns whether any is a problem."""
+    count = {level: sum(one.level == level for one in found) for level in _LEVELS}
+    console.print(Text(f"\n{count['ok']} ok, {count['warning']} warnings, {count['problem']} problems"))
+    return count["problem"] > 0

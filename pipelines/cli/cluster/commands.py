@@ -1,0 +1,179 @@
+"""The commands that need a Kubeflow: submit, upload, schedule and doctor."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from tilepipe.pipelines.cli.cluster import cluster_display
+from tilepipe.pipelines.cli.cluster.endpoint import connect
+
+console = Console(highlight=False, soft_wrap=True)
+
+Words = Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="Parameters of the run.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of parameters; words win over it.")]
+Endpoint = Annotated[str | None, typer.Option(help="Address of Kubeflow Pipelines. [env: KFP_ENDPOINT]")]
+Namespace = Annotated[str | None, typer.Option(help="Where runs go. [env: KFP_NAMESPACE; default: kubeflow]")]
+
+FAILED_EXIT_CODE = 1
+STILL_RUNNING_EXIT_CODE = 3
+INTERRUPTED_EXIT_CODE = 130
+
+
+def submit(
+    pipeline: Annotated[str, typer.Argument(help="Name of a pipeline, or the path of a compiled YAML.")],
+    words: Words = None,
+    config: ConfigFile = None,
+    endpoint: Endpoint = None,
+    namespace: Namespace = None,
+    run_name: Annotated[
+        str | None, typer.Option(help="Name of the run; default: the pipeline's, with the time.")
+    ] = None,
+    experiment: Annotated[str, typer.Option(help="KFP's experiment: a folder of runs.")] = "Default",
+    wait: Annotated[bool, typer.Option(help="Follow the run to its end.")] = True,
+    cache: Annotated[bool, typer.Option(help="Take results of tasks from KFP's cache.")] = True,
+    checks: Annotated[bool, typer.Option(help="Check nodes, Secrets and namespace first.")] = True,
+    timeout_minutes: Annotated[float | None, typer.Option(help="How long to follow the run.", min=0)] = None,
+) -> None:
+    """Run a pipeline on Kubeflow, and follow it: exit code 1 if it fails, 3 if it outlasts --timeout-minutes."""
+    from tilepipe.pipelines.cli import arguments
+    from tilepipe.pipelines.cli.cluster import access, follow, requirements
+    from tilepipe.pipelines.cli.cluster import submit as submitting
+    from tilepipe.pipelines.cli.compilation import compiled_pipeline
+
+    found = compiled_pipeline.load(pipeline)
+    checked = arguments.collect(found, config, words or [])
+    tasks = requirements.of_pipeline(found, checked)
+    kubeflow = connect(endpoint, namespace)
+    cluster = access.reachable(kubeflow.namespace)
+    if cluster and checks:
+        submitting.check(cluster, tasks, checked)
+    run = submitting.start(kubeflow, found, checked, name=run_name, experiment=experiment, cache=cache)
+    cluster_display.started(console, run)
+    if cluster:
+        asked, cluster = cluster.namespace, cluster.where_it_runs(run.run_id)
+        cluster_display.moved(console, asked, cluster.namespace)
+    if not wait:
+        return
+    by_name = {task.task: task for task in tasks}
+    began = time.monotonic()
+    seconds = None if timeout_minutes is None else timeout_minutes * 60
+    try:
+        state = follow.follow(
+            kubeflow,
+            cluster,
+            run.run_id,
+            by_name,
+            lambda message: cluster_display.show(console, message),
+            timeout_seconds=seconds,
+        )
+    except KeyboardInterrupt:
+        cluster_display.left_running(console, kubeflow.url, run)
+        raise SystemExit(INTERRUPTED_EXIT_CODE) from None
+    if state == "still running":
+        cluster_display.left_running(console, kubeflow.url, run)
+        raise SystemExit(STILL_RUNNING_EXIT_CODE)
+    cluster_display.ended(console, run, state, time.monotonic() - began)
+    if state != "succeeded":
+        cluster_display.failure(console, cluster, run, follow.explain(cluster, run.run_id, by_name))
+        raise SystemExit(FAILED_EXIT_CODE)
+
+
+def upload(
+    pipelines: Annotated[list[str] | None, typer.Argument(metavar="[PIPELINE]...", help="All, unless given.")] = None,
+    endpoint: Endpoint = None,
+    namespace: Namespace = None,
+) -> None:
+    """Upload pipelines as versions named by their content; what has not changed stays as it is."""
+    from tilepipe.pipelines.cli.cluster import upload as uploading
+    from tilepipe.pipelines.cli.compilation import compiled_pipeline
+
+    found = [compiled_pipeline.load(name) for name in pipelines or compiled_pipeline.names()]
+    kubeflow = connect(endpoint, namespace)
+    kubeflow.check_version()
+    for pipeline in found:
+        version = uploading.upload(kubeflow, pipeline)
+        console.print(Text(f"{version.pipeline}: {version.name}, {version.state}"))
+
+
+def schedule(
+    name: Annotated[str, typer.Argument(help="Name of the recurring run.")] = "",
+    pipeline: Annotated[str, typer.Argument(help="Name of an uploaded pipeline, or the path of its YAML.")] = "",
+    words: Words = None,
+    config: ConfigFile = None,
+    cron: Annotated[str, typer.Option(help='Such as "0 3 * * *": minute hour day month weekday.')] = "",
+    every_minutes: Annotated[int | None, typer.Option(help="Instead of --cron.", min=1)] = None,
+    catchup: Annotated[bool, typer.Option(help="Make up for times that were missed while Kubeflow was down.")] = False,
+    experiment: Annotated[str, typer.Option(help="KFP's experiment: a folder of runs.")] = "Default",
+    pause: Annotated[bool, typer.Option("--pause", help="Stop it from starting runs.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Let it start runs again.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Remove it; its runs stay.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="Show all.")] = False,
+    endpoint: Endpoint = None,
+    namespace: Namespace = None,
+) -> None:
+    """Create, change, pause or delete a recurring run, by name; it follows the pipeline's newest version."""
+    from tilepipe.components.shared.errors import ParameterError
+    from tilepipe.pipelines.cli import arguments
+    from tilepipe.pipelines.cli.cluster import schedule as scheduling
+    from tilepipe.pipelines.cli.compilation import compiled_pipeline
+
+    if list_:
+        cluster_display.schedules(console, scheduling.recurring_runs(connect(endpoint, namespace)))
+        return
+    if not name or [bool(pipeline), pause, resume, delete].count(True) != 1:
+        raise ParameterError(
+            "`tilepipe schedule` takes a name and either a pipeline, --pause, --resume or --delete; or --list alone. "
+            f"Received: name={name!r}, pipeline={pipeline!r}, pause={pause}, resume={resume}, delete={delete}."
+        )
+    if not pipeline:
+        action = scheduling.pause if pause else scheduling.resume if resume else scheduling.delete
+        console.print(Text(action(connect(endpoint, namespace), name)))
+        return
+    trigger = scheduling.Trigger.of(cron, every_minutes)
+    found = compiled_pipeline.load(pipeline)
+    checked = arguments.collect(found, config, words or [])
+    kubeflow = connect(endpoint, namespace)
+    kubeflow.check_version()
+    wanted = scheduling.Wanted(name, scheduling.uploaded(kubeflow, found), trigger, checked, catchup, experiment)
+    console.print(Text(scheduling.put(kubeflow, wanted)))
+
+
+def doctor(
+    pipelines: Annotated[list[str] | None, typer.Argument(metavar="[PIPELINE]...", help="All, unless given.")] = None,
+    endpoint: Endpoint = None,
+    namespace: Namespace = None,
+    bucket: Annotated[list[str] | None, typer.Option(help="Bucket of tiles to try; may be given again.")] = None,
+    s3_endpoint: Annotated[str, typer.Option(help="Where this machine reaches the object store: a port-forward.")] = "",
+    mlflow_uri: Annotated[str, typer.Option(help="Where this machine reaches MLflow: a port-forward.")] = "",
+    pods: Annotated[bool, typer.Option(help="Start short-lived pods: are images pulled, do services answer.")] = True,
+    seconds: Annotated[int, typer.Option(help="How long to wait for such pods.", min=1)] = 20,
+) -> None:
+    """Look at everything that a run needs, and say what to do about what is wrong; exit code 1 if anything is."""
+    from tilepipe.pipelines.cli.cluster.doctor import doctor as checking
+
+    options = checking.Options(
+        endpoint=endpoint,
+        namespace=namespace,
+        pipelines=tuple(pipelines or ()),
+        buckets=tuple(bucket or ()),
+        s3_endpoint=s3_endpoint,
+        mlflow_uri=mlflow_uri,
+        pods=pods,
+        pod_seconds=seconds,
+    )
+    findings = []
+    for finding in checking.examine(options):
+        cluster_display.finding(console, finding)
+        findings.append(finding)
+    if cluster_display.findings_summary(console, findings):
+        raise SystemExit(FAILED_EXIT_CODE)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    for command in (submit, upload, schedule, doctor):
+        app.command()(command)

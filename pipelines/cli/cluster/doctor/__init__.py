@@ -1,0 +1,1 @@
+"""`tilepipe doctor`: checks of a cluster before a run."""

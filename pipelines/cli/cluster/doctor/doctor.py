@@ -1,0 +1,203 @@
+"""Everything that a run needs of a cluster, looked at before a run does: what is wrong, and what to do about it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from tilepipe.components.shared.errors import ClusterError, TilepipeError
+from tilepipe.pipelines.cli.cluster import access, requirements
+from tilepipe.pipelines.cli.cluster.access import SERVICE_ACCOUNT, Cluster
+from tilepipe.pipelines.cli.cluster.doctor import pod_checks, service_checks
+from tilepipe.pipelines.cli.cluster.doctor.finding import Finding, ok, problem, warning
+from tilepipe.pipelines.cli.cluster.endpoint import DEFAULT_NAMESPACE, Kubeflow, connect, takes_security_contexts
+from tilepipe.pipelines.cli.cluster.nodes import describe_taint, read_nodes
+from tilepipe.pipelines.cli.cluster.requirements import Reference, TaskNeeds
+from tilepipe.pipelines.cli.compilation import compiled_pipeline
+
+_PROFILE_ACCOUNT = "default-editor"
+# What a run asks about itself: the exit handler why it failed, the snapshot when it was scheduled.
+_RIGHTS = (("get", "workflows", "argoproj.io"), ("list", "pods", ""), ("get", "pods/log", ""))
+_LAUNCHER = "kfp-launcher"
+# What it means that one of ours is absent; the steps start without any of them.
+_WITHOUT = {
+    "Secret tilepipe-s3": "absent: only tiles that need no credentials can be read",
+    "ConfigMap tilepipe-s3": "absent: s3:// means AWS",
+    "Secret tilepipe-tracking": "absent: needed only where MLflow asks who one is",
+    "ConfigMap tilepipe-tracking": "absent: runs are not tracked",
+}
+_NEEDLESS = "Secret tilepipe-tracking"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `tilepipe doctor` was asked.
+
+    Args:
+        endpoint: the pipelines API.
+        namespace: where runs go.
+        pipelines: whose needs to look at; none is all that ship.
+        buckets: buckets of tiles to try.
+        s3_endpoint: where this machine reaches the object store.
+        mlflow_uri: where this machine reaches MLflow.
+        pods: whether short-lived pods may be started.
+        pod_seconds: how long to wait for them.
+    """
+
+    endpoint: str | None = None
+    namespace: str | None = None
+    pipelines: Sequence[str] = ()
+    buckets: Sequence[str] = ()
+    s3_endpoint: str = ""
+    mlflow_uri: str = ""
+    pods: bool = True
+    pod_seconds: int = 20
+
+
+def examine(options: Options) -> Iterator[Finding]:
+    """Look at everything, in the order in which a run would stumble over it."""
+    tasks = _needs(options.pipelines)
+    kubeflow: Kubeflow | None = None
+    try:
+        kubeflow = connect(options.endpoint, options.namespace)
+        yield from _kubeflow(kubeflow)
+    except TilepipeError as error:
+        yield _from_error("Kubeflow", error)
+    namespace = kubeflow.namespace if kubeflow else options.namespace or DEFAULT_NAMESPACE
+    cluster = access.find(namespace)
+    if cluster is None:
+        advice = "Set KUBECONFIG; what a run needs of Kubernetes can only be looked at with it."
+        yield warning("Kubernetes", "no kubeconfig", advice)
+        return
+    try:
+        cluster.check_namespace()
+        yield ok("namespace", f"{namespace} at {cluster.server}")
+        account = _account(cluster)
+        yield from _rights(cluster, account)
+        yield from _references(cluster, tasks)
+        yield from _gpus(cluster)
+        yield from _services(cluster, options, tasks, account)
+        if options.pods:
+            names = sorted({task.image for task in tasks})
+            yield from pod_checks.check_images(cluster, names, account, options.pod_seconds)
+    except ClusterError as error:
+        yield _from_error("Kubernetes", error)
+
+
+def _needs(names: Sequence[str]) -> list[TaskNeeds]:
+    loaded = [compiled_pipeline.load(name) for name in names or compiled_pipeline.names()]
+    return [task for pipeline in loaded for task in requirements.of_pipeline(pipeline, {})]
+
+
+def _from_error(subject: str, error: TilepipeError) -> Finding:
+    return problem(subject, str(error), "")  # which says what to do
+
+
+def _kubeflow(kubeflow: Kubeflow) -> Iterator[Finding]:
+    users = "multi-user" if kubeflow.multi_user else "single-user"
+    if takes_security_contexts(kubeflow):
+        version = kubeflow.version or "2.16 or newer"
+        yield ok("Kubeflow", f"Pipelines {version} at {kubeflow.url}, {users}")
+    else:
+        detail = f"Pipelines {kubeflow.version or '2.15 or older'} at {kubeflow.url} refuses security contexts"
+        yield problem("Kubeflow", detail, "Upgrade Kubeflow Pipelines to 2.16 or newer.")
+
+
+def _account(cluster: Cluster) -> str:
+    found = cluster.ask(cluster.core.list_namespaced_service_account, cluster.namespace)
+    names = {account.metadata.name for account in found.items} if found else {SERVICE_ACCOUNT}
+    return SERVICE_ACCOUNT if SERVICE_ACCOUNT in names else _PROFILE_ACCOUNT
+
+
+def _rights(cluster: Cluster, account: str) -> Iterator[Finding]:
+    lacking = [
+        f"{verb} {resource}"
+        for verb, resource, group in _RIGHTS
+        if not cluster.may(verb, resource, group=group, user=account)
+    ]
+    if lacking:
+        advice = "Apply tilepipe's manifests (base/pipelines): without, runs cannot say why they failed."
+        yield warning("service account", f"{account} may not {', '.join(lacking)}", advice)
+    else:
+        yield ok("service account", f"{account} may see its own runs")
+
+
+def _references(cluster: Cluster, tasks: Sequence[TaskNeeds]) -> Iterator[Finding]:
+    merged: dict[tuple[str, str], Reference] = {}
+    for reference in (reference for task in tasks for reference in task.references):
+        key = (reference.kind, reference.name)
+        before = merged.get(key, reference)
+        keys = tuple(dict.fromkeys((*before.keys, *reference.keys)))
+        optional = before.optional and reference.optional
+        merged[key] = Reference(reference.kind, reference.name, keys, optional)
+    for reference in merged.values():
+        yield _reference(cluster, reference)
+    if not cluster.may("get", "configmaps"):
+        return
+    root = _config(cluster, _LAUNCHER).get("defaultPipelineRoot", "")
+    yield ok("pipeline root", root or "KFP's own (no defaultPipelineRoot in the ConfigMap kfp-launcher)")
+
+
+def _reference(cluster: Cluster, reference: Reference) -> Finding:
+    subject = f"{reference.kind} {reference.name}"
+    plural = "secrets" if reference.kind == "Secret" else "configmaps"
+    command = "secret generic" if reference.kind == "Secret" else "configmap"
+    if not cluster.may("get", plural):
+        return warning(subject, "not for you to see", f"Ask for the right to get {plural} in {cluster.namespace}.")
+    there = cluster.data_of(reference.kind, reference.name)
+    literals = " ".join(f"--from-literal={key}=..." for key in reference.keys)
+    make = f"kubectl create {command} {reference.name} -n {cluster.namespace} {literals}"
+    say = warning if reference.optional else problem
+    if there is None and subject == _NEEDLESS:
+        return ok(subject, _WITHOUT[subject])
+    if there is None:
+        detail = _WITHOUT.get(subject, "absent: tasks start without it") if reference.optional else "absent"
+        return say(subject, detail, f"If it is needed: `{make}`." if reference.optional else f"`{make}`")
+    lacking = sorted(set(reference.keys) - there)
+    if lacking and not (reference.optional and there & set(reference.keys)):
+        edit = f"`kubectl edit {plural} {reference.name} -n {cluster.namespace}` adds them."
+        return say(subject, f"lacks {', '.join(lacking)}", edit)
+    has = ", ".join(sorted(there & set(reference.keys)))
+    return ok(subject, has)
+
+
+def _config(cluster: Cluster, name: str) -> dict[str, str]:
+    found = cluster.ask(cluster.core.read_namespaced_config_map, name, cluster.namespace)
+    return dict((found.data if found else None) or {})
+
+
+def _gpus(cluster: Cluster) -> Iterator[Finding]:
+    nodes = read_nodes(cluster)
+    with_gpus = [node for node in nodes if node.gpus]
+    for node in with_gpus:
+        gpus = ", ".join(f"{free} of {count} {name} free" for name, (free, count) in node.gpus.items())
+        taints = ", ".join(describe_taint(taint) for taint in node.taints) or "none"
+        detail = f"{node.name}: {gpus}; taints: {taints}"
+        if node.closed:
+            yield warning("GPU node", f"{detail}; {node.closed}", f"See `kubectl describe node {node.name}`.")
+        else:
+            yield ok("GPU node", detail)
+    if nodes and not with_gpus:
+        advice = "Train with train_gpu_count=0, or install the GPU vendor's device plugin on a node that has one."
+        yield warning("GPU node", f"none of {len(nodes)} nodes offers GPUs", advice)
+    elif not nodes:
+        yield warning("GPU node", "nodes are not for you to see", "Ask for the right to list nodes.")
+
+
+def _services(cluster: Cluster, options: Options, tasks: Sequence[TaskNeeds], account: str) -> Iterator[Finding]:
+    from tilepipe.pipelines import settings
+
+    services = []
+    if options.buckets:
+        config = _config(cluster, settings.STORAGE_CONFIG)
+        services.append(
+            service_checks.tile_store(settings.STORAGE_SECRET, config, options.buckets, options.s3_endpoint)
+        )
+    artifacts = service_checks.artifact_store(_config(cluster, _LAUNCHER), cluster.namespace, options.s3_endpoint)
+    if artifacts:
+        services.append(artifacts)
+    uri = options.mlflow_uri or _config(cluster, settings.TRACKING_CONFIG).get("MLFLOW_TRACKING_URI", "")
+    if uri:
+        services.append(service_checks.tracking(uri, settings.TRACKING_SECRET))
+    # ingest's image has what the probe needs; another pipeline's may.
+    data_images = {task.image for task in tasks if task.step == "ingest"} or {task.image for task in tasks}
+    seconds = options.pod_seconds if options.pods else 0
+    yield from service_checks.check(cluster, services, min(data_images), account, seconds)

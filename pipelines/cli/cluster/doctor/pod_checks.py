@@ -1,0 +1,192 @@
+"""Checks that need a pod: can an image be pulled, and what does a service say to someone inside the cluster."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tilepipe.components.shared.errors import ClusterError
+from tilepipe.pipelines.cli.cluster.access import Cluster
+from tilepipe.pipelines.cli.cluster.doctor.finding import Finding, ok, problem, warning
+from tilepipe.pipelines.cli.cluster.pending import advice
+
+_POLL_SECONDS = 0.5
+_GRACE_SECONDS = 10
+PULL_FAILURES = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A pod that runs one short command.
+
+    Args:
+        image: its image.
+        command: the command.
+        environment: variable -> its value, or the Secret and the key that hold it.
+    """
+
+    image: str
+    command: Sequence[str]
+    environment: Mapping[str, str | tuple[str, str]] = field(default_factory=dict)
+
+
+@dataclass
+class Result:
+    """What became of it.
+
+    Args:
+        state: `refused` was never made; `pending` has not started in time.
+        reason: Kubernetes' word, such as `ErrImagePull`.
+        message: what Kubernetes says.
+        log: what the command wrote.
+    """
+
+    state: Literal["done", "failed", "refused", "pending"] = "pending"
+    reason: str = ""
+    message: str = ""
+    log: str = field(default="", repr=False)
+
+
+def check_images(cluster: Cluster, images: Sequence[str], account: str, seconds: int) -> Iterator[Finding]:
+    """Check that nodes can pull images, with a pod each that runs under the restricted profile as our tasks do.
+
+    Args:
+        cluster: the access to Kubernetes.
+        images: their names.
+        account: the service account that runs have, with its imagePullSecrets.
+        seconds: how long to wait for all of them together.
+    """
+    jobs = [Job(image, ["python", "-c", "pass"]) for image in images]
+    for job, result in zip(jobs, run(cluster, jobs, account, seconds), strict=True):
+        if result.state in {"done", "failed"}:
+            yield ok("image", job.image)
+        elif result.state == "refused":
+            yield problem("image", f"{job.image}: {result.message}", advice("Forbidden", result.message))
+        elif result.reason in PULL_FAILURES:
+            yield problem("image", f"{job.image}: {result.message}", advice(result.reason, result.message))
+        else:
+            detail = f"{job.image}: not started after {seconds} s ({result.message or result.reason or 'pulling'})"
+            yield warning("image", detail, "Look again in some minutes (the pull goes on), or give more --seconds.")
+
+
+def run(cluster: Cluster, jobs: Sequence[Job], account: str, seconds: int) -> list[Result]:
+    """Run pods side by side, and delete them whatever happens.
+
+    Args:
+        cluster: the access to Kubernetes.
+        jobs: what to run.
+        account: the service account.
+        seconds: how long to wait for all of them together.
+
+    Returns:
+        One result a job.
+    """
+    from kubernetes.client import ApiException
+
+    results = [Result() for _ in jobs]
+    names: dict[int, str] = {}
+    try:
+        for number, job in enumerate(jobs):
+            try:
+                made = cluster.demand(
+                    cluster.core.create_namespaced_pod, cluster.namespace, _pod(job, account, seconds)
+                )
+                names[number] = made.metadata.name
+            except ApiException as error:
+                results[number] = Result("refused", error.reason or "", _message(error))
+        _watch(cluster, names, results, time.monotonic() + seconds)
+    finally:
+        for name in names.values():
+            try:
+                cluster.ask(cluster.core.delete_namespaced_pod, name, cluster.namespace, grace_period_seconds=0)
+            except ClusterError:  # Kubernetes ends it by itself, at its deadline
+                continue
+    return results
+
+
+def _watch(cluster: Cluster, names: dict[int, str], results: list[Result], until: float) -> None:
+    open_ = dict(names)
+    while open_ and time.monotonic() < until:
+        for number, name in list(open_.items()):
+            pod = cluster.ask(cluster.core.read_namespaced_pod, name, cluster.namespace)
+            if pod is None:
+                continue
+            results[number] = _result(pod)
+            if results[number].state != "pending":
+                results[number].log = cluster.log(name)
+            if results[number].state != "pending" or results[number].reason in PULL_FAILURES:
+                del open_[number]
+        time.sleep(_POLL_SECONDS)
+
+
+def _result(pod: Any) -> Result:  # noqa: ANN401 - kubernetes ships no types
+    if pod.status.phase in {"Succeeded", "Failed"}:
+        return Result("done" if pod.status.phase == "Succeeded" else "failed", message=pod.status.message or "")
+    for status in pod.status.container_statuses or []:
+        if status.state.waiting:
+            return Result(
+                "pending", status.state.waiting.reason or "", " ".join((status.state.waiting.message or "").split())
+            )
+    for condition in pod.status.conditions or []:
+        if condition.type == "PodScheduled" and condition.status == "False":
+            return Result("pending", condition.reason or "", condition.message or "")
+    return Result("pending")
+
+
+def _message(error: Any) -> str:  # noqa: ANN401
+    try:
+        return str(json.loads(error.body)["message"])
+    except (TypeError, ValueError, KeyError):
+        return str(error.reason)
+
+
+def _pod(job: Job, account: str, seconds: int) -> Any:  # noqa: ANN401
+    """A pod like those of our tasks: the restricted profile, their user, their labels (network policies go by them)."""
+    from kubernetes import client
+
+    from tilepipe.pipelines.settings import USER_ID
+
+    small = {"cpu": "50m", "memory": "128Mi"}
+    container = client.V1Container(
+        name="main",
+        image=job.image,
+        image_pull_policy="IfNotPresent",
+        command=list(job.command),
+        env=[_variable(name, value) for name, value in job.environment.items()],
+        resources=client.V1ResourceRequirements(requests=small, limits={"cpu": "1", "memory": "256Mi"}),
+        security_context=client.V1SecurityContext(
+            allow_privilege_escalation=False, capabilities=client.V1Capabilities(drop=["ALL"])
+        ),
+    )
+    return client.V1Pod(
+        metadata=client.V1ObjectMeta(
+            generate_name="tilepipe-doctor-",
+            labels={"app.kubernetes.io/part-of": "tilepipe", "pipelines.kubeflow.org/v2_component": "true"},
+            annotations={"sidecar.istio.io/inject": "false"},
+        ),
+        spec=client.V1PodSpec(
+            containers=[container],
+            restart_policy="Never",
+            active_deadline_seconds=seconds + _GRACE_SECONDS,
+            service_account_name=account,
+            automount_service_account_token=False,
+            security_context=client.V1PodSecurityContext(
+                run_as_non_root=True,
+                run_as_user=USER_ID,
+                seccomp_profile=client.V1SeccompProfile(type="RuntimeDefault"),
+            ),
+            # A GPU image is pulled by GPU nodes, whose taints must not keep this pod away.
+            tolerations=[client.V1Toleration(operator="Exists")],
+        ),
+    )
+
+
+def _variable(name: str, value: str | tuple[str, str]) -> Any:  # noqa: ANN401
+    from kubernetes import client
+
+    if isinstance(value, str):
+        return client.V1EnvVar(name=name, value=value)
+    secret, key = value
+    source = client.V1SecretKeySelector(name=secret, key=key, optional=True)
+    return client.V1EnvVar(name=name, value_from=client.V1EnvVarSource(secret_key_ref=source))

@@ -1,0 +1,178 @@
+"""Checks of the object stores and of MLflow, from where they can be reached: here, or a pod."""
+
+import base64
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from tilepipe.pipelines.cli.cluster.access import Cluster
+from tilepipe.pipelines.cli.cluster.doctor import services_probe
+from tilepipe.pipelines.cli.cluster.doctor.finding import Finding, ok, warning
+from tilepipe.pipelines.cli.cluster.doctor.pod_checks import PULL_FAILURES, Job, run
+
+# Of KFP itself, where a namespace says nothing else.
+_KFP_ROOT = "minio://mlpipeline/v2/artifacts"
+_KFP_SECRET = ("mlpipeline-minio-artifact", "accesskey", "secretkey")
+_KFP_STORE = "http://minio-service.{namespace}:9000"
+_PROBE_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Service:
+    """An object store with buckets to try, or a tracking server.
+
+    Args:
+        subject: what it is to the reader.
+        url: its address; empty is AWS.
+        environment: variable -> its value, or the Secret and the key that hold it.
+        buckets: which to try.
+    """
+
+    subject: str
+    url: str
+    environment: Mapping[str, str | tuple[str, str]] = field(default_factory=dict)
+    buckets: Sequence[str] = ()
+
+
+def tile_store(secret: str, config: Mapping[str, str], buckets: Sequence[str], url: str = "") -> Service:
+    """The store that the steps read tiles from.
+
+    Args:
+        secret: the Secret with the steps' keys.
+        config: what the ConfigMap beside it says.
+        buckets: which buckets to try.
+        url: where this machine reaches it, if elsewhere than the cluster does.
+    """
+    place = url or config.get("AWS_ENDPOINT_URL", "")
+    environment: dict[str, str | tuple[str, str]] = {
+        "AWS_ENDPOINT_URL": place,
+        "AWS_REGION": config.get("AWS_REGION", ""),
+        "AWS_ACCESS_KEY_ID": (secret, "AWS_ACCESS_KEY_ID"),
+        "AWS_SECRET_ACCESS_KEY": (secret, "AWS_SECRET_ACCESS_KEY"),
+    }
+    return Service("tiles", place, environment, buckets)
+
+
+def artifact_store(launcher: Mapping[str, str], namespace: str, url: str = "") -> Service | None:
+    """The store that KFP's launcher keeps artifacts in, from the ConfigMap `kfp-launcher`.
+
+    Args:
+        launcher: that ConfigMap; empty where there is none.
+        namespace: where runs go.
+        url: where this machine reaches it, if elsewhere than the cluster does.
+
+    Returns:
+        The store; None for one that is not S3, or whose credentials are not in a Secret.
+    """
+    root = urlsplit(launcher.get("defaultPipelineRoot") or _KFP_ROOT)
+    if root.scheme not in {"s3", "minio"}:
+        return None
+    provider = ((yaml.safe_load(launcher.get("providers", "")) or {}).get(root.scheme) or {}).get("default") or {}
+    reference = (provider.get("credentials") or {}).get("secretRef") or {}
+    if not reference and (provider or root.scheme == "s3"):
+        return None
+    secret, access, hidden = (
+        (reference["secretName"], reference["accessKeyKey"], reference["secretKeyKey"]) if reference else _KFP_SECRET
+    )
+    place = str(provider.get("endpoint") or ("" if provider else _KFP_STORE.format(namespace=namespace)))
+    if place and "://" not in place:
+        place = f"{'http' if provider.get('disableSSL') else 'https'}://{place}"
+    environment: dict[str, str | tuple[str, str]] = {
+        "AWS_ENDPOINT_URL": url or place,
+        "AWS_REGION": str(provider.get("region") or ""),
+        "AWS_ACCESS_KEY_ID": (secret, access),
+        "AWS_SECRET_ACCESS_KEY": (secret, hidden),
+    }
+    return Service("artifacts", url or place, environment, [root.netloc])
+
+
+def tracking(uri: str, secret: str) -> Service:
+    """The tracking server, with the Secret that holds who we are to it."""
+    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+    return Service("MLflow", uri, {"MLFLOW_TRACKING_URI": uri, **{name: (secret, name) for name in names}})
+
+
+def check(cluster: Cluster, services: Sequence[Service], image: str, account: str, seconds: int) -> Iterator[Finding]:
+    """Ask services from here where their names resolve here, else from a pod.
+
+    Args:
+        cluster: the access to Kubernetes.
+        services: whom to ask.
+        image: image of the pod, which has an S3 client.
+        account: service account of the pod.
+        seconds: how long to wait for the pod; 0 is to start none.
+    """
+    inside = []
+    for service in services:
+        if resolves(service.url):
+            yield from _ask_here(cluster, service)
+        elif seconds:
+            inside.append(service)
+        else:
+            name = "--mlflow-uri" if service.subject == "MLflow" else "--s3-endpoint"
+            advice = f"Let doctor ask from a pod (--pods), or give the address of a port-forward ({name})."
+            yield warning(service.subject, f"{service.url} is known inside the cluster only: not looked at", advice)
+    command = ["python", "-c", Path(services_probe.__file__).read_text(encoding="utf-8")]
+    jobs = [Job(image, [*command, *service.buckets], service.environment) for service in inside]
+    for service, result in zip(inside, run(cluster, jobs, account, seconds) if jobs else [], strict=True):
+        found = list(_read(result.log))
+        yield from found
+        if not found:
+            pulled = "its image was not pulled" if result.reason in PULL_FAILURES else ""
+            said = pulled or result.message or (result.log.strip().splitlines() or [result.reason])[-1]
+            detail = f"{service.url}: the pod that should ask it did not: {said or result.state}"
+            yield warning(service.subject, detail, "See the finding about the image, or give more --seconds.")
+
+
+def resolves(url: str) -> bool:
+    """Whether the host of an address is known to this machine; AWS's own (no address) is taken to be."""
+    if not url:
+        return True
+    host = urlsplit(url).hostname or ""
+    try:
+        socket.getaddrinfo(host, None)
+    except (OSError, UnicodeError):
+        return False
+    return True
+
+
+def _ask_here(cluster: Cluster, service: Service) -> Iterator[Finding]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "MLFLOW_"))}
+    for name, value in service.environment.items():
+        text = value if isinstance(value, str) else _value(cluster, *value)
+        if text:
+            environment[name] = text
+    # A process of its own, so that credentials stay out of this one's environment.
+    command = [sys.executable, services_probe.__file__, *service.buckets]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=_PROBE_SECONDS)
+    found = list(_read(done.stdout))
+    yield from found
+    if not found and done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        yield warning(service.subject, f"{service.url} could not be asked: {last}", "See the message.")
+    elif not found:
+        yield ok(service.subject, "nothing to ask")
+
+
+def _value(cluster: Cluster, secret: str, key: str) -> str:
+    found = cluster.ask(cluster.core.read_namespaced_secret, secret, cluster.namespace)
+    encoded = ((found.data if found else None) or {}).get(key, "")
+    return base64.b64decode(encoded).decode("utf-8", "replace")
+
+
+def _read(text: str) -> Iterator[Finding]:
+    for line in text.splitlines():
+        try:
+            said: dict[str, Any] = json.loads(line)
+            yield Finding(**said)
+        except (ValueError, TypeError):  # a warning of a library
+            continue

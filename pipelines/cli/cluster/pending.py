@@ -1,0 +1,167 @@
+"""Why a pod does not start, and what to do about it."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tilepipe.pipelines.cli.cluster.requirements import TaskNeeds
+
+_EVENTS = {"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "FailedScheduling"}
+_PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+_LONGEST = 400
+
+
+@dataclass(frozen=True)
+class Obstacle:
+    """What keeps a task from starting.
+
+    Args:
+        task: the task.
+        kind: a stable word for it, such as `Unschedulable`, so that it is said once and not at every look.
+        message: what Kubernetes says.
+        advice: what to do.
+    """
+
+    task: str
+    kind: str
+    message: str
+    advice: str
+
+
+def task_of(node_name: str) -> str:
+    """The task that a node of the Argo Workflow belongs to.
+
+    Args:
+        node_name: such as `wf-x7.root.exit-handler-1.train.executor(0)` or `wf-x7.root.train-driver`.
+    """
+    parts = [re.sub(r"\(.*\)$", "", part) for part in node_name.split(".")[1:]]
+    parts = [part for part in parts if part != "executor"]
+    return parts[-1].removesuffix("-driver") if parts else node_name
+
+
+def of_pod(pod: Any, events: Sequence[Any], tasks: Mapping[str, TaskNeeds]) -> Iterator[Obstacle]:  # noqa: ANN401
+    """What keeps a pod from starting, from its own status and the events around it.
+
+    Args:
+        pod: `V1Pod`.
+        events: its warnings, as `CoreV1Event`.
+        tasks: task -> what it asked for, to name the parameters that would help.
+    """
+    task = task_of((pod.metadata.annotations or {}).get("workflows.argoproj.io/node-name", pod.metadata.name))
+    needs = tasks.get(task)
+    for condition in pod.status.conditions or []:
+        if condition.type == "PodScheduled" and condition.status == "False":
+            yield _obstacle(task, condition.reason or "Unschedulable", condition.message or "", needs)
+    containers = [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]
+    for container in containers:
+        state = container.state.waiting if container.state else None
+        if state and state.reason not in {None, "ContainerCreating", "PodInitializing"}:
+            yield _obstacle(task, state.reason, state.message or "", needs)
+    for event in events:
+        if event.reason in _EVENTS - {"FailedScheduling"}:
+            yield _obstacle(task, event.reason, event.message or "", needs)
+
+
+def of_workflow(workflow: Mapping[str, Any], tasks: Mapping[str, TaskNeeds]) -> Iterator[Obstacle]:
+    """What keeps pods from being made at all: quotas, admission, rights; Argo notes it in the Workflow's nodes."""
+    for node in (workflow.get("status") or {}).get("nodes", {}).values():
+        message = str(node.get("message") or "")
+        if node.get("type") == "Pod" and node.get("phase") in {"Pending", "Error"} and "forbidden" in message:
+            task = task_of(str(node.get("name", "")))
+            message = without_argos_words(message)
+            yield _obstacle(task, "Forbidden", message, tasks.get(task))
+
+
+def without_argos_words(message: str) -> str:
+    """What Kubernetes said, without what Argo puts before it."""
+    return re.sub(r"^task '[^']*' errored: ", "", message)
+
+
+def _obstacle(task: str, reason: str, message: str, needs: TaskNeeds | None) -> Obstacle:
+    # The two words for one thing alternate while Kubernetes retries.
+    kind = "ErrImagePull" if reason in _PULL else reason
+    # What the scheduler says about preemption only repeats that nothing helps.
+    message = re.split(r"\.? (?:no new claims|preemption:)", " ".join(message.split()))[0] or reason
+    if len(message) > _LONGEST:
+        message = f"{message[:_LONGEST]}..."
+    return Obstacle(task, kind, message, advice(reason, message, needs))
+
+
+def advice(reason: str, message: str, needs: TaskNeeds | None = None) -> str:
+    """What to do about a reason that Kubernetes gives.
+
+    Args:
+        reason: such as `Unschedulable`, `ErrImagePull`, `CreateContainerConfigError`, `FailedMount`, `Forbidden`.
+        message: what Kubernetes says with it.
+        needs: what the task asked for.
+
+    Returns:
+        One or two sentences.
+    """
+    parameters: Mapping[str, str] = needs.parameters if needs else {}
+    if reason in {"Unschedulable", "FailedScheduling", "SchedulerError"}:
+        return " ".join(_about_scheduling(message, parameters))
+    if reason in _PULL:
+        where = f" ({parameters['image']})" if "image" in parameters else ""
+        hint = f"Check the image's name and tag{where}, and that the nodes may pull it"
+        return f"{hint}: a registry that they reach, or an imagePullSecret on the service account."
+    if reason == "CreateContainerConfigError":
+        return _about_configuration(message)
+    if reason == "Forbidden":
+        return _about_admission(message, parameters)
+    if reason in {"FailedMount", "FailedAttachVolume"}:
+        return "Make the Secret, ConfigMap or volume that it mounts, in the same namespace."
+    return "Look at `kubectl describe pod`, and at the node it is on."
+
+
+def _about_scheduling(message: str, parameters: Mapping[str, str]) -> Iterator[str]:
+    for resource in dict.fromkeys(re.findall(r"Insufficient ([\w./-]*\w)", message)):
+        key = resource if resource in {"cpu", "memory"} else "gpu"
+        what = f"lower {parameters[key]}" if key in parameters else "ask for less"
+        yield f"Not enough {resource}: {what}, wait for other pods to end, or add a node."
+    for taint in dict.fromkeys(re.findall(r"untolerated taint\(?s?\)? \{([^}]*)\}", message)):
+        name, _, value = (part.strip() for part in taint.partition(":"))
+        if name.startswith("node.kubernetes.io/"):
+            yield f"A node is not fit for work ({name}): see `kubectl describe node`."
+            continue
+        toleration = f'[{{"key": "{name}", "operator": "Exists"}}]'
+        parameter = parameters.get("tolerations")
+        shown = f"{name}={value}" if value else name
+        yield f"The taint {shown} must be tolerated" + (f": {parameter}='{toleration}'." if parameter else ".")
+    if "node affinity/selector" in message:
+        label = parameters.get("node_selector", "the node selector")
+        yield f"No node has the labels of {label}: see `kubectl get nodes --show-labels`."
+    if "PersistentVolumeClaim" in message:
+        yield "A volume claim is not bound: see `kubectl get pvc`."
+    yield "The run waits until a node can take it."
+
+
+def _about_configuration(message: str) -> str:
+    missing = re.search(r'(secret|configmap) "([^"]+)" not found', message)
+    if missing:
+        kind = "Secret" if missing[1] == "secret" else "ConfigMap"
+        command = "secret generic" if kind == "Secret" else "configmap"
+        return f"Make the {kind} in the same namespace: `kubectl create {command} {missing[2]} --from-literal=KEY=...`."
+    key = re.search(r"couldn't find key (\S+) in (\w+) (\S+)", message)
+    if key:
+        return (
+            f"Add the key {key[1]} to the {key[2]} {key[3]}: `kubectl edit {key[2].lower()} {key[3].split('/')[-1]}`."
+        )
+    if "run as root" in message or "non-numeric user" in message:
+        return "Use an image with a numeric user other than root, as all of tilepipe's have."
+    return "See `kubectl describe pod`."
+
+
+def _about_admission(message: str, parameters: Mapping[str, str]) -> str:
+    if "exceeded quota" in message:
+        quota = re.search(r"exceeded quota: ([\w.-]+)", message)
+        name = quota[1] if quota else ""
+        lower = [parameters[key] for key in ("gpu", "memory", "cpu") if key in parameters]
+        less = f"ask for less ({', '.join(lower)})" if lower else "ask for less"
+        return f"Wait for other runs to end, {less}, or have the ResourceQuota {name} raised."
+    if "violates PodSecurity" in message:
+        return "The namespace enforces Pod Security: compile with this version of tilepipe, whose tasks all comply."
+    if "LimitRange" in message or "maximum" in message or "minimum" in message:
+        return "Stay within the namespace's LimitRange: see `kubectl describe limitrange`."
+    return "Give the service account the rights it lacks: see `kubectl describe rolebinding`."

@@ -1,0 +1,170 @@
+"""What the tasks of a compiled pipeline ask of a cluster, for given arguments: hardware, images, Secrets."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline, Task
+
+Kind = Literal["Secret", "ConfigMap"]
+
+_CHANNEL = "pipelinechannel--"
+_PLACEHOLDER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A Secret or ConfigMap whose keys a task gets as environment variables.
+
+    Args:
+        kind: which of the two.
+        name: its name.
+        keys: the keys that are read.
+        optional: whether the task starts without it.
+        parameter: the pipeline parameter that names it; empty where the pipeline does.
+    """
+
+    kind: Kind
+    name: str
+    keys: tuple[str, ...]
+    optional: bool
+    parameter: str = ""
+
+
+@dataclass(frozen=True)
+class TaskNeeds:
+    """What one task asks for.
+
+    Args:
+        task: its name.
+        step: which of the steps it is, such as `ingest`.
+        image: its container image.
+        requests: resource name -> quantity, as Kubernetes writes them; a GPU count of 0 is left out.
+        node_selector: labels that its node must have.
+        tolerations: as in Kubernetes.
+        references: Secrets and ConfigMaps.
+        parameters: setting (`image`, `gpu`, `memory`, `cpu`, `node_selector`, `tolerations`) -> the pipeline parameter
+            that sets it.
+    """
+
+    task: str
+    step: str
+    image: str
+    requests: Mapping[str, str] = field(default_factory=dict)
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: Sequence[Mapping[str, Any]] = ()
+    references: Sequence[Reference] = ()
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+def of_pipeline(pipeline: CompiledPipeline, arguments: Mapping[str, Any]) -> list[TaskNeeds]:
+    """What the tasks of a run will ask for.
+
+    Args:
+        pipeline: the compiled pipeline.
+        arguments: parameter -> value; defaults need not be among them.
+
+    Returns:
+        One entry a task that runs a container. What only becomes known while the pipeline runs is left out.
+    """
+    values = {name: parameter.default for name, parameter in pipeline.parameters.items()} | dict(arguments)
+    platform = pipeline.documents[1] if len(pipeline.documents) > 1 else {}
+    settings = platform.get("platforms", {}).get("kubernetes", {}).get("deploymentSpec", {}).get("executors", {})
+    executors = pipeline.spec["deploymentSpec"]["executors"]
+    found = []
+    for task in pipeline.tasks:
+        label = pipeline.spec["components"][task.component]["executorLabel"]
+        reader = _Reader(task, values)
+        found.append(_of_task(reader, executors[label].get("container", {}), settings.get(label, {})))
+    return found
+
+
+class _Reader:
+    """Reads settings that may be constants, placeholders or parameters, and remembers which parameter gave what."""
+
+    def __init__(self, task: Task, values: Mapping[str, Any]) -> None:
+        self.task = task
+        self.values = values
+        self.used: dict[str, str] = {}
+
+    def text(self, setting: str, raw: object) -> str:
+        """A container's setting: a constant or a text with one placeholder."""
+        match = _PLACEHOLDER.fullmatch(str(raw or ""))
+        if match is None:
+            return str(raw or "")
+        name = match[1]
+        if name in self.task.constants:
+            return str(self.task.constants[name])
+        return str(self._parameter(setting, self.task.from_parameters.get(name, name)) or "")
+
+    def platform(self, setting: str, raw: Mapping[str, Any] | None) -> Any:  # noqa: ANN401 - whatever JSON
+        """A Kubernetes setting: `{runtimeValue: {constant: ...}}` or `{componentInputParameter: ...}`."""
+        if not raw:
+            return None
+        if "componentInputParameter" in raw:
+            name = str(raw["componentInputParameter"])
+            value = self._parameter(setting, self.task.from_parameters.get(name, name))
+        else:
+            value = raw.get("runtimeValue", {}).get("constant")
+        if isinstance(value, str) and value[:1] in {"{", "["}:
+            value = json.loads(value)
+        return value
+
+    def _parameter(self, setting: str, name: str) -> Any:  # noqa: ANN401
+        name = name.removeprefix(_CHANNEL)
+        if name in self.values:
+            self.used[setting] = name
+        return self.values.get(name)
+
+
+def _of_task(reader: _Reader, container: Mapping[str, Any], settings: Mapping[str, Any]) -> TaskNeeds:
+    resources = container.get("resources", {})
+    accelerator = resources.get("accelerator", {})
+    requests = {
+        "cpu": reader.text("cpu", resources.get("resourceCpuRequest") or resources.get("resourceCpuLimit")),
+        "memory": reader.text("memory", resources.get("resourceMemoryRequest") or resources.get("resourceMemoryLimit")),
+    }
+    # The count last: where one parameter must be named for "ask for fewer", it is that one.
+    resource = reader.text("gpu_resource", accelerator.get("resourceType") or accelerator.get("type"))
+    count = reader.text("gpu", accelerator.get("resourceCount") or accelerator.get("count"))
+    if resource and count not in {"", "0"}:
+        requests[resource] = count
+    tolerations: list[Mapping[str, Any]] = []
+    for toleration in settings.get("tolerations", []):
+        given = reader.platform("tolerations", toleration.get("tolerationJson"))
+        if "tolerationJson" not in toleration:
+            tolerations.append(toleration)
+        elif isinstance(given, list):
+            tolerations += given
+        elif given:
+            tolerations.append(given)
+    selector = settings.get("nodeSelector", {})
+    labels = reader.platform("node_selector", selector.get("nodeSelectorJson")) or selector.get("labels") or {}
+    image = reader.text("image", container.get("image"))
+    references = (*_references(reader, "Secret", settings), *_references(reader, "ConfigMap", settings))
+    return TaskNeeds(
+        task=reader.task.name,
+        step=reader.task.step,
+        image=image,
+        requests={name: quantity for name, quantity in requests.items() if quantity},
+        node_selector={str(key): str(value) for key, value in labels.items()},
+        tolerations=tolerations,
+        references=references,
+        parameters=reader.used,
+    )
+
+
+def _references(reader: _Reader, kind: Kind, settings: Mapping[str, Any]) -> list[Reference]:
+    stem = kind[0].lower() + kind[1:]
+    found: list[Reference] = []
+    for entry in settings.get(f"{stem}AsEnv", []):
+        setting = f"{kind} {len(found)}"
+        name = reader.platform(setting, entry.get(f"{stem}NameParameter")) or entry.get(f"{stem}Name")
+        if not name:
+            continue
+        keys = tuple(str(pair.get(f"{stem}Key", "")) for pair in entry.get("keyToEnv", []))
+        parameter = reader.used.pop(setting, "")
+        found.append(Reference(kind, str(name), keys, bool(entry.get("optional")), parameter))
+    return found

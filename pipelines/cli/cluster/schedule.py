@@ -1,0 +1,327 @@
+"""Recurring runs by name: make, change, pause, delete.
+
+KFP's API has no update. A change makes the new one first, paused, so that KFP checks it while the old one still works;
+then pauses the old one, looks at when it fired last, lets the new one go on from there, and deletes the old one. With
+the same times, the new one starts exactly what the old one would have started: none missed, none twice.
+"""
+
+import datetime
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+from tilepipe.components.shared.errors import ParameterError
+from tilepipe.pipelines.cli.cluster import cron as crontab
+from tilepipe.pipelines.cli.cluster.endpoint import Kubeflow
+from tilepipe.pipelines.cli.cluster.submit import find_experiment
+from tilepipe.pipelines.cli.cluster.upload import content_digest, digest_of, find, version_names
+from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline
+
+_SETTLE_SECONDS = 2.0
+"""For a start that KFP's scheduler had begun when it was told to pause."""
+
+_AT_ONCE = "1"
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """When a recurring run fires: one of the two.
+
+    Args:
+        cron: six fields, in the time zone of KFP's scheduler (UTC unless its CRON_SCHEDULE_TIMEZONE says otherwise).
+        interval_seconds: from one to the next.
+    """
+
+    cron: str = ""
+    interval_seconds: int = 0
+
+    @classmethod
+    def of(cls, cron: str, every_minutes: int | None) -> Self:
+        """From what the user gave.
+
+        Raises:
+            ParameterError: neither or both were given, or the expression is wrong.
+        """
+        if bool(cron) == bool(every_minutes):
+            raise ParameterError(
+                "A recurring run takes either --cron or --every-minutes. "
+                f"Received: --cron {cron!r}, --every-minutes {every_minutes}."
+            )
+        return cls(cron=crontab.normalise(cron)) if cron else cls(interval_seconds=(every_minutes or 0) * 60)
+
+    def __str__(self) -> str:
+        return f"cron {self.cron}" if self.cron else f"every {self.interval_seconds / 60:g} minutes"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a recurring run shall be."""
+
+    name: str
+    pipeline_id: str
+    trigger: Trigger
+    arguments: Mapping[str, Any]
+    catchup: bool = False
+    experiment: str = "Default"
+
+
+@dataclass(frozen=True)
+class RecurringRun:
+    """A recurring run on the server."""
+
+    recurring_run_id: str
+    name: str
+    pipeline_id: str
+    version_id: str
+    trigger: Trigger
+    arguments: Mapping[str, Any]
+    catchup: bool
+    experiment_id: str
+    enabled: bool
+    begins: datetime.datetime
+    """From when on its times count: its start time, else when it was made."""
+
+    def differs_from(self, wanted: Wanted, experiment_id: str) -> list[str]:
+        """What a change to `wanted` would change, in words; empty where nothing."""
+        changes = []
+        if self.trigger != wanted.trigger:
+            changes.append(f"{self.trigger} -> {wanted.trigger}")
+        if self.pipeline_id != wanted.pipeline_id:
+            changes.append("another pipeline")
+        if self.version_id:
+            changes.append("follows the newest version")
+        for key in sorted({*self.arguments, *wanted.arguments}):
+            before, after = self.arguments.get(key), wanted.arguments.get(key)
+            if before != after:
+                changes.append(f"{key}: {_shown(before)} -> {_shown(after)}")
+        if self.catchup != wanted.catchup:
+            changes.append(f"catchup: {self.catchup} -> {wanted.catchup}")
+        if self.experiment_id != experiment_id:
+            changes.append(f"experiment {wanted.experiment}")
+        return changes
+
+
+def put(kubeflow: Kubeflow, wanted: Wanted) -> str:
+    """Make a recurring run, or change the one of that name.
+
+    Args:
+        kubeflow: the pipelines API.
+        wanted: what it shall be.
+
+    Returns:
+        What was done, in words.
+
+    Raises:
+        ClusterError: KFP refuses; then the old one, if any, still works.
+    """
+    experiment_id = find_experiment(kubeflow, wanted.experiment)
+    old = [run for run in recurring_runs(kubeflow) if run.name == wanted.name]
+    if not old:
+        _create(kubeflow, wanted, experiment_id, enabled=True)
+        return f"{wanted.name}: created, {wanted.trigger}"
+    changes = old[0].differs_from(wanted, experiment_id)
+    if not changes and len(old) == 1:
+        return f"{wanted.name}: unchanged, {wanted.trigger}{'' if old[0].enabled else ', paused'}"
+    enabled = any(run.enabled for run in old)
+    _replace(kubeflow, old, wanted, experiment_id, enabled=enabled)
+    paused = "" if enabled else "; it stays paused (--resume)"
+    return f"{wanted.name}: changed ({'; '.join(changes) or 'made one of several'}){paused}"
+
+
+def pause(kubeflow: Kubeflow, name: str) -> str:
+    """Stop a recurring run from starting runs; those that run go on."""
+    for run in _existing(kubeflow, name):
+        _disable(kubeflow, run)
+    return f"{name}: paused (--resume lets it go on)"
+
+
+def resume(kubeflow: Kubeflow, name: str) -> str:
+    """Let a paused recurring run start runs again.
+
+    KFP would start at once a run that was missed during the pause, even without catchup. Unless that was asked for, the
+    times count from now on.
+    """
+    runs = _existing(kubeflow, name)
+    if any(run.enabled for run in runs):
+        return f"{name}: not paused"
+    newest = runs[0]
+    if newest.catchup or newest.version_id:
+        kubeflow.call(
+            kubeflow.client.recurring_runs.recurring_run_service_enable_recurring_run, newest.recurring_run_id
+        )
+    else:
+        wanted = Wanted(name, newest.pipeline_id, newest.trigger, newest.arguments)
+        _replace(kubeflow, runs, wanted, newest.experiment_id, enabled=True)
+    return f"{name}: resumed, {newest.trigger}"
+
+
+def delete(kubeflow: Kubeflow, name: str) -> str:
+    """Delete a recurring run; the runs that it started stay, and go on."""
+    for run in _existing(kubeflow, name):
+        _delete(kubeflow, run)
+    return f"{name}: deleted; its runs stay"
+
+
+def recurring_runs(kubeflow: Kubeflow) -> list[RecurringRun]:
+    """All recurring runs, the newest first."""
+    runs, token = [], ""
+    while True:
+        page = kubeflow.call(
+            kubeflow.client.recurring_runs.recurring_run_service_list_recurring_runs,
+            page_size=100,
+            page_token=token,
+            sort_by="created_at desc",
+            namespace=kubeflow.api_namespace or "",
+        )
+        runs += [_read(run) for run in page.recurring_runs or []]
+        token = page.next_page_token or ""
+        if not token:
+            return runs
+
+
+def uploaded(kubeflow: Kubeflow, pipeline: CompiledPipeline) -> str:
+    """The id under which a pipeline was uploaded.
+
+    Raises:
+        ParameterError: it was not, or what was uploaded last is something else.
+    """
+    name = str(pipeline.spec["pipelineInfo"]["name"])
+    pipeline_id = find(kubeflow, name)
+    newest = version_names(kubeflow, pipeline_id)[:1] if pipeline_id else []
+    if not newest:
+        raise ParameterError(
+            f"A recurring run follows the newest version of an uploaded pipeline. Received: {name}, which is not "
+            f"uploaded. `tilepipe upload {pipeline.name}` does."
+        )
+    digest = content_digest(pipeline.path.read_bytes())
+    if digest_of(newest[0]) != digest:
+        raise ParameterError(
+            f"The uploaded pipeline must be the one that the parameters were checked against. Received: {name}, whose "
+            f"newest version {newest[0]} is not {pipeline.path} ({digest}). `tilepipe upload {pipeline.name}` first."
+        )
+    return pipeline_id
+
+
+def anchor(old: Sequence[RecurringRun], last_fired: datetime.datetime | None, trigger: Trigger) -> Any:  # noqa: ANN401
+    """From when on the times of a replacement count.
+
+    Args:
+        old: what it replaces, the newest first.
+        last_fired: when that fired last; None if it never did.
+        trigger: that of the replacement.
+
+    Returns:
+        The moment after which the replacement's first time lies; None is when it is made. With the same times and a
+        schedule that was at work, whatever was due and not yet started is started by the replacement.
+    """
+    working = [run for run in old if run.enabled]
+    if not working or working[0].trigger != trigger:
+        return None
+    return max(filter(None, (last_fired, working[0].begins)))
+
+
+def _replace(
+    kubeflow: Kubeflow, old: Sequence[RecurringRun], wanted: Wanted, experiment_id: str, *, enabled: bool
+) -> None:
+    before = _last_fired(kubeflow, old)
+    begins = anchor(old, before, wanted.trigger)
+    new = _create(kubeflow, wanted, experiment_id, enabled=False, begins=begins)
+    for run in old:
+        _disable(kubeflow, run)
+    if any(run.enabled for run in old):
+        time.sleep(_SETTLE_SECONDS)
+    after = _last_fired(kubeflow, old)
+    if after != before:  # it fired meanwhile: the new one must not do so for the same time
+        _delete(kubeflow, new)
+        new = _create(kubeflow, wanted, experiment_id, enabled=False, begins=after)
+    if enabled:
+        kubeflow.call(kubeflow.client.recurring_runs.recurring_run_service_enable_recurring_run, new.recurring_run_id)
+    for run in old:
+        _delete(kubeflow, run)
+
+
+def _create(
+    kubeflow: Kubeflow,
+    wanted: Wanted,
+    experiment_id: str,
+    *,
+    enabled: bool,
+    begins: datetime.datetime | None = None,
+) -> RecurringRun:
+    start = {"start_time": begins.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")} if begins else {}
+    trigger = (
+        {"cron_schedule": {"cron": wanted.trigger.cron, **start}}
+        if wanted.trigger.cron
+        else {"periodic_schedule": {"interval_second": str(wanted.trigger.interval_seconds), **start}}
+    )
+    body = {
+        "display_name": wanted.name,
+        "experiment_id": experiment_id,
+        # Without a version: the newest counts at each start. Only so does KFP fill in `[[CurrentTime...]]`.
+        "pipeline_version_reference": {"pipeline_id": wanted.pipeline_id},
+        "runtime_config": {"parameters": dict(wanted.arguments)},
+        "trigger": trigger,
+        "mode": "ENABLE" if enabled else "DISABLE",
+        "max_concurrency": _AT_ONCE,
+        "no_catchup": not wanted.catchup,
+    }
+    method = kubeflow.client.recurring_runs.recurring_run_service_create_recurring_run
+    return _read(kubeflow.call(method, recurring_run=body))
+
+
+def _existing(kubeflow: Kubeflow, name: str) -> list[RecurringRun]:
+    everything = recurring_runs(kubeflow)
+    found = [run for run in everything if run.name == name]
+    if not found:
+        names = ", ".join(sorted({run.name for run in everything})) or "none"
+        raise ParameterError(f"There must be a recurring run of that name. Received: {name}. There are: {names}.")
+    return found
+
+
+def _disable(kubeflow: Kubeflow, run: RecurringRun) -> None:
+    kubeflow.call(kubeflow.client.recurring_runs.recurring_run_service_disable_recurring_run, run.recurring_run_id)
+
+
+def _delete(kubeflow: Kubeflow, run: RecurringRun) -> None:
+    # ORPHAN: the runs that it started belong to it, and would be deleted with it while they are going on.
+    method = kubeflow.client.recurring_runs.recurring_run_service_delete_recurring_run
+    kubeflow.call(method, run.recurring_run_id, propagation_policy="ORPHAN")
+
+
+def _last_fired(kubeflow: Kubeflow, runs: Sequence[RecurringRun]) -> datetime.datetime | None:
+    times = []
+    for run in runs:
+        predicate = {"key": "recurring_run_id", "operation": "EQUALS", "string_value": run.recurring_run_id}
+        page = kubeflow.call(
+            kubeflow.client.runs.run_service_list_runs,
+            page_size=1,
+            sort_by="created_at desc",
+            filter=json.dumps({"predicates": [predicate]}),
+            namespace=kubeflow.api_namespace or "",
+        )
+        times += [found.created_at for found in page.runs or []]
+    return max(times, default=None)
+
+
+def _read(run: Any) -> RecurringRun:  # noqa: ANN401 - generated model
+    cron, periodic = run.trigger.cron_schedule, run.trigger.periodic_schedule
+    schedule = cron or periodic
+    reference = run.pipeline_version_reference
+    return RecurringRun(
+        recurring_run_id=run.recurring_run_id,
+        name=run.display_name,
+        pipeline_id=(reference and reference.pipeline_id) or "",
+        version_id=(reference and reference.pipeline_version_id) or "",
+        trigger=Trigger(cron=cron.cron) if cron else Trigger(interval_seconds=int(periodic.interval_second or 0)),
+        arguments=dict((run.runtime_config and run.runtime_config.parameters) or {}),
+        catchup=not run.no_catchup,
+        experiment_id=run.experiment_id,
+        enabled=run.status == "ENABLED" or (run.status is None and run.mode == "ENABLE"),
+        begins=(schedule and schedule.start_time) or run.created_at,
+    )
+
+
+def _shown(value: object) -> str:
+    return "default" if value is None else str(value)

@@ -1,0 +1,144 @@
+"""Start a run, after checking what can be checked before."""
+
+import copy
+import datetime
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tilepipe.components.shared.errors import ParameterError
+from tilepipe.pipelines.cli.cluster.access import Cluster
+from tilepipe.pipelines.cli.cluster.endpoint import Kubeflow
+from tilepipe.pipelines.cli.cluster.nodes import check_feasible, read_nodes, with_admission
+from tilepipe.pipelines.cli.cluster.requirements import TaskNeeds
+from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline
+
+DEFAULT_EXPERIMENT = "Default"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that was started."""
+
+    run_id: str
+    name: str
+    page: str
+
+
+def check(cluster: Cluster, tasks: Sequence[TaskNeeds], arguments: Mapping[str, Any]) -> None:
+    """Check a run against the cluster, as far as this user may see it.
+
+    Args:
+        cluster: the access to Kubernetes.
+        tasks: what the tasks ask for.
+        arguments: what the user gave; a Secret named there must exist, even where the pipeline could do without.
+
+    Raises:
+        ClusterError: the namespace is not one for runs.
+        ParameterError: a node, a Secret or a key that the run needs is not there; all problems at once.
+    """
+    cluster.check_namespace()
+    problems = list(_missing(cluster, tasks, arguments))
+    nodes = read_nodes(cluster)
+    try:
+        check_feasible(with_admission(cluster, tasks), nodes)
+    except ParameterError as error:
+        problems.append(str(error))
+    if problems:
+        raise ParameterError("\n".join(problems))
+
+
+def start(
+    kubeflow: Kubeflow,
+    pipeline: CompiledPipeline,
+    arguments: Mapping[str, Any],
+    *,
+    name: str | None = None,
+    experiment: str = DEFAULT_EXPERIMENT,
+    cache: bool = True,
+) -> Run:
+    """Start a run of a compiled pipeline.
+
+    Args:
+        kubeflow: the pipelines API.
+        pipeline: the pipeline; its YAML travels with the run.
+        arguments: parameter -> value, checked.
+        name: the run's name; default: the pipeline's, with the time.
+        experiment: KFP's experiment, a folder of runs; made where it does not exist.
+        cache: whether tasks may be answered from KFP's cache.
+
+    Returns:
+        The run.
+
+    Raises:
+        ClusterError: KFP refuses.
+    """
+    kubeflow.check_version()
+    name = name or f"{pipeline.spec['pipelineInfo']['name']} {datetime.datetime.now().astimezone():%Y-%m-%d %H-%M-%S}"
+    body = {
+        "display_name": name,
+        "experiment_id": find_experiment(kubeflow, experiment),
+        "pipeline_spec": _spec(pipeline, cache=cache),
+        "runtime_config": {"parameters": dict(arguments)},
+    }
+    made = kubeflow.call(kubeflow.client.runs.run_service_create_run, run=body)
+    return Run(made.run_id, name, kubeflow.run_page(made.run_id))
+
+
+def find_experiment(kubeflow: Kubeflow, name: str) -> str:
+    """The id of KFP's experiment of that name; made where there is none."""
+    experiments = kubeflow.client.experiments
+    token = ""
+    while True:
+        page = kubeflow.call(
+            experiments.experiment_service_list_experiments,
+            page_size=100,
+            page_token=token,
+            namespace=kubeflow.api_namespace or "",
+        )
+        for found in page.experiments or []:
+            if found.display_name == name and found.storage_state != "ARCHIVED":
+                return str(found.experiment_id)
+        token = page.next_page_token or ""
+        if not token:
+            break
+    body = {"display_name": name, **({"namespace": kubeflow.api_namespace} if kubeflow.api_namespace else {})}
+    made = kubeflow.call(experiments.experiment_service_create_experiment, experiment=body)
+    return str(made.experiment_id)
+
+
+def _spec(pipeline: CompiledPipeline, *, cache: bool) -> dict[str, Any]:
+    spec, *platforms = (copy.deepcopy(document) for document in pipeline.documents)
+    if not cache:
+        for dag in [spec["root"]["dag"], *(c["dag"] for c in spec["components"].values() if "dag" in c)]:
+            for task in dag["tasks"].values():
+                task["cachingOptions"] = {}
+    return {"pipeline_spec": spec, "platform_spec": platforms[0]} if platforms else spec
+
+
+def _missing(cluster: Cluster, tasks: Sequence[TaskNeeds], arguments: Mapping[str, Any]) -> dict[str, None]:
+    """What the tasks name and the namespace lacks; one line each, whichever tasks need it."""
+    problems: dict[str, None] = {}
+    for reference in (reference for needs in tasks for reference in needs.references):
+        asked_for = reference.parameter in arguments
+        if reference.optional and not asked_for:
+            continue
+        kind = "secrets" if reference.kind == "Secret" else "configmaps"
+        if not cluster.may("get", kind):
+            continue
+        keys = cluster.data_of(reference.kind, reference.name)
+        where = f"{reference.parameter}={reference.name}" if reference.parameter else reference.name
+        command = "secret generic" if reference.kind == "Secret" else "configmap"
+        if keys is None:
+            literals = " ".join(f"--from-literal={key}=..." for key in reference.keys)
+            problems[
+                f"A {reference.kind} that a run names must be in namespace {cluster.namespace}. Received: {where}, "
+                f"which is not. `kubectl create {command} {reference.name} -n {cluster.namespace} {literals}` makes it."
+            ] = None
+        elif set(reference.keys) - keys and not (reference.optional and set(reference.keys) & keys):
+            lacking = ", ".join(sorted(set(reference.keys) - keys))
+            problems[
+                f"The {reference.kind} {where} must have the keys {', '.join(reference.keys)}. It lacks {lacking}. "
+                f"`kubectl edit {kind} {reference.name} -n {cluster.namespace}` adds them."
+            ] = None
+    return problems

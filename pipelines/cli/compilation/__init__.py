@@ -1,0 +1,1 @@
+"""Compiled pipelines and the documentation generated from them."""

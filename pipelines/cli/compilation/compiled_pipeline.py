@@ -1,0 +1,255 @@
+"""The compiled pipelines: which there are, what is in their YAML, and strict reading of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from tilepipe.components.shared.errors import ArtifactError, ParameterError
+from tilepipe.components.shared.runtime.config import StepConfig
+
+ParameterType = Literal["STRING", "NUMBER_INTEGER", "NUMBER_DOUBLE", "BOOLEAN", "LIST", "STRUCT"]
+
+_FOLDER = Path(__file__).resolve().parents[2]  # an editable install links here
+_CHANNEL = "pipelinechannel--"
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a pipeline, as its YAML declares it."""
+
+    name: str
+    type: ParameterType
+    description: str
+    required: bool
+    default: Any
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task of a pipeline: which step it is, and where that step's parameters come from."""
+
+    name: str
+    component: str
+    step: str
+    constants: dict[str, Any]
+    """Step parameter -> value fixed in the pipeline."""
+    from_parameters: dict[str, str]
+    """Step parameter -> pipeline parameter."""
+    needs: tuple[str, ...]
+    """Names of the tasks whose outputs it takes, of all iterations where a loop's are collected."""
+
+
+@dataclass(frozen=True)
+class CompiledPipeline:
+    """One committed `pipeline.yaml`."""
+
+    name: str
+    path: Path
+
+    @cached_property
+    def documents(self) -> tuple[dict[str, Any], ...]:
+        """The pipeline spec, and the platform spec where there is one."""
+        return tuple(yaml.safe_load_all(self.path.read_text(encoding="utf-8")))
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The pipeline spec as plain data."""
+        return self.documents[0]
+
+    @property
+    def description(self) -> str:
+        """What the pipeline does, from its docstring."""
+        return str(self.spec["pipelineInfo"].get("description", "")).strip()
+
+    @property
+    def display_name(self) -> str:
+        """The name that Kubeflow's pages show."""
+        info = self.spec["pipelineInfo"]
+        return str(info.get("displayName") or info["name"])
+
+    @cached_property
+    def parameters(self) -> dict[str, Parameter]:
+        """By name, in alphabetical order, as Kubeflow's run form shows them."""
+        declared = self.spec["root"].get("inputDefinitions", {}).get("parameters", {})
+        return {
+            name: Parameter(
+                name=name,
+                type=what["parameterType"],
+                description=" ".join(what.get("description", "").split()),
+                required=not what.get("isOptional", False),
+                default=_as_typed(what.get("defaultValue"), what["parameterType"]),
+            )
+            for name, what in sorted(declared.items())
+        }
+
+    @cached_property
+    def tasks(self) -> tuple[Task, ...]:
+        """All tasks that run a container, in no particular order."""
+        return tuple(self._walk(self.spec["root"]["dag"], {}))
+
+    def producer(self, dag: dict[str, Any], task: str, output: str) -> tuple[str, str]:
+        """The task that makes an output, and its name there: a loop's outputs are those of the tasks in it.
+
+        Args:
+            dag: the graph that holds the task.
+            task: the task's name, or a loop's.
+            output: the output's name.
+        """
+        component = self.spec["components"][dag["tasks"][task]["componentRef"]["name"]]
+        if "dag" not in component:
+            return task, output
+        (selected,) = component["dag"]["outputs"]["artifacts"][output]["artifactSelectors"]
+        return self.producer(component["dag"], selected["producerSubtask"], selected["outputArtifactKey"])
+
+    def _walk(self, dag: dict[str, Any], outer: dict[str, str], made: dict[str, str] | None = None) -> Iterator[Task]:
+        """Tasks of a graph.
+
+        `outer` maps the graph's own inputs to pipeline parameters, and `made` those that tasks around it make to these.
+        """
+        for name, task in dag["tasks"].items():
+            component = self.spec["components"][task["componentRef"]["name"]]
+            inputs = task.get("inputs", {})
+            channels, constants, makers = {}, {}, {}
+            for kind in ("parameters", "artifacts"):
+                for key, source in inputs.get(kind, {}).items():
+                    channel = source.get("componentInputParameter") or source.get("componentInputArtifact")
+                    if channel is not None and channel in (made or {}):
+                        makers[key] = (made or {})[channel]
+                    elif channel is not None and kind == "parameters":
+                        channels[key] = outer.get(channel, channel)
+                    elif "runtimeValue" in source:
+                        constants[key] = source["runtimeValue"].get("constant")
+                    elif output := source.get("taskOutputParameter"):
+                        makers[key] = output["producerTask"]
+                    elif output := source.get("taskOutputArtifact"):
+                        makers[key], _ = self.producer(dag, output["producerTask"], output["outputArtifactKey"])
+            if "dag" in component:
+                items = task.get("parameterIterator", {})
+                if "inputParameter" in items.get("items", {}):  # the items of a list, one an iteration
+                    makers[items["itemInput"]] = makers[items["items"]["inputParameter"]]
+                yield from self._walk(component["dag"], channels, makers)
+                continue
+            yield Task(
+                name=name,
+                component=task["componentRef"]["name"],
+                step=component["executorLabel"].removeprefix("exec-").partition("-")[0],
+                constants=constants,
+                from_parameters={k: v.removeprefix(_CHANNEL) for k, v in channels.items()},
+                needs=tuple(dict.fromkeys(makers.values())),
+            )
+
+    def check_steps(self, arguments: dict[str, Any]) -> None:
+        """Check the arguments by the configurations of the steps themselves.
+
+        Args:
+            arguments: pipeline parameter -> value, defaults included.
+
+        Raises:
+            ParameterError: a step would refuse its parameters; every problem of every step is in the message, under
+                the names of the pipeline's parameters.
+        """
+        problems: dict[str, None] = {}
+        for task in self.tasks:
+            config = step_config(task.step)
+            if config is None:
+                continue
+            given = {key: value for key, value in task.constants.items() if key in config.model_fields}
+            names = {key: name for key, name in task.from_parameters.items() if key in config.model_fields}
+            given.update({key: arguments[name] for key, name in names.items()})
+            try:
+                config.parse(**given)
+            except ParameterError as error:
+                problems.update(dict.fromkeys(_renamed(line, names) for line in str(error).splitlines()))
+        if problems:
+            raise ParameterError("\n".join(problems))
+
+
+def step_config(step: str) -> type[StepConfig] | None:
+    """The configuration class of a step, such as `IngestConfig`; None for a step that is not one of ours."""
+    name = f"tilepipe.components.{step}.config"
+    if find_spec(f"tilepipe.components.{step}") is None or find_spec(name) is None:
+        return None
+    module = import_module(name)
+    found: type[StepConfig] = getattr(module, f"{step.capitalize()}Config")
+    return found
+
+
+def names() -> tuple[str, ...]:
+    """The pipelines that this version ships."""
+    return tuple(sorted(path.parent.name for path in _FOLDER.glob("*/pipeline.py")))
+
+
+def committed(name: str) -> Path:
+    """Where the YAML of a pipeline is committed."""
+    return _FOLDER / name / "pipeline.yaml"
+
+
+def load(name: str) -> CompiledPipeline:
+    """The committed YAML of a pipeline.
+
+    Args:
+        name: a name from `names()`, with `-` or `_`, or the path of a YAML file.
+
+    Raises:
+        ParameterError: there is no such pipeline.
+        ArtifactError: the file is no compiled pipeline.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else committed(name.replace("-", "_"))
+    if not path.is_file():
+        raise ParameterError(
+            f"A pipeline is one of {', '.join(names())}, or the path of a compiled YAML. Received: {name}."
+        )
+    pipeline = CompiledPipeline(path.parent.name if path.name == "pipeline.yaml" else path.stem, path)
+    try:
+        pipeline.spec["root"]["dag"]
+    except (yaml.YAMLError, KeyError, TypeError, IndexError) as error:
+        raise ArtifactError(f"{path} must be a compiled KFP v2 pipeline. It reads as: {error!r}.") from error
+    return pipeline
+
+
+def parse_strictly(path: Path) -> None:
+    """Read a compiled pipeline as the API server does: both documents, unknown fields refused.
+
+    Args:
+        path: the YAML.
+
+    Raises:
+        ArtifactError: a field that KFP's protocol buffers do not know, or a value of the wrong type.
+    """
+    from google.protobuf import json_format
+    from kfp.kubernetes import kubernetes_executor_config_pb2
+    from kfp.pipeline_spec import pipeline_spec_pb2
+
+    spec, *platforms = yaml.safe_load_all(path.read_text(encoding="utf-8"))
+    try:
+        json_format.ParseDict(spec, pipeline_spec_pb2.PipelineSpec())
+        for executor in spec["deploymentSpec"]["executors"].values():
+            json_format.ParseDict(executor, pipeline_spec_pb2.PipelineDeploymentConfig.ExecutorSpec())
+        for document in platforms:
+            json_format.ParseDict(document, pipeline_spec_pb2.PlatformSpec())
+            executors = document["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+            for settings in executors.values():
+                json_format.ParseDict(settings, kubernetes_executor_config_pb2.KubernetesExecutorConfig())
+    except json_format.ParseError as error:
+        raise ArtifactError(f"{path} is not what KFP's API server takes: {error}.") from error
+
+
+def _as_typed(default: Any, kind: ParameterType) -> Any:  # noqa: ANN401
+    """A default of the parameter's own type: YAML's numbers went through a protocol buffer that knows only doubles."""
+    return int(default) if kind == "NUMBER_INTEGER" and default is not None else default
+
+
+def _renamed(message: str, names: dict[str, str]) -> str:
+    """A step's message under the names that the user gave: `epochs` is `train_epochs` in the pipeline."""
+    for key in sorted(names, key=len, reverse=True):
+        if names[key] == key:
+            continue
+        for before, after in (("`", "`"), ("`", "."), ("Received: ", "="), ("Received: ", ".")):
+            message = message.replace(f"{before}{key}{after}", f"{before}{names[key]}{after}")
+    return message

@@ -1,0 +1,72 @@
+"""The page of each pipeline: its parameters and its graph, written from the compiled YAML."""
+
+import json
+from pathlib import Path
+
+from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline, Parameter
+
+
+def write_page(pipeline: CompiledPipeline, out: Path | None = None) -> bool:
+    """Write `README.md` beside a pipeline's YAML.
+
+    Args:
+        pipeline: the compiled pipeline.
+        out: another file to write.
+
+    Returns:
+        Whether the file changed.
+    """
+    path = out or pipeline.path.with_name("README.md")
+    text = page(pipeline)
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return False
+    path.write_text(text, encoding="utf-8")
+    return True
+
+
+def page(pipeline: CompiledPipeline) -> str:
+    """The page as Markdown, with the graph as a Mermaid diagram, which GitHub draws."""
+    rows = "\n".join(_row(parameter) for parameter in pipeline.parameters.values())
+    return f"""<!-- Written by `make pipelines`; edit the docstring in pipeline.py instead. -->
+
+# {pipeline.display_name}
+
+{pipeline.description}
+
+```sh
+tilepipe run {pipeline.name} data_source=...
+```
+
+## Graph
+
+Arrows are artifacts and values; `finish` runs however the others ended.
+
+```mermaid
+{graph(pipeline)}
+```
+
+## Parameters
+
+Kubeflow's run form shows them in this order, by name, type and default.
+
+| name | type | default | what it is |
+| --- | --- | --- | --- |
+{rows}
+"""
+
+
+def graph(pipeline: CompiledPipeline) -> str:
+    """The tasks and what they hand on, as Mermaid source."""
+    steps = {task.name: task.step for task in pipeline.tasks}
+    lines = ["graph LR"]
+    for task in sorted(pipeline.tasks, key=lambda task: task.name):
+        lines += [f"  {steps[producer]} --> {task.step}" for producer in sorted(task.needs) if producer in steps]
+    last = {t.step for t in pipeline.tasks} - {steps[n] for t in pipeline.tasks for n in t.needs if n in steps}
+    lines += [f"  {step} -.-> finish" for step in sorted(last - {"finish"})]
+    return "\n".join(lines)
+
+
+def _row(parameter: Parameter) -> str:
+    default = "required" if parameter.required else f"`{json.dumps(parameter.default)}`"
+    kind = parameter.type.removeprefix("NUMBER_").lower()
+    return f"| `{parameter.name}` | {kind} | {default} | {parameter.description.replace('|', chr(92) + '|')} |"

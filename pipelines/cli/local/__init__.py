@@ -1,0 +1,1 @@
+"""`tilepipe run`: a compiled pipeline on this machine."""

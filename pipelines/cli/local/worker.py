@@ -1,0 +1,38 @@
+"""Run a compiled pipeline with `kfp.local`, in a process that `runner` starts and whose output it reads.
+
+Usage: `python -m tilepipe.pipelines.cli.local.worker PIPELINE_YAML PIPELINE_ROOT ARGUMENTS_JSON`
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+def main() -> None:
+    """Run the pipeline; a task that fails ends this process with code 1."""
+    from kfp import components, local
+
+    path, root, arguments = sys.argv[1:]
+    local.init(local.SubprocessRunner(use_venv=False), pipeline_root=root, raise_on_error=True)
+    documents = [without_retries(document) for document in yaml.safe_load_all(Path(path).read_text(encoding="utf-8"))]
+    pipeline = components.load_component_from_text(yaml.safe_dump_all(documents, sort_keys=False))
+    try:
+        pipeline(**json.loads(arguments))
+    except RuntimeError as error:  # the task's own log says why; a traceback of kfp's adds nothing
+        sys.exit(str(error))
+
+
+def without_retries(node: Any) -> Any:  # noqa: ANN401 - any part of a YAML document
+    """A copy of the YAML without its retries: here nothing is evicted, and a mistake is not mended by waiting."""
+    if isinstance(node, dict):
+        return {key: without_retries(value) for key, value in node.items() if key != "retryPolicy"}
+    if isinstance(node, list):
+        return [without_retries(value) for value in node]
+    return node
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""`tilepipe push`: upload of local tiles to a bucket."""

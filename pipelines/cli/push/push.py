@@ -1,0 +1,217 @@
+"""`tilepipe push`: a local folder into a bucket, with what is already there left alone."""
+
+import hashlib
+import mimetypes
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tilepipe.components.shared.errors import ParameterError, SourceError
+from tilepipe.components.shared.runtime.parallel import map_in_order
+from tilepipe.components.shared.storage import storage
+from tilepipe.pipelines.cli.push.bucket import S3Client, connect, explained, find_or_make
+from tilepipe.pipelines.cli.push.local_folder import MAX_KEY_BYTES, LocalFile, walk
+
+THREADS = 16
+ATTEMPTS = 6
+FIRST_ATTEMPTS = 2
+"""Of the first request: a server that is not there is told within seconds."""
+
+_MULTIPART_BYTES = 16 * 1024 * 1024
+_PART_BYTES = 16 * 1024 * 1024
+_PART_THREADS = 4
+_PAGE_KEYS = 1000
+_CHECKSUM = "sha256"
+"""Metadata that hold a file's checksum: an ETag is one only of objects that came whole and are not encrypted by KMS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """What there is to push."""
+
+    files: int
+    bytes: int
+    left_out: tuple[str, ...]
+    """Hidden files and folders, and what is neither a file nor a folder."""
+
+
+@dataclass
+class Pushed:
+    """What has been done."""
+
+    uri: str
+    """What to give as `data_source`."""
+    is_new_bucket: bool
+    uploaded: int = 0
+    uploaded_bytes: int = 0
+    skipped: int = 0
+    """Files that were there already, with the same content."""
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    key: str
+    bytes: int
+    etag: str
+
+
+def survey(folder: Path) -> Total:
+    """Count what is in a folder.
+
+    Raises:
+        SourceError: there is no folder, or it has no files, or a link or a name in it cannot be pushed.
+    """
+    left_out: list[str] = []
+    files = total_bytes = 0
+    for file in walk(folder, left_out.append):
+        files += 1
+        total_bytes += file.bytes
+    if not files:
+        hidden = f" but {len(left_out)} that are left out" if left_out else ""
+        raise SourceError(f"A folder must have files to be pushed. Received: {folder}, which has none{hidden}.")
+    return Total(files, total_bytes, tuple(left_out))
+
+
+def target(address: str) -> tuple[str, str, str]:
+    """Check where to push.
+
+    Returns:
+        The normalised address, the bucket and the prefix (empty, or ending in a slash).
+
+    Raises:
+        ParameterError: the address is not one of S3.
+    """
+    if storage.scheme(address) != "s3":
+        raise ParameterError(f"A folder is pushed to s3://BUCKET/PREFIX. Received: {storage.shown(address)}.")
+    try:
+        uri = storage.normalise(address)
+    except SourceError as error:
+        raise ParameterError(str(error)) from None
+    bucket, _, prefix = uri[5:].partition("/")
+    return uri, bucket, f"{prefix}/" if prefix else ""
+
+
+def push(folder: Path, address: str, progress: Callable[[int, int], None]) -> Pushed:
+    """Upload a folder's files, many at once, and skip those that are there already with the same content.
+
+    Memory does not grow with the number of files: folder and bucket are walked side by side in the same order.
+
+    Args:
+        folder: what to upload.
+        address: `s3://BUCKET/PREFIX`; the bucket is made where it is missing.
+        progress: told the files and bytes that have been dealt with since it was told last.
+
+    Returns:
+        What has been done.
+
+    Raises:
+        ParameterError: the address is not one of S3.
+        SourceError: the folder cannot be pushed, or a file changed meanwhile.
+        StorageError: the server cannot be reached, or refuses.
+    """
+    uri, bucket, prefix = target(address)
+    began = time.monotonic()
+    notes: list[str] = []
+    is_new = find_or_make(connect(attempts=FIRST_ATTEMPTS), bucket, notes.append)
+    done = Pushed(uri, is_new, notes=notes)
+    client = connect(attempts=ATTEMPTS)
+
+    def send(pair: tuple[LocalFile, _Object | None]) -> tuple[LocalFile, bool]:
+        file, there = pair
+        return file, _send(client, bucket, prefix + file.name, file, there)
+
+    pairs = _paired(walk(folder, lambda name: None), prefix, _objects(client, bucket, prefix))  # noqa: ARG005
+    for file, is_uploaded in map_in_order(send, pairs, threads=THREADS):
+        if is_uploaded:
+            done.uploaded += 1
+            done.uploaded_bytes += file.bytes
+        else:
+            done.skipped += 1
+        progress(1, file.bytes)
+    done.seconds = time.monotonic() - began
+    return done
+
+
+def _objects(client: S3Client, bucket: str, prefix: str) -> Iterator[_Object]:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        pages = client.get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=bucket, Prefix=prefix, PaginationConfig={"PageSize": _PAGE_KEYS}):
+            for entry in page.get("Contents", ()):
+                yield _Object(entry["Key"], entry["Size"], entry["ETag"].strip('"'))
+    except (ClientError, BotoCoreError) as error:
+        raise explained(error, client.meta.endpoint_url, f"s3://{bucket}/{prefix}") from None
+
+
+def _paired(
+    files: Iterator[LocalFile], prefix: str, objects: Iterator[_Object]
+) -> Iterator[tuple[LocalFile, _Object | None]]:
+    """Each file with the object of its key. A server that lists in another order costs uploads, and nothing else."""
+    there = next(objects, None)
+    for file in files:
+        key = prefix + file.name
+        if len(key.encode()) > MAX_KEY_BYTES:
+            raise SourceError(f"A key in S3 must have {MAX_KEY_BYTES} bytes at most. Received: {key}. Rename the file.")
+        while there is not None and there.key.encode() < key.encode():
+            there = next(objects, None)
+        yield file, there if there is not None and there.key == key else None
+
+
+def _send(client: S3Client, bucket: str, key: str, file: LocalFile, there: _Object | None) -> bool:
+    """Upload a file, unless it is there; returns whether it was uploaded."""
+    from boto3.exceptions import Boto3Error
+    from boto3.s3.transfer import TransferConfig
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        before = Path(file.path).stat()
+        content = Path(file.path).read_bytes() if before.st_size < _MULTIPART_BYTES else None
+        md5, checksum = _digests(file.path, content)
+        if there and there.bytes == before.st_size and _is_same(client, bucket, there, md5, checksum):
+            return False
+        kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        extra: dict[str, Any] = {"ContentType": kind, "Metadata": {_CHECKSUM: checksum}}
+        if content is not None:
+            client.put_object(Bucket=bucket, Key=key, Body=content, **extra)
+        else:
+            config = TransferConfig(_MULTIPART_BYTES, _PART_THREADS, _PART_BYTES)
+            client.upload_file(file.path, bucket, key, ExtraArgs=extra, Config=config)
+            after = Path(file.path).stat()
+            if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+                raise SourceError(f"A file must not change while it is pushed. Received: {file.path}. Push again.")
+    except (ClientError, BotoCoreError, Boto3Error) as error:
+        cause = error.__context__ if isinstance(error, Boto3Error) and error.__context__ else error
+        raise explained(
+            cause if isinstance(cause, Exception) else error, client.meta.endpoint_url, f"s3://{bucket}/{key}"
+        ) from None
+    except OSError as error:
+        if error.errno is None:  # ours already
+            raise
+        raise SourceError(f"A file must be readable. Received: {file.path}: {error.strerror}.") from None
+    return True
+
+
+def _is_same(client: S3Client, bucket: str, there: _Object, md5: str, checksum: str) -> bool:
+    if there.etag == md5:
+        return True
+    stored = client.head_object(Bucket=bucket, Key=there.key).get("Metadata", {})
+    return bool(stored.get(_CHECKSUM) == checksum)
+
+
+def _digests(path: str, content: bytes | None) -> tuple[str, str]:
+    """MD5, which is what an ETag is compared with and proves nothing, and SHA-256."""
+    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+    if content is not None:
+        md5.update(content)
+        sha256.update(content)
+    else:
+        with Path(path).open("rb") as file:
+            while chunk := file.read(1024 * 1024):
+                md5.update(chunk)
+                sha256.update(chunk)
+    return md5.hexdigest(), sha256.hexdigest()

@@ -1,0 +1,29 @@
+import re
+
+from tilepipe.components.evaluate.report.evaluation_summary import render_summary
+
+NAMES = ("Annual|Crop", "<img src=x onerror=alert(1)>", "[a](javascript:x)")
+
+
+def test_it_says_what_was_found(make_evaluation):
+    summary = render_summary(make_evaluation())
+    assert summary.startswith("# tiny \\(synthetic\\)\n")
+    assert re.search(r"Right on \d+ of 90 tiles of the test split: \*\*\d+\.\d\u202f%\*\*", summary)
+    for name in ("AnnualCrop", "Forest", "SeaLake", "validation"):
+        assert f"{name} |" in summary
+
+
+def test_it_says_where_there_is_no_test_split(make_evaluation):
+    assert "This data set has no test split" in render_summary(make_evaluation(test=False))
+
+
+def test_tables_are_whole_whatever_the_names(make_evaluation):
+    for block in render_summary(make_evaluation(NAMES)).split("\n\n"):
+        if block.startswith("|"):
+            assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.strip().split("\n")}) == 1
+
+
+def test_names_are_inert(make_evaluation):
+    summary = render_summary(make_evaluation(NAMES, name="<script>alert(1)</script>\n# Other"))
+    assert not re.search(r"(?<!\\)[<\[]", summary)
+    assert "\n# Other" not in summary

@@ -1,0 +1,231 @@
+import json
+import random
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.ingest.conftest import make_item
+from tilepipe.components.ingest.config import IngestConfig
+from tilepipe.components.ingest.sources.source_view import COLUMNS
+from tilepipe.components.ingest.sources.stac.geoparquet import StacGeoParquet
+from tilepipe.components.shared.contracts.bands import canonical_band
+from tilepipe.components.shared.errors import SourceError, StorageError
+from tilepipe.components.shared.runtime.database import lock, open_database, quoted
+from tilepipe.components.shared.storage import storage
+
+BANDS = [{"name": "B2", "common_name": "blue"}, {"name": "B8A", "common_name": "nir08"}]
+
+
+def write(path, items):
+    """Written by the reference implementation."""
+    import stac_geoparquet.arrow
+
+    table = pa.Table.from_batches(stac_geoparquet.arrow.parse_stac_items_to_arrow(items))
+    stac_geoparquet.arrow.to_parquet(table, path)
+    return path
+
+
+def read(path, **parameters):
+    """The source, and its tiles as dictionaries, in the order of the file."""
+    source = StacGeoParquet(str(path), IngestConfig.parse(source=str(path), **parameters))
+    with open_database() as connection:
+        with source.found(connection) as files:
+            lock(connection, files)
+            columns = ", ".join(map(quoted, COLUMNS))
+            connection.execute(f"CREATE TABLE chosen AS SELECT {columns} FROM found")
+        source.settle(connection)
+        return source, connection.sql("SELECT * FROM chosen ORDER BY rowid").to_arrow_table().to_pylist()
+
+
+@pytest.fixture
+def items():
+    items = [make_item(label, number) for label in ("Forest", "River") for number in range(3)]
+    for item in items:
+        item["collection"] = "tiles-collection"
+        item["assets"]["image"]["eo:bands"] = BANDS
+        item["assets"]["image"]["raster:bands"] = [{"nodata": 0, "data_type": "uint16"}] * 2
+    return items
+
+
+def test_a_file_that_stac_geoparquet_wrote(items, tmp_path):
+    source, rows = read(write(tmp_path / "items.parquet", items), split_property="ml-aoi:split")
+    assert source.name == "tiles-collection"
+    assert [row["tile_id"] for row in rows] == [item["id"] for item in items]
+    row = rows[0]
+    assert row["uri"] == str(tmp_path / "Forest_0.tif")
+    assert (row["label"], row["split"], row["bytes"], row["bands"]) == ("Forest", "train", 1000, ["B2", "B8A"])
+    assert row["bbox"] == {"xmin": 10.0, "ymin": 50.0, "xmax": 10.01, "ymax": 50.01}
+    assert row["datetime"].isoformat() == "2020-06-01T12:00:00+00:00"
+
+
+def test_it_gives_the_rows_that_the_items_give(items, tmp_path, catalogue):
+    from tilepipe.components.ingest.sources.hrefs import HrefResolver
+    from tilepipe.components.ingest.sources.stac.item import ItemReader
+
+    _, rows = read(write(tmp_path / "items.parquet", items))
+    reader = ItemReader(HrefResolver(str(tmp_path), {}))
+    for found, item in zip(rows, items, strict=True):
+        row = reader.row(item, folder=str(tmp_path), where="")
+        assert tuple(found["bbox"].values()) == row.bbox
+        assert tuple(canonical_band(name) for name in found["bands"]) == row.bands
+        for name in ("tile_id", "uri", "member", "offset", "label", "split", "group", "datetime", "bytes", "checksum"):
+            assert found[name] == getattr(row, name)
+        assert found["geometry"] == row.geometry
+
+
+def test_items_with_other_assets_and_properties(items, tmp_path):
+    del items[0]["assets"]["thumbnail"]
+    items[1]["assets"]["image"].pop("file:size")
+    items[2]["properties"] = {"datetime": "2020-06-01T12:00:00Z", "cover": "Lake"} | {"label": "Lake"}
+    _, rows = read(write(tmp_path / "items.parquet", items))
+    assert [row["label"] for row in rows[:3]] == ["Forest", "Forest", "Lake"]
+    assert rows[1]["bytes"] is None
+
+
+def test_a_label_of_ones_own(items, tmp_path):
+    for item in items:
+        item["properties"] = {"datetime": "2020-06-01T12:00:00Z", 'my cover\'s "name"': 7}
+    path = write(tmp_path / "items.parquet", items)
+    assert read(path, columns={"label": 'my cover\'s "name"'})[1][0]["label"] == "7"
+    assert read(path)[1][0]["label"] is None
+    with pytest.raises(SourceError, match=r"The column of columns.label must be in the file.*columns.label='cover'"):
+        read(path, columns={"label": "cover"})
+
+
+def test_label_overviews(items, tmp_path):
+    for item in items:
+        overview = {"property_key": "class", "counts": [{"name": item["properties"].pop("class"), "count": 1}]}
+        item["properties"]["label:overviews"] = [overview]
+    assert {row["label"] for row in read(write(tmp_path / "items.parquet", items))[1]} == {"Forest", "River"}
+
+
+def test_bands_of_the_collection_in_the_files_metadata(items, tmp_path):
+    for item in items:
+        del item["assets"]["image"]["eo:bands"]
+    path = write(tmp_path / "items.parquet", items)
+    table = pq.read_table(path)
+    collections = {"tiles-collection": {"id": "tiles-collection", "summaries": {"bands": BANDS}}}
+    stated = json.dumps({"version": "1.1.0", "collections": collections}).encode()
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"stac-geoparquet": stated}), path)
+    assert read(path)[1][0]["bands"] == ["B02", "B8A"]
+
+
+def test_names_that_duckdb_would_take_as_patterns(items, tmp_path):
+    folder = tmp_path / "set [1]*?"
+    folder.mkdir()
+    _, rows = read(write(folder / "items.parquet", items))
+    assert rows[0]["uri"] == str(folder / "Forest_0.tif")
+
+
+def test_hrefs_are_rewritten_and_held_in(items, tmp_path):
+    for item in items:
+        item["assets"]["image"]["href"] = f"https://example.org/{item['id']}.tif"
+    path = write(tmp_path / "items.parquet", items)
+    with pytest.raises(SourceError, match="href_rewrite"):
+        read(path)
+    assert read(path, href_rewrite={"https://example.org/": "/tiles/"})[1][0]["uri"] == "/tiles/Forest_0.tif"
+    items[0]["assets"]["image"]["href"] = "../../etc/passwd"
+    with pytest.raises(SourceError, match="must stay below"):
+        read(write(path, items), href_rewrite={"https://example.org/": "/tiles/"})
+
+
+def test_what_is_no_stac_geoparquet(tmp_path):
+    path = tmp_path / "items.parquet"
+    with pytest.raises(SourceError, match="must exist"):
+        read(path)
+    path.write_bytes(b"no parquet")
+    with pytest.raises(
+        SourceError, match=r"must be a Parquet file. Received: .*items.parquet, which reads as"
+    ) as caught:
+        read(path)
+    assert "tilepipe-" not in str(caught.value)
+    pq.write_table(pa.table({"x": [1]}), path)
+    with pytest.raises(SourceError, match=r"a column assets .*\['x'\]"):
+        read(path)
+    pq.write_table(pa.table({"id": ["a"], "assets": ["{}"]}), path)
+    with pytest.raises(SourceError, match="with a struct for each asset"):
+        read(path)
+
+
+def test_truncated(items, tmp_path):
+    path = write(tmp_path / "items.parquet", items)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(SourceError, match="must be a Parquet file"):
+        read(path)
+
+
+def test_members_of_an_archive(items, tmp_path):
+    for item in items:
+        asset = item["assets"]["image"]
+        asset["archive:href"], asset["href"] = f"./tif/{item['id']}.tif", "./tiles.zip"
+        asset["file:checksum"] = "1220" + "0" * 64  # of the archive
+    _, rows = read(write(tmp_path / "items.parquet", items))
+    assert (rows[0]["uri"], rows[0]["member"]) == (str(tmp_path / "tiles.zip"), "tif/Forest_0.tif")
+    assert (rows[0]["bytes"], rows[0]["checksum"]) == (None, None)
+    items[1]["assets"]["image"]["archive:href"] = "tif/../../x.tif"
+    with pytest.raises(SourceError, match=r"member of a zip.*'tif/../../x.tif' in item Forest_1"):
+        read(write(tmp_path / "items.parquet", items))
+
+
+def test_a_file_a_band(items, tmp_path):
+    for item in items:
+        for band in ("B02", "B05"):
+            item["assets"][f"band-{band}"] = {"href": f"./{item['id']}_{band}.tif", "type": "image/tiff"}
+    options = {"band_assets": {"B5": "band-B05", "B2": "band-B02"}}
+    _, rows = read(write(tmp_path / "items.parquet", items), options=options)
+    assert rows[0]["band_uris"] == [str(tmp_path / f"Forest_0_{band}.tif") for band in ("B05", "B02")]
+    assert (rows[0]["uri"], rows[0]["bands"], rows[0]["bytes"]) == (rows[0]["band_uris"][0], ["B05", "B02"], None)
+    with pytest.raises(SourceError, match=r"must be in every item. Received: none, and"):
+        read(tmp_path / "items.parquet", options={"asset_key": "none"})
+
+
+def test_two_assets_with_pixels(items, tmp_path):
+    items[1]["assets"]["other"] = {**items[1]["assets"]["image"], "href": "./other.tif"}
+    path = write(tmp_path / "items.parquet", items)
+    with pytest.raises(SourceError, match=r"one asset with the tile's pixels.*\['image', 'other'\] in item Forest_1"):
+        read(path)
+    del items[1]["assets"]["image"]
+    _, rows = read(write(path, items))
+    assert rows[1]["uri"] == str(tmp_path / "other.tif")
+
+
+def test_only_what_is_used_is_fetched_from_a_bucket(items, tmp_path, minio_server, monkeypatch):
+    many = [make_item(label, number) for label in ("Forest", "River") for number in range(1000)]
+    for item in many:
+        item["properties"]["ballast"] = random.Random(item["id"]).randbytes(6000).hex()
+    path = write(tmp_path / "items.parquet", many)
+    minio_server.use(monkeypatch)
+    bucket = minio_server.make_bucket("geoparquet")
+    bucket.upload_file(str(path), "set/items.parquet")
+    fetched = []
+    read_range = storage.read_range
+
+    def counting(uri, offset, length):
+        fetched.append(length)
+        return read_range(uri, offset, length)
+
+    monkeypatch.setattr(storage, "read_range", counting)
+    _, rows = read("s3://geoparquet/set/items.parquet")
+    assert len(rows) == 2000
+    assert rows[0]["uri"] == "s3://geoparquet/set/Forest_0.tif"
+    assert sum(fetched) < path.stat().st_size / 5
+
+
+def test_a_file_on_the_web(items, tmp_path, minio_server):
+    path = write(tmp_path / "items.parquet", items)
+    bucket = minio_server.make_bucket("public-geoparquet")
+    bucket.upload_file(str(path), "items.parquet")
+    everybody = {
+        "Effect": "Allow",
+        "Principal": "*",
+        "Action": "s3:GetObject",
+        "Resource": f"arn:aws:s3:::{bucket.name}/*",
+    }
+    bucket.Policy().put(Policy=json.dumps({"Version": "2012-10-17", "Statement": [everybody]}))
+    _, rows = read(f"{minio_server.endpoint}/{bucket.name}/items.parquet")
+    assert [row["label"] for row in rows] == ["Forest"] * 3 + ["River"] * 3
+    assert rows[0]["uri"] == f"{minio_server.endpoint}/{bucket.name}/Forest_0.tif"
+    bucket.Policy().delete()
+    with pytest.raises(StorageError, match=r"must be readable without credentials.*refused with status 403"):
+        read(f"{minio_server.endpoint}/{bucket.name}/items.parquet")

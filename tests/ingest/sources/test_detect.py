@@ -1,0 +1,88 @@
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tilepipe.components.ingest.config import IngestConfig
+from tilepipe.components.ingest.sources.detect import detect_kind, open_source
+from tilepipe.components.shared.errors import ParameterError, SourceError, StorageError
+
+
+def opened(source, **parameters):
+    return open_source(IngestConfig.parse(source=str(source), **parameters))
+
+
+@pytest.mark.parametrize(
+    ("uri", "kind"),
+    [
+        ("/data/catalog.json", "stac-catalog"),
+        ("s3://bucket/x/Collection.JSON", "stac-catalog"),
+        ("s3://bucket/items.geoparquet", "stac-geoparquet"),
+        ("/data/ecotaxa_export.TSV", "table"),
+        ("https://example.org/labels.csv", "table"),
+        ("https://example.org/labels.csv?sig=c2VjcmV0", "table"),
+        ("/data/part-r-00012", "tfrecord"),
+        ("https://example.org/api/v1", "stac-api"),
+    ],
+)
+def test_the_name_tells_the_kind(uri, kind):
+    assert detect_kind(uri) == kind
+
+
+def test_a_parquet_is_told_by_its_columns(tmp_path):
+    for columns, kind in (({"id": ["a"], "assets": [{"x": 1}]}, "stac-geoparquet"), ({"image": ["a"]}, "table")):
+        pq.write_table(pa.table(columns), tmp_path / "x.parquet")
+        assert detect_kind(str(tmp_path / "x.parquet")) == kind
+
+
+def test_a_catalogue_in_a_folder_is_found(catalogue, class_folders):
+    root = catalogue()
+    assert opened(root.parent).root == str(root)
+    assert opened(root.parent / "tiles-collection").root.endswith("collection.json")
+    assert opened(root.parent, options={"kind": "stac-catalog"}).root == str(root)
+    assert opened(class_folders()).kind == "folder"
+
+
+def test_the_kind_may_be_said(catalogue):
+    assert opened(catalogue().parent, options={"kind": "folder"}).kind == "folder"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("gs://bucket/x", "local path, file://, s3://, https:// or http://"),
+        ("/no/such/folder", "A source must exist. Received: source=/no/such/folder"),
+        ("/no/such/catalog.json", "A source must exist"),
+        ("/no/such/items.parquet", "A source must exist"),
+    ],
+)
+def test_sources_that_cannot_be_opened(source, message):
+    with pytest.raises(SourceError, match=message):
+        opened(source)
+
+
+def test_a_query_is_for_an_api(class_folders):
+    with pytest.raises(ParameterError, match=r"`query` is for a STAC API. Received: query={'max_items': 3}.*a folder"):
+        opened(class_folders(), query={"max_items": 3})
+
+
+def test_a_folder_has_no_properties(class_folders):
+    with pytest.raises(ParameterError, match=r"split_property.*Use split_files"):
+        opened(class_folders(), split_property="split")
+
+
+def test_a_folder_has_no_columns(class_folders):
+    with pytest.raises(ParameterError, match=r"`columns` is for.*Received: columns={'label': 'class'}"):
+        opened(class_folders(), columns={"label": "class"})
+
+
+def test_the_web_has_no_folders():
+    message = r"local or in S3: .*Received: source=https://example.org/tiles\?\.\.\.\."
+    with pytest.raises(ParameterError, match=message):
+        opened("https://example.org/tiles?sig=c2VjcmV0", options={"kind": "folder"})
+
+
+def test_a_parquet_that_cannot_be_reached_is_said_to_be_so(minio_server, monkeypatch):
+    minio_server.use(monkeypatch)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another-secret")
+    with pytest.raises(StorageError, match="must be readable with the credentials"):
+        detect_kind("s3://a-bucket/items.parquet")

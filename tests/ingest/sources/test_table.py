@@ -1,0 +1,228 @@
+import datetime as dt
+import gzip
+import uuid
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tilepipe.components.ingest.config import Columns, IngestConfig
+from tilepipe.components.ingest.sources.source_view import COLUMNS
+from tilepipe.components.ingest.sources.table import TableSource, is_table
+from tilepipe.components.shared.errors import SourceError
+from tilepipe.components.shared.runtime.database import open_database
+
+ECOTAXA = (
+    "object_id\tobject_lat\tobject_lon\tobject_date\tobject_annotation_category\tobject_area\timg_file_name\tsample_id\n"
+    "[t]\t[f]\t[f]\t[t]\t[t]\t[f]\t[t]\t[t]\n"
+    "o1\t43.5\t7.25\t20200102\tCopepoda\t12\to1_0.jpg\tpoint_b\n"
+    "o1\t43.5\t7.25\t20200102\tCopepoda\t12\to1_1.jpg\tpoint_b\n"
+    "o2\t\t\t\t\t7\to2 ü.jpg\tpoint_c\n"
+)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(content, name="tiles.csv"):
+        path = tmp_path / "data" / name
+        path.parent.mkdir(exist_ok=True)
+        if isinstance(content, pa.Table):
+            pq.write_table(content, path)
+        else:
+            path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+def read(path, wanted=(), **changes):
+    """What `found` has, with the addresses resolved, as a list of rows."""
+    source = TableSource(str(path), IngestConfig(source=str(path), **changes), frozenset(wanted))
+    with open_database() as connection, source.found(connection) as files:
+        assert len(files) == (str(path).endswith(".parquet"))
+        connection.execute("CREATE TABLE chosen AS SELECT * FROM found")
+        source.settle(connection)
+        found = connection.sql("SELECT * FROM chosen ORDER BY tile_id").to_arrow_table()
+        kinds = {name: kind for name, kind, *_ in connection.execute("DESCRIBE found").fetchall()}
+    assert list(kinds)[: len(COLUMNS)] == list(COLUMNS)
+    assert {name: kinds[name] for name in COLUMNS} == {
+        **COLUMNS,
+        "datetime": "TIMESTAMP WITH TIME ZONE",
+    }
+    return found.to_pylist()
+
+
+def test_labels_stay_as_they_are_written(write):
+    path = write("image,label\nb/x.png,007\na.png,7\n./c.png,\nd.png, 1e3 \n")
+    rows = read(path)
+    assert [(row["tile_id"], row["label"]) for row in rows] == [
+        ("./c.png", None),
+        ("a.png", "7"),
+        ("b/x.png", "007"),
+        ("d.png", "1e3"),
+    ]
+    assert [row["uri"] for row in rows] == [f"{path.parent}/{name}" for name in ("c.png", "a.png", "b/x.png", "d.png")]
+    assert rows[0]["member"] is rows[0]["bbox"] is rows[0]["bytes"] is rows[0]["bands"] is None
+
+
+def test_an_export_of_ecotaxa(write):
+    path = write(ECOTAXA, "ecotaxa_export.tsv")
+    rows = read(path, wanted={"object_area", "object_id"})
+    assert [row["tile_id"] for row in rows] == ["o1_0.jpg", "o1_1.jpg", "o2 ü.jpg"]
+    assert [row["label"] for row in rows] == ["Copepoda", "Copepoda", None]
+    assert [row["group"] for row in rows] == ["point_b", "point_b", "point_c"]
+    assert [row["object_area"] for row in rows] == [12, 12, 7]
+    assert rows[0]["object_id"] == "o1"
+    assert rows[0]["datetime"] == dt.datetime(2020, 1, 2, tzinfo=dt.UTC)
+    assert rows[0]["bbox"] == {"xmin": 7.25, "ymin": 43.5, "xmax": 7.25, "ymax": 43.5}
+    assert rows[2]["datetime"] is rows[2]["bbox"] is None
+    assert rows[2]["uri"] == f"{path.parent}/o2 ü.jpg"
+    assert TableSource(str(path), IngestConfig(source="x")).name == "ecotaxa_export"
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ("picture;kind;fold;when\r\na.png;wet;val;2020-01-01T10:00:00Z\r\n", "t.csv"),
+        ('\ufeffpicture|kind|fold|when\n"a.png"|"wet"|val|2020-01-01 11:00:00+01\n', "t.CSV"),
+        ("picture\tkind\tfold\twhen\na.png\twet\tval\t2020-01-01 10:00:00", "t.tsv"),
+        (gzip.compress(b"picture,kind,fold,when\na.png,wet,val,2020-01-01 10:00\n", mtime=0), "t.csv.gz"),
+        (
+            pa.table({"picture": ["a.png"], "kind": ["wet"], "fold": ["val"], "when": [dt.datetime(2020, 1, 1, 10)]}),
+            "t.parquet",
+        ),
+    ],
+)
+def test_every_format_and_named_columns(write, content, name):
+    columns = Columns(id="kind", image="Picture", label="kind", group="fold", datetime="when")
+    (row,) = read(write(content, name), columns=columns, split_property="fold")
+    assert (row["tile_id"], row["label"], row["group"], row["split"]) == ("wet", "wet", "val", "val")
+    assert row["datetime"] == dt.datetime(2020, 1, 1, 10, tzinfo=dt.UTC)
+
+
+def test_types_that_where_compares(write):
+    path = write("image,label,a,b,c,d,e,f\nx.png,1,7,0.5,007,true,,7\ny.png,1,-12,3,12,False,,x\n")
+    rows = read(path, wanted={"A", "b", "c", "d", "e", "f", "absent", "label"})
+    assert [tuple(row[name] for name in "abcdef") for row in rows] == [
+        (7, 0.5, "007", True, None, "7"),
+        (-12, 3.0, "12", False, None, "x"),
+    ]
+
+
+def test_a_parquet_of_other_types(write):
+    table = pa.table(
+        {
+            "path": ["a.png", "b.png"],
+            "class": pa.array([3.0, None]),
+            "depth": pa.array([1.5, 2.5]),
+            "date": [dt.date(2020, 1, 2), None],
+            "bbox": [{"xmin": 1.0, "ymin": 2.0, "xmax": 3.0, "ymax": 4.0}, None],
+            "several": [[1], [2]],
+        }
+    )
+    rows = read(write(table, "t [1].parquet"), wanted={"depth"})
+    assert [(row["label"], row["depth"]) for row in rows] == [("3", 1.5), (None, 2.5)]
+    assert rows[0]["bbox"] == {"xmin": 1.0, "ymin": 2.0, "xmax": 3.0, "ymax": 4.0}
+    assert rows[0]["datetime"] == dt.datetime(2020, 1, 2, tzinfo=dt.UTC)
+    assert rows[1]["bbox"] is None
+
+
+def test_a_place_that_is_not_on_earth(write):
+    (row,) = read(write("image,label,lon,lat\na.png,1,200,10\n"))
+    assert row["bbox"] is None
+
+
+def test_addresses_are_rewritten(write):
+    path = write("url,label\nhttps://example.org/a.png,1\nb.png,2\n")
+    rows = read(path, href_rewrite={"https://example.org/": "s3://bucket/x/"})
+    assert [row["uri"] for row in rows] == [f"{path.parent}/b.png", "s3://bucket/x/a.png"]
+
+
+def test_an_id_holds_no_signature(write):
+    path = write("url,label\nhttps://example.org/a.png?sig=c2VjcmV0,1\nb?.png,2\n")
+    rows = read(path, href_rewrite={"https://example.org/": "https://example.org/"})
+    assert [row["tile_id"] for row in rows] == ["b?.png", "https://example.org/a.png"]
+    assert rows[1]["uri"] == "https://example.org/a.png?sig=c2VjcmV0"
+
+
+@pytest.mark.parametrize("address", ["/x.png", "../x.png", "/etc/passwd", "file:///etc/passwd", "a/../../x.png"])
+def test_an_address_that_leads_out(write, address):
+    with pytest.raises(SourceError, match=r"below the catalogue's|must stay"):
+        read(write(f"image,label\n-ok.png,1\n{address},1\n"))
+
+
+@pytest.mark.parametrize(
+    ("content", "changes", "message"),
+    [
+        ("", {}, "tiles.csv, which is empty"),
+        ("image,label\n", {}, "row a tile.*with no row"),
+        ("image,path,label\na,b,c\n", {}, r"one column for the image.*several: \['image', 'path'\].*columns.image"),
+        ("image,kind\na,b\n", {}, r"one column for the label.*none.*columns are \['image', 'kind'\]"),
+        (
+            "image,label\na,b\n",
+            {"columns": {"label": "kind"}},
+            r"`columns.label`.*no column 'kind'.*\['image', 'label'\]",
+        ),
+        ("image,label\na,b\n", {"split_property": "fold"}, "`split_property`.*no column 'fold'"),
+        ("image,label\na,b\n", {"split_by": "group"}, "one column for the group"),
+        ("image,label,Label\na,b,c\n", {}, r"name of its own.*\['Label', 'label'\] repeated"),
+        ("image,label\na,b\nc,d,e\n", {}, "line 3: Expected Number of Columns: 2 Found: 3"),
+        ('image,label\na,b\nc,"d\n', {}, "line 3: "),
+        (b"image,label\na,b\nc,\xff\xfe\n", {}, "tiles.csv"),
+        (b"image,l\xff\xfebel\na,b\n", {}, "must be UTF-8"),
+        (b"\0" * 100, {}, "must be text.*bytes that are zero"),
+        ("image,label\na,b\n ,c\n", {}, "1 rows of .*tiles.csv with nothing in the column of columns.image"),
+        ("image,label,k\na,b,1\nc,c,\n", {"columns": {"id": "k"}}, "1 rows of .*column of columns.id"),
+        ("image,label,t\na,b,soon\n", {"columns": {"datetime": "t"}}, "ISO 8601.*1 rows.*column t, such as 'soon'"),
+    ],
+)
+def test_tables_that_do_not_fit(write, content, changes, message):
+    path = write(content)
+    with pytest.raises(SourceError, match=message) as caught:
+        read(path, **changes)
+    assert str(path) in str(caught.value)
+
+
+def test_a_time_that_nobody_asked_for(write, caplog):
+    (row,) = read(write("image,label,date\na.png,b,soon\n"))
+    assert row["datetime"] is None
+    assert "left out the times of 1 rows, such as 'soon' in date" in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"", b"no Parquet at all, but long", b"PAR1" + bytes(20) + b"PAR1"])
+def test_what_is_no_parquet(write, content):
+    path = write(content, "t.parquet")
+    assert not is_table(str(path))
+    with pytest.raises(SourceError, match=f"whole CSV, TSV or Parquet. Received: {path}"):
+        read(path)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(SourceError, match="must exist"):
+        read(tmp_path / "x.csv")
+
+
+def test_what_a_table_is(write):
+    assert is_table("s3://bucket/x.csv")
+    assert is_table("/x/Y.TSV")
+    assert is_table("/x/y.csv.gz")
+    assert not is_table("/x/catalog.json")
+    assert is_table(str(write(pa.table({"image": ["x"]}), "t.parquet")))
+    assert not is_table(str(write(pa.table({"assets": ["x"]}), "stac.parquet")))
+
+
+@pytest.mark.parametrize("name", ["tiles.csv", "tiles.csv.gz", "tiles.parquet"])
+def test_a_table_in_a_bucket(minio_server, monkeypatch, tmp_path, name):
+    minio_server.use(monkeypatch)
+    bucket = minio_server.make_bucket(f"table-{uuid.uuid4().hex}")
+    table = pa.table({"image": ["a b.png", "s3://other/c.png"], "label": ["1", "2"]})
+    local = tmp_path / name
+    if name.endswith(".parquet"):
+        pq.write_table(table, local)
+    else:
+        text = b"image,label\na b.png,1\ns3://other/c.png,2\n"
+        local.write_bytes(gzip.compress(text, mtime=0) if name.endswith(".gz") else text)
+    bucket.upload_file(str(local), f"data/{name}")
+    address = f"s3://{bucket.name}/data/{name}"
+    assert is_table(address)
+    assert [row["uri"] for row in read(address)] == [f"s3://{bucket.name}/data/a b.png", "s3://other/c.png"]

@@ -1,0 +1,31 @@
+import google_crc32c
+import pytest
+
+from tilepipe.components.pack.shards.encoder import frame, frame_example
+
+tf = pytest.importorskip("tensorflow")
+
+
+@pytest.mark.parametrize("label", [0, 1, 127, 128, 300, 2**40])
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 20_000])
+def test_an_example_is_what_tensorflow_would_write(label, size):
+    image = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    example = tf.train.Example()
+    example.features.feature["image"].bytes_list.value.append(image)
+    example.features.feature["label"].int64_list.value.append(label)
+    example.features.feature["tile_id"].bytes_list.value.append("Wald/größe_1".encode())
+    framed = frame_example(image, label, "Wald/größe_1")
+    assert b"".join(framed) == b"".join(frame(example.SerializeToString(deterministic=True)))
+
+
+def test_a_file_is_what_tensorflow_would_write(tmp_path):
+    payloads = [b"", b"x", bytes(range(256)) * 300]
+    with tf.io.TFRecordWriter(str(tmp_path / "theirs")) as writer:
+        for payload in payloads:
+            writer.write(payload)
+    assert b"".join(part for payload in payloads for part in frame(payload)) == (tmp_path / "theirs").read_bytes()
+    assert b"".join(frame(b"ab", b"", b"c")) == b"".join(frame(b"abc"))
+
+
+def test_the_checksums_are_computed_in_c():
+    assert google_crc32c.implementation == "c"

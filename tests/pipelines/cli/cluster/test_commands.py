@@ -1,0 +1,101 @@
+"""What a user may get wrong before a cluster is even asked: one message, exit code 2, no traceback."""
+
+import json
+
+import pytest
+
+from tests.pipelines.cli.cluster.test_endpoint import HEALTHY, serving
+from tilepipe.pipelines.cli import app
+
+
+@pytest.fixture
+def tilepipe(monkeypatch, capfd, tmp_path):
+    """Runs the command line; gives exit code, output and errors."""
+    for name in ("KFP_ENDPOINT", "KFP_NAMESPACE", "KFP_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
+    monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
+
+    def run(*words):
+        monkeypatch.setattr("sys.argv", ["tilepipe", *map(str, words)])
+        code = 0
+        try:
+            app.main()
+        except SystemExit as end:
+            code = end.code
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        return code or 0, out, err
+
+    return run
+
+
+def test_submit_without_an_endpoint(tilepipe, pipeline):
+    code, _, err = tilepipe("submit", pipeline.path)
+    assert code == 2
+    assert "KFP_ENDPOINT" in err
+
+
+def test_parameters_are_checked_before_the_endpoint(tilepipe, pipeline):
+    code, _, err = tilepipe("submit", pipeline.path, "train_gpu_cuont=1")
+    assert code == 2
+    assert "Did you mean train_gpu_count?" in err
+
+
+def test_upload_where_nothing_listens(tilepipe, pipeline):
+    code, _, err = tilepipe("upload", pipeline.path, "--endpoint", "http://127.0.0.1:9")
+    assert code == 2
+    assert "No Kubeflow Pipelines API answers" in err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["nightly"],
+        ["nightly", "--pause", "--resume"],
+        ["nightly", "train_classifier", "--delete"],
+    ],
+)
+def test_schedule_takes_one_thing_to_do(tilepipe, words):
+    code, _, err = tilepipe("schedule", *words)
+    assert code == 2
+    assert "takes a name and either" in err
+
+
+def test_schedule_needs_a_time_that_exists(tilepipe, pipeline):
+    code, _, err = tilepipe("schedule", "nightly", pipeline.path, "--cron", "0 25 * * *")
+    assert code == 2
+    assert "the hour must be within 0 and 23" in err
+
+
+def test_doctor_says_what_it_could_not_look_at(tilepipe):
+    code, out, err = tilepipe("doctor", "--endpoint", "http://127.0.0.1:9")
+    assert (code, err) == (1, "")
+    assert "No Kubeflow Pipelines API answers" in out
+    assert "no kubeconfig" in out
+    assert "1 problems" in out
+
+
+def test_submit_sends_what_was_checked_and_says_where_it_is(tilepipe, pipeline):
+    """Without Kubernetes, and without waiting: what goes over the wire to the pipelines API."""
+    answers = {
+        **HEALTHY,
+        "/apis/v2beta1/runs": (200, {"run_id": "the-id", "display_name": "n"}),
+        "/apis/v2beta1/experiments?page_token=&page_size=100&namespace=": (
+            200,
+            {"experiments": [{"experiment_id": "e1", "display_name": "mine", "storage_state": "AVAILABLE"}]},
+        ),
+    }
+    words = ["train_gpu_count=1", "--experiment", "mine", "--run-name", "first", "--no-wait", "--no-cache"]
+    with serving(answers) as (url, seen):
+        code, out, err = tilepipe("submit", pipeline.path, "--endpoint", url, *words)
+    assert (code, err) == (0, "")
+    assert "run first: the-id" in out
+    sent = json.loads([body for method, path, _, body in seen if method == "POST"][-1])
+    assert sent["display_name"] == "first"
+    assert sent["experiment_id"] == "e1"
+    assert sent["runtime_config"] == {"parameters": {"train_gpu_count": "1"}}
+    assert set(sent["pipeline_spec"]) == {"pipeline_spec", "platform_spec"}
+    tasks = sent["pipeline_spec"]["pipeline_spec"]["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+    assert [task["cachingOptions"] for task in tasks.values()] == [{}, {}]

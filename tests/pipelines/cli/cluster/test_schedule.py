@@ -1,0 +1,77 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tilepipe.components.shared.errors import ParameterError
+from tilepipe.pipelines.cli.cluster.schedule import RecurringRun, Trigger, Wanted, anchor
+
+MADE = datetime(2026, 3, 1, tzinfo=UTC)
+FIRED = MADE + timedelta(days=3)
+NIGHTLY = Trigger.of("0 3 * * *", None)
+RUN = RecurringRun(
+    recurring_run_id="id",
+    name="nightly",
+    pipeline_id="p",
+    version_id="",
+    trigger=NIGHTLY,
+    arguments={"train_epochs": 5},
+    catchup=False,
+    experiment_id="e",
+    enabled=True,
+    begins=MADE,
+)
+WANTED = Wanted("nightly", "p", NIGHTLY, {"train_epochs": 5})
+
+
+def test_triggers():
+    assert Trigger(cron="0 0 3 * * *") == NIGHTLY
+    assert Trigger.of("", 90) == Trigger(interval_seconds=5400)
+    assert str(Trigger.of("", 90)) == "every 90 minutes"
+    assert str(NIGHTLY) == "cron 0 0 3 * * *"
+
+
+@pytest.mark.parametrize(("cron", "minutes"), [("", None), ("0 3 * * *", 5)])
+def test_one_trigger_exactly(cron, minutes):
+    with pytest.raises(ParameterError, match="either --cron or --every-minutes"):
+        Trigger.of(cron, minutes)
+
+
+def test_the_same_is_no_change():
+    assert RUN.differs_from(WANTED, "e") == []
+
+
+def test_changes_are_named():
+    wanted = Wanted("nightly", "q", Trigger.of("", 60), {"seed": 1}, catchup=True, experiment="other")
+    assert RUN.differs_from(wanted, "f") == [
+        "cron 0 0 3 * * * -> every 60 minutes",
+        "another pipeline",
+        "seed: default -> 1",
+        "train_epochs: 5 -> default",
+        "catchup: False -> True",
+        "experiment other",
+    ]
+    assert replace(RUN, version_id="v1").differs_from(WANTED, "e") == ["follows the newest version"]
+
+
+def test_with_the_same_times_the_new_one_goes_on_where_the_old_one_stands():
+    assert anchor([RUN], FIRED, NIGHTLY) == FIRED
+    assert anchor([RUN], None, NIGHTLY) == MADE  # never fired: what was due since it was made still is
+
+
+def test_a_replacement_of_a_replacement_keeps_its_place():
+    # It began where its predecessor had fired last, and has not fired itself.
+    assert anchor([replace(RUN, begins=FIRED)], None, NIGHTLY) == FIRED
+
+
+def test_other_times_count_from_the_change():
+    assert anchor([RUN], FIRED, Trigger.of("0 4 * * *", None)) is None
+
+
+def test_a_pause_is_not_made_up_for():
+    assert anchor([replace(RUN, enabled=False)], FIRED, NIGHTLY) is None
+
+
+def test_a_change_that_was_cut_off_half_way_goes_by_the_one_at_work():
+    half = replace(RUN, recurring_run_id="new", enabled=False, begins=FIRED)
+    assert anchor([half, RUN], FIRED, NIGHTLY) == FIRED

@@ -1,0 +1,199 @@
+"""The committed YAML: reproducible, strict, and true to what KFP does with it."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from tilepipe.components.shared.errors import ArtifactError, ParameterError
+from tilepipe.pipelines.cli.compilation import compiled_pipeline, pipeline_pages
+
+NAMES = compiled_pipeline.names()
+
+
+def test_the_pipelines_that_are_shipped():
+    assert NAMES == ("train_classifier", "train_classifier_small", "train_classifier_streaming")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_committed_yaml_recompiles_byte_for_byte(name, tmp_path):
+    # In a fresh process: the compiler's state and the environment's registry must not matter.
+    command = [sys.executable, "-m", "tilepipe.pipelines.cli.app", "compile", name, "--out", str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True)
+    assert (tmp_path / f"{name}.yaml").read_bytes() == compiled_pipeline.load(name).path.read_bytes(), (
+        "run `make pipelines`"
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_page_is_up_to_date(name):
+    pipeline = compiled_pipeline.load(name)
+    written = pipeline.path.with_name("README.md").read_text(encoding="utf-8")
+    assert written == pipeline_pages.page(pipeline), "run `make pipelines`"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parses_as_the_api_server_does(name):
+    compiled_pipeline.parse_strictly(compiled_pipeline.load(name).path)
+
+
+@pytest.mark.parametrize("document", [0, 1])
+def test_unknown_fields_are_refused(document, tmp_path):
+    documents = [dict(d) for d in compiled_pipeline.load("train_classifier").documents]
+    assert len(documents) == 2
+    documents[document]["surprise"] = 1
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(yaml.safe_dump_all(documents), encoding="utf-8")
+    with pytest.raises(ArtifactError, match="surprise"):
+        compiled_pipeline.parse_strictly(path)
+
+
+def test_registry_and_tag_are_set_when_compiling(tmp_path):
+    command = [sys.executable, "-m", "tilepipe.pipelines.cli.app", "compile", "train_classifier_small"]
+    command += ["--out", str(tmp_path), "--registry", "registry.example/team", "--tag", "7"]
+    subprocess.run(command, check=True, capture_output=True)
+    executors = compiled_pipeline.load(str(tmp_path / "train_classifier_small.yaml")).spec["deploymentSpec"][
+        "executors"
+    ]
+    images = {executor["container"]["image"] for executor in executors.values()}
+    assert {i for i in images if "{{" not in i} == {"registry.example/team/data:7", "registry.example/team/train:7"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_is_described_and_their_number_stays_small(name):
+    parameters = compiled_pipeline.load(name).parameters
+    assert [p.name for p in parameters.values() if not p.description] == []
+    assert len(parameters) <= (6 if name == "train_classifier_small" else 41)
+
+
+def _groups(spec):
+    """(component of a group or of the root, its tasks) for each graph in a compiled pipeline."""
+    yield spec["root"], spec["root"]["dag"]["tasks"]
+    for component in spec["components"].values():
+        if "dag" in component:
+            yield component, component["dag"]["tasks"]
+
+
+def _channels(node):
+    """All `{{$.inputs.parameters['...']}}` and componentInputParameter names in a structure."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "componentInputParameter":
+                yield value
+            yield from _channels(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _channels(value)
+    elif isinstance(node, str):
+        parts = node.split("{{$.inputs.parameters['")[1:]
+        yield from (part.split("'")[0] for part in parts)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_groups_declare_the_parameters_that_their_tasks_settings_name(name):
+    """KFP's driver dies otherwise, and nothing of it shows when compiling or locally."""
+    pipeline = compiled_pipeline.load(name)
+    spec, platform = pipeline.documents
+    containers = spec["deploymentSpec"]["executors"]
+    settings = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    seen = 0
+    for group, tasks in _groups(spec):
+        declared = set(group.get("inputDefinitions", {}).get("parameters", {}))
+        for task in tasks.values():
+            label = spec["components"][task["componentRef"]["name"]].get("executorLabel")
+            if label is None:
+                continue
+            for channel in _channels([containers[label]["container"].get("resources", {}), settings.get(label, {})]):
+                seen += 1
+                # What a setting names must be an input of the group, and of the task itself, since KFP resolves
+                # resources against the task's own inputs.
+                passed = task.get("inputs", {}).get("parameters", {})
+                assert channel in declared, f"{label}: {channel} is not declared by its group"
+                if channel in set(_channels(containers[label]["container"].get("resources", {}))):
+                    assert channel in {s.get("componentInputParameter") for s in passed.values()}, (label, channel)
+    assert seen > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_whoever_takes_an_item_of_a_loop_declares_what_kfp_makes_of_it(name):
+    """KFP turns an item of an untyped list into text, and its driver refuses text where a number is declared."""
+    spec, taken = compiled_pipeline.load(name).spec, 0
+    for _, tasks in _groups(spec):
+        for loop in (task for task in tasks.values() if "parameterIterator" in task):
+            group, item = spec["components"][loop["componentRef"]["name"]], loop["parameterIterator"]["itemInput"]
+            kind = group["inputDefinitions"]["parameters"][item]["parameterType"]
+            for task in group["dag"]["tasks"].values():
+                declared = spec["components"][task["componentRef"]["name"]]["inputDefinitions"]["parameters"]
+                for key, source in task["inputs"]["parameters"].items():
+                    if source.get("componentInputParameter") == item:
+                        taken += 1
+                        assert declared[key]["parameterType"] == kind
+    assert taken == 1
+
+
+def test_a_loops_tasks_are_known_and_what_they_make_and_take():
+    tasks = {task.name: task for task in compiled_pipeline.load("train_classifier").tasks}
+    assert tasks["pack-tiles"].needs == ("ingest-tiles",)
+    assert tasks["pack-tiles"].from_parameters["parts"] == "pack_workers"
+    assert "part" not in tasks["pack-tiles"].from_parameters
+    assert tasks["merge-packed"].needs == ("pack-tiles",)
+    assert set(tasks["train-model"].needs) == {"pack-tiles", "merge-packed", "prepare-model"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_task_is_bounded_and_unprivileged(name):
+    spec, platform = compiled_pipeline.load(name).documents
+    settings = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    for label, executor in spec["deploymentSpec"]["executors"].items():
+        resources = executor["container"]["resources"]
+        for bound in ("resourceCpuRequest", "resourceCpuLimit", "resourceMemoryRequest", "resourceMemoryLimit"):
+            assert resources.get(bound), f"{label} has no {bound}"
+        assert settings[label]["securityContext"]["runAsNonRoot"] is True
+        assert int(settings[label]["activeDeadlineSeconds"]) > 0
+        assert "pip install" not in str(executor["container"]["command"]), f"{label} installs at its start"
+
+
+def test_retries_back_off_by_whole_numbers():
+    """1.5 compiles, and at the first failure the run dies with "cannot be resolved to an int"."""
+    policies = [
+        task["retryPolicy"]
+        for _, tasks in _groups(compiled_pipeline.load("train_classifier").spec)
+        for task in tasks.values()
+        if "retryPolicy" in task
+    ]
+    assert policies
+    for policy in policies:
+        assert float(policy["backoffFactor"]).is_integer()
+        assert policy["maxRetryCount"] <= 3
+
+
+def test_side_effects_are_not_cached():
+    tasks = {
+        t: task for _, tasks in _groups(compiled_pipeline.load("train_classifier").spec) for t, task in tasks.items()
+    }
+    for name in ("snapshot-source", "finish-run"):
+        assert not tasks[name].get("cachingOptions", {}).get("enableCache")
+    assert tasks["train-model"]["cachingOptions"]["enableCache"]
+
+
+def test_unknown_pipeline():
+    with pytest.raises(ParameterError, match="Received: nonsense"):
+        compiled_pipeline.load("nonsense")
+
+
+def test_a_file_that_is_no_pipeline(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text("a: 1\n", encoding="utf-8")
+    with pytest.raises(ArtifactError, match="compiled KFP v2 pipeline"):
+        compiled_pipeline.load(str(path))
+
+
+def test_no_variable_of_ours_collides_with_those_that_kfp_puts_into_a_pod():
+    """With KFP's native MLflow support, a second `MLFLOW_TRACKING_URI` makes the pod invalid."""
+    platform = compiled_pipeline.load("train_classifier").documents[1]
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values()
+    maps = [m for e in executors for key in ("configMapAsEnv", "secretAsEnv") for m in e.get(key, [])]
+    names = {pair["envVar"] for m in maps for pair in m["keyToEnv"]}
+    assert "TILEPIPE_MLFLOW_TRACKING_URI" in names
+    assert not {name for name in names if name.startswith(("MLFLOW_", "KFP_"))}

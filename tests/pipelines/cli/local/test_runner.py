@@ -1,0 +1,25 @@
+"""What a run on this machine adds to its arguments; the runs themselves are in `tests/integration/test_run.py`."""
+
+from pathlib import Path
+
+import pytest
+
+from tilepipe.pipelines.cli.compilation import compiled_pipeline
+from tilepipe.pipelines.cli.local import runner
+
+
+@pytest.mark.parametrize("name", ["train_classifier", "train_classifier_streaming"])
+def test_checkpoints_are_beside_the_runs_wherever_one_stands(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = runner.with_checkpoints(compiled_pipeline.load(name), {"seed": 4}, Path("runs"))
+    assert found == {"seed": 4, "train_checkpoint_uri": str(tmp_path / "runs" / "checkpoints")}
+
+
+@pytest.mark.parametrize("given", ["s3://bucket/checkpoints", ""])
+def test_an_address_that_was_given_is_kept_even_an_empty_one(given, tmp_path):
+    arguments = {"train_checkpoint_uri": given}
+    assert runner.with_checkpoints(compiled_pipeline.load("train_classifier"), arguments, tmp_path) == arguments
+
+
+def test_a_pipeline_without_the_parameter_gets_none(tmp_path):
+    assert runner.with_checkpoints(compiled_pipeline.load("train_classifier_small"), {}, tmp_path) == {}

@@ -1,0 +1,91 @@
+"""Arguments: every mistake is said before anything starts."""
+
+import pytest
+
+from tilepipe.components.shared.errors import ParameterError
+from tilepipe.pipelines.cli import arguments
+from tilepipe.pipelines.cli.compilation import compiled_pipeline
+
+
+@pytest.fixture
+def pipeline():
+    return compiled_pipeline.load("train_classifier")
+
+
+def collect(pipeline, *words, config=None):
+    return arguments.collect(pipeline, config, ["data_source=/tiles", *words])
+
+
+def test_words_take_the_parameters_types(pipeline):
+    found = collect(
+        pipeline,
+        "train_epochs=3",
+        "train_learning_rate=1",
+        "train_gpu_count=0",
+        "data_bands=B04, B03",
+        'train_node_selector={"accelerator": "gpu"}',
+        "train_augmentation=[]",
+    )
+    assert found["train_epochs"] == 3
+    assert found["train_learning_rate"] == 1.0
+    assert isinstance(found["train_learning_rate"], float)
+    assert found["train_gpu_count"] == "0"
+    assert found["data_bands"] == ["B04", "B03"]
+    assert found["train_node_selector"] == {"accelerator": "gpu"}
+    assert found["train_augmentation"] == []
+
+
+def test_words_win_over_the_file(pipeline, tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("train_epochs: 7\nseed: 4\ntrain_gpu_count: 0\n", encoding="utf-8")
+    found = collect(pipeline, "train_epochs=2", config=path)
+    assert (found["train_epochs"], found["seed"], found["train_gpu_count"]) == (2, 4, "0")
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("train_epoch=3", "Did you mean train_epochs?"),
+        ("zzz=3", "`zzz` is not a parameter"),
+        ("train_epochs=many", "`train_epochs` must be a whole number. Received: train_epochs='many'"),
+        ("train_epochs=true", "`train_epochs` must be a whole number"),
+        ("train_epochs=1.5", "`train_epochs` must be a whole number"),
+        ("train_epochs=0", "`train_epochs`"),
+        ("train_learning_rate=-1", "`train_learning_rate`"),
+        ("train_learning_rate=NaN", "`train_learning_rate`"),
+        ("train_optimizer=lion", "`train_optimizer`"),
+        ("train_node_selector=3", "`train_node_selector` must be a JSON object"),
+        ('split_fractions={"train": 0.9, "val": 0.5}', "split_fractions"),
+        ('train_options={"surprise": 1}', "train_options.surprise"),
+        ("model_architecture=alexnet", "`model_architecture`"),
+        ("train_gpu_count=two", "`train_gpu_count`"),
+        ("pack_workers=0", "`pack_workers` should be greater than or equal to 1"),
+        ('pack_options={"allow_duplicate": true}', "pack_options.allow_duplicate"),
+        ("data_snapshot=[[ScheduledTime]]", "fills in"),
+        ("nonsense", "name=value"),
+    ],
+)
+def test_mistakes(pipeline, word, said):
+    with pytest.raises(ParameterError) as error:
+        collect(pipeline, word)
+    assert said in str(error.value)
+
+
+def test_all_mistakes_at_once(pipeline):
+    with pytest.raises(ParameterError) as error:
+        arguments.collect(pipeline, None, ["train_epochs=x", "zzz=1"])
+    assert len(str(error.value).splitlines()) == 3  # the two, and the missing data_source
+
+
+def test_config_that_is_missing_or_no_mapping(pipeline, tmp_path):
+    with pytest.raises(ParameterError, match="--config"):
+        collect(pipeline, config=tmp_path / "absent.yaml")
+    path = tmp_path / "list.yaml"
+    path.write_text("- 1\n", encoding="utf-8")
+    with pytest.raises(ParameterError, match="--config"):
+        collect(pipeline, config=path)
+
+
+def test_defaults_pass_the_steps_own_checks():
+    for name in compiled_pipeline.names():
+        arguments.collect(compiled_pipeline.load(name), None, ["data_source=/tiles"])

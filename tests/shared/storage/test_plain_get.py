@@ -1,0 +1,406 @@
+"""The plain GETs: against a real MinIO, and against servers that answer whatever they please."""
+
+import contextlib
+import datetime
+import random
+import socket
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+import boto3
+import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from tests.support.minio_server import S3Server, own_server
+from tilepipe.components.shared.errors import SourceError
+from tilepipe.components.shared.storage import plain_get, storage
+from tilepipe.components.shared.storage.plain_get import PlainServer
+
+SECRET = "a-secret-that-must-not-show"
+BODY = bytes(range(256)) * 40
+
+
+@pytest.fixture
+def bucket(minio_server, monkeypatch):
+    minio_server.use(monkeypatch)
+    return minio_server.make_bucket(f"plain-{uuid.uuid4().hex[:8]}")
+
+
+def plain(server):
+    return PlainServer.at(server.endpoint, "us-east-1", server.access_key, server.secret_key)
+
+
+def no_obstore(monkeypatch):
+    """What is read after this was read plainly."""
+    monkeypatch.setattr(storage.s3, "_locate", None)
+
+
+@pytest.mark.parametrize(
+    ("key", "size"),
+    [
+        ("empty", 0),
+        ("one", 1),
+        ("with space+plus&and=#%?.tif", 100),
+        ("Grüße/日本/'\"()!*~_-.,:;@$", 5_000),
+        ("piece", 1024 * 1024),
+        ("more", 3 * 1024 * 1024 + 1),
+    ],
+)
+def test_objects_of_a_real_server(bucket, monkeypatch, key, size):
+    content = random.Random(size).randbytes(size)
+    bucket.put_object(Key=key, Body=content)
+    no_obstore(monkeypatch)
+    assert storage.read_bytes(f"s3://{bucket.name}/{key}") == content
+
+
+def test_a_session_token_is_signed(bucket, minio_server, monkeypatch):
+    bucket.put_object(Key="x", Body=BODY)
+    sts = boto3.client(
+        "sts",
+        endpoint_url=minio_server.endpoint,
+        region_name="us-east-1",
+        aws_access_key_id=minio_server.access_key,
+        aws_secret_access_key=minio_server.secret_key,
+    )
+    given = sts.assume_role(RoleArn="arn:x:ignored:by:minio:", RoleSessionName="tests", DurationSeconds=900)[
+        "Credentials"
+    ]
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", given["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", given["SecretAccessKey"])
+    monkeypatch.setenv("AWS_SESSION_TOKEN", given["SessionToken"])
+    no_obstore(monkeypatch)
+    assert storage.read_bytes(f"s3://{bucket.name}/x") == BODY
+
+
+@pytest.mark.parametrize("token", ["", "of-a-session"])
+def test_the_signature_is_botocores(token):
+    server = PlainServer.at("http://store:9000", "eu-west-3", "who", SECRET, token)
+    lines = server._request("/tiles/a%20b.tif").decode().split("\r\n")
+    headers = dict(line.split(":", 1) for line in lines[1:-2])
+    stamp = datetime.datetime.strptime(headers["x-amz-date"], "%Y%m%dT%H%M%S%z")
+    assert abs((datetime.datetime.now(datetime.UTC) - stamp).total_seconds()) < 60
+    request = AWSRequest("GET", "http://store:9000/tiles/a%20b.tif")
+    request.context["timestamp"] = headers["x-amz-date"]
+    request.headers["X-Amz-Date"] = headers["x-amz-date"]
+    request.headers["X-Amz-Content-SHA256"] = headers["x-amz-content-sha256"]
+    if token:
+        request.headers["X-Amz-Security-Token"] = token
+    auth = S3SigV4Auth(Credentials("who", SECRET, token or None), "s3", "eu-west-3")
+    signature = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
+    assert headers["authorization"].endswith(f"Signature={signature}")
+    assert SECRET not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"endpoint": "https://store:9000"},
+        {"endpoint": "http://user:word@store:9000"},
+        {"endpoint": "http://store:9000/below"},
+        {"endpoint": "http://store:9000?x"},
+        {"endpoint": "http://store:9000#x"},
+        {"endpoint": "http://sto re:9000"},
+        {"endpoint": "http://store:port"},
+        {"endpoint": "http://store:0"},
+        {"endpoint": "http://[store"},
+        {"endpoint": "http://"},
+        {"endpoint": "http://:9000"},
+        {"endpoint": "http://store..svc:9000"},
+        {"endpoint": f"http://{'s' * 64}:9000"},
+        {"endpoint": "nonsense"},
+        {"key_id": ""},
+        {"secret": ""},
+        {"key_id": "who\r\nx-amz-acl:public-read"},
+        {"token": "of a session"},
+        {"token": "token\n"},
+        {"region": "eu west"},
+    ],
+    ids=str,
+)
+def test_what_is_not_plain(given):
+    usual = {"endpoint": "http://store:9000", "region": "us-east-1", "key_id": "who", "secret": SECRET, "token": ""}
+    assert PlainServer.at(**usual) is not None
+    assert PlainServer.at(**(usual | given)) is None
+
+
+@pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
+def test_a_proxy_is_not_plain(monkeypatch, variable):
+    monkeypatch.setenv(variable, "http://proxy:3128")
+    assert PlainServer.at("http://store:9000", "us-east-1", "who", SECRET) is None
+    monkeypatch.setenv("no_proxy", "store")
+    assert PlainServer.at("http://store:9000", "us-east-1", "who", SECRET) is not None
+
+
+@pytest.mark.parametrize("key", ["", "a//b", "a/../b", "a/./b", "..", "a/"])
+def test_keys_that_some_take_for_others(key):
+    server = PlainServer.at("http://127.0.0.1:1", "us-east-1", "who", SECRET)
+    assert server.ask("tiles", key) is None
+
+
+class Raw:
+    """Answers each request on a connection with the next of its answers, byte for byte.
+
+    A list it gives slowly, and after None it says no more.
+    """
+
+    def __init__(self, *answers):
+        self.answers, self.connections, self.closed, self.requests = list(answers), 0, 0, []
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.endpoint = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        self.server = PlainServer.at(self.endpoint, "us-east-1", "who", SECRET)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    def _serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._socket.accept()
+                self.connections += 1
+                threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
+
+    def _talk(self, connection):
+        with connection, contextlib.suppress(OSError):
+            while request := connection.recv(65536):
+                self.requests.append(request)
+                answer = self.answers.pop(0)
+                if answer is None:
+                    connection.recv(1)  # until the other side gives up
+                    return
+                for piece in [answer] if isinstance(answer, bytes) else answer:
+                    connection.sendall(piece)
+                    time.sleep(0 if piece is answer else 0.2)
+                if b"keep" not in answer:
+                    break
+        self.closed += 1
+
+    def wait_for(self, happened):
+        for _ in range(1000):
+            if happened():
+                return
+            time.sleep(0.005)
+        pytest.fail("it does not happen")
+
+    def close(self):
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        self._thread.join(10)
+
+
+@pytest.fixture
+def raw():
+    servers = []
+
+    def start(*answers):
+        servers.append(Raw(*answers))
+        return servers[-1]
+
+    yield start
+    for each in servers:
+        each.close()
+
+
+def answer(status=b"200 OK", version=b"HTTP/1.1", length=-1, headers=b"x: keep\r\n", body=BODY):
+    stated = b"" if length is None else b"Content-Length: %d\r\n" % (len(body) if length < 0 else length)
+    return version + b" " + status + b"\r\n" + headers + stated + b"\r\n" + body
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        answer(status=b"404 Not Found"),
+        answer(status=b"206 Partial Content"),
+        answer(status=b"503 Slow Down"),
+        answer(status=b"301 Moved", headers=b"Location: http://169.254.169.254/\r\n"),
+        answer(version=b"HTTP/1.0"),
+        answer(length=None),
+        answer(length=len(BODY) + 1, headers=b""),
+        answer(length=10**14, headers=b""),
+        answer(length=10**20, headers=b""),
+        answer(headers=b"Transfer-Encoding: chunked\r\n"),
+        answer(headers=b"Connection: close\r\n"),
+        answer(headers=b"Content-Length: 5\r\n"),
+        b"SSH-2.0-OpenSSH\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5",
+        b"HTTP/1.1 200 OK\r\n" + b"x: " + b"y" * 20_000,
+        b"\0" * 100,
+    ],
+    ids=lambda given: given[:60],
+)
+def test_answers_that_are_not_plain(raw, monkeypatch, given):
+    monkeypatch.setattr(plain_get, "_FIRST_PAUSE_SECONDS", 0)
+    server = raw(given, answer()).server
+    assert server.ask("tiles", "x").read() is None
+    # What went wrong is no part of what comes next: that has a connection of its own.
+    assert server.ask("tiles", "x").read() == BODY
+
+
+def test_silence_has_a_limit(raw, monkeypatch):
+    monkeypatch.setattr(plain_get, "_SILENCE_SECONDS", 1)
+    assert raw(None).server.ask("tiles", "x").read() is None
+    started = time.monotonic()
+    drops = [answer()[: -len(BODY)], *(bytes([number]) for number in BODY)]
+    assert raw(drops).server.ask("tiles", "x").read() is None
+    assert time.monotonic() - started < 5
+
+
+def test_a_server_that_fails_is_left_alone_for_a_while(raw, monkeypatch):
+    monkeypatch.setattr(plain_get, "_FIRST_PAUSE_SECONDS", 0.5)
+    server = raw(b"nonsense", b"nonsense", answer(), answer()).server
+    for pauses in (1, 2):  # the second time it is longer
+        assert server.ask("tiles", "x").read() is None
+        for _ in range(pauses):
+            assert server.ask("tiles", "x") is None
+            time.sleep(0.6)
+    for _ in range(2):
+        assert server.ask("tiles", "x").read() == BODY
+
+
+def test_nobody_waits_for_a_server_that_fails(raw):
+    server = raw(None, None).server
+    first, second = server.ask("tiles", "x"), server.ask("tiles", "y")
+    server._pause()  # as another thread does
+    started = time.monotonic()
+    assert first.read() is second.read() is None
+    assert time.monotonic() - started < 1
+
+
+def test_what_is_missing_is_no_failure_of_the_server(raw):
+    server = raw(answer(status=b"404 Not Found"), answer()).server
+    assert server.ask("tiles", "x").read() is None
+    assert server.ask("tiles", "y").read() == BODY
+
+
+def test_a_server_that_is_away_is_asked_once(monkeypatch):
+    tried = []
+
+    def connect(*_):
+        tried.append(1)
+        raise TimeoutError
+
+    monkeypatch.setattr(plain_get.socket, "create_connection", connect)
+    server = PlainServer.at("http://127.0.0.1:1", "us-east-1", "who", SECRET)
+    assert [server.ask("tiles", "x") for _ in range(50)] == [None] * 50
+    assert len(tried) == 1
+
+
+def test_connections_have_a_bound(raw, monkeypatch):
+    monkeypatch.setattr(plain_get, "_MOST_CONNECTIONS", 3)
+    server = raw(*[answer()] * 10).server
+    asked = [server.ask("tiles", "x") for _ in range(5)]
+    assert asked[3:] == [None, None]
+    assert asked[0].read() == BODY
+    assert server.ask("tiles", "x").read() == BODY  # on the one that is free again
+    del asked[1:]  # two that are never read
+    assert [server.ask("tiles", "x").read() for _ in range(3)] == [BODY] * 3
+
+
+def test_a_connection_is_not_kept_for_long(raw, monkeypatch):
+    monkeypatch.setattr(plain_get, "_IDLE_SECONDS", 0.1)
+    started = raw(*[answer()] * 3)
+    for pause in (0, 0.2, 0):
+        assert started.server.ask("tiles", "x").read() == BODY
+        time.sleep(pause)
+    assert started.connections == 2
+
+
+def test_a_connection_is_kept(raw):
+    started = raw(*[answer(body=bytes([number])) for number in range(20)])
+    for number in range(20):
+        assert started.server.ask("tiles", "x").read() == bytes([number])
+    assert started.connections == 1
+    assert len(started.requests) == 20
+
+
+def test_what_a_server_says_too_much_is_nobody_elses(raw):
+    started = raw(answer(body=b"first") + answer(body=b"wrong"), answer(body=b"second"))
+    assert started.server.ask("tiles", "x").read() == b"first"
+    assert started.server.ask("tiles", "y").read() == b"second"
+    assert started.connections == 2
+
+
+def test_a_connection_that_was_closed_is_not_asked(raw):
+    started = raw(*[answer(headers=b"", body=bytes([number])) for number in range(3)])
+    for number in range(3):
+        assert started.server.ask("tiles", "x").read() == bytes([number])
+        started.wait_for(lambda number=number: started.closed > number)
+    assert (started.connections, len(started.requests)) == (3, 3)
+
+
+def test_what_is_asked_for_and_never_read_is_nobody_elses(raw):
+    started = raw(answer(body=b"1"), answer(body=b"2"))
+    started.server.ask("tiles", "first")
+    assert started.server.ask("tiles", "second").read() == b"2"
+    assert started.connections == 2
+
+
+def test_only_a_few_are_asked_for_ahead(raw, monkeypatch):
+    numbers = range(30)
+    started = raw(*[answer(body=b"x") for _ in numbers])
+    S3Server(started.endpoint, "who", SECRET).use(monkeypatch)
+    no_obstore(monkeypatch)
+    read = storage.asked(f"s3://tiles/{number // 2}" for number in numbers)  # each twice: asked for once at a time
+    for number in range(10):
+        assert read(f"s3://tiles/{number}") == b"x"
+    assert 10 < len(started.requests) <= 18
+    assert started.connections <= 9
+
+
+def test_what_is_left_out_makes_room_for_what_follows(raw, monkeypatch):
+    started = raw(*[answer(body=b"x")] * 60)
+    S3Server(started.endpoint, "who", SECRET).use(monkeypatch)
+    no_obstore(monkeypatch)
+    read = storage.asked(f"s3://tiles/{number}" for number in range(40))
+    for number in (0, 6, 7, 13):
+        assert read(f"s3://tiles/{number}") == b"x"
+    started.wait_for(lambda: any(b"/tiles/21 " in request for request in started.requests))
+
+
+def test_what_is_not_plain_is_asked_for_once_more_and_no_oftener(raw, monkeypatch):
+    known = b'ETag: "0"\r\nLast-Modified: Wed, 01 Jan 2025 00:00:00 GMT\r\nConnection: close\r\n'
+    started = raw(*[answer(headers=known)] * 30)
+    S3Server(started.endpoint, "who", SECRET).use(monkeypatch)
+    read = storage.asked(f"s3://tiles/{number}" for number in range(20))
+    assert [read(f"s3://tiles/{number}") for number in range(20)] == [BODY] * 20
+    assert len(started.requests) <= 28  # the eight that were asked for before the first answer said how it is
+
+
+def test_a_server_that_was_away(tmp_path, monkeypatch):
+    with own_server(tmp_path / "minio") as server:
+        server.use(monkeypatch)
+        server.make_bucket("tiles").put_object(Key="x", Body=BODY)
+        assert storage.read_bytes("s3://tiles/x") == BODY
+    with own_server(tmp_path / "minio", int(server.endpoint.rsplit(":", 1)[1])):
+        assert storage.read_bytes("s3://tiles/x") == BODY
+
+
+def test_many_threads_get_what_they_asked_for(bucket, monkeypatch):
+    contents = {f"s3://{bucket.name}/{number}": random.Random(number).randbytes(1000 + number) for number in range(60)}
+    for uri, content in contents.items():
+        storage.s3.write_bytes(uri, content)
+    no_obstore(monkeypatch)
+
+    def check(seed):
+        chosen = random.Random(seed).sample(sorted(contents), 8)
+        read = storage.asked(chosen)
+        for uri in random.Random(-seed).sample(chosen, 7):  # in another order, and one is never read
+            assert read(uri) == contents[uri]
+        return len(chosen)
+
+    with ThreadPoolExecutor(16) as pool:
+        assert sum(pool.map(check, range(300))) == 2400
+
+
+def test_what_is_asked_for_and_is_not_there(bucket, tmp_path):
+    bucket.put_object(Key="x", Body=BODY)
+    (tmp_path / "y").write_bytes(b"local")
+    there, missing = f"s3://{bucket.name}/x", f"s3://{bucket.name}/none"
+    read = storage.asked([missing, there, str(tmp_path / "y")])
+    with pytest.raises(SourceError, match="must exist"):
+        read(missing)
+    assert read(there) == BODY
+    assert read(there) == BODY  # once more, and asked for anew
+    assert read(str(tmp_path / "y")) == b"local"

@@ -1,0 +1,175 @@
+"""Training loops over a tiny packed data set, without the step around them; and watches that look into them."""
+
+import contextlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.support.packed import write_packed
+from tilepipe.components.shared.contracts.manifest import Manifest
+from tilepipe.components.train.checkpoints.file import State
+from tilepipe.components.train.config import TrainConfig
+from tilepipe.components.train.input.batches import Batches
+from tilepipe.components.train.input.tiles import open_tiles
+from tilepipe.components.train.loop.devices import Devices
+
+TILES = (36, 11, 0)  # with batches of 6, the last one of the validation is smaller
+CLOCK = {"seconds", "tiles_per_second"}
+
+
+def make_model(shape=(4, 4, 2), classes=3, *, backbone=True, frozen=()):
+    """A classifier with what keeps state: normalisation, dropout and a penalty; always with the same weights.
+
+    Args:
+        shape: of a tile.
+        classes: how many there are.
+        backbone: whether the part before the head is a model of its own, as in pretrained networks.
+        frozen: names of the backbone's layers that never learn, of `first` and `second`.
+    """
+    import keras
+    from keras import layers
+
+    keras.utils.set_random_seed(5)
+    tiles = keras.Input(shape)
+    standardised = layers.Normalization(mean=[120.0] * shape[2], variance=[2500.0] * shape[2])(tiles)
+    inner = keras.Input(shape)
+    values = layers.Conv2D(3, 1, name="first")(inner)
+    values = layers.BatchNormalization(momentum=0.5, name="normalised")(values)
+    values = layers.Conv2D(4, 1, activation="relu", kernel_regularizer=keras.regularizers.L2(0.01), name="second")(
+        values
+    )
+    part = keras.Model(inner, values, name="backbone" if backbone else "body")
+    for name in frozen:
+        part.get_layer(name).trainable = False
+    values = layers.GlobalAveragePooling2D()(part(standardised))
+    values = layers.Dropout(0.2)(values)
+    return keras.Model(tiles, layers.Dense(classes, activation="softmax", name="probabilities")(values), name="tiny")
+
+
+class Told:
+    """Takes the place of `Record`: keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.epochs: list[int] = []
+        self.curves: list[bytes] = []
+        self.steps: list[int] = []
+
+    def running(self, step: int, figures: Any) -> None:
+        assert all(np.isfinite(value) for value in figures.values())
+        self.steps.append(step)
+
+    def epoch(self, epoch: int, figures: Any, curves: bytes = b"") -> None:
+        self.epochs.append(epoch)
+        self.curves.append(curves)
+
+
+class HaltError(RuntimeError):
+    """Ends a loop as a killed process would."""
+
+
+@dataclass
+class Look:
+    """A watch that keeps the states after given steps, as a file would bring them back, and may end the loop there.
+
+    The key of a state is `(epoch, step)`: epochs that have ended, and steps of the next one.
+    """
+
+    at: tuple[tuple[int, int], ...] = ()
+    halts: bool = False
+    before: Any = None
+    """Called with the loop at each step."""
+    states: dict[tuple[int, int], State] = field(default_factory=dict)
+
+    def begun(self, loop: Any) -> None:
+        self._look(loop)
+
+    def stepped(self, loop: Any) -> None:
+        self._look(loop)
+
+    def epoch_ended(self, loop: Any) -> None:
+        self._look(loop)
+
+    def _look(self, loop: Any) -> None:
+        if self.before:
+            self.before(loop)
+        place = (loop._at.epoch, loop._at.step)
+        if place in self.at:
+            state = loop.state
+            facts = json.loads(json.dumps(dict(state.facts)))
+            self.states[place] = State(dict(state.arrays), dict(state.best), facts)
+            if self.halts:
+                raise HaltError
+
+
+@dataclass
+class Ground:
+    """Packed tiles in a folder, and loops over them."""
+
+    folder: Path
+    manifest: Manifest
+
+    @classmethod
+    def make(cls, folder: Path, tiles=TILES, shape=(4, 4, 2), **settings) -> "Ground":
+        return cls(folder, write_packed(folder, tiles=tiles, shape=shape, **settings))
+
+    def config(self, **parameters) -> TrainConfig:
+        given = {"epochs": 2, "batch_size": 6, "learning_rate": 0.03, **parameters}
+        return TrainConfig.parse(**given)
+
+    @contextlib.contextmanager
+    def batches(self, config):
+        """The tiles as the step opens them."""
+        with contextlib.ExitStack() as stack:
+            splits = ["train", "val"] if self.manifest.splits["val"].tiles else ["train"]
+            tiles = [
+                stack.enter_context(
+                    open_tiles(
+                        [self.folder / split],
+                        split,
+                        self.manifest,
+                        batch_size=config.batch_size,
+                        seed=config.seed,
+                        options=config.options,
+                        memory_mebibytes=config.memory_mebibytes,
+                    )
+                )
+                for split in splits
+            ]
+            yield Batches(tiles[0], tiles[1] if len(tiles) > 1 else None, self.manifest, config)
+
+    @contextlib.contextmanager
+    def loop(self, model=None, devices=None, **parameters):
+        """A loop, its model, and what its record was told."""
+        import tensorflow as tf
+
+        from tilepipe.components.train.loop.epochs import Epochs
+        from tilepipe.components.train.loop.fused_norm import fused_normalization
+        from tilepipe.components.train.loop.loop import Loop
+
+        config = self.config(**parameters)
+        devices = devices or Devices(tf.distribute.get_strategy(), "CPU", 0)
+        if model is None:
+            with devices.strategy.scope():
+                model = make_model(self.manifest.tile_shape, len(self.manifest.class_names))
+        told = Told()
+        with self.batches(config) as batches, fused_normalization(model):
+            epochs = Epochs(config, (batches.steps * config.batch_size, self.manifest.splits["val"].tiles), told)
+            yield Loop(model, config, self.manifest, batches, devices, epochs), model, told
+
+    def run(self, look=None, start=None, **parameters):
+        """Train; gives the history, the model's variables, and what the record was told."""
+        with self.loop(**parameters) as (loop, model, told):
+            history = loop.run(look or Look(), loop._config.learning_rate, start)
+            return history, [variable.numpy() for variable in model.variables], told
+
+
+def same(one, other):
+    return len(one) == len(other) and all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def timeless(history):
+    """The figures that do not depend on the clock."""
+    return [{name: value for name, value in epoch.items() if name not in CLOCK} for epoch in history.epochs]

@@ -1,0 +1,216 @@
+"""A real STAC API for tests, and a gate in front of it that can demand credentials, fail and lie.
+
+The API is stac-fastapi over GeoParquet, filled with tilepipe's own sample. Its requirements are at odds with MLflow's,
+so that it has an environment of its own, made once and kept in the user's cache.
+"""
+
+import fcntl
+import hashlib
+import http.client
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.support.servers import wait_for
+
+HERE = Path(__file__).parent
+REQUIREMENTS = HERE / "stac_server_requirements.txt"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tilepipe"
+SAMPLE, OTHER = "tilepipe-synthetic-sample", "other"
+TILES_PER_CLASS = 12
+TILES = "https://tiles.test/"
+"""Where the items' assets are said to be."""
+
+
+@dataclass
+class Gate:
+    """What stands between ingest and the API, and all that came by."""
+
+    url: str = ""
+    requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    """Method, path with query, and headers in lower case."""
+    demanded: str = ""
+    """The value of Authorization without which a request is refused."""
+    failures: list[int | str] = field(default_factory=list)
+    """What becomes of the next requests: a status, `reset`, or `cut` for half an answer."""
+    refuse: Callable[[str, str], int | None] | None = None
+    """The status that refuses a request; called with path and body."""
+    change: Callable[[str, dict], object] | None = None
+    """Changes an answer's JSON in place, or gives what shall stand for it; called with the path."""
+
+    def searches(self):
+        return [path for method, path, _ in self.requests if path.startswith("/search")]
+
+
+@pytest.fixture(scope="session")
+def stac_api(tmp_path_factory):
+    """The address of a real STAC API, for the whole session."""
+    python = _environment()
+    folder = tmp_path_factory.mktemp("stac-api")
+    collections = _fill(folder)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    address = f"http://127.0.0.1:{port}"
+    command = [python, HERE / "stac_server_app.py", collections, str(port)]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
+    try:
+        wait_for(f"{address}/collections", process, folder / "log", "the STAC API")
+        yield address
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+@pytest.fixture
+def gate(stac_api):
+    """A gate in front of the API, open unless the test says otherwise."""
+    gate = Gate()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(gate, urlsplit(stac_api).port))
+    server.daemon_threads = True
+    gate.url = f"http://127.0.0.1:{server.server_port}"
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    yield gate
+    server.shutdown()
+    server.server_close()
+    thread.join(10)
+
+
+def sample_items(folder):
+    """The sample's items as the API has them: with assets on the web, a group, and a number to ask for."""
+    from tilepipe.pipelines.cli.sample.sample import write_sample
+
+    summary = write_sample(folder, tiles_per_class=TILES_PER_CLASS, processes=1)
+    items = []
+    for path in sorted((summary.folder / "items").rglob("*.json")):
+        item = json.loads(path.read_text())
+        asset = item["assets"]["image"]
+        asset["href"] = TILES + asset["href"].removeprefix("../../")
+        item["assets"]["preview"] = {"href": asset["href"] + ".png", "type": "image/png", "roles": ["thumbnail"]}
+        item["links"] = []
+        number = int(item["id"].rpartition("_")[2])
+        item["properties"] |= {"scene": f"scene-{number % 5}", "cloud": number * 2}
+        items.append(item)
+    return items, json.loads((summary.folder / "collection.json").read_text())
+
+
+def _fill(folder: Path) -> Path:
+    from stac_geoparquet.arrow import parse_stac_items_to_arrow, to_parquet
+
+    items, collection = sample_items(folder / "sample")
+    others = [{**item, "id": f"other-{item['id']}", "collection": OTHER} for item in items[:20]]
+    listed = []
+    for name, content in ((SAMPLE, items), (OTHER, others)):
+        path = folder / f"{name}.parquet"
+        to_parquet(parse_stac_items_to_arrow(content), path)
+        asset = {"href": str(path), "type": "application/vnd.apache.parquet"}
+        listed.append({**collection, "id": name, "links": [], "assets": {"data": asset}})
+    (folder / "collections.json").write_text(json.dumps(listed))
+    return folder / "collections.json"
+
+
+def _environment() -> Path:
+    """The Python of the API's environment, made where there is none yet."""
+    digest = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:12]
+    folder = CACHE / f"stac-api-{digest}"
+    python = folder / "bin" / "python"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "stac-api.lock").open("w") as lock:  # several test processes may want it at once
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "whole").exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            _install(folder, python)
+            (folder / "whole").touch()
+    return python
+
+
+def _install(folder: Path, python: Path) -> None:
+    uv = shutil.which("uv") or next(
+        (str(path) for path in [HERE.parents[1] / "build/uv/bin/uv"] if path.exists()), None
+    )
+    if uv:
+        commands = [
+            [uv, "venv", "--quiet", "--python", sys.executable, folder],
+            [uv, "pip", "install", "--quiet", "--no-deps", "--python", python, "-r", REQUIREMENTS],
+        ]
+    else:
+        commands = [
+            [sys.executable, "-m", "venv", folder],
+            [python, "-m", "pip", "install", "--quiet", "--no-deps", "-r", REQUIREMENTS],
+        ]
+    for command in commands:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            shutil.rmtree(folder, ignore_errors=True)
+            pytest.skip(f"no STAC API: its environment cannot be made here: {done.stderr[-500:]}")
+
+
+def _handler(gate: Gate, port: int) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self):
+            self._pass("GET")
+
+        def do_POST(self):
+            self._pass("POST")
+
+        def log_message(self, *args):
+            pass
+
+        def _pass(self, method):
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            gate.requests.append((method, self.path, {name.lower(): value for name, value in self.headers.items()}))
+            failure = gate.failures.pop(0) if gate.failures else None
+            if gate.refuse and not failure:
+                failure = gate.refuse(self.path, body.decode())
+            if failure == "reset":
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+                return
+            if isinstance(failure, int):
+                self._answer(failure, b'{"description": "the gate is closed"}')
+                return
+            sent = self.headers.get("authorization", "")
+            if gate.demanded and sent != gate.demanded:
+                self._answer(403 if sent else 401, f"not with {sent!r}".encode())
+                return
+            upstream = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+            headers = {name: value for name, value in self.headers.items() if name.lower() != "accept-encoding"}
+            upstream.request(method, self.path, body, headers)
+            answer = upstream.getresponse()
+            content = answer.read()
+            upstream.close()
+            if gate.change and answer.status == 200:
+                document = json.loads(content)
+                instead = gate.change(self.path, document)
+                if isinstance(instead, tuple):  # a redirect
+                    self._answer(instead[0], b"", {"Location": instead[1]})
+                    return
+                content = instead if isinstance(instead, bytes) else json.dumps(document).encode()
+            self._answer(answer.status, content, half=failure == "cut")
+
+        def _answer(self, status, content, headers=None, half=False):
+            self.send_response(status)
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content[: len(content) // 2] if half else content)
+            self.close_connection = half
+
+    return Handler
