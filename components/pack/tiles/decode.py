@@ -16,6 +16,7 @@ import tifffile
 from PIL import Image
 
 from tilepipe.components.pack.tiles.plain_tiff import read_plain_tiff
+from tilepipe.components.pack.tiles.tiff_pages import apply_palette, check_lerc, read_mask
 from tilepipe.components.shared.errors import TileError
 
 Pixels = npt.NDArray[Any]
@@ -98,16 +99,30 @@ def _decode_tiff(data: bytes, expected_shape: Shape | None) -> Picture:
         if axes not in {"YX", "YXS", "SYX"}:
             raise TileError(f"it is a TIFF with the axes {axes}, not one image of height, width and bands")
         shape = page.shape if axes == "YXS" else (*page.shape, 1) if axes == "YX" else (*page.shape[1:], page.shape[0])
+        is_palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None
+        if is_palette:
+            shape = (*shape[:2], 3)
         _check_shape(shape, page.dtype, expected_shape)
         ends = (offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True))
         if max(ends, default=0) > len(data):
             raise TileError(f"it is truncated: its pixels would end after its last byte, {len(data):,}")
+        mask = read_mask(tiff)
+        check_lerc(page, data)
         pixels = page.asarray(maxworkers=1)
         tag = page.tags.get(_GDAL_METADATA)
         descriptions = _descriptions(tag.value, shape[-1]) if tag is not None else ()
         stated = page.tags.get(_GDAL_NODATA)
         nodata = _nodata(str(stated.value), page.dtype) if stated is not None else None
+        if is_palette:
+            pixels, axes = apply_palette(page, pixels), "YXS"
     pixels = np.moveaxis(pixels, 0, -1) if axes == "SYX" else pixels.reshape(shape)
+    if mask is not None:
+        if nodata is None:
+            raise TileError(
+                f"its internal mask leaves out {np.count_nonzero(~mask):,} pixels, and it states no nodata number to "
+                "pack in their place; give it one with `gdal_edit.py -a_nodata 0`"
+            )
+        pixels = np.where(mask[..., np.newaxis], pixels, pixels.dtype.type(nodata))
     return Picture(pixels.astype(pixels.dtype.newbyteorder("<"), copy=False), descriptions, nodata)
 
 

@@ -82,6 +82,9 @@ def _read(data: bytes, order: str) -> PlainTiff:
     (entries,) = struct.unpack_from(order + "H", data, start)
     if entries > _MOST_ENTRIES:
         raise ValueError(entries)
+    (next_directory,) = struct.unpack_from(order + "I", data, start + 2 + 12 * entries)
+    if next_directory:  # a mask, an overview or another image, which the general reader has to judge
+        raise ValueError(next_directory)
     found: dict[int, int] = dict(_DEFAULTS)
     lists: dict[int, tuple[int, ...]] = {_FORMAT: (1,)}
     texts: dict[int, str] = {}
