@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.storage.atomic import whole_file
@@ -22,10 +22,10 @@ class _Frozen(BaseModel):
 class Shard(_Frozen):
     """One TFRecord file of a split."""
 
-    name: str
-    """File name within the split's artifact."""
-    tiles: int
-    bytes: int
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=255)
+    """File name within the split's artifact: no path, which could lead out of it."""
+    tiles: int = Field(ge=0)
+    bytes: int = Field(ge=0)
     checksum: str
     """XXH3 of the file, 128 bits in hexadecimal: it guards against damage, not against forgery."""
 
@@ -79,7 +79,26 @@ class Manifest(_Frozen):
             raise ValueError("statistics must be given for each band, in band order")
         if set(self.splits) != set(SPLITS):
             raise ValueError(f"splits must be {list(SPLITS)}")
+        if len(set(self.bands)) != len(self.bands) or len(set(self.class_names)) != len(self.class_names):
+            raise ValueError("bands and class names must be unique")
+        names = [shard.name for split in self.splits.values() for shard in split.shards]
+        if len(set(names)) != len(names):
+            raise ValueError("every shard must be listed once")
+        for name, split in self.splits.items():
+            self._check_counts(name, split)
         return self
+
+    def _check_counts(self, name: str, split: SplitSummary) -> None:
+        if tuple(split.tiles_per_class) != self.class_names:
+            raise ValueError(f"tiles_per_class of {name} must name every class, in the order of class_names")
+        counts = {
+            "tiles": split.tiles,
+            "the sum of tiles_per_class": sum(split.tiles_per_class.values()),
+            "the sum over the shards": sum(shard.tiles for shard in split.shards),
+        }
+        if len(set(counts.values())) > 1:
+            stated = ", ".join(f"{what} is {count:,}" for what, count in counts.items())
+            raise ValueError(f"the counts of {name} must agree, but {stated}")
 
     @property
     def tile_shape(self) -> tuple[int, int, int]:

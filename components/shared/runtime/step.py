@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from tilepipe.components.shared.errors import StorageError, TilepipeError
 from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.runtime.log_format import LOG_FORMAT, EscapingFormatter
 
 USER_ERROR_EXIT_CODE = 2
 """What a process ends with when the user can mend what stopped it."""
@@ -31,9 +32,9 @@ def step(name: str) -> Iterator[logging.Logger]:
     Raises:
         SystemExit: with code 2, after a user's mistake.
     """
-    logging.basicConfig(
-        level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", force=True
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(EscapingFormatter(LOG_FORMAT))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("tilepipe").setLevel(logging.INFO)
     logger = logging.getLogger(f"tilepipe.{name}")
     tracking.take_settings()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tilepipe.components.shared.errors import TrackingError
+from tilepipe.components.shared.runtime.log_format import escape_controls
 from tilepipe.components.shared.version import VERSION
 
 if TYPE_CHECKING:
@@ -289,6 +290,7 @@ def record_failure(step: str, reason: str) -> None:
     It goes into Kubernetes' termination message (`kubectl describe pod` shows it, and the exit handler reads it), and
     into the MLflow run that this process writes to.
     """
+    reason = escape_controls(reason)
     note = Path(os.environ.get("TILEPIPE_TERMINATION_LOG", "/dev/termination-log"))
     with contextlib.suppress(OSError):
         # 4,096 bytes are all that Kubernetes keeps. Never made: outside a pod there is no such file.

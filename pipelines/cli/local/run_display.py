@@ -10,6 +10,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from tilepipe.components.shared.runtime.log_format import escape_controls
+from tilepipe.components.shared.storage import storage
 from tilepipe.pipelines.cli.compilation import compiled_pipeline
 from tilepipe.pipelines.cli.local.runner import LocalRun, StepState
 
@@ -63,7 +65,7 @@ def _line(step: StepState) -> Text:
     line = Text(f"{step.name:<10}")
     line.append(f"{state:<7}", style=style)
     line.append(f"{step.seconds:6.1f} s  ")
-    line.append(step.message)
+    line.append(escape_controls(step.message))
     return line
 
 
@@ -73,7 +75,7 @@ def result(console: Console, run: LocalRun) -> None:
     if run.failure:
         failed = run.failed_step
         where = f"{failed.name} failed" if failed else "the run failed"
-        console.print(Text(f"{where}: {run.failure}", style="red"), soft_wrap=True)
+        console.print(Text(f"{where}: {escape_controls(run.failure)}", style="red"), soft_wrap=True)
         console.print(f"log: {run.log}", soft_wrap=True)
         return
     for step in run.steps:
@@ -84,7 +86,7 @@ def result(console: Console, run: LocalRun) -> None:
         console.print(f"MLflow: {command}", soft_wrap=True)
         console.print("        then open http://127.0.0.1:5000")
     else:
-        console.print(f"MLflow: {run.tracking_uri}", soft_wrap=True)
+        console.print(Text(f"MLflow: {storage.shown(run.tracking_uri)}"), soft_wrap=True)
 
 
 def _program(name: str) -> str:
