@@ -1,0 +1,146 @@
+"""Documentation that runs: commands, pipeline examples and links of all README files."""
+
+import ast
+import re
+import shlex
+import subprocess
+import typing
+from pathlib import Path
+
+import pytest
+import typer.main
+import yaml
+from kfp import compiler, dsl
+
+from tilepipe.pipelines.cli import arguments
+from tilepipe.pipelines.cli.app import app
+from tilepipe.pipelines.cli.compilation import compiled_pipeline
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    ROOT / line
+    for line in subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    if (ROOT / line).is_file()
+)
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+READMES = [name for name in NAMES if name.endswith("README.md")]
+STEPS = ("snapshot", "ingest", "pack", "prepare", "train", "evaluate", "finish")
+CHECKED = ("run", "submit", "schedule")
+
+
+def blocks(name: str, language: str) -> list[str]:
+    """Return the fenced code blocks of a page in one language."""
+    return re.findall(
+        rf"^```{language}\n(.*?)^```", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+
+
+def inline(name: str) -> list[str]:
+    """Return the code spans of a page outside fenced blocks."""
+    text = re.sub(r"^```.*?^```", "", (ROOT / name).read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"`([^`\n]+)`", text)
+
+
+def commands() -> list[tuple[str, str]]:
+    """Return the page and the text of every `tilepipe run`, `submit` and `schedule` in the README files."""
+    found = []
+    for name in READMES:
+        lines = [line for block in blocks(name, "sh") for line in block.replace("\\\n", " ").splitlines()]
+        found += [
+            (name, line) for line in [*lines, *inline(name)] if re.match(rf"tilepipe ({'|'.join(CHECKED)}) +\S", line)
+        ]
+    return found
+
+
+def settings() -> list[tuple[str, str]]:
+    """Return the page and the text of every `parameter=value` that the README shows beside a command."""
+    return [("README.md", code) for code in inline("README.md") if re.match(r"[a-z]+(_[a-z]+)+=", code)]
+
+
+def check(words: list[str], config: Path | None = None, pipeline: str = "train_classifier") -> dict:
+    """Check the parameters of a run as `tilepipe run` does before it starts."""
+    return arguments.collect(compiled_pipeline.load(pipeline), config, words)
+
+
+@pytest.mark.parametrize(("page", "line"), commands())
+def test_commands_are_accepted(page, line, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    _, name, *rest = shlex.split(line, comments=True)
+    command = typer.main.get_command(app).commands[name]
+    with command.make_context(name, rest) as context:  # unknown or missing options raise here
+        given = context.params
+    if given.get("show_help"):
+        return
+    config = given.get("config")
+    checked = check(given.get("words") or [], Path(config) if config else None, given["pipeline"])
+    assert "data_source" in checked
+
+
+@pytest.mark.parametrize(("page", "code"), settings())
+def test_settings_in_the_readme_are_accepted(page, code):
+    words = shlex.split(code)
+    assert check(["data_source=tiles/", *[word for word in words if not word.startswith("data_source=")]])
+
+
+def test_the_readme_shows_commands():
+    assert len([page for page, _ in commands() if page == "README.md"]) >= 10
+    assert len(settings()) >= 6
+
+
+def test_a_wrong_command_would_be_noticed():
+    with pytest.raises(arguments.ParameterError, match="Did you mean train_epochs"):
+        check(["data_source=tiles/", "train_epoch=3"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_python_blocks_compile(name):
+    for block in blocks(name, "python"):
+        ast.parse(block)
+
+
+def test_examples_of_the_steps_compile_as_one_pipeline(tmp_path):
+    examples = [(step, block) for step in STEPS for block in blocks(f"components/{step}/README.md", "python")]
+    assert {step for step, _ in examples} == set(STEPS)
+    names: dict[str, typing.Any] = {"dsl": dsl}
+    for step in STEPS:
+        component = __import__(f"tilepipe.components.{step}.component", fromlist=["component"])
+        names |= {key: value for key, value in vars(component).items() if hasattr(value, "component_spec")}
+
+    @dsl.pipeline(name="examples")
+    def pipeline(data_source: str, data_snapshot: str = "", pack_workers: int = 1) -> None:
+        names.update(data_source=data_source, data_snapshot=data_snapshot, pack_workers=pack_workers)
+        for step, block in examples:
+            code = re.sub(r"^( +)\.\.\.$", r"\1snapshot_source()", block, flags=re.MULTILINE)
+            exec(compile(code, f"components/{step}/README.md", "exec"), names)
+
+    compiler.Compiler().compile(pipeline, str(tmp_path / "examples.yaml"))
+    spec = next(yaml.safe_load_all((tmp_path / "examples.yaml").read_text()))
+    used = set(spec["components"])
+    for function in ("ingest", "pack", "merge", "prepare", "train", "evaluate", "finish", "snapshot"):
+        assert any(component.startswith(f"comp-{function}") for component in used), function
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_relative_links_resolve(name):
+    page = ROOT / name
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        there = page if not path else (page.parent / path).resolve()
+        assert there.exists(), f"{name} links to {target}, which does not exist"
+        if anchor and there.suffix == ".md":
+            assert anchor in anchors(there), f"{name} links to {target}, which has no such heading"
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that GitHub gives to the headings of a page."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ +(.+?) *$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
