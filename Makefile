@@ -1,4 +1,4 @@
-# One target for each thing that CI or a person does; every target sets up what it needs.
+# One target per task of CI or a person; each target sets up what it needs.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
@@ -7,9 +7,10 @@ PYTHON ?= python3
 TILE_DATA_DIR ?= ../shared/data
 export TILE_DATA_DIR
 export UV_PYTHON_DOWNLOADS := never
-# Where uv is: on the PATH, else one of our own in build/uv.
+# uv from the PATH, else installed into build/uv.
 UV := $(shell command -v uv || echo build/uv/bin/uv)
 VENV := .venv/bin
+COMPILED := .venv/compiled.lock
 SAMPLE := build/sample
 VERSION := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' components/shared/version.py)
 ENGINE ?= docker
@@ -27,10 +28,14 @@ build/uv/bin/uv:
 	@echo "installing uv into build/uv"
 	@$(PYTHON) -m venv build/uv && build/uv/bin/pip install --quiet uv
 
+# Bytecode is compiled when .venv was made or uv.lock changed: with PYTHONDONTWRITEBYTECODE, which is usual in CI, each
+# process would compile TensorFlow and MLflow again. The copy of uv.lock vanishes with .venv.
 setup: $(if $(filter build/uv/bin/uv,$(UV)),build/uv/bin/uv) ## Make .venv from uv.lock
-	@$(UV) sync --quiet --frozen --extra data --extra train --extra cli
+	@compile=; cmp -s uv.lock $(COMPILED) || compile=--compile-bytecode; \
+	  $(UV) sync --quiet --frozen --extra data --extra train --extra cli $$compile; \
+	  [ -z "$$compile" ] || cp uv.lock $(COMPILED)
 
-browser: # Debian's Chromium, for the tests that open pages; elsewhere those tests say why they skip
+browser: # Install Debian's Chromium for tests that open pages; on other systems those tests skip and say why
 	@if ! command -v chromium >/dev/null && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 	  echo "installing Chromium"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; fi
 
@@ -38,30 +43,30 @@ run: setup ## Train on a synthetic sample with the compiled pipeline, on this ma
 	@[ -f $(SAMPLE)/catalog.json ] || $(VENV)/tilepipe sample $(SAMPLE) --tiles-per-class 200
 	@$(VENV)/tilepipe run train_classifier --config pipelines/train_classifier/configs/sample.yaml data_source=$(SAMPLE)/catalog.json
 
-test: lint types layers unit ## Everything that CI checks
+test: lint types layers unit ## Run everything that CI checks
 
-lint: setup ## Style, naming, docstrings, banned imports
+lint: setup ## Check style, naming, docstrings and banned imports
 	@$(VENV)/ruff check . && $(VENV)/ruff format --check .
 
-types: setup ## Strict types
+types: setup ## Check types (mypy --strict)
 	@$(VENV)/mypy
 
-layers: setup ## Who may import whom
+layers: setup ## Check which package may import which
 	@$(VENV)/lint-imports --no-cache
 
-unit: setup browser ## The tests, in parallel
+unit: setup browser ## Run the tests in parallel
 	@$(VENV)/pytest -n 2 --dist worksteal
 
 pipelines: setup ## Recompile the committed YAML and its documentation
 	@$(VENV)/tilepipe compile && $(VENV)/tilepipe docs
 
-bench: setup ## Measure speed and memory (PARTS="pack training": only those); writes build/bench.json
+bench: setup ## Measure speed and memory (only some: PARTS="pack training"); writes build/bench.json
 	@$(VENV)/python -m tests.bench $(PARTS)
 
 accuracy: setup ## Train on real EuroSAT (RECIPE=finetune, scratch or quick); writes build/accuracy-RECIPE.json
 	@RECIPE=$(RECIPE) $(VENV)/python -m tests.accuracy
 
-e2e: setup browser ## On a real Kubeflow (KFP_ENDPOINT); writes build/e2e.json
+e2e: setup browser ## Test on a real Kubeflow (KFP_ENDPOINT); writes build/e2e.json
 	@$(VENV)/pytest -m e2e tests/e2e -p no:xdist
 
 images: ## Build the four images (ENGINE=docker, REGISTRY=..., IMAGE_FLAGS='--build-arg ACCELERATOR=cpu')
@@ -69,5 +74,5 @@ images: ## Build the four images (ENGINE=docker, REGISTRY=..., IMAGE_FLAGS='--bu
 	  $(ENGINE) build $(IMAGE_FLAGS) --build-arg VERSION=$(VERSION) --build-arg REVISION="$$(git rev-parse --short HEAD)" \
 	    -f images/$$image/Dockerfile -t $(REGISTRY)/$$image:$(VERSION) .; done
 
-clean: ## Remove what the targets made
+clean: ## Remove everything that the targets made
 	@rm -rf build runs .venv .mypy_cache .ruff_cache .pytest_cache
