@@ -43,7 +43,7 @@ def evaluate_model(
     from tilepipe.components.shared.runtime.step import step
 
     with step("evaluate"):
-        config = EvaluateConfig.parse(mlflow_run_id=mlflow_run_id, batch_size=batch_size)
+        config = EvaluateConfig.from_arguments(locals())
         report.uri, predictions.uri = report.uri + ".html", predictions.uri + ".parquet"
         val_folders, test_folders = (tuple(Path(a.path) for a in shards) for shards in (val_shards, test_shards))
         read = Inputs(val_folders, test_folders, *(Path(a.path) for a in (manifest, model, history)))

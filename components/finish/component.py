@@ -18,4 +18,4 @@ def finish_run(status: dsl.PipelineTaskFinalStatus, experiment: str = "tilepipe"
     from tilepipe.components.shared.runtime.step import step
 
     with step("finish"):
-        finish(FinishConfig.parse(experiment=experiment), status.state)
+        finish(FinishConfig.from_arguments(locals()), status.state)

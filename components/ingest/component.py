@@ -71,27 +71,7 @@ def ingest_tiles(
     from tilepipe.components.shared.runtime.step import step
 
     with step("ingest"):
-        config = IngestConfig.parse(
-            source=source,
-            source_bands=source_bands,
-            href_rewrite=href_rewrite,
-            snapshot=snapshot,
-            query=query,
-            columns=columns,
-            where=where,
-            classes=classes,
-            recode=recode,
-            max_per_class=max_per_class,
-            split_by=split_by,
-            split_block_metres=split_block_metres,
-            split_fractions=split_fractions,
-            split_files=split_files,
-            split_property=split_property,
-            split_merge_train_val=split_merge_train_val,
-            workers=workers,
-            seed=seed,
-            options=options,
-        )
+        config = IngestConfig.from_arguments(locals())
         tiles.uri += ".parquet"
         label_map.uri += ".json"
         report.uri += ".html"

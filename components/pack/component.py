@@ -51,7 +51,7 @@ def pack_tiles(
     from tilepipe.components.shared.runtime.step import step
 
     with step("pack"):
-        config = PackConfig.parse(bands=bands, seed=seed, part=part, parts=parts, options=options)
+        config = PackConfig.from_arguments(locals())
         part_manifest.uri += ".json"
         contents.uri, quarantine.uri = contents.uri + ".parquet", quarantine.uri + ".parquet"
         shards: dict = {"train": train_shards, "val": val_shards, "test": test_shards}

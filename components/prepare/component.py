@@ -40,7 +40,7 @@ def prepare_model(
     from tilepipe.components.shared.runtime.step import step
 
     with step("prepare"):
-        config = PrepareConfig.parse(architecture=architecture, seed=seed, weights_uri=weights_uri, options=options)
+        config = PrepareConfig.from_arguments(locals())
         base_model.uri += ".keras"
         facts = prepare(config, Path(manifest.path), Path(base_model.path), Path(summary.path))
         base_model.metadata.update(facts)

@@ -20,4 +20,4 @@ def snapshot_source(snapshot: str = "") -> str:
     from tilepipe.components.snapshot.snapshot import choose_snapshot
 
     with step("snapshot"):
-        return choose_snapshot(SnapshotConfig.parse(snapshot=snapshot))
+        return choose_snapshot(SnapshotConfig.from_arguments(locals()))

@@ -28,7 +28,7 @@ def train_model(
     experiment: str = "tilepipe",
     gpu_count: str = "0",
     gpu_resource: str = "nvidia.com/gpu",
-    memory: str = "8Gi",
+    memory: str = "4Gi",
     options: dict = {},
 ) -> NamedTuple("Outputs", [("mlflow_run_id", str)]):  # type: ignore[valid-type] # KFP reads the fields from here
     """Train a classifier, track every epoch in MLflow, and keep the best one.
@@ -68,20 +68,7 @@ def train_model(
     from tilepipe.components.train.train import Inputs, Outputs, train
 
     with step("train"):
-        config = TrainConfig.parse(
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            optimizer=optimizer,
-            augmentation=augmentation,
-            seed=seed,
-            checkpoint_uri=checkpoint_uri,
-            experiment=experiment,
-            gpu_count=gpu_count,
-            gpu_resource=gpu_resource,
-            memory=memory,
-            options=options,
-        )
+        config = TrainConfig.from_arguments(locals())
         model.uri, history.uri, curves.uri = model.uri + ".keras", history.uri + ".json", curves.uri + ".html"
         train_folders, val_folders = (
             tuple(Path(a.path) for a in shards or ()) for shards in (train_shards, val_shards)

@@ -88,7 +88,7 @@ class TrainConfig(StepConfig):
     experiment: str = Field(default="tilepipe", min_length=1, description="MLflow experiment")
     gpu_count: str = Field(default="0", description="How many GPUs the pod asked for")
     gpu_resource: str = Field(default="nvidia.com/gpu", min_length=1, description="Resource name of the GPU")
-    memory: str = Field(default="8Gi", description="Memory that the pod was given")
+    memory: str = Field(default="4Gi", description="Memory that the pod was given")
     options: TrainOptions = Field(default=TrainOptions(), description="Settings that few trainings need")
 
     @field_validator("gpu_count")

@@ -35,6 +35,21 @@ class StepConfig(BaseModel):
         except ValidationError as error:
             raise ParameterError(_explain(error, cls)) from None
 
+    @classmethod
+    def from_arguments(cls, arguments: Mapping[str, Any]) -> Self:
+        """Build the configuration from a component function's `locals()`.
+
+        Args:
+            arguments: names and values; those that are no field, such as artifacts, are ignored.
+
+        Returns:
+            The checked configuration.
+
+        Raises:
+            ParameterError: a type or a value is wrong; all problems are in the one message.
+        """
+        return cls.parse(**{name: value for name, value in arguments.items() if name in cls.model_fields})
+
 
 def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     return "\n".join(_explain_one(dict(problem), model) for problem in error.errors(include_url=False))
