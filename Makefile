@@ -18,8 +18,9 @@ REGISTRY ?= ghcr.io/tilepipe
 IMAGE_FLAGS ?=
 RECIPE ?= finetune
 PARTS ?=
+NAME ?=
 
-.PHONY: help setup browser run test lint types layers pipelines unit bench accuracy e2e images clean
+.PHONY: help setup browser run test lint types layers pipelines step unit bench accuracy e2e images clean
 
 help: ## Print all targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -59,6 +60,9 @@ unit: setup browser ## Run the tests in parallel
 
 pipelines: setup ## Recompile the committed YAML and its documentation
 	@$(VENV)/tilepipe compile && $(VENV)/tilepipe docs
+
+step: setup ## Write the skeleton of a new step (NAME=export)
+	@$(VENV)/python -m tests.support.step_skeleton $(NAME)
 
 bench: setup ## Measure speed and memory (only some: PARTS="pack training"); writes build/bench.json
 	@$(VENV)/python -m tests.bench $(PARTS)
