@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,7 @@ HEAVY = ["tensorflow", "keras", "duckdb", "mlflow", "rasterio", "matplotlib"]
 
 
 def test_make_help_names_every_target():
-    targets = {"run", "test", "lint", "types", "pipelines", "bench", "accuracy", "e2e"}
+    targets = {"run", "setup", "step", "test", "lint", "types", "pipelines", "bench", "accuracy", "e2e"}
     printed = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert targets <= {line.split()[0] for line in printed.splitlines()}
 
@@ -88,3 +89,23 @@ def test_pre_commit_checks_what_make_lint_checks():
     checks = {hook["entry"].removeprefix(".venv/bin/").removesuffix(" --force-exclude") for hook in hooks}
     (recipe,) = re.findall(r"^lint:.*\n\t@(.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert checks == {command.removeprefix("$(VENV)/").removesuffix(" .") for command in recipe.split(" && ")}
+
+
+FACES = {"__init__.py", "component.py", "config.py", "pipeline.py"}
+"""The modules that each step or pipeline has."""
+
+
+def product_modules() -> list[Path]:
+    return [path for top in ("components", "pipelines") for path in (ROOT / top).rglob("*.py")]
+
+
+def test_a_file_name_has_one_meaning():
+    places = {}
+    for path in product_modules():
+        places.setdefault(path.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in places.items() if len(paths) > 1 and name not in FACES} == {}
+
+
+def test_folders_stay_small():
+    modules = Counter(path.parent.relative_to(ROOT) for path in product_modules() if path.name != "__init__.py")
+    assert {str(folder): count for folder, count in modules.items() if count > 15} == {}
