@@ -3,7 +3,6 @@
 import ast
 import re
 import shlex
-import subprocess
 import typing
 from pathlib import Path
 
@@ -17,17 +16,8 @@ from tilepipe.pipelines.cli.app import app
 from tilepipe.pipelines.cli.compilation import compiled_pipeline
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted(
-    ROOT / line
-    for line in subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()
-    if (ROOT / line).is_file()
-)
+FOLDERS = (".github", "components", "images", "manifests", "pipelines")
+PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))])
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 READMES = [name for name in NAMES if name.endswith("README.md")]
 STEPS = ("snapshot", "ingest", "pack", "prepare", "train", "evaluate", "finish")

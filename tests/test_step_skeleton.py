@@ -15,8 +15,10 @@ from tests.support.step_skeleton import ROOT, write_step
 def copy(tmp_path_factory) -> Path:
     """Return a copy of the repository with a new step."""
     root = tmp_path_factory.mktemp("copy")
-    ignored = shutil.ignore_patterns("__pycache__", ".venv", ".git", "build", "runs", "*.egg-info", ".*_cache")
-    shutil.copytree(ROOT, root, ignore=ignored, dirs_exist_ok=True)
+    for folder in ("components", "pipelines", "tests", ".github"):
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "Makefile", ".pre-commit-config.yaml"):
+        shutil.copy(ROOT / name, root / name)
     (root / "site" / "tilepipe").mkdir(parents=True)
     for top in ("components", "pipelines"):
         (root / "site" / "tilepipe" / top).symlink_to(root / top)
