@@ -1,14 +1,17 @@
-"""Figures of a classifier on one split, from labels and probabilities, with NumPy alone.
+"""Figures of a classifier on one split, from labels and probabilities.
 
-scikit-learn would be one more large dependency of the training image for a handful of sums; the tests hold every
-figure here against it.
+`components/shared/figures.py` computes what training reports as well; this module adds loss, calibration, the ROC
+curve and the most frequent mistakes.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from tilepipe.components.shared.figures import ClassificationFigures, classification_figures
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -19,17 +22,17 @@ _SMALLEST_PROBABILITY = 1e-7  # what Keras clips to, so that the loss is the one
 
 
 class Confusion(NamedTuple):
-    """One way of being wrong."""
+    """Tiles of one class that were predicted as another."""
 
     label: int
     predicted: int
     tiles: int
     share: float
-    """Of the label's tiles."""
+    """Fraction of the tiles with that label."""
 
 
 class RocCurve(NamedTuple):
-    """Points of a receiver operating characteristic, by falling threshold; all finite."""
+    """Points of a receiver operating characteristic, by descending threshold; all finite."""
 
     false_positive_rate: list[float]
     true_positive_rate: list[float]
@@ -40,8 +43,7 @@ class RocCurve(NamedTuple):
 class SplitScores:
     """All figures of one split that has tiles.
 
-    Means over classes ("macro") are taken over the classes that the split holds: a class without a tile has no recall,
-    and counting it as zero would blame the model for the data. So macro recall and balanced accuracy are the same.
+    Macro averages are over the classes that have tiles in the split; a class without tiles has no figures (NaN).
     """
 
     confusion: Counts
@@ -49,7 +51,7 @@ class SplitScores:
     loss: float
     """Mean cross-entropy, in nats."""
     calibration_error: float
-    """Mean distance between stated probability and hit rate, over bins of probability (ECE)."""
+    """Expected calibration error (ECE): mean distance between probability and accuracy over bins of probability."""
     reliability: tuple["ReliabilityBin", ...]
 
     @property
@@ -59,68 +61,64 @@ class SplitScores:
 
     @property
     def correct(self) -> int:
-        """Number of tiles with the right class."""
+        """Number of tiles whose predicted class is right."""
         return int(np.trace(self.confusion))
+
+    @cached_property
+    def figures(self) -> ClassificationFigures:
+        """Figures that training reports too, overall and per class."""
+        return classification_figures(self.confusion)
 
     @property
     def accuracy(self) -> float:
-        """Share of tiles with the right class."""
-        return self.correct / self.tiles
+        """Fraction of tiles with the right class."""
+        return self.figures.overall["accuracy"]
 
     @property
     def support(self) -> Counts:
-        """Tiles of each class, `(classes,)`."""
-        return np.asarray(self.confusion.sum(axis=1), dtype=np.int64)
+        """Tiles per class, `(classes,)`."""
+        return self.figures.support
 
     @property
     def precision(self) -> Floats:
-        """Share of each predicted class that is right, `(classes,)`; 0 for a class that was never predicted."""
-        return _ratio(np.diag(self.confusion), self.confusion.sum(axis=0), where_empty=0.0)
+        """Precision per class, `(classes,)`; 0 for a class that was never predicted, NaN for one without tiles."""
+        return self.figures.precision
 
     @property
     def recall(self) -> Floats:
-        """Share of each class that is found, `(classes,)`; NaN for a class without a tile."""
-        return _ratio(np.diag(self.confusion), self.support, where_empty=np.nan)
+        """Recall per class, `(classes,)`; NaN for a class without tiles."""
+        return self.figures.recall
 
     @property
     def f1(self) -> Floats:
-        """Harmonic mean of precision and recall, `(classes,)`; NaN for a class without a tile."""
-        both = self.confusion.sum(axis=0) + self.support
-        f1 = _ratio(2 * np.diag(self.confusion), both, where_empty=np.nan)
-        return np.where(self.support > 0, f1, np.nan)
+        """F1 per class, `(classes,)`; NaN for a class without tiles."""
+        return self.figures.f1
 
     @property
     def balanced_accuracy(self) -> float:
-        """Mean recall over the classes that the split holds."""
-        return self._macro(self.recall)
+        """Mean recall over the classes that have tiles."""
+        return self.figures.overall["balanced_accuracy"]
 
     def scalars(self) -> dict[str, float]:
-        """The figures that are one number each, all finite, by the names that pipelines and MLflow show."""
+        """Return the scalar figures, all finite, by the names that pipelines and MLflow show."""
         return {
-            "accuracy": self.accuracy,
-            "balanced_accuracy": self.balanced_accuracy,
+            **self.figures.overall,
             "loss": self.loss,
-            "precision_macro": self._macro(self.precision),
-            "recall_macro": self._macro(self.recall),
-            "f1_macro": self._macro(self.f1),
             "calibration_error": self.calibration_error,
             "tiles": float(self.tiles),
         }
 
-    def _macro(self, figures: Floats) -> float:
-        return float(figures[self.support > 0].mean())
-
 
 class ReliabilityBin(NamedTuple):
-    """Tiles whose stated probability lies in one range."""
+    """Tiles whose predicted probability lies in one range."""
 
     low: float
     high: float
     tiles: int
     probability: float
-    """Mean of the stated probabilities."""
+    """Mean of the predicted probabilities."""
     accuracy: float
-    """Share of these tiles with the right class."""
+    """Fraction of these tiles whose predicted class is right."""
 
 
 def score(labels: Counts, probabilities: Probabilities) -> SplitScores:
@@ -150,16 +148,16 @@ def confusion_matrix(labels: Counts, predicted: Counts, classes: int) -> Counts:
     Args:
         labels: true classes, int64, `(tiles,)`.
         predicted: predicted classes, int64, `(tiles,)`.
-        classes: how many there are.
+        classes: number of classes.
 
     Returns:
-        int64, `(classes, classes)`, a row a label.
+        int64, `(classes, classes)`, one row per label.
     """
     return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 
 def cross_entropy(labels: Counts, probabilities: Probabilities) -> float:
-    """Mean negative logarithm of the true class's probability, in nats."""
+    """Compute the mean negative logarithm of the probability of the true class, in nats."""
     of_label = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0].astype(np.float64)
     return 0.0 - float(np.log(np.clip(of_label, _SMALLEST_PROBABILITY, 1.0)).mean())  # never -0
 
@@ -167,17 +165,17 @@ def cross_entropy(labels: Counts, probabilities: Probabilities) -> float:
 def reliability_bins(
     probability: npt.NDArray[np.float32], correct: npt.NDArray[np.bool_], bins: int = CALIBRATION_BINS
 ) -> tuple[ReliabilityBin, ...]:
-    """Hold stated probabilities against hit rates, in bins of equal width.
+    """Compare predicted probabilities with accuracies, in bins of equal width.
 
     Guo et al. 2017, https://arxiv.org/abs/1706.04599, section 2.
 
     Args:
         probability: of the predicted class, float32, `(tiles,)`.
-        correct: whether that class is right, `(tiles,)`.
-        bins: how many.
+        correct: True where that class is right, bool, `(tiles,)`.
+        bins: number of bins.
 
     Returns:
-        The bins that hold tiles, by rising probability.
+        The bins that hold tiles, by ascending probability.
     """
     index = np.clip(np.ceil(probability.astype(np.float64) * bins).astype(np.int64) - 1, 0, bins - 1)
     tiles = np.bincount(index, minlength=bins)
@@ -194,11 +192,11 @@ def top_confusions(confusion: Counts, limit: int) -> list[Confusion]:
     """Find the most frequent mistakes.
 
     Args:
-        confusion: int64, `(classes, classes)`, a row a label.
-        limit: how many at most.
+        confusion: int64, `(classes, classes)`, one row per label.
+        limit: maximum number of mistakes.
 
     Returns:
-        Mistakes that occur, by falling number of tiles, then falling share of the class, then order of the classes.
+        Mistakes that occur, by descending number of tiles, then descending share of the class, then class order.
     """
     support = confusion.sum(axis=1)
     mistakes = [
@@ -210,23 +208,23 @@ def top_confusions(confusion: Counts, limit: int) -> list[Confusion]:
 
 
 def roc_curve(labels: Counts, probabilities: Probabilities, points: int = 100) -> RocCurve:
-    """Micro-averaged ROC curve: each class of each tile is one yes-or-no question, all counted alike.
+    """Compute the micro-averaged ROC curve: each class of each tile is one binary decision.
 
-    Exact at its points, which are quantiles of the scores, so that both the steep and the flat part are drawn well
-    whatever the scores' distribution; thresholds are probabilities, never infinite.
+    The curve is exact at its points. They are quantiles of the scores, so that its steep and its flat part both have
+    points; thresholds are probabilities, never infinite.
 
     Args:
         labels: true classes, int64, `(tiles,)`.
         probabilities: of each class, float32, `(tiles, classes)`.
-        points: thresholds taken from the right answers' scores, and as many from the wrong ones'.
+        points: number of thresholds taken from the scores of true classes, and again from those of other classes.
 
     Returns:
-        At most `2 * points` points; none where there is but one class.
+        At most `2 * points` points; none if there is only one class.
     """
     right = np.zeros(probabilities.shape, dtype=np.bool_)
     np.put_along_axis(right, labels[:, None], values=True, axis=1)
     positives, negatives = np.sort(probabilities[right]), np.sort(probabilities[~right])
-    if not len(negatives):  # one class alone: nothing can be wrong
+    if not len(negatives):  # a single class: there are no negatives
         return RocCurve([], [], [])
     spread = np.linspace(0, 1, points)
     candidates = [np.quantile(scores, spread, method="nearest") for scores in (positives, negatives)]
@@ -237,25 +235,19 @@ def roc_curve(labels: Counts, probabilities: Probabilities, points: int = 100) -
 
 
 def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """95 % interval of a share, which stays within 0 and 1 for small counts too.
+    """Compute the 95 % Wilson interval of a fraction, which stays within 0 and 1 for small counts too.
 
     https://en.wikipedia.org/wiki/Binomial_proportion_confidence_interval#Wilson_score_interval
 
     Args:
-        successes: how often it was so.
-        trials: out of how many, at least one.
+        successes: number of successes.
+        trials: number of trials, at least one.
 
     Returns:
-        Lower and upper end.
+        Lower and upper bound.
     """
     z = 1.959964
     share = successes / trials
     centre = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
     half = z / (1 + z**2 / trials) * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
     return max(0.0, float(centre - half)), min(1.0, float(centre + half))
-
-
-def _ratio(numerator: Counts, denominator: Counts, where_empty: float) -> Floats:
-    out = np.full(len(denominator), where_empty)
-    np.divide(numerator, denominator, out=out, where=denominator > 0)
-    return out

@@ -105,7 +105,8 @@ def train(config: TrainConfig, inputs: Inputs, outputs: Outputs) -> Trained:
     check_tiles(config, manifest)
     check_optimizer(config.optimizer, config.options)
     if manifest.splits["val"].tiles:
-        check_best_metric(config.options.best_metric, manifest.class_names)
+        tiles_per_class = manifest.splits["val"].tiles_per_class
+        check_best_metric(config.options.best_metric, manifest.class_names, tiles_per_class)
     load_tensorflow(gpu=config.gpus > 0)
     from tilepipe.components.train.loop.fused_norm import fused_normalization
 

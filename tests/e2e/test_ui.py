@@ -162,7 +162,7 @@ def test_a_step_tells_what_went_in_and_out(page, look_at):
 
 def test_the_metrics_are_a_table(page, look_at):
     look_at(artifact(page, "metrics"), "Visualization")
-    for name in ("test_accuracy", "test_f1_macro", "val_accuracy"):
+    for name in ("test_accuracy", "test_macro_f1", "val_accuracy"):
         page.get_by_text(name, exact=True).wait_for()
     shoot(page, "7-metrics")
 

@@ -21,7 +21,7 @@ def test_without_a_test_split_the_headline_is_validation_and_says_so(make_evalua
 
 def test_scalars_are_flat_and_finite(make_evaluation):
     scalars = make_evaluation().scalars()
-    wanted = {"accuracy", "balanced_accuracy", "loss", "precision_macro", "recall_macro", "f1_macro"}
+    wanted = {"accuracy", "balanced_accuracy", "loss", "macro_precision", "macro_recall", "macro_f1"}
     assert {f"{split}_{name}" for split in ("val", "test") for name in wanted} <= set(scalars)
     assert all(type(value) is float and math.isfinite(value) for value in scalars.values())
 

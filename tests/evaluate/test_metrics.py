@@ -34,9 +34,9 @@ def test_figures_are_those_of_scikit_learn(classes: int, tiles: int, absent: tup
     assert scores.support[present].tolist() == support.tolist()
     assert scores.loss == pytest.approx(reference.log_loss(labels, probabilities, labels=range(classes)), rel=1e-5)
     scalars = scores.scalars()
-    assert scalars["precision_macro"] == pytest.approx(precision.mean())
-    assert scalars["recall_macro"] == pytest.approx(recall.mean())
-    assert scalars["f1_macro"] == pytest.approx(f1.mean())
+    assert scalars["macro_precision"] == pytest.approx(precision.mean())
+    assert scalars["macro_recall"] == pytest.approx(recall.mean())
+    assert scalars["macro_f1"] == pytest.approx(f1.mean())
     assert scalars["balanced_accuracy"] == pytest.approx(recall.mean())
 
 
@@ -49,6 +49,7 @@ def test_balanced_accuracy_is_that_of_scikit_learn() -> None:
 def test_a_class_without_tiles_has_no_recall_and_does_not_weigh_on_the_means() -> None:
     labels, probabilities = answers(4, 100, seed=2, absent=(3,))
     scores = metrics.score(labels, probabilities)
+    assert math.isnan(scores.precision[3])
     assert math.isnan(scores.recall[3])
     assert math.isnan(scores.f1[3])
     assert scores.balanced_accuracy == pytest.approx(scores.recall[:3].mean())
@@ -58,7 +59,7 @@ def test_all_scalars_are_finite_even_where_a_class_is_never_predicted() -> None:
     labels = np.array([0, 1, 1], np.int64)
     probabilities = np.array([[1, 0, 0], [1, 0, 0], [1, 0, 0]], np.float32)
     scores = metrics.score(labels, probabilities)
-    assert scores.precision.tolist() == [pytest.approx(1 / 3), 0, 0]
+    assert scores.precision.tolist() == pytest.approx([1 / 3, 0, math.nan], nan_ok=True)
     assert all(math.isfinite(value) for value in scores.scalars().values())
     assert scores.loss == pytest.approx(-2 / 3 * math.log(1e-7))
 

@@ -48,7 +48,7 @@ def render_summary(evaluation: Evaluation) -> str:
 
 
 def _splits(evaluation: Evaluation) -> list[str]:
-    shares = ("accuracy", "balanced_accuracy", "precision_macro", "recall_macro", "f1_macro")
+    shares = ("accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1")
     rows = []
     for split, scores in evaluation.scores.items():
         scalars = scores.scalars()

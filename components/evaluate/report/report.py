@@ -82,7 +82,9 @@ def _sections(evaluation: Evaluation) -> list[Markup | None]:
         f"In the {split} split." if found else "Not one tile of this split is wrong.",
         sections.confusions_table(evaluation) if found else None,
     )
-    splits = section("Splits", "Means are over the classes that a split holds.", sections.splits_table(evaluation))
+    splits = section(
+        "Splits", "Macro averages are over the classes that have tiles in the split.", sections.splits_table(evaluation)
+    )
     calibration = section(
         "Can its probabilities be trusted?",
         "Of the tiles to which the model gives 80 %, 80 % should be right: then the bar ends at its tick.",

@@ -24,9 +24,9 @@ def splits_table(evaluation: Evaluation) -> Markup:
         ("Tiles", "tiles"),
         ("Accuracy", "accuracy"),
         ("Balanced accuracy", "balanced_accuracy"),
-        ("Precision, mean of classes", "precision_macro"),
-        ("Recall, mean of classes", "recall_macro"),
-        ("F1, mean of classes", "f1_macro"),
+        ("Macro precision", "macro_precision"),
+        ("Macro recall", "macro_recall"),
+        ("Macro F1", "macro_f1"),
         ("Loss (cross-entropy)", "loss"),
         ("Calibration error", "calibration_error"),
     )
@@ -153,7 +153,7 @@ def headline_list(evaluation: Evaluation) -> Markup:
     rows = (
         ("Accuracy", percent(scores.accuracy), f"{scores.tiles - scores.correct:,} of {tiles(scores.tiles)} wrong"),
         ("Balanced accuracy", percent(scores.balanced_accuracy), "mean recall of the classes"),
-        ("F1", percent(scalars["f1_macro"]), "mean of the classes"),
+        ("Macro F1", percent(scalars["macro_f1"]), "mean F1 of the classes"),
         ("Loss", f"{scores.loss:.3f}", "cross-entropy"),
     )
     return figures(rows)

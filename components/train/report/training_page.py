@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from tilepipe.components.shared.contracts.history import History, in_words, lower_is_better
 from tilepipe.components.shared.contracts.manifest import Manifest
+from tilepipe.components.shared.figures import PER_CLASS
 from tilepipe.components.shared.pages.curves import curve_panel, drawn_figures
-from tilepipe.components.train.figures.figures import PER_CLASS, class_labels
+from tilepipe.components.train.figures.figures import class_labels
 
 # Kubeflow shows it in a frame of some 500 by 600 pixels that allows no storage and no calls: nothing here needs them.
 _STYLE = """
@@ -107,15 +108,16 @@ def _section(section: PageSection) -> str:
 
 
 def _classes(history: History, manifest: Manifest) -> str:
-    """Recall, precision and F1 of each class in the best epoch, weakest recall first; nothing where not counted."""
+    """Render recall, precision and F1 of each class that has validation tiles, in the best epoch."""
     labels = class_labels(manifest.class_names)
-    if any(f"val_{figure}/{label}" not in history.best for figure in PER_CLASS for label in labels):
-        return ""
     tiles = manifest.splits["val"].tiles_per_class
     figures = {
         name: [history.best[f"val_{figure}/{label}"] for figure in PER_CLASS]
         for name, label in zip(manifest.class_names, labels, strict=True)
+        if f"val_recall/{label}" in history.best
     }
+    if not figures:
+        return ""
     head = "".join(f'<th scope="col">{title}</th>' for title in ("class", *_CLASS_TITLES, "tiles"))
     rows = "".join(
         f'<tr><th scope="row">{html.escape(name)}</th>'
@@ -123,7 +125,8 @@ def _classes(history: History, manifest: Manifest) -> str:
         for name, values in sorted(figures.items(), key=lambda row: row[1][0])
     )
     return (
-        "<section><h2>Classes</h2><p>The validation tiles in the best epoch, weakest recall first.</p>"
+        "<section><h2>Classes</h2><p>The validation tiles in the best epoch, lowest recall first; classes without "
+        "validation tiles have no figures.</p>"
         f'<div class="scroll" tabindex="0"><table class="classes"><thead><tr>{head}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div></section>"
     )
