@@ -7,40 +7,15 @@ from pydantic import AfterValidator, Field, model_validator
 
 from tilepipe.components.prepare.networks.freezing import FreezingOptions
 from tilepipe.components.prepare.networks.indices import Sensor, checked_index
+from tilepipe.components.prepare.networks.networks import NETWORKS, Architecture
 from tilepipe.components.prepare.weights.band_weights import expected_input
 from tilepipe.components.shared.runtime.config import StepConfig
 
-Architecture = Literal[
-    "cnn",
-    "compact",
-    "efficientnet_lite0",
-    "efficientnet_v2_b1",
-    "efficientnet_v2_s",
-    "inception_v3",
-    "mobilenet_v2",
-    "mobilenet_v3_large",
-    "mobilenet_v3_small",
-    "resnet50",
-]
 InputScaling = Literal["auto", "standardise", "min_max", "reflectance"]
 Pooling = Literal["mean", "max"]
 Regularizer = Literal["none", "l1", "l2", "l1_l2"]
 Units = Annotated[int, Field(ge=1, le=65536)]
 IndexName = Annotated[str, AfterValidator(checked_index)]
-
-SHORTEST_SIDE_PIXELS: Mapping[Architecture, int] = {
-    "cnn": 1,
-    "compact": 1,
-    "efficientnet_lite0": 1,
-    "efficientnet_v2_b1": 32,
-    "efficientnet_v2_s": 32,
-    "inception_v3": 75,
-    "mobilenet_v2": 32,
-    "mobilenet_v3_large": 32,
-    "mobilenet_v3_small": 32,
-    "resnet50": 32,
-}
-"""What a network needs at least; smaller tiles are enlarged inside the model."""
 
 _ONLY_FOR: Mapping[str, frozenset[Architecture]] = {
     **dict.fromkeys(("filters", "kernel_size", "block_dropout", "dense_units"), frozenset({"cnn"})),
@@ -174,7 +149,7 @@ class PrepareConfig(StepConfig):
                 )
         if self.options.weights_uri:
             expected_input(self.architecture)
-        size, shortest = self.options.input_size_pixels, SHORTEST_SIDE_PIXELS[self.architecture]
+        size, shortest = self.options.input_size_pixels, NETWORKS[self.architecture].shortest_side_pixels
         if 0 < size < shortest:
             raise ValueError(
                 f"`input_size_pixels` must be {shortest} or more for {self.architecture}. "

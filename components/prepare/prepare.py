@@ -84,7 +84,7 @@ def _build(config: PrepareConfig, manifest: Manifest) -> tuple["keras.Model", st
         channels=(*manifest.bands, *options.indices),
         rgb_bands=options.rgb_bands,
     )
-    freeze(backbone, options.trainable_backbone, options.trainable_blocks)
+    freeze(backbone, config.architecture, options.trainable_backbone, options.trainable_blocks)
     scaling = None
     if options.input_scaling == "auto":
         computed = [INDEX_STATISTICS] * len(options.indices)

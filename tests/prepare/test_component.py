@@ -51,7 +51,8 @@ def test_the_interface_is_the_configuration():
 def test_every_choice_is_documented():
     from typing import get_args
 
-    from tilepipe.components.prepare.config import Architecture, ModelOptions
+    from tilepipe.components.prepare.config import ModelOptions
+    from tilepipe.components.prepare.networks.networks import Architecture
 
     text = prepare_model.python_func.__doc__
     for name in (*get_args(Architecture), *set(ModelOptions.model_fields) - {"weights_uri"}):

@@ -4,16 +4,14 @@ from collections.abc import Sequence
 
 import keras  # noqa: TID253 - this module is about Keras, and only functions import it
 
-from tilepipe.components.prepare.config import SHORTEST_SIDE_PIXELS, Architecture, ModelOptions
+from tilepipe.components.prepare.config import ModelOptions
 from tilepipe.components.prepare.networks.applications import application
 from tilepipe.components.prepare.networks.compact import compact
 from tilepipe.components.prepare.networks.efficientnet_lite import efficientnet_lite0
 from tilepipe.components.prepare.networks.head import head, probabilities, regularize
+from tilepipe.components.prepare.networks.networks import NETWORKS, Architecture
 from tilepipe.components.prepare.networks.preprocessing import preprocess, resized
 from tilepipe.components.shared.contracts.manifest import Manifest
-
-BACKBONE = "backbone"
-"""The layer that all networks but the cnn have: what weights are loaded into and what can be frozen."""
 
 _CNN_BATCH_NORM_MOMENTUM = 0.5
 _LITE_BATCH_NORM_MOMENTUM = 0.99
@@ -85,8 +83,9 @@ def build_model(
 
 
 def _shorter_side(architecture: Architecture, manifest: Manifest, options: ModelOptions) -> int:
-    """Pixels of the shorter side that the network works on."""
-    return options.input_size_pixels or max(min(manifest.height, manifest.width), SHORTEST_SIDE_PIXELS[architecture])
+    """Return the shorter side of the input of the network, in pixels."""
+    shortest = NETWORKS[architecture].shortest_side_pixels
+    return options.input_size_pixels or max(min(manifest.height, manifest.width), shortest)
 
 
 def _cnn(values: keras.KerasTensor, options: ModelOptions) -> keras.KerasTensor:

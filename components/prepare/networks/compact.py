@@ -2,6 +2,8 @@
 
 import keras  # noqa: TID253 - this module is about Keras, and only functions import it
 
+from tilepipe.components.shared.contracts.model_file import BACKBONE
+
 _STAGES = (32, 64, 128)
 _BATCH_NORM_MOMENTUM = 0.9
 
@@ -42,7 +44,7 @@ def compact(
             name = f"stage{number}_block{block}"
             branch = _activation(_convolution(values, filters, name), momentum, name)
             values = keras.layers.Add(name=f"{name}_add")([values, branch])
-    return keras.Model(inputs, values, name="backbone")
+    return keras.Model(inputs, values, name=BACKBONE)
 
 
 def _convolution(values: keras.KerasTensor, filters: int, name: str) -> keras.KerasTensor:

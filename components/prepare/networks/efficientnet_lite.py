@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import keras  # noqa: TID253 - this module is about Keras, and only functions import it
 
+from tilepipe.components.shared.contracts.model_file import BACKBONE
+
 _BATCH_NORM_EPSILON = 1e-3
 _STEM_FILTERS = 32
 _HEAD_FILTERS = 1280
@@ -73,7 +75,7 @@ def efficientnet_lite0(
             number += 1
     values = _conv(values, _HEAD_FILTERS, 1, 1, "head")
     values = _normalise(values, "head", momentum, activation=True)
-    return keras.Model(inputs, values, name="backbone")
+    return keras.Model(inputs, values, name=BACKBONE)
 
 
 def _block(

@@ -1,10 +1,10 @@
 """Which part of a backbone learns: all of it, none, or its last blocks."""
 
-import re
 from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
+from tilepipe.components.prepare.networks.networks import NETWORKS, Architecture
 from tilepipe.components.prepare.weights.weights import WeightsOptions
 from tilepipe.components.shared.errors import ParameterError
 
@@ -12,11 +12,6 @@ if TYPE_CHECKING:
     import keras
 
 Trainable = Literal["all", "last_blocks", "none"]
-
-# What layers of one block have in common in EfficientNet, MobileNet and ResNet ...
-_BLOCK = re.compile(r"(block_?\d+[a-z]?|expanded_conv(?:_\d+)?|conv\d_block\d+)_")
-# ... and the last layer of each in Inception, whose layers are numbered as they come.
-_BLOCK_END = re.compile(r"mixed\d+")
 
 
 class FreezingOptions(WeightsOptions):
@@ -46,23 +41,24 @@ class FreezingOptions(WeightsOptions):
         return self
 
 
-def freeze(backbone: "keras.Model", trainable: Trainable, blocks: int = 0) -> None:
-    """Set which layers of a backbone learn; the flags are saved with the model.
+def freeze(backbone: "keras.Model", architecture: Architecture, trainable: Trainable, blocks: int = 0) -> None:
+    """Set which layers of a backbone are trainable; the flags are saved with the model.
 
     A frozen BatchNormalization also keeps its running means and variances, and normalises with them in training
     (https://keras.io/api/layers/normalization_layers/batch_normalization/).
 
     Args:
         backbone: the network without its head.
-        trainable: what learns. With `last_blocks`, also what follows the last block.
-        blocks: how many blocks those are.
+        architecture: name of the network.
+        trainable: trainable part. With `last_blocks`, layers after the last block are trainable too.
+        blocks: number of trainable blocks, with `last_blocks`.
 
     Raises:
-        ParameterError: the backbone has no blocks, or not so many.
+        ParameterError: the backbone has fewer blocks.
     """
     first = 0
     if trainable == "last_blocks":
-        starts = _block_starts(backbone)
+        starts = _block_starts(backbone, architecture)
         if not 1 <= blocks <= len(starts):
             raise ParameterError(
                 f"`trainable_blocks` must be from 1 to {len(starts)}, the backbone's blocks. "
@@ -74,13 +70,15 @@ def freeze(backbone: "keras.Model", trainable: Trainable, blocks: int = 0) -> No
         layer.trainable = trainable != "none" and place >= first
 
 
-def _block_starts(backbone: "keras.Model") -> list[int]:
-    """Place of each block's first layer. Blocks follow one another: nothing leads around the end of one."""
-    names = [layer.name for layer in backbone.layers]
+def _block_starts(backbone: "keras.Model", architecture: Architecture) -> list[int]:
+    """Return the index of the first layer of each block; no connection bypasses the end of a block."""
+    network, names = NETWORKS[architecture], [layer.name for layer in backbone.layers]
+    if network.block_end_pattern:
+        ends = [place for place, name in enumerate(names) if network.block_end_pattern.fullmatch(name)]
+        return [0, *(end + 1 for end in ends[:-1])]
     firsts: dict[str, int] = {}
     for place, name in enumerate(names):
-        match = _BLOCK.match(name)
+        match = network.block_pattern.match(name) if network.block_pattern else None
         if match:
             firsts.setdefault(match[1], place)
-    ends = [place for place, name in enumerate(names) if _BLOCK_END.fullmatch(name)]
-    return sorted(firsts.values()) or [0, *(end + 1 for end in ends[:-1])]
+    return sorted(firsts.values())

@@ -1,11 +1,11 @@
 """Weights learnt on RGB photographs, for tiles of any bands: the first convolution's kernel, and the input's scale."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from tilepipe.components.prepare.networks.networks import NETWORKS, Architecture, ExpectedInput
 from tilepipe.components.shared.contracts.bands import RGB_BANDS, canonical_band
 from tilepipe.components.shared.contracts.manifest import Manifest
 from tilepipe.components.shared.errors import BandError, ParameterError
@@ -22,33 +22,6 @@ _NAMES = {
     "blue": ("blue", "b", "B02"),
 }
 
-
-class ExpectedInput(NamedTuple):
-    """What a network was given when it learnt from ImageNet: (pixel - mean) / scale, pixels 0 to 255."""
-
-    mean: tuple[float, float, float]
-    """Of red, green, blue."""
-    scale: tuple[float, float, float]
-    channels: tuple[str, str, str] = RGB_BANDS
-    """The order of the channels."""
-
-
-_ONE_TO_ONE = ExpectedInput((127.5,) * 3, (127.5,) * 3)  # -1 to 1: Keras' mode "tf"
-
-# keras.applications: `imagenet_utils.preprocess_input` in the mode of each module, or its own preprocessing layers.
-EXPECTED_INPUT: dict[str, ExpectedInput] = {
-    "efficientnet_lite0": ExpectedInput((127.0,) * 3, (128.0,) * 3),
-    "efficientnet_v2_b1": ExpectedInput(
-        (0.485 * 255, 0.456 * 255, 0.406 * 255), (0.229 * 255, 0.224 * 255, 0.225 * 255)
-    ),
-    "efficientnet_v2_s": ExpectedInput((128.0,) * 3, (128.0,) * 3),
-    "inception_v3": _ONE_TO_ONE,
-    "mobilenet_v2": _ONE_TO_ONE,
-    "mobilenet_v3_large": _ONE_TO_ONE,
-    "mobilenet_v3_small": _ONE_TO_ONE,
-    "resnet50": ExpectedInput((123.68, 116.779, 103.939), (1.0,) * 3, ("blue", "green", "red")),  # mode "caffe"
-}
-"""By architecture: those that have weights from ImageNet, built without preprocessing of their own."""
 
 # Pixels of ImageNet, red, green, blue, 0 to 255: https://pytorch.org/vision/stable/models.html, times 255.
 _IMAGENET_MEAN = (123.675, 116.28, 103.53)
@@ -141,7 +114,7 @@ def adapt_kernel(kernel: Floats, colours: Sequence[str], order: Sequence[str] = 
 
 
 def input_scaling(
-    architecture: str,
+    architecture: Architecture,
     manifest: Manifest,
     rgb_bands: Sequence[str] = (),
     computed: Sequence[tuple[float, float]] = (),
@@ -154,7 +127,7 @@ def input_scaling(
     know, where they expect (RGB - 127) / 128.
 
     Args:
-        architecture: one of `EXPECTED_INPUT`.
+        architecture: a network that has an `expected_input`.
         manifest: bands, dtype and statistics of the tiles.
         rgb_bands: see `colours_of`.
         computed: mean and standard deviation of each channel that is computed from the bands and follows them.
@@ -185,15 +158,17 @@ def input_scaling(
     return means, variances
 
 
-def expected_input(architecture: str) -> ExpectedInput:
-    """What an architecture's weights from ImageNet expect.
+def expected_input(architecture: Architecture) -> ExpectedInput:
+    """Return the input that the ImageNet weights of a network expect.
 
     Raises:
-        ParameterError: it has none.
+        ParameterError: the network has no such weights.
     """
-    if architecture not in EXPECTED_INPUT:
+    expected = NETWORKS[architecture].expected_input
+    if expected is None:
+        names = ", ".join(name for name, network in NETWORKS.items() if network.expected_input)
         raise ParameterError(
-            f"Weights can be given to one of {', '.join(EXPECTED_INPUT)}. Received: architecture={architecture}, which "
-            "learns from its own first weights. Leave `weights_uri` empty, or choose another architecture."
+            f"Weights can be given to one of {names}. Received: architecture={architecture}, which learns from its own "
+            "first weights. Leave `weights_uri` empty, or choose another architecture."
         )
-    return EXPECTED_INPUT[architecture]
+    return expected

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field, model_validator
 
+from tilepipe.components.prepare.networks.networks import NETWORKS, Architecture
 from tilepipe.components.prepare.weights.band_weights import adapt_kernel, colours_of, expected_input
 from tilepipe.components.shared.errors import ParameterError, SourceError
 from tilepipe.components.shared.runtime.config import StepConfig
@@ -66,7 +67,7 @@ class WeightsOptions(StepConfig):
 
 def load_weights(
     backbone: "keras.Model",
-    architecture: str,
+    architecture: Architecture,
     uri: str,
     checksum: str = "",
     *,
@@ -80,7 +81,7 @@ def load_weights(
 
     Args:
         backbone: the network without its head, freshly built.
-        architecture: one of `band_weights.EXPECTED_INPUT`.
+        architecture: a network that has an `expected_input`.
         uri: a path or an address of `.npz` (arrays named `<layer>/<variable>`, a `classifier` is left out), of `.h5`
             or `.weights.h5` (saved by Keras of the network for RGB, without its top) or of `.keras` (a classifier of
             `prepare` or `train` for the same channels, or its backbone); `imagenet` for what Keras downloads.
@@ -135,7 +136,7 @@ def _checked_digest(path: Path, uri: str, checksum: str) -> str:
     return digest
 
 
-def _read(path: Path, address: str, backbone: "keras.Model", architecture: str) -> Arrays:
+def _read(path: Path, address: str, backbone: "keras.Model", architecture: Architecture) -> Arrays:
     """The file's arrays in the order of `backbone.weights`, the first kernel's with the file's own channels."""
     readers = {".npz": _read_npz, ".h5": _read_h5, ".keras": _read_keras}
     suffix = Path(address).suffix.lower()
@@ -156,7 +157,7 @@ def _read(path: Path, address: str, backbone: "keras.Model", architecture: str) 
         ) from error
 
 
-def _read_npz(path: Path, backbone: "keras.Model", architecture: str) -> Arrays:
+def _read_npz(path: Path, backbone: "keras.Model", architecture: Architecture) -> Arrays:
     # A pickle could run anything. Opened here: NumPy leaves a file open that it cannot read.
     with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files if not name.startswith(_CLASSIFIER)}
@@ -164,7 +165,7 @@ def _read_npz(path: Path, backbone: "keras.Model", architecture: str) -> Arrays:
     return [arrays[name] for name in _names(backbone)]
 
 
-def _read_h5(path: Path, backbone: "keras.Model", architecture: str) -> Arrays:
+def _read_h5(path: Path, backbone: "keras.Model", architecture: Architecture) -> Arrays:
     """Let Keras read its own formats, into the same network for three channels."""
     import keras
 
@@ -195,23 +196,22 @@ def _read_keras(path: Path, backbone: "keras.Model", _: str) -> Arrays:
     )  # by order: Keras numbers layers without a name by how many were made before
 
 
-def _download(architecture: str) -> Arrays:
+def _download(architecture: Architecture) -> Arrays:
     import keras
 
-    from tilepipe.components.prepare.networks.applications import NETWORKS
-
-    if architecture not in NETWORKS:
+    entry = NETWORKS[architecture]
+    if entry.function is None:
+        names = ", ".join(sorted(name for name, network in NETWORKS.items() if network.function))
         raise ParameterError(
-            f"Keras downloads weights from ImageNet for {', '.join(sorted(NETWORKS))}. "
+            f"Keras downloads weights from ImageNet for {names}. "
             f"Received: weights_uri={IMAGENET}, architecture={architecture}. Give the address of a file."
         )
-    name, arguments = NETWORKS[architecture]
-    build = getattr(keras.applications, name)
+    build = getattr(keras.applications, entry.function)
     try:
-        network = build(weights=IMAGENET, include_top=False, input_shape=(224, 224, 3), **arguments)
+        network = build(weights=IMAGENET, include_top=False, input_shape=(224, 224, 3), **entry.settings)
     except Exception as error:  # Keras raises a plain one where it cannot download
         raise SourceError(
-            f"Keras must reach its server to download {name}'s weights from ImageNet. "
+            f"Keras must reach its server to download {entry.function}'s weights from ImageNet. "
             f"Received: {type(error).__name__}: {str(error)[:300]}. Give the address of a file as `weights_uri`."
         ) from error
     return _arrays(network)
@@ -240,7 +240,7 @@ def _require_fit(
     arrays: Mapping[str, npt.NDArray[Any]],
     backbone: "keras.Model",
     uri: str,
-    architecture: str,
+    architecture: Architecture,
     *,
     of_photographs: bool = False,
 ) -> None:
@@ -273,7 +273,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
-def _other_architecture(uri: str, architecture: str, found: str) -> str:
+def _other_architecture(uri: str, architecture: Architecture, found: str) -> str:
     return (
         f"Weights must be the architecture's, without its top. Received: {storage.shown(uri)} for {architecture}: "
         f"{found}. Give a file of this architecture, or the architecture of this file."

@@ -15,7 +15,10 @@ from tilepipe.components.shared.errors import ArtifactError
 if TYPE_CHECKING:
     import keras
 
-# What TensorFlow's C++ part writes about a sound machine before its log level counts.
+BACKBONE = "backbone"
+"""Name of the layer that all networks but the cnn have: `prepare` loads weights into it, and it can be frozen."""
+
+# Lines that TensorFlow's C++ library writes on a healthy machine before its log level applies.
 _CHATTER = re.compile(rb"^(I0000 |WARNING: All log messages before absl::InitializeLog)")
 
 

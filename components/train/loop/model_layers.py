@@ -4,8 +4,7 @@ from collections.abc import Iterator
 
 import keras  # noqa: TID253 - about Keras' layers; only functions import this module
 
-BACKBONE = "backbone"
-"""Name of the model within the classifier that can be frozen, as `prepare` gives it."""
+from tilepipe.components.shared.contracts.model_file import BACKBONE
 
 
 def layers_of(model: keras.Model) -> Iterator[keras.Layer]:

@@ -3,8 +3,9 @@ import numpy as np
 import pytest
 
 from tests.support.packed import manifest_for
-from tilepipe.components.prepare.config import SHORTEST_SIDE_PIXELS, ModelOptions
+from tilepipe.components.prepare.config import ModelOptions
 from tilepipe.components.prepare.networks.architectures import build_model
+from tilepipe.components.prepare.networks.networks import NETWORKS
 
 SMALL = ModelOptions(filters=(4, 4, 4, 4), dense_units=8)
 
@@ -68,12 +69,12 @@ def test_the_model_is_compiled():
     model.train_on_batch(np.zeros((2, 8, 8, 2), "uint16"), np.array([0, 1]))
 
 
-@pytest.mark.parametrize("architecture", sorted(set(SHORTEST_SIDE_PIXELS) - {"cnn"}))
+@pytest.mark.parametrize("architecture", sorted(set(NETWORKS) - {"cnn"}))
 def test_every_network_takes_small_tiles_of_any_bands(architecture):
     shape = (20, 8, 13)
     model = build_model(architecture, manifest_for(shape), ModelOptions())
     backbone = model.get_layer("backbone")
-    shorter = max(8, SHORTEST_SIDE_PIXELS[architecture])
+    shorter = max(8, NETWORKS[architecture].shortest_side_pixels)
     assert backbone.input_shape == (None, round(20 * shorter / 8), shorter, 13)
     tiles = np.random.default_rng(0).integers(0, 4000, (2, *shape)).astype("uint16")
     probabilities = keras.ops.convert_to_numpy(model(tiles))

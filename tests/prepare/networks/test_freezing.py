@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from tilepipe.components.prepare.networks.applications import application
 from tilepipe.components.prepare.networks.efficientnet_lite import efficientnet_lite0
 from tilepipe.components.prepare.networks.freezing import FreezingOptions, freeze
 from tilepipe.components.shared.errors import ParameterError
@@ -20,7 +21,7 @@ def classifier(backbone):
 @pytest.mark.parametrize(("trainable", "blocks"), [("all", 0), ("none", 0), ("last_blocks", 2)])
 def test_what_is_frozen_stays_frozen_in_the_file(tmp_path, trainable, blocks):
     backbone = efficientnet_lite0((16, 16, 2))
-    freeze(backbone, trainable, blocks)
+    freeze(backbone, "efficientnet_lite0", trainable, blocks)
     model = classifier(backbone)
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras").get_layer("backbone")
@@ -30,16 +31,16 @@ def test_what_is_frozen_stays_frozen_in_the_file(tmp_path, trainable, blocks):
 
 def test_the_last_blocks_and_the_head_learn():
     backbone = efficientnet_lite0((16, 16, 2))
-    freeze(backbone, "last_blocks", 1)
+    freeze(backbone, "efficientnet_lite0", "last_blocks", 1)
     free = {variable.path.split("/")[0] for variable in backbone.trainable_variables}
     assert {name.split("_")[0] for name in free} == {"block15", "head"}
-    freeze(backbone, "all")
+    freeze(backbone, "efficientnet_lite0", "all")
     assert all(flags(backbone).values())
 
 
 def test_training_leaves_what_is_frozen_as_it_was():
     backbone = efficientnet_lite0((16, 16, 2), batch_norm_momentum=0.5)
-    freeze(backbone, "last_blocks", 1)
+    freeze(backbone, "efficientnet_lite0", "last_blocks", 1)
     before = {variable.path: np.array(variable) for variable in backbone.weights}
     model = classifier(backbone)
     model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy", jit_compile=False)
@@ -54,24 +55,25 @@ def _variable(backbone, path):
 
 
 @pytest.mark.parametrize(
-    ("name", "count", "first", "arguments"),
+    ("architecture", "count", "first"),
     [
-        ("ResNet50", 16, "conv5_block3_1_conv", {}),
-        ("MobileNetV2", 17, "block_16_expand", {}),
-        ("MobileNetV3Small", 11, "expanded_conv_10_expand", {"include_preprocessing": False}),
-        ("InceptionV3", 11, None, {}),
+        ("resnet50", 16, "conv5_block3_1_conv"),
+        ("mobilenet_v2", 17, "block_16_expand"),
+        ("mobilenet_v3_small", 11, "expanded_conv_10_expand"),
+        ("efficientnet_v2_b1", 27, "block6i_expand_conv"),
+        ("inception_v3", 11, None),
     ],
 )
-def test_blocks_of_keras_applications(name, count, first, arguments):
-    backbone = getattr(keras.applications, name)(weights=None, include_top=False, input_shape=(96, 96, 3), **arguments)
-    freeze(backbone, "last_blocks", 1)
+def test_blocks_of_keras_applications(architecture, count, first):
+    backbone = application(architecture, (96, 96, 3))
+    freeze(backbone, architecture, "last_blocks", 1)
     learning = [layer for layer in backbone.layers if layer.trainable]
     if first:
         assert learning[0].name == first
     else:
         assert backbone.layers[-len(learning) - 1].name == "mixed9"
     with pytest.raises(ParameterError, match=f"from 1 to {count}, .* Received: trainable_blocks=99"):
-        freeze(backbone, "last_blocks", 99)
+        freeze(backbone, architecture, "last_blocks", 99)
 
 
 @pytest.mark.parametrize(

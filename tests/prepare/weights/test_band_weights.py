@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from tests.support.packed import manifest_for
-from tilepipe.components.prepare.weights.band_weights import EXPECTED_INPUT, adapt_kernel, colours_of, input_scaling
+from tilepipe.components.prepare.networks.networks import NETWORKS
+from tilepipe.components.prepare.weights.band_weights import adapt_kernel, colours_of, input_scaling
 from tilepipe.components.shared.errors import BandError, ParameterError
 
 RGB = ("red", "green", "blue")
@@ -67,12 +68,12 @@ def test_rgb_of_eight_bits_is_scaled_as_the_photographs_were():
     assert variances == [1.0] * 3
 
 
-@pytest.mark.parametrize("architecture", sorted(EXPECTED_INPUT))
+@pytest.mark.parametrize("architecture", sorted(name for name, network in NETWORKS.items() if network.expected_input))
 def test_other_numbers_get_the_distribution_of_photographs(architecture):
     manifest = manifest_for((8, 8, 3), "uint16", statistics=[(900.0, 200.0), (2000.0, 700.0), (5.0, 0.0)])
     means, variances = input_scaling(architecture, manifest, computed=[(0.2, 0.3)])
     scaled = lambda place, value: (value - means[place]) / variances[place] ** 0.5  # noqa: E731
-    expected = EXPECTED_INPUT[architecture]
+    expected = NETWORKS[architecture].expected_input
     # B02 is blue, of which ImageNet has a mean of 103.53 and a deviation of 57.375
     assert scaled(1, 2000) == pytest.approx((103.53 - expected.mean[2]) / expected.scale[2], abs=1e-6)
     assert scaled(1, 2700) - scaled(1, 2000) == pytest.approx(57.375 / expected.scale[2])
