@@ -14,6 +14,7 @@ from tilepipe.components.ingest.selection import Selection, choose, columns_of
 from tilepipe.components.ingest.sources.detect import open_source
 from tilepipe.components.ingest.sources.source_view import ColumnSource, found
 from tilepipe.components.ingest.sources.tile_row import TileSource
+from tilepipe.components.ingest.splits.predefined import has_split_folders, keep_unselected
 from tilepipe.components.ingest.splits.splits import split_tiles
 from tilepipe.components.shared.contracts.bands import canonical_band
 from tilepipe.components.shared.contracts.manifest import SPLITS
@@ -64,15 +65,18 @@ def ingest(config: IngestConfig, outputs: IngestOutputs) -> dict[str, str | int]
         with found(source, connection, wanted) as files:
             lock(connection, files)
             selection = choose(connection, config)
+            if config.split_files and selection.left_out:
+                keep_unselected(connection)
         if isinstance(source, ColumnSource):
             source.settle(connection)
         bands = config.source_bands or _stated_bands(connection)
         _check_ids(connection, config)
+        by_folders = has_split_folders(connection, config)
         unlisted = split_tiles(connection, config)
         _sort(connection)
         counts, class_names = _check_splits(connection, config, selection)
         info = _info(config, source, class_names, bands)
-        report = make_report(connection, info, _facts(config, selection, unlisted))
+        report = make_report(connection, info, _facts(config, selection, unlisted, by_folders=by_folders))
         _check_duplicates(report, config)
         _write(connection, info, outputs.tiles)
     write_label_map(report, outputs.label_map)
@@ -147,7 +151,7 @@ def _check_splits(
     if missing:
         raise SplitError(
             f"The splits {' and '.join(needed)} must {'both ' if len(needed) > 1 else ''}have tiles. "
-            f"Received: none in {' and '.join(missing)}, and {counts} in all."
+            f"Received: none in {' and '.join(missing)}, and {counts} in all. Add tiles to the empty splits."
         )
     present = {label for _, label in pairs}  # predefined splits may leave a class out
     class_names = tuple(name for name in selection.class_names if name in present or config.classes)
@@ -181,9 +185,11 @@ def _info(
     )
 
 
-def _facts(config: IngestConfig, selection: Selection, unlisted: int) -> SelectionFacts:
+def _facts(config: IngestConfig, selection: Selection, unlisted: int, *, by_folders: bool) -> SelectionFacts:
     if config.split_files or config.split_property:
         how = "as split_files say" if config.split_files else f"as {config.split_property} says"
+    elif by_folders:
+        how = "as the folders say"
     else:
         shares = " / ".join(f"{100 * config.split_fractions.get(split, 0):g}" for split in SPLITS)
         size = f" of {config.split_block_metres:g} m" if config.split_by == "block" else ""

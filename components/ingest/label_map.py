@@ -1,6 +1,6 @@
-"""The label map: which number a class has in the model's answers, and what became of the source's labels.
+"""The label map: the index of each class in the model's output, and the recoding of the source's labels.
 
-`label_map.json`, for people and for tools that know nothing of tilepipe:
+`label_map.json` is for people and for tools outside tilepipe:
 
     {
       "version": 1,
@@ -11,10 +11,12 @@
     }
 
 `classes` are in the order of the indexes, without gaps. `recode` is as given: label -> class, null for a label whose
-tiles were dropped; a label that it lacks is its own class. `dropped` are the labels that became no class.
+tiles were dropped; a label that is not in it is its own class. `dropped` lists the labels without a class.
 """
 
 import json
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +24,32 @@ from tilepipe.components.ingest.report.facts import IngestReport
 from tilepipe.components.shared.contracts.manifest import SPLITS
 from tilepipe.components.shared.storage.atomic import whole_file
 
+_INTEGER = re.compile(r"[+-]?[0-9]{1,30}")
 
-def label_map(report: IngestReport) -> dict[str, Any]:
-    """Say which class has which index.
+
+def sorted_labels(labels: Iterable[str]) -> list[str]:
+    """Sort labels: as numbers if all are integers, so that 2 comes before 10, else as text.
 
     Args:
-        report: of the tile table.
+        labels: the labels, each once; an empty label is not compared as a number and comes first.
 
     Returns:
-        What the file holds, as the module says.
+        The labels in the order of the classes.
+    """
+    labels = list(labels)
+    if all(_INTEGER.fullmatch(label) for label in labels if label):
+        return sorted(labels, key=lambda label: (label != "", int(label or 0), label))
+    return sorted(labels)
+
+
+def label_map(report: IngestReport) -> dict[str, Any]:
+    """Build the label map of a tile table.
+
+    Args:
+        report: report of the tile table.
+
+    Returns:
+        The content of the file; see the docstring of the module.
     """
     recode, dropped = report.selection.recode, report.selection.dropped_labels
     return {
@@ -44,12 +63,12 @@ def label_map(report: IngestReport) -> dict[str, Any]:
             }
             for index, name in enumerate(report.info.class_names)
         ],
-        "recode": {label: recode[label] or None for label in sorted(recode)},
-        "dropped": [{"label": label, "tiles": count} for label, count in sorted(dropped.items())],
+        "recode": {label: recode[label] or None for label in sorted_labels(recode)},
+        "dropped": [{"label": label, "tiles": dropped[label]} for label in sorted_labels(dropped)],
     }
 
 
 def write_label_map(report: IngestReport, path: Path) -> None:
-    """Write the label map, whole or not at all; the same report gives the same bytes."""
+    """Write the label map atomically; the same report gives the same bytes."""
     with whole_file(path) as partial:
         partial.write_text(json.dumps(label_map(report), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

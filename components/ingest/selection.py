@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tilepipe.components.ingest.config import IngestConfig
+from tilepipe.components.ingest.label_map import sorted_labels
 from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.shared.errors import ParameterError, SourceError
 from tilepipe.components.shared.runtime.database import quoted, reason
@@ -176,7 +177,7 @@ def _classes(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[st
             f'{examples}, in {config.source}. Leave them out with recode={{"": ""}}, or say where it stands: '
             'columns={"label": ...}.'
         )
-    names = tuple(sorted(str(name) for name in counts))
+    names = tuple(sorted_labels(str(name) for name in counts))
     if config.classes:
         outside = [name for name in names if name not in config.classes]
         if outside:

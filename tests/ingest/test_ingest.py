@@ -127,6 +127,57 @@ def test_tiles_that_no_list_names_are_left_out(run, class_folders, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("parameters", "kept", "ignored"),
+    [
+        ({"where": "tile_id NOT LIKE '%\\_3.jpg' ESCAPE '\\'"}, 6, 2),
+        ({"recode": {"c": ""}}, 6, 3),
+        ({"max_per_class": 5}, 10, None),
+    ],
+)
+def test_listed_tiles_that_are_not_chosen_are_ignored(run, class_folders, tmp_path, caplog, parameters, kept, ignored):
+    caplog.set_level("INFO", "tilepipe.ingest")
+    labels = "abc" if "recode" in parameters else "ab"
+    root = class_folders(classes=tuple(labels), count=4 if ignored else 12)
+    numbers = (
+        (range(2), (2,), (3,)) if "where" in parameters else (range(2), (2,)) if ignored else (range(9), (9, 10, 11))
+    )
+    lists = {
+        split: [f"{label}/{label}_{number}" for label in labels for number in part]
+        for split, part in zip(("train", "val", "test"), numbers, strict=False)
+    }
+    returned, _, _ = run(root, split_files=split_files(tmp_path, **lists), **parameters)
+    assert returned["tiles"] == kept
+    assert f"ignored {ignored or 24 - kept} names in split_files, whose tiles were not chosen" in caplog.text
+    lists["train"].append("a/a_99")
+    with pytest.raises(SplitError, match=r"1 of .* fit none, such as a/a_99"):
+        run(root, split_files=split_files(tmp_path, **lists), **parameters)
+
+
+def test_a_name_whose_tile_was_not_chosen_is_no_other_tile(run, class_folders, tmp_path):
+    root = class_folders(classes=("a", "b"), count=4)
+    (root / "a" / "a_0.png").write_bytes(b"x")
+    files = split_files(tmp_path, train=["a/a_0.png", "a/a_1", "b/b_0"], val=["a/a_2", "b/b_2"])
+    _, table, _ = run(root, split_files=files, where="tile_id NOT LIKE '%.png'")
+    assert "a/a_0.jpg" not in table["tile_id"].to_pylist()
+
+
+def test_split_folders_and_classes_below_them(run, tmp_path):
+    for split, count in (("train", 20), ("valid", 5), ("Test", 4)):
+        for label in ("2", "10", "1"):
+            for number in range(count):
+                path = tmp_path / "tiles" / split / label / f"{number}.webp"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(b"x")
+    returned, table, info = run(tmp_path / "tiles")
+    assert info.class_names == ("1", "2", "10")
+    assert [returned[f"{split}_tiles"] for split in ("train", "val", "test")] == [60, 15, 12]
+    assert dict(zip(table["tile_id"].to_pylist(), table["split"].to_pylist(), strict=True))["Test/10/0.webp"] == "test"
+    assert "as the folders say" in (tmp_path / "out" / "report.html").read_text()
+    names = split_files(tmp_path, train=["train/1/0", "train/2/0"], val=["valid/1/0", "valid/2/0"])
+    assert run(tmp_path / "tiles", split_files=names)[0]["tiles"] == 4
+
+
+@pytest.mark.parametrize(
     ("lists", "message"),
     [
         ({"train": ["a_0.jpg", "b_0.jpg"], "val": []}, "train and val must both have tiles. Received: none in val"),

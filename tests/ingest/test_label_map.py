@@ -1,7 +1,7 @@
 import json
 
 from tests.support.ingested import SELECTION, info_for, scattered, table_of
-from tilepipe.components.ingest.label_map import write_label_map
+from tilepipe.components.ingest.label_map import sorted_labels, write_label_map
 from tilepipe.components.ingest.report.facts import SelectionFacts, make_report
 
 
@@ -27,3 +27,10 @@ def test_an_empty_class_is_no_class_and_names_stay_as_they_are(tmp_path):
     text = path.read_text(encoding="utf-8")
     assert '"Algue brûlée": null' in text
     assert '"name": "é"' in text
+
+
+def test_integers_sort_as_numbers_and_text_as_text():
+    assert sorted_labels(["10", "2", "-1", "1"]) == ["-1", "1", "2", "10"]
+    assert sorted_labels(["1", "01", "", "10", "2"]) == ["", "01", "1", "2", "10"]
+    assert sorted_labels(["10", "2", "x"]) == ["10", "2", "x"]
+    assert sorted_labels(["1.5", "10", "2"]) == ["1.5", "10", "2"]

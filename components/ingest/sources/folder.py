@@ -1,38 +1,53 @@
-"""A local folder of class folders with JPEG, PNG and GeoTIFF files."""
+"""A local folder with one folder of images per class, or with train, val and test folders above the class folders."""
 
 import logging
+import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from tilepipe.components.ingest.config import SourceKind
+from tilepipe.components.ingest.config import SourceKind, split_named
 from tilepipe.components.ingest.sources.tile_row import TileRow
+from tilepipe.components.shared.contracts.manifest import Split
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.storage import storage
 
 logger = logging.getLogger("tilepipe.ingest")
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+"""Suffixes of the images that are read, in lower case."""
+
+_FURTHER_SPLIT_NAMES: dict[str, Split] = {"valid": "val", "dev": "val", "eval": "val"}
+"""Names that mean a split where they name a folder, beside those of `config.split_named`."""
+
+_SUFFIX_LENGTH = 12
+_SUFFIXES_COUNTED = 100
+_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
 class ListedFile:
-    """A file below the folder of class folders, whatever it is."""
+    """A file below the root folder, an image or not."""
 
     name: str
-    """Path relative to that folder, with forward slashes."""
+    """Path relative to the root, with forward slashes."""
     uri: str
     bytes: int
     checksum: str | None = None
-    """Multihash in hexadecimal, where the list itself tells it."""
+    """Multihash in hexadecimal; None where the listing does not state it."""
+    split: Split | None = None
+    """Split that the first folder of `name` stands for; None where that folder is the class."""
 
 
 @dataclass(frozen=True)
 class ClassFolders:
-    """Class folders: the label is the first part of a file's path, the tile's id the path as a whole.
+    """A local folder of class folders.
+
+    The label is the first folder of a file's path, or the second one below split folders. The id of a tile is the whole
+    path relative to the root.
 
     Args:
-        root: the folder, normalised.
+        root: normalized address of the folder.
     """
 
     root: str
@@ -44,48 +59,135 @@ class ClassFolders:
         return self.root.rstrip("/").rpartition("/")[2]
 
     def rows(self) -> Iterator[TileRow]:
-        """Yield a row for each image below a class folder.
+        """Yield one row per image below a class folder.
 
         Raises:
-            SourceError: there is no such folder, or no class folder with images in it.
+            SourceError: the folder does not exist, or has no class folder with images.
         """
-        files = (ListedFile(file.name, file.uri, file.bytes) for file in storage.list_files(self.root))
+        children = _folders_in(self.root)
+        holds_folders = {name for name in children if folder_split(name) and _folders_in(f"{self.root}/{name}")}
+        splits = split_folders(self.root, children, holds_folders)
+        files = (
+            ListedFile(file.name, file.uri, file.bytes, split=splits.get(file.name.partition("/")[0]))
+            for file in storage.list_files(self.root)
+        )
         return class_rows(self.root, files)
 
 
-def class_rows(root: str, files: Iterable[ListedFile]) -> Iterator[TileRow]:
-    """Tell the images in class folders from all else, which is counted and said.
+def _folders_in(folder: str) -> list[str]:
+    """Names of the folders directly below a local folder; empty where it cannot be listed."""
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
+    except OSError:  # `storage.list_files` raises it with its reason
+        return []
+
+
+def folder_split(name: str) -> Split | None:
+    """Return the split that a folder's name stands for, in any case; None for any other name."""
+    return split_named(name) or _FURTHER_SPLIT_NAMES.get(name.strip().lower())
+
+
+def split_folders(root: str, children: Iterable[str], holds_folders: Iterable[str]) -> Mapping[str, Split]:
+    """Decide if the folders directly below the root are splits rather than classes.
+
+    They are splits if all have the name of a split and all hold folders.
 
     Args:
-        root: where the class folders are, for messages.
-        files: what is below it, in any order.
+        root: address of the root, for messages.
+        children: names of the folders directly below the root.
+        holds_folders: names of those of them that have the name of a split and hold folders.
 
-    Yields:
-        A row for each image below a class folder.
+    Returns:
+        Name of the folder -> split; empty if the folders are classes.
 
     Raises:
-        SourceError: there is no class folder with images in it.
+        SourceError: two folders stand for the same split.
+    """
+    children, nested = set(children), sorted(set(holds_folders))
+    splits = {name: split for name in nested if (split := folder_split(name))}
+    if not splits:
+        return {}
+    if beside := sorted(children - splits.keys()):
+        if len(splits) > 1:
+            logger.warning(
+                "%s are read as classes, not as splits: beside them is %s, which is no split with class folders",
+                ", ".join(splits),
+                ", ".join(beside[:_SHOWN]),
+            )
+        return {}
+    if len(set(splits.values())) < len(splits):
+        raise SourceError(
+            "Each split must have one folder. "
+            f"Received: source={root} with {', '.join(f'{name} ({split})' for name, split in splits.items())}. "
+            "Move the class folders of the same split into one folder."
+        )
+    logger.info(
+        "the folders %s are splits, and the folders below them are the classes",
+        ", ".join(f"{name} ({split})" if name != split else name for name, split in splits.items()),
+    )
+    return splits
+
+
+def class_rows(root: str, files: Iterable[ListedFile]) -> Iterator[TileRow]:
+    """Select the images in class folders; count and log all other files.
+
+    Args:
+        root: address of the root, for messages.
+        files: the files below it, in any order.
+
+    Yields:
+        One row per image below a class folder.
+
+    Raises:
+        SourceError: there is no class folder with images.
     """
     images: Counter[str] = Counter()
     others: Counter[str] = Counter()
+    suffixes: Counter[str] = Counter()
     beside = 0
     for file in files:
-        label, separator, _ = file.name.partition("/")
+        label, separator, rest = file.name.partition("/")
+        if file.split:
+            label, separator, _ = rest.partition("/")
         if not file.name.lower().endswith(SUFFIXES):
             others[label if separator else ""] += 1
+            suffix = _suffix(file.name)
+            suffixes[suffix if suffix in suffixes or len(suffixes) < _SUFFIXES_COUNTED else "others"] += 1
         elif not separator:
             beside += 1
         else:
             images[label] += 1
-            yield TileRow(tile_id=file.name, uri=file.uri, label=label, bytes=file.bytes, checksum=file.checksum)
+            yield TileRow(
+                tile_id=file.name,
+                uri=file.uri,
+                label=label,
+                split=file.split,
+                bytes=file.bytes,
+                checksum=file.checksum,
+            )
+    counts = ", ".join(f"{suffix} {count:,}" for suffix, count in sorted(suffixes.items(), key=_most_first))
     if not images:
-        found = f"{beside} images and no class folder" if beside else f"{others.total()} files, none an image"
+        unread = f" ({counts})" if counts else ""
+        found = f"{beside} images and no class folder" if beside else f"{others.total()} files, none an image{unread}"
         raise SourceError(
-            f"A folder of tiles must hold one folder a class with images in it ({', '.join(SUFFIXES)}). "
+            f"A folder of tiles must hold one folder per class with images in it ({', '.join(SUFFIXES)}). "
             f"Received: source={root} with {found}. Sort the images into folders named by their class."
         )
+    if counts:
+        logger.warning("left out %s files whose suffix is not read: %s", f"{suffixes.total():,}", counts)
     without = sorted(set(others) - set(images) - {""})
     if without:
-        logger.warning("left out %d folders without images: %s", len(without), ", ".join(without[:5]))
+        logger.warning("left out %d folders without images: %s", len(without), ", ".join(without[:_SHOWN]))
     if beside:
         logger.warning("left out %d images that are in no class folder", beside)
+
+
+def _most_first(counted: tuple[str, int]) -> tuple[int, str]:
+    return -counted[1], counted[0]
+
+
+def _suffix(name: str) -> str:
+    """Return a file's suffix in lower case; whatever is too long to be one counts as none."""
+    stem, dot, suffix = name.rpartition("/")[2].lower().rpartition(".")
+    return dot + suffix if stem and 0 < len(suffix) < _SUFFIX_LENGTH else "none"

@@ -1,7 +1,7 @@
-"""A prefix in a bucket with class folders below it, listed through boto3.
+"""An S3 prefix with class folders, or with split folders above the class folders, listed through boto3.
 
-The pages of several class folders are asked for at once, and the next page of each while the last one is worked on, so
-that memory holds a few pages however many millions of objects there are.
+Several class folders are listed in parallel, and the next page of each is requested while the last one is processed.
+Memory holds a few pages, independent of the number of objects.
 """
 
 import logging
@@ -9,15 +9,16 @@ import os
 import re
 import xml.etree.ElementTree as ET
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote_plus
 
 from tilepipe.components.ingest.config import SourceKind
-from tilepipe.components.ingest.sources.folder import ListedFile, class_rows
+from tilepipe.components.ingest.sources.folder import ListedFile, class_rows, folder_split, split_folders
 from tilepipe.components.ingest.sources.tile_row import TileRow
+from tilepipe.components.shared.contracts.manifest import Split
 from tilepipe.components.shared.errors import SourceError, StorageError, TilepipeError
 from tilepipe.components.shared.runtime.progress import Progress
 
@@ -26,7 +27,7 @@ logger = logging.getLogger("tilepipe.ingest")
 THREADS = 8
 _ATTEMPTS = 4
 _MD5 = "d50110"
-"""The multihash's code and length, before the digest."""
+"""Code and length of the multihash, which precede the digest."""
 _PLAIN_ETAG = re.compile(r"[0-9a-f]{32}")
 # Of the encryptions only SSE-S3 leaves an ETag the MD5 of the content, and directory buckets' ETags are random:
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
@@ -36,18 +37,19 @@ _DIRECTORY_BUCKET = "--x-s3"
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """One page of a list, to be asked for."""
+    """Request for one page of a listing."""
 
     prefix: str
     is_folder: bool
-    """A class folder, and all below it; else only what is right below the prefix."""
+    """True lists a class folder with all levels below it; False only the level directly below the prefix."""
     token: str = ""
     has_md5: bool = False
-    """Whether the ETags in this folder are MD5s."""
+    """True where the ETags of this folder are MD5 digests."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Page:
+    prefix: str
     entries: list[tuple[str, int, str]]
     """Key, size and ETag."""
     folders: list[str]
@@ -57,10 +59,10 @@ class _Page:
 
 @dataclass(frozen=True)
 class S3ClassFolders:
-    """Class folders in a bucket: what `folder.ClassFolders` is on a disk.
+    """Class folders in a bucket, with the same rows as `folder.ClassFolders` gives on a disk.
 
     Args:
-        root: the prefix, normalised.
+        root: normalized address of the prefix.
     """
 
     root: str
@@ -72,11 +74,11 @@ class S3ClassFolders:
         return self.root.rstrip("/").rpartition("/")[2]
 
     def rows(self) -> Iterator[TileRow]:
-        """Yield a row for each image below a class folder, in no particular order.
+        """Yield one row per image below a class folder, in no particular order.
 
         Raises:
-            SourceError: there is no such bucket, or no class folder with images in it.
-            StorageError: the store cannot be reached, or refuses.
+            SourceError: the bucket does not exist, or has no class folder with images.
+            StorageError: the store cannot be reached, or refuses access.
         """
         return class_rows(self.root, self._files())
 
@@ -86,27 +88,57 @@ class S3ClassFolders:
         listing = _Listing(_connect(self.root), bucket, self.root)
         progress = Progress(logger, "listed", None, "objects")
         waiting, active = deque([_Request(base, is_folder=False)]), set[Future[_Page]]()
+        held: list[str] = []  # folders named like splits, until all folders at the root are known
+        children: set[str] = set()
+        splits: Mapping[str, Split] = {}
+        is_root_listed = False
         with ThreadPoolExecutor(THREADS, thread_name_prefix="tilepipe") as pool:
             try:
-                while waiting or active:
+                while waiting or active or held:
+                    if is_root_listed and held:
+                        splits = self._splits(listing, base, children, held)
+                        waiting.extend(_Request(folder, is_folder=not splits) for folder in held)
+                        held.clear()
                     while waiting and len(active) < THREADS:
                         active.add(pool.submit(listing.page, waiting.popleft()))
                     done, active = wait(active, return_when=FIRST_COMPLETED)
                     for page in (future.result() for future in done):
-                        if page.following:  # at once, so that it comes while this page is worked on
+                        if page.following:  # at once, so that it arrives while this page is processed
                             active.add(pool.submit(listing.page, page.following))
-                        waiting.extend(_Request(folder, is_folder=True) for folder in page.folders)
+                        for folder in page.folders:
+                            name = folder.removeprefix(base).rstrip("/")
+                            if is_root_listed or not folder_split(name):
+                                waiting.append(_Request(folder, is_folder=True))
+                            else:
+                                held.append(folder)
+                            if page.prefix == base and not name.startswith("."):
+                                children.add(name)
+                        is_root_listed = is_root_listed or (page.prefix == base and not page.following)
                         progress.advance(len(page.entries))
-                        for found, size, etag in page.entries:
-                            name = found.removeprefix(base)
-                            if found.endswith("/") or name.startswith(".") or "/." in name:
-                                continue  # what a browser makes for a folder, and hidden files as on a disk
-                            checksum = _MD5 + etag if page.has_md5 and _PLAIN_ETAG.fullmatch(etag) else None
-                            yield ListedFile(name, f"s3://{bucket}/{found}", size, checksum)
+                        yield from _listed_files(page, f"s3://{bucket}/{base}", base, splits)
             finally:
                 for future in active:
                     future.cancel()
         progress.finish()
+
+    def _splits(self, listing: "_Listing", base: str, children: set[str], named: list[str]) -> Mapping[str, Split]:
+        """Decide if folders with names of splits are splits, by the first page of each."""
+        pages = {folder: listing.page(_Request(folder, is_folder=False)) for folder in named}
+        nested = {folder.removeprefix(base).rstrip("/") for folder, page in pages.items() if _has_folders(page, folder)}
+        return split_folders(self.root, children, nested)
+
+
+def _listed_files(page: _Page, root: str, base: str, splits: Mapping[str, Split]) -> Iterator[ListedFile]:
+    for key, size, etag in page.entries:
+        name = key.removeprefix(base)
+        if key.endswith("/") or name.startswith(".") or "/." in name:
+            continue  # placeholders of folders, and hidden files as on a disk
+        checksum = _MD5 + etag if page.has_md5 and _PLAIN_ETAG.fullmatch(etag) else None
+        yield ListedFile(name, root + name, size, checksum, splits.get(name.partition("/")[0]))
+
+
+def _has_folders(page: _Page, prefix: str) -> bool:
+    return any(not folder.removeprefix(prefix).startswith(".") for folder in page.folders)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +161,10 @@ class _Listing:
         following = None
         if answer.get("IsTruncated"):
             following = replace(request, token=answer["NextContinuationToken"], has_md5=has_md5)
-        return _Page(entries, folders, following, has_md5)
+        return _Page(request.prefix, entries, folders, following, has_md5)
 
     def _has_md5(self, key: str, _: int, etag: str) -> bool:
-        """Whether a folder's ETags are MD5s, as its first object tells; where that cannot be asked, they are not."""
+        """Return True if the ETags of a folder are MD5 digests, judged by its first object; False if unreadable."""
         if not _PLAIN_ETAG.fullmatch(etag) or self.bucket.endswith(_DIRECTORY_BUCKET):
             return False
         try:
@@ -155,7 +187,7 @@ class _Listing:
         return answer
 
 
-def _connect(root: str) -> Any:  # noqa: ANN401 - boto3 makes its clients' classes as it goes
+def _connect(root: str) -> Any:  # noqa: ANN401 - boto3 creates the classes of its clients at run time
     import boto3
     from botocore import UNSIGNED
     from botocore.config import Config
@@ -185,16 +217,17 @@ def _connect(root: str) -> Any:  # noqa: ANN401 - boto3 makes its clients' class
 
 
 def _take_entries(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
-    """Read the objects of a page ourselves: botocore's own parser takes five times as long as all else together.
+    """Parse the objects of a page before botocore does, whose parser takes five times as long as all other work.
 
-    An event of botocore's, before it parses an answer: what stands in `customized_response_dict` becomes part of it.
+    Handler of an event that botocore sends before it parses a response; the entries of `customized_response_dict` are
+    added to the parsed response.
     """
     if response_dict["status_code"] != 200:
         return
     try:
         document = ET.fromstring(response_dict["body"])  # noqa: S314 - as botocore itself would
     except ET.ParseError:
-        return  # for botocore to say
+        return  # botocore reports it
     encoded = document.findtext("{*}EncodingType") == "url"
     entries = []
     for element in document.findall("{*}Contents"):
@@ -207,7 +240,7 @@ def _take_entries(response_dict: dict[str, Any], customized_response_dict: dict[
 
 
 def _translate(root: str, error: Exception) -> TilepipeError:
-    """An error of botocore in our words."""
+    """Translate an error of botocore."""
     answer = getattr(error, "response", {})
     code = str(answer.get("Error", {}).get("Code", ""))
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")

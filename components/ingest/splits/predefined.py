@@ -1,13 +1,12 @@
-"""Splits that the source or the user has made already."""
+"""Splits that the source or the user has defined: lists of names, a property, or folders."""
 
 import logging
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from tilepipe.components.ingest.config import split_named
+from tilepipe.components.ingest.config import IngestConfig, split_named
 from tilepipe.components.shared.errors import SplitError
 from tilepipe.components.shared.storage import storage
 
@@ -16,52 +15,108 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tilepipe.ingest")
 
+_SUFFIX = r"(?i)(.)\.(jpe?g|png|tiff?|bmp|webp|gif|jp2|npy|npz|mat|h5|hdf5?|img|xml|json|txt)$"
+"""Suffixes that names may differ in. `tile_1.5` keeps its dot: `tile_1` is another tile."""
 
-def split_by_files(connection: "DuckDBPyConnection", files: Mapping[str, str]) -> None:
-    """Split as lists of names say.
+_FITTING = r"""
+    CREATE TABLE fitting AS
+    WITH names AS (
+        SELECT DISTINCT name, regexp_replace(nfc_normalize(name), '^(\./)+', '') AS whole FROM listed
+    ),
+    parts AS (
+        SELECT *, regexp_replace(whole, $suffix, '\1') AS stem, len(string_split(whole, '/')) AS depth FROM names
+    ),
+    wanted AS (  -- a name may have no suffix, but a dot
+        SELECT *, whole AS key FROM parts UNION SELECT *, stem AS key FROM parts
+    ),
+    depths AS (SELECT DISTINCT depth FROM parts),
+    tiles AS (
+        SELECT rowid AS row, tile_id, uri, member FROM chosen
+        UNION ALL SELECT -1 - rowid, tile_id, uri, member FROM unselected
+    ),
+    paths AS (
+        SELECT row, tile_id, true AS is_id, string_split(nfc_normalize(tile_id), '/') AS path FROM tiles
+        UNION ALL
+        SELECT row, tile_id, false AS is_id, string_split(nfc_normalize(
+            CASE WHEN uri LIKE 'http%' THEN regexp_replace(uri, '[?#].*$', '') ELSE uri END
+            || coalesce('/' || member, '')), '/') AS path
+        FROM tiles
+    ),
+    ends AS (
+        SELECT row, tile_id, depth, is_id AND len(path) = depth AS is_id,
+            array_to_string(list_slice(path, -depth, -1), '/') AS whole
+        FROM paths JOIN depths ON len(path) >= depth
+    ),
+    keys AS (SELECT *, regexp_replace(whole, $suffix, '\1') AS stem FROM ends),
+    fits AS (  -- the lower the rank, the closer
+        SELECT wanted.name, row, tile_id, CASE
+            WHEN wanted.name = tile_id THEN 0
+            WHEN wanted.whole = keys.whole THEN CASE WHEN is_id THEN 1 ELSE 2 END
+            WHEN wanted.whole = keys.stem THEN CASE WHEN is_id THEN 3 ELSE 4 END
+            ELSE CASE WHEN is_id THEN 5 ELSE 6 END END AS rank
+        FROM wanted JOIN keys ON wanted.depth = keys.depth AND wanted.key = keys.stem
+    ),
+    closest AS (
+        SELECT DISTINCT fits.name, row, tile_id FROM fits
+        JOIN (SELECT name, min(rank) AS rank FROM fits GROUP BY name) AS best
+        ON fits.name = best.name AND fits.rank = best.rank
+    )
+    SELECT listed.*, row, tile_id FROM listed JOIN closest USING (name)
+"""
+"""One row per listed name and tile that it fits; the rows of tiles that were not chosen are negative."""
 
-    A name may be a tile's id, its file's name, or its file's name but for the suffix: EuroSAT's canonical lists say
-    `Forest_1.jpg` for what is `Forest_1.tif` in the 13-band edition.
+
+def keep_unselected(connection: "DuckDBPyConnection") -> None:
+    """Keep the names of the tiles that were found but not chosen, for `split_by_files`.
 
     Args:
-        connection: a database with the table `chosen`; gets `places`.
-        files: address of the list of each split, one name a line; empty lines and those that start with # are skipped.
+        connection: a database with the view `found` and the table `chosen`; gets `unselected`.
+    """
+    connection.execute(
+        """
+        CREATE TABLE unselected AS SELECT tile_id, uri, member FROM found
+        WHERE tile_id NOT IN (SELECT tile_id FROM chosen WHERE tile_id IS NOT NULL)
+        """
+    )
+
+
+def split_by_files(connection: "DuckDBPyConnection", files: Mapping[str, str]) -> None:
+    """Split by lists of names.
+
+    A name is the id of a tile, or the end of its id or its file's path, with or without the suffix of an image.
+    Everything that a name states must match, folders too; only the suffix may differ, because EuroSAT's canonical lists
+    name `Forest_1.jpg` also for `Forest_1.tif` of the 13-band edition. Names are compared in Unicode normal form NFC.
+    Names of tiles that were not chosen are ignored, and logged with their number.
+
+    Args:
+        connection: a database with the table `chosen`, and `unselected` where tiles were not chosen; gets `places`.
+        files: split -> address of its list, one name per line; empty lines and lines that start with # are skipped.
 
     Raises:
-        SplitError: a name fits no tile or several, or a tile is in two lists.
+        SplitError: a name fits no tile or several tiles, or a tile is in two lists.
     """
-    columns: dict[str, list[str]] = {"split": [], "list": [], "name": [], "stem": []}
+    columns: dict[str, list[str]] = {"split": [], "list": [], "name": []}
     for split, address in files.items():
         uri = storage.normalise(address)
         for name in _read_names(uri):
-            for column, value in zip(columns, (split, uri, name, PurePosixPath(name).stem), strict=True):
+            for column, value in zip(columns, (split, uri, name), strict=True):
                 columns[column].append(value)
     connection.register("listed", pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()}))
-    connection.execute(
-        r"""
-        CREATE TABLE fitting AS
-        WITH keys AS (
-            SELECT rowid AS row, tile_id, regexp_extract(coalesce(member, uri), '[^/]*$') AS file FROM chosen
-        ),
-        by_id AS (SELECT listed.*, row FROM listed JOIN keys ON name = tile_id),
-        by_file AS (
-            SELECT listed.*, row FROM listed JOIN keys ON name = file
-            WHERE name NOT IN (SELECT name FROM by_id)
-        ),
-        by_stem AS (
-            SELECT listed.*, row FROM listed JOIN keys ON stem = regexp_replace(file, '(.)\.[^.]*$', '\1')
-            WHERE name NOT IN (SELECT name FROM by_id UNION ALL SELECT name FROM by_file)
-        )
-        SELECT * FROM by_id UNION ALL SELECT * FROM by_file UNION ALL SELECT * FROM by_stem
-        """
-    )
+    connection.execute("CREATE TABLE IF NOT EXISTS unselected (tile_id VARCHAR, uri VARCHAR, member VARCHAR)")
+    connection.execute(_FITTING, {"suffix": _SUFFIX})
     _check_files(connection)
-    connection.execute("CREATE TABLE places AS SELECT DISTINCT row, split FROM fitting")
-    connection.execute("DROP TABLE fitting")
-    connection.unregister("listed")
-    left_out, total = connection.execute(
-        "SELECT (SELECT count(*) FROM chosen) - (SELECT count(*) FROM places), (SELECT count(*) FROM chosen)"
+    connection.execute("CREATE TABLE places AS SELECT DISTINCT row, split FROM fitting WHERE row >= 0")
+    ignored, left_out, total = connection.execute(
+        """
+        SELECT (SELECT count(DISTINCT row) FROM fitting WHERE row < 0),
+            (SELECT count(*) FROM chosen) - (SELECT count(*) FROM places), (SELECT count(*) FROM chosen)
+        """
     ).fetchall()[0]
+    connection.execute("DROP TABLE fitting")
+    connection.execute("DROP TABLE unselected")
+    connection.unregister("listed")
+    if ignored:
+        logger.info("ignored %s names in split_files, whose tiles were not chosen", f"{ignored:,}")
     if left_out:
         logger.warning("left out %s of %s tiles, which no list of split_files names", f"{left_out:,}", f"{total:,}")
 
@@ -77,7 +132,7 @@ def _read_names(uri: str) -> list[str]:
 def _check_files(connection: "DuckDBPyConnection") -> None:
     several = connection.execute(
         """
-        SELECT name, list, list(DISTINCT tile_id ORDER BY tile_id)[:2] FROM fitting JOIN chosen ON chosen.rowid = row
+        SELECT name, list, list(DISTINCT tile_id ORDER BY tile_id)[:2] FROM fitting
         GROUP BY name, list HAVING count(DISTINCT row) > 1 ORDER BY ALL LIMIT 1
         """
     ).fetchall()
@@ -86,14 +141,14 @@ def _check_files(connection: "DuckDBPyConnection") -> None:
         raise SplitError(f"A name in split_files must fit one tile. Received: {name} in {uri}, which is {both}.")
     twice = connection.execute(
         """
-        SELECT tile_id, list(DISTINCT fitting.split) FROM fitting JOIN chosen ON chosen.rowid = row
+        SELECT tile_id, list(DISTINCT fitting.split) FROM fitting
         GROUP BY tile_id HAVING count(DISTINCT fitting.split) > 1 ORDER BY ALL LIMIT 1
         """
     ).fetchall()
     if twice:
         tile_id, splits = twice[0]
         raise SplitError(
-            "A tile must be in one split, or what is measured has been trained on. Received: "
+            "A tile must be in one split, or the model is evaluated on tiles that it was trained on. Received: "
             f"{tile_id} in split_files {' and '.join(sorted(splits))}."
         )
     unknown = connection.execute(
@@ -107,21 +162,22 @@ def _check_files(connection: "DuckDBPyConnection") -> None:
         uri, count, total, names = unknown[0]
         examples = connection.execute("SELECT tile_id FROM chosen ORDER BY tile_id LIMIT 3").fetchall()
         raise SplitError(
-            "Each name in split_files must be the id or the file name of a tile. Received: "
-            f"{count:,} of {total:,} names in {uri} that fit none, such as {', '.join(names)}; "
-            f"the tiles are called {', '.join(name for (name,) in examples)}, ..."
+            "Each name in split_files must be the id of a tile or the end of its path; only suffixes may differ. "
+            f"Received: {count:,} of {total:,} names in {uri} that fit none, such as {', '.join(names)}; "
+            f"the tiles are called {', '.join(name for (name,) in examples)}, ... "
+            "Correct the list, or complete the source."
         )
 
 
 def split_by_property(connection: "DuckDBPyConnection", name: str) -> None:
-    """Split as a property of the source's items, or a column of its table, says.
+    """Split by a property of the source's items, or by a column of its table.
 
     Args:
-        connection: a database with the table `chosen`, with what the property holds as `split`; gets `places`.
-        name: the property's name, for messages.
+        connection: a database with the table `chosen`, whose `split` holds the property; gets `places`.
+        name: name of the property, for messages.
 
     Raises:
-        SplitError: the property is absent, or holds something that is no split's name.
+        SplitError: the property is absent, or its value is not the name of a split.
     """
     counts = connection.execute("SELECT split, count(*), min(tile_id) FROM chosen GROUP BY split").fetchall()
     named = {value: split_named(value) if value else None for value, _, _ in counts}
@@ -139,3 +195,24 @@ def split_by_property(connection: "DuckDBPyConnection", name: str) -> None:
         "JOIN named ON chosen.split = named.value"
     )
     connection.unregister("named")
+
+
+def has_split_folders(connection: "DuckDBPyConnection", config: IngestConfig) -> bool:
+    """Return True if folders of the source define the splits and no parameter overrides them.
+
+    Args:
+        connection: a database with the table `chosen`.
+        config: the step's parameters.
+    """
+    if config.split_files or config.split_property or config.split_by != "class":
+        return False
+    return bool(connection.execute("SELECT count(split) > 0 FROM chosen").fetchall()[0][0])
+
+
+def split_by_folders(connection: "DuckDBPyConnection") -> None:
+    """Split by the folders above the class folders.
+
+    Args:
+        connection: a database with the table `chosen`, whose `split` is the split of the folder; gets `places`.
+    """
+    connection.execute("CREATE TABLE places AS SELECT rowid AS row, split FROM chosen")

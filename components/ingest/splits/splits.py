@@ -9,7 +9,12 @@ import pyarrow as pa
 
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.splits.groups import assign_groups
-from tilepipe.components.ingest.splits.predefined import split_by_files, split_by_property
+from tilepipe.components.ingest.splits.predefined import (
+    has_split_folders,
+    split_by_files,
+    split_by_folders,
+    split_by_property,
+)
 from tilepipe.components.shared.contracts.manifest import SPLITS
 from tilepipe.components.shared.errors import ParameterError, SplitError
 
@@ -44,6 +49,8 @@ def split_tiles(connection: "DuckDBPyConnection", config: IngestConfig) -> int:
         split_by_files(connection, config.split_files)
     elif config.split_property:
         split_by_property(connection, config.split_property)
+    elif has_split_folders(connection, config):
+        split_by_folders(connection)
     elif config.split_by == "time":
         _split_by_time(connection, config.split_fractions)
     elif config.split_by == "class":

@@ -1,4 +1,4 @@
-"""From a file's bytes to pixels: GeoTIFF through tifffile where it is not plain, JPEG and PNG through Pillow."""
+"""Decoding of image files: GeoTIFF through tifffile where it is not plain, other formats through Pillow."""
 
 import functools
 import io
@@ -31,6 +31,8 @@ MAX_BYTES = 256 * 1024 * 1024
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_BMP_MAGIC = b"BM"
+_WEBP_MAGIC = re.compile(rb"RIFF....WEBP", re.DOTALL)
 _PNG_DEPTH_OFFSET = 24
 _GDAL_NODATA = 42113
 _GDAL_METADATA = 42112  # https://gdal.org/en/stable/drivers/raster/gtiff.html#metadata
@@ -58,7 +60,7 @@ Shape = tuple[int | None, int | None, int]
 def decode(data: bytes, expected_shape: Shape | None = None) -> Picture:
     """Decode a file.
 
-    What it is tells its content, not its name.
+    The format is detected from the content, not from the file name.
 
     Args:
         data: the file.
@@ -79,10 +81,10 @@ def decode(data: bytes, expected_shape: Shape | None = None) -> Picture:
             picture = Picture(plain.pixels(data), descriptions, nodata)
         elif data.startswith(_TIFF_MAGIC):
             picture = _decode_tiff(data, expected_shape)
-        elif data.startswith((_JPEG_MAGIC, _PNG_MAGIC)):
+        elif data.startswith((_JPEG_MAGIC, _PNG_MAGIC, _BMP_MAGIC)) or _WEBP_MAGIC.match(data):
             picture = Picture(_decode_picture(data, expected_shape))
         else:
-            raise TileError("it is no GeoTIFF, JPEG or PNG" if data else "it is empty")
+            raise TileError("it is no GeoTIFF, JPEG, PNG, BMP or WebP" if data else "it is empty")
     except TileError:
         raise
     except Exception as error:  # a damaged file makes the decoders raise whatever they please, IndexError included
@@ -155,10 +157,12 @@ def _descriptions(metadata: str, bands: int) -> tuple[str, ...]:
 
 
 def _decode_picture(data: bytes, expected_shape: Shape | None) -> Pixels:
-    with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as file:
+    with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "BMP", "WEBP")) as file:
         image: Image.Image = file
         width, height = image.size
         deep = file.format == "PNG" and data[_PNG_DEPTH_OFFSET] == 16
+        if file.format == "WEBP" and getattr(file, "n_frames", 1) > 1:
+            raise TileError("it is an animated WebP, not one image")
         if image.mode == "CMYK":
             raise TileError("it is a CMYK JPEG, whose channels are inks, not bands")
         if image.mode in {"P", "1"}:  # indexes into a palette, and single bits: what they show is colours and grey

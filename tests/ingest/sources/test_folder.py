@@ -32,7 +32,7 @@ def test_what_is_left_out_is_said(class_folders, caplog):
     ("files", "message"),
     [
         ((), "0 files, none an image"),
-        (("Forest/x.txt", "x.csv"), "2 files, none an image"),
+        (("Forest/x.txt", "x.csv"), r"2 files, none an image \(.csv 1, .txt 1\)"),
         (("a.jpg", "b.png"), "2 images and no class folder"),
     ],
 )
@@ -40,5 +40,82 @@ def test_no_tiles(tmp_path, files, message):
     for name in files:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(SourceError, match=f"one folder a class.*{message}"):
+    with pytest.raises(SourceError, match=f"one folder per class.*{message}"):
         list(ClassFolders(str(tmp_path)).rows())
+
+
+def write(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    return ClassFolders(str(root))
+
+
+def split_and_label(source):
+    return sorted((row.tile_id, row.split, row.label) for row in source.rows())
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        *(("train", "train"), ("Training", "train"), ("TEST", "test"), ("testing", "test"), ("val", "val")),
+        *((name, "val") for name in ("valid", "Validation", "dev", "eval")),
+    ],
+)
+def test_split_folders_above_class_folders(tmp_path, caplog, name, split):
+    caplog.set_level("INFO", "tilepipe.ingest")
+    other = "val" if split == "train" else "train"
+    source = write(
+        tmp_path, f"{name}/Crop/a/1.jpg", f"{name}/test/1.jpg", f"{other}/Crop/1.jpg", "list.csv", ".x/y/1.jpg"
+    )
+    assert split_and_label(source) == sorted(
+        [
+            (f"{name}/Crop/a/1.jpg", split, "Crop"),
+            (f"{name}/test/1.jpg", split, "test"),
+            (f"{other}/Crop/1.jpg", other, "Crop"),
+        ]
+    )
+    assert "are splits, and the folders below them are the classes" in caplog.text
+
+
+def test_images_in_a_split_folder_itself_are_in_no_class(tmp_path, caplog):
+    assert len(split_and_label(write(tmp_path, "train/Crop/1.jpg", "val/Crop/1.jpg", "val/2.jpg"))) == 2
+    assert "1 images that are in no class folder" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("names", "warned"),
+    [
+        (("train/1.jpg", "test/1.jpg"), False),  # class folders, whatever their names
+        (("train/north/1.jpg", "bus/1.jpg"), False),
+        (("train/a/1.jpg", "val/a/1.jpg", "bus/a/1.jpg"), True),
+        (("train/a/1.jpg", "val/a/1.jpg", "test/1.jpg"), True),
+    ],
+)
+def test_folders_that_are_not_all_splits_are_classes(tmp_path, caplog, names, warned):
+    rows = split_and_label(write(tmp_path, *names))
+    assert [(split, label) for _, split, label in rows] == sorted((None, name.split("/")[0]) for name in names)
+    assert ("are read as classes, not as splits: beside them is" in caplog.text) is warned
+
+
+def test_two_folders_of_one_split(tmp_path):
+    with pytest.raises(SourceError, match=r"one folder.*dev \(val\), train \(train\), val \(val\)"):
+        split_and_label(write(tmp_path, "train/a/1.jpg", "val/a/1.jpg", "dev/a/1.jpg"))
+
+
+def test_other_suffixes_are_read_or_counted(tmp_path, caplog):
+    source = write(tmp_path, "a/1.jpg", "a/2.bmp", "b/1.WebP", "b/2.gif", "b/3.GIF", "b/4", "notes.txt")
+    assert [row.tile_id for row in sorted(source.rows(), key=lambda row: row.tile_id)] == [
+        "a/1.jpg",
+        "a/2.bmp",
+        "b/1.WebP",
+    ]
+    assert "left out 4 files whose suffix is not read: .gif 2, " in caplog.text
+    assert ".txt 1" in caplog.text
+    assert "none 1" in caplog.text
+
+
+def test_suffixes_are_counted_in_bounded_memory(tmp_path, caplog):
+    source = write(tmp_path, "a/1.jpg", *(f"a/1.{number}" for number in range(150)), "a/1.a-very-long-suffix")
+    assert len(list(source.rows())) == 1
+    assert "others 5" in caplog.text

@@ -137,7 +137,7 @@ def test_a_bucket_that_is_not_there(bucket):
 def test_no_tiles(bucket, keys, message):
     for key in keys:
         bucket.put_object(Key=key, Body=b"x")
-    with pytest.raises(SourceError, match=f"one folder a class.*{message}"):
+    with pytest.raises(SourceError, match=f"one folder per class.*{message}"):
         rows_of(bucket, "tiles")
 
 
@@ -179,3 +179,28 @@ def test_progress_is_said(bucket, caplog):
     bucket.put_object(Key="Forest/a.tif", Body=b"x")
     rows_of(bucket)
     assert "listed 1 objects" in caplog.text
+
+
+def test_split_folders_above_class_folders(bucket, caplog):
+    caplog.set_level(logging.INFO, "tilepipe.ingest")
+    names = ["Train/Crop/1.jpg", "Train/test/north/1.bmp", "test/Crop/1.jpg", "valid/Crop/1.webp"]
+    for name in [*names, ".git/x/1.jpg", "list.csv"]:
+        bucket.put_object(Key=f"eo/{name}", Body=b"x")
+    found = [(row.tile_id, row.split, row.label) for row in rows_of(bucket, "eo")]
+    assert found == [
+        (name, split, label)
+        for name, split, label in zip(
+            names, ("train", "train", "test", "val"), ("Crop", "test", "Crop", "Crop"), strict=True
+        )
+    ]
+    assert all(row.checksum for row in rows_of(bucket, "eo"))
+    assert "the folders Train (train), test, valid (val) are splits" in caplog.text
+    assert "left out 1 files whose suffix is not read: .csv 1" in caplog.text
+
+
+@pytest.mark.parametrize("names", [("train/1.jpg", "test/1.jpg"), ("train/a/1.jpg", "val/a/1.jpg", "zebra/1.jpg")])
+def test_folders_that_are_not_all_splits_are_classes(bucket, names):
+    for name in names:
+        bucket.put_object(Key=name, Body=b"x")
+    found = [(row.tile_id, row.split, row.label) for row in rows_of(bucket)]
+    assert found == [(name, None, name.split("/")[0]) for name in sorted(names)]

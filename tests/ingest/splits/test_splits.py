@@ -150,6 +150,44 @@ def test_names_that_do_not_fit(lists, names, message):
         split(tiles, **lists(**names))
 
 
+def test_folders_that_a_name_states_must_match(lists):
+    """A missing `Crop/12` is never another class's tile 12; only the suffix is loose."""
+    tiles = [TileRow(f"{name}.jpg", f"/t/{name}.jpg", name[0]) for name in ("Crop/1", "Forest/1", "Forest/12", "x/y.z")]
+    assert split(tiles, **lists(train=["Crop/1", "t/Forest/1.png"], val=["./Forest/12.TIF"], test=["x/y.z"])) == [
+        *("train", "train", "val", "test")
+    ]
+    for name in ("Crop/12", "Crop/12.jpg", "rop/1.jpg", "/Crop/1.jpg", "x/y", "y.q", "crop/1"):
+        with pytest.raises(SplitError, match=r"1 of 1 names in .* that fit none"):
+            split(tiles, **lists(train=[name]))
+
+
+def test_names_without_a_folder_or_suffix_that_fit_several_tiles(lists):
+    tiles = [TileRow(f"{name}/1.jpg", f"/t/{name}/1.jpg", name) for name in "ab"]
+    with pytest.raises(SplitError, match=r"must fit one tile. Received: 1 in .*a/1.jpg"):
+        split(tiles, **lists(train=["1"]))
+
+
+def test_a_dot_in_a_name_is_not_a_suffix(lists):
+    tiles = [TileRow(f"a/{name}", f"/t/a/{name}", "a") for name in ("t_1.jpg", "t_1.5.jpg", "t_1.25")]
+    assert split(tiles, **lists(train=["t_1.5"], val=["t_1"], test=["a/t_1.25"])) == ["val", "train", "test"]
+    with pytest.raises(SplitError, match="1 of 1 names"):
+        split(tiles, **lists(train=["t_1.7"]))
+
+
+def test_names_are_compared_in_one_normal_form(lists):
+    tiles = [TileRow("Gr\u00f6\u00dfe/e\u0301.jpg", "/t/Gr\u00f6\u00dfe/e\u0301.jpg", "a")]
+    assert split(tiles, **lists(train=["Gro\u0308\u00dfe/\u00e9"])) == ["train"]
+
+
+def test_names_of_members_ids_and_signed_addresses(lists):
+    tiles = [
+        TileRow("one", "/t/x.zip", "a", member="Crop/1.jpg"),
+        TileRow("Crop/2.jpg", "/t/part.tfrecord", "a", offset=0),
+        TileRow("three", "https://h/Crop/3.jpg?sig=a/b", "a"),
+    ]
+    assert split(tiles, **lists(train=["x.zip/Crop/1"], val=["Crop/2"], test=["Crop/3"])) == ["train", "val", "test"]
+
+
 def test_lists_that_cannot_be_read(tmp_path):
     missing = str(tmp_path / "none.txt")
     with pytest.raises(SourceError, match="must exist"):
@@ -172,6 +210,13 @@ def test_a_property():
 def test_a_property_that_names_no_split(wrong):
     with pytest.raises(SplitError, match=r"split_property='ml-aoi:split', and 1 of 2 items have .* such as 1\."):
         split(with_splits("train", wrong), split_property="ml-aoi:split")
+
+
+def test_split_folders_unless_lists_say_otherwise(lists):
+    tiles = with_splits("train", "val", "test")
+    assert split(tiles) == ["train", "val", "test"]
+    assert split(tiles, split_merge_train_val=True) == ["train", "train", "test"]
+    assert split(tiles, **lists(train=["2"], val=["0"])) == ["val", None, "train"]
 
 
 def in_groups(groups=40, seed=0):

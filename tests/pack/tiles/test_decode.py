@@ -123,6 +123,27 @@ def test_pngs_and_jpegs(tmp_path):
     assert np.abs(jpeg.astype(int) - smooth).mean() < 3
 
 
+@pytest.mark.parametrize(
+    ("kind", "mode"), [("BMP", "RGB"), ("BMP", "L"), ("BMP", "1"), ("BMP", "P"), ("WEBP", "RGB"), ("WEBP", "RGBA")]
+)
+def test_bmp_and_lossless_webp(kind, mode):
+    image = Image.fromarray(random_pixels(1, (9, 7, 4), "uint8", 255)).convert(mode)
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **({"lossless": True, "exact": True} if kind == "WEBP" else {}))
+    shown = np.asarray(image.convert({"P": "RGB", "1": "L"}.get(mode, mode))).reshape(9, 7, -1)
+    np.testing.assert_array_equal(decode(buffer.getvalue(), shown.shape).pixels, shown)
+    with pytest.raises(TileError, match="does not decode"):
+        decode(buffer.getvalue()[:-40])
+
+
+def test_an_animated_webp_is_no_tile():
+    buffer = io.BytesIO()
+    frames = [Image.fromarray(random_pixels(seed, (9, 7, 3), "uint8", 255)) for seed in (1, 2)]
+    frames[0].save(buffer, "WEBP", save_all=True, append_images=frames[1:])
+    with pytest.raises(TileError, match="animated WebP"):
+        decode(buffer.getvalue())
+
+
 def test_colours_of_16_bits_stay_so(tmp_path):
     import imagecodecs
 
@@ -160,8 +181,8 @@ def gif():
     ("data", "reason"),
     [
         (b"", "it is empty"),
-        (b"<html>not found</html>", "no GeoTIFF, JPEG or PNG"),
-        (gif(), "no GeoTIFF, JPEG or PNG"),
+        (b"<html>not found</html>", "no GeoTIFF, JPEG, PNG, BMP or WebP"),
+        (gif(), "no GeoTIFF, JPEG, PNG, BMP or WebP"),
         (cmyk(), "CMYK"),
         (b"II*\0" + b"\xff" * 4, "does not decode"),
         (b"II*\0" + struct.pack("<I", 8) + b"\0" * 40, "not one image of height, width and bands"),
