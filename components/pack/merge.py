@@ -1,4 +1,4 @@
-"""From what the workers have packed to the one manifest and the one quarantine."""
+"""Merge the parts of all workers into one manifest and one quarantine table."""
 
 import hashlib
 import logging
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tilepipe.components.pack.pack import listed, too_many
-from tilepipe.components.pack.part_manifest import Common, PackedShard, PartManifest, read_part
+from tilepipe.components.pack.part_manifest import PackedShard, PartManifest, SharedLayout, read_part
 from tilepipe.components.pack.shards.contents import read_quarantine, write_quarantine
 from tilepipe.components.pack.shards.duplicates import find_duplicates
 from tilepipe.components.pack.statistics.moments import Moments
@@ -22,7 +22,7 @@ _Shards = Mapping[Split, Sequence[PackedShard]]
 
 @dataclass(frozen=True)
 class MergeInputs:
-    """What the workers wrote, in any order."""
+    """Output files of all workers, in any order."""
 
     part_manifests: Sequence[Path]
     contents: Sequence[Path]
@@ -30,22 +30,22 @@ class MergeInputs:
 
 
 def merge(inputs: MergeInputs, manifest_path: Path, quarantine_path: Path) -> Manifest:
-    """Judge the parts as a whole, and write the manifest and the quarantine; no shard is read or copied.
+    """Check the parts as a whole, and write the manifest and the quarantine table.
 
-    Nothing in either depends on how many parts there were.
+    No shard is read or copied. The outputs do not depend on the number of parts.
 
     Args:
-        inputs: what the workers wrote.
-        manifest_path: the manifest to appear.
-        quarantine_path: the table to appear of the tiles that were left out.
+        inputs: output files of the workers.
+        manifest_path: path of the manifest to write.
+        quarantine_path: path of the quarantine table to write.
 
     Returns:
         The manifest, as written.
 
     Raises:
-        ArtifactError: a part is missing, damaged, or was packed from something else.
-        TileError: more tiles are unusable than may be left out, a class or split has none left, or the same pixels
-            are in two splits.
+        ArtifactError: if a part is missing, damaged, or was packed from another tile table or with other parameters.
+        TileError: if more tiles are unusable than may be left out, if a class or split has no tile left, or if two
+            splits contain identical pixels.
     """
     parts = _read_parts(inputs.part_manifests)
     common = parts[0].common
@@ -54,7 +54,7 @@ def merge(inputs: MergeInputs, manifest_path: Path, quarantine_path: Path) -> Ma
         for split in SPLITS
     }
     if unverified := sum(part.unverified for part in parts):
-        logger.warning("%s tiles have checksums of a kind that is not known, and were not verified", f"{unverified:,}")
+        logger.warning("%s tiles have checksums of an unsupported kind and were not verified", f"{unverified:,}")
     rejected = read_quarantine(inputs.quarantines)
     if len(rejected) > common.allowed:
         raise too_many(common.allowed, len(rejected), rejected)
@@ -63,7 +63,7 @@ def merge(inputs: MergeInputs, manifest_path: Path, quarantine_path: Path) -> Ma
     _check_duplicates(common, inputs.contents)
     manifest = _manifest(common, shards, counts)
     if rejected:
-        logger.warning("left out %s tiles in all: see the quarantine", f"{len(rejected):,}")
+        logger.warning("left out %s tiles in total: see the quarantine artifact", f"{len(rejected):,}")
     write_quarantine(rejected, quarantine_path)
     manifest.write(manifest_path)
     logger.info("%s", ", ".join(f"{manifest.splits[split].tiles:,} tiles in {split}" for split in SPLITS))
@@ -77,7 +77,7 @@ def _read_parts(paths: Sequence[Path]) -> list[PartManifest]:
         wanted = parts[0].common.parts if parts else 1
         raise ArtifactError(
             f"There must be one of each of the {wanted} parts, 0 to {wanted - 1}. Received: parts {numbers}. "
-            "Give this step the outputs of all workers of one `pack`."
+            "Pass the outputs of all workers of one `pack` step."
         )
     for part in parts[1:]:
         if part.common != parts[0].common:
@@ -85,13 +85,13 @@ def _read_parts(paths: Sequence[Path]) -> list[PartManifest]:
             differ = [f"{key}={ours[key]!r} and {theirs[key]!r}" for key in ours if ours[key] != theirs[key]]
             raise ArtifactError(
                 "All parts must be packed from the same tile table with the same parameters. Received: parts 0 and "
-                f"{part.part} with {'; '.join(differ)}. Give this step the outputs of all workers of one `pack`; if "
-                "it has them, files of the source changed in between: run `pack` again."
+                f"{part.part} with {'; '.join(differ)}. Pass the outputs of all workers of one `pack` step; if they "
+                "already are, source files changed while the parts were packed: run `pack` again."
             )
     return parts
 
 
-def _tiles_per_class(common: Common, shards: _Shards) -> dict[Split, dict[str, int]]:
+def _tiles_per_class(common: SharedLayout, shards: _Shards) -> dict[Split, dict[str, int]]:
     found: dict[Split, dict[str, int]] = {}
     for split in SPLITS:
         counted: Counter[str] = Counter()
@@ -102,37 +102,37 @@ def _tiles_per_class(common: Common, shards: _Shards) -> dict[Split, dict[str, i
 
 
 def _check_nothing_is_emptied(
-    common: Common, counts: Mapping[Split, Mapping[str, int]], rejected: Sequence[tuple[str, str, str]]
+    common: SharedLayout, counts: Mapping[Split, Mapping[str, int]], rejected: Sequence[tuple[str, str, str]]
 ) -> None:
     emptied = [split for split in SPLITS if common.planned[split] and not any(counts[split].values())]
     untrained = [name for name in common.class_names if not counts["train"][name]]
     if emptied or untrained:
         what = f"the split {emptied[0]}" if emptied else f"the class {', '.join(untrained)} in train"
         raise TileError(
-            f"Each split, and each class in train, must keep a tile. Received: no usable tile in {what}."
+            f"Each split, and each class in train, must keep at least one tile. Received: no usable tile in {what}."
             + listed(rejected)
         )
 
 
-def _check_duplicates(common: Common, contents: Sequence[Path]) -> None:
+def _check_duplicates(common: SharedLayout, contents: Sequence[Path]) -> None:
     found = find_duplicates(contents)
     if not found.tiles:
         return
     examples = "".join(f"\n  {example}" for example in found.examples) + (
         "\n  ..." if found.images > len(found.examples) else ""
     )
-    said = f"{found.tiles:,} tiles, {found.images:,} different pictures:{examples}"
+    said = f"{found.tiles:,} tiles, {found.images:,} different images:{examples}"
     if common.allow_duplicates:
-        logger.warning("the same pixels are in more than one split, as allow_duplicates lets them be: %s", said)
+        logger.warning("identical pixels are in more than one split, as allow_duplicates permits: %s", said)
         return
     raise TileError(
-        "The same pixels must not be in two splits, or the figures on val and test speak of tiles that the model has "
-        f"learnt. Received: {said}\nTake them out of the source, keep them together with split_by group, or say "
-        'pack_options={"allow_duplicates": true} to go on with a warning, as with the splits of a published benchmark.'
+        "Identical pixels must not be in two splits, since the model would be evaluated on tiles that it was trained "
+        f"on. Received: {said}\nRemove them from the source, keep them together with split_by group, or set "
+        'pack_options={"allow_duplicates": true} to log a warning instead, as for the splits of a published benchmark.'
     )
 
 
-def _manifest(common: Common, shards: _Shards, counts: Mapping[Split, dict[str, int]]) -> Manifest:
+def _manifest(common: SharedLayout, shards: _Shards, counts: Mapping[Split, dict[str, int]]) -> Manifest:
     checksums = "".join(one.shard.checksum for split in SPLITS for one in shards[split])
     return Manifest(
         tilepipe_version=common.tilepipe_version,
@@ -165,7 +165,7 @@ def _statistics(bands: Sequence[str], shards: Sequence[PackedShard]) -> tuple[Ba
             these = Moments.from_json(one.moments)
             moments = these if moments is None else moments.merged(these)
     if moments is None:
-        raise ArtifactError("Training shards must come with their statistics. Received: none. Run `pack` again.")
+        raise ArtifactError("Training shards must have statistics. Received: none. Run `pack` again.")
     statistics = tuple(
         BandStatistics(band=band, mean=mean, std=std, minimum=minimum, maximum=maximum)
         for band, mean, std, minimum, maximum in zip(
@@ -178,5 +178,5 @@ def _statistics(bands: Sequence[str], shards: Sequence[PackedShard]) -> tuple[Ba
         )
     )
     if constant := [each.band for each in statistics if each.std == 0]:
-        logger.warning("the same number in every pixel of train: %s", ", ".join(constant))
+        logger.warning("bands with the same value in every pixel of train: %s", ", ".join(constant))
     return statistics

@@ -1,4 +1,4 @@
-"""From the tile table to shards: all of them, or one worker's part."""
+"""Pack the tiles of a tile table into shards: all shards, or those of one worker."""
 
 import contextlib
 import functools
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from tilepipe.components.pack.cache.cache import TileCache, open_cache
 from tilepipe.components.pack.config import PackConfig
 from tilepipe.components.pack.packing_order import Plan, find_layout, open_plan
-from tilepipe.components.pack.part_manifest import Common, PackedShard, PartManifest
+from tilepipe.components.pack.part_manifest import PackedShard, PartManifest, SharedLayout
 from tilepipe.components.pack.shards.contents import Contents, write_contents, write_quarantine
 from tilepipe.components.pack.shards.writer import ShardPlan, ShardWriter
 from tilepipe.components.pack.statistics.moments import Moments
@@ -31,26 +31,47 @@ logger = logging.getLogger("tilepipe.pack")
 
 _IN_FLIGHT_BYTES = 256 * 1024 * 1024
 _AT_ONCE = 8
-"""How many tiles a reader takes at a time, where they are small: it asks for all of them before it reads the first."""
+"""Number of small tiles that a reader processes at a time. It requests all of them before it reads the first."""
 _RECORD_OVERHEAD_BYTES = 128
 _LOGGED_REJECTED = 20
 _MORE_REJECTED = 100
-"""How many tiles beyond what may be left out are still looked at: a list of what is wrong, not a wait for hours."""
+"""Number of unusable tiles beyond the limit after which packing stops, instead of failing hours later."""
 
 
 @dataclass(frozen=True)
 class PackOutputs:
-    """Where the results go."""
+    """Output paths of the step."""
 
     shards: Mapping[Split, Path]
-    """A folder for each split."""
+    """One folder per split."""
     part_manifest: Path
     contents: Path
     quarantine: Path
 
 
+class _PackProgress(Progress):
+    """Progress of the tiles that are packed; tiles that are left out are counted separately."""
+
+    left_out = 0
+
+    def line(self, now: float) -> str:
+        """Format the state at the monotonic time `now`."""
+        if not self.left_out or not self._total:
+            return super().line(now)
+        packed = self.done - self.left_out
+        rate = self.done / max(now - self._started, 1e-9)
+        percent = 100 * packed // self._total  # rounded down: 100 % means that nothing was left out
+        text = (
+            f"packed {packed:,} of {self._total:,} tiles ({percent} %), {self.left_out:,} left out, "
+            f"{rate:,.0f} tiles per second"
+        )
+        if self.done < self._total:
+            text += f", {(self._total - self.done) / rate:.0f} s left"
+        return text
+
+
 class _Job(NamedTuple):
-    """One tile, and where its record goes."""
+    """One tile, and the shard for its record."""
 
     split: Split
     shard: int
@@ -59,17 +80,19 @@ class _Job(NamedTuple):
 
 @dataclass
 class _Tally:
-    """What has happened so far."""
+    """Counts and statistics of the tiles processed so far."""
 
     allowed: int
+    """Number of tiles that may be left out, over all parts."""
     rejected: list[tuple[str, str, str]] = field(default_factory=list)
-    """Id, address and reason of each tile that was left out."""
+    """Id, URI and reason of each tile that was left out."""
     classes: defaultdict[tuple[Split, int], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     moments: dict[int, Moments] = field(default_factory=dict)
-    """Of each training shard that is whole."""
+    """Statistics of each finished training shard, by its number."""
     adding: tuple[int, TileMoments] | None = None
-    """Of the training shard that is being packed: its number, and what adds its tiles up."""
+    """Number of the current training shard, and the accumulator of its statistics."""
     unverified: int = 0
+    """Number of packed tiles whose checksum is of an unsupported kind."""
 
     def reject(self, rejected: Rejected) -> None:
         tile = rejected.tile
@@ -83,15 +106,15 @@ class _Tally:
         self.classes[job.split, job.shard][job.tile.label] += 1
         self.unverified += record.is_unverified
         if job.split == "train":
-            # Here, and not where tiles are read: on a dozen threads at once it took three times as long, for what they
-            # need pushed each other's out of the processor's cache.
+            # Computed here, not in the reader threads: with a dozen threads it took three times as long, because their
+            # working sets evicted each other from the CPU cache.
             if self.adding is None or self.adding[0] != job.shard:
-                self.settle()
+                self.finish_shard()
                 self.adding = job.shard, TileMoments()
             self.adding[1].add(record.image, record.mask)
 
-    def settle(self) -> None:
-        """The shard that was being packed is whole."""
+    def finish_shard(self) -> None:
+        """Store the statistics of the current training shard."""
         if self.adding is not None:
             number, tiles = self.adding
             self.moments[number] = tiles.moments()
@@ -99,23 +122,24 @@ class _Tally:
 
 
 def pack(config: PackConfig, tiles: Path, outputs: PackOutputs) -> PartManifest:
-    """Decode every tile of a part once, and write its shards and what the merge needs: all of it, or nothing.
+    """Decode every tile of a part once, and write its shards and the inputs of `merge`.
 
-    The division among workers is by shards: each shard has the same name and bytes whoever packs it.
+    The outputs are written completely or not at all. Work is divided by shard, and a shard has the same name and bytes
+    whichever worker packs it.
 
     Args:
-        config: the step's parameters, with which part of how many this is.
-        tiles: the tile table.
-        outputs: where the results go.
+        config: parameters of the step, including the index of the part and the number of parts.
+        tiles: path of the tile table.
+        outputs: output paths.
 
     Returns:
-        What was packed, as written.
+        The part manifest, as written.
 
     Raises:
-        ArtifactError: the tile table is damaged.
-        BandError: the bands have no names, unknown ones are wanted, or the pixels contradict the names.
-        TileError: this part alone has more unusable tiles than the whole may have.
-        StorageError: the tiles cannot be reached.
+        ArtifactError: if the tile table is damaged.
+        BandError: if the bands have no names, if an unknown band is requested, or if the pixels contradict the names.
+        TileError: if this part alone has more unusable tiles than are allowed for all parts.
+        StorageError: if the tiles cannot be reached.
     """
     with open_plan(tiles, config.seed) as plan, open_cache(config.options.cache, plan.info.snapshot) as cache:
         return _pack(plan, config, outputs, cache)
@@ -123,7 +147,7 @@ def pack(config: PackConfig, tiles: Path, outputs: PackOutputs) -> PartManifest:
 
 def _pack(plan: Plan, config: PackConfig, outputs: PackOutputs, cache: TileCache | None) -> PartManifest:
     layout = find_layout(plan, config, cache)
-    common = _common(plan, layout, config)
+    common = _shared_layout(plan, layout, config)
     shard_plans = _shard_plans(plan, layout, config)
     logger.info("tiles are %dx%d %s, bands %s", common.height, common.width, layout.dtype, ", ".join(layout.bands))
     tally = _Tally(common.allowed)
@@ -167,26 +191,27 @@ def _pack_tiles(
     if config.parts > 1:
         shards = sum(map(len, numbers.values()))
         logger.info("part %d of %d: %s tiles in %d shards", config.part + 1, config.parts, f"{total:,}", shards)
-    progress = Progress(logger, "packed", total, "tiles")
-    # In flight are twice what the readers work on, so that none waits for what they hand over to be written.
+    progress = _PackProgress(logger, "packed", total, "tiles")
+    # Twice as many tiles are in flight as the readers process, so that no reader waits for a write.
     in_flight = _IN_FLIGHT_BYTES // layout.tile_bytes
     at_once = max(1, min(_AT_ONCE, in_flight // (2 * readers)))
     window = max(2, min(2 * readers, in_flight // at_once))
-    # One stream over all splits and shards: a pool that runs dry at the end of each would leave the network idle.
+    # One stream over all splits and shards: draining the pool after each would leave the network idle.
     jobs = _jobs(plan, shard_plans, numbers)
     batches = iter(lambda: list(itertools.islice(jobs, at_once)), [])
     with contextlib.closing(map_in_order(work, batches, threads=readers, window=window)) as results:
         for job, result in itertools.chain.from_iterable(results):
             if isinstance(result, Rejected):
                 tally.reject(result)
+                progress.left_out += 1
             else:
                 writers[job.split].write(job.shard, result.framed)
                 contents.add(job.split, job.tile.tile_id, result.digest)
                 tally.count(job, result)
             progress.advance()
-    tally.settle()
+    tally.finish_shard()
     progress.finish()
-    if len(tally.rejected) > tally.allowed:  # more in this part alone than in all of them: nothing needs merging
+    if len(tally.rejected) > tally.allowed:  # this part alone exceeds the limit for all parts
         at_least = "" if config.parts == 1 else "at least "
         raise too_many(tally.allowed, len(tally.rejected), sorted(tally.rejected), at_least)
 
@@ -204,9 +229,9 @@ def _shard_plans(plan: Plan, layout: Layout, config: PackConfig) -> dict[Split, 
     return {split: ShardPlan.of(split, plan.counts[split], record_bytes, size) for split in SPLITS}
 
 
-def _common(plan: Plan, layout: Layout, config: PackConfig) -> Common:
+def _shared_layout(plan: Plan, layout: Layout, config: PackConfig) -> SharedLayout:
     height, width, _ = layout.shape
-    return Common(
+    return SharedLayout(
         tilepipe_version=VERSION,
         name=plan.info.name,
         source=plan.info.source,
@@ -238,23 +263,26 @@ def _packed(split: Split, writer: ShardWriter, tally: _Tally) -> tuple[PackedSha
 
 
 def too_many(allowed: int, count: int, rejected: Sequence[tuple[str, str, str]], at_least: str = "") -> TileError:
-    """The error that says that too many tiles cannot be used.
+    """Build the error for too many unusable tiles.
 
     Args:
-        allowed: how many may be left out.
-        count: how many there are.
-        rejected: id, address and reason of some of them.
-        at_least: what to say before the count.
+        allowed: number of tiles that may be left out.
+        count: number of unusable tiles.
+        rejected: id, URI and reason of some of the unusable tiles.
+        at_least: prefix of the count, such as `"at least "`. Defaults to none.
+
+    Returns:
+        The error, for the caller to raise.
     """
     return TileError(
         f"At most {allowed:,} tiles may be unusable (options.max_quarantine_percent). Received: "
         f"{at_least}{count:,} unusable tiles:{listed(rejected)}\n"
-        "Mend them or take them out of the source, or raise max_quarantine_percent in the options of pack "
+        "Repair them or remove them from the source, or raise max_quarantine_percent in the options of pack "
         "(a pipeline's pack_options) to leave them out."
     )
 
 
 def listed(rejected: Sequence[tuple[str, str, str]]) -> str:
-    """The first few unusable tiles, a line each."""
+    """Format the first five unusable tiles, one per line."""
     lines = [f"\n  {tile_id} ({uri}): {reason}" for tile_id, uri, reason in rejected[:5]]
     return "".join(lines) + ("\n  ..." if len(rejected) > len(lines) else "")

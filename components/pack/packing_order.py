@@ -1,11 +1,11 @@
-"""In what order the tiles are packed, and what they are, told from a few of them."""
+"""The order in which tiles are packed, and their common layout, which is inferred from a sample of them."""
 
 import contextlib
 import functools
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 SAMPLE_TILES = 64
-"""How many tiles are looked at before the first is packed."""
+"""Approximate number of tiles that are inspected before packing starts."""
 
-_COLUMNS = ("tile_id", "uri", "label", "bytes", "checksum", "member", "offset", "band_uris")
-_SELECTED = ", ".join(map(quoted, _COLUMNS))
+_SELECTED = ", ".join(quoted(field.name) for field in fields(Tile))
+"""The columns of a tile, in the order of the fields of `Tile`: a row holds its positional arguments."""
 _BATCH_TILES = 1024
 _SORTING_MEBIBYTES, _READING_MEBIBYTES = 256, 64
-"""What the database takes of the memory: it gives back what it sorted in before the pixels need it."""
+"""Memory limits of the database. The sorting memory is released before tiles are decoded."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The tiles in the order of their records, on the disk: the memory holds those that are asked for.
+    """The tiles in the order of their records, stored on disk and loaded in batches.
 
     Args:
-        connection: a database with the table `tiles`, split after split.
-        info: what the tile table says of all tiles.
-        counts: how many tiles each split has.
+        connection: a database with the table `tiles`, sorted by split and then by record order.
+        info: metadata of the tile table.
+        counts: number of tiles per split.
     """
 
     connection: "DuckDBPyConnection"
@@ -54,7 +54,15 @@ class Plan:
     counts: Mapping[Split, int]
 
     def tiles(self, split: Split, places: range | None = None) -> Iterator[Tile]:
-        """The tiles of a split, in the order of their records: all, or those at some consecutive places of it."""
+        """Iterate over the tiles of a split in the order of their records.
+
+        Args:
+            split: the split.
+            places: consecutive positions within the split. Defaults to all.
+
+        Yields:
+            The tiles.
+        """
         before = sum(self.counts[other] for other in SPLITS[: SPLITS.index(split)])
         chosen = range(before, before + self.counts[split])
         if places is not None:
@@ -67,7 +75,7 @@ class Plan:
             yield from map(_tile, rows.fetchall())
 
     def sample(self) -> list[Tile]:
-        """A few tiles from all splits; the order is a hash's, so the first ones are as good as any."""
+        """Return the first tiles of each split; these are a random sample, since the order is that of a hash."""
         total = sum(self.counts.values())
         share = {split: -(-SAMPLE_TILES * count // total) for split, count in self.counts.items()}
         chosen = [tile for split in SPLITS for tile in self.tiles(split, range(share[split]))]
@@ -76,19 +84,19 @@ class Plan:
 
 @contextlib.contextmanager
 def open_plan(tiles: Path, seed: int) -> Iterator[Plan]:
-    """Put the rows of a tile table into the order of the records.
+    """Sort the rows of a tile table into the order of the records.
 
-    The order is that of the MD5 of the seed and the tile's id: classes are mixed, and every machine has the same.
+    The sort key is the MD5 of the seed and the tile id: classes are mixed, and the order is the same on every machine.
 
     Args:
-        tiles: the tile table.
-        seed: another seed, another order.
+        tiles: path of the tile table.
+        seed: seed of the order.
 
     Yields:
-        The plan, which ends with the context.
+        The plan, valid within the context.
 
     Raises:
-        ArtifactError: the table is damaged, empty, or has a tile without a label or a split.
+        ArtifactError: if the table is damaged or empty, or has a tile without a label or a split.
     """
     info = read_tile_table_info(tiles)
     with open_database(_SORTING_MEBIBYTES) as connection:
@@ -98,19 +106,19 @@ def open_plan(tiles: Path, seed: int) -> Iterator[Plan]:
 
 
 def _arrange(connection: "DuckDBPyConnection", tiles: Path, info: TileTableInfo, seed: int) -> dict[Split, int]:
-    """Make the table `tiles`, and tell how many each split has."""
+    """Create the table `tiles`, and return the number of tiles per split."""
     import duckdb
 
     with plainly_named(tiles) as name:
         try:
             counts = _checked_counts(connection, tiles, name, info)
-            # The splits of ingest follow the order of an MD5 too: with `pack` in the text this one owes them nothing.
+            # The splits of ingest are ordered by an MD5 too: `pack` in the text makes this order independent of it.
             connection.execute(
                 f"CREATE TABLE tiles AS SELECT {_SELECTED} FROM read_parquet($name) "  # noqa: S608
                 "ORDER BY list_position($splits, split), md5($seed || ':pack:' || tile_id), tile_id",
                 {"name": name, "splits": SPLITS, "seed": str(seed)},
             )
-        except duckdb.OperationalError:  # of this machine: a full disk
+        except duckdb.OperationalError:  # a local problem such as a full disk
             raise
         except duckdb.Error as error:
             raise damaged(tiles, reason(error).replace(name, tiles.name)) from error
@@ -126,45 +134,45 @@ def _checked_counts(connection: "DuckDBPyConnection", tiles: Path, name: str, in
         raise ArtifactError(
             f"A tile table must give each tile a label and one of the splits {', '.join(SPLITS)}. Received: "
             f"{tiles.name} with {sum(count for _, _, count in found):,} tiles, {unlabelled:,} of them without a label, "
-            f"splits {sorted(map(str, splits))}, classes that its metadata do not name: {unknown}. "
+            f"splits {sorted(map(str, splits))}, classes missing from its metadata: {unknown}. "
             "Run ingest again."
         )
     return {split: sum(count for other, _, count in found if other == split) for split in SPLITS}
 
 
 def find_layout(plan: Plan, config: PackConfig, cache: TileCache | None = None) -> Layout:
-    """Look at a few tiles and tell what all must be: the shape and dtype of most, and the bands' names.
+    """Infer the layout of all tiles from a sample: the most common shape and dtype, and the band names.
 
     Args:
         plan: the tiles.
-        config: the step's parameters.
-        cache: what was fetched before, and where to keep what is fetched now; None keeps nothing.
+        config: parameters of the step.
+        cache: cache of fetched tiles. Defaults to None, no cache.
 
     Returns:
-        What every tile must be.
+        The layout that every tile must have.
 
     Raises:
-        TileError: none of the tiles looked at can be used.
-        BandError: the bands have no names, unknown ones are wanted, their dtypes differ, or the pixels contradict the
-            names.
-        ParameterError: `nodata_fill` is no number that the tiles can hold.
+        TileError: if none of the sampled tiles can be used.
+        BandError: if the bands have no names, if an unknown band is requested, if the selected bands differ in dtype,
+            or if the pixels contradict the names.
+        ParameterError: if `nodata_fill` cannot be represented in the dtype of the tiles.
     """
     options = config.options
-    look = functools.partial(_look, features=plan.info.record_features, cache=cache)
-    looked = list(map_in_order(look, plan.sample(), threads=options.readers))
-    looks = [one for one in looked if isinstance(one, _Look)]
-    if not looks:
-        rejected = [tile for tile in looked if isinstance(tile, Rejected)]
+    probe = functools.partial(probe_tile, features=plan.info.record_features, cache=cache)
+    results = list(map_in_order(probe, plan.sample(), threads=options.readers))
+    probes = [one for one in results if isinstance(one, TileProbe)]
+    if not probes:
+        rejected = [tile for tile in results if isinstance(tile, Rejected)]
         reasons = "".join(
             f"\n  {each.tile.tile_id} ({storage.shown(each.tile.uri)}): {each.reason}" for each in rejected[:3]
         )
-        raise TileError(f"Tiles must be readable. Received: {len(looked)} tiles, none of which can be used:{reasons}")
-    kind = Counter(one.kind(any_size=bool(options.tile_size)) for one in looks).most_common(1)[0][0]
-    alike = [one for one in looks if one.kind(any_size=bool(options.tile_size)) == kind]
+        raise TileError(f"Tiles must be readable. Received: {len(results)} tiles, none of which can be used:{reasons}")
+    kind = Counter(one.kind(any_size=bool(options.tile_size)) for one in probes).most_common(1)[0][0]
+    alike = [one for one in probes if one.kind(any_size=bool(options.tile_size)) == kind]
     descriptions = Counter(one.descriptions for one in alike).most_common(1)[0][0]
     order = file_bands(plan.info, len(alike[0].dtypes), alike[0].dtypes[0], descriptions)
     keep = select(order, config.bands)
-    # Eight bits a band are no digital numbers: each band has been stretched by itself, so ratios tell nothing.
+    # Bands of 8 bits have been stretched independently, so the ratios between them carry no information.
     if options.check_band_identity and alike[0].dtypes[0] != "uint8":
         whole = [one.means for one in alike if np.isfinite(one.means).all()]
         if whole:
@@ -173,8 +181,8 @@ def find_layout(plan: Plan, config: PackConfig, cache: TileCache | None = None) 
     if len(set(dtypes)) > 1:
         each = ", ".join(f"{order.names[place]} {dtype}" for place, dtype in zip(keep, dtypes, strict=True))
         raise BandError(
-            f"Bands that are packed together must be of one dtype. Received: {each}. "
-            "Name those to keep with bands=[...]."
+            f"The selected bands must have the same dtype. Received: {each}. "
+            "Select bands of one dtype with bands=[...]."
         )
     height, width = options.tile_size or finest([alike[0].sizes[place] for place in keep])
     return Layout(
@@ -191,13 +199,14 @@ def find_layout(plan: Plan, config: PackConfig, cache: TileCache | None = None) 
 
 
 def _packed_nodata(options: PackOptions, dtype: str, stated: Sequence[float | None]) -> float | None:
-    """One number for all tiles: what the user says, else what most files say; NaN is no number to train on."""
+    """Choose one nodata value for all tiles: the user's, else the most common one of the files, with 0 for NaN."""
     if options.nodata_fill is not None:
         fill = options.nodata_fill
         limits = np.iinfo(dtype) if np.dtype(dtype).kind != "f" else np.finfo(dtype)
         if not limits.min <= fill <= limits.max or (np.dtype(dtype).kind != "f" and not fill.is_integer()):
             raise ParameterError(
-                f"`nodata_fill` must be a number that {dtype} holds, as the tiles do. Received: nodata_fill={fill:g}."
+                f"`nodata_fill` must be a number that {dtype}, the dtype of the tiles, can represent. "
+                f"Received: nodata_fill={fill:g}."
             )
         return fill
     counts = Counter("nan" if math.isnan(number) else number for number in stated if number is not None)
@@ -208,22 +217,23 @@ def _packed_nodata(options: PackOptions, dtype: str, stated: Sequence[float | No
 
 
 @dataclass(frozen=True)
-class _Look:
-    """What one tile is; all but the descriptions are tuples with an entry for each band."""
+class TileProbe:
+    """Properties of one sampled tile; all fields but `descriptions` have one entry per band."""
 
     sizes: tuple[tuple[int, int], ...]
     dtypes: tuple[str, ...]
     nodata: tuple[float | None, ...]
     means: tuple[float, ...]
-    """NaN where the band has nothing but nodata."""
+    """Mean of the valid pixels; NaN if the whole band is nodata."""
     descriptions: tuple[str, ...]
 
     def kind(self, *, any_size: bool) -> tuple[object, ...]:
-        """What tiles that are packed together have in common."""
+        """Return the properties that must be equal in all tiles: the dtypes and, unless `any_size`, the sizes."""
         return (self.dtypes,) if any_size else (self.sizes, self.dtypes)
 
 
-def _look(tile: Tile, features: Sequence[RecordFeature], cache: TileCache | None) -> _Look | Rejected:
+def probe_tile(tile: Tile, features: Sequence[RecordFeature], cache: TileCache | None) -> TileProbe | Rejected:
+    """Read one tile and return its properties, or the reason why it cannot be used."""
     reader = None if cache is None else CachedReader(cache, content)
     try:
         pictures, _ = fetch(tile, features, read=reader or content)
@@ -234,7 +244,7 @@ def _look(tile: Tile, features: Sequence[RecordFeature], cache: TileCache | None
         reader.keep()
     per_band = [(one, band) for one in pictures for band in range(one.pixels.shape[-1])]
     means = [mean for one, mask in zip(pictures, valid, strict=True) for mean in _means(one.pixels, mask)]
-    return _Look(
+    return TileProbe(
         tuple((one.pixels.shape[0], one.pixels.shape[1]) for one, _ in per_band),
         tuple(one.pixels.dtype.name for one, _ in per_band),
         tuple(one.nodata for one, _ in per_band),
@@ -253,6 +263,6 @@ def _means(pixels: Pixels, valid: Mask | None) -> list[float]:
 
 
 def _tile(row: tuple[Any, ...]) -> Tile:
-    """A row of the table, with the columns that a tile has, in its order."""
-    made = Tile(*row)
-    return made if made.band_uris is None else replace(made, band_uris=tuple(made.band_uris))
+    """Make a tile from the columns `_SELECTED` of a row."""
+    tile = Tile(*row)
+    return tile if tile.band_uris is None else replace(tile, band_uris=tuple(tile.band_uris))

@@ -1,4 +1,4 @@
-"""What one worker has packed: the small JSON that the merge makes the manifest from."""
+"""Manifest of one part: the JSON file that one worker writes and that `merge` combines into the final manifest."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -17,20 +17,20 @@ class _Frozen(BaseModel):
 
 
 class PackedShard(_Frozen):
-    """A shard, and what the figures of the whole are made from."""
+    """A shard, with its share of the counts and statistics of the data set."""
 
     number: int
-    """Among the shards that were planned for its split."""
+    """Number of the shard within its split, from 0."""
     shard: Shard
     tiles_per_class: dict[str, int]
-    """Only classes that it holds."""
+    """Number of tiles per class; classes without a tile in the shard are absent."""
     moments: dict[str, Any] | None = None
-    """Of a training shard, `Moments.to_json`. Shard by shard, so that the merge adds up the same numbers in the same
-    order whoever packed which."""
+    """Output of `Moments.to_json` for a training shard, else None. Kept per shard, so that `merge` adds up the same
+    numbers in the same order for any number of workers."""
 
 
-class Common(_Frozen):
-    """What is the same for all workers, since it follows from the tile table and the parameters alone."""
+class SharedLayout(_Frozen):
+    """The values that are the same in all parts, since they depend only on the tile table and the parameters."""
 
     tilepipe_version: str
     name: str
@@ -44,55 +44,55 @@ class Common(_Frozen):
     class_names: tuple[str, ...]
     seed: int
     parts: int
-    """How many workers there are."""
+    """Number of parts, one per worker."""
     planned: dict[Split, int]
-    """Tiles of each split in the tile table."""
+    """Number of tiles per split in the tile table."""
     max_quarantine_percent: float
     allow_duplicates: bool
 
     @property
     def allowed(self) -> int:
-        """How many tiles of all parts may be left out."""
+        """Number of tiles that may be left out, over all parts."""
         return int(sum(self.planned.values()) * self.max_quarantine_percent / 100)
 
 
 class PartManifest(_Frozen):
-    """What one worker has packed."""
+    """The shards that one worker has packed."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
-    common: Common
+    common: SharedLayout
     part: int
     splits: dict[Split, tuple[PackedShard, ...]]
     unverified: int
-    """Tiles whose checksums are of a kind that is not known."""
+    """Number of packed tiles whose checksum is of an unsupported kind."""
 
     @property
     def tiles(self) -> dict[Split, int]:
-        """How many tiles of each split it has packed."""
+        """Number of packed tiles per split."""
         return {split: sum(one.shard.tiles for one in shards) for split, shards in self.splits.items()}
 
     def write(self, path: Path) -> None:
-        """Write it as JSON, whole or not at all."""
+        """Write the part manifest as JSON, completely or not at all."""
         with whole_file(path) as partial:
             partial.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def read_part(path: Path) -> PartManifest:
-    """Read what a worker has packed.
+    """Read and validate a part manifest.
 
     Args:
-        path: the artifact's file.
+        path: path of the JSON file.
 
     Returns:
-        The checked part.
+        The part manifest.
 
     Raises:
-        ArtifactError: the file is missing, damaged or of another schema version.
+        ArtifactError: if the file is missing, damaged or of another schema version.
     """
     try:
         return PartManifest.model_validate_json(path.read_text(encoding="utf-8"))
     except (ValidationError, UnicodeDecodeError, OSError) as error:
         raise ArtifactError(
-            f"A part's manifest must be of schema version {SCHEMA_VERSION}. Received: {path}, which reads as: {error}. "
+            f"A part manifest must have schema version {SCHEMA_VERSION}. Received: {path}, which reads as: {error}. "
             "Run `pack` again with this version of tilepipe."
         ) from error

@@ -146,7 +146,7 @@ def test_the_same_pixels_in_two_splits_stop_the_run_unless_allowed(duplicated, r
     options = {"shard_mebibytes": 1}
     with pytest.raises(TileError) as caught:
         run(duplicated, parts=parts, options=options)
-    assert "2 tiles, 1 different pictures:\n  twin-1 (train), twin-2 (test)\n" in str(caught.value)
+    assert "2 tiles, 1 different images:\n  twin-1 (train), twin-2 (test)\n" in str(caught.value)
     assert 'pack_options={"allow_duplicates": true}' in str(caught.value)
     manifest = run(duplicated, "allowed", parts, options={**options, "allow_duplicates": True})
     assert manifest.splits["train"].tiles == 8 + 3

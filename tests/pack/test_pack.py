@@ -143,6 +143,19 @@ def test_a_tile_that_is_left_out_moves_no_other(table, run, tmp_path):
     assert some == [record for record in every if record[0] != "tile-0"]
 
 
+def test_tiles_that_are_left_out_do_not_count_as_packed(table, run, caplog):
+    caplog.set_level(logging.INFO)
+    table.add_geotiffs(16, descriptions=BANDS)
+    path = table.write()
+    run(path, out="all")
+    assert "packed 16 of 16 tiles (100 %)" in caplog.text
+    caplog.clear()
+    (table.folder / "0.tif").unlink()
+    run(path, out="some", options={"max_quarantine_percent": 10})
+    assert "packed 15 of 16 tiles (93 %), 1 left out" in caplog.text
+    assert "100 %" not in caplog.text
+
+
 def test_hundreds_of_bad_tiles_are_not_waited_for(table, run, monkeypatch, tmp_path):
     monkeypatch.setattr(module, "_MORE_REJECTED", 5)
     table.add_geotiffs(8, descriptions=BANDS)
@@ -230,7 +243,7 @@ def test_a_constant_band_is_said(table, run, caplog):
         pixels[..., 1] = 5
         table.add(f"{number}", write_geotiff(table.folder / f"{number}.tif", pixels, ("x", "y")))
     run(table.write())
-    assert "the same number in every pixel of train: y" in caplog.text
+    assert "bands with the same value in every pixel of train: y" in caplog.text
 
 
 @pytest.fixture(scope="module")

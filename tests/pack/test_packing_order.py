@@ -59,7 +59,7 @@ def test_the_sample_is_small_and_from_all_splits(table, planned):
         ({"label": None}, "1 of them without a label"),
         ({"split": None}, "splits .*'None'"),
         ({"split": "holdout"}, "splits .*'holdout'"),
-        ({"label": "c"}, "do not name: .*'c'"),
+        ({"label": "c"}, "missing from its metadata: .*'c'"),
     ],
 )
 def test_tables_that_ingest_did_not_write(table, planned, row, message):
@@ -188,7 +188,9 @@ def test_bands_in_files_of_their_own_get_the_finest_size_that_is_kept(table, pla
 
 def test_bands_of_several_dtypes_do_not_go_together(table, planned):
     plan = band_files(table, planned, dtypes=("uint16", "uint8", "uint16"))
-    with pytest.raises(BandError, match=r"of one dtype. Received: B02 uint16, B05 uint8, B01 uint16\. Name those"):
+    with pytest.raises(
+        BandError, match=r"must have the same dtype. Received: B02 uint16, B05 uint8, B01 uint16\. Select bands"
+    ):
         find_layout(plan, PackConfig.parse(options={"check_band_identity": False}))
     kept = PackConfig.parse(bands=["B02", "B01"], options={"check_band_identity": False})
     assert find_layout(plan, kept).dtype == "uint16"
@@ -218,7 +220,7 @@ def test_one_number_for_nodata(table, planned, dtype, stated, options, packed):
 def test_a_number_for_nodata_that_the_tiles_cannot_hold(table, planned, fill):
     table.add_geotiffs(2)
     plan = planned(table.write(bands=("a", "b", "c", "d"), bands_stated_by="user"))
-    with pytest.raises(ParameterError, match=r"a number that uint16 holds.*Received: nodata_fill="):
+    with pytest.raises(ParameterError, match=r"a number that uint16, .*, can represent.*Received: nodata_fill="):
         find_layout(plan, PackConfig.parse(options={"nodata_fill": fill}))
 
 
