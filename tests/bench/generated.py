@@ -9,10 +9,10 @@ import numpy as np
 import xxhash
 
 from tests.support.packed import manifest_for
-from tilepipe.components.pack.shards.encoder import frame_example
 from tilepipe.components.prepare.config import PrepareConfig
 from tilepipe.components.prepare.prepare import prepare
 from tilepipe.components.shared.contracts.manifest import Manifest, Shard, SplitSummary
+from tilepipe.components.shared.records.example import frame_example
 from tilepipe.components.train.config import TrainConfig
 from tilepipe.components.train.input.batches import Batches
 from tilepipe.components.train.input.tiles import Tiles, open_tiles

@@ -11,9 +11,9 @@ import xxhash
 from tests.bench.bucket import BUCKET, Bucket
 from tests.bench.pack_loops import reader_rates
 from tests.support.measure import Figure
-from tilepipe.components.pack.shards.encoder import frame_example
 from tilepipe.components.pack.statistics.tile_moments import TileMoments
 from tilepipe.components.pack.tiles.decode import decode
+from tilepipe.components.shared.records.example import frame_example
 from tilepipe.components.shared.storage.storage import read_bytes
 
 _TILES = 300

@@ -10,7 +10,6 @@ import xxhash
 
 from tilepipe.components.pack.bands.order import BandOrder
 from tilepipe.components.pack.cache.cache import CachedReader, TileCache
-from tilepipe.components.pack.shards.encoder import frame_example
 from tilepipe.components.pack.tiles.assemble import assemble, masks
 from tilepipe.components.pack.tiles.checksum import verify
 from tilepipe.components.pack.tiles.decode import Picture, Pixels, Shape, decode
@@ -19,6 +18,7 @@ from tilepipe.components.pack.tiles.resample import Mask, Resampling
 from tilepipe.components.shared.contracts.bands import canonical_band
 from tilepipe.components.shared.contracts.tile_table import RecordFeature
 from tilepipe.components.shared.errors import SourceError, TileError
+from tilepipe.components.shared.records.example import frame_example
 from tilepipe.components.shared.records.frames import Buffer
 from tilepipe.components.shared.storage import storage
 

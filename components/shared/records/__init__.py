@@ -1,1 +1,1 @@
-"""TFRecord files and their tf.train.Example payloads."""
+"""Encoding and decoding of TFRecord files and their `tf.train.Example` payloads."""

@@ -1,8 +1,7 @@
-"""Reading TFRecord files without TensorFlow; what is in their records is for `example`.
+"""The framing of TFRecord files, encoded and decoded without TensorFlow; `example` handles the payloads.
 
-Format: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details. What is
-read may be anybody's file: every length is held against what is there before it is believed, and what does not fit is
-a `ValueError`.
+Format: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details. Input files are not trusted:
+every length is checked against the available bytes before it is used, and invalid data raises a `ValueError`.
 """
 
 import struct
@@ -13,23 +12,29 @@ import numpy as np
 import numpy.typing as npt
 
 Buffer = bytes | npt.NDArray[np.uint8]
-"""Bytes, or an array of them, which is not copied."""
+"""Bytes, or an array of bytes, which is not copied."""
 
 HEADER_BYTES = 12
-"""The length (8) and its checksum (4), before the payload."""
+"""Size of the length (8) and its checksum (4), which precede the payload."""
 FRAMING_BYTES = 16
-"""What a framed record is longer than its payload: the header, and the payload's checksum."""
+"""Size of the framing: the header (12) and the checksum of the payload (4)."""
 MAX_RECORD_BYTES = 1 << 30
-"""More than any tile; a length above it is damage, not data to make room for."""
+"""Largest accepted payload, well above the size of any tile; a greater length is treated as damage."""
 
 _MASK_DELTA = 0xA282EAD8
 _CHECKSUM = struct.Struct("<I").pack
 
 
 def masked_crc(*parts: Buffer | memoryview) -> int:
-    """TFRecord's checksum of bytes that follow each other: their CRC-32C, masked.
+    """Compute the checksum of TFRecord files, a masked CRC-32C.
 
-    Masked, since a CRC of bytes that hold a CRC says little.
+    The format masks the CRC because the CRC of data that contains CRCs is a weak checksum.
+
+    Args:
+        parts: the data in consecutive parts.
+
+    Returns:
+        The checksum, an unsigned 32-bit integer.
     """
     crc = 0
     for part in parts:
@@ -38,22 +43,34 @@ def masked_crc(*parts: Buffer | memoryview) -> int:
 
 
 def frame(payload: bytes) -> bytes:
-    """One record: length, its checksum, the payload, its checksum."""
-    length = struct.pack("<Q", len(payload))
-    return b"".join((length, _CHECKSUM(masked_crc(length)), payload, _CHECKSUM(masked_crc(payload))))
+    """Frame a record and return it as one piece; see `frame_parts`."""
+    return b"".join(frame_parts(payload))  # type: ignore[arg-type] # typeshed: arrays are buffers from Python 3.12 on
+
+
+def frame_parts(*payload: Buffer) -> tuple[Buffer, ...]:
+    """Frame a record: length, checksum of the length, payload, checksum of the payload.
+
+    Args:
+        payload: the payload in consecutive parts.
+
+    Returns:
+        The framed record in consecutive parts; the payload is not copied.
+    """
+    length = struct.pack("<Q", sum(map(len, payload)))
+    return length, _CHECKSUM(masked_crc(length)), *payload, _CHECKSUM(masked_crc(*payload))
 
 
 def iter_frames(chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
-    """Cut a TFRecord file into its records, holding one chunk and one record at a time.
+    """Split a TFRecord file into records, with one chunk and one record in memory at a time.
 
     Args:
-        chunks: the file's bytes in order, cut anywhere.
+        chunks: the bytes of the file in order, split anywhere.
 
     Yields:
-        Where the framed record starts, in bytes, and its payload; the framed record is `FRAMING_BYTES` longer.
+        The offset of the framed record in bytes, and its payload; the framed record is `FRAMING_BYTES` longer.
 
     Raises:
-        ValueError: the file is cut off within a record, or a checksum does not fit; with the record's offset.
+        ValueError: if the file ends within a record, or if a checksum does not match; states the offset of the record.
     """
     source = iter(chunks)
     buffer, position, offset = b"", 0, 0
@@ -78,25 +95,23 @@ def iter_frames(chunks: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def unframe(framed: bytes | memoryview, offset: int = 0) -> bytes:
-    """The payload of one framed record, both of its checksums verified.
+    """Return the payload of one framed record, after verifying both checksums.
 
     Args:
-        framed: the record with its framing, and nothing else.
-        offset: where it starts in its file, for the message.
+        framed: exactly one framed record.
+        offset: offset of the record in its file, for the error message. Defaults to 0.
 
     Returns:
         The payload.
 
     Raises:
-        ValueError: it is not one whole record, or a checksum does not fit.
+        ValueError: if it is not exactly one record, or if a checksum does not match.
     """
     if len(framed) < FRAMING_BYTES:
         raise ValueError(f"the record at offset {offset} is cut off after {len(framed)} bytes")
     length = _stated_length(framed, 0, offset)
     if length + FRAMING_BYTES != len(framed):
-        raise ValueError(
-            f"the record at offset {offset} states {length} bytes, and {len(framed) - FRAMING_BYTES} are there"
-        )
+        raise ValueError(f"the record at offset {offset} states {length} bytes, but has {len(framed) - FRAMING_BYTES}")
     payload = bytes(framed[HEADER_BYTES:-4])
     if masked_crc(payload) != struct.unpack("<I", framed[-4:])[0]:
         raise ValueError(f"the record at offset {offset} does not fit its checksum")

@@ -1,7 +1,9 @@
+import numpy as np
 import pytest
 import xxhash
 
 from tilepipe.components.pack.shards.writer import ShardPlan, ShardWriter
+from tilepipe.components.shared.records.example import frame_example
 
 MEBIBYTE = 1024 * 1024
 
@@ -91,3 +93,13 @@ def test_an_error_closes_the_file(tmp_path):
     with pytest.raises(KeyError), ShardWriter(tmp_path, ShardPlan("train", 1, 1)) as writer:
         writer.write(0, [b"x"])
         raise KeyError
+
+
+def test_the_bytes_of_a_shard_never_change(tmp_path):
+    """A digest of a shard that an earlier release wrote: training resumes and caches rely on identical bytes."""
+    with ShardWriter(tmp_path, ShardPlan("train", 300, 1)) as writer:
+        for number in range(300):
+            pixels = np.arange(number, number + 8 * 8 * 4, dtype="<u2").view(np.uint8)
+            writer.write(0, frame_example(pixels, number, f"größe/{number}"))
+        (shard,) = writer.finish().values()
+    assert (shard.tiles, shard.bytes, shard.checksum) == (300, 178_262, "02e6c81ccc11ca94e1999bda0546f4e6")

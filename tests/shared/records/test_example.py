@@ -44,7 +44,7 @@ def test_numbers_that_are_not_packed():
 @pytest.mark.parametrize(
     ("payload", "message"),
     [
-        (b"\x0a\xff\xff\xff\xff\x0f", "states 4294967295 bytes where 0 are left"),
+        (b"\x0a\xff\xff\xff\xff\x0f", "states 4294967295 bytes, but 0 are left"),
         (b"\x0a", "number is cut off"),
         (b"\x0b", "wire type 3"),
         (b"\x02\x00", "number 0"),

@@ -39,7 +39,7 @@ def test_a_length_beyond_reason():
 
 def test_one_record_alone():
     assert unframe(frame(b"first")) == b"first"
-    with pytest.raises(ValueError, match="states 5 bytes, and 6 are there"):
+    with pytest.raises(ValueError, match="states 5 bytes, but has 6"):
         unframe(frame(b"first") + b"x", 40)
     with pytest.raises(ValueError, match="offset 40 is cut off"):
         unframe(b"1234", 40)

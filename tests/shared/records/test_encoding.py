@@ -1,7 +1,8 @@
 import google_crc32c
 import pytest
 
-from tilepipe.components.pack.shards.encoder import frame, frame_example
+from tilepipe.components.shared.records.example import frame_example, parse_example
+from tilepipe.components.shared.records.frames import frame, frame_parts, unframe
 
 tf = pytest.importorskip("tensorflow")
 
@@ -15,7 +16,12 @@ def test_an_example_is_what_tensorflow_would_write(label, size):
     example.features.feature["label"].int64_list.value.append(label)
     example.features.feature["tile_id"].bytes_list.value.append("Wald/größe_1".encode())
     framed = frame_example(image, label, "Wald/größe_1")
-    assert b"".join(framed) == b"".join(frame(example.SerializeToString(deterministic=True)))
+    assert b"".join(framed) == frame(example.SerializeToString(deterministic=True))
+    assert parse_example(unframe(b"".join(framed))) == {
+        "image": [image],
+        "label": [label],
+        "tile_id": ["Wald/größe_1".encode()],
+    }
 
 
 def test_a_file_is_what_tensorflow_would_write(tmp_path):
@@ -23,8 +29,8 @@ def test_a_file_is_what_tensorflow_would_write(tmp_path):
     with tf.io.TFRecordWriter(str(tmp_path / "theirs")) as writer:
         for payload in payloads:
             writer.write(payload)
-    assert b"".join(part for payload in payloads for part in frame(payload)) == (tmp_path / "theirs").read_bytes()
-    assert b"".join(frame(b"ab", b"", b"c")) == b"".join(frame(b"abc"))
+    assert b"".join(map(frame, payloads)) == (tmp_path / "theirs").read_bytes()
+    assert b"".join(frame_parts(b"ab", b"", b"c")) == frame(b"abc")
 
 
 def test_the_checksums_are_computed_in_c():
