@@ -1,4 +1,4 @@
-"""From decoded pictures to the one image that is packed: nodata, blank tiles, sizes and bands."""
+"""Combine decoded pictures into the packed image: nodata, blank tiles, sizes and bands."""
 
 import math
 from collections.abc import Sequence
@@ -11,17 +11,17 @@ from tilepipe.components.shared.errors import TileError
 
 
 def masks(pictures: Sequence[Picture], max_nodata_percent: float = 100.0) -> list[Mask | None]:
-    """Which pixels of each picture count, once it is clear that the tile is worth packing.
+    """Compute the mask of valid pixels of each picture, and reject tiles that are not worth packing.
 
     Args:
         pictures: the bands of one tile.
-        max_nodata_percent: more nodata than this, as a mean over the bands, is too much.
+        max_nodata_percent: largest accepted percentage of nodata, as the mean over the bands. Defaults to 100.
 
     Returns:
-        For each picture a mask of its shape, or None where all pixels count.
+        For each picture a mask of its shape, or None if all pixels are valid.
 
     Raises:
-        TileError: the tile is blank, has too much nodata, or pixels that are neither finite nor nodata.
+        TileError: if the tile is blank, has too much nodata, or has pixels that are neither finite nor nodata.
     """
     valid = [_valid(picture) for picture in pictures]
     if all(mask is None for mask in valid):
@@ -44,17 +44,18 @@ def assemble(
     method: Resampling,
     fill: float,
 ) -> tuple[Pixels, Mask | None]:
-    """Stack the bands at one size, with one number for nodata.
+    """Stack the bands at one size, with one nodata value.
 
     Args:
         pictures: the bands, in order.
-        valid: what `masks` gave for them.
+        valid: their masks, from `masks`.
         size: `(height, width)` of the result.
-        method: how pictures of other sizes are resized.
-        fill: what is packed for nodata, of a value that the dtype holds.
+        method: resampling method for pictures of other sizes.
+        fill: the value of nodata pixels, which the dtype must be able to represent.
 
     Returns:
-        `(height, width, bands)` in the pictures' dtype, contiguous, and which pixels count, or None where all do.
+        The image, contiguous, `(height, width, bands)` in the dtype of the pictures; and a bool mask of its valid
+        pixels, or None if all are valid.
     """
     parts = [resample(one.pixels, size, method, mask) for one, mask in zip(pictures, valid, strict=True)]
     image = parts[0][0] if len(parts) == 1 else np.concatenate([part for part, _ in parts], axis=-1)
@@ -73,12 +74,12 @@ def _valid(picture: Picture) -> Mask | None:
         valid = ~np.isnan(pixels) if math.isnan(nodata) else pixels != pixels.dtype.type(nodata)
         valid = None if valid.all() else valid
     if pixels.dtype.kind == "f" and not np.isfinite(pixels if valid is None else pixels[valid]).all():
-        raise TileError("it has pixels that are no finite numbers")
+        raise TileError("it has pixels that are not finite")
     return valid
 
 
 def _is_plain(pixels: Pixels) -> bool:
-    """Whether each band has one value throughout; two pixels tell most tiles apart from that at no cost."""
+    """Check whether every band is constant; comparing two pixels first rules out most tiles at no cost."""
     height, width, _ = pixels.shape
     first = pixels[0, 0]
     if height * width == 1 or first.tobytes() != pixels[height // 2, width // 2].tobytes():
@@ -88,4 +89,4 @@ def _is_plain(pixels: Pixels) -> bool:
 
 def _plainly(pictures: Sequence[Pixels]) -> str:
     values = np.unique(np.concatenate([pixels[0, 0] for pixels in pictures]))
-    return f"all pixels are {values[0]}" if len(values) == 1 else "each band has one value throughout"
+    return f"all pixels are {values[0]}" if len(values) == 1 else "each band is constant"

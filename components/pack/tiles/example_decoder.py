@@ -1,4 +1,4 @@
-"""From a TFRecord of a `tf.train.Example` to the bands in its features."""
+"""Decode the bands in the features of a `tf.train.Example`."""
 
 from collections.abc import Sequence
 
@@ -12,17 +12,18 @@ from tilepipe.components.shared.records.frames import unframe
 
 
 def decode_record(framed: bytes, features: Sequence[RecordFeature]) -> list[Picture]:
-    """Take bands out of a record.
+    """Decode bands from a record.
 
     Args:
-        framed: one record with its framing; both checksums are verified.
-        features: which features to take, and what they hold.
+        framed: one framed record; both checksums are verified.
+        features: the features to decode, with their dtypes and sizes.
 
     Returns:
-        A picture of one band for each feature, little-endian.
+        One single-band picture per feature, little-endian.
 
     Raises:
-        TileError: the record is damaged, or a feature is missing or other than stated; the message is a reason alone.
+        TileError: if the record is damaged, or if a feature is missing or has another type or size; the message is
+            the reason for the quarantine table.
     """
     try:
         example = parse_example(unframe(framed))
@@ -36,11 +37,11 @@ def _picture(feature: RecordFeature, values: Sequence[object] | None) -> Picture
         raise TileError(f"its feature {feature.name} is {feature.dtype}, which is none of {', '.join(DTYPES)}")
     dtype = np.dtype(feature.dtype).newbyteorder("<")
     if values is None or len(values) != 1 or not isinstance(values[0], bytes):
-        raise TileError(f"its feature {feature.name} holds no picture: {_held(values)}")
+        raise TileError(f"its feature {feature.name} is not an image: {_held(values)}")
     wanted = feature.height * feature.width * dtype.itemsize
     if len(values[0]) != wanted:
         raise TileError(
-            f"its feature {feature.name} has {len(values[0]):,} bytes, where {feature.height}x{feature.width} "
+            f"its feature {feature.name} has {len(values[0]):,} bytes, but {feature.height}x{feature.width} "
             f"pixels of {feature.dtype} have {wanted:,}"
         )
     return Picture(np.frombuffer(values[0], dtype).reshape(feature.height, feature.width, 1))
@@ -48,6 +49,6 @@ def _picture(feature: RecordFeature, values: Sequence[object] | None) -> Picture
 
 def _held(values: Sequence[object] | None) -> str:
     if not values:
-        return "it is not there" if values is None else "it is empty"
-    kind = {bytes: "text", int: "whole number", float: "float"}.get(type(values[0]), "value")
+        return "it is missing" if values is None else "it is empty"
+    kind = {bytes: "byte string", int: "integer", float: "float"}.get(type(values[0]), "value")
     return f"it is {len(values)} {kind}{'s' if len(values) != 1 else ''}"

@@ -1,7 +1,7 @@
-"""The plainest GeoTIFFs, uncompressed and in one piece, without the work that the general case asks for.
+"""Fast reader for plain GeoTIFFs, which are uncompressed and contiguous.
 
-Most small tiles are such files, and a general reader spends a tenth of a millisecond on their tags alone: more than all
-else that packing does with them. What is not plain, or not as it should be, is left to that reader, and to its errors.
+Most small tiles are such files. A general reader spends 0.1 ms on their tags alone, more than all other packing work on
+them. Files that are not plain, or are damaged, are left to the general reader and its error messages.
 
 Format: https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf, pages 13 to 41.
 """
@@ -35,22 +35,23 @@ _MOST_VALUES = 4096
 
 @dataclass(frozen=True, slots=True)
 class PlainTiff:
-    """Where the pixels are in the file, and what it says of them."""
+    """Position and layout of the pixels in a plain GeoTIFF."""
 
     shape: tuple[int, int, int]
     """`(height, width, bands)`."""
     dtype: np.dtype[Any]
-    """With the file's order of bytes."""
+    """Dtype of the pixels, in the byte order of the file."""
     is_planar: bool
-    """Whether one band follows the other, instead of one pixel the other."""
+    """True if the pixels are stored band by band, False if they are interleaved."""
     offset: int
+    """Offset of the pixels in the file, in bytes."""
     metadata: str
-    """GDAL's, or empty."""
+    """GDAL metadata (XML), or empty."""
     nodata: str | None
-    """GDAL's, as the file has it."""
+    """GDAL nodata value, as written in the file; None if absent."""
 
     def pixels(self, data: bytes) -> npt.NDArray[Any]:
-        """The pixels as `(height, width, bands)`, little-endian and read-only, without a copy where that can be."""
+        """Return the pixels as `(height, width, bands)`, little-endian and read-only, without a copy if possible."""
         height, width, bands = self.shape
         flat = np.frombuffer(data, self.dtype, height * width * bands, self.offset)
         stored = flat.astype(self.dtype.newbyteorder("<"), copy=False)
@@ -60,20 +61,20 @@ class PlainTiff:
 
 
 def read_plain_tiff(data: bytes) -> PlainTiff | None:
-    """Look into a file.
+    """Read the header of a plain GeoTIFF.
 
     Args:
-        data: all of it.
+        data: the content of the file.
 
     Returns:
-        What it holds; None where it is no plain GeoTIFF, or is damaged.
+        The position and layout of the pixels; None if the file is damaged or is not a plain GeoTIFF.
     """
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
     if order is None:
         return None
     try:
         return _read(data, order)
-    except (struct.error, LookupError, ValueError):  # it ends early, lacks what every image has, or is not plain
+    except (struct.error, LookupError, ValueError):  # truncated, lacks a required tag, or is not plain
         return None
 
 

@@ -1,4 +1,4 @@
-"""From a row of the tile table to a record of a shard, or to the reason why not."""
+"""Read tiles and encode them as records of a shard, or return the reason why a tile cannot be used."""
 
 import functools
 import posixpath
@@ -25,7 +25,7 @@ from tilepipe.components.shared.storage import storage
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """What the tile table says of one tile."""
+    """One row of the tile table."""
 
     tile_id: str
     uri: str
@@ -33,16 +33,16 @@ class Tile:
     bytes: int | None
     checksum: str | None
     member: str | None = None
-    """Its path within the zip at `uri`."""
+    """Path of the tile within the zip file at `uri`."""
     offset: int | None = None
-    """Where it starts in the TFRecord file at `uri`; it is `bytes` long."""
+    """Offset of the record in the TFRecord file at `uri`; its length is `bytes`."""
     band_uris: tuple[str, ...] | None = None
-    """A file for each band of the table's, the first of which is `uri`."""
+    """URI of one file per band, in the order of the table's bands; the first is `uri`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A tile that cannot be used."""
+    """A tile that cannot be used, and the reason."""
 
     tile: Tile
     reason: str
@@ -50,69 +50,71 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A tile that is ready to be written."""
+    """An encoded tile, ready to be written."""
 
     tile: Tile
     framed: tuple[Buffer, ...]
-    """The framed record in parts: its pixels are copied once, into what is written."""
+    """The framed record in consecutive parts, so that the pixels are copied only once, when they are written."""
     digest: bytes
-    """The same for the same pixels: 16 bytes."""
+    """Digest of the pixels, 16 bytes."""
     is_unverified: bool
-    """Whether its source gives a checksum that could not be checked."""
+    """True if the source states a checksum of an unsupported kind."""
     image: Pixels
-    """The pixels that are kept; `framed` has the same memory."""
+    """The selected bands, `(height, width, bands)`; shares memory with `framed`."""
     mask: Mask | None
-    """Which of them count; all, where there is none."""
+    """Mask of the valid pixels, in the shape of `image`; None if all are valid."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """What every tile must be, and what is kept of it."""
+    """The layout that every tile must have, and the bands to keep."""
 
     shape: tuple[int, int, int]
-    """Height and width of the tiles as they are packed, and how many bands the files have."""
+    """Height and width of the packed tiles, and the number of bands in the files."""
     dtype: str
     order: BandOrder
+    """The bands of the files, in the order of the files."""
     keep: tuple[int, ...]
-    """Places of the bands that are kept, in their new order."""
+    """Indices of the selected bands in the files, in output order."""
     features: tuple[RecordFeature, ...] = ()
-    """Where the bands are in a TFRecord; empty where tiles are files."""
+    """The features of a TFRecord that hold the bands; empty if tiles are files."""
     resizes: bool = False
-    """Whether tiles of another height or width are resized, instead of left out."""
+    """True if tiles of another height or width are resized, False if they are left out."""
     resampling: Resampling = "bilinear"
     nodata: float | None = None
-    """The number that stands for nothing in what is packed; None where no tile that was looked at names one."""
+    """Nodata value of the packed tiles; None if no sampled tile declares one."""
     max_nodata_percent: float = 100.0
+    """Tiles with a larger percentage of nodata are left out."""
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """Names of the bands that are kept."""
+        """Names of the selected bands."""
         return tuple(self.order.names[place] for place in self.keep)
 
     @property
     def tile_bytes(self) -> int:
-        """Size of the pixels that are kept of one tile."""
+        """Size of the packed pixels of one tile, in bytes."""
         return self.shape[0] * self.shape[1] * len(self.keep) * np.dtype(self.dtype).itemsize
 
     @property
     def file_shape(self) -> Shape:
-        """What the header of a file that holds all bands must state."""
+        """Shape that the header of a file with all bands must state; None where any size is accepted."""
         return (None, None, self.shape[2]) if self.resizes else self.shape
 
 
 def content(tile: Tile, read_file: Callable[[str], bytes] = storage.read_bytes) -> bytes:
-    """The bytes of one tile: a file, a member of a zip, or a record of a TFRecord file.
+    """Read the bytes of one tile: a file, a member of a zip file, or a record of a TFRecord file.
 
     Args:
-        tile: which one; of a tile with a file for each band, the file at `uri`.
-        read_file: gives the bytes of a whole file.
+        tile: the tile; for a tile with one file per band, only the file at `uri` is read.
+        read_file: function that reads a whole file. Defaults to `storage.read_bytes`.
 
     Returns:
-        All its bytes.
+        The bytes.
 
     Raises:
-        SourceError: there is nothing there.
-        StorageError: the disk or the bucket cannot be read.
+        SourceError: if the file or member does not exist.
+        StorageError: if the disk or the bucket cannot be read.
     """
     if tile.member is not None:
         from tilepipe.components.shared.storage import zip_members
@@ -132,18 +134,18 @@ def fetch(
     """Read and decode one tile.
 
     Args:
-        tile: which one.
-        features: the bands in a TFRecord, where it is one.
-        layout: what it must be; unless given, it may be anything, and all its bands are read.
-        read: gives the bytes of the tile, or of a file of it.
+        tile: the tile.
+        features: the features that hold the bands, for a TFRecord. Defaults to none.
+        layout: the required layout. Defaults to None: any layout is accepted, and all bands are read.
+        read: function that reads the bytes of the tile, or of one of its files. Defaults to `content`.
 
     Returns:
-        One picture of all bands, or one of each band that is kept where they come apart; and whether its source gives
-        a checksum that could not be checked.
+        One picture with all bands, or one picture per selected band if the bands are stored separately; and True if
+        the source states a checksum of an unsupported kind.
 
     Raises:
-        TileError: it is missing, damaged, other than its source promises, or of another shape.
-        StorageError: the disk or the bucket cannot be read, which is no tile's fault.
+        TileError: if the tile is missing or damaged, has another shape, or differs from what its source states.
+        StorageError: if the disk or the bucket cannot be read.
     """
     if tile.band_uris is not None:
         places = range(len(tile.band_uris)) if layout is None else layout.keep
@@ -161,19 +163,19 @@ def fetch(
 def read_records(
     tiles: Sequence[Tile], *, layout: Layout, labels: Mapping[str, int], cache: TileCache | None = None
 ) -> list[Record | Rejected]:
-    """Turn tiles into records, one after the other; their files are asked for together.
+    """Encode tiles as records, one after the other; all of their files are requested up front.
 
     Args:
-        tiles: which ones; what comes of a few fits into the memory.
-        layout: what they must be.
-        labels: index of each class.
-        cache: what was fetched before, and where to keep what is fetched now; None keeps nothing.
+        tiles: a few tiles, whose records fit into memory together.
+        layout: the required layout.
+        labels: index of each class by name.
+        cache: cache of fetched tiles. Defaults to None, no cache.
 
     Returns:
-        For each the record, or why there is none.
+        The record of each tile, or the reason why it cannot be used.
 
     Raises:
-        StorageError: the disk or the bucket cannot be read.
+        StorageError: if the disk or the bucket cannot be read.
     """
     files = (file for tile in tiles for file in _whole_files(tile, layout))
     read_file = storage.asked(file.uri for file in files if cache is None or not cache.holds(cache.key_of(file)))
@@ -195,7 +197,7 @@ def _cached_record(
         return _record(tile, layout, labels, read)
     reader = CachedReader(cache, read)
     result = _record(tile, layout, labels, reader)
-    if isinstance(result, Rejected) and reader.hits:  # its owner may have mended it
+    if isinstance(result, Rejected) and reader.hits:  # the source may have been repaired since it was cached
         result = _record(tile, layout, labels, content)
     if isinstance(result, Record):
         reader.keep()
@@ -219,7 +221,7 @@ def _record(tile: Tile, layout: Layout, labels: Mapping[str, int], read: Callabl
     return Record(
         tile,
         frame_example(pixels, labels[tile.label], tile.tile_id),
-        xxhash.xxh3_128_digest(pixels),  # type: ignore[arg-type] # as in shards: arrays are buffers from Python 3.12 on
+        xxhash.xxh3_128_digest(pixels),  # type: ignore[arg-type] # typeshed: arrays are buffers from Python 3.12 on
         is_unverified,
         image,
         mask,
@@ -235,7 +237,7 @@ def _read(tile: Tile, read: Callable[[Tile], bytes]) -> bytes:
 
 
 def _file(tile: Tile, uri: str) -> Tile:
-    """One of the files of a tile that has one for each band."""
+    """Return one file of a tile with one file per band, as a tile of its own."""
     return Tile(tile.tile_id, uri, tile.label, None, None)
 
 
@@ -266,12 +268,12 @@ def _check_finest(pictures: Sequence[Picture], shape: tuple[int, int, int]) -> N
 
 
 def finest(sizes: Sequence[tuple[int, ...]]) -> tuple[int, int]:
-    """The size that bands of several resolutions are brought to: the largest height, and the largest width."""
+    """Return the size that bands of several resolutions are resampled to: the largest height and the largest width."""
     return max(height for height, _ in sizes), max(width for _, width in sizes)
 
 
 def _check_descriptions(descriptions: tuple[str, ...], order: BandOrder) -> None:
-    """A file that names its bands must not name them otherwise than the rest, unless the user knows better."""
+    """Reject a file whose band descriptions differ from those of most files, unless the user stated the order."""
     if not descriptions or order.stated_by == "user":
         return
     names = _canonical(descriptions)

@@ -1,8 +1,8 @@
-"""Tiles of another size: Pillow's resampling, antialiased where tiles shrink, for any number of bands and with nodata.
+"""Resampling as in Pillow, antialiased when tiles shrink, for any number of bands and with nodata.
 
 The weights are Pillow's (`ImagingResample` in https://github.com/python-pillow/Pillow/blob/main/src/libImaging/Resample.c),
-applied to all bands at once: up to three times as fast as one call of Pillow for each band. They are applied tap by
-tap rather than as a matrix product, whose last bit depends on the machine: the same tile shall give the same bytes.
+applied to all bands at once, which is up to three times as fast as one call of Pillow per band. They are applied tap by
+tap rather than as a matrix product, whose last bit depends on the machine: the same tile must give the same bytes.
 """
 
 import functools
@@ -18,24 +18,25 @@ Mask = npt.NDArray[np.bool_]
 
 _Floats = npt.NDArray[np.float64]
 _HALF = 0.5 - 1e-6
-"""Less than half of an output pixel's weight, with room for the rounding of the weights themselves."""
+"""Minimum weight of valid pixels: one half, with a tolerance for the rounding of the weights."""
 
 
 def resample(
     image: Pixels, size: tuple[int, int], method: Resampling, valid: Mask | None = None
 ) -> tuple[Pixels, Mask | None]:
-    """Bring an image to a size.
+    """Resize an image.
 
     Args:
-        image: `(height, width, bands)` of any dtype that tiles have; finite where it is valid.
+        image: `(height, width, bands)` of any dtype of tiles; valid pixels must be finite.
         size: `(height, width)` of the result.
-        method: `nearest` takes over pixels as they are; the others weigh those around, more of them where tiles shrink.
-        valid: of the image's shape, which pixels count; all, unless given. The others lend no weight to their
-            neighbours, and a pixel of the result whose weight comes from them by more than half is not valid itself.
+        method: `nearest` copies pixels; the other methods average neighboring pixels, with a larger support when the
+            image shrinks.
+        valid: bool mask of the valid pixels, in the shape of `image`. Defaults to None, all pixels. Invalid pixels have
+            no weight, and a result pixel with less than half of its weight from valid pixels is invalid.
 
     Returns:
-        The image in its dtype, whole numbers rounded and kept within its range, anything where it is not valid; and
-        which pixels are valid, or None where all are.
+        The resized image in the same dtype, with integers rounded and clipped and with arbitrary values in invalid
+        pixels; and the mask of its valid pixels, or None if all are valid.
     """
     if image.shape[:2] == size:
         return image, valid
@@ -86,10 +87,10 @@ def _nearest(size: int, wanted: int) -> npt.NDArray[np.intp]:
 
 @functools.lru_cache(maxsize=64)
 def _taps(size: int, wanted: int, method: Resampling) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]:
-    """Which rows each row of the result is made of, `(taps, wanted)`, and their weights, `(taps, wanted, 1)`."""
+    """Return the input rows of each output row, `(taps, wanted)`, and their weights, `(taps, wanted, 1)`."""
     kernel, reach = _KERNELS[method]
     step = size / wanted
-    stretch = max(step, 1.0)  # shrinking widens the kernel: that is the antialiasing
+    stretch = max(step, 1.0)  # antialiasing: shrinking widens the kernel
     centres = (np.arange(wanted) + 0.5) * step
     first = np.maximum((centres - reach * stretch + 0.5).astype(np.intp), 0)
     last = np.minimum((centres + reach * stretch + 0.5).astype(np.intp), size)

@@ -23,7 +23,7 @@ def test_multihashes(name):
 
 
 def test_sizes():
-    with pytest.raises(TileError, match="6 bytes where its source promises 7"):
+    with pytest.raises(TileError, match="6 bytes, but its source states 7"):
         verify(DATA, 7, None)
     assert verify(DATA, None, None) is False
 

@@ -40,13 +40,13 @@ def test_bands_come_in_the_order_that_is_asked(dtype):
 @pytest.mark.parametrize(
     ("given", "asked", "reason"),
     [
-        ({"B2": [bytes(12)]}, feature("B1"), "its feature B1 holds no picture: it is not there"),
-        ({"B1": []}, feature("B1"), "its feature B1 holds no picture: it is empty"),
-        ({"B1": [1, 2]}, feature("B1"), "its feature B1 holds no picture: it is 2 whole numbers"),
-        ({"B1": [0.5]}, feature("B1"), "its feature B1 holds no picture: it is 1 float"),
-        ({"B1": [bytes(12), bytes(12)]}, feature("B1"), "its feature B1 holds no picture: it is 2 texts"),
-        ({"B1": [bytes(11)]}, feature("B1"), "has 11 bytes, where 3x4 pixels of uint8 have 12"),
-        ({"B1": [bytes(12)]}, feature("B1", "uint16"), "has 12 bytes, where 3x4 pixels of uint16 have 24"),
+        ({"B2": [bytes(12)]}, feature("B1"), "its feature B1 is not an image: it is missing"),
+        ({"B1": []}, feature("B1"), "its feature B1 is not an image: it is empty"),
+        ({"B1": [1, 2]}, feature("B1"), "its feature B1 is not an image: it is 2 integers"),
+        ({"B1": [0.5]}, feature("B1"), "its feature B1 is not an image: it is 1 float"),
+        ({"B1": [bytes(12), bytes(12)]}, feature("B1"), "its feature B1 is not an image: it is 2 byte strings"),
+        ({"B1": [bytes(11)]}, feature("B1"), "has 11 bytes, but 3x4 pixels of uint8 have 12"),
+        ({"B1": [bytes(12)]}, feature("B1", "uint16"), "has 12 bytes, but 3x4 pixels of uint16 have 24"),
         ({"B1": [bytes(12)]}, feature("B1", "int64"), "its feature B1 is int64, which is none of"),
     ],
 )

@@ -57,7 +57,7 @@ def test_a_record_holds_the_bands_that_are_kept(tmp_path):
         (lambda path: write_geotiff(path, np.full((8, 8, 4), 9, np.uint16)), "it is blank: all pixels are 9"),
         (
             lambda path: write_geotiff(path, np.ones((8, 8, 4), np.uint16) * np.arange(4, dtype=np.uint16)),
-            "it is blank: each band has one value throughout",
+            "it is blank: each band is constant",
         ),
         (
             lambda path: write_geotiff(path, random_pixels(), ["B04", "B03", "B02", "B08"]),
@@ -73,7 +73,7 @@ def test_why_a_tile_is_left_out(tmp_path, make, reason):
 
 def test_promises_of_the_source(tmp_path):
     path = write_geotiff(tmp_path / "x.tif", random_pixels())
-    assert "where its source promises 5" in read(tile(path, size=5)).reason
+    assert "but its source states 5" in read(tile(path, size=5)).reason
     assert "sha256 checksum" in read(tile(path, checksum="1220" + "0" * 64)).reason
     assert read(tile(path, checksum="b220" + "0" * 64)).is_unverified
 
@@ -84,7 +84,7 @@ def test_numbers_that_no_network_can_take(tmp_path, value):
     pixels[0, 0, 0] = value
     layout = dataclasses.replace(LAYOUT, dtype="float32")
     rejected = read(tile(write_geotiff(tmp_path / "x.tif", pixels)), layout=layout)
-    assert rejected.reason == "it has pixels that are no finite numbers"
+    assert rejected.reason == "it has pixels that are not finite"
 
 
 def test_the_user_knows_better_than_the_files(tmp_path):
@@ -181,7 +181,7 @@ def test_nan_is_nodata_where_the_file_says_so(tmp_path):
         assert (moments(record).minimum >= 1).all()
     pixels[1, 1, 1] = np.inf
     rejected = read(tile(write_geotiff(tmp_path / "y.tif", pixels, nodata=np.nan)), layout=layout)
-    assert rejected.reason == "it has pixels that are no finite numbers"
+    assert rejected.reason == "it has pixels that are not finite"
 
 
 def test_a_record_of_a_file_of_records(tmp_path):
@@ -198,10 +198,10 @@ def test_a_record_of_a_file_of_records(tmp_path):
 
 def example_of(pixels):
     """An example as another program writes it, by hand: features `B0` to `B3`."""
-    from tilepipe.components.pack.shards import encoder
+    from tilepipe.components.shared.records import example
 
     bands = [
-        encoder._feature(b"B%d" % band, encoder._field(1, encoder._field(1, pixels[..., band].tobytes())))
+        example._feature(b"B%d" % band, example._field(1, example._field(1, pixels[..., band].tobytes())))
         for band in range(pixels.shape[-1])
     ]
-    return encoder._field(1, b"".join(bands))
+    return example._field(1, b"".join(bands))
