@@ -23,35 +23,39 @@ _QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(|k|M|G|T|Ki|Mi|Gi|Ti)")
 
 
 class DeviceOptions(StepConfig):
-    """How the hardware is used."""
+    """Use of the hardware."""
 
-    require_gpu: bool = Field(
-        default=True, description="Whether to stop where the pod asked for a GPU and TensorFlow sees none"
-    )
+    require_gpu: bool = Field(default=True, description="Stop if the pod requests a GPU and TensorFlow finds none")
     precision: Precision = Field(
-        default="auto", description="What layers compute in; auto measures it on a GPU, and is float32 on a CPU"
+        default="auto",
+        description="Dtype policy of the layers; auto times the choices on a GPU and is float32 on a CPU",
     )
     xla: Literal["auto", "on", "off"] = Field(
-        default="auto", description="Whether XLA compiles the step; auto measures it on a GPU, and is off on a CPU"
+        default="auto", description="Compile the training step with XLA; auto times both on a GPU and is off on a CPU"
     )
     steps_per_execution: int = Field(
-        default=1, ge=1, le=10_000, description="Training steps in one call of TensorFlow; more spare a GPU the wait"
+        default=1,
+        ge=1,
+        le=10_000,
+        description="Training steps per `train_function` call; higher values reduce GPU idle time",
     )
-    deterministic: bool = Field(default=True, description="The same inputs and seed give the same weights")
+    deterministic: bool = Field(
+        default=True, description="Use deterministic kernels: the same inputs and seed give the same weights"
+    )
 
 
 class SelectionOptions(StepConfig):
-    """Which epoch is kept, and when to stop looking for a better one."""
+    """Selection of the best epoch, and early stopping."""
 
     best_metric: str = Field(
         default="val_accuracy",
         pattern="^val_.+",
         max_length=300,
-        description="Figure that chooses the epoch whose weights are kept: val_accuracy, val_loss, "
+        description="Metric that selects the epoch whose weights are kept: val_accuracy, val_loss, "
         "val_balanced_accuracy, val_macro_f1, val_recall/Forest and others",
     )
     early_stopping_patience_epochs: int = Field(
-        default=0, ge=0, description="Stop after so many epochs without a better one; 0 never stops early"
+        default=0, ge=0, description="Stop after this many epochs without improvement; 0 disables early stopping"
     )
 
 
@@ -68,7 +72,7 @@ class TrainOptions(
     CheckpointOptions,
     TrackingOptions,
 ):
-    """Settings that few trainings need; each group stands beside what it is for."""
+    """Rarely changed settings; each group is defined in the module that uses it."""
 
 
 class TrainConfig(StepConfig):

@@ -23,11 +23,13 @@ from tilepipe.components.train.checkpoints.checkpoints import CheckpointOptions,
 from tilepipe.components.train.checkpoints.file import State
 from tilepipe.components.train.config import TrainConfig
 from tilepipe.components.train.figures.figures import check_best_metric
+from tilepipe.components.train.input.augmentation import Augmenter
 from tilepipe.components.train.input.batches import Batches, check_tiles
 from tilepipe.components.train.input.tiles import Tiles, open_tiles
 from tilepipe.components.train.loop.devices import Devices, choose_use, set_precision, set_up_devices
-from tilepipe.components.train.loop.interruptions import Watch
+from tilepipe.components.train.loop.interruptions import InterruptionHandler
 from tilepipe.components.train.loop.sigterm import on_sigterm
+from tilepipe.components.train.optimization.class_weights import class_weights
 from tilepipe.components.train.optimization.learning_rate_finder import RateCurve
 from tilepipe.components.train.optimization.optimizers import check_optimizer
 from tilepipe.components.train.report.learning_rate_plot import rate_drawing
@@ -45,10 +47,10 @@ logger = logging.getLogger("tilepipe.train")
 
 @dataclass(frozen=True)
 class Inputs:
-    """Where the artifacts of the earlier steps are."""
+    """Artifacts of the earlier steps."""
 
     train_shards: tuple[Path, ...] | tuple[str, ...]
-    """Folders, one a part that was packed; or their addresses, from which shards are then read as they are needed."""
+    """Folders, one per packed part; or their addresses, from which shards are read on demand."""
     val_shards: tuple[Path, ...] | tuple[str, ...]
     manifest: Path
     base_model: Path
@@ -56,7 +58,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Files to appear."""
+    """Files to write."""
 
     model: Path
     history: Path
@@ -65,15 +67,15 @@ class Outputs:
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of a training."""
+    """Result of a training."""
 
     mlflow_run_id: str
-    """Run that is still open, for `evaluate` to close; empty for an untracked one."""
+    """MLflow run, still open for `evaluate`; empty if the training is untracked."""
     history: History
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What the model's artifact shall say of it."""
+        """Metadata of the model artifact."""
         names = {"val_accuracy", "val_loss", self.history.metric} if self.history.has_validation else ()
         figures = {str(name): round(self.history.best[name], 6) for name in sorted(names)}
         return {"best_epoch": self.history.best_epoch, "epochs": len(self.history.epochs), **figures}
@@ -82,27 +84,32 @@ class Trained:
 def train(config: TrainConfig, inputs: Inputs, outputs: Outputs) -> Trained:
     """Train a model; the same inputs and seed give the same weights.
 
-    Nothing is written before the training has ended well but checkpoints, from which a training that was killed goes
-    on when it is started again with the same inputs. The MLflow run is left open.
+    Before the training has finished, only checkpoints are written, from which a killed training resumes when it is
+    started again with the same inputs. The MLflow run is left open.
 
     Args:
         config: the parameters.
-        inputs: what earlier steps wrote.
-        outputs: what this one writes: the model with the weights of its best epoch, the history, and a page of it.
+        inputs: artifacts of the earlier steps.
+        outputs: files to write: the model with the weights of its best epoch, the history, and a page with its curves.
 
     Returns:
         The MLflow run, and the figures of each epoch.
 
     Raises:
-        ArtifactError: an input is damaged, or model, manifest and shards do not belong together.
-        SplitError: there are no training tiles, or none to measure the model on.
-        ParameterError: a parameter does not fit the tiles or the machine, or the loss left the numbers.
-        StorageError: the place for checkpoints cannot be written.
-        TrackingError: the tracking server cannot be reached at the start; later it only costs what it misses.
-        Stopped: the process was told to stop.
+        ArtifactError: an input is damaged, or model, manifest and shards do not match.
+        SplitError: there are no training tiles, or no tiles to measure the model on.
+        ParameterError: a parameter does not fit the tiles or the machine, or the loss is not finite.
+        StorageError: the checkpoint location is not writable.
+        TrackingError: the tracking server cannot be reached at the start.
+        Stopped: the process was asked to stop.
     """
     manifest = read_manifest(inputs.manifest)
-    check_tiles(config, manifest)
+    check_tiles(
+        manifest,
+        batch_size=config.batch_size,
+        patience_epochs=config.options.early_stopping_patience_epochs,
+        schedule=config.options.schedule,
+    )
     check_optimizer(config.optimizer, config.options)
     if manifest.splits["val"].tiles:
         tiles_per_class = manifest.splits["val"].tiles_per_class
@@ -116,16 +123,16 @@ def train(config: TrainConfig, inputs: Inputs, outputs: Outputs) -> Trained:
         model = load_model(inputs.base_model, manifest)
     with contextlib.ExitStack() as stack:
         request = stack.enter_context(on_sigterm())
-        stack.enter_context(_memory_explained(config))
+        stack.enter_context(_translate_memory_errors(config))
         checkpoints = _open_checkpoints(stack, config, manifest, model)
         batches = _open_batches(stack, inputs, manifest, config, devices)
         start = _latest(checkpoints, batches)
         earlier = start.facts if start else {}
-        run_id, record = open_record(config, manifest, config.options, earlier.get("record"))
+        run_id, record = open_record(config.experiment, manifest, config.options, earlier.get("record"))
         stack.enter_context(record)
         devices = devices.as_chosen(earlier["use"]) if start else choose_use(devices, model, manifest, config)
         set_precision(model, devices.precision)
-        record.start(config, manifest, _facts_of(model, devices))
+        record.start(config.model_dump(), manifest, _facts_of(model, devices))
         logger.info("training %s on %s, %s tiles", model.name, devices.name, f"{manifest.splits['train'].tiles:,}")
         loop = _make_loop(model, config, manifest, batches, devices, record)
         with fused_normalization(model):
@@ -135,8 +142,8 @@ def train(config: TrainConfig, inputs: Inputs, outputs: Outputs) -> Trained:
                 "order": batches.order_identity,
                 "rate_curve": curve.model_dump(mode="json") if curve else None,
             }
-            watch = Watch(checkpoints, config.options, record, kept, request)
-            history = loop.run(watch, _learning_rate(config, curve), start)
+            interruptions = InterruptionHandler(checkpoints, config.options, record, kept, request)
+            history = loop.run(interruptions, _learning_rate(config, curve), start)
         set_precision(model, "float32")
         model = _without_optimizer(model)
         files = _write(model, history, manifest, outputs, curve)
@@ -167,23 +174,23 @@ def _open_checkpoints(
 
 
 def _latest(checkpoints: Checkpoints | None, batches: Batches) -> State | None:
-    """The state to go on from; None where there is none, or its tiles came in another order."""
+    """Return the state to resume from; None if there is none, or the order of the tiles differs."""
     state = checkpoints.latest() if checkpoints else None
     if state is None:
         return None
     if state.facts["order"] != batches.order_identity:
         logger.warning(
-            "beginning anew: the checkpoint's tiles came in the order %s, and would now come in %s",
+            "starting over: the order of the tiles has changed from %s in the checkpoint to %s",
             state.facts["order"],
             batches.order_identity,
         )
         return None
-    logger.info("going on from epoch %d, step %d", state.facts["epoch"] + 1, state.facts["step"])
+    logger.info("resuming from epoch %d, step %d", state.facts["epoch"] + 1, state.facts["step"])
     return state
 
 
 def _identity(config: TrainConfig, manifest: Manifest, model: "keras.Model") -> str:
-    """What tells this training from all that would end otherwise, and one Kubeflow run from another."""
+    """Return a digest of all that determines the result of the training, and of the Kubeflow run."""
     weights = xxhash.xxh3_128()
     for variable in model.variables:
         weights.update(variable.numpy().tobytes())
@@ -213,12 +220,19 @@ def _open_batches(
             seed=config.seed,
             options=config.options,
             memory_mebibytes=config.memory_mebibytes,
-            gpu=devices.gpus == 1,  # several have no one memory
+            gpu=devices.gpus == 1,  # several GPUs do not share memory
         )
         return stack.enter_context(tiles)
 
     val = opened("val", inputs.val_shards) if manifest.splits["val"].tiles else None
-    return Batches(opened("train", inputs.train_shards), val, manifest, config)
+    return Batches(
+        opened("train", inputs.train_shards),
+        val,
+        Augmenter(config.augmentation, config.options, manifest),
+        batch_size=config.batch_size,
+        seed=config.seed,
+        class_weights=class_weights(config.options, manifest),
+    )
 
 
 def _make_loop(
@@ -228,13 +242,13 @@ def _make_loop(
     from tilepipe.components.train.loop.loop import Loop
 
     tiles = (batches.steps * config.batch_size, manifest.splits["val"].tiles)
-    # A GPU computes on while the loss of its last steps is not asked for.
+    # Reading the loss makes the host wait for the GPU.
     epochs = Epochs(config, tiles, record, check_every_steps=50 if devices.gpus else 1)
     return Loop(model, config, manifest, batches, devices, epochs)
 
 
 def _rate_curve(loop: "Loop", config: TrainConfig, earlier: Mapping[str, Any]) -> RateCurve | None:
-    """What the learning-rate finder saw, before this process or now; None where it is off."""
+    """Return the curve of the learning-rate finder, from the checkpoint or computed now; None if it is off."""
     if config.options.learning_rate_finder == "off":
         return None
     if earlier:
@@ -246,9 +260,9 @@ def _learning_rate(config: TrainConfig, curve: RateCurve | None) -> float:
     if not curve or config.options.learning_rate_finder == "report":
         return config.learning_rate
     if curve.suggestion is None:
-        logger.warning("no learning rate made the loss fall: going on with learning_rate=%g", config.learning_rate)
+        logger.warning("no learning rate reduced the loss: using learning_rate=%g", config.learning_rate)
         return config.learning_rate
-    logger.info("learning rate %.2g, where the finder's curve suggests it", curve.suggestion)
+    logger.info("using the learning rate suggested by the finder: %.2g", curve.suggestion)
     return curve.suggestion
 
 
@@ -263,7 +277,7 @@ def _facts_of(model: "keras.Model", devices: Devices) -> dict[str, Any]:
 
 
 def _without_optimizer(model: "keras.Model") -> "keras.Model":
-    """The same layers, not compiled: the optimizer's state is the last epoch's, not the best, and doubles the file."""
+    """Return an uncompiled model: the optimizer state belongs to the last epoch, and enlarges the file."""
     import keras
 
     return keras.Model(model.input, model.output, name=model.name)
@@ -272,7 +286,7 @@ def _without_optimizer(model: "keras.Model") -> "keras.Model":
 def _write(
     model: "keras.Model", history: History, manifest: Manifest, outputs: Outputs, curve: RateCurve | None
 ) -> dict[str, str]:
-    """Write the step's outputs; gives those that are text by name, for trackers, with a drawing beside."""
+    """Write the outputs of the step; return text files by name for the trackers."""
     with whole_file(outputs.model) as partial:
         model.save(partial)
     history.write(outputs.history)
@@ -292,20 +306,20 @@ def _write(
 def _sections(curve: RateCurve | None) -> list[PageSection]:
     if curve is None:
         return []
-    told = "nothing, since the loss did not fall" if curve.suggestion is None else f"{curve.suggestion:.2g}"
-    note = f"The loss of single batches while the rate rises; it suggests {told}. The steps were undone."
+    suggested = "none, since the loss did not fall" if curve.suggestion is None else f"{curve.suggestion:.2g}"
+    note = f"Loss of single batches while the learning rate rises. Suggested rate: {suggested}. The steps were undone."
     return [PageSection("Learning-rate finder", note, rate_drawing(curve))]
 
 
 @contextlib.contextmanager
-def _memory_explained(config: TrainConfig) -> Iterator[None]:
+def _translate_memory_errors(config: TrainConfig) -> Iterator[None]:
     import tensorflow as tf
 
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
         raise ParameterError(
-            "A batch must fit into the memory of the device. "
+            "A batch must fit into device memory. "
             f"Received: batch_size={config.batch_size}, and TensorFlow ran out of memory: {str(error)[:300]}. "
             f"Use batch_size={max(1, config.batch_size // 2)} or less, or a smaller network."
         ) from error

@@ -14,8 +14,10 @@ from tilepipe.components.prepare.prepare import prepare
 from tilepipe.components.shared.contracts.manifest import Manifest, Shard, SplitSummary
 from tilepipe.components.shared.records.example import frame_example
 from tilepipe.components.train.config import TrainConfig
+from tilepipe.components.train.input.augmentation import Augmenter
 from tilepipe.components.train.input.batches import Batches
 from tilepipe.components.train.input.tiles import Tiles, open_tiles
+from tilepipe.components.train.optimization.class_weights import class_weights
 from tilepipe.components.train.train import Inputs, Outputs, Trained, train
 
 CLASSES = tuple(f"class {number}" for number in range(10))
@@ -81,7 +83,14 @@ class Generated:
     def batches(self, config: TrainConfig) -> Iterator[Batches]:
         """The batches as `train` makes them."""
         with self.opened(config) as tiles:
-            yield Batches(tiles, None, self.manifest, config)
+            yield Batches(
+                tiles,
+                None,
+                Augmenter(config.augmentation, config.options, self.manifest),
+                batch_size=config.batch_size,
+                seed=config.seed,
+                class_weights=class_weights(config.options, self.manifest),
+            )
 
 
 def write_tiles(folder: Path, *, shape: tuple[int, int, int], dtype: str, shards: int) -> Generated:

@@ -98,7 +98,7 @@ def _after_each_epoch(act: Callable[[], object]) -> Iterator[None]:
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            if "tiles a second" in record.getMessage():
+            if "tiles per second" in record.getMessage():
                 act()
 
     logger, handler = logging.getLogger("tilepipe.train"), Handler()

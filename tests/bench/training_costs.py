@@ -33,7 +33,7 @@ from tilepipe.components.train.checkpoints.checkpoints import CheckpointOptions,
 from tilepipe.components.train.config import TrainConfig
 from tilepipe.components.train.figures.figures import curves_file, epoch_figures
 from tilepipe.components.train.input.batches import Batches
-from tilepipe.components.train.loop.interruptions import Watch
+from tilepipe.components.train.loop.interruptions import InterruptionHandler
 from tilepipe.components.train.loop.sigterm import StopRequest
 from tilepipe.components.train.tracking.recorder import Record, open_record
 
@@ -96,7 +96,7 @@ def _standing(tiles: Generated, base_model: Path, checkpoints: Path) -> Iterator
     options = {"system_metrics_seconds": _MACHINE_SECONDS}
     config = TrainConfig.parse(epochs=1000, options=options)
     model = load_model(base_model, tiles.manifest)
-    _, record = open_record(config, tiles.manifest, config.options)
+    _, record = open_record(config.experiment, tiles.manifest, config.options)
     with record, tiles.batches(config) as batches, Checkpoints(str(checkpoints), "bench") as kept:
         yield Standing(model, config, tiles.manifest, batches, record, kept)
 
@@ -198,8 +198,8 @@ class Standing:
         self._epochs.consider(figures, self._model)
         self._epochs.end(figures, 60.0, 1.0, curves)
 
-    def _watch(self, options: CheckpointOptions) -> Watch:
-        return Watch(self._checkpoints, options, self._record, {}, StopRequest())
+    def _watch(self, options: CheckpointOptions) -> InterruptionHandler:
+        return InterruptionHandler(self._checkpoints, options, self._record, {}, StopRequest())
 
     def _wait_for_tracker(self) -> None:
         boxes = [box for group in (self._record._points, self._record._files) for box in group.values()]

@@ -142,7 +142,7 @@ def test_a_training_whose_pod_is_deleted_ends_with_the_same_model(kubeflow, pipe
     kubeflow.core.delete_namespaced_pod(pod.metadata.name, kubeflow.namespace, grace_period_seconds=0)
     assert kubeflow.wait(run_id).state == "SUCCEEDED"
     again = [p for p in kubeflow.pods(run_id) if "train-model.executor" in p.metadata.annotations.get(_NODE_NAME, "")]
-    assert any("going on from epoch" in _log(kubeflow, p) for p in again), "it began anew"
+    assert any("resuming from epoch" in _log(kubeflow, p) for p in again), "it began anew"
     assert not states(), "a training that has ended well leaves no checkpoints"
     assert _weights(kubeflow, run_id) == _weights(kubeflow, undisturbed)
     runs = kubeflow.mlflow.search_runs(

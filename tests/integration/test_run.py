@@ -71,7 +71,7 @@ def test_a_streaming_training_that_is_killed_goes_on_when_its_run_is_started_aga
     done = tilepipe(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     _, log = sorted(tmp_path.glob("runs/train_classifier_streaming-*/run.log"))
-    assert re.search(r"going on from epoch ([2-9]|1\d)", log.read_text(encoding="utf-8"))
+    assert re.search(r"resuming from epoch ([2-9]|1\d)", log.read_text(encoding="utf-8"))
     assert not [path for path in checkpoints.rglob("*") if path.is_file()], "so that the next one begins anew"
     (history,) = tmp_path.glob("runs/*/*/train-model/history.json")
     assert len(json.loads(history.read_text())["epochs"]) == 12

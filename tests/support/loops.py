@@ -12,9 +12,11 @@ from tests.support.packed import write_packed
 from tilepipe.components.shared.contracts.manifest import Manifest
 from tilepipe.components.train.checkpoints.file import State
 from tilepipe.components.train.config import TrainConfig
+from tilepipe.components.train.input.augmentation import Augmenter
 from tilepipe.components.train.input.batches import Batches
 from tilepipe.components.train.input.tiles import open_tiles
 from tilepipe.components.train.loop.devices import Devices
+from tilepipe.components.train.optimization.class_weights import class_weights
 
 TILES = (36, 11, 0)  # with batches of 6, the last one of the validation is smaller
 CLOCK = {"seconds", "tiles_per_second"}
@@ -138,7 +140,14 @@ class Ground:
                 )
                 for split in splits
             ]
-            yield Batches(tiles[0], tiles[1] if len(tiles) > 1 else None, self.manifest, config)
+            yield Batches(
+                tiles[0],
+                tiles[1] if len(tiles) > 1 else None,
+                Augmenter(config.augmentation, config.options, self.manifest),
+                batch_size=config.batch_size,
+                seed=config.seed,
+                class_weights=class_weights(config.options, self.manifest),
+            )
 
     @contextlib.contextmanager
     def loop(self, model=None, devices=None, **parameters):

@@ -62,7 +62,7 @@ def test_each_setting_and_each_check_stands_in_one_group():
         ({"class_weight_sensitivity": 0.7}, "`class_weight_sensitivity` must be left out"),
         (
             {"checkpoint_every_seconds": 0, "checkpoint_every_epochs": 0},
-            "Checkpoints must be written by time or by epoch",
+            "One of `checkpoint_every_seconds` and `checkpoint_every_epochs` must be above 0",
         ),
         ({"steps_per_execution": 0}, "`options.steps_per_execution` should be greater than or equal to 1"),
         ({"precision": "float64"}, "`options.precision` should be 'auto', 'float32', 'mixed_bfloat16' or"),

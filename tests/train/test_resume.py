@@ -100,7 +100,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_weights(workplace, tmp_path,
         kills += process.returncode == -signal.SIGKILL
     assert kills == 2
     out, errors = finish(start(place, "killed", checkpoint_uri=str(saved)))
-    assert "going on from epoch" in errors
+    assert "resuming from epoch" in errors
     assert same(weights(place, "undisturbed"), weights(place, "killed"))
     one, other = (read_history(place.folder / name / "h") for name in ("undisturbed", "killed"))
     assert timeless(one) == timeless(other)
@@ -130,7 +130,7 @@ def test_sigterm_saves_where_there_is_time(workplace, tmp_path, monkeypatch):
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143, errors
-    assert "the training can be taken up from here" in errors
+    assert "the last checkpoint was saved" in errors
     assert newest(saved) == 2
     assert not (place.folder / "out").exists()
 
@@ -140,8 +140,8 @@ def test_what_is_trained_otherwise_starts_anew(workplace, tmp_path, caplog):
     place = workplace(tiles=(48, 24, 0))
     saved = str(tmp_path / "checkpoints")
     options = {"checkpoint_every_seconds": 0, "checkpoint_every_epochs": 1}
-    with pytest.raises(ParameterError, match=r"The loss must stay a number.*The last checkpoint before is kept"):
+    with pytest.raises(ParameterError, match=r"The loss must stay finite.*The last checkpoint before it is kept"):
         place.train(optimizer="sgd", learning_rate=1e30, checkpoint_uri=saved, options=options)
     assert list(Path(saved).rglob("*.tpck"))
     place.train(epochs=1, checkpoint_uri=saved, options=options)
-    assert "going on from" not in caplog.text
+    assert "resuming from" not in caplog.text

@@ -70,7 +70,7 @@ def test_tiles_that_are_not_square_can_be_flipped(workplace):
 
 def test_a_diverging_training_leaves_nothing(workplace):
     place = workplace()
-    with pytest.raises(ParameterError, match=r"The loss must stay a number.*Use a smaller learning_rate"):
+    with pytest.raises(ParameterError, match=r"The loss must stay finite.*Use a smaller learning_rate"):
         place.train(optimizer="sgd", learning_rate=1e30)
     assert not (place.folder / "out").exists()
 

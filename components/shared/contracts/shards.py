@@ -9,7 +9,7 @@ import xxhash
 
 from tilepipe.components.shared.contracts.manifest import Manifest, Shard, SplitSummary
 from tilepipe.components.shared.errors import ArtifactError
-from tilepipe.components.shared.runtime.datasets import BATCHES_AHEAD, PARALLEL_CALLS, untuned
+from tilepipe.components.shared.runtime.datasets import BATCHES_AHEAD, PARALLEL_CALLS, without_autotune
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -65,7 +65,7 @@ def open_shards(
 
     data = tf.data.TFRecordDataset(files).batch(batch_size)
     data = data.map(parse, num_parallel_calls=PARALLEL_CALLS, deterministic=True).prefetch(BATCHES_AHEAD)
-    return untuned(data.apply(tf.data.experimental.assert_cardinality(-(-split.tiles // batch_size))))
+    return without_autotune(data.apply(tf.data.experimental.assert_cardinality(-(-split.tiles // batch_size))))
 
 
 def check_shards(folders: Sequence[Path], split: SplitSummary, *, verify: bool = True) -> list[Path]:

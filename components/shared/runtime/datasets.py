@@ -1,4 +1,4 @@
-"""How TensorFlow's data sets are run: with a parallelism that is written down, not one that is tuned meanwhile."""
+"""Execution of TensorFlow data sets, with fixed parallelism instead of autotuning."""
 
 import os
 from typing import TYPE_CHECKING
@@ -7,21 +7,21 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 PARALLEL_CALLS = min(os.cpu_count() or 1, 8)
-"""Batches that are made at once. Each is made of whole-batch operations: a few cores make more than a GPU takes."""
+"""Batches processed in parallel. Whole-batch operations need few cores to keep a GPU busy."""
 BATCHES_AHEAD = 2
 
 
-def untuned(data: "tf.data.Dataset") -> "tf.data.Dataset":
-    """Turn off the tuning of a data set.
+def without_autotune(data: "tf.data.Dataset") -> "tf.data.Dataset":
+    """Disable autotuning of a data set.
 
-    The thread that tunes sleeps for 10 ms, 20 ms, and so on up to a minute, and whoever lets go of an iterator waits
-    until it wakes (TensorFlow 2.21): an epoch, a validation or an evaluation could take twice its time.
+    The tuning thread sleeps for 10 ms, 20 ms, and so on up to a minute, and releasing an iterator waits until it wakes
+    (TensorFlow 2.21): an epoch, a validation or an evaluation could take twice as long.
 
     Args:
-        data: without `tf.data.AUTOTUNE` anywhere.
+        data: a data set that does not use `tf.data.AUTOTUNE`.
 
     Returns:
-        The same elements.
+        The data set, with the same elements.
     """
     import tensorflow as tf
 

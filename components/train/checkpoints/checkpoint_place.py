@@ -1,7 +1,7 @@
-"""Where a training's checkpoints lie: a local folder (a disk, a PVC) or a prefix in S3, behind the same functions.
+"""Storage of checkpoint files: a local folder (a disk, a PVC) or a prefix in S3, with one interface.
 
-A file appears whole or not at all: a folder gets it by renaming, S3 by one PUT. All errors are `StorageError`, but for
-a file that is gone.
+Files are written atomically: by renaming in a folder, by a single PUT in S3. All errors are `StorageError`, except for
+a file that does not exist.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from tilepipe.components.shared.storage.atomic import whole_file
 
 
 class Place:
-    """A folder or a prefix that holds the files of one training and nothing else.
+    """A folder or prefix that holds only the files of one training.
 
     Args:
         folder: its normalised address.
@@ -27,23 +27,23 @@ class Place:
         self._is_local = not storage.is_remote(folder)
 
     def sizes(self) -> dict[str, int]:
-        """Bytes of each file, by name; nothing where the folder is not there yet."""
+        """Return the size of each file in bytes, by name; empty if the folder does not exist yet."""
         if self._is_local and not Path(self._folder).is_dir():
             return {}
-        with _explained():
+        with _translate_errors():
             return {file.name: file.bytes for file in storage.list_files(self._folder)}
 
     def read(self, name: str) -> bytes:
-        """All bytes of a file.
+        """Read a file.
 
         Raises:
-            SourceError: it is gone.
+            SourceError: it does not exist.
         """
         return storage.read_bytes(f"{self._folder}/{name}")
 
     def write(self, name: str, parts: Sequence[bytes | memoryview]) -> None:
-        """Make a file; once this returns, it outlives the machine."""
-        with _explained():
+        """Write a file durably."""
+        with _translate_errors():
             if not self._is_local:
                 s3.write_bytes(f"{self._folder}/{name}", b"".join(parts))
                 return
@@ -55,34 +55,34 @@ class Place:
                 os.fsync(file.fileno())
             handle = os.open(self._folder, os.O_RDONLY)
             try:
-                os.fsync(handle)  # the new name too
+                os.fsync(handle)  # makes the new name durable too
             finally:
                 os.close(handle)
 
     def delete(self, name: str) -> None:
-        """Take a file away, if it is there."""
-        with _explained():
+        """Delete a file, if it exists."""
+        with _translate_errors():
             if self._is_local:
                 Path(self._folder, name).unlink(missing_ok=True)
             else:
                 s3.delete(f"{self._folder}/{name}")
 
     def sweep(self) -> None:
-        """Take away what a writer that was killed has left.
+        """Delete partial files of a killed writer.
 
-        If that writer should still be alive after all, its write fails, and the next one does not.
+        If that writer is still alive, its current write fails, but not the next one.
         """
         if self._is_local:
             for partial in Path(self._folder).glob(".partial-*"):
                 partial.unlink(missing_ok=True)
 
     def free_bytes(self) -> int | None:
-        """How much room there is; None where nobody knows."""
-        with _explained():
+        """Return the free space in bytes; None if it is unknown."""
+        with _translate_errors():
             return shutil.disk_usage(self._folder).free if self._is_local else None
 
     def close(self) -> None:
-        """Take away the folder and the one that holds it, where they are empty."""
+        """Delete the folder and its parent, if they are empty."""
         if self._is_local:
             self.sweep()
             with contextlib.suppress(OSError):
@@ -91,7 +91,7 @@ class Place:
 
 
 @contextlib.contextmanager
-def _explained() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     try:
         yield
     except SourceError as error:  # no such bucket
@@ -100,5 +100,5 @@ def _explained() -> Iterator[None]:
         if isinstance(error, StorageError):
             raise
         raise StorageError(
-            f"A folder must take files. Received: {error.filename or error}: {error.strerror}."
+            f"A checkpoint folder must be writable. Received: {error.filename or error}: {error.strerror}."
         ) from None

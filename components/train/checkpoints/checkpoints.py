@@ -1,7 +1,7 @@
-"""Checkpoints of a training at a durable place: killed at any moment, it goes on from the last whole one.
+"""Checkpoints of a training in durable storage: killed at any moment, it resumes from the last valid one.
 
-A folder or a bucket holds `tilepipe-checkpoints-v1/<key>/` for each training (see `checkpoint_store`): few files, each
-whole or not there, the last two states and the best weights that belong to them.
+A folder or bucket holds `tilepipe-checkpoints-v1/<key>/` for each training (see `store`): the last two states and the
+best weights that belong to them, each written atomically.
 """
 
 import logging
@@ -21,35 +21,39 @@ from tilepipe.components.train.checkpoints.store import KEPT, CheckpointStore
 logger = logging.getLogger("tilepipe.train")
 
 FOLDER = "tilepipe-checkpoints-v1"
-"""Below the address that a user gives, so that it may hold other things; another format gets another name."""
+"""Subfolder of the address that a user gives, which may hold other files; its name identifies the format."""
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 
 class CheckpointOptions(StepConfig):
-    """When a training that has a place for checkpoints writes one."""
+    """Checkpoint intervals; they have no effect without `checkpoint_uri`."""
 
     checkpoint_every_seconds: float = Field(
-        default=120.0, ge=0, le=86_400, description="What a kill may cost at most; 0 leaves it to the epochs"
+        default=120.0,
+        ge=0,
+        le=86_400,
+        description="Interval between checkpoints, in seconds; 0: only checkpoint_every_epochs counts",
     )
     checkpoint_every_epochs: int = Field(
-        default=0, ge=0, description="Also at the end of every so many epochs; 0 leaves it to the seconds"
+        default=0, ge=0, description="Interval between checkpoints, in epochs; 0: only checkpoint_every_seconds counts"
     )
 
     @model_validator(mode="after")
     def _ever(self) -> Self:
         if self.checkpoint_every_seconds == 0 and self.checkpoint_every_epochs == 0:
             raise ValueError(
-                "Checkpoints must be written by time or by epoch. Received: checkpoint_every_seconds=0 and "
-                "checkpoint_every_epochs=0. Give one of them, or no address for checkpoints to go without."
+                "One of `checkpoint_every_seconds` and `checkpoint_every_epochs` must be above 0. Received: "
+                "checkpoint_every_seconds=0 and checkpoint_every_epochs=0. Set one of them, or leave checkpoint_uri "
+                "empty to disable checkpoints."
             )
         return self
 
     def is_checkpoint_due(self, seconds: float, finished_epochs: int) -> bool:
-        """Whether it is time for a checkpoint.
+        """Return whether a checkpoint is due.
 
         Args:
-            seconds: since the last one.
-            finished_epochs: epochs that have ended since the last one.
+            seconds: time since the last one.
+            finished_epochs: epochs finished since the last one.
 
         Returns:
             Whether either interval has passed.
@@ -58,23 +62,25 @@ class CheckpointOptions(StepConfig):
 
 
 class Checkpoints:
-    """The checkpoints of one training. Call it from one thread; it writes in another, without stopping the first.
+    """The checkpoints of one training, written by a background thread. Call it from a single thread.
 
-    At most one state is being written and one is waiting, whose place a newer one takes: memory is bounded, however
-    slow the store. What cannot be written costs a warning, never the training.
+    At most one state is being written and one is queued, and a newer state replaces the queued one, so memory is
+    bounded however slow the store is. A failed write logs a warning and does not stop the training.
 
     Args:
         location: a local folder, or `s3://bucket/prefix`.
-        key: what tells this training from others, such as a hash of its parameters and inputs.
+        key: identifier of the training, such as a hash of its parameters and inputs.
 
     Raises:
-        ParameterError: the location is neither, or the key is no file's name.
+        ParameterError: the location or the key is invalid.
     """
 
     def __init__(self, location: str, key: str) -> None:
         base = storage.normalise_place("checkpoint_uri", location)
         if not _KEY.fullmatch(key):
-            raise ParameterError(f"A checkpoint's key must be letters, digits, dots and dashes. Received: {key!r}.")
+            raise ParameterError(
+                f"A checkpoint key must consist of letters, digits, dots and dashes. Received: {key!r}."
+            )
         self._location = location
         self._store = CheckpointStore(Place(f"{base}/{FOLDER}/{key}"), key, location)
         self._changed = threading.Condition()
@@ -90,56 +96,56 @@ class Checkpoints:
         self.close()
 
     def check(self, state_bytes: int = 0) -> None:
-        """See that the place can be written, before a training counts on it.
+        """Check that the location is writable and has enough space.
 
         Args:
-            state_bytes: what a state will take, best weights included; 0 where that is not known.
+            state_bytes: size of a state, including the best weights. Defaults to 0, if it is unknown.
 
         Raises:
-            StorageError: it cannot be, or, where that can be known, there is no room for the states.
+            StorageError: the location is not writable, or its free space is known and too small.
         """
         try:
             room = self._store.probe()
         except StorageError as error:
             raise StorageError(
-                "`checkpoint_uri` must be a place that can be written. "
+                "`checkpoint_uri` must be writable. "
                 f"Received: checkpoint_uri={self._location!r}, which gives: {str(error).rstrip('.')}. "
-                "Give another address, or leave it empty to go without checkpoints."
+                "Use another address, or leave it empty to disable checkpoints."
             ) from None
         needed = (KEPT + 1) * state_bytes
         if room is not None and room < needed:
             raise StorageError(
                 f"`checkpoint_uri` must have room for {KEPT + 1} checkpoints, {needed / 2**20:,.0f} MiB. "
                 f"Received: checkpoint_uri={self._location!r}, which has {room / 2**20:,.0f} MiB. "
-                "Free some, or give another address."
+                "Free some space, or use another address."
             )
 
     def latest(self) -> State | None:
-        """The newest state that is whole.
+        """Return the newest valid state.
 
         Returns:
-            The state, or None where there is none; what is damaged is passed over with a warning.
+            The state, or None if there is none. Damaged states are skipped with a warning.
 
         Raises:
-            StorageError: the place cannot be read: a training must not start anew for that.
+            StorageError: the location cannot be read; the training must not start over for that.
         """
         try:
             return self._store.newest()
         except StorageError as error:
             raise StorageError(
-                "The checkpoints must be readable, for the training to go on. "
+                "The checkpoints must be readable to resume the training. "
                 f"Received: checkpoint_uri={self._location!r}, which gives: {str(error).rstrip('.')}. "
-                "Start again once it is, or give another address to begin anew."
+                "Retry when the storage is available, or use another address to start over."
             ) from None
 
     def save(self, state: State) -> None:
-        """Have a state written; returns at once.
+        """Queue a state for writing, and return at once.
 
         Args:
-            state: its arrays are this object's from now on (see `State`).
+            state: the state, whose arrays must not be changed afterwards (see `State`).
 
         Raises:
-            ParameterError: an array is of a dtype that no variable has.
+            ParameterError: an array has a dtype that no Keras variable has.
             TypeError: the facts are not JSON.
         """
         state = owned(state)
@@ -155,23 +161,23 @@ class Checkpoints:
         """Wait until nothing is being written.
 
         Args:
-            timeout_seconds: how long at most; None until it is written or given up.
+            timeout_seconds: maximum wait. Defaults to None: until it is written or has failed.
 
         Returns:
-            Whether the state that was saved last lies whole at its place.
+            Whether the last saved state has been written.
         """
         with self._changed:
             is_done = self._changed.wait_for(lambda: not self._is_writing and self._waiting is None, timeout_seconds)
             return is_done and self._is_saved
 
     def close(self, timeout_seconds: float | None = None) -> bool:
-        """Write what has been saved, and end the thread that does it.
+        """Write queued states, and end the background thread.
 
         Args:
-            timeout_seconds: how long to wait for that; None until it is written or given up.
+            timeout_seconds: maximum wait. Defaults to None: until it is written or has failed.
 
         Returns:
-            Whether the state that was saved last lies whole at its place.
+            Whether the last saved state has been written.
         """
         is_saved = self.wait(timeout_seconds)
         with self._changed:
@@ -184,19 +190,21 @@ class Checkpoints:
         return is_saved
 
     def remove(self) -> None:
-        """Take all of this training's checkpoints away: it has ended well. What stays behind costs a warning."""
+        """Delete all checkpoints of this training, which has finished; a failure logs a warning."""
         self.close()
         try:
             self._store.remove()
         except StorageError as error:
-            logger.warning("the checkpoints at %s stay behind, delete them: %s", self._location, error)
+            logger.warning(
+                "the checkpoints at %s could not be deleted, delete them manually: %s", self._location, error
+            )
 
     def _write_all(self) -> None:
         while self._is_waiting():
             self._write_waiting()
 
     def _is_waiting(self) -> bool:
-        """Wait for a state to be written; False where there will be none."""
+        """Wait for a queued state; return False if there will be none."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting is not None or self._is_closing)
             return self._waiting is not None
@@ -209,9 +217,9 @@ class Checkpoints:
             if state:
                 self._store.write(state)
             is_saved = True
-        except Exception as error:  # whatever it is, the training goes on, and so do later checkpoints
+        except Exception as error:  # no error may stop the training or later checkpoints
             logger.warning(
-                "a checkpoint could not be written to %s, the next one is tried in its turn: %s",
+                "a checkpoint could not be written to %s, retrying at the next interval: %s",
                 self._location,
                 str(error) or type(error).__name__,
                 exc_info=not isinstance(error, StorageError),

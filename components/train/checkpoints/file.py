@@ -1,8 +1,8 @@
-"""The bytes of a checkpoint: one file that says what it holds, and is whole or refused.
+"""File format of checkpoints, self-describing and with a checksum.
 
-    magic | XXH3-128 of all that follows | header's length | header (JSON) | values of each array, in the header's order
+    magic | XXH3-128 of all that follows | length of header | header (JSON) | values of each array, in header order
 
-Never pickle: what lies at an address may be anybody's, and reading it must run nothing.
+Never pickle: files at an address may come from anybody, and reading them must not execute code.
 """
 
 import json
@@ -22,7 +22,7 @@ from tilepipe.components.shared.errors import ArtifactError, ParameterError
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 MAX_FILE_BYTES = 5 * 2**30
-"""What S3 takes in one request, which is what makes an object appear whole or not at all."""
+"""Limit of a single S3 PUT, which makes writes atomic."""
 MAX_HEADER_BYTES = 16 * 2**20
 
 _MAGIC = b"TPCKPT01"
@@ -37,22 +37,22 @@ _Size = Annotated[int, Field(ge=0, lt=2**40)]
 
 @dataclass(frozen=True)
 class State:
-    """All that a training needs to go on as if it had never stopped.
+    """State of a training, sufficient to resume it exactly.
 
-    Whoever makes one hands its arrays over: they are written later, by another thread, and are made read-only so that
-    a change is an error rather than a torn checkpoint. Only views of other memory are copied (`owned`).
+    The arrays are written later by another thread, so they are made read-only: a later change raises an error instead
+    of corrupting a checkpoint. Only views of other memory are copied (`owned`).
     """
 
     arrays: Arrays
-    """What changes with each step, by name: variables of model, optimizer and metrics, of any dtype of Keras."""
+    """Variables of model, optimizer and metrics by name, of any Keras dtype."""
     best: Arrays = field(default_factory=dict)
-    """The best epoch's weights, empty while there are none; written only when they have changed."""
+    """Weights of the best epoch, empty if there is none yet; written only when they have changed."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """JSON: epoch, step, the history so far, and the like. Tuples come back as lists, keys as strings."""
+    """JSON: epoch, step, history and similar. Tuples are restored as lists, keys as strings."""
 
     @property
     def bytes(self) -> int:
-        """How much memory the arrays take."""
+        """Size of the arrays in bytes."""
         return sum(array.nbytes for arrays in (self.arrays, self.best) for array in arrays.values())
 
 
@@ -68,36 +68,36 @@ class _Header(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     key: str
-    """The training that it belongs to."""
+    """Identifier of the training."""
     arrays: tuple[_Array, ...]
     facts: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A file to be written: its bytes without a copy of the arrays."""
+    """A file to be written, without a copy of the arrays."""
 
     parts: Sequence[bytes | memoryview]
     digest: str
-    """XXH3-128 of what it holds, in hexadecimal."""
+    """XXH3-128 of the content, in hexadecimal."""
 
     @property
     def bytes(self) -> int:
-        """Its size."""
+        """Size of the file in bytes."""
         return sum(len(part) for part in self.parts)
 
 
 def owned(state: State) -> State:
-    """A state that nobody else will change: facts and views of other memory are copied, all arrays read-only.
+    """Protect a state from later changes: copy facts and views of other memory, and make all arrays read-only.
 
     Args:
-        state: as it came.
+        state: any state.
 
     Returns:
-        The same state.
+        An equal state.
 
     Raises:
-        ParameterError: an array's dtype is none that a variable of Keras has.
+        ParameterError: an array has a dtype that no Keras variable has.
         TypeError: the facts are not JSON.
     """
     arrays, best = (
@@ -107,22 +107,22 @@ def owned(state: State) -> State:
 
 
 def encode(key: str, arrays: Arrays, facts: Mapping[str, Any]) -> Encoded:
-    """The file that holds arrays and facts.
+    """Encode arrays and facts as a file.
 
     Args:
-        key: the training that it belongs to.
-        arrays: as `owned` gives them.
+        key: identifier of the training.
+        arrays: arrays of a state returned by `owned`.
         facts: JSON.
 
     Returns:
-        The file.
+        The encoded file.
 
     Raises:
-        ArtifactError: it would be larger than what is read again.
+        ArtifactError: the file would exceed the size limits.
     """
     entries = [{"name": name, "dtype": a.dtype.name, "shape": a.shape} for name, a in arrays.items()]
     header = json.dumps({"key": key, "arrays": entries, "facts": dict(facts)}).encode()
-    # To mypy arrays are buffers from Python 3.12 on.
+    # For mypy, arrays are buffers only from Python 3.12 on.
     values: list[memoryview] = [memoryview(a.reshape(-1).view(np.uint8)) for a in arrays.values()]  # type: ignore[arg-type]
     parts: list[bytes | memoryview] = [_LENGTH.pack(len(header)), header, *values]
     if len(header) > MAX_HEADER_BYTES or sum(len(part) for part in parts) + _PREAMBLE.size > MAX_FILE_BYTES:
@@ -137,31 +137,31 @@ def encode(key: str, arrays: Arrays, facts: Mapping[str, Any]) -> Encoded:
 
 
 def decode(content: bytes, key: str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any], str]:
-    """What a file holds.
+    """Decode and verify a file.
 
     Args:
-        content: all of its bytes, whoever wrote them.
-        key: the training that it must belong to.
+        content: the bytes of the file, which need not be trusted.
+        key: identifier of the training that it must belong to.
 
     Returns:
         The arrays, the facts, and the digest of both in hexadecimal.
 
     Raises:
-        ArtifactError: the file is damaged, truncated, of another version or of another training; the message is the
-            reason alone.
+        ArtifactError: the file is damaged, truncated, of another version or of another training; the message is only
+            the reason.
     """
     start = _PREAMBLE.size + _LENGTH.size
     if len(content) < start or not content.startswith(_MAGIC):
         raise ArtifactError("it is truncated, or not a checkpoint of this version")
     digest = xxhash.xxh3_128(memoryview(content)[_PREAMBLE.size :])
     if digest.digest() != _PREAMBLE.unpack_from(content)[1]:
-        raise ArtifactError("its checksum is not that of its content")
+        raise ArtifactError("its checksum does not match its content")
     length = int(_LENGTH.unpack_from(content, _PREAMBLE.size)[0])
     if length > MAX_HEADER_BYTES or start + length > len(content):
-        raise ArtifactError("its header is longer than it may be")
+        raise ArtifactError("its header is too long")
     header = _read_header(content[start : start + length])
     if header.key != key:
-        raise ArtifactError(f"it is of another training, {header.key[:100]!r}")
+        raise ArtifactError(f"it belongs to another training, {header.key[:100]!r}")
     return _read_arrays(header, content, start + length), header.facts, digest.hexdigest()
 
 
@@ -181,10 +181,10 @@ def _owned(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _read_header(text: bytes) -> _Header:
     try:
-        # Not pydantic's parser: figures must come back to the bit, and it makes no such promise.
+        # Not pydantic's parser, which does not guarantee that floats are restored exactly.
         header = _Header.model_validate(json.loads(text))
     except (ValidationError, ValueError, RecursionError):
-        raise ArtifactError("its header is not that of a checkpoint") from None
+        raise ArtifactError("its header is not valid") from None
     if len({entry.name for entry in header.arrays}) != len(header.arrays):
         raise ArtifactError("its header names an array twice")
     return header
@@ -192,19 +192,19 @@ def _read_header(text: bytes) -> _Header:
 
 def _read_arrays(header: _Header, content: bytes, offset: int) -> dict[str, npt.NDArray[Any]]:
     if any(entry.dtype == "bfloat16" for entry in header.arrays):
-        import ml_dtypes  # noqa: F401 - tells numpy the name; it comes with TensorFlow and with JAX
+        import ml_dtypes  # noqa: F401 - registers the dtype with NumPy; installed with TensorFlow and JAX
     arrays = {}
     for entry in header.arrays:
         dtype = np.dtype(entry.dtype)
         size = math.prod(entry.shape) * dtype.itemsize
         if offset + size > len(content):
-            raise ArtifactError("its header promises more than it holds")
+            raise ArtifactError("its header declares more data than it contains")
         try:
             stored = np.ndarray(entry.shape, dtype, content, offset)
-        except ValueError:  # such as a shape of zero and numbers beyond memory
-            raise ArtifactError("its header holds a shape that no array has") from None
-        arrays[entry.name] = stored.copy()  # aligned in memory, and without the rest of the file
+        except ValueError:  # such as a shape of zero and huge numbers
+            raise ArtifactError("its header contains an invalid shape") from None
+        arrays[entry.name] = stored.copy()  # aligned, and independent of the file content
         offset += size
     if offset != len(content):
-        raise ArtifactError("it holds more than its header promises")
+        raise ArtifactError("it contains more data than its header declares")
     return arrays

@@ -1,10 +1,10 @@
-"""A training's checkpoints as files: how they are named, which one is the newest, which of them are kept.
+"""Names, order and retention of the checkpoint files of a training.
 
-    state-000012-<best>.tpck   what changes with each step; the highest number is the newest
-    best-<best>.tpck           the best epoch's weights, <best> the digest of what it holds
+    state-000012-<best>.tpck   state of model, optimizer and metrics; the highest number is the newest
+    best-<best>.tpck           weights of the best epoch; <best> is the digest of the content
 
-There is no pointer to the newest that could be wrong, and a state's name says which weights belong to it, so that
-nothing needs to be read to know what may be deleted.
+There is no pointer to the newest state that could be stale, and the name of a state identifies its best weights, so
+that files can be deleted without reading any.
 """
 
 import logging
@@ -19,7 +19,7 @@ from tilepipe.components.train.checkpoints.file import MAX_FILE_BYTES, Encoded, 
 logger = logging.getLogger("tilepipe.train")
 
 KEPT = 2
-"""Whole states at a place: should the newest be damaged, the one before counts."""
+"""Number of valid states to keep: if the newest is damaged, the one before it is used."""
 
 _STATE = re.compile(r"state-(\d{6,15})(?:-([0-9a-f]{32}))?\.tpck")
 _BEST = re.compile(r"best-[0-9a-f]{32}\.tpck")
@@ -27,12 +27,12 @@ _PROBE = "probe"
 
 
 class CheckpointStore:
-    """The states of one training at a place; what is damaged is never taken for whole, nor counted among those kept.
+    """The stored states of one training; damaged states are neither used nor counted as kept.
 
     Args:
-        place: where the files lie.
-        key: the training that they belong to.
-        shown: the place, as messages name it.
+        place: storage of the files.
+        key: identifier of the training.
+        shown: the location, as shown in messages.
     """
 
     def __init__(self, place: Place, key: str, shown: str) -> None:
@@ -40,13 +40,13 @@ class CheckpointStore:
         self._damaged: set[str] = set()
 
     def probe(self) -> int | None:
-        """See that files can be written and deleted, and take away what a killed writer has left.
+        """Check that files can be written and deleted, and remove partial files of a killed writer.
 
         Returns:
-            How many bytes states may take: what is free, and what those take that are there; None where nobody knows.
+            Bytes available for states: free space and the size of existing states; None if it is unknown.
 
         Raises:
-            StorageError: they cannot be.
+            StorageError: files cannot be written or deleted.
         """
         self._place.write(_PROBE, [b"tilepipe can write here\n"])
         self._place.delete(_PROBE)
@@ -55,10 +55,10 @@ class CheckpointStore:
         return None if free is None else free + sum(self._place.sizes().values())
 
     def newest(self) -> State | None:
-        """The newest state that is whole; what is passed over costs a warning.
+        """Return the newest valid state; skipped states log a warning.
 
         Raises:
-            StorageError: the place cannot be read.
+            StorageError: the location cannot be read.
         """
         sizes = self._place.sizes()
         states = _states(sizes)
@@ -67,20 +67,20 @@ class CheckpointStore:
                 return self._read_state(name, sizes)
             except ArtifactError as error:
                 self._damaged.add(name)
-                logger.warning("the checkpoint %s at %s is passed over: %s", name, self._shown, error)
+                logger.warning("skipping the checkpoint %s at %s: %s", name, self._shown, error)
         if states:
-            logger.warning("no checkpoint at %s can be used: the training begins anew", self._shown)
+            logger.warning("no checkpoint at %s is usable: the training starts over", self._shown)
         return None
 
     def write(self, state: State) -> None:
-        """Write a state as the newest, and delete what is no longer needed.
+        """Write a state as the newest, and delete files that are no longer needed.
 
         Args:
-            state: as `owned` gives it.
+            state: a state returned by `owned`.
 
         Raises:
             StorageError: it cannot be written.
-            ArtifactError: it is larger than a store takes.
+            ArtifactError: it exceeds the size limits.
         """
         began = time.monotonic()
         sizes = self._place.sizes()
@@ -99,7 +99,7 @@ class CheckpointStore:
             logger.warning("old checkpoints at %s could not be deleted: %s", self._shown, error)
 
     def remove(self) -> None:
-        """Delete all states, and nothing that is none.
+        """Delete all checkpoint files, and no others.
 
         Raises:
             StorageError: they cannot be deleted.
@@ -130,23 +130,23 @@ class CheckpointStore:
         try:
             weights, _, digest = decode(self._read(best, sizes), self._key)
             if digest not in best:
-                raise ArtifactError("its name is not that of its content")
+                raise ArtifactError("its name does not match its content")
         except ArtifactError as error:
             self._damaged.add(best)
-            raise ArtifactError(f"{best}, which belongs to it, cannot be used: {error}") from None
+            raise ArtifactError(f"its best weights, {best}, cannot be used: {error}") from None
         return State(arrays, weights, facts)
 
     def _read(self, name: str, sizes: Mapping[str, int]) -> bytes:
         if sizes.get(name, 0) > MAX_FILE_BYTES:
-            raise ArtifactError(f"it has {sizes[name]:,} bytes, more than a checkpoint has")
+            raise ArtifactError(f"it has {sizes[name]:,} bytes, more than the limit")
         try:
             return self._place.read(name)
         except SourceError:
-            raise ArtifactError("it is gone") from None
+            raise ArtifactError("it does not exist") from None
 
 
 def _states(names: Iterable[str]) -> list[str]:
-    """The states among some files, the newest last."""
+    """Return the names of states among some files, the newest last."""
     return sorted((name for name in names if _STATE.fullmatch(name)), key=lambda name: (_number(name), name))
 
 
@@ -160,6 +160,6 @@ def _number(name: str) -> int:
 
 
 def _best_of(name: str) -> str:
-    """The file with the best weights that belong to a state; empty where it has none."""
+    """Return the name of the file with the best weights of a state; empty if it has none."""
     match = _STATE.fullmatch(name)
     return f"best-{match[2]}.tpck" if match and match[2] else ""

@@ -1,4 +1,4 @@
-"""Variables of Keras as arrays by name, and back: nothing is put back into variables that it was not taken from."""
+"""Conversion between Keras variables and named arrays."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,28 +11,28 @@ if TYPE_CHECKING:
     import keras
 
 Groups = Mapping[str, "Sequence[keras.Variable]"]
-"""Variables in their order, such as `{"model": model.variables, "optimizer": optimizer.variables}`."""
+"""Ordered variables by group, such as `{"model": model.variables, "optimizer": optimizer.variables}`."""
 
 
 def values_of(groups: Groups) -> dict[str, npt.NDArray[Any]]:
-    """The variables' values now, which later steps do not change.
+    """Copy the current values of variables.
 
     Args:
         groups: the variables.
 
     Returns:
-        A copy of each value, of the variable's own dtype and shape, by group and place: paths repeat, and hold numbers
-        that Keras counts on as a process makes layers and metrics.
+        A copy of each value, of the variable's dtype and shape, by group and index. Variable paths are not used: they
+        are not unique, and contain counters of the process.
     """
     return {name: variable.numpy() for name, variable in _named(groups).items()}
 
 
 def put_back(groups: Groups, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Give variables the values that they had; none is changed unless all fit.
+    """Assign saved values to variables; none is changed unless all fit.
 
     Args:
-        groups: variables as they were when the values were taken, in the same order.
-        arrays: what `values_of` gave of them; other names are let be.
+        groups: the variables, in the order in which the values were saved.
+        arrays: result of `values_of`; other names are ignored.
 
     Raises:
         ArtifactError: a variable has no value, or one of another shape or dtype.
@@ -44,8 +44,8 @@ def put_back(groups: Groups, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         wants = f"{variable.dtype} {tuple(variable.shape)}"
         if has != wants:
             raise ArtifactError(
-                f"A checkpoint must fit the model that it is of. Received: {has} for {name} ({variable.path}), which "
-                f"is {wants}. Train with the versions that wrote it, or from the start."
+                f"A checkpoint must match its model. Received: {has} for {name} ({variable.path}), which is {wants}. "
+                "Train with the versions that wrote it, or start over."
             )
     for name, variable in named.items():
         variable.assign(arrays[name])
@@ -53,7 +53,7 @@ def put_back(groups: Groups, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
 
 def _named(groups: Groups) -> "dict[str, keras.Variable]":
     return {
-        f"{group}/{place:05}": variable
+        f"{group}/{index:05}": variable
         for group, variables in groups.items()
-        for place, variable in enumerate(variables)
+        for index, variable in enumerate(variables)
     }

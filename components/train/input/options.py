@@ -1,4 +1,4 @@
-"""How the tiles come to the training loop: the options of `tiles`, free of heavy imports."""
+"""Options of the input pipeline, free of heavy imports."""
 
 from typing import Literal, Self
 
@@ -10,26 +10,25 @@ Placement = Literal["auto", "memory", "device", "streamed"]
 
 
 class DataOptions(StepConfig):
-    """Where the tiles are kept while they are trained on."""
+    """Placement of the tiles during training."""
 
     placement: Placement = Field(
         default="auto",
-        description="Where a split is kept: in memory, on the device, or streamed from its shards; auto goes by size",
+        description="Placement of each split: memory, device, or streamed from its shards; auto chooses by size",
     )
     cache_mebibytes: int = Field(
-        default=4096, ge=0, description="Keep a split up to this size in memory, if a third of memory holds it"
+        default=4096, ge=0, description="Largest split to keep in memory; it must also fit into a third of memory"
     )
-    device_mebibytes: int = Field(
-        default=4096, ge=0, description="Keep a split up to this size on the GPU, if there is one"
-    )
+    device_mebibytes: int = Field(default=4096, ge=0, description="Largest split to keep on the GPU, if there is one")
     window_mebibytes: int = Field(
-        default=256, ge=1, description="How much of a streamed split is mixed at a time; memory holds two such windows"
+        default=256, ge=1, description="Shuffle window of a streamed split; memory holds two windows"
     )
     shard_cache_mebibytes: int = Field(
-        default=2048, ge=1, description="Most that the disk holds of shards from S3; at least two shards"
+        default=2048, ge=1, description="Size limit of the disk cache for shards from S3; at least two shards"
     )
     shard_cache_folder: str = Field(
-        default="", description="Local folder for shards from S3, of this training alone; empty for a temporary one"
+        default="",
+        description="Local cache folder for shards from S3, used by this training only; empty: a temporary folder",
     )
 
     @field_validator("shard_cache_folder")
@@ -38,7 +37,7 @@ class DataOptions(StepConfig):
         if "://" in folder:
             raise ValueError(
                 f"`shard_cache_folder` must be a local folder. Received: shard_cache_folder={folder!r}. "
-                "Leave it empty for a temporary one."
+                "Leave it empty for a temporary folder."
             )
         return folder
 
@@ -46,7 +45,7 @@ class DataOptions(StepConfig):
     def _holds_something(self) -> Self:
         if self.placement == "memory" and not self.cache_mebibytes:
             raise ValueError(
-                "`cache_mebibytes` must be more than 0 where `placement` is 'memory'. "
-                "Received: cache_mebibytes=0. Use placement='streamed' to keep nothing."
+                "`cache_mebibytes` must be above 0 if `placement` is 'memory'. "
+                "Received: cache_mebibytes=0. Use placement='streamed' to keep nothing in memory."
             )
         return self

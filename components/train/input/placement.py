@@ -1,4 +1,4 @@
-"""Where the tiles of a split are, and where they are to be kept."""
+"""Location of the shards of a split, and placement of its tiles."""
 
 import re
 from collections.abc import Sequence
@@ -12,28 +12,28 @@ from tilepipe.components.shared.contracts.shards import ADVICE, MEBIBYTE, check_
 from tilepipe.components.shared.errors import ArtifactError, ParameterError
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.train.input.options import DataOptions
-from tilepipe.components.train.input.shuffle_order import Order
+from tilepipe.components.train.input.shuffle_order import ShuffleOrder
 
 Place = Literal["memory", "device", "streamed"]
 
 _S3 = re.compile("^minio://")
-"""What KFP calls its own store, which is one that speaks S3, whatever it is made by."""
+"""Scheme that KFP uses for its own S3 store, whatever its implementation."""
 
 
 def locate(where: Sequence[Path] | Sequence[str], summary: SplitSummary) -> list[str]:
     """Find a split's shards, and check their sizes.
 
     Args:
-        where: the split's artifacts, or addresses of such folders; one a part that was packed.
+        where: the split's artifacts, or the addresses of such folders; one per packed part.
         summary: the manifest's summary of the split.
 
     Returns:
         The address of each shard, in the manifest's order.
 
     Raises:
-        ArtifactError: a shard is missing or there twice, or of another size than when it was packed.
-        SourceError: an address is wrong, or nothing is there.
-        StorageError: a store cannot be reached, or refuses.
+        ArtifactError: a shard is missing, duplicated, or of another size than when it was packed.
+        SourceError: an address is invalid or does not exist.
+        StorageError: a store cannot be reached or denies access.
     """
     if all(isinstance(folder, Path) for folder in where):
         return [str(path) for path in check_shards([Path(folder) for folder in where], summary, verify=False)]
@@ -46,7 +46,7 @@ def locate(where: Sequence[Path] | Sequence[str], summary: SplitSummary) -> list
         if len(files) != 1:
             received = f"{len(files)} files" if files else "no file"
             raise ArtifactError(
-                f"Every shard of the manifest must be there, once. Received: {received} {shard.name} in "
+                f"Every shard of the manifest must exist exactly once. Received: {received} {shard.name} in "
                 f"{', '.join(file.uri for file in files) or ', '.join(folders)}. {ADVICE}"
             )
         if files[0].bytes != shard.bytes:
@@ -59,22 +59,22 @@ def locate(where: Sequence[Path] | Sequence[str], summary: SplitSummary) -> list
 
 def plan(
     summary: SplitSummary, manifest: Manifest, seed: int, options: DataOptions, memory_mebibytes: int, *, gpu: bool
-) -> tuple[Order, Place]:
-    """Decide where a split is kept, and with that how much of it is mixed at a time.
+) -> tuple[ShuffleOrder, Place]:
+    """Choose the placement of a split, and the size of its shuffle windows.
 
     Args:
         summary: the manifest's summary of the split.
-        manifest: what a tile is.
-        seed: of the order.
-        options: what was asked for.
-        memory_mebibytes: the most of this split that memory may hold.
-        gpu: whether there is one that small splits can be kept on.
+        manifest: description of the tiles.
+        seed: seed of the order.
+        options: the placement options.
+        memory_mebibytes: memory available for this split.
+        gpu: whether there is a GPU that small splits can be kept on.
 
     Returns:
-        The order of the tiles, and the place.
+        The order of the tiles, and the placement.
 
     Raises:
-        ParameterError: the split is to be kept, and does not fit.
+        ParameterError: the requested placement does not fit.
     """
     tile_bytes = int(np.prod(manifest.tile_shape)) * np.dtype(manifest.dtype).itemsize
     mebibytes = summary.tiles * tile_bytes / MEBIBYTE
@@ -83,7 +83,7 @@ def plan(
         place = options.placement
         if place != "streamed" and mebibytes > memory_mebibytes:
             raise ParameterError(
-                f"A split that is kept must fit into the memory for it, {memory_mebibytes:,} MiB. Received: "
+                f"A split that is not streamed must fit into a third of `memory`, {memory_mebibytes:,} MiB. Received: "
                 f"placement={place!r} for {mebibytes:,.0f} MiB of tiles. Use placement='streamed', or more memory."
             )
     elif mebibytes > min(options.cache_mebibytes, memory_mebibytes):
@@ -91,20 +91,20 @@ def plan(
     else:
         place = "device" if gpu and mebibytes <= options.device_mebibytes else "memory"
     window_tiles = max(1, options.window_mebibytes * MEBIBYTE // tile_bytes) if place == "streamed" else summary.tiles
-    return Order(tuple(shard.tiles for shard in summary.shards), window_tiles, seed), place
+    return ShuffleOrder(tuple(shard.tiles for shard in summary.shards), window_tiles, seed), place
 
 
 def cache_bytes(options: DataOptions, summary: SplitSummary) -> int:
-    """How much the disk may hold of a split's shards.
+    """Return the size limit of the disk cache for the shards of a split, in bytes.
 
     Raises:
-        ParameterError: there is no room for two of them.
+        ParameterError: the limit is smaller than two shards.
     """
     largest = max(shard.bytes for shard in summary.shards)
     limit = options.shard_cache_mebibytes * MEBIBYTE
     if limit < 2 * largest:
         raise ParameterError(
-            "`shard_cache_mebibytes` must hold two shards, so that one can come while another is read. Received: "
+            "`shard_cache_mebibytes` must hold two shards: one is downloaded while another is read. Received: "
             f"shard_cache_mebibytes={options.shard_cache_mebibytes} for shards of up to {largest:,} bytes. "
             f"Use {-(-2 * largest // MEBIBYTE):,} or more."
         )

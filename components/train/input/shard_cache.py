@@ -1,4 +1,4 @@
-"""Shards from S3 on a disk that they do not fit: what was needed least recently goes first."""
+"""Disk cache of shards from S3 with a size limit and least-recently-used eviction."""
 
 import contextlib
 import shutil
@@ -16,42 +16,42 @@ from tilepipe.components.shared.storage.atomic import whole_file
 
 _SUFFIX = ".tfrecord"
 _PARTIAL = f".partial-*{_SUFFIX}"
-"""What `whole_file` leaves behind where the process is killed."""
+"""Files that `whole_file` leaves behind if the process is killed."""
 
 
 class ShardCache:
-    """A folder of shards, named by their checksums, that never holds more than its limit.
+    """A folder of shards, named by their checksums, that never exceeds its size limit.
 
-    What an earlier process left in the folder is used again once its checksum has been verified. Any number of threads
-    may ask at once; a shard is downloaded once, and stays while somebody has it open.
+    Shards left by an earlier process are reused once their checksums have been verified. Thread-safe: a shard is
+    downloaded once, and kept while it is open.
 
     Args:
-        folder: of one process alone; what else lies in it is left alone.
-        limit_bytes: at least two shards' worth, so that one can be read while another comes.
+        folder: folder that only this process uses; other files in it are not touched.
+        limit_bytes: at least the size of two shards, so that one can be read while another is downloaded.
     """
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         self.folder, self._limit_bytes = folder, limit_bytes
         self._changed = threading.Condition()
-        self._bytes: OrderedDict[str, int] = OrderedDict()  # by checksum, the least recently needed one first
-        self._unproved: set[str] = set()
+        self._bytes: OrderedDict[str, int] = OrderedDict()  # by checksum, the least recently used first
+        self._unverified: set[str] = set()
         self._loading: set[str] = set()
         self._open: Counter[str] = Counter()
         self._adopt()
 
     @contextlib.contextmanager
     def open(self, uri: str, shard: Shard) -> Iterator[Path]:
-        """Yield a shard's path; it stays there until the context ends.
+        """Yield the path of a shard, which is kept until the context ends.
 
         Args:
             uri: the shard's address, `s3://...`, normalised.
-            shard: what the manifest says of it.
+            shard: its entry in the manifest.
 
         Yields:
-            A file with the manifest's size and checksum, when it was put there.
+            A file with the size and checksum of the manifest, verified when it was written.
 
         Raises:
-            ArtifactError: the object is missing, or not what was packed.
+            ArtifactError: the object is missing or differs from the packed shard.
             StorageError: the store cannot be reached, after bounded retries.
         """
         path = self._path(shard.checksum)
@@ -68,38 +68,38 @@ class ShardCache:
         return self.folder / f"{checksum}{_SUFFIX}"
 
     def _adopt(self) -> None:
-        """Take over what an earlier process left, within the limit."""
+        """Adopt shards of an earlier process, within the limit."""
         self.folder.mkdir(parents=True, exist_ok=True)
         for partial in self.folder.glob(_PARTIAL):
             partial.unlink(missing_ok=True)
         left = [path for path in self.folder.glob(f"*{_SUFFIX}") if path.is_file()]
         for path in sorted(left, key=lambda path: (path.stat().st_mtime_ns, path.name)):
             self._bytes[path.stem] = path.stat().st_size
-        self._unproved = set(self._bytes)
+        self._unverified = set(self._bytes)
         self._make_room(0)
 
     def _claim(self, shard: Shard) -> bool:
-        """Hold on to a shard's place; True where the caller has to bring the shard there."""
+        """Reserve space for a shard; return True if the caller must load it."""
         key = shard.checksum
         with self._changed:
             while True:
                 if key not in self._loading:
-                    if key in self._unproved and self._bytes[key] != shard.bytes:
+                    if key in self._unverified and self._bytes[key] != shard.bytes:
                         self._drop(key)
                     if key in self._bytes or self._make_room(shard.bytes):
                         break
                 self._changed.wait()
             self._open[key] += 1
-            ready = key in self._bytes and key not in self._unproved
+            ready = key in self._bytes and key not in self._unverified
             if not ready:
                 self._loading.add(key)
-                self._unproved.discard(key)
+                self._unverified.discard(key)
             self._bytes[key] = shard.bytes
             self._bytes.move_to_end(key)
             return not ready
 
     def _load(self, path: Path, uri: str, shard: Shard) -> None:
-        """Verify what is there already, or download it; whatever happens, nobody waits for it any longer."""
+        """Verify an existing file, or download it; wake waiting threads in any case."""
         loaded = False
         try:
             if not (path.is_file() and _is_whole(path, shard)):
@@ -117,7 +117,7 @@ class ShardCache:
                 self._changed.notify_all()
 
     def _make_room(self, wanted_bytes: int) -> bool:
-        """Let shards go until there is room; False where all that are left are open."""
+        """Evict shards until there is room; return False if the remaining ones are all open."""
         idle = [key for key in self._bytes if not self._open[key]]
         while sum(self._bytes.values()) + wanted_bytes > self._limit_bytes:
             if not idle:
@@ -127,7 +127,7 @@ class ShardCache:
 
     def _drop(self, key: str) -> None:
         self._path(key).unlink(missing_ok=True)
-        self._unproved.discard(key)
+        self._unverified.discard(key)
         del self._bytes[key]
 
 
@@ -137,11 +137,11 @@ _shared_lock = threading.Lock()
 
 @contextlib.contextmanager
 def open_cache(folder: str, limit_bytes: int) -> Iterator[ShardCache]:
-    """Open the cache of a folder; all who have it open in this process share it, and so its limit.
+    """Open the cache of a folder; all users in this process share it and its limit.
 
     Args:
-        folder: where it is; empty for a temporary folder, which goes away with the last who has it open.
-        limit_bytes: the most that it may hold.
+        folder: the folder; empty for a temporary one, which is removed with its last user.
+        limit_bytes: size limit.
 
     Yields:
         The cache.

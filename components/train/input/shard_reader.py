@@ -1,4 +1,4 @@
-"""From shards to arrays of tiles, each file read once: its checksum is computed on the way."""
+"""Decoding of shards into arrays, in one pass that also computes the checksum."""
 
 import contextlib
 import struct
@@ -25,22 +25,22 @@ Images = npt.NDArray[Any]
 Labels = npt.NDArray[np.int64]
 
 DOWNLOADS = 2
-"""How many shards come at once, and so the least that the disk must have room for."""
+"""Parallel downloads, and so the number of shards that the disk must hold."""
 
-_HEADER = struct.Struct("<Q4x")  # a record's length; its checksum is the whole file's business
+_HEADER = struct.Struct("<Q4x")  # the length of a record; its checksum is covered by that of the file
 _TRAILER_BYTES = 4
 _PIECE_BYTES = 4 * 2**20
-_ALIGNMENT_BYTES = 64  # what TensorFlow wants of memory that it does not own
+_ALIGNMENT_BYTES = 64  # alignment that TensorFlow requires of foreign memory
 
 
 class ShardReader:
-    """Reads whole shards of one split.
+    """Reader of whole shards of one split.
 
     Args:
-        uris: where each shard is, in the manifest's order: a local path, which is read in place, or `s3://...`.
-        shards: what the manifest says of them.
-        manifest: what a tile is.
-        cache: where shards from S3 are put; None where all are local.
+        uris: address of each shard, in the manifest's order: a local path, which is read in place, or `s3://...`.
+        shards: their entries in the manifest.
+        manifest: description of the tiles.
+        cache: cache for shards from S3; None if all are local.
     """
 
     def __init__(
@@ -49,20 +49,20 @@ class ShardReader:
         self._uris, self._shards, self._manifest, self._cache = uris, shards, manifest, cache
 
     def read(self, numbers: Sequence[int], stopped: threading.Event) -> tuple[Images, Labels]:
-        """Read some shards; while one is read, the next ones are downloaded.
+        """Read some shards; the next ones are downloaded meanwhile.
 
         Args:
-            numbers: which, by their place in the manifest.
-            stopped: ends the work early.
+            numbers: indices into the manifest's list.
+            stopped: cancels the read when set.
 
         Returns:
-            `images`, the manifest's dtype, `(tiles, height, width, bands)`, in memory that TensorFlow can take as it
-            is, and `labels`, int64, `(tiles,)`: the shards' tiles in the order of `numbers`.
+            `images`, the manifest's dtype, `(tiles, height, width, bands)`, aligned so that TensorFlow need not copy
+            them, and `labels`, int64, `(tiles,)`: the tiles of the shards in the order of `numbers`.
 
         Raises:
             ArtifactError: a shard is missing, truncated or damaged.
             StorageError: a store cannot be reached.
-            CancelledError: it was stopped.
+            CancelledError: `stopped` was set.
         """
         tiles = sum(self._shards[number].tiles for number in numbers)
         images = aligned((tiles, *self._manifest.tile_shape), np.dtype(self._manifest.dtype))
@@ -70,7 +70,7 @@ class ShardReader:
         start = 0
 
         def fetch(number: int) -> int:
-            _go_on(stopped)
+            _check_cancelled(stopped)
             with self._open(number):
                 return number
 
@@ -98,16 +98,18 @@ class ShardReader:
         try:
             for record in _records(path, digest, stopped):
                 found = features(record)
-                # By NumPy into its place: TensorFlow's parser copies a tile four times on its way, and takes five
-                # times as long for large ones.
+                # NumPy copies a tile once; TensorFlow's parser copies it four times, and takes five times as long for
+                # large tiles.
                 images[done] = np.frombuffer(only_bytes(found["image"]), images.dtype).reshape(images.shape[1:])
                 (labels[done],) = values(found["label"])
                 done += 1
             whole = done == shard.tiles and digest.hexdigest() == shard.checksum
-        except (ValueError, KeyError, IndexError):  # bytes that are no tiles, or too many of them
+        except (ValueError, KeyError, IndexError):  # not tiles, or too many
             whole = False
         if not whole:
-            check_shard(path, shard, shown=self._uris[number])  # damage; else the manifest is another one
+            check_shard(
+                path, shard, shown=self._uris[number]
+            )  # raises if damaged; otherwise the manifest does not match
             raise ArtifactError(
                 f"Shard {self._uris[number]} must hold {shard.tiles:,} tiles of {self._manifest.tile_shape} "
                 f"{self._manifest.dtype}. Received: other records. {ADVICE}"
@@ -115,7 +117,7 @@ class ShardReader:
 
 
 class ReadAhead:
-    """Reads windows in turn on a thread of its own: one while the one before is used."""
+    """Background reader of windows: it reads the next one while the current one is used."""
 
     def __init__(self, reader: ShardReader, windows: Sequence[Window]) -> None:
         self._reader, self._left = reader, iter(windows)
@@ -131,12 +133,12 @@ class ReadAhead:
         self.close()
 
     def close(self) -> None:
-        """End the reading, and wait for it."""
+        """Cancel the reading, and wait until it has ended."""
         self._stopped.set()
         self._pool.shutdown(cancel_futures=True)
 
     def take(self) -> tuple[Images, Labels]:
-        """Wait for the next window, and start with the one after it."""
+        """Wait for the next window, and start reading the one after it."""
         if self._next is None:
             raise ValueError("there is no window left")
         arrays = self._next.result()
@@ -149,7 +151,7 @@ class ReadAhead:
 
 
 def aligned(shape: tuple[int, ...], dtype: "np.dtype[Any]") -> Images:
-    """An array, not yet filled, that starts where TensorFlow's own do, so that it need not be copied."""
+    """Allocate an uninitialized array aligned as TensorFlow requires to use it without a copy."""
     size = int(np.prod(shape)) * dtype.itemsize
     memory = np.empty(size + _ALIGNMENT_BYTES, np.uint8)
     start = -memory.ctypes.data % _ALIGNMENT_BYTES
@@ -160,22 +162,22 @@ def _iterate(fetch: Any, numbers: Sequence[int]) -> Any:  # noqa: ANN401 - a gen
     return map_in_order(fetch, numbers, threads=DOWNLOADS, window=DOWNLOADS)
 
 
-def _go_on(stopped: threading.Event) -> None:
+def _check_cancelled(stopped: threading.Event) -> None:
     if stopped.is_set():
         raise CancelledError
 
 
 def _records(path: Path, digest: xxhash.xxh3_128, stopped: threading.Event) -> Iterator[memoryview]:
-    """The payloads of a TFRecord file, each until the next is asked for; all that is read goes through the digest.
+    """Yield the payloads of a TFRecord file, each valid until the next one, and update the digest.
 
     Raises:
         ValueError: the file ends within a record.
-        CancelledError: it was stopped.
+        CancelledError: `stopped` was set.
     """
     buffer, held = bytearray(_PIECE_BYTES), 0
     with path.open("rb", buffering=0) as file:
         while True:
-            _go_on(stopped)
+            _check_cancelled(stopped)
             view, start = memoryview(buffer), 0
             count = file.readinto(view[held:])
             if not count:
@@ -191,7 +193,7 @@ def _records(path: Path, digest: xxhash.xxh3_128, stopped: threading.Event) -> I
                 start = last + _TRAILER_BYTES
             held -= start
             view[:held] = view[start : start + held]
-            if held == len(buffer):  # a record that is larger than the buffer
+            if held == len(buffer):  # the record is larger than the buffer
                 buffer = bytearray(view) + bytearray(held)
     if held:
         raise ValueError("the file ends within a record")

@@ -1,8 +1,8 @@
-"""In which order the tiles of a split come: a plan that anybody can work out, at any place in it, from the seed alone.
+"""Deterministic shuffle order, computable at any position from the seed.
 
-The shards are put in another order in each epoch and dealt into windows of whole shards; the windows come in turn, and
-the tiles within each are mixed. So only a window has to be in memory, tiles of far shards meet in the next epoch, and
-nothing has to be remembered: the plan is a function of the seed, the epoch and the shards' sizes.
+The shards are shuffled in each epoch and grouped into windows of whole shards; the windows are used in turn, and the
+tiles within each are shuffled. So only one window has to be in memory, tiles of other shards are combined in each
+epoch, and no state is needed: the order is a function of the seed, the epoch and the sizes of the shards.
 """
 
 import hashlib
@@ -20,23 +20,23 @@ _OF_WINDOWS = 1
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Some whole shards whose tiles are mixed."""
+    """Whole shards whose tiles are shuffled together."""
 
     shards: tuple[int, ...]
-    """Their numbers in the manifest's list, ascending."""
+    """Indices into the manifest's list, ascending."""
     start: int
-    """How many tiles of the epoch come before."""
+    """Number of tiles of the epoch before the window."""
     tiles: int
     entropy: tuple[int, ...]
-    """What the order of its tiles is drawn from; empty for the shards' own order."""
+    """Entropy of the order of its tiles; empty for the order of the shards."""
 
     @property
     def end(self) -> int:
-        """How many tiles of the epoch have come after it."""
+        """Number of tiles of the epoch up to the end of the window."""
         return self.start + self.tiles
 
     def rows(self) -> Rows:
-        """The window's tiles in the order in which they come.
+        """Return the order of the window's tiles.
 
         Returns:
             Indices into the window's tiles, shard after shard, int64, `(tiles,)`.
@@ -47,12 +47,12 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """The plan of all epochs.
+class ShuffleOrder:
+    """The order of the tiles in all epochs.
 
     Args:
-        tiles_per_shard: how many tiles each shard holds, in the manifest's order.
-        window_tiles: how many tiles a window may hold; a shard that is larger is a window of its own.
+        tiles_per_shard: number of tiles in each shard, in the manifest's order.
+        window_tiles: maximum number of tiles in a window; a larger shard is a window of its own.
         seed: 32 bits.
     """
 
@@ -62,21 +62,21 @@ class Order:
 
     @property
     def identity(self) -> str:
-        """What the order depends on, in 16 hexadecimal digits: two plans with the same one are the same plan."""
+        """Digest of all that the order depends on, 16 hexadecimal digits: equal for equal orders."""
         facts = repr((self.tiles_per_shard, min(self.window_tiles, sum(self.tiles_per_shard)), self.seed))
         return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
     def shuffled(self, epoch: int) -> list[Window]:
-        """The windows of one epoch, in turn."""
-        # A last word tells the draws apart: NumPy takes (seed, epoch) and (seed, epoch, 0) for the same entropy.
+        """Return the windows of an epoch, in order."""
+        # The last word separates the draws: NumPy treats (seed, epoch) and (seed, epoch, 0) as the same entropy.
         shards = _generator(self.seed, epoch, 0, _OF_SHARDS + 1).permutation(len(self.tiles_per_shard))
-        return self._deal([int(shard) for shard in shards], (self.seed, epoch))
+        return self._group([int(shard) for shard in shards], (self.seed, epoch))
 
-    def in_order(self) -> list[Window]:
-        """The windows of a pass in the shards' own order."""
-        return self._deal(range(len(self.tiles_per_shard)), ())
+    def sequential(self) -> list[Window]:
+        """Return the windows of a pass in the order of the shards."""
+        return self._group(range(len(self.tiles_per_shard)), ())
 
-    def _deal(self, shards: Sequence[int], entropy: tuple[int, ...]) -> list[Window]:
+    def _group(self, shards: Sequence[int], entropy: tuple[int, ...]) -> list[Window]:
         groups: list[list[int]] = []
         room = 0
         for shard in shards:

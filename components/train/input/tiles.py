@@ -1,4 +1,4 @@
-"""The tiles of a split, kept where they fit, in an order that can be taken up again at any batch."""
+"""Tiles of a split, kept in memory if they fit, in an order that can be resumed at any batch."""
 
 import contextlib
 import threading
@@ -15,7 +15,7 @@ from tilepipe.components.shared.storage import storage
 from tilepipe.components.train.input.options import DataOptions
 from tilepipe.components.train.input.placement import Place, cache_bytes, locate, plan
 from tilepipe.components.train.input.shard_cache import open_cache
-from tilepipe.components.train.input.shuffle_order import Order, Window
+from tilepipe.components.train.input.shuffle_order import ShuffleOrder, Window
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -38,27 +38,27 @@ def open_tiles(
 ) -> "Tiles":
     """Open a split for training or validation.
 
-    Names and sizes of all shards are checked at once. A split that is kept is read here, and its checksums verified; of
-    a streamed one each shard's checksum is verified whenever it is read.
+    Names and sizes of all shards are checked at once. A split that is kept in memory is read here and its checksums are
+    verified; for a streamed split, the checksum of each shard is verified whenever it is read.
 
     Args:
-        where: the split's artifacts, or addresses of such folders, local or `s3://...`; one a part that was packed.
-        split: which one.
-        manifest: what the shards hold.
-        batch_size: tiles a batch.
-        seed: of the order, 32 bits.
-        options: where the tiles are kept.
-        memory_mebibytes: the most of this split that memory may hold.
-        gpu: whether there is one GPU that small splits can be kept on.
+        where: the split's artifacts, or the addresses of such folders, local or `s3://...`; one per packed part.
+        split: the split.
+        manifest: description of the shards.
+        batch_size: tiles per batch.
+        seed: seed of the order, 32 bits.
+        options: the placement options.
+        memory_mebibytes: memory available for this split.
+        gpu: whether there is a GPU that small splits can be kept on. Defaults to False.
 
     Returns:
-        The tiles; to be closed, which ends all reading and removes what was downloaded into a temporary folder.
+        The tiles. The caller must close them, which ends all reading and removes temporary downloads.
 
     Raises:
         ArtifactError: a shard is missing, truncated or damaged.
-        SourceError: an address is wrong, or there is nothing.
+        SourceError: an address is invalid or does not exist.
         StorageError: a store cannot be reached.
-        ParameterError: a split is to be kept where it does not fit, or the disk cache holds no two shards.
+        ParameterError: the placement does not fit, or the disk cache is smaller than two shards.
     """
     from tilepipe.components.train.input.shard_reader import ShardReader
 
@@ -78,23 +78,23 @@ def open_tiles(
 
 
 class Tiles:
-    """Tiles in batches, epoch after epoch; `open_tiles` makes them.
+    """Batches of the tiles of a split; created by `open_tiles`.
 
-    The order is a function of the seed, the epoch and `order_identity`, whatever was read before: a training that is
-    taken up again with the same of these goes on with the same batches. Both kept placements have the same order; a
-    streamed one mixes a window at a time.
+    The order depends only on the seed, the epoch and `order_identity`, so a training that resumes with the same values
+    continues with the same batches. The placements "memory" and "device" have the same order; "streamed" shuffles
+    within windows.
 
     Attributes:
-        steps: full batches in an epoch.
+        steps: full batches per epoch.
         placement: "memory", "device" or "streamed".
-        resident: with "device", the tiles' bytes (int64, `(tiles, words)`) and labels as tensors there; else None.
-        order_identity: what the order depends on, besides the epoch, as a short text to be kept with a checkpoint.
+        resident: for "device", the bytes of the tiles (int64, `(tiles, words)`) and labels as tensors there; else None.
+        order_identity: digest of all that the order depends on besides the epoch, for the checkpoint.
     """
 
     def __init__(
         self,
         placement: Place,
-        order: Order,
+        order: ShuffleOrder,
         batch_size: int,
         manifest: Manifest,
         *,
@@ -120,36 +120,36 @@ class Tiles:
         self.close()
 
     def close(self) -> None:
-        """End all reading, and remove temporary files; batches that are being read are not to be asked for any more."""
+        """End all reading, and remove temporary files; no batches may be requested afterwards."""
         for stream in list(self._streams):
             stream.close()
         self._resources.close()
 
     def shuffled(self, epoch: int, first_step: int = 0) -> "tf.data.Dataset":
-        """Full batches in the order of an epoch; the tiles left over are others in each epoch.
+        """Return full batches in the order of an epoch; an incomplete last batch is dropped.
 
         Args:
             epoch: counted from 0.
-            first_step: how many batches to leave out; what lies wholly before is not read.
+            first_step: number of batches to skip; windows before it are not read. Defaults to 0.
 
         Returns:
             `images`, the manifest's dtype, `(batch_size, height, width, bands)`, and `labels`, int64, `(batch_size,)`;
-            with the placement "device", what `fetch` takes.
+            for the placement "device", arguments of `fetch`.
         """
         return self._open(self._order.shuffled(epoch), first_step, self.steps * self._batch_size)
 
-    def in_order(self) -> "tf.data.Dataset":
-        """Every tile once, in the shards' order; as `shuffled`, but for the last batch, which may be smaller."""
-        return self._open(self._order.in_order(), 0, self.tiles)
+    def sequential(self) -> "tf.data.Dataset":
+        """Return every tile once, in the order of the shards; as `shuffled`, but the last batch may be smaller."""
+        return self._open(self._order.sequential(), 0, self.tiles)
 
     def fetch(self, element: Any) -> tuple["tf.Tensor", "tf.Tensor"]:  # noqa: ANN401 - indices, or the tiles themselves
-        """Make images and labels of an element of the data sets.
+        """Convert an element of the data sets to images and labels.
 
         Args:
-            element: as it comes; with the placement "device" indices, int64, `(batch,)`, also within a `tf.function`.
+            element: the element; for the placement "device" indices, int64, `(batch,)`, also within a `tf.function`.
 
         Returns:
-            Images and labels; gathered on the device with that placement, else the element as it is.
+            Images and labels; gathered on the device for that placement, otherwise the element itself.
         """
         if self.resident is None:
             images, labels = element
@@ -157,8 +157,8 @@ class Tiles:
         return self._gather(element)
 
     @contextlib.contextmanager
-    def explained(self) -> Iterator[None]:
-        """Raise what went wrong while shards were read as itself, in place of the error that TensorFlow makes of it.
+    def translate_errors(self) -> Iterator[None]:
+        """Raise errors of reading shards in place of the TensorFlow errors that they cause.
 
         Raises:
             ArtifactError: a shard is missing, truncated or damaged.
@@ -182,7 +182,7 @@ class Tiles:
         return indices if self.placement == "device" else indices.map(self._gather)
 
     def _indices(self, windows: list[Window], start: int, end: int, *, is_full: bool) -> "tf.data.Dataset":
-        """Batches of indices into the kept tiles; all are in one window."""
+        """Return batches of indices into the kept tiles, which form one window."""
         import tensorflow as tf
 
         size = self._batch_size
@@ -214,8 +214,8 @@ class Tiles:
             try:
                 yield from self._batches(wanted, start, end)
             except Exception as error:
-                # Not raised here: TensorFlow would log it with its traceback. It misses the batches that do not come
-                # (`assert_cardinality`), and `explained` says why.
+                # Not raised here, since TensorFlow would log it with its traceback. `assert_cardinality` fails on the
+                # missing batches, and `translate_errors` raises the cause.
                 self._error = error
 
         size = self._batch_size if is_full else None
@@ -227,7 +227,7 @@ class Tiles:
         return data.apply(tf.data.experimental.assert_cardinality(max(0, -(-(end - start) // self._batch_size))))
 
     def _batches(self, windows: list[Window], start: int, end: int) -> Generator[Arrays, None, None]:
-        """Cut batches out of windows, also across their borders."""
+        """Slice batches from windows, also across their borders."""
         from tilepipe.components.train.input.shard_reader import ReadAhead
 
         if self._reader is None:
@@ -242,14 +242,14 @@ class Tiles:
                 while done < len(rows):
                     chosen = rows[done : done + len(batch[1]) - filled]
                     until = filled + len(chosen)
-                    # "clip" only since NumPy copies once more where it might have to complain
+                    # "clip" avoids the extra copy that NumPy makes where it may have to raise
                     np.take(images, chosen, axis=0, out=batch[0][filled:until], mode="clip")
                     batch[1][filled:until] = labels[chosen]
                     start, done, filled = start + len(chosen), done + len(chosen), until
                     if filled == len(batch[1]):
                         yield batch
                         batch, filled = self._empty(end - start), 0
-                del images, labels  # before the next window is waited for: two are in memory, not three
+                del images, labels  # before waiting for the next window: two are in memory, not three
 
     def _empty(self, left: int) -> Arrays:
         size = min(self._batch_size, left)
@@ -257,9 +257,9 @@ class Tiles:
 
 
 def _on_device(arrays: Arrays, device: str) -> tuple["tf.Tensor", "tf.Tensor"]:
-    """Copies of the arrays in a device's memory.
+    """Copy the arrays to the memory of a device.
 
-    The tiles are there as words of 64 bits: of what tiles are made of, TensorFlow gathers on a GPU only float32.
+    The tiles are stored as 64-bit words: of the dtypes of tiles, TensorFlow gathers only float32 on a GPU.
     """
     import tensorflow as tf
 
@@ -271,7 +271,7 @@ def _on_device(arrays: Arrays, device: str) -> tuple["tf.Tensor", "tf.Tensor"]:
 
 
 def _in_memory(arrays: Arrays) -> tuple["tf.Tensor", "tf.Tensor"]:
-    """The arrays as tensors; the tiles are not copied: for a while the split would be in memory twice."""
+    """Convert the arrays to tensors, without a copy of the tiles, which would double the memory."""
     import tensorflow as tf
 
     images, labels = arrays

@@ -1,4 +1,4 @@
-"""What the pod asked for, held against what TensorFlow sees, and how the hardware is used."""
+"""Selection of devices, precision and compiler for the training."""
 
 import itertools
 import logging
@@ -22,26 +22,26 @@ _WARM_UP_STEPS, _TIMED_STEPS = 3, 10
 
 @dataclass(frozen=True)
 class Devices:
-    """What computes, and how."""
+    """Devices to train on, and how they are used."""
 
     strategy: Any
     """TensorFlow's `tf.distribute.Strategy`."""
     name: str
-    """In words."""
+    """Description of the devices."""
     gpus: int
-    """How many GPUs are used."""
+    """Number of GPUs used."""
     precision: str = "float32"
-    """Keras' name of the dtype policy."""
+    """Keras dtype policy."""
     xla: bool = False
 
     def feed(self, data: "tf.data.Dataset") -> Iterator[Any]:
-        """Iterate over batches, a part of each for each GPU."""
+        """Iterate over batches, split among the GPUs."""
         if self.gpus > 1:
             data = self.strategy.experimental_distribute_dataset(data)
         return iter(data)
 
     def on_each(self, work: Callable[[Any], None]) -> Callable[[Iterator[Any]], None]:
-        """A compiled function of what `feed` gives: each device does the work on its part of the next batch."""
+        """Compile a function of the iterator of `feed` that runs `work` on each device's part of the next batch."""
         import tensorflow as tf
 
         @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator] # TensorFlow has no types
@@ -51,16 +51,16 @@ class Devices:
         return step  # type: ignore[no-any-return]
 
     def agree(self, model: "keras.Model") -> None:
-        """Give all devices the running statistics of the first one, which are what is saved.
+        """Copy the running statistics of the first device, which are saved, to all devices.
 
-        Each follows those of its own share of the batches, by its batch normalizations; training uses none of them.
+        Each device tracks the statistics of its own part of the batches; training does not use them.
         """
         if self.gpus > 1:
             for variable in model.non_trainable_variables:
                 variable.assign(variable.numpy())
 
     def scaled(self, optimizer: "keras.Optimizer") -> "keras.Optimizer":
-        """An optimizer that keeps small gradients in half precision from becoming zeros."""
+        """Wrap an optimizer with loss scaling if the precision is mixed_float16."""
         import keras
 
         if self.precision != "mixed_float16":
@@ -68,60 +68,61 @@ class Devices:
         return keras.optimizers.LossScaleOptimizer(optimizer)
 
     def facts(self) -> dict[str, Any]:
-        """What a checkpoint holds of it: a training goes on in the precision that it began with."""
+        """Return the facts for a checkpoint: a resumed training keeps its precision and compiler."""
         return {"precision": self.precision, "xla": self.xla}
 
     def as_chosen(self, facts: Mapping[str, Any]) -> "Devices":
-        """The same devices, used as `facts` says."""
+        """Return the same devices with the precision and compiler of `facts`."""
         return replace(self, precision=str(facts["precision"]), xla=bool(facts["xla"]))
 
 
 def set_up_devices(config: TrainConfig) -> Devices:
-    """Choose the devices to train on, before TensorFlow has touched any.
+    """Choose the devices to train on, before TensorFlow initializes any.
 
     Args:
-        config: how many GPUs were asked for.
+        config: the parameters of the step.
 
     Returns:
-        The devices; how they are used is for `choose_use` to say.
+        The devices; `choose_use` sets precision and compiler.
 
     Raises:
-        ParameterError: GPUs were asked for and TensorFlow sees none, or the batch does not divide among them.
+        ParameterError: GPUs were requested and TensorFlow finds none, or the batch size is not a multiple of
+            their number.
     """
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
     if not config.gpus:
-        # A node's container runtime may show its GPUs to every pod. One that was not asked for is somebody else's.
+        # A container runtime may expose its GPUs to every pod; those not requested belong to other pods.
         if gpus:
             tf.config.set_visible_devices([], "GPU")
         return Devices(tf.distribute.get_strategy(), "CPU", 0)
     if not gpus:
         if config.options.require_gpu:
             raise ParameterError(
-                "TensorFlow must see the GPU that the pod asked for. "
+                "TensorFlow must find the GPU that the pod requests. "
                 f"Received: gpu_count={config.gpu_count!r} of {config.gpu_resource!r}, and TensorFlow "
-                f"{tf.__version__}, built {'with' if tf.test.is_built_with_cuda() else 'without'} CUDA, sees none. "
-                "Use an image with CUDA, check the node's driver, or give gpu_count='0'."
+                f"{tf.__version__}, built {'with' if tf.test.is_built_with_cuda() else 'without'} CUDA, finds none. "
+                "Use an image with CUDA, check the driver of the node, or set gpu_count='0'."
             )
-        logger.warning("TensorFlow sees no GPU, and require_gpu is off: training on the CPU")
+        logger.warning("TensorFlow finds no GPU, and require_gpu is off: training on the CPU")
         return Devices(tf.distribute.get_strategy(), "CPU", 0)
     used = gpus[: config.gpus]
     if len(used) < config.gpus:
-        logger.warning("the pod asked for %d GPUs, and TensorFlow sees %d", config.gpus, len(used))
+        logger.warning("the pod requests %d GPUs, but TensorFlow finds only %d", config.gpus, len(used))
     tf.config.set_visible_devices(used, "GPU")
     for gpu in used:
-        tf.config.experimental.set_memory_growth(gpu, True)  # else TensorFlow takes all of the memory at once
+        tf.config.experimental.set_memory_growth(gpu, True)  # otherwise TensorFlow allocates all memory at once
     details = tf.config.experimental.get_device_details(used[0])
     name = str(details.get("device_name", used[0].name))
     return mirrored([f"GPU:{number}" for number in range(len(used))], name, config)
 
 
 def mirrored(names: list[str], description: str, config: TrainConfig) -> Devices:
-    """Use one device, or several that each take a part of every batch.
+    """Use one device, or several that share each batch.
 
     Raises:
-        ParameterError: the batch does not divide among them, or the tiles are to be kept on several.
+        ParameterError: the batch size is not a multiple of their number, or placement is "device" on several.
     """
     import tensorflow as tf
 
@@ -135,27 +136,27 @@ def mirrored(names: list[str], description: str, config: TrainConfig) -> Devices
         )
     if config.options.placement == "device":
         raise ParameterError(
-            "Tiles can be kept on one GPU alone. Received: "
+            "`placement` must not be 'device' with several GPUs. Received: "
             f"placement='device' with {len(names)} GPUs. Use placement='memory', or 'auto'."
         )
     return Devices(tf.distribute.MirroredStrategy(names), f"{len(names)} x {description}", len(names))
 
 
 def choose_use(devices: Devices, model: "keras.Model", manifest: Manifest, config: TrainConfig) -> Devices:
-    """Say in what precision to compute and whether XLA compiles the step.
+    """Choose the precision, and whether XLA compiles the step.
 
-    On a CPU there is nothing to choose: EfficientNet-Lite0 at 96 pixels made 157 tiles a second in float32, 88 in
-    mixed_bfloat16 and 15 with XLA, on two cores that have bfloat16 instructions. On a GPU the candidates are measured
-    on a copy of the model.
+    On a CPU float32 without XLA is best: EfficientNet-Lite0 at 96 pixels trained on 157 tiles per second in float32, 88
+    in mixed_bfloat16 and 15 with XLA, on two cores with bfloat16 instructions. On a GPU the candidates are timed on a
+    copy of the model.
 
     Args:
-        devices: what computes.
+        devices: the devices.
         model: the model to be trained.
         manifest: shape and statistics of its tiles.
-        config: what is asked for.
+        config: the parameters of the step.
 
     Returns:
-        The devices with `precision` and `xla` as asked for, or as measured; what fails here is left out.
+        The devices with `precision` and `xla` as requested, or as timed; candidates that fail are skipped.
     """
     import tensorflow as tf
 
@@ -177,23 +178,23 @@ def choose_use(devices: Devices, model: "keras.Model", manifest: Manifest, confi
     for candidate in candidates:
         use = f"{candidate.precision} {'with' if candidate.xla else 'without'} XLA"
         try:
-            seconds[candidate] = _seconds_a_step(candidate, model, manifest, config)
-        except tf.errors.OpError as error:  # such as more memory than there is, or what XLA cannot compile
+            seconds[candidate] = _seconds_per_step(candidate, model, manifest, config)
+        except tf.errors.OpError as error:  # such as too little memory, or operations that XLA cannot compile
             failure = error
-            logger.warning("%s cannot be used here: %s", use, error.message[:300])
+            logger.warning("%s cannot be used: %s", use, error.message[:300])
         else:
-            logger.info("%s: %.0f tiles a second", use, config.batch_size / seconds[candidate])
+            logger.info("%s: %.0f tiles per second", use, config.batch_size / seconds[candidate])
     if not seconds:
         raise failure
     return min(seconds, key=seconds.__getitem__)
 
 
 def set_precision(model: "keras.Model", precision: str) -> None:
-    """Let a model's layers compute in another dtype; variables and the class probabilities stay float32.
+    """Set the dtype policy of the layers of a model; variables and class probabilities stay float32.
 
     Args:
-        model: layers that say float16 or bfloat16 themselves follow too.
-        precision: Keras' name of a dtype policy.
+        model: any model; layers with another dtype policy are changed too.
+        precision: a Keras dtype policy.
     """
     import keras
 
@@ -202,13 +203,13 @@ def set_precision(model: "keras.Model", precision: str) -> None:
     policy = keras.DTypePolicy(precision)
     last = model.layers[-1]
     for layer in layers_of(model):
-        # What standardises digital numbers would lose their last digits, the softmax its sum of 1.
+        # In half precision, normalization would lose digits of its inputs, and the softmax would not sum to 1.
         if layer is not last and not isinstance(layer, keras.layers.InputLayer | keras.layers.Normalization):
             layer.dtype_policy = policy
 
 
-def _seconds_a_step(devices: Devices, model: "keras.Model", manifest: Manifest, config: TrainConfig) -> float:
-    """Time training steps of a copy of the model, on tiles that are all alike."""
+def _seconds_per_step(devices: Devices, model: "keras.Model", manifest: Manifest, config: TrainConfig) -> float:
+    """Time training steps of a copy of the model on identical tiles."""
     import keras
     import numpy as np
 
@@ -226,7 +227,7 @@ def _seconds_a_step(devices: Devices, model: "keras.Model", manifest: Manifest, 
         )
         copy.compile(optimizer, make_loss(config.options), metrics=[], jit_compile=devices.xla, auto_scale_loss=False)
     means = np.array([band.mean for band in manifest.statistics])
-    tiles = config.batch_size // devices.strategy.num_replicas_in_sync  # Keras gives each device all of them
+    tiles = config.batch_size // devices.strategy.num_replicas_in_sync  # Keras passes all of them to each device
     images = np.broadcast_to(means, (tiles, *manifest.tile_shape)).astype(manifest.dtype)
     labels = np.eye(len(manifest.class_names), dtype=np.float32)[[0] * tiles]
     with fused_normalization(copy):

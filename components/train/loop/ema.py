@@ -1,4 +1,4 @@
-"""The moving averages of a model's weights, and the statistics of batch normalization that belong to them."""
+"""Moving averages of the weights, with matching batch-normalization statistics."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,22 +13,21 @@ from tilepipe.components.train.loop.model_layers import layers_of
 from tilepipe.components.train.optimization.optimizers import averaged_weights, has_averages, keep_averages
 
 _BATCHES = 32
-"""How many training batches tell the statistics: at 64 tiles a batch, 2,048 tiles and all of their pixels."""
+"""Training batches used to compute the statistics: 2,048 tiles at 64 tiles per batch."""
 
 
 class Averages:
-    """Lends a model the moving averages of its weights, to be measured and kept.
+    """Moving averages of the weights of a model, applied for validation or for good.
 
-    The running means and variances that training keeps belong to the weights as they were a moment ago, and averages
-    make other activations. In the middle of fine-tuning EfficientNet-Lite0 on EuroSAT RGB (epoch 11 of 16), its own
-    weights got 98.3 % of the validation tiles right, averages of 1,000 steps with the running statistics 93.5 %, and
-    with statistics measured anew 98.7 %. So they are measured, on the epoch's last training batches
-    (https://arxiv.org/abs/1803.05407, section 3.2).
+    The running statistics belong to the current weights, and averaged weights produce other activations. In the middle
+    of fine-tuning EfficientNet-Lite0 on EuroSAT RGB (epoch 11 of 16), validation accuracy was 98.3 % for the weights,
+    93.5 % for averages over 1,000 steps with the running statistics, and 98.7 % with recomputed ones. So they are
+    recomputed on the last training batches of the epoch (https://arxiv.org/abs/1803.05407, section 3.2).
 
     Args:
         model: the classifier.
-        batches: training batches, changed by chance as in training.
-        devices: what computes.
+        batches: training batches, with augmentation.
+        devices: the devices to compute on.
     """
 
     def __init__(self, model: keras.Model, batches: Batches, devices: Devices) -> None:
@@ -36,26 +35,26 @@ class Averages:
         self._step: Any = None
 
     def prepare(self) -> None:
-        """Build the step anew, for the model as it is compiled now."""
+        """Build the step for the model as currently compiled; call it after each `compile`."""
         model, batches = self._model, self._batches
 
-        def forward(element: Any) -> None:  # noqa: ANN401 - what the batches give
-            images = (batches.made(element) if batches.are_made_on_device else element)[0]
+        def forward(element: Any) -> None:  # noqa: ANN401 - an element of the batches
+            images = (batches.to_batch(element) if batches.builds_on_device else element)[0]
             model(images, training=True)
 
         self._step = self._devices.on_each(forward)
 
     @contextlib.contextmanager
-    def lent(self, epoch: int) -> Iterator[None]:
-        """Lend the model its averages and their statistics; then give its own back, bit for bit.
+    def applied(self, epoch: int) -> Iterator[None]:
+        """Apply the averages and their statistics within a context, and restore the model exactly after it.
 
         Args:
-            epoch: whose tiles tell the statistics, counted from 0.
+            epoch: epoch whose batches are used for the statistics, counted from 0.
         """
         if not has_averages(self._model):
             yield
             return
-        # The seeds of dropout are among them: a measurement must not change what the next step throws.
+        # Includes the seeds of dropout, so that computing the statistics does not change the next step.
         others = [(variable, variable.numpy()) for variable in self._model.non_trainable_variables]
         with averaged_weights(self._model):
             try:
@@ -66,7 +65,7 @@ class Averages:
                     variable.assign(value)
 
     def keep(self, epoch: int) -> None:
-        """Give the model its averages for good, where there are any."""
+        """Apply the averages for good, if there are any."""
         if has_averages(self._model):
             keep_averages(self._model)
             self._measure(epoch)
@@ -85,8 +84,8 @@ class Averages:
         first = max(0, self._batches.steps - _BATCHES)
         try:
             for layer in norms:
-                layer.momentum = 0.0  # each batch leaves its own statistics; read when the step is traced
-            with self._batches.explained():
+                layer.momentum = 0.0  # keeps the statistics of each batch; read when the step is traced
+            with self._batches.translate_errors():
                 elements = self._devices.feed(self._batches.train(epoch, first))
                 for _ in range(first, self._batches.steps):
                     self._step(elements)

@@ -1,4 +1,4 @@
-"""What is known of a training from epoch to epoch: figures, log lines, the best weights, and reasons to stop."""
+"""State of a training across epochs: figures, log lines, the best weights and early stopping."""
 
 import logging
 import math
@@ -20,13 +20,13 @@ logger = logging.getLogger("tilepipe.train")
 
 
 class Epochs:
-    """Watches a training from epoch to epoch.
+    """Progress of a training from epoch to epoch.
 
     Args:
         config: the step's parameters.
-        tiles: how many tiles an epoch trains on, and how many it validates on; 0 for none.
-        record: takes each finished epoch's figures.
-        check_every_steps: how often to look at the loss, which a GPU has to be waited for.
+        tiles: number of training tiles and of validation tiles per epoch; 0 if there are none.
+        record: receives the figures of each epoch.
+        check_every_steps: interval between checks of the loss, each of which synchronizes with the GPU. Defaults to 1.
     """
 
     def __init__(
@@ -48,33 +48,33 @@ class Epochs:
 
     @property
     def is_enough(self) -> bool:
-        """Whether the best epoch is too old for another one to be worth it; a second phase has patience of its own."""
+        """Whether early stopping applies; the patience starts over in a second phase."""
         options = self._config.options
         patience, since = options.early_stopping_patience_epochs, max(self._best_epoch, options.head_epochs)
         return bool(patience) and len(self._epochs) - since >= patience
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint must hold of it beside the weights, as JSON."""
+        """Return the state for a checkpoint besides the weights, as JSON."""
         return {"best_epoch": self._best_epoch, "epochs": [dict(figures) for figures in self._epochs]}
 
     def restore(self, state: Mapping[str, Any], best_weights: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Go on from what `state` gave."""
+        """Restore what `state` returned."""
         self._best_epoch, self._epochs = int(state["best_epoch"]), [dict(figures) for figures in state["epochs"]]
         self.best_weights = best_weights
 
     def begin(self, epoch: int, first_step: int) -> None:
-        """An epoch begins, or goes on after its first steps."""
+        """Begin an epoch, or resume it after its first steps."""
         self._epoch, self._first_step, self._checked_step = epoch, first_step, first_step
         self._started = time.monotonic()
         already = first_step * self._config.batch_size
         self._progress = Progress(logger, f"{self._title}: trained on", self._train_tiles, "tiles", already=already)
 
     def stepped(self, step: int, logs: Mapping[str, Any]) -> None:
-        """Some steps have ended: count their tiles, and stop where the loss is no number, which no later step mends.
+        """Count the tiles of finished steps, and stop if the loss is not finite.
 
         Args:
-            step: steps of this epoch that are done.
-            logs: the means over the epoch so far.
+            step: finished steps of this epoch.
+            logs: means over the epoch so far.
 
         Raises:
             ParameterError: the loss is not finite.
@@ -90,10 +90,10 @@ class Epochs:
             self._record.running((self._epoch - 1) * (self._train_tiles // self._config.batch_size) + step, running)
 
     def consider(self, figures: Mapping[str, float], model: keras.Model) -> None:
-        """Take the model's weights if this epoch is better than all before; without validation the last one is.
+        """Keep the weights of the model if this epoch is the best; without validation that is the last one.
 
         Raises:
-            ParameterError: the validation's loss is not finite.
+            ParameterError: the validation loss is not finite.
         """
         if self.metric == LAST_EPOCH:
             self._best_epoch = self._epoch
@@ -106,33 +106,33 @@ class Epochs:
     def end(
         self, figures: Mapping[str, float], trained_seconds: float, validated_seconds: float, curves: bytes
     ) -> None:
-        """An epoch has ended: write its figures down and report them.
+        """End an epoch, and report its figures.
 
         Args:
             figures: means over the training tiles, and figures of the validation tiles.
-            trained_seconds: how long this process trained on the epoch, from the step on that it began with.
-            validated_seconds: how long it validated.
-            curves: the file of the validation's curves.
+            trained_seconds: training time of this process, from its first step of the epoch on.
+            validated_seconds: validation time.
+            curves: content of the curves file of the validation.
         """
         tiles = self._train_tiles - self._first_step * self._config.batch_size
         timed = {
             "seconds": trained_seconds + validated_seconds,
-            # 0 where all steps were done before a resume.
+            # 0 if all steps were finished before a resume.
             "tiles_per_second": tiles / max(trained_seconds, 1e-9),
         }
         self._epochs.append({**figures, **timed})
         self._validation_seconds = validated_seconds
-        # By the last epoch alone: the first one holds the building of TensorFlow's graphs.
+        # Estimated from the last epoch only: the first one includes the tracing of TensorFlow graphs.
         whole_epoch_seconds = trained_seconds * self._train_tiles / max(tiles, 1) + validated_seconds
         seconds_left = (self._config.epochs - self._epoch) * whole_epoch_seconds
         logger.info("%s", self._line({**figures, **timed}, seconds_left))
         self._record.epoch(self._epoch, {**figures, **timed, "seconds_left": seconds_left}, curves)
         if self.is_enough and self._epoch < self._config.epochs:
             patience = self._config.options.early_stopping_patience_epochs
-            logger.info("enough: the best %s is %d epochs old", self.metric, patience)
+            logger.info("early stopping: %s has not improved for %d epochs", self.metric, patience)
 
     def give_best(self, model: keras.Model) -> None:
-        """Give the model the weights of its best epoch."""
+        """Restore the weights of the best epoch."""
         put_back({"best": model.weights}, self.best_weights)
 
     @property
@@ -144,7 +144,7 @@ class Epochs:
         return done / max(time.monotonic() - self._started, 1e-9)
 
     def _seconds_left(self, tiles: int, rate: float) -> float:
-        """Of the training; validation is counted where an epoch of this process has told how long it takes."""
+        """Estimate the time left, including validation once this process has measured one."""
         left = (self._config.epochs - self._epoch) * self._train_tiles + self._train_tiles - tiles
         validations = self._config.epochs - self._epoch + 1
         return left / max(rate, 1e-9) + validations * self._validation_seconds
@@ -152,16 +152,16 @@ class Epochs:
     def _line(self, figures: Mapping[str, float], seconds_left: float) -> str:
         names = ("loss", "accuracy", "val_loss", "val_accuracy", "val_balanced_accuracy")
         named = ", ".join(f"{name} {figures[name]:.3f}" for name in names if name in figures)
-        line = f"{self._title}: {named}, {figures['tiles_per_second']:,.0f} tiles a second"
+        line = f"{self._title}: {named}, {figures['tiles_per_second']:,.0f} tiles per second"
         return f"{line}, {seconds_left:,.0f} s left" if self._epoch < self._config.epochs else line
 
     def _check(self, value: float, name: str, first: str, last: str = "") -> None:
         if math.isfinite(value):
             return
         where = f"{first} to {last}" if last and last != first else first
-        kept = " The last checkpoint before is kept." if self._config.checkpoint_uri else ""
+        kept = " The last checkpoint before it is kept." if self._config.checkpoint_uri else ""
         raise ParameterError(
-            f"The loss must stay a number. Received: {name}={value} in {self._title}, {where}, with "
+            f"The loss must stay finite. Received: {name}={value} in {self._title}, {where}, with "
             f"optimizer={self._config.optimizer!r} and learning_rate={self._config.learning_rate:g}. "
             f"Use a smaller learning_rate, such as {self._config.learning_rate / 10:g}, or gradient_clip_norm; if that "
             f"does not help, look for NaN or extreme values in the manifest's statistics.{kept}"

@@ -1,7 +1,7 @@
-"""Batch normalization by the one kernel that TensorFlow has for it, while a model is trained.
+"""Batch normalization with TensorFlow's fused kernel during training.
 
-Keras composes it of a dozen operations, each of which walks through all activations. The one kernel made a training
-step of EfficientNet-Lite0 at 96 pixels 1.4 times as fast on two CPU cores. Nothing of it is saved with the model.
+Keras composes it of a dozen operations, each a pass over all activations. The fused kernel made a training step of
+EfficientNet-Lite0 at 96 pixels 1.4 times as fast on two CPU cores. It leaves no trace in the saved model.
 """
 
 import contextlib
@@ -16,14 +16,14 @@ from tilepipe.components.train.loop.model_layers import layers_of
 
 @contextlib.contextmanager
 def fused_normalization(model: keras.Model) -> Iterator[None]:
-    """Let a model's batch normalizations use the fused kernel in training steps that are traced within.
+    """Use the fused kernel for batch normalization in training steps traced within the context.
 
-    The batch is normalised by the same numbers as by Keras. The running variance follows the unbiased variance of the
-    batch, n / (n - 1) of what Keras takes: at 1,024 values a channel, a thousandth more. Inference is Keras' own.
+    The batch is normalized as by Keras. The running variance follows the unbiased variance of the batch, n / (n - 1)
+    times that of Keras: at 1,024 values per channel, a thousandth more. Inference is unchanged.
 
     Args:
-        model: any model; layers that the kernel cannot do (another axis than the last of four, no scale, no offset,
-            synchronised over devices) stay as they are.
+        model: any model; layers that the kernel does not support (another axis than the last of four, no scale, no
+            offset, synchronized over devices) are unchanged.
     """
     fused = [layer for layer in layers_of(model) if _can_be_fused(layer)]
     for layer in fused:
@@ -47,7 +47,7 @@ def _can_be_fused(layer: keras.Layer) -> bool:
     )
 
 
-def _fused_call(layer: keras.layers.BatchNormalization) -> Any:  # noqa: ANN401 - a method of a class without types
+def _fused_call(layer: keras.layers.BatchNormalization) -> Any:  # noqa: ANN401 - Keras has no types
     by_keras = layer.call
 
     def call(inputs: tf.Tensor, training: bool | None = None, mask: tf.Tensor | None = None) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""What happens between a training's steps: checkpoints in their time, and an orderly end when one is asked for."""
+"""Actions between training steps: checkpoints when they are due, and an orderly stop on request."""
 
 import logging
 import time
@@ -16,33 +16,33 @@ from tilepipe.components.train.tracking.recorder import Record
 logger = logging.getLogger("tilepipe.train")
 
 STOPPED_EXIT_CODE = 128 + 15
-"""What a shell shows of a process that SIGTERM ended."""
+"""Exit code of a process terminated by SIGTERM, as shells report it."""
 
 
 class Stopped(SystemExit):
-    """The process was told to stop, and the training can be taken up where it was."""
+    """The process was asked to stop; the training can be resumed."""
 
     def __init__(self) -> None:
         super().__init__(STOPPED_EXIT_CODE)
 
 
-class Savable(Protocol):
-    """What a checkpoint is taken of."""
+class Checkpointable(Protocol):
+    """An object whose state can be saved in a checkpoint."""
 
     @property
     def state(self) -> State:
-        """All that it needs to go on from here."""
+        """State that is sufficient to resume."""
 
 
-class Watch:
-    """Looks after a training between its steps.
+class InterruptionHandler:
+    """Writer of due checkpoints, and handler of stop requests, between the steps of a training.
 
     Args:
-        checkpoints: where states go; None where none are kept.
-        options: when.
-        record: whose own state goes along.
-        facts: what else does, as JSON.
-        request: whether the process has been told to stop.
+        checkpoints: the checkpoints; None if they are disabled.
+        options: the checkpoint intervals.
+        record: the record, whose state is saved too.
+        facts: further facts to save, as JSON.
+        request: the stop request of the process.
     """
 
     def __init__(
@@ -57,42 +57,42 @@ class Watch:
         self._facts, self._request = facts, request
         self._last_saved, self._epochs_since = time.monotonic(), 0
 
-    def begun(self, training: Savable) -> None:
-        """The training is set up, and no step is done: whoever starts it again finds the same runs in the trackers."""
+    def begun(self, training: Checkpointable) -> None:
+        """Save a checkpoint before the first step, so that a restart finds the same runs in the trackers."""
         if self._checkpoints:
             self._save(self._checkpoints, training)
 
-    def stepped(self, training: Savable) -> None:
-        """A step has ended."""
+    def stepped(self, training: Checkpointable) -> None:
+        """Handle the end of a step."""
         if self._request.is_asked:
             self._stop(training)
         self._save_when_due(training)
 
-    def epoch_ended(self, training: Savable) -> None:
-        """An epoch has ended, with its validation."""
+    def epoch_ended(self, training: Checkpointable) -> None:
+        """Handle the end of an epoch, after its validation."""
         self._epochs_since += 1
         if self._request.is_asked:
             self._stop(training)
         self._save_when_due(training)
 
-    def _save_when_due(self, training: Savable) -> None:
+    def _save_when_due(self, training: Checkpointable) -> None:
         since = time.monotonic() - self._last_saved
         if self._checkpoints and self._options.is_checkpoint_due(since, self._epochs_since):
             self._save(self._checkpoints, training)
 
-    def _save(self, checkpoints: Checkpoints, training: Savable) -> None:
+    def _save(self, checkpoints: Checkpoints, training: Checkpointable) -> None:
         self._last_saved, self._epochs_since = time.monotonic(), 0
         state = training.state
-        # The last step may have left the numbers before its loss shows it; a good state is not given up for that.
+        # The last step may have made weights non-finite before its loss shows it; keep the previous state then.
         if all(np.isfinite(array).all() for array in state.arrays.values() if array.dtype.kind == "f"):
             facts = {**state.facts, **self._facts, "record": self._record.state()}
             checkpoints.save(replace(state, facts=facts))
 
-    def _stop(self, training: Savable) -> None:
-        """End in order, with a last checkpoint if there is time for it: KFP gives a pod less than a second."""
-        logger.warning("told to stop (SIGTERM)")
+    def _stop(self, training: Checkpointable) -> None:
+        """Stop with a last checkpoint, if there is time: KFP gives a pod less than a second."""
+        logger.warning("stopping on SIGTERM")
         if self._checkpoints:
             self._save(self._checkpoints, training)
             saved = self._checkpoints.wait()
-            logger.warning("the training %s", "can be taken up from here" if saved else "is not saved as it is now")
+            logger.warning("the last checkpoint was %s", "saved" if saved else "not saved")
         raise Stopped

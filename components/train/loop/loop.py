@@ -1,4 +1,4 @@
-"""The training loop: Keras' own steps, called so that a training can be stopped and taken up again at any of them."""
+"""Training loop around Keras' train function that can be stopped and resumed at any step."""
 
 import logging
 import time
@@ -17,7 +17,7 @@ from tilepipe.components.train.input.batches import Batches
 from tilepipe.components.train.loop.devices import Devices
 from tilepipe.components.train.loop.ema import Averages
 from tilepipe.components.train.loop.epochs import Epochs
-from tilepipe.components.train.loop.interruptions import Watch
+from tilepipe.components.train.loop.interruptions import InterruptionHandler
 from tilepipe.components.train.loop.model_layers import backbone_of, layers_of
 from tilepipe.components.train.loop.validation import Validation
 from tilepipe.components.train.optimization.learning_rate_finder import RateCurve, find_rate
@@ -30,28 +30,28 @@ logger = logging.getLogger("tilepipe.train")
 
 @dataclass
 class Position:
-    """How far a training is."""
+    """Position of a training."""
 
     epoch: int = 0
-    """Epochs that have ended."""
+    """Finished epochs."""
     step: int = 0
-    """Steps of the next epoch that are done."""
+    """Finished steps of the next epoch."""
 
 
 class Loop:
-    """One training, from its start or from a checkpoint.
+    """One training, from the start or from a checkpoint.
 
-    All that changes is in variables of Keras or in what `state` gives as JSON; the order and the changes of the tiles
-    follow from seed, epoch and step. So a loop that is given another's state does to the bit what that one would have
-    done next (on a CPU, or with deterministic kernels).
+    All state is in Keras variables or in the JSON facts of `state`; order and augmentation of the tiles depend only on
+    seed, epoch and step. So a loop with restored state continues bit for bit as the original (on a CPU, or with
+    deterministic kernels).
 
     Args:
-        model: the classifier; left with the weights of its best epoch.
-        config: the parameters.
-        manifest: what the tiles are.
-        batches: the tiles on their way in.
-        devices: what computes.
-        epochs: takes the figures, and says which epoch is the best and when it is enough.
+        model: the classifier; it ends with the weights of its best epoch.
+        config: the parameters of the step.
+        manifest: description of the tiles.
+        batches: the training and validation batches.
+        devices: the devices to compute on.
+        epochs: collects the figures, selects the best epoch and stops early.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Loop:
         self._model, self._config, self._manifest = model, config, manifest
         self._batches, self._devices, self._epochs = batches, devices, epochs
         self._backbone = backbone_of(model)
-        # Of each layer, since a backbone may be free in its last blocks alone; Keras forgets that when all are frozen.
+        # Per layer, since only the last blocks of a backbone may be trainable; freezing it loses that.
         self._free = [layer for layer in layers_of(self._backbone) if layer.trainable] if self._backbone else []
         self._can_be_frozen = self._backbone is not None and bool(self._backbone.trainable_variables)
         self._at = Position()
@@ -77,7 +77,7 @@ class Loop:
 
     @property
     def state(self) -> State:
-        """All that a loop like this one needs to go on from here."""
+        """State that is sufficient for an equal loop to resume."""
         arrays = values_of(self._variables)
         facts = {
             "epoch": self._at.epoch,
@@ -87,21 +87,21 @@ class Loop:
         }
         return State(arrays, self._epochs.best_weights, facts)
 
-    def run(self, watch: Watch, learning_rate: float, start: State | None = None) -> History:
-        """Train to the last epoch, or until it is enough; the model is left with the weights of its best epoch.
+    def run(self, interruptions: InterruptionHandler, learning_rate: float, start: State | None = None) -> History:
+        """Train to the last epoch or early stopping; the model ends with the weights of its best epoch.
 
         Args:
-            watch: is asked between steps whether to stop, and told when a checkpoint may be taken.
-            learning_rate: where the schedule starts from.
-            start: what another loop of the same parameters and tiles gave.
+            interruptions: saves checkpoints and handles stop requests between steps.
+            learning_rate: initial learning rate of the schedule.
+            start: state of a loop with the same parameters and tiles. Defaults to None: start from the beginning.
 
         Returns:
             The figures of each epoch.
 
         Raises:
-            ParameterError: the loss left the numbers.
-            ArtifactError: the state is of another model, or a shard is damaged.
-            Stopped: the process was told to stop; the last checkpoint holds the state.
+            ParameterError: the loss is not finite.
+            ArtifactError: the state belongs to another model, or a shard is damaged.
+            Stopped: the process was asked to stop; the last checkpoint holds the state.
         """
         divided = phases(self._config.epochs, learning_rate, self._config.options)
         if start is not None:
@@ -116,9 +116,9 @@ class Loop:
                 self._restore(start, phase)
                 start = None
             elif phase is divided[0]:
-                watch.begun(self)
+                interruptions.begun(self)
             while self._at.epoch < phase.first_epoch + phase.epochs and not self._epochs.is_enough:
-                self._run_epoch(watch)
+                self._run_epoch(interruptions)
         if self._batches.has_validation:
             self._epochs.give_best(self._model)
         else:
@@ -128,11 +128,11 @@ class Loop:
         return history
 
     def find_rate(self, learning_rate: float) -> RateCurve:
-        """Try rising learning rates on the first tiles, and leave the model as it was."""
+        """Run the learning-rate finder on the first batches, and restore the model."""
         options = self._config.options
         before = values_of({"model": self._model.variables})
         self._begin(phases(self._config.epochs, learning_rate, options)[0], changes_rate=False)
-        with self._batches.explained():
+        with self._batches.translate_errors():
             batches = self._devices.feed(self._batches.train(0, 0).repeat())
 
             def step(rate: float) -> float:
@@ -147,7 +147,7 @@ class Loop:
         return curve
 
     def _begin(self, phase: Phase, *, changes_rate: bool = True) -> None:
-        """Compile the model anew: what is trained, and so the optimizer's variables, changes from phase to phase."""
+        """Compile the model for a phase: its trainable variables, and so those of the optimizer, differ per phase."""
         options, model = self._config.options, self._model
         if self._backbone is not None and self._can_be_frozen:
             self._backbone.trainable = False
@@ -157,10 +157,10 @@ class Loop:
                     layer.trainable = layer in self._free
         elif phase.frozen:
             raise ParameterError(
-                "`head_epochs` must be 0 where no backbone can be frozen for them. Received: "
+                "`head_epochs` must be 0 if the network has no backbone that can be frozen. Received: "
                 f"head_epochs={options.head_epochs} with {model.name}, "
                 f"{'whose backbone is frozen already' if self._backbone is not None else 'which has none'}. "
-                "Use an architecture with a backbone that is free, or head_epochs=0."
+                "Use an architecture with a trainable backbone, or head_epochs=0."
             )
         with self._devices.strategy.scope():
             rate: Any = phase.learning_rate
@@ -181,15 +181,15 @@ class Loop:
                 auto_scale_loss=False,
             )
             optimizer.build(model.trainable_variables)
-        self._train_metrics = [model.metrics[0], accuracy]  # the first is Keras' mean of the losses
+        self._train_metrics = [model.metrics[0], accuracy]  # the first is Keras' mean loss
         self._plateau = None
         if options.schedule == "reduce_on_plateau":
             self._plateau = Plateau(
                 phase.learning_rate, options, higher_is_better=not lower_is_better(self._epochs.metric)
             )
-        if self._batches.are_made_on_device:
+        if self._batches.builds_on_device:
             by_keras = type(model).train_step
-            model.train_step = lambda data: by_keras(model, self._batches.made(data))
+            model.train_step = lambda data: by_keras(model, self._batches.to_batch(data))
         model.make_train_function(force=True)
         self._validation.prepare(self._batches)
         self._averages.prepare()
@@ -204,27 +204,27 @@ class Loop:
 
     def _restore(self, start: State, phase: Phase) -> None:
         if self._at.epoch == phase.first_epoch and self._at.step == 0:
-            # The state may be of the end of the phase before, whose optimizer was another; here it is a new one.
+            # The state may be from the end of the previous phase, which had another optimizer.
             put_back({"model": self._model.variables}, start.arrays)
             return
         put_back(self._variables, start.arrays)
         if self._plateau:
             self._plateau.restore(start.facts["plateau"])
 
-    def _run_epoch(self, watch: Watch) -> None:
+    def _run_epoch(self, interruptions: InterruptionHandler) -> None:
         if self._at.step == 0:
             for metric in self._train_metrics:
                 metric.reset_state()
         self._epochs.begin(self._at.epoch + 1, self._at.step)
         started = time.monotonic()
-        self._train(watch)
+        self._train(interruptions)
         self._devices.agree(self._model)
         figures = {metric.name: float(metric.result()) for metric in self._train_metrics}
         figures["learning_rate"] = float(self._model.optimizer.learning_rate.numpy())
         trained = time.monotonic()
         curves = b""
         if self._batches.has_validation:
-            with self._averages.lent(self._at.epoch):
+            with self._averages.applied(self._at.epoch):
                 validation, curves = self._validation.run(self._batches)
                 self._epochs.consider(figures | validation, self._model)
             figures |= validation
@@ -235,15 +235,15 @@ class Loop:
             logger.info("learning rate lowered to %g", rate)
         self._at = Position(self._at.epoch + 1)
         self._epochs.end(figures, trained - started, time.monotonic() - trained, curves)
-        watch.epoch_ended(self)
+        interruptions.epoch_ended(self)
 
-    def _train(self, watch: Watch) -> None:
-        """The steps of an epoch that are left."""
-        step, an_execution = self._model.train_function, self._config.options.steps_per_execution
-        with self._batches.explained():
+    def _train(self, interruptions: InterruptionHandler) -> None:
+        """Run the remaining steps of an epoch."""
+        step, steps_per_call = self._model.train_function, self._config.options.steps_per_execution
+        with self._batches.translate_errors():
             batches = self._devices.feed(self._batches.train(self._at.epoch, self._at.step))
             while self._at.step < self._batches.steps:
                 logs = step(batches)
-                self._at.step = min(self._at.step + an_execution, self._batches.steps)
+                self._at.step = min(self._at.step + steps_per_call, self._batches.steps)
                 self._epochs.stepped(self._at.step, logs)
-                watch.stepped(self)
+                interruptions.stepped(self)

@@ -1,4 +1,4 @@
-"""The layers of a model, those of models within it included."""
+"""Layers of a model, including those of nested models."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from tilepipe.components.shared.contracts.model_file import BACKBONE
 
 
 def layers_of(model: keras.Model) -> Iterator[keras.Layer]:
-    """All layers that are no models themselves, in order."""
+    """Yield all layers in order, with nested models expanded."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from layers_of(layer)
@@ -17,5 +17,5 @@ def layers_of(model: keras.Model) -> Iterator[keras.Layer]:
 
 
 def backbone_of(model: keras.Model) -> keras.Model | None:
-    """The part of a classifier before its head; None where the model is of one piece."""
+    """Return the part of a classifier before its head; None if it has no nested backbone."""
     return next((layer for layer in model.layers if layer.name == BACKBONE), None)

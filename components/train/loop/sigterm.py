@@ -1,4 +1,4 @@
-"""SIGTERM as a question that a loop answers when it can, rather than an end in the middle of a step."""
+"""Deferred handling of SIGTERM, so that a loop can stop between steps."""
 
 import contextlib
 import signal
@@ -10,32 +10,32 @@ from types import FrameType
 
 @dataclass
 class StopRequest:
-    """Whether this process has been told to stop."""
+    """Flag that is set when the process receives SIGTERM."""
 
     is_asked: bool = False
 
 
 @contextlib.contextmanager
 def on_sigterm() -> Iterator[StopRequest]:
-    """Take note of the first SIGTERM while the body runs; a second one does what the first would have done before.
+    """Record the first SIGTERM within a context; a second one has the previous effect of the signal.
 
-    Nothing is done in the handler itself, which may interrupt anything; the body looks at the request between steps.
-    On KFP less than a second is left from then on, elsewhere as much as the sender allows (Kubernetes: 30 s).
+    The handler does nothing else, since it may interrupt any code; the body checks the request between steps. On KFP
+    less than a second is left from then on, elsewhere as much as the sender allows (Kubernetes: 30 s).
 
     Yields:
-        The request. It stays as it is in a thread other than the main one, which alone may handle signals.
+        The request. It is never set in a thread other than the main one, since only that can handle signals.
     """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    before = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL  # None: a handler that is not Python's
+    before = signal.getsignal(signal.SIGTERM) or signal.SIG_DFL  # None: a handler not installed by Python
 
-    def take_note(_: int, __: FrameType | None) -> None:
+    def record(_: int, __: FrameType | None) -> None:
         request.is_asked = True
         signal.signal(signal.SIGTERM, before)
 
-    signal.signal(signal.SIGTERM, take_note)
+    signal.signal(signal.SIGTERM, record)
     try:
         yield request
     finally:

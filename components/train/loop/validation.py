@@ -1,4 +1,4 @@
-"""Measuring a model on the validation tiles, after each epoch."""
+"""Validation of the model after each epoch."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from tilepipe.components.train.optimization.losses import make_loss
 
 
 class Validation:
-    """Measures the model on a whole split: sums over all tiles, no averages over batches."""
+    """Evaluation on the whole validation split, without averaging over batches."""
 
     def __init__(self, model: keras.Model, config: TrainConfig, manifest: Manifest, devices: Devices) -> None:
         self._model, self._config, self._devices = model, config, devices
@@ -23,22 +23,22 @@ class Validation:
         self._step: Any = None
 
     def prepare(self, batches: Batches) -> None:
-        """Build the step anew, for the model as it is compiled now."""
+        """Build the step for the model as currently compiled; call it after each `compile`."""
         model, loss_of = self._model, make_loss(self._config.options)
         with self._devices.strategy.scope():
-            # Of each tile: a device's share of the last batch may be smaller than the others', or nothing.
+            # Per tile, since a device's share of the last batch may be smaller than that of the others, or empty.
             loss_of.reduction = "none"
             self._loss = keras.metrics.Mean(name="loss")
             self._counts = ClassCounts(len(self._class_names))
             self._scores = ScoreCounts(len(self._class_names))
         loss, counts, scores = self._metrics
 
-        def measure(element: Any) -> None:  # noqa: ANN401 - what the batches give
-            images, labels = batches.made_for_validation(element) if batches.validation_is_made_on_device else element
-            given = model(images, training=False)
-            loss.update_state(loss_of(labels, given) + sum(model.losses))  # these are the weights' penalties
-            counts.update_state(labels, given)
-            scores.update_state(labels, given)
+        def measure(element: Any) -> None:  # noqa: ANN401 - an element of the batches
+            images, labels = batches.to_validation_batch(element) if batches.builds_validation_on_device else element
+            predictions = model(images, training=False)
+            loss.update_state(loss_of(labels, predictions) + sum(model.losses))  # regularization losses
+            counts.update_state(labels, predictions)
+            scores.update_state(labels, predictions)
 
         self._step = self._devices.on_each(measure)
 
@@ -47,10 +47,10 @@ class Validation:
         return self._loss, self._counts, self._scores
 
     def run(self, batches: Batches) -> tuple[dict[str, float], bytes]:
-        """Measure; gives the figures by name, and the file of the curves."""
+        """Validate; return the figures by name, and the content of the curves file."""
         for metric in self._metrics:
             metric.reset_state()
-        with batches.explained():
+        with batches.translate_errors():
             elements = self._devices.feed(batches.validation())
             for _ in range(batches.validation_steps):
                 self._step(elements)

@@ -1,4 +1,4 @@
-"""How much the tiles of each class count, for data sets in which some classes are rare."""
+"""Class weights, for data sets in which some classes are rare."""
 
 import math
 from collections.abc import Mapping
@@ -16,31 +16,31 @@ _SENSITIVITY = 0.5
 
 
 class ClassWeightOptions(StepConfig):
-    """How much the tiles of each class count."""
+    """Weights of the classes in the training loss."""
 
     class_weights: ClassWeighting | dict[str, float] = Field(
         default="none",
-        description="none; balanced: each class counts as much as any other; sensitivity: between the two; "
-        "or the weight of a tile by its class's name",
+        description="none; balanced: all classes weigh the same in total; sensitivity: between the two; "
+        "or a mapping from class name to weight",
     )
     class_weight_sensitivity: float = Field(
         default=_SENSITIVITY,
         gt=0,
         le=4,
-        description="Exponent s of (tiles of the largest class / tiles of the class) ** s; 1 is balanced",
+        description="Exponent s in (tiles of the largest class / tiles of the class) ** s; 1 equals balanced",
     )
 
     @field_validator("class_weights", mode="before")
     @classmethod
     def _one_of_both(cls, given: object) -> object:
-        # Said in one message here: of a union, pydantic says for each member why it is not that.
+        # One message here: pydantic reports one error per member of a union.
         if given in _WEIGHTINGS:
             return given
         if isinstance(given, Mapping) and given and all(isinstance(k, str) and _is_weight(w) for k, w in given.items()):
             return dict(given)
         raise ValueError(
             "`class_weights` must be none, balanced, sensitivity, or a number above 0 for each class name. "
-            f"Received: class_weights={given!r}. Use class_weights='balanced', say."
+            f"Received: class_weights={given!r}. For example, use class_weights='balanced'."
         )
 
     @model_validator(mode="after")
@@ -55,22 +55,22 @@ class ClassWeightOptions(StepConfig):
 
 
 def class_weights(options: ClassWeightOptions, manifest: Manifest) -> tuple[float, ...] | None:
-    """Find the weight of each class.
+    """Compute the weight of each class.
 
-    Computed weights have a mean of 1 over the training tiles, so that the learning rate means what it means without
-    weights. Given ones are taken as they are.
+    Computed weights have a mean of 1 over the training tiles, so that the learning rate keeps its scale. Given weights
+    are used unchanged.
 
     Args:
-        options: which weights.
-        manifest: how many training tiles each class has.
+        options: the kind of weights.
+        manifest: the number of training tiles per class.
 
     Returns:
-        A weight for each of the manifest's classes, in its order; None where all tiles count the same. The weight of
-        a tile is `labels @ weights`, for mixed labels too.
+        One weight per class of the manifest, in its order; None if all tiles weigh the same. The weight of a tile is
+        `labels @ weights`, also for mixed labels.
 
     Raises:
-        ParameterError: weights for classes that there are not, none for classes that there are, or weights to be
-            computed from no tiles at all.
+        ParameterError: the weights name unknown classes or omit some, or a class has no training tiles to compute its
+            weight from.
     """
     if options.class_weights == "none":
         return None
@@ -80,11 +80,11 @@ def class_weights(options: ClassWeightOptions, manifest: Manifest) -> tuple[floa
     empty = [name for name, count in zip(manifest.class_names, counts, strict=True) if not count]
     if empty:
         raise ParameterError(
-            "Weights can be computed only where each class has training tiles. "
+            "Class weights can be computed only if every class has training tiles. "
             f"Received: class_weights={options.class_weights!r} and no training tiles of {', '.join(empty)}. "
-            "Give such classes tiles, leave them out of the source, or give the weight of each class by its name."
+            "Add tiles for these classes, remove them from the source, or give a weight for each class by name."
         )
-    # Balanced weights, tiles / (classes * tiles of the class), are the same as this with an exponent of 1.
+    # Balanced weights, tiles / (classes * tiles of the class), equal these with an exponent of 1.
     exponent = 1.0 if options.class_weights == "balanced" else options.class_weight_sensitivity
     raw = [(max(counts) / count) ** exponent for count in counts]
     mean = sum(weight * count for weight, count in zip(raw, counts, strict=True)) / sum(counts)
@@ -102,7 +102,7 @@ def _given(weights: Mapping[str, float], class_names: tuple[str, ...]) -> tuple[
         ]
         raise ParameterError(
             f"`class_weights` must give one weight for each of the classes {', '.join(class_names)}. "
-            f"Received: class_weights={dict(weights)}; {'; '.join(problems)}. Write the names as the manifest does."
+            f"Received: class_weights={dict(weights)}; {'; '.join(problems)}. Spell the names as in the manifest."
         )
     return tuple(weights[name] for name in class_names)
 

@@ -1,17 +1,16 @@
-"""The squared hinge loss for labels that may be mixed."""
+"""Squared hinge loss for labels that may be mixed."""
 
 import keras  # noqa: TID253 - a Keras loss; only functions import this module
 
 
 class SquaredHinge(keras.losses.SquaredHinge):  # type: ignore[misc] # Keras has no types
-    """Keras' squared hinge loss, with labels from 0 to 1 that it always takes to -1 to 1.
+    """Keras' squared hinge loss, with labels from 0 to 1 always mapped to -1 to 1.
 
-    Keras' own does so only where a whole batch holds nothing but 0 and 1: with one tile of mixup in it, a batch would
-    be measured against other labels than the next.
+    Keras maps them only if the whole batch consists of 0 and 1, so one mixup tile would change the loss of its batch.
     """
 
     def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
-        """Mean over the classes of `max(1 - (2 * y_true - 1) * y_pred, 0) ** 2`.
+        """Compute the mean over the classes of `max(1 - (2 * y_true - 1) * y_pred, 0) ** 2`.
 
         Args:
             y_true: labels, float32, `(batch, classes)`.

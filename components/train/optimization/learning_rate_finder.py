@@ -1,7 +1,7 @@
-"""A learning-rate range test: the loss while the rate rises from far too small to far too large.
+"""Learning-rate range test: the loss while the rate rises from far too small to far too large.
 
 After Smith, "Cyclical Learning Rates for Training Neural Networks" (https://arxiv.org/abs/1506.01186), section 3.3,
-with the rate rising exponentially and the stop at divergence of fastai's `LRFinder`
+with the exponentially rising rate and the divergence check of fastai's `LRFinder`
 (https://github.com/fastai/fastai/blob/main/fastai/callback/schedule.py).
 """
 
@@ -18,40 +18,43 @@ from tilepipe.components.shared.runtime.config import StepConfig
 from tilepipe.components.shared.storage.atomic import whole_file
 
 LOWEST_RATE, HIGHEST_RATE = 1e-7, 10.0
-"""fastai's; whatever trains, trains between them."""
+"""The range of fastai; usable rates lie within it."""
 _DIVERGED = 4.0
 
 
 class RateFinderOptions(StepConfig):
-    """Whether a learning rate is looked for before the training."""
+    """Search for a learning rate before the training."""
 
     learning_rate_finder: Literal["off", "report", "use"] = Field(
         default="off",
-        description="Try rising learning rates before the training and draw the losses; use: train with the rate "
-        "that they suggest instead of learning_rate",
+        description="report: try rising learning rates before the training and plot the losses; use: also train "
+        "with the suggested rate instead of learning_rate",
     )
     finder_steps: int = Field(
-        default=100, ge=20, le=10_000, description="Training steps of the learning-rate finder, which are undone after"
+        default=100,
+        ge=20,
+        le=10_000,
+        description="Training steps of the learning-rate finder; they are undone afterwards",
     )
 
 
 class RateCurve(BaseModel):
-    """What a range test saw."""
+    """Result of a range test."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rates: tuple[float, ...]
     """Learning rate of each step, rising."""
     losses: tuple[float, ...]
-    """Loss of each step's batch, before the step."""
+    """Loss of each batch, before its step."""
     smoothed: tuple[float, ...]
-    """Moving average of the losses, not drawn to zero at its start."""
+    """Bias-corrected moving average of the losses."""
     diverged: bool
-    """Whether the test ended since the loss grew without bounds, and not with its last rate."""
+    """Whether the test stopped early because the loss diverged."""
     suggestion: float | None
-    """A tenth of the rate at the lowest smoothed loss; None where the loss did not fall."""
+    """A tenth of the rate with the lowest smoothed loss; None if the loss did not fall."""
     steepest: float | None
-    """The rate at which the smoothed loss fell fastest, which is bolder or not; None where the loss did not fall."""
+    """The rate at which the smoothed loss fell fastest; None if the loss did not fall."""
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -60,7 +63,7 @@ class RateCurve(BaseModel):
         return self
 
     def write(self, path: Path) -> None:
-        """Write the curve as indented JSON, whole or not at all; `RateCurve.model_validate_json` reads it."""
+        """Write the curve atomically as indented JSON; `RateCurve.model_validate_json` reads it."""
         with whole_file(path) as partial:
             partial.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
@@ -72,24 +75,24 @@ def find_rate(
     highest: float = HIGHEST_RATE,
     steps: int = 100,
 ) -> RateCurve:
-    """Train a few steps with a rising learning rate, and see where the loss falls and where it grows.
+    """Train a few steps with a rising learning rate, and record the losses.
 
-    The test ends early where the smoothed loss is four times the best so far or the loss leaves the numbers. What the
-    steps did to the model is for the caller to undo.
+    The test stops early when the smoothed loss reaches four times its minimum or the loss is not finite. The caller
+    must undo the effect of the steps on the model.
 
     Args:
-        step: trains one step with the learning rate that it is given, and returns the loss of its batch before.
-        lowest: learning rate of the first step.
-        highest: of the last.
-        steps: how many, at most.
+        step: trains one step with the given learning rate and returns the loss of its batch before the step.
+        lowest: learning rate of the first step. Defaults to 1e-7.
+        highest: learning rate of the last step. Defaults to 10.
+        steps: maximum number of steps. Defaults to 100.
 
     Returns:
-        The rates and losses, and the rate that they suggest.
+        The rates, the losses and the suggested rate.
 
     Raises:
-        ParameterError: the loss of the first step is no number: no learning rate mends that.
+        ParameterError: the loss of the first step is not finite, which no learning rate can fix.
     """
-    # The average reaches back over a tenth of the steps: over more, it finds the lowest loss too late.
+    # The average spans a tenth of the steps: a longer one would find the minimum too late.
     momentum = 1 - 10 / max(steps, 20)
     rates: list[float] = []
     losses: list[float] = []
@@ -106,15 +109,15 @@ def find_rate(
         losses.append(loss)
         smoothed.append(average / (1 - momentum ** (number + 1)))
         best = min(best, smoothed[-1])
-        # For losses above 0, this is four times the best; the cosine's lie below.
+        # For positive losses this is four times the best; the cosine loss is negative.
         if smoothed[-1] - best > (_DIVERGED - 1) * abs(best):
             diverged = True
             break
     if not rates:
         raise ParameterError(
-            "The loss must be a number before the learning rate is looked for. "
-            f"Received: a loss that is none at a rate of {lowest:g}. Look for NaN or extreme values in the manifest's "
-            "statistics, and for a network that was given broken weights."
+            "The loss must be finite at the lowest learning rate of the finder. "
+            f"Received: a loss that is not finite at a rate of {lowest:g}. Look for NaN or extreme values in the "
+            "statistics of the manifest, and for damaged weights of the network."
         )
     suggestion, steepest = _suggestions(rates, smoothed)
     return RateCurve(
@@ -129,10 +132,10 @@ def find_rate(
 
 def _suggestions(rates: list[float], smoothed: list[float]) -> tuple[float | None, float | None]:
     lowest = min(range(len(rates)), key=smoothed.__getitem__)
-    # A loss that only wavers has its lowest point somewhere too, which says nothing.
+    # A loss that only fluctuates has a minimum too, but an arbitrary one.
     if smoothed[0] - smoothed[lowest] < 0.01 * abs(smoothed[0]):
         return None, None
-    # The rates rise by the same factor from step to step, so these are slopes against their logarithm.
+    # The rates rise by a constant factor, so these are slopes over the logarithm of the rate.
     falls = [before - after for before, after in pairwise(smoothed[: lowest + 1])]
     fastest = max(range(len(falls)), key=falls.__getitem__)
     return rates[lowest] / 10, rates[fastest + 1]

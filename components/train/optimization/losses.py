@@ -1,4 +1,4 @@
-"""What a training minimises."""
+"""Loss functions of the training."""
 
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -23,20 +23,17 @@ _FOCAL_GAMMA = 2.0
 
 
 class LossOptions(StepConfig):
-    """Which loss, and its numbers."""
+    """Loss function and its parameters."""
 
-    loss: Loss = Field(
-        default="categorical_crossentropy", description="What the training minimises, as Keras defines it"
-    )
+    loss: Loss = Field(default="categorical_crossentropy", description="Loss function to minimize, as defined by Keras")
     focal_gamma: float = Field(
         default=_FOCAL_GAMMA,
         ge=0,
         le=10,
-        description="How much less a tile counts in the focal loss, the surer the model is of its class; 0 is "
-        "categorical cross-entropy",
+        description="Focusing parameter gamma of the focal loss; 0 is categorical cross-entropy",
     )
     label_smoothing: float = Field(
-        default=0.0, ge=0, lt=1, description="Share of a label's weight that is spread evenly over all classes"
+        default=0.0, ge=0, lt=1, description="Share of each label that is spread evenly over all classes"
     )
 
     @model_validator(mode="after")
@@ -55,13 +52,13 @@ class LossOptions(StepConfig):
 
 
 def make_loss(options: LossOptions) -> "keras.losses.Loss":
-    """Make the loss: a mean over the batch, of each tile's loss times its weight where tiles have weights.
+    """Create the loss: the mean over the batch, weighted if tiles have weights.
 
-    The labels' smoothing is part of it, on validation too, as always in Keras. No value or gradient leaves the
-    numbers for probabilities of exactly 0 and 1. `cosine_similarity` is the negative cosine, so from -1 to 0 here.
+    Label smoothing also applies to validation, as always in Keras. Values and gradients stay finite for probabilities
+    of exactly 0 and 1. `cosine_similarity` is the negative cosine, from -1 to 0 for probabilities.
 
     Args:
-        options: which one.
+        options: the loss and its parameters.
 
     Returns:
         A loss of labels (one-hot or mixed, float32, `(batch, classes)`) and probabilities (float32, same shape).
@@ -77,8 +74,8 @@ def make_loss(options: LossOptions) -> "keras.losses.Loss":
         case "binary_crossentropy":
             loss = keras.losses.BinaryCrossentropy(label_smoothing=smoothing)
         case "focal":
-            # Keras' alpha of 0.25 stems from one class against the background; here `class_weights` tells the
-            # classes apart, so that gamma=0 is cross-entropy (https://arxiv.org/abs/1708.02002, equations 3 to 5).
+            # Keras' alpha of 0.25 is meant for one class against the background; here `class_weights` weighs the
+            # classes, so that gamma=0 is cross-entropy (https://arxiv.org/abs/1708.02002, equations 3 to 5).
             loss = keras.losses.CategoricalFocalCrossentropy(
                 alpha=1.0, gamma=options.focal_gamma, label_smoothing=smoothing
             )

@@ -1,4 +1,4 @@
-"""How a training follows the gradient: Keras' optimizers, and averages of the weights that they leave behind."""
+"""Keras optimizers and the moving averages of the weights that they keep."""
 
 import contextlib
 from collections.abc import Iterator
@@ -23,43 +23,43 @@ _NEVER_DECAYED = r"(^|/)(bias|gamma|beta)(:\d+)?$"
 
 
 class OptimizerOptions(StepConfig):
-    """An optimizer's numbers beside the learning rate. Where None is given, the optimizer's own is meant."""
+    """Parameters of the optimizer besides the learning rate. None selects the default of the optimizer."""
 
     momentum: float | None = Field(
         default=None,
         ge=0,
         lt=1,
-        description="Share of the last step's direction that goes into the next: momentum of sgd (0.9) and rmsprop "
-        "(0), beta_1 of adam and adamw (0.9)",
+        description="Momentum of sgd (default: 0.9) and rmsprop (default: 0); beta_1 of adam and adamw (default: 0.9)",
     )
     second_momentum: float | None = Field(
         default=None,
         ge=0,
         lt=1,
-        description="The same for squared gradients: beta_2 of adam and adamw (0.999), rho of rmsprop (0.9)",
+        description="Decay of the squared gradients: beta_2 of adam and adamw (default: 0.999), rho of rmsprop "
+        "(default: 0.9)",
     )
     epsilon: float = Field(
-        default=_EPSILON, gt=0, le=1, description="Keeps adam, adamw and rmsprop from dividing by nothing"
+        default=_EPSILON, gt=0, le=1, description="Small constant in the denominator of adam, adamw and rmsprop"
     )
     weight_decay: float | None = Field(
         default=None,
         ge=0,
         lt=1,
-        description="Each step takes this times the learning rate off the weights, biases and normalisation spared, "
-        "apart from the gradient, in any optimizer; adamw's own is 0.004, the others' 0",
+        description="Decoupled weight decay; not applied to biases and normalization layers. Default: 0.004 for adamw, "
+        "else 0",
     )
     gradient_clip_norm: float = Field(
-        default=0.0, ge=0, description="Shorten the gradient of all weights together to this length; 0 never does"
+        default=0.0, ge=0, description="Clip the global norm of the gradient to this value; 0 disables clipping"
     )
     gradient_clip_value: float = Field(
-        default=0.0, ge=0, description="Cut each number of the gradient to this size; 0 never does"
+        default=0.0, ge=0, description="Clip each element of the gradient to this absolute value; 0 disables clipping"
     )
     ema_momentum: float = Field(
         default=0.0,
         ge=0,
         lt=1,
-        description="Validate and keep an exponential moving average of the weights, with this share of the old "
-        "average in the new at each step, such as 0.999; 0 keeps the weights themselves",
+        description="Momentum of the exponential moving average of the weights that is validated and kept, such as "
+        "0.999; 0 disables averaging",
     )
 
     @model_validator(mode="after")
@@ -74,22 +74,22 @@ class OptimizerOptions(StepConfig):
 
 
 def check_optimizer(name: Optimizer, options: OptimizerOptions) -> None:
-    """Refuse numbers that the optimizer has no use for.
+    """Check that the optimizer uses the given options.
 
     Args:
-        name: which optimizer.
-        options: its numbers.
+        name: the optimizer.
+        options: its parameters.
 
     Raises:
-        ParameterError: sgd was given an epsilon or a momentum of squared gradients.
+        ParameterError: sgd was given `epsilon` or `second_momentum`.
     """
     given = {"second_momentum": options.second_momentum is not None, "epsilon": options.epsilon != _EPSILON}
     useless = [option for option, is_given in given.items() if is_given]
     if name == "sgd" and useless:
         raise ParameterError(
-            "sgd divides by no squared gradients: `second_momentum` and `epsilon` must be left out with it. Received: "
+            "sgd keeps no squared gradients: `second_momentum` and `epsilon` must be left out with it. Received: "
             f"optimizer='sgd' with {', '.join(f'{option}={getattr(options, option):g}' for option in useless)}. "
-            "Leave that out, or use another optimizer."
+            "Remove these options, or use another optimizer."
         )
 
 
@@ -100,24 +100,24 @@ def make_optimizer(
     *,
     replicas: int = 1,
 ) -> "keras.Optimizer":
-    """Make an optimizer, not built yet.
+    """Create an optimizer, not yet built.
 
-    adam and adamw are one and the same in Keras but for the weight decay that they start from: whichever optimizer
-    is given a weight decay applies it apart from the gradient (https://arxiv.org/abs/1711.05101).
+    In Keras, adam and adamw differ only in their default weight decay: every optimizer decouples weight decay from the
+    gradient (https://arxiv.org/abs/1711.05101).
 
     Args:
-        name: which optimizer.
-        rate: the learning rate, or a schedule of it.
-        options: the other numbers.
-        replicas: how many devices share a batch. Keras clips what each of them has, its share of the gradient, before
-            it adds them up; so each may keep but its share of the clipping's limit.
+        name: the optimizer.
+        rate: the learning rate, or a schedule.
+        options: the other parameters.
+        replicas: number of devices that share a batch. Keras clips the gradient of each replica before summing, so
+            the clipping limit is divided by the number of replicas.
 
     Returns:
-        The optimizer. Given a float, its `learning_rate` is a variable that can be set and is among its `variables`,
-        as are all it keeps from step to step.
+        The optimizer. For a float `rate`, its `learning_rate` is a variable that can be assigned. Its `variables` hold
+        all of its state.
 
     Raises:
-        ParameterError: sgd was given an epsilon or a momentum of squared gradients.
+        ParameterError: sgd was given `epsilon` or `second_momentum`.
     """
     import keras
 
@@ -131,8 +131,8 @@ def make_optimizer(
         "clipvalue": options.gradient_clip_value / replicas or None,
         "use_ema": options.ema_momentum > 0,
         "ema_momentum": options.ema_momentum,
-        "ema_overwrite_frequency": None,  # `averaged_weights` lends them; the training goes on with its own
-        "weight_decay": decay or None,  # None costs nothing a step, unlike 0
+        "ema_overwrite_frequency": None,  # `averaged_weights` applies them; the training keeps its own
+        "weight_decay": decay or None,  # unlike 0, None costs nothing per step
     }
     moments = {"beta_1": momentum, "beta_2": second, "epsilon": options.epsilon}
     optimizer: keras.Optimizer
@@ -140,7 +140,7 @@ def make_optimizer(
         case "adam":
             optimizer = keras.optimizers.Adam(**common, **moments)
         case "adamw":
-            optimizer = keras.optimizers.AdamW(**common | moments | {"weight_decay": decay})  # it refuses None
+            optimizer = keras.optimizers.AdamW(**common | moments | {"weight_decay": decay})  # AdamW rejects None
         case "sgd":
             optimizer = keras.optimizers.SGD(**common, momentum=momentum)
         case "rmsprop":
@@ -151,13 +151,13 @@ def make_optimizer(
 
 @contextlib.contextmanager
 def averaged_weights(model: "keras.Model") -> Iterator[None]:
-    """Lend a model the averages of its weights, as `keep_averages` gives them; then give its own back, bit for bit.
+    """Replace the weights of a model by their moving averages within a context, and restore them exactly after it.
 
     Args:
         model: as for `keep_averages`.
 
     Yields:
-        Nothing; the model is changed meanwhile, and must not be trained.
+        Nothing. The model must not be trained within the context.
     """
     if not has_averages(model):
         yield
@@ -172,22 +172,22 @@ def averaged_weights(model: "keras.Model") -> Iterator[None]:
 
 
 def keep_averages(model: "keras.Model") -> None:
-    """Give a model the moving averages of its weights for good.
+    """Replace the weights of a model by their moving averages.
 
-    Keras' average starts as the weights after the first step, so it is not drawn to zero, but that start fades only
-    as `ema_momentum ** steps`: it takes about `3 / (1 - ema_momentum)` steps until 95 % of it is gone. Only what is
-    trained is averaged: the statistics of batch normalisation stay those of the model's own weights (`averages.py`
-    measures others).
+    Keras initializes the average with the weights after the first step, so it is not biased towards zero, but that
+    start fades only as `ema_momentum ** steps`: after about `3 / (1 - ema_momentum)` steps 95 % of it is gone. Only
+    trainable variables are averaged; the statistics of batch normalization still belong to the original weights
+    (`loop/ema.py` recomputes them).
 
     Args:
-        model: compiled with an optimizer of `make_optimizer`, alone or wrapped for mixed precision. Without averages,
-            and before the first step, when there are none yet, it stays as it is.
+        model: compiled with an optimizer of `make_optimizer`, optionally wrapped for mixed precision. It is unchanged
+            if the optimizer keeps no averages, or before the first step.
     """
     if has_averages(model):
         model.optimizer.finalize_variable_values(model.trainable_variables)
 
 
 def has_averages(model: "keras.Model") -> bool:
-    """Whether there are moving averages of a model's weights: not without `ema_momentum`, nor before the first step."""
+    """Return whether the optimizer has moving averages: not without `ema_momentum`, nor before the first step."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     return bool(optimizer.use_ema and optimizer.built and optimizer.iterations.numpy())

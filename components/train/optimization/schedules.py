@@ -1,4 +1,4 @@
-"""How the learning rate goes over a training, and the two phases that a fine-tune may have."""
+"""Learning-rate schedules and the phases of a training."""
 
 import itertools
 import math
@@ -18,39 +18,39 @@ Schedule = Literal["constant", "exponential", "inverse_time", "step", "cosine", 
 
 
 class ScheduleOptions(StepConfig):
-    """How the learning rate goes. Epochs are counted from the start of a phase, where a training has two."""
+    """Learning-rate schedule. In a training with two phases, epochs count from the start of the phase."""
 
-    schedule: Schedule = Field(default="constant", description="How the learning rate goes over the epochs")
+    schedule: Schedule = Field(default="constant", description="Learning-rate schedule")
     warmup_epochs: float = Field(
-        default=0.0, ge=0, description="The rate rises in a line over so many epochs, or parts of one, at the start"
+        default=0.0, ge=0, description="Length of the linear warm-up, in epochs or fractions of one; 0: none"
     )
     minimum_rate_fraction: float = Field(
-        default=0.0, ge=0, lt=1, description="The rate does not sink below this share of what it started from"
+        default=0.0, ge=0, lt=1, description="Lower bound of the learning rate, as a fraction of its initial value"
     )
     decay_rate: float = Field(
         default=0.9,
         gt=0,
-        description="r of exponential, rate * r ** (epochs / decay_epochs), and of inverse_time, "
+        description="r in exponential, rate * r ** (epochs / decay_epochs), and in inverse_time, "
         "rate / (1 + r * epochs / decay_epochs)",
     )
-    decay_epochs: float = Field(default=1.0, gt=0, description="Over how many epochs `decay_rate` counts once")
+    decay_epochs: float = Field(default=1.0, gt=0, description="Epochs over which `decay_rate` is applied once")
     step_epochs: tuple[float, ...] = Field(
         default=(),
-        description="After how many epochs, in rising order, schedule step multiplies the rate by step_factor",
+        description="Epochs, in rising order, after which schedule step multiplies the rate by step_factor",
     )
-    step_factor: float = Field(default=0.1, gt=0, lt=1, description="What each step multiplies the rate by")
+    step_factor: float = Field(default=0.1, gt=0, lt=1, description="Factor of schedule step")
     plateau_patience_epochs: int = Field(
-        default=5, ge=1, description="reduce_on_plateau waits so many epochs for a better one"
+        default=5, ge=1, description="Epochs without improvement before reduce_on_plateau lowers the rate"
     )
-    plateau_factor: float = Field(default=0.2, gt=0, lt=1, description="What reduce_on_plateau multiplies the rate by")
+    plateau_factor: float = Field(default=0.2, gt=0, lt=1, description="Factor of reduce_on_plateau")
     plateau_minimum_change: float = Field(
-        default=1e-4, ge=0, description="What is better by less than this is no better to reduce_on_plateau"
+        default=1e-4, ge=0, description="Smallest change that reduce_on_plateau counts as an improvement"
     )
     head_epochs: int = Field(
-        default=0, ge=0, description="First so many of the epochs train the head alone, the backbone frozen; 0: none"
+        default=0, ge=0, description="Initial epochs that train only the head, with the backbone frozen; 0: none"
     )
     finetune_learning_rate: float = Field(
-        default=0.0, ge=0, description="Learning rate of the epochs after the head's; 0: a tenth of learning_rate"
+        default=0.0, ge=0, description="Learning rate after head_epochs; 0: a tenth of learning_rate"
     )
 
     @model_validator(mode="after")
@@ -59,31 +59,31 @@ class ScheduleOptions(StepConfig):
             raise ValueError(
                 "`step_epochs` must be given with schedule step, and with no other. "
                 f"Received: step_epochs={list(self.step_epochs)} with schedule={self.schedule!r}. "
-                "Use schedule='step' with step_epochs=[30, 60], say."
+                "For example, use schedule='step' with step_epochs=[30, 60]."
             )
         if any(later <= epoch for epoch, later in itertools.pairwise((0.0, *self.step_epochs))):
             raise ValueError(
                 "`step_epochs` must be above 0 and rise. "
-                f"Received: step_epochs={list(self.step_epochs)}. Use step_epochs=[30, 60], say."
+                f"Received: step_epochs={list(self.step_epochs)}. For example, use step_epochs=[30, 60]."
             )
         if self.schedule == "exponential" and self.decay_rate >= 1:
             raise ValueError(
                 "`decay_rate` must be below 1 with schedule exponential. "
-                f"Received: decay_rate={self.decay_rate:g}. Use decay_rate=0.9, say."
+                f"Received: decay_rate={self.decay_rate:g}. For example, use decay_rate=0.9."
             )
         if self.schedule == "constant" and self.minimum_rate_fraction:
             raise ValueError(
-                "`minimum_rate_fraction` must be 0 with schedule constant, which never sinks. "
+                "`minimum_rate_fraction` must be 0 with schedule constant, which never lowers the rate. "
                 f"Received: minimum_rate_fraction={self.minimum_rate_fraction:g}. Choose another schedule."
             )
         if self.schedule == "reduce_on_plateau" and self.warmup_epochs:
             raise ValueError(
-                "`warmup_epochs` must be 0 with schedule reduce_on_plateau, which changes the rate between epochs "
-                f"alone. Received: warmup_epochs={self.warmup_epochs:g}. Choose another schedule, such as cosine."
+                "`warmup_epochs` must be 0 with schedule reduce_on_plateau, which changes the rate only between "
+                f"epochs. Received: warmup_epochs={self.warmup_epochs:g}. Choose another schedule, such as cosine."
             )
         if self.finetune_learning_rate and not self.head_epochs:
             raise ValueError(
-                "`finetune_learning_rate` must be 0 where no epochs train the head alone. Received: "
+                "`finetune_learning_rate` must be 0 if `head_epochs` is 0. Received: "
                 f"finetune_learning_rate={self.finetune_learning_rate:g} with head_epochs=0. Set head_epochs, or "
                 "use learning_rate."
             )
@@ -98,26 +98,26 @@ class Phase:
     """Counted from 0 over the whole training."""
     epochs: int
     learning_rate: float
-    """What the phase's schedule starts from."""
+    """Initial learning rate of the phase."""
     frozen: bool
-    """Whether the backbone is left as it is and the head alone learns."""
+    """Whether the backbone is frozen and only the head is trained."""
 
 
 def phases(epochs: int, learning_rate: float, options: ScheduleOptions) -> tuple[Phase, ...]:
     """Divide a training into its phases.
 
-    Each has its own optimizer, since it trains other variables, and its own schedule over its own epochs.
+    Each phase has its own optimizer, since it trains other variables, and its own schedule.
 
     Args:
-        epochs: of the whole training.
-        learning_rate: of the first phase.
-        options: whether there are two.
+        epochs: epochs of the whole training.
+        learning_rate: learning rate of the first phase.
+        options: the schedule options; `head_epochs` adds a phase.
 
     Returns:
-        One phase, in which the model learns as it came, or two, the first with the backbone frozen.
+        One phase, or two of which the first has the backbone frozen.
 
     Raises:
-        ParameterError: the head's epochs leave none for the rest, or a phase is shorter than its warm-up.
+        ParameterError: `head_epochs` leaves no epoch for the second phase, or a phase is no longer than its warm-up.
     """
     if options.head_epochs >= epochs:
         raise ParameterError(
@@ -134,7 +134,7 @@ def phases(epochs: int, learning_rate: float, options: ScheduleOptions) -> tuple
         raise ParameterError(
             "`warmup_epochs` must be fewer than the epochs of each phase. "
             f"Received: warmup_epochs={options.warmup_epochs:g} with a phase of {shortest} epochs. "
-            "Warm up for a part of an epoch, or use more epochs."
+            "Use fewer warm-up epochs, such as a fraction of one, or more epochs."
         )
     return divided
 
@@ -142,27 +142,27 @@ def phases(epochs: int, learning_rate: float, options: ScheduleOptions) -> tuple
 def make_schedule(
     learning_rate: float, options: ScheduleOptions, *, steps_per_epoch: int, epochs: int
 ) -> "float | keras.optimizers.schedules.LearningRateSchedule":
-    """Make the schedule of a phase: a function of the optimizer's `iterations`, so that a resume needs nothing else.
+    """Create the schedule of a phase: a function of the optimizer's `iterations`, so that resuming needs no more state.
 
     Args:
-        learning_rate: where it starts, after the warm-up.
-        options: how it goes on.
-        steps_per_epoch: optimizer steps an epoch.
-        epochs: of the phase, more than the warm-up's.
+        learning_rate: initial learning rate, after the warm-up.
+        options: the schedule options.
+        steps_per_epoch: optimizer steps per epoch.
+        epochs: epochs of the phase; more than those of the warm-up.
 
     Returns:
-        The rate itself where it does not change by itself: constant, and reduce_on_plateau, which is for `Plateau`.
+        A schedule, or the rate itself for constant and for reduce_on_plateau, which `Plateau` implements.
     """
     from keras.optimizers import schedules
 
-    from tilepipe.components.train.optimization.warmup import Bounded
+    from tilepipe.components.train.optimization.warmup import WarmupWithFloor
 
     warmup_steps = round(options.warmup_epochs * steps_per_epoch)
     minimum = options.minimum_rate_fraction * learning_rate
     decay_steps = options.decay_epochs * steps_per_epoch
     match options.schedule:
         case "constant" | "reduce_on_plateau":
-            # Keras has no schedule of a warm-up alone, but this is one: a line, and then its end.
+            # Keras has no schedule with only a warm-up; a linear decay to a higher rate is one.
             return (
                 schedules.PolynomialDecay(learning_rate / warmup_steps, warmup_steps, learning_rate)
                 if warmup_steps
@@ -170,7 +170,7 @@ def make_schedule(
             )
         case "cosine":
             return schedules.CosineDecay(
-                # At 0, where a warm-up is often started, the first step would change nothing.
+                # Starting the warm-up at 0 would make the first step ineffective.
                 learning_rate / max(1, warmup_steps),
                 steps_per_epoch * epochs - warmup_steps,
                 alpha=options.minimum_rate_fraction,
@@ -187,16 +187,16 @@ def make_schedule(
                 [round(epoch * steps_per_epoch) - 1 for epoch in options.step_epochs],
                 [learning_rate * options.step_factor**steps for steps in range(len(options.step_epochs) + 1)],
             )
-    return Bounded(decay, minimum, warmup_steps) if minimum or warmup_steps else decay
+    return WarmupWithFloor(decay, minimum, warmup_steps) if minimum or warmup_steps else decay
 
 
 class Plateau:
-    """Lowers the learning rate where a figure gets no better, as Keras' `ReduceLROnPlateau` does.
+    """Reduction of the learning rate when a metric stops improving, as in Keras' `ReduceLROnPlateau`.
 
     Args:
-        learning_rate: what the training starts from.
+        learning_rate: initial learning rate.
         options: patience, factor and minimum.
-        higher_is_better: whether the figure is one such as accuracy, or one such as loss.
+        higher_is_better: True for metrics such as accuracy, False for losses.
     """
 
     def __init__(self, learning_rate: float, options: ScheduleOptions, *, higher_is_better: bool) -> None:
@@ -205,13 +205,13 @@ class Plateau:
         self._rate, self._best, self._waited = learning_rate, -math.inf, 0
 
     def see(self, figure: float) -> float | None:
-        """Take an epoch's figure.
+        """Update with the metric of an epoch.
 
         Args:
-            figure: finite.
+            figure: value of the metric; finite.
 
         Returns:
-            The learning rate from now on, for the optimizer's variable; None where it stays.
+            The new learning rate for the optimizer's variable; None if it is unchanged.
         """
         if self._sign * figure > self._best + self._options.plateau_minimum_change:
             self._best, self._waited = self._sign * figure, 0
@@ -223,13 +223,13 @@ class Plateau:
         return self._rate
 
     def state(self) -> dict[str, float | None]:
-        """What a checkpoint must hold of it, as JSON."""
-        # JSON knows no infinity.
+        """Return the state for a checkpoint, as JSON."""
+        # JSON has no infinity.
         best = self._best if math.isfinite(self._best) else None
         return {"learning_rate": self._rate, "best": best, "waited_epochs": self._waited}
 
     def restore(self, state: Mapping[str, float | None]) -> None:
-        """Go on from what `state` gave."""
+        """Restore what `state` returned."""
         best = state["best"]
         self._best = -math.inf if best is None else best
         self._rate, self._waited = float(state["learning_rate"] or 0), int(state["waited_epochs"] or 0)

@@ -1,4 +1,4 @@
-"""The learning-rate finder's curve, drawn as SVG in the manner of the training's curves."""
+"""Plot of the learning-rate finder as SVG, in the style of the training curves."""
 
 import math
 
@@ -24,15 +24,14 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def rate_drawing(curve: RateCurve) -> str:
-    """Draw loss against learning rate, the rate on a logarithmic axis.
+    """Plot the loss against the learning rate on a logarithmic axis.
 
     Args:
-        curve: what the range test saw. Losses far above those that it started from are cut off at the top: what
-            matters is below.
+        curve: the result of the range test. Losses far above the initial ones are clipped at the top.
 
     Returns:
-        An `svg` element of 480 by 236 units that scales to the width of what it stands in; it needs no style. As an
-        SVG document of its own it is for tools that show pictures.
+        An `svg` element of 480 by 236 units that scales to its container and needs no style sheet; it is also a
+        complete SVG document.
     """
     first, last = math.floor(math.log10(curve.rates[0])), math.ceil(math.log10(curve.rates[-1]))
     last = max(last, first + 1)
@@ -74,11 +73,11 @@ def rate_drawing(curve: RateCurve) -> str:
 
 def _description(curve: RateCurve) -> str:
     lowest = min(range(len(curve.rates)), key=curve.smoothed.__getitem__)
-    ended = "until the loss grew without bounds" if curve.diverged else "to the last rate"
+    ended = "until the loss diverged" if curve.diverged else "to the last rate"
     said = (
         f"suggested: {curve.suggestion:.2g}"
         if curve.suggestion is not None
-        else "no rate is suggested, since the loss did not fall"
+        else "no suggestion, since the loss did not fall"
     )
     return (
         f"Smoothed loss against learning rates from {curve.rates[0]:.2g} to {curve.rates[-1]:.2g}, {ended}; "
@@ -88,7 +87,7 @@ def _description(curve: RateCurve) -> str:
 
 
 def _suggested(rate: float, x: float) -> Markup:
-    # The words stay within the picture wherever the rate lies.
+    # Keep the label within the picture.
     anchor = "start" if x < LEFT + 60 else "end" if x > WIDTH - RIGHT - 60 else "middle"
     line = element(
         "line", x1=f"{x:.1f}", y1=f"{TOP:.1f}", x2=f"{x:.1f}", y2=f"{HEIGHT - BOTTOM:.1f}", stroke=VAL_COLOUR
@@ -132,7 +131,7 @@ def _text(
 
 
 def _loss_ticks(curve: RateCurve) -> list[float]:
-    """Round values around the lowest loss and the one that the test started from, with room to see it rise."""
+    """Return round ticks from the lowest loss to above the initial one."""
     low, start = min(curve.losses), max(curve.smoothed[: max(1, len(curve.smoothed) // 2)])
     span = max(1.5 * (start - low), 0.1 * abs(start), 1e-6)
     step = round_step(span / 4)

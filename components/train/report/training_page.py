@@ -1,4 +1,4 @@
-"""The training's page: how its figures went, epoch by epoch, and what the best epoch does on each class."""
+"""HTML page of a training: figures per epoch, and per class for the best epoch."""
 
 import html
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from tilepipe.components.shared.figures import PER_CLASS
 from tilepipe.components.shared.pages.curves import curve_panel, drawn_figures
 from tilepipe.components.train.figures.figures import class_labels
 
-# Kubeflow shows it in a frame of some 500 by 600 pixels that allows no storage and no calls: nothing here needs them.
+# Kubeflow shows the page in a frame of about 500 by 600 pixels without storage or network access.
 _STYLE = """
 :root{--ink:#1c2733;--soft:#56636f;--line:#dfe5ea;color-scheme:light}
 *{box-sizing:border-box}
@@ -38,7 +38,7 @@ tr.best th,tr.best td{font-weight:650}
 """
 
 _CLASS_TITLES = ("recall", "precision", "F1")
-"""Of `PER_CLASS`, in its order."""
+"""Titles of `PER_CLASS`, in its order."""
 _COLUMNS = (
     ("training loss", "loss", "{:.4f}"),
     ("validation loss", "val_loss", "{:.4f}"),
@@ -46,31 +46,31 @@ _COLUMNS = (
     ("validation accuracy", "val_accuracy", "{:.2%}"),
     ("balanced validation accuracy", "val_balanced_accuracy", "{:.2%}"),
     ("learning rate", "learning_rate", "{:.3g}"),
-    ("tiles a second", "tiles_per_second", "{:,.0f}"),
+    ("tiles per second", "tiles_per_second", "{:,.0f}"),
 )
 
 
 @dataclass(frozen=True)
 class PageSection:
-    """A part that another piece of the training adds to the page, such as the learning-rate finder's curve."""
+    """An additional section of the page, such as the plot of the learning-rate finder."""
 
     title: str
     note: str
-    """What it shows, in a sentence; text, as the title."""
+    """Description in one sentence; plain text, like the title."""
     drawing: str
-    """SVG or HTML of ours, never text from outside."""
+    """Trusted SVG or HTML."""
 
 
 def render_page(history: History, manifest: Manifest, sections: Sequence[PageSection] = ()) -> str:
-    """Draw a training.
+    """Render the page of a training.
 
     Args:
         history: figures of each epoch.
-        manifest: what was trained on.
-        sections: what else is to be shown, below the curves.
+        manifest: the training data.
+        sections: further sections, below the curves. Defaults to none.
 
     Returns:
-        An HTML page that needs nothing beside itself, and no scripts.
+        A self-contained HTML page without scripts.
     """
     title = html.escape(f"Training on {manifest.name}")
     figures = "".join(f"<figure>{curve_panel(history, figure)}</figure>" for figure in drawn_figures(history))
@@ -89,8 +89,8 @@ def _lede(history: History, manifest: Manifest) -> str:
     best, epochs = history.best, len(history.epochs)
     if not history.has_validation:
         return (
-            f"The model is that of the last of {epochs} epochs: there are no validation tiles. Accuracy "
-            f"{100 * best['accuracy']:.1f} %, loss {best['loss']:.3f} on the training tiles themselves."
+            f"The model is that of the last of {epochs} epochs, since there are no validation tiles. Accuracy "
+            f"{100 * best['accuracy']:.1f} %, loss {best['loss']:.3f} on the training tiles."
         )
     chosen = html.escape(f"the {'lowest' if lower_is_better(history.metric) else 'highest'} {in_words(history.metric)}")
     return (

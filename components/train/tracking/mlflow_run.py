@@ -1,4 +1,4 @@
-"""The training in MLflow: what went in, the figures as they come, and the model."""
+"""Tracking in MLflow: inputs, figures and the model."""
 
 import logging
 import os
@@ -27,13 +27,14 @@ _REFUSALS = frozenset({"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BA
 class MlflowTracker:
     """A run in MLflow.
 
-    A training that was killed sends the figures since its last checkpoint a second time, and MLflow would keep both. So
-    a run that goes on is asked once which steps it holds, and those are not sent again.
+    A resumed training sends the figures since its last checkpoint again, and MLflow would keep both. So a continued run
+    is queried once for the steps that it holds, and those are not sent again.
 
     Args:
         run_id: an open run.
-        is_resumed: the training goes on from a checkpoint that was made in this very run.
-        may_hold_figures: the run may have figures of this training already, as that of a retried step.
+        is_resumed: whether the training resumes from a checkpoint made in this run. Defaults to False.
+        may_hold_figures: whether the run may already have figures of this training, as after a retry of the step.
+            Defaults to False.
     """
 
     name = "MLflow"
@@ -41,13 +42,13 @@ class MlflowTracker:
     def __init__(self, run_id: str, *, is_resumed: bool = False, may_hold_figures: bool = False) -> None:
         self.run_id, self.is_continued = run_id, is_resumed
         self._held: dict[str, int] | None = None if is_resumed or may_hold_figures else {}
-        self._next: dict[str, int] = {}  # steps of figures that come without
+        self._next: dict[str, int] = {}  # next step of figures without one
 
     def log_inputs(self, params: Mapping[str, Any], manifest: Manifest) -> None:
         """Log every parameter, and the data set.
 
         Raises:
-            TrackingError: the server does not take them.
+            TrackingError: the server rejects them or is unreachable.
         """
         tracking.log_params(self.run_id, params)
         tracking.log_dataset(
@@ -62,16 +63,17 @@ class MlflowTracker:
         )
 
     def log_points(self, points: Sequence[Point]) -> None:
-        """Log figures that the run does not hold yet.
+        """Log figures that the run does not have yet.
 
         Raises:
-            TrackingError: the server is away. What it refuses for good is only warned of: it must not hold up the rest.
+            TrackingError: the server is unreachable. Figures that it rejects are skipped with a warning, so that they
+                do not block the others.
         """
         if self._held is None:
-            tracking.reopen_run(self.run_id, {})  # it may have been away when the training started again
+            tracking.reopen_run(self.run_id, {})  # the server may have been unreachable when the training resumed
             self._held = _last_steps(self.run_id)
             self._next = {name: step + 1 for name, step in self._held.items()}
-        following = dict(self._next)  # a request that fails uses up no step
+        following = dict(self._next)  # a failed request uses no step
         numbered: list[tuple[str, float, int, int]] = []
         for point in points:
             for name, value in point.metrics.items():
@@ -85,18 +87,18 @@ class MlflowTracker:
         except TrackingError as error:
             if not _is_refusal(error):
                 raise
-            if len(points) > 1:  # the others must not go with it
+            if len(points) > 1:  # find the rejected one
                 for point in points:
                     self.log_points([point])
                 return
-            logger.warning("MLflow refuses figures of step %s: %s", points[0].step, error)
+            logger.warning("MLflow rejects the figures of step %s: %s", points[0].step, error)
         self._next = following
 
     def log_file(self, file: File) -> None:
         """Log a small file as an artifact.
 
         Raises:
-            TrackingError: the server does not take it.
+            TrackingError: the server rejects it or is unreachable.
         """
         path = PurePosixPath(file.path)
         with tempfile.TemporaryDirectory() as folder:
@@ -105,10 +107,10 @@ class MlflowTracker:
             tracking.log_file(self.run_id, local, str(path.parent))
 
     def log_results(self, results: Results) -> None:
-        """Log the trained model, whose figures are those of its best epoch, and the training's pages.
+        """Log the trained model, with the figures of its best epoch, and the pages of the training.
 
         Raises:
-            TrackingError: the server does not take them.
+            TrackingError: the server rejects them or is unreachable.
         """
         for name, text in results.files.items():
             self.log_file(File(f"{ARTIFACT_FOLDER}/{name}", text.encode()))
@@ -116,30 +118,30 @@ class MlflowTracker:
         _log_model(self.run_id, results.manifest, results.model, results.best_epoch)
 
     def close(self, wait_seconds: float) -> None:
-        """Nothing: the run stays open for the evaluation."""
+        """Do nothing: the run stays open for the evaluation."""
 
 
 def _last_steps(run_id: str) -> dict[str, int]:
-    """The last step of each figure that a run holds."""
-    with tracking.reported("see what a run holds"):
-        # MLflow's client has no other way to these than a request a figure, for all of its values; MLflow's own system
-        # metrics go on from here too: https://github.com/mlflow/mlflow/issues/22991
+    """Return the last step of each figure of a run."""
+    with tracking.reported("read the figures of a run"):
+        # The public client needs one request per figure, for all of its values. MLflow's own system metrics use this
+        # attribute too: https://github.com/mlflow/mlflow/issues/22991
         return {metric.key: int(metric.step) for metric in tracking.client().get_run(run_id).data._metric_objs}
 
 
 def _is_refusal(error: TrackingError) -> bool:
-    """Whether MLflow answered, and will answer the same again."""
+    """Return whether MLflow rejected the request, so that a retry is useless."""
     return getattr(error.__cause__, "error_code", "") in _REFUSALS
 
 
 class _KerasFlavor:
-    """MLflow's flavour for Keras 3, which forgets to make the folder that the input example goes into.
+    """MLflow's flavor for Keras 3, with the folder for the input example, which MLflow does not create.
 
     https://github.com/mlflow/mlflow/issues/16183
     """
 
     @staticmethod
-    def save_model(path: str, **settings: Any) -> None:  # noqa: ANN401 - whatever `Model.log` hands on
+    def save_model(path: str, **settings: Any) -> None:  # noqa: ANN401 - as passed by `Model.log`
         """Save a model as `mlflow.keras` does."""
         import mlflow.keras
 
@@ -153,18 +155,18 @@ def _log_model(run_id: str, manifest: Manifest, model: "keras.Model", best_epoch
     from mlflow.types import Schema, TensorSpec
 
     dtype = np.dtype(manifest.dtype)
-    # Without names: MLflow would hand named tensors on as a dictionary, which Keras warns about.
+    # Unnamed: MLflow would pass named tensors as a dictionary, which Keras warns about.
     signature = ModelSignature(
         inputs=Schema([TensorSpec(dtype, (-1, *manifest.tile_shape))]),
         outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, len(manifest.class_names)))]),
     )
     means = np.array([band.mean for band in manifest.statistics])
     example = np.broadcast_to(means.astype(dtype), (1, *manifest.tile_shape)).copy()
-    os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")  # no lock file of whatever folder this runs in
+    os.environ.setdefault("MLFLOW_UV_AUTO_DETECT", "false")  # ignore a lock file in the working folder
     with tracking.reported("log the model"):
         mlflow = tracking.client()
         run = mlflow.get_run(run_id)
-        # Not `mlflow.keras.log_model`: it writes to whatever experiment and run the process has made its own.
+        # Not `mlflow.keras.log_model`, which writes to the active experiment and run of the process.
         logged = mlflow.create_logged_model(
             run.info.experiment_id, name=MODEL_NAME, source_run_id=run_id, params=run.data.params
         )
@@ -183,7 +185,7 @@ def _log_model(run_id: str, manifest: Manifest, model: "keras.Model", best_epoch
 
 
 def _environment() -> dict[str, Any]:
-    """What the model needs, named: MLflow would else run it in a process of its own to see what it imports."""
+    """Return the requirements of the model, which MLflow would otherwise infer by running it in a process."""
     import keras
     import numpy as np
     import tensorflow as tf

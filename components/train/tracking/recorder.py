@@ -1,4 +1,4 @@
-"""The record of a training, wherever it is kept: what went in, the figures as they come, and what came out."""
+"""Recording of a training in all configured trackers: parameters, figures and results."""
 
 import json
 import logging
@@ -10,7 +10,6 @@ from typing import Any, Self
 
 from tilepipe.components.shared.contracts.manifest import SPLITS, Manifest
 from tilepipe.components.shared.runtime import tracking
-from tilepipe.components.train.config import TrainConfig
 from tilepipe.components.train.tracking.mlflow_run import ARTIFACT_FOLDER, MlflowTracker
 from tilepipe.components.train.tracking.system_metrics import SystemMetrics
 from tilepipe.components.train.tracking.trackers import (
@@ -32,20 +31,20 @@ CURVES_FOLDER = f"{ARTIFACT_FOLDER}/curves"
 
 _NAMES = {"loss": "train_loss", "accuracy": "train_accuracy"}
 _NOT_LOGGED = {"seconds"}
-_MOST_POINTS = 100  # in one request, so that a server that was away is caught up with soon
-_FAILED_WAIT_SECONDS = 5.0  # a step that failed has other things to say
+_MOST_POINTS = 100  # per request, to catch up quickly after an outage
+_FAILED_WAIT_SECONDS = 5.0  # a failed step must not wait long
 
 
 class Record:
-    """Tells every tracker of a training, in the background; after `start` no tracker can fail or hold up the training.
+    """Background recording of a training in every tracker; after `start` no tracker can fail or delay the training.
 
-    Use it as a context manager around the training: that sends what waits, and ends its threads.
+    Use it as a context manager around the training: on exit it sends queued items and ends its threads.
 
     Args:
-        trackers: where the training is recorded.
-        options: how often, and how long to wait at the end.
-        state: what `state` gave when the checkpoint was made that the training goes on from.
-        pause_seconds: how long a tracker is left alone that failed.
+        trackers: the trackers, by key.
+        options: the tracking options.
+        state: result of `state` in the checkpoint that the training resumes from.
+        pause_seconds: pause after a failure of a tracker. Defaults to 60.
     """
 
     def __init__(
@@ -61,7 +60,7 @@ class Record:
             key: Outbox(f"figures for {one.name}", one.log_points, most=_MOST_POINTS, pause_seconds=pause_seconds)
             for key, one in trackers.items()
         }
-        # Apart from the figures: a bucket that refuses a file must not keep figures from a database.
+        # Separate from the figures: a bucket that rejects a file must not delay figures for a database.
         self._files = {
             key: Outbox(f"files for {one.name}", _sender_of_files(one), pause_seconds=pause_seconds)
             for key, one in trackers.items()
@@ -70,14 +69,19 @@ class Record:
             for step, at, metrics in (state or {}).get(key, {}).get("waiting", ()):
                 outbox.put(Point(metrics, step, at))
         self._last_running = time.monotonic()
-        self._deadline: float | None = None  # of all waiting at the end, once it has begun
+        self._deadline: float | None = None  # of all waits at the end, once they have begun
         self._machine = SystemMetrics(self._put_sample, options.system_metrics_seconds if trackers else 0.0)
 
-    def start(self, config: TrainConfig, manifest: Manifest, facts: Mapping[str, Any]) -> None:
-        """Log what the training starts from: every parameter, and facts of the data, the model and the machine.
+    def start(self, parameters: Mapping[str, Any], manifest: Manifest, facts: Mapping[str, Any]) -> None:
+        """Log the inputs of the training: every parameter, and facts about the data, the model and the machine.
+
+        Args:
+            parameters: the parameters of the step; nested names are joined by dots.
+            manifest: the training data.
+            facts: further facts, by name.
 
         Raises:
-            TrackingError: a tracker does not take them. A resumed training has told them, and tells them no more.
+            TrackingError: a tracker rejects them. A run that continues has them already.
         """
         about_data = {
             "name": manifest.name,
@@ -91,16 +95,16 @@ class Record:
             "class_names": ", ".join(manifest.class_names),
             **{f"{split}_tiles": manifest.splits[split].tiles for split in SPLITS},
         }
-        params = {**_flat(config.model_dump()), **{f"data.{name}": fact for name, fact in about_data.items()}, **facts}
+        params = {**_flat(parameters), **{f"data.{name}": fact for name, fact in about_data.items()}, **facts}
         for tracker in self._trackers.values():
             if not tracker.is_continued:
                 tracker.log_inputs(params, manifest)
 
     def running(self, step: int, figures: Mapping[str, float]) -> None:
-        """Take figures within an epoch; most calls do nothing, so it may be called as often as one likes.
+        """Record figures within an epoch, at most once per interval; call it as often as needed.
 
         Args:
-            step: the optimizer's, counted from the training's first.
+            step: optimizer step of the training.
             figures: such as `loss`, `tiles_per_second`, `seconds_left`.
         """
         interval_seconds, now = self._options.running_figures_seconds, time.monotonic()
@@ -109,7 +113,7 @@ class Record:
             self._put(Point.now({f"{RUNNING}{name}": value for name, value in figures.items()}, step))
 
     def epoch(self, epoch: int, figures: Mapping[str, float], curves: bytes = b"") -> None:
-        """Take a finished epoch's figures, and its curve arrays (see `figures.curves_file`)."""
+        """Record the figures of a finished epoch, and its curve arrays (see `figures.curves_file`)."""
         metrics = {_NAMES.get(name, name): value for name, value in figures.items() if name not in _NOT_LOGGED}
         self._put(Point.now(metrics, epoch))
         if curves:
@@ -117,21 +121,21 @@ class Record:
                 outbox.put(File(f"{CURVES_FOLDER}/epoch-{epoch:03d}.npz", curves))
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint holds, as JSON: the runs, and those figures that no tracker has taken yet."""
+        """Return the state for a checkpoint, as JSON: the runs and the figures that are not yet sent."""
         return {
             key: {
                 "run_id": tracker.run_id,
                 "waiting": [
                     [point.step, point.at_milliseconds, dict(point.metrics)]
                     for point in self._points[key].waiting
-                    if point.step is not None  # those of the machine, which say nothing of the model
+                    if point.step is not None  # without system metrics, which are not about the model
                 ],
             }
             for key, tracker in self._trackers.items()
         }
 
     def finish(self, results: Results) -> None:
-        """Log what the training ended with; a tracker that is away for long costs it, and no more."""
+        """Log the results; if a tracker stays unreachable, only its record is lost."""
         self._machine.close()
         self._deadline = self._deadline or time.monotonic() + self._options.tracking_wait_seconds
         for key, tracker in self._trackers.items():
@@ -143,9 +147,9 @@ class Record:
     def _is_taken(tracker: Tracker, results: Results) -> bool:
         try:
             tracker.log_results(results)
-        # Clients raise what they like, as in `Outbox`; and the model is there, tracked or not.
+        # As in `Outbox`, no error of a client may stop the step, whose model is complete.
         except Exception as error:
-            logger.warning("The model is trained and kept as the step's output, but not in %s: %s", tracker.name, error)
+            logger.warning("the model is saved as the output of the step, but not in %s: %s", tracker.name, error)
             return False
         return True
 
@@ -163,8 +167,8 @@ class Record:
             left = [box[key].close(max(deadline - time.monotonic(), 0.0)) for box in (self._points, self._files)]
             if any(left):
                 logger.warning(
-                    "%s was away to the end and lacks %d sets of figures and %d files. The history holds the figures "
-                    "of each epoch.",
+                    "%s was unreachable at the end and lacks %d sets of figures and %d files. The history holds the "
+                    "figures of each epoch.",
                     tracker.name,
                     *left,
                 )
@@ -179,22 +183,22 @@ class Record:
 
 
 def open_record(
-    config: TrainConfig, manifest: Manifest, options: TrackingOptions, state: Mapping[str, Any] | None = None
+    experiment: str, manifest: Manifest, options: TrackingOptions, state: Mapping[str, Any] | None = None
 ) -> tuple[str, Record]:
-    """Open a run in each tracker that is configured, or go on in the ones that a checkpoint names.
+    """Open a run in each configured tracker, or continue the runs of a checkpoint.
 
     Args:
-        config: the step's parameters.
-        manifest: what is trained on.
-        options: what is tracked beside MLflow.
-        state: `Record.state` of the checkpoint that the training goes on from.
+        experiment: name of the MLflow experiment.
+        manifest: the training data.
+        options: the tracking options.
+        state: `Record.state` of the checkpoint that the training resumes from. Defaults to None.
 
     Returns:
         The MLflow run's id, or `tracking.UNTRACKED`; and the record.
 
     Raises:
-        ParameterError: Weights & Biases was asked for and cannot be reported to.
-        TrackingError: a server cannot be reached at the start; at a resume its figures wait for it.
+        ParameterError: Weights & Biases is enabled but not usable.
+        TrackingError: a server cannot be reached at the start; on resuming, figures are queued instead.
     """
     check_wandb(options)
     run_ids = {key: str(one.get("run_id", "")) for key, one in (state or {}).items()}
@@ -202,9 +206,9 @@ def open_record(
     name = os.environ.get("KFP_WORKFLOW_NAME") or manifest.name
     tags = {"tilepipe.data": manifest.name, "tilepipe.data_digest": manifest.digest}
     resumed = run_ids.get("mlflow", tracking.UNTRACKED)
-    run_id = tracking.open_run(config.experiment, name, tags, resumed_run_id=resumed)
+    run_id = tracking.open_run(experiment, name, tags, resumed_run_id=resumed)
     if run_id != tracking.UNTRACKED:
-        # A pod that was started again before its first checkpoint finds the run by Kubeflow's, figures and all.
+        # A pod restarted before its first checkpoint finds the run by that of Kubeflow, possibly with figures.
         retried = bool(tracking.kfp_run_id())
         trackers["mlflow"] = MlflowTracker(run_id, is_resumed=run_id == resumed, may_hold_figures=retried)
     if options.wandb_project:
@@ -221,7 +225,7 @@ def _sender_of_files(tracker: Tracker) -> Callable[[Sequence[File]], None]:
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested names joined by dots; lists as JSON."""
+    """Flatten nested mappings, with names joined by dots and lists as JSON."""
     found: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):

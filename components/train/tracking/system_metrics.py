@@ -1,8 +1,7 @@
-"""How busy the machine is, sampled while a training runs.
+"""System metrics, sampled while a training runs.
 
-MLflow's own probes, under MLflow's names, so that its "System metrics" tab shows them. Not MLflow's own monitor: it
-stops for good at the first request that fails, and a server that is away for a minute must not cost the rest. CPU,
-memory, disk and network are those of the whole node, as the kernel tells them to a container.
+Uses MLflow's probes and names, so that its "System metrics" tab shows them, but not MLflow's monitor, which stops for
+good at the first failed request. CPU, memory, disk and network are those of the whole node, as containers see them.
 """
 
 import logging
@@ -16,11 +15,11 @@ PREFIX = "system/"
 
 
 class SystemMetrics:
-    """Samples from a thread of its own until it is closed.
+    """Background sampling until it is closed.
 
     Args:
-        report: takes each sample, name -> value; must return at once.
-        interval_seconds: the time between two samples; 0 takes none.
+        report: receives each sample, name -> value; must return at once.
+        interval_seconds: time between two samples; 0 disables sampling.
     """
 
     def __init__(self, report: Callable[[Mapping[str, float]], None], interval_seconds: float) -> None:
@@ -31,31 +30,31 @@ class SystemMetrics:
             threading.Thread(target=self._work, name="system metrics", daemon=True).start()
 
     def close(self) -> None:
-        """Take no more samples."""
+        """Stop sampling."""
         self._is_closed.set()
 
     def _work(self) -> None:
-        # The first sample is an interval old: the share of a CPU is one of the time between two looks at it.
+        # Wait before the first sample: CPU usage is measured between two samples.
         while not self._is_closed.wait(self._interval_seconds):
             self._report(self.sample())
 
     def sample(self) -> dict[str, float]:
-        """Look once."""
+        """Take one sample, name -> value."""
         found: dict[str, float] = {}
         for probe in tuple(self._probes):
             try:
                 probe.collect_metrics()
                 found.update({f"{PREFIX}{name}": float(value) for name, value in probe.aggregate_metrics().items()})
                 probe.clear_metrics()
-            # The probes read /proc and drivers, which answer differently everywhere; no sample is worth a training.
+            # The probes read /proc and drivers, which differ everywhere; their errors must not stop the training.
             except Exception as error:
-                logger.warning("%s is left out of the system metrics: %s", type(probe).__name__, error)
+                logger.warning("%s is excluded from the system metrics: %s", type(probe).__name__, error)
                 self._probes.remove(probe)
         return found
 
 
 def _probes() -> list[Any]:
-    """MLflow's probes, as far as their packages and devices are there."""
+    """Return MLflow's probes whose packages and devices are available."""
     try:
         import psutil
         from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
@@ -63,14 +62,14 @@ def _probes() -> list[Any]:
         from mlflow.system_metrics.metrics.gpu_monitor import GPUMonitor
         from mlflow.system_metrics.metrics.network_monitor import NetworkMonitor
     except ImportError as error:
-        logger.warning("No system metrics are tracked: %s. Install psutil.", error)
+        logger.warning("no system metrics are tracked: %s. Install psutil.", error)
         return []
     psutil.cpu_percent()  # the first call only starts the clock
     probes: list[Any] = []
     for kind in (CPUMonitor, DiskMonitor, NetworkMonitor, GPUMonitor):
         try:
             probes.append(kind())
-        # No network device, no GPU, or no nvidia-ml-py to ask it with: each has an error of its own.
+        # No network device, no GPU, or no nvidia-ml-py: each raises a different error.
         except Exception as error:
-            logger.debug("%s is left out of the system metrics: %s", kind.__name__, error)
+            logger.debug("%s is excluded from the system metrics: %s", kind.__name__, error)
     return probes

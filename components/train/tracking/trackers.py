@@ -1,6 +1,6 @@
-"""What a tracker of trainings is, and how it is told of one without holding it up.
+"""The tracker interface, and a queue that sends to a tracker without delaying the training.
 
-A training hands its figures over and goes on at once; a thread sends them, in order. A server that is away delays them.
+A background thread sends queued figures in order; an unreachable server only delays them.
 """
 
 import logging
@@ -22,29 +22,32 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tilepipe.train")
 
 RUNNING = "running/"
-"""Before the names of figures within an epoch, whose step is the optimizer's."""
+"""Prefix of figures within an epoch, whose step is the optimizer step."""
 PAUSE_SECONDS = 60.0
-"""How long a server that failed is left alone, while there is time."""
+"""Pause after a failure of a server, during the training."""
 LAST_PAUSE_SECONDS = 1.0
-"""The same at the end of a training, when it waits for the server."""
+"""Pause after a failure at the end of a training, which waits for the server."""
 
 Item = TypeVar("Item")
 
 
 class TrackingOptions(StepConfig):
-    """What is tracked beside the figures of each epoch, and where."""
+    """Tracking besides the figures of each epoch."""
 
     system_metrics_seconds: float = Field(
-        default=10.0, ge=0, le=3600, description="Track use of CPU, memory, GPU, disk and network so often; 0 never"
+        default=10.0, ge=0, le=3600, description="Interval between system-metric samples, in seconds; 0 disables them"
     )
     running_figures_seconds: float = Field(
-        default=30.0, ge=0, le=3600, description="Track figures within an epoch so often; 0 only after each epoch"
+        default=30.0, ge=0, le=3600, description="Interval between figures within an epoch, in seconds; 0 disables them"
     )
     tracking_wait_seconds: float = Field(
-        default=120.0, ge=0, le=3600, description="Wait at the end so long for a tracking server that is away"
+        default=120.0,
+        ge=0,
+        le=3600,
+        description="Longest wait at the end for an unreachable tracking server, in seconds",
     )
     wandb_project: str = Field(
-        default="", max_length=128, description="Weights & Biases project to report to as well; empty for none"
+        default="", max_length=128, description="Weights & Biases project to report to besides MLflow; empty: none"
     )
 
 
@@ -54,13 +57,13 @@ class Point:
 
     metrics: Mapping[str, float]
     step: int | None
-    """Epoch or optimizer step; None for figures that only time orders, which get the next number."""
+    """Epoch or optimizer step; None for figures ordered only by time, which get the next number."""
     at_milliseconds: int
-    """When they were measured, since 1970."""
+    """Time of the measurement, in milliseconds since 1970."""
 
     @classmethod
     def now(cls, metrics: Mapping[str, float], step: int | None) -> "Point":
-        """Figures that were measured now."""
+        """Create a point with the current time."""
         return cls(dict(metrics), step, int(time.time() * 1000))
 
 
@@ -69,56 +72,56 @@ class File:
     """A small file of a run."""
 
     path: str
-    """Where it goes in the run's artifacts, with `/`."""
+    """Path in the artifacts of the run, with `/`."""
     content: bytes
 
 
 @dataclass(frozen=True)
 class Results:
-    """What a training ends with."""
+    """Results of a training."""
 
     manifest: Manifest
     model: "keras.Model"
     """With the weights of its best epoch."""
     best_epoch: int
     files: Mapping[str, str]
-    """Name -> text of what shall lie beside the model."""
+    """Name -> text of the files to store beside the model."""
 
 
 class Tracker(Protocol):
-    """One place that trainings are recorded in. Each method may take long, and raise where the server is away."""
+    """A service that records trainings. Each method may block, and raise if the server is unreachable."""
 
     name: str
-    """As people call it."""
+    """Display name."""
     run_id: str
-    """Names the run after a resume."""
+    """Identifies the run when a training resumes."""
     is_continued: bool
-    """Whether the run has figures of this training already: what it started from need not be told again."""
+    """Whether the run already has the inputs of this training, from before a resume."""
 
     def log_inputs(self, params: Mapping[str, Any], manifest: Manifest) -> None:
-        """Log what the training starts from."""
+        """Log the inputs of the training."""
 
     def log_points(self, points: Sequence[Point]) -> None:
-        """Log figures; what a continued run has already is left out."""
+        """Log figures, without those that a continued run already has."""
 
     def log_file(self, file: File) -> None:
         """Log a file."""
 
     def log_results(self, results: Results) -> None:
-        """Log what the training ended with."""
+        """Log the results of the training."""
 
     def close(self, wait_seconds: float) -> None:
-        """Let go of the run, after so long at the latest."""
+        """Close the run, within `wait_seconds`."""
 
 
 class Outbox(Generic[Item]):
-    """Sends what it is given, in order, from a thread of its own; what fails is tried again until it succeeds.
+    """Queue whose items a background thread sends in order, retrying until it succeeds.
 
     Args:
-        what: what is sent and where to, in words, for the log.
-        send: takes one or more items; any error keeps them.
-        most: how many items go at once.
-        pause_seconds: how long to leave a server alone that failed.
+        what: description of items and destination, for the log.
+        send: sends one or more items; on any error they stay queued.
+        most: maximum number of items per call. Defaults to 1.
+        pause_seconds: pause after a failure. Defaults to 60.
     """
 
     def __init__(
@@ -132,26 +135,26 @@ class Outbox(Generic[Item]):
         self._what, self._send, self._most, self._pause_seconds = what, send, most, pause_seconds
         self._items: deque[Item] = deque()
         self._changed = threading.Condition()
-        self._awake = threading.Event()  # set ends the pause after a failure
+        self._awake = threading.Event()  # ends the pause after a failure when set
         self._is_closed = self._is_last = False
-        # A daemon: a server that never answers must not keep the process.
+        # A daemon: a server that never answers must not keep the process alive.
         self._thread = threading.Thread(target=self._work, name=f"outbox: {what}", daemon=True)
         self._thread.start()
 
     @property
     def waiting(self) -> tuple[Item, ...]:
-        """What has not been sent."""
+        """Items that have not been sent."""
         with self._changed:
             return tuple(self._items)
 
     def put(self, item: Item) -> None:
-        """Take an item, and return at once."""
+        """Queue an item, and return at once."""
         with self._changed:
             self._items.append(item)
             self._changed.notify_all()
 
     def flush(self, wait_seconds: float) -> int:
-        """Wait until all is sent, so long at the most; gives how many items still wait."""
+        """Wait for the queue to empty, up to `wait_seconds`; return the number of items left."""
         self._is_last = True
         self._awake.set()
         with self._changed:
@@ -159,7 +162,7 @@ class Outbox(Generic[Item]):
             return len(self._items)
 
     def close(self, wait_seconds: float) -> int:
-        """Send what waits, so long at the most, and send nothing more; gives how many items were never sent."""
+        """Send queued items for up to `wait_seconds`, then stop; return the number of items never sent."""
         left = self.flush(wait_seconds)
         with self._changed:
             self._is_closed = True
@@ -171,9 +174,9 @@ class Outbox(Generic[Item]):
         while batch := self._next():
             try:
                 self._send(batch)
-            # Clients raise what they like (boto's errors are no OSErrors), and no figure is worth a training.
+            # Clients raise all kinds of errors (those of boto are not OSErrors); none may stop the training.
             except Exception as error:
-                logger.warning("%d %s wait: %s", len(self.waiting), self._what, error)
+                logger.warning("%d %s are queued: %s", len(self.waiting), self._what, error)
                 self._awake.wait(LAST_PAUSE_SECONDS if self._is_last else self._pause_seconds)
                 self._awake.clear()
                 continue
@@ -183,7 +186,7 @@ class Outbox(Generic[Item]):
                 self._changed.notify_all()
 
     def _next(self) -> list[Item]:
-        """The items to send next; none once the outbox is closed."""
+        """Return the items to send next; none once the outbox is closed."""
         with self._changed:
             self._changed.wait_for(lambda: bool(self._items) or self._is_closed)
             return [] if self._is_closed else list(self._items)[: self._most]

@@ -1,7 +1,7 @@
-"""The training in Weights & Biases, beside MLflow: an optional package, which keeps all on disk before it sends it.
+"""Tracking in Weights & Biases besides MLflow: an optional package, which stores all data on disk before sending it.
 
-With WANDB_MODE=offline nothing is sent; `wandb sync` does so later. Otherwise the key is WANDB_API_KEY in the
-environment; it is no parameter, since parameters are shown and kept.
+With WANDB_MODE=offline nothing is sent; `wandb sync` sends it later. Otherwise the key is read from WANDB_API_KEY in
+the environment; it is not a parameter, since parameters are displayed and stored.
 """
 
 import contextlib
@@ -24,10 +24,10 @@ _EPOCH, _STEP = "epoch", "optimizer_step"
 
 
 def check_wandb(options: TrackingOptions) -> None:
-    """See that Weights & Biases can be reported to, before anything else happens.
+    """Check that Weights & Biases is usable, before the training starts.
 
     Raises:
-        ParameterError: it was asked for, and the package or the key is missing.
+        ParameterError: it is enabled, and the package or the key is missing.
     """
     if not options.wandb_project:
         return
@@ -45,15 +45,15 @@ def check_wandb(options: TrackingOptions) -> None:
 
 
 class WandbTracker:
-    """A run in Weights & Biases. The machine's figures are its own, from its own probes.
+    """A run in Weights & Biases, which samples system metrics itself.
 
     Args:
-        options: the project, and how often to look at the machine.
-        name: the run's name.
-        resumed_run_id: the run that the training was in before it was killed; it goes on.
+        options: the project, and the interval of system metrics.
+        name: name of the run.
+        resumed_run_id: run to continue; empty for a new one. Defaults to empty.
 
     Raises:
-        TrackingError: it refuses the run. A server that is away does not: the run is then kept on disk alone.
+        TrackingError: the server rejects the run. If it is unreachable, the run is stored on disk only.
     """
 
     name = "Weights & Biases"
@@ -64,7 +64,7 @@ class WandbTracker:
         self.is_continued = bool(resumed_run_id)
         settings = wandb.Settings(
             silent=True,
-            console="off",  # a step's log is Kubeflow's
+            console="off",  # Kubeflow keeps the log of the step
             disable_git=True,
             save_code=False,
             x_disable_stats=not options.system_metrics_seconds,
@@ -74,7 +74,7 @@ class WandbTracker:
             "project": options.wandb_project,
             "name": name,
             "id": resumed_run_id or None,
-            # Offline there is nothing to look the run up in, and its id is what makes it the same one.
+            # Offline the run cannot be looked up; its id identifies it.
             "resume": None if os.environ.get("WANDB_MODE") in _QUIET_MODES else "allow",
             "settings": settings,
         }
@@ -82,10 +82,10 @@ class WandbTracker:
             try:
                 self._run = wandb.init(**given)
             except wandb.errors.CommError as error:
-                logger.warning("Weights & Biases is away; its run is kept on disk, for `wandb sync`: %s", error)
+                logger.warning("Weights & Biases is unreachable; its run is stored on disk for `wandb sync`: %s", error)
                 self._run = wandb.init(**given | {"mode": "offline", "resume": None})
         self.run_id = str(self._run.id)
-        # Its own steps count calls, whatever they report.
+        # The default steps of wandb count calls.
         for step in (_EPOCH, _STEP):
             self._run.define_metric(step, hidden=True)
         self._run.define_metric(f"{RUNNING}*", step_metric=_STEP)
@@ -93,12 +93,12 @@ class WandbTracker:
         self._held = {step: int(self._run.summary.get(step) or -1) for step in (_EPOCH, _STEP)}
 
     def log_inputs(self, params: Mapping[str, Any], manifest: Manifest) -> None:  # noqa: ARG002 - it is in `params`
-        """Log every parameter; those of the data set are among them."""
+        """Log every parameter, including those of the data set."""
         with _reported("log parameters"):
             self._run.config.update(dict(params), allow_val_change=True)
 
     def log_points(self, points: Sequence[Point]) -> None:
-        """Log figures that the run does not hold yet; the machine's come from Weights & Biases itself."""
+        """Log figures that the run does not have yet, without system metrics, which wandb samples itself."""
         with _reported("log figures"):
             for point in points:
                 if point.step is None:
@@ -116,19 +116,21 @@ class WandbTracker:
             self._run.save(str(local), base_path=self._run.dir, policy="now")
 
     def log_results(self, results: Results) -> None:
-        """Log the training's pages, and which epoch was the best. The model is MLflow's to keep."""
+        """Log the pages of the training and the best epoch; MLflow stores the model."""
         for name, text in results.files.items():
             self.log_file(File(name, text.encode()))
         with _reported("log the results"):
             self._run.summary["best_epoch"] = results.best_epoch
 
     def close(self, wait_seconds: float) -> None:
-        """End the run; what it has not sent by then stays on disk."""
+        """End the run; data not sent within `wait_seconds` stays on disk."""
         ending = threading.Thread(target=self._run.finish, name="wandb", daemon=True)
         ending.start()
         ending.join(wait_seconds)
         if ending.is_alive():
-            logger.warning("Weights & Biases has not taken all: send the rest with `wandb sync %s`", self._run.dir)
+            logger.warning(
+                "Weights & Biases has not received everything: send the rest with `wandb sync %s`", self._run.dir
+            )
 
 
 @contextlib.contextmanager

@@ -6,8 +6,10 @@ import pytest
 from tests.support.packed import write_packed
 from tilepipe.components.shared.errors import ArtifactError, ParameterError, SplitError
 from tilepipe.components.train.config import TrainConfig
+from tilepipe.components.train.input.augmentation import Augmenter
 from tilepipe.components.train.input.batches import Batches, check_tiles
 from tilepipe.components.train.input.tiles import open_tiles
+from tilepipe.components.train.optimization.class_weights import class_weights
 
 
 @pytest.fixture
@@ -34,7 +36,24 @@ def batches(packed, placements=("auto", "auto"), **parameters):
             )
             for split, placement in zip(("train", "val"), placements, strict=True)
         )
-        yield Batches(train, val, manifest, config)
+        yield Batches(
+            train,
+            val,
+            Augmenter(config.augmentation, config.options, manifest),
+            batch_size=config.batch_size,
+            seed=config.seed,
+            class_weights=class_weights(config.options, manifest),
+        )
+
+
+def check(manifest, **parameters):
+    config = TrainConfig.parse(**parameters)
+    check_tiles(
+        manifest,
+        batch_size=config.batch_size,
+        patience_epochs=config.options.early_stopping_patience_epochs,
+        schedule=config.options.schedule,
+    )
 
 
 def joined(data):
@@ -125,11 +144,11 @@ def test_tiles_on_the_device_are_made_into_the_same_batches_there(packed, placem
     with batches(packed, ("memory", "memory"), **settings) as made:
         expected = joined(made.train(1)), joined(made.validation())
     with batches(packed, placements, **settings) as made:
-        assert made.are_made_on_device == (placements[0] == "device")
-        assert made.validation_is_made_on_device == (placements[1] == "device")
+        assert made.builds_on_device == (placements[0] == "device")
+        assert made.builds_validation_on_device == (placements[1] == "device")
         train, val = made.train(1), made.validation()
-        train = map(made.made, train) if made.are_made_on_device else train
-        val = map(made.made_for_validation, val) if made.validation_is_made_on_device else val
+        train = map(made.to_batch, train) if made.builds_on_device else train
+        val = map(made.to_validation_batch, val) if made.builds_validation_on_device else val
         got = [[np.concatenate(parts) for parts in zip(*data, strict=True)] for data in (train, val)]
     for one, other in zip(expected, got, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
@@ -142,7 +161,7 @@ def test_a_damaged_shard_is_named(packed):
     content[len(content) // 2] ^= 1
     with batches(packed, ("streamed", "auto")) as made:
         path.write_bytes(content)
-        with pytest.raises(ArtifactError, match=path.name), made.explained():
+        with pytest.raises(ArtifactError, match=path.name), made.translate_errors():
             joined(made.train(0))
 
 
@@ -158,11 +177,11 @@ def test_a_damaged_shard_is_named(packed):
 def test_there_must_be_tiles_to_train_on_and_to_measure_with(tmp_path, tiles, options, said):
     manifest = write_packed(tmp_path, tiles=tiles)
     with pytest.raises(SplitError, match=said):
-        check_tiles(TrainConfig.parse(batch_size=2, options=options), manifest)
+        check(manifest, batch_size=2, options=options)
 
 
 def test_a_batch_must_fit_into_the_split(packed):
     manifest, _ = packed
-    check_tiles(TrainConfig.parse(batch_size=20), manifest)
+    check(manifest, batch_size=20)
     with pytest.raises(ParameterError, match=r"batch_size=21 for 20 training tiles\. Use batch_size=20 or less"):
-        check_tiles(TrainConfig.parse(batch_size=21), manifest)
+        check(manifest, batch_size=21)

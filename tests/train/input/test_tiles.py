@@ -96,7 +96,7 @@ def test_an_epoch_holds_each_tile_once_but_for_the_remainder(packed, opened, pla
 def test_the_validation_sees_every_tile_once_in_the_shards_order(packed, opened, placement):
     with opened(placement, "val") as tiles:
         for _ in range(2):
-            batches = contents(tiles, tiles.in_order())
+            batches = contents(tiles, tiles.sequential())
             assert [len(batch) for batch in batches] == [16, 16, 3]
             assert [tile for batch in batches for tile in batch] == everything(packed, "val")
 
@@ -136,14 +136,14 @@ def test_images_keep_their_dtype_and_shape(tmp_path, shape, dtype):
                 assert images.dtype == dtype
                 assert images.shape == (4, *shape)
                 assert labels.dtype == np.int64
-            assert [tile for batch in contents(tiles, tiles.in_order()) for tile in batch] == every
+            assert [tile for batch in contents(tiles, tiles.sequential()) for tile in batch] == every
 
 
 @pytest.mark.parametrize("placement", PLACEMENTS)
 def test_an_empty_split_has_no_batches(opened, placement):
     with opened(placement, "test") as tiles:
         assert tiles.steps == 0
-        assert list(tiles.in_order()) == list(tiles.shuffled(0)) == []
+        assert list(tiles.sequential()) == list(tiles.shuffled(0)) == []
 
 
 def test_fetch_works_within_a_compiled_step(opened):
@@ -209,7 +209,7 @@ def test_auto_goes_by_size(opened, given, expected):
 
 def test_what_cannot_be_is_refused(opened, tmp_path):
     with pytest.raises(
-        ParameterError, match=r"must fit into the memory for it, 5 MiB. Received: placement='memory' for 7 MiB"
+        ParameterError, match=r"must fit into a third of `memory`, 5 MiB. Received: placement='memory' for 7 MiB"
     ):
         opened("memory", memory_mebibytes=5)
     with pytest.raises(ParameterError, match="Use placement='streamed' to keep nothing"):
@@ -261,7 +261,7 @@ def test_a_shard_that_is_damaged_in_the_middle_of_an_epoch_is_said_as_such(packe
         next(data)
         for path in paths:  # whichever comes next
             path.write_bytes(path.read_bytes()[:-1000])
-        with pytest.raises(ArtifactError, match=r"must have [\d,]+ bytes. Received"), tiles.explained():
+        with pytest.raises(ArtifactError, match=r"must have [\d,]+ bytes. Received"), tiles.translate_errors():
             for _ in data:
                 pass
     assert no_threads()
@@ -341,7 +341,7 @@ def test_s3_and_local_shards_give_the_same_batches(packed, opened, in_s3):
     with opened(where=[uri], options={"shard_cache_mebibytes": 100}) as remote, opened() as local:
         for epoch in range(3):
             assert contents(remote, remote.shuffled(epoch)) == contents(local, local.shuffled(epoch))
-        assert contents(remote, remote.in_order()) == contents(local, local.in_order())
+        assert contents(remote, remote.sequential()) == contents(local, local.sequential())
     # A split that the disk holds is downloaded once.
     assert sorted(proxy.gets) == [shard.name for shard in packed[1].splits["train"].shards]
     with opened("memory", where=[uri]) as remote, opened("memory") as local:
@@ -404,7 +404,7 @@ def test_an_object_that_changes_during_the_training_is_said_as_such(packed, open
             bucket.Object(key).delete()
             if change != "gone":
                 bucket.put_object(Key=key, Body=b"x" * (shard.bytes - (change == "truncated")))
-        with pytest.raises((ArtifactError, SourceError), match=message[change]), tiles.explained():
+        with pytest.raises((ArtifactError, SourceError), match=message[change]), tiles.translate_errors():
             for _ in data:
                 pass
 
@@ -417,7 +417,7 @@ def test_a_server_that_goes_away_is_said_as_such(opened, in_s3, monkeypatch):
         data = iter(tiles.shuffled(0))
         next(data)
         proxy.is_shut = True
-        with pytest.raises(StorageError, match="must be reachable"), tiles.explained():
+        with pytest.raises(StorageError, match="must be reachable"), tiles.translate_errors():
             for _ in data:
                 pass
     assert no_threads()

@@ -69,7 +69,7 @@ class TestSetUp:
         machine(0)
         devices = set_up_devices(TrainConfig.parse(gpu_count="1", options={"require_gpu": False}))
         assert (devices.name, devices.gpus) == ("CPU", 0)
-        assert "sees no GPU, and require_gpu is off: training on the CPU" in caplog.text
+        assert "finds no GPU, and require_gpu is off: training on the CPU" in caplog.text
 
     def test_a_gpu_takes_memory_as_it_needs_it(self, machine):
         told = machine(1)
@@ -87,7 +87,7 @@ class TestSetUp:
     def test_with_fewer_than_were_asked_for_it_trains_on_those(self, machine, caplog):
         machine(2)
         assert set_up_devices(TrainConfig.parse(gpu_count="4", batch_size=6)).gpus == 2
-        assert "the pod asked for 4 GPUs, and TensorFlow sees 2" in caplog.text
+        assert "the pod requests 4 GPUs, but TensorFlow finds only 2" in caplog.text
 
     def test_the_batch_must_divide_among_them(self, machine):
         machine(4)
@@ -122,7 +122,7 @@ class TestUse:
         chosen = choose_use(cpu(gpus=1), make_model(), manifest_for((4, 4, 2)), TrainConfig.parse(batch_size=8))
         assert chosen.facts() == {"precision": "mixed_bfloat16", "xla": False}
         assert len(caplog.records) == 6
-        assert "mixed_bfloat16 without XLA: 32 tiles a second" in caplog.text
+        assert "mixed_bfloat16 without XLA: 32 tiles per second" in caplog.text
 
     def test_what_the_machine_cannot_do_is_not_chosen(self, monkeypatch, caplog):
         def seconds(devices, *_):
@@ -133,7 +133,7 @@ class TestUse:
         monkeypatch.setattr(module, "_seconds_a_step", seconds)
         chosen = choose_use(cpu(gpus=1), make_model(), manifest_for((4, 4, 2)), TrainConfig.parse())
         assert chosen.facts() == {"precision": "mixed_float16", "xla": False}
-        assert "float32 with XLA cannot be used here: no memory" in caplog.text
+        assert "float32 with XLA cannot be used: no memory" in caplog.text
 
     def test_where_nothing_works_the_reason_is_raised(self, monkeypatch):
         def seconds(*_):

@@ -103,8 +103,8 @@ def test_an_epoch_is_one_line(caplog):
     run([(0.9, 0.8), (0.5, 0.7)])
     lines = [record.getMessage() for record in caplog.records]
     assert lines == [
-        "epoch 1 of 2: loss 1.000, accuracy 0.500, val_loss 0.900, val_accuracy 0.800, 10 tiles a second, 2 s left",
-        "epoch 2 of 2: loss 1.000, accuracy 0.500, val_loss 0.500, val_accuracy 0.700, 10 tiles a second",
+        "epoch 1 of 2: loss 1.000, accuracy 0.500, val_loss 0.900, val_accuracy 0.800, 10 tiles per second, 2 s left",
+        "epoch 2 of 2: loss 1.000, accuracy 0.500, val_loss 0.500, val_accuracy 0.700, 10 tiles per second",
     ]
 
 
@@ -123,7 +123,7 @@ def test_patience_ends(patience, epochs_run, caplog):
     epochs, _, _ = run(figures, options={"early_stopping_patience_epochs": patience})
     assert len(epochs.history.epochs) == epochs_run
     assert epochs.history.best_epoch == 2
-    assert ("enough: the best val_accuracy is 2 epochs old" in caplog.text) == (epochs_run < 6)
+    assert ("early stopping: val_accuracy has not improved for 2 epochs" in caplog.text) == (epochs_run < 6)
 
 
 def test_a_second_phase_has_patience_of_its_own():

@@ -104,7 +104,7 @@ class TestAverages:
 
         def look(loop):
             before = loop.state.arrays
-            with loop._averages.lent(0):
+            with loop._averages.applied(0):
                 seen.append(
                     any(not same([a], [b]) for a, b in zip(before.values(), loop.state.arrays.values(), strict=True))
                 )

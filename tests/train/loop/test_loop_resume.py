@@ -79,7 +79,7 @@ def test_after_the_last_step_of_an_epoch_only_the_validation_is_left(ground):
 def test_a_state_of_another_model_is_refused(ground):
     look = Look(((0, 2),))
     ground.run(look)
-    with pytest.raises(ArtifactError, match="A checkpoint must fit the model that it is of"):
+    with pytest.raises(ArtifactError, match="A checkpoint must match its model"):
         ground.run(start=look.states[0, 2], optimizer="sgd")
     other = make_model((4, 4, 2), 3, backbone=False)
     before = [np.copy(value) for value in other.get_weights()]

@@ -44,9 +44,9 @@ def test_given_weights_come_in_the_manifests_order_and_as_they_are():
 @pytest.mark.parametrize(
     ("counts", "given", "message"),
     [
-        ((1, 2, 3), {"Forest": 1, "SeaLake": 1, "Sea": 2}, r"unknown: Sea; missing: Industrial\. Write the names"),
+        ((1, 2, 3), {"Forest": 1, "SeaLake": 1, "Sea": 2}, r"unknown: Sea; missing: Industrial\. Spell the names"),
         ((1, 2, 3), {"Forest": 1, "SeaLake": 1}, r"weight for each of the classes Forest, .*; missing: Industrial"),
-        ((1, 0, 3), "balanced", "each class has training tiles.*no training tiles of SeaLake"),
+        ((1, 0, 3), "balanced", "every class has training tiles.*no training tiles of SeaLake"),
         ((0, 2, 0), "sensitivity", "no training tiles of Forest, Industrial"),
     ],
 )

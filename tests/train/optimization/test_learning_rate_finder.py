@@ -70,7 +70,7 @@ def test_a_loss_that_does_not_fall_suggests_nothing():
 
 
 def test_a_broken_start_is_said():
-    with pytest.raises(ParameterError, match="The loss must be a number before the learning rate is looked for"):
+    with pytest.raises(ParameterError, match="The loss must be finite at the lowest learning rate of the finder"):
         find_rate(lambda _: math.inf, steps=20)
 
 

@@ -210,5 +210,5 @@ def test_a_wrong_value_is_one_message(given, message):
 @pytest.mark.parametrize("options", [{"epsilon": 1e-3}, {"second_momentum": 0.9}])
 def test_sgd_takes_no_numbers_for_squared_gradients(options):
     name = next(iter(options))
-    with pytest.raises(ParameterError, match=f"sgd divides by no squared gradients.*optimizer='sgd' with {name}="):
+    with pytest.raises(ParameterError, match=f"sgd keeps no squared gradients.*optimizer='sgd' with {name}="):
         check_optimizer("sgd", OptimizerOptions(**options))

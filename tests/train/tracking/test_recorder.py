@@ -26,6 +26,7 @@ FIGURES = {
 }
 QUIET = TrackingOptions(system_metrics_seconds=0, tracking_wait_seconds=20)
 MANIFEST = manifest_for()
+EXPERIMENT = "tilepipe"
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +135,7 @@ def test_what_an_absent_tracker_missed_goes_in_order_with_the_next_success(far, 
         until(lambda: len(far.points) == 4)
     assert steps(far.points) == [1, 2, 3, 4]
     assert [point.at_milliseconds for point in far.points] == sorted(point.at_milliseconds for point in far.points)
-    assert "figures for afar wait: It must be reachable." in caplog.text
+    assert "figures for afar are queued: It must be reachable." in caplog.text
 
 
 def test_an_absent_tracker_is_left_alone_for_a_while_but_not_at_the_end(far):
@@ -158,7 +159,7 @@ def test_a_tracker_that_is_away_to_the_end_costs_its_record_and_no_training(far,
         record.finish(Results(MANIFEST, None, 1, {}))
     assert time.monotonic() - started < 10
     assert "not in afar" in caplog.text
-    assert "afar was away to the end and lacks 1 sets of figures and 1 files" in caplog.text
+    assert "afar was unreachable at the end and lacks 1 sets of figures and 1 files" in caplog.text
 
 
 def test_a_file_that_is_refused_keeps_no_figure_waiting(far):
@@ -206,7 +207,7 @@ def test_figures_within_an_epoch_come_so_often_and_no_more(far):
 
 def test_nothing_is_done_for_an_untracked_training(monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    run_id, record = open_record(TrainConfig.parse(), MANIFEST, TrackingOptions())
+    run_id, record = open_record(EXPERIMENT, MANIFEST, TrackingOptions())
     threads = threading.active_count()
     with record:
         record.epoch(1, FIGURES, b"curves")
@@ -217,9 +218,9 @@ def test_nothing_is_done_for_an_untracked_training(monkeypatch):
 
 def test_mlflow_holds_what_went_in_figures_and_arrays(store):
     counts = np.diag([3, 2, 1])
-    run_id, record = open_record(TrainConfig.parse(epochs=7), MANIFEST, QUIET)
+    run_id, record = open_record(EXPERIMENT, MANIFEST, QUIET)
     with record:
-        record.start(TrainConfig.parse(epochs=7), MANIFEST, {"device": "CPU"})
+        record.start(TrainConfig.parse(epochs=7).model_dump(), MANIFEST, {"device": "CPU"})
         record.epoch(1, FIGURES, curves_file(MANIFEST.class_names, counts))
         record.epoch(2, FIGURES | {"loss": 0.5})
     run = store.get_run(run_id)
@@ -234,16 +235,16 @@ def test_mlflow_holds_what_went_in_figures_and_arrays(store):
 
 
 def test_a_resumed_training_goes_on_in_its_run_and_says_nothing_twice(store):
-    run_id, record = open_record(TrainConfig.parse(), MANIFEST, QUIET)
+    run_id, record = open_record(EXPERIMENT, MANIFEST, QUIET)
     with record:
         record.epoch(1, FIGURES)
         state = record.state()  # the checkpoint
         record.epoch(2, FIGURES)
         record.epoch(3, FIGURES)
     tracking.close_run(run_id, "FAILED", failed_step="train", reason="the node went away")
-    resumed_id, record = open_record(TrainConfig.parse(), MANIFEST, QUIET, state)
+    resumed_id, record = open_record(EXPERIMENT, MANIFEST, QUIET, state)
     with record:
-        record.start(TrainConfig.parse(epochs=99), MANIFEST, {})
+        record.start(TrainConfig.parse(epochs=99).model_dump(), MANIFEST, {})
         for epoch in (2, 3, 4):
             record.epoch(epoch, FIGURES)
     assert resumed_id == run_id
@@ -255,16 +256,16 @@ def test_a_resumed_training_goes_on_in_its_run_and_says_nothing_twice(store):
 
 @pytest.mark.parametrize("gone", ["deleted", "unknown"])
 def test_a_training_whose_run_is_gone_goes_on_in_another(store, gone):
-    first, record = open_record(TrainConfig.parse(), MANIFEST, QUIET)
+    first, record = open_record(EXPERIMENT, MANIFEST, QUIET)
     with record:
         state = record.state()
     if gone == "deleted":
         store.delete_run(first)
     else:
         state["mlflow"]["run_id"] = first = "0" * 32
-    second, record = open_record(TrainConfig.parse(), MANIFEST, QUIET, state)
+    second, record = open_record(EXPERIMENT, MANIFEST, QUIET, state)
     with record:
-        record.start(TrainConfig.parse(), MANIFEST, {})
+        record.start(TrainConfig.parse().model_dump(), MANIFEST, {})
         record.epoch(2, FIGURES)
     assert second != first
     run = store.get_run(second)
@@ -274,7 +275,7 @@ def test_a_training_whose_run_is_gone_goes_on_in_another(store, gone):
 
 
 def test_a_resumed_training_does_not_need_the_server_at_its_start(store, database, monkeypatch):
-    run_id, record = open_record(TrainConfig.parse(), MANIFEST, QUIET)
+    run_id, record = open_record(EXPERIMENT, MANIFEST, QUIET)
     with record:
         record.epoch(1, FIGURES)
         state = record.state()
@@ -282,10 +283,10 @@ def test_a_resumed_training_does_not_need_the_server_at_its_start(store, databas
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nobody listens on the discard port
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(TrackingError, match="to open a run"):
-        open_record(TrainConfig.parse(), MANIFEST, QUIET)
-    resumed_id, record = open_record(TrainConfig.parse(), MANIFEST, QUIET, state)
+        open_record(EXPERIMENT, MANIFEST, QUIET)
+    resumed_id, record = open_record(EXPERIMENT, MANIFEST, QUIET, state)
     with record:
-        record.start(TrainConfig.parse(), MANIFEST, {})
+        record.start(TrainConfig.parse().model_dump(), MANIFEST, {})
         record.epoch(2, FIGURES)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
     assert resumed_id == run_id
@@ -295,10 +296,10 @@ def test_a_resumed_training_does_not_need_the_server_at_its_start(store, databas
 
 def test_a_step_that_kubeflow_started_again_finds_its_run(store, monkeypatch):
     monkeypatch.setenv("KFP_RUN_ID", "kfp-1")
-    first, record = open_record(TrainConfig.parse(), MANIFEST, QUIET)
+    first, record = open_record(EXPERIMENT, MANIFEST, QUIET)
     with record:
         record.epoch(1, FIGURES)
-    second, record = open_record(TrainConfig.parse(), MANIFEST, QUIET)
+    second, record = open_record(EXPERIMENT, MANIFEST, QUIET)
     with record:
         record.epoch(1, FIGURES)
         record.epoch(2, FIGURES)
@@ -307,7 +308,7 @@ def test_a_step_that_kubeflow_started_again_finds_its_run(store, monkeypatch):
 
 
 def test_figures_without_a_step_are_numbered_through(store):
-    run_id, record = open_record(TrainConfig.parse(), MANIFEST, QUIET)
+    run_id, record = open_record(EXPERIMENT, MANIFEST, QUIET)
     with record:
         state = record.state()
     tracker = MlflowTracker(run_id)
@@ -319,24 +320,24 @@ def test_figures_without_a_step_are_numbered_through(store):
 
 
 def test_a_name_that_mlflow_refuses_costs_no_other_figure(store, caplog):
-    run_id, record = open_record(TrainConfig.parse(), MANIFEST, QUIET)
+    run_id, record = open_record(EXPERIMENT, MANIFEST, QUIET)
     with record:
         record.epoch(1, FIGURES)
         record.epoch(2, {"what?": 1.0})
         record.epoch(3, FIGURES)
     assert [step for step, _ in history_of(store, run_id, "train_loss")] == [1, 3]
-    assert "MLflow refuses figures of step 2" in caplog.text
+    assert "MLflow rejects the figures of step 2" in caplog.text
 
 
 def test_more_figures_than_mlflow_takes_at_once(store):
-    run_id, record = open_record(TrainConfig.parse(), MANIFEST, QUIET)
+    run_id, record = open_record(EXPERIMENT, MANIFEST, QUIET)
     with record:
         record.epoch(1, {f"val_recall/{number}": number / 2500 for number in range(2500)})
     assert len(store.get_run(run_id).data.metrics) == 2500
 
 
 def test_use_of_the_machine_is_tracked_under_mlflows_names(store):
-    run_id, record = open_record(TrainConfig.parse(), MANIFEST, TrackingOptions(system_metrics_seconds=0.1))
+    run_id, record = open_record(EXPERIMENT, MANIFEST, TrackingOptions(system_metrics_seconds=0.1))
     with record:
         until(lambda: len(history_of(store, run_id, "system/cpu_utilization_percentage")) >= 2)
     found = store.get_run(run_id).data.metrics
@@ -351,7 +352,7 @@ def test_results_are_files_and_a_model_that_mlflow_serves(store, tmp_path):
 
     tiles = keras.Input(MANIFEST.tile_shape)
     model = keras.Model(tiles, keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(tiles)))
-    run_id, record = open_record(TrainConfig.parse(), MANIFEST, QUIET)
+    run_id, record = open_record(EXPERIMENT, MANIFEST, QUIET)
     with record:
         record.finish(Results(MANIFEST, model, 2, {"history.json": "{}"}))
     run = store.get_run(run_id)
@@ -362,6 +363,6 @@ def test_results_are_files_and_a_model_that_mlflow_serves(store, tmp_path):
 
 
 def test_a_file_goes_where_it_says(store):
-    run_id, _ = open_record(TrainConfig.parse(), MANIFEST, QUIET)
+    run_id, _ = open_record(EXPERIMENT, MANIFEST, QUIET)
     MlflowTracker(run_id).log_file(File("training/curves/epoch-001.npz", b"x"))
     assert [file.path for file in store.list_artifacts(run_id, "training/curves")] == ["training/curves/epoch-001.npz"]

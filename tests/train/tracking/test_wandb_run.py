@@ -12,7 +12,6 @@ import pytest
 
 from tests.support.packed import manifest_for
 from tilepipe.components.shared.errors import ParameterError
-from tilepipe.components.train.config import TrainConfig
 from tilepipe.components.train.tracking.recorder import open_record
 from tilepipe.components.train.tracking.trackers import TrackingOptions
 from tilepipe.components.train.tracking.wandb_run import check_wandb
@@ -31,9 +30,9 @@ from tilepipe.components.train.tracking.trackers import Results, TrackingOptions
 options = TrackingOptions(wandb_project="tilepipe-test", system_metrics_seconds=0)
 manifest, config = manifest_for(), TrainConfig.parse(epochs=7)
 state = json.loads(sys.argv[1])
-run_id, record = open_record(config, manifest, options, state)
+run_id, record = open_record(config.experiment, manifest, options, state)
 with record:
-    record.start(config, manifest, {"device": "CPU"})
+    record.start(config.model_dump(), manifest, {"device": "CPU"})
     for epoch in (3,) if state else (1, 2):
         record.epoch(epoch, {"loss": 1 / epoch, "val_recall/Forest": 0.25 * epoch}, b"arrays")
     record.finish(Results(manifest, None, 2, {"history.json": "{}"}))
@@ -121,7 +120,7 @@ def test_without_a_key_nothing_begins(monkeypatch):
 def test_without_the_package_nothing_begins(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # never asked
     with pytest.raises(ParameterError, match=r"wandb_project='tilepipe-test', and it is not installed"):
-        open_record(TrainConfig.parse(), manifest_for(), ASKED)
+        open_record("tilepipe", manifest_for(), ASKED)
 
 
 def test_who_does_not_ask_for_it_needs_none():
