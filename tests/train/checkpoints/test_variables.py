@@ -50,7 +50,7 @@ def test_another_model_is_refused_and_left_as_it_is():
     taken = values_of(groups(make_model(units=5)))
     model = make_model()
     before = values_of(groups(model))
-    with pytest.raises(ArtifactError, match=r"must fit the model.*Received: float32 \(3, 5\) for model/00000 "):
+    with pytest.raises(ArtifactError, match=r"must match its model.*Received: float32 \(3, 5\) for model/00000 "):
         put_back(groups(model), taken)
     with pytest.raises(ArtifactError, match="Received: no value for extra/00000 "):
         put_back({"extra": model.variables[:1]}, taken)

@@ -62,7 +62,7 @@ class TestSetUp:
 
     def test_a_gpu_that_was_asked_for_must_be_there(self, machine):
         machine(0)
-        with pytest.raises(ParameterError, match=r"gpu_count='1' of 'nvidia.com/gpu'.*sees none.*CUDA.*driver"):
+        with pytest.raises(ParameterError, match=r"gpu_count='1' of 'nvidia.com/gpu'.*finds none.*CUDA.*driver"):
             set_up_devices(TrainConfig.parse(gpu_count="1"))
 
     def test_unless_it_need_not(self, machine, caplog):
@@ -102,12 +102,12 @@ class TestSetUp:
 
 class TestUse:
     def test_on_a_cpu_there_is_nothing_to_measure(self, monkeypatch):
-        monkeypatch.setattr(module, "_seconds_a_step", None)
+        monkeypatch.setattr(module, "_seconds_per_step", None)
         chosen = choose_use(cpu(), make_model(), manifest_for((4, 4, 2)), TrainConfig.parse())
         assert chosen.facts() == {"precision": "float32", "xla": False}
 
     def test_what_is_asked_for_is_done(self, monkeypatch):
-        monkeypatch.setattr(module, "_seconds_a_step", None)
+        monkeypatch.setattr(module, "_seconds_per_step", None)
         config = TrainConfig.parse(options={"precision": "mixed_float16", "xla": "on"})
         chosen = choose_use(cpu(gpus=1), make_model(), manifest_for((4, 4, 2)), config)
         assert chosen.facts() == {"precision": "mixed_float16", "xla": True}
@@ -117,7 +117,7 @@ class TestUse:
         caplog.set_level(logging.INFO, "tilepipe.train")
         seconds = {("float32", True): 0.5, ("mixed_bfloat16", False): 0.25}
         monkeypatch.setattr(
-            module, "_seconds_a_step", lambda devices, *_: seconds.get((devices.precision, devices.xla), 1.0)
+            module, "_seconds_per_step", lambda devices, *_: seconds.get((devices.precision, devices.xla), 1.0)
         )
         chosen = choose_use(cpu(gpus=1), make_model(), manifest_for((4, 4, 2)), TrainConfig.parse(batch_size=8))
         assert chosen.facts() == {"precision": "mixed_bfloat16", "xla": False}
@@ -130,7 +130,7 @@ class TestUse:
                 raise tf.errors.ResourceExhaustedError(None, None, "no memory")
             return {"mixed_bfloat16": 2.0, "mixed_float16": 1.0}[devices.precision]
 
-        monkeypatch.setattr(module, "_seconds_a_step", seconds)
+        monkeypatch.setattr(module, "_seconds_per_step", seconds)
         chosen = choose_use(cpu(gpus=1), make_model(), manifest_for((4, 4, 2)), TrainConfig.parse())
         assert chosen.facts() == {"precision": "mixed_float16", "xla": False}
         assert "float32 with XLA cannot be used: no memory" in caplog.text
@@ -139,7 +139,7 @@ class TestUse:
         def seconds(*_):
             raise tf.errors.ResourceExhaustedError(None, None, "no memory")
 
-        monkeypatch.setattr(module, "_seconds_a_step", seconds)
+        monkeypatch.setattr(module, "_seconds_per_step", seconds)
         with pytest.raises(tf.errors.ResourceExhaustedError):
             choose_use(cpu(gpus=1), make_model(), manifest_for((4, 4, 2)), TrainConfig.parse())
 
@@ -149,7 +149,7 @@ class TestUse:
         config = TrainConfig.parse(batch_size=2, options={"xla": "off"})
         for precision in ("float32", "mixed_bfloat16"):
             use = cpu(gpus=1, precision=precision)
-            assert 0 < module._seconds_a_step(use, model, manifest_for((4, 4, 2)), config) < 10
+            assert 0 < module._seconds_per_step(use, model, manifest_for((4, 4, 2)), config) < 10
         assert all(np.array_equal(a, b.numpy()) for a, b in zip(before, model.variables, strict=True))
         assert {layer.compute_dtype for layer in layers_of(model)} == {"float32"}
         assert not model.compiled

@@ -195,7 +195,7 @@ def test_a_gpu_is_asked_for_its_loss_rarely_and_at_the_end_of_an_epoch():
         epochs.stepped(step, {"loss": 1.0} if step in (4, 8) else {})
     epochs.stepped(9, {})
     with pytest.raises(
-        ParameterError, match=r"in epoch 1 of 10, batch 9 to batch 10, .*last checkpoint before is kept"
+        ParameterError, match=r"in epoch 1 of 10, batch 9 to batch 10, .*last checkpoint before it is kept"
     ):
         epochs.stepped(10, {"loss": float("nan")})
     assert [step for step, _ in told.steps] == [4, 8]

@@ -53,7 +53,7 @@ class TestPhases:
         ],
     )
     def test_there_must_be_a_backbone_to_freeze(self, ground, model, message):
-        with pytest.raises(ParameterError, match=rf"`head_epochs` must be 0 where .*{message}.*or head_epochs=0"):
+        with pytest.raises(ParameterError, match=rf"`head_epochs` must be 0 if .*{message}.*or head_epochs=0"):
             ground.run(model=make_model(**model), options={"head_epochs": 1})
 
 

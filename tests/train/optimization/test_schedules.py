@@ -152,7 +152,7 @@ def test_phases_must_fit_the_epochs(epochs, options, message):
         ({"schedule": "exponential", "decay_rate": 1}, "`decay_rate` must be below 1 with schedule exponential"),
         ({"minimum_rate_fraction": 0.1}, "`minimum_rate_fraction` must be 0 with schedule constant"),
         ({"schedule": "reduce_on_plateau", "warmup_epochs": 1}, "`warmup_epochs` must be 0 with schedule reduce"),
-        ({"finetune_learning_rate": 0.1}, "`finetune_learning_rate` must be 0 where no epochs train the head"),
+        ({"finetune_learning_rate": 0.1}, "`finetune_learning_rate` must be 0 if `head_epochs` is 0"),
     ],
 )
 def test_a_wrong_value_is_one_message(given, message):

@@ -27,7 +27,7 @@ def test_it_says_and_shows_the_suggestion():
     svg = drawn(curve)
     assert svg.get("role") == "img"
     assert f"suggested: {curve.suggestion:.2g}" in svg.get("aria-label")
-    assert "until the loss grew without bounds" in svg.get("aria-label")
+    assert "until the loss diverged" in svg.get("aria-label")
     assert f"suggested: {curve.suggestion:.2g}" in words(svg)
     assert {"10⁻⁷", "10⁻¹", "10⁰", "learning rate"} <= set(words(svg))
     assert len(list(svg.iter(f"{SVG}circle"))) == len(curve.rates)
@@ -61,5 +61,5 @@ def test_all_stays_within_the_picture(step):
 
 def test_without_a_suggestion_none_is_shown():
     svg = drawn(find_rate(lambda rate: 1.0))
-    assert "no rate is suggested, since the loss did not fall" in svg.get("aria-label")
+    assert "no suggestion, since the loss did not fall" in svg.get("aria-label")
     assert not [word for word in words(svg) if word.startswith("suggested")]
