@@ -178,7 +178,9 @@ def read_records(
         StorageError: if the disk or the bucket cannot be read.
     """
     files = (file for tile in tiles for file in _whole_files(tile, layout))
-    read_file = storage.asked(file.uri for file in files if cache is None or not cache.holds(cache.key_of(file)))
+    read_file = storage.prefetch_reader(
+        file.uri for file in files if cache is None or not cache.holds(cache.key_of(file))
+    )
     read = functools.partial(content, read_file=read_file)
     return [_cached_record(tile, layout, labels, read, cache) for tile in tiles]
 

@@ -1,19 +1,19 @@
-"""Progress of long work, as log lines: one every few seconds, with rate and time left."""
+"""Log the progress of long tasks every few seconds, with rate and remaining time."""
 
 import logging
 import time
 
 
 class Progress:
-    """Counts finished units and logs how far the work is.
+    """Counter of finished units that logs the progress.
 
     Args:
-        logger: where the lines go, a step's logger.
-        verb: what is being done, in the past tense, such as `packed`.
-        total: how many units there are, or None where nobody knows.
-        unit: what is counted, in the plural, such as `tiles`.
-        interval_seconds: the shortest time between two lines.
-        already: how many units were finished before, in no time of this work.
+        logger: logger of the step.
+        verb: the action, in the past tense, such as `packed`.
+        total: total number of units, or None if unknown.
+        unit: name of the counted units, in the plural, such as `tiles`.
+        interval_seconds: shortest time between two lines. Defaults to 5.
+        already: number of units finished earlier, not counted in the rate. Defaults to 0.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Progress:
         self.done = self._already = already
 
     def advance(self, units: int = 1) -> None:
-        """Count `units` more as finished, and log a line if the last one is old enough."""
+        """Count more finished units, and log a line if the interval has passed."""
         self.done += units
         now = time.monotonic()
         if now - self._last_line >= self._interval_seconds:
@@ -40,18 +40,18 @@ class Progress:
             self._logger.info("%s", self.line(now))
 
     def finish(self) -> None:
-        """Log the last line, whenever the one before was."""
+        """Log the final line, regardless of the interval."""
         self._logger.info("%s", self.line(time.monotonic()))
 
     def line(self, now: float) -> str:
-        """The state at the monotonic time `now`, as a person reads it."""
+        """Return the progress at the monotonic time `now` as readable text."""
         rate = (self.done - self._already) / max(now - self._started, 1e-9)
-        parts = f"{self._verb} {self.done:,} {self._unit}, {rate:,.0f} a second"
+        parts = f"{self._verb} {self.done:,} {self._unit}, {rate:,.0f} per second"
         if self._total:
             left_seconds = (self._total - self.done) / rate if rate else float("inf")
             percent = 100 * self.done / self._total
             parts = (
-                f"{self._verb} {self.done:,} of {self._total:,} {self._unit} ({percent:.0f} %), {rate:,.0f} a second"
+                f"{self._verb} {self.done:,} of {self._total:,} {self._unit} ({percent:.0f} %), {rate:,.0f} per second"
             )
             if self.done < self._total and left_seconds < float("inf"):
                 parts += f", {left_seconds:.0f} s left"

@@ -1,7 +1,7 @@
-"""Runs in MLflow: which one a step writes to, and what stays when a step dies.
+"""Track steps in MLflow: select the run that a step writes to and record failures.
 
-Only the tracking client is used here, so that steps without TensorFlow need no more than `mlflow-skinny`. A step that
-finds no `MLFLOW_TRACKING_URI` says so once and goes on untracked: a first run on a bare Kubeflow must not need MLflow.
+Only the tracking client is used, so that steps without TensorFlow need only `mlflow-skinny`. Without
+`MLFLOW_TRACKING_URI` a step logs one warning and runs untracked: a first run on a plain Kubeflow needs no MLflow.
 """
 
 import contextlib
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tilepipe.tracking")
 
 UNTRACKED = ""
-"""The run id of a run that nobody tracks."""
+"""Run id of an untracked run."""
 
 KFP_RUN_TAG = "kfp.run_id"
 FAILED_STEP_TAG = "tilepipe.failed_step"
 FAILURE_TAG = "tilepipe.failure"
 CONTINUES_TAG = "tilepipe.continues"
-"""Names the run that a resumed training was in, where that is gone."""
+"""Tag with the id of the deleted run in which a resumed training started."""
 
-_MOST_METRICS = 1000  # that MLflow takes in one request
+_MOST_METRICS = 1000  # limit of MLflow per request
 
 TRACKING_SETTINGS = (
     "MLFLOW_TRACKING_URI",
@@ -39,10 +39,10 @@ TRACKING_SETTINGS = (
     "MLFLOW_TRACKING_PASSWORD",
     "MLFLOW_TRACKING_TOKEN",
 )
-"""MLflow's own names for where it is and who one is."""
+"""MLflow's environment variables for its address and credentials."""
 
 PREFIX = "TILEPIPE_"
-"""Stands before them where a pod gets them from a ConfigMap or Secret of ours."""
+"""Prefix of these variables where a pod gets them from a ConfigMap or Secret of tilepipe."""
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -51,32 +51,32 @@ _open_run_id = UNTRACKED  # the run this process writes to, for `record_failure`
 
 
 def take_settings() -> None:
-    """Take our own settings of MLflow for those that KFP or the user has not made already."""
+    """Apply tilepipe's MLflow settings where neither KFP nor the user has set them."""
     for name in TRACKING_SETTINGS:
         if PREFIX + name in os.environ:
             os.environ.setdefault(name, os.environ[PREFIX + name])
 
 
 def is_configured() -> bool:
-    """Whether a tracking server or store is named in the environment."""
+    """Return whether the environment names a tracking server or store."""
     return bool(os.environ.get("MLFLOW_TRACKING_URI"))
 
 
 def kfp_run_id() -> str:
-    """Id of the Kubeflow run that this process belongs to, or of the local one; empty outside of both."""
+    """Return the id of the Kubeflow or local run of this process; empty outside of a run."""
     return os.environ.get("KFP_RUN_ID", "")
 
 
 def client() -> "MlflowClient":
-    """A tracking client on what `MLFLOW_TRACKING_URI` names.
+    """Return a tracking client for `MLFLOW_TRACKING_URI`.
 
     Raises:
         TrackingError: the server cannot be reached.
     """
-    # A server that is away must not hold a step for MLflow's default of two minutes times seven.
+    # An unreachable server must not block a step for MLflow's default of seven times two minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
-    # It tells of each table that it makes and each file that it finds, past this process's own log settings.
+    # MLflow logs every table and file it touches, regardless of the log settings of this process.
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     from mlflow import MlflowClient
 
@@ -84,24 +84,23 @@ def client() -> "MlflowClient":
 
 
 def open_run(experiment: str, name: str, tags: Mapping[str, str], *, resumed_run_id: str = UNTRACKED) -> str:
-    """Open the MLflow run that a pipeline run writes to, or take up the one there is.
+    """Open the MLflow run of a pipeline run, reusing an existing one where possible.
 
-    The run that a resumed training was in goes on, if it still exists. A run that KFP itself opened (its native MLflow
-    support) is adopted; next comes a run with this Kubeflow run's id (a retried step goes on in its own run); else a
-    new one is made.
+    In order of preference: the run of the resumed training, if it still exists; the run that KFP opened (native MLflow
+    support); a run tagged with the id of this Kubeflow run (for retried steps); else a new run.
 
     Args:
-        experiment: the experiment's name; made where it is missing.
+        experiment: name of the experiment; created if missing.
         name: name of a new run.
-        tags: set on the run, beside the Kubeflow run's id and tilepipe's version.
+        tags: set on the run, in addition to the Kubeflow run id and tilepipe's version.
         resumed_run_id: the run that the training was in before it was killed.
 
     Returns:
-        The MLflow run's id, or `UNTRACKED`.
+        The MLflow run id, or `UNTRACKED`.
 
     Raises:
-        TrackingError: the server cannot be reached or refuses. Not where a training is resumed and the server is just
-            away: its run goes on once the server is back.
+        TrackingError: the server cannot be reached or denies access. Not raised for a resumed training, whose run
+            continues once the server is reachable again.
     """
     global _open_run_id  # noqa: PLW0603 - a process is one step, and writes to one run
     if not is_configured():
@@ -113,7 +112,7 @@ def open_run(experiment: str, name: str, tags: Mapping[str, str], *, resumed_run
             mlflow = client()
             resumed = resumed_run_id if _exists(mlflow, resumed_run_id) else UNTRACKED
             if resumed_run_id and not resumed:
-                logger.warning("MLflow has no run %s any more: the training goes on in another.", resumed_run_id)
+                logger.warning("MLflow no longer has run %s: the training continues in another run.", resumed_run_id)
                 all_tags[CONTINUES_TAG] = resumed_run_id
             run_id = resumed or native_run_id() or find_run(mlflow, kfp_run_id())
             if run_id:
@@ -124,15 +123,15 @@ def open_run(experiment: str, name: str, tags: Mapping[str, str], *, resumed_run
     except TrackingError as error:
         if not resumed_run_id:
             raise
-        logger.warning("The training goes on, and its figures wait: %s", error)
+        logger.warning("The training continues; its metrics are sent later: %s", error)
         run_id = resumed_run_id
     _open_run_id = run_id
     return run_id
 
 
 def reopen_run(run_id: str, tags: Mapping[str, str]) -> None:
-    """Let a run go on: it is running, and how it ended before no longer holds."""
-    with reported("go on with a run"):
+    """Set a run to running again and remove its earlier failure."""
+    with reported("continue a run"):
         mlflow = client()
         known = mlflow.get_run(run_id).data.tags
         for tag in {FAILED_STEP_TAG, FAILURE_TAG} & known.keys():
@@ -154,13 +153,13 @@ def _exists(mlflow: "MlflowClient", run_id: str) -> bool:
 
 
 def adopt_run(run_id: str) -> None:
-    """Make a run that an earlier step opened the one that this process writes to."""
+    """Use a run that an earlier step opened as the run of this process."""
     global _open_run_id  # noqa: PLW0603
     _open_run_id = run_id
 
 
 def native_run_id() -> str:
-    """Id of the run that KFP opened for the whole pipeline run, or empty."""
+    """Return the id of the MLflow run that KFP opened for the pipeline run, or empty."""
     with contextlib.suppress(ValueError, AttributeError):
         parent = json.loads(os.environ.get("KFP_MLFLOW_CONFIG") or "{}").get("parentRunId")
         if parent:
@@ -169,7 +168,7 @@ def native_run_id() -> str:
 
 
 def find_run(mlflow: "MlflowClient", kfp_run: str) -> str:
-    """Id of the newest MLflow run of a Kubeflow run, or empty."""
+    """Return the id of the newest MLflow run of a Kubeflow run, or empty."""
     if not kfp_run:
         return UNTRACKED
     experiments = [experiment.experiment_id for experiment in mlflow.search_experiments()]
@@ -179,7 +178,7 @@ def find_run(mlflow: "MlflowClient", kfp_run: str) -> str:
 
 
 def log_params(run_id: str, params: Mapping[str, Any]) -> None:
-    """Log parameters; one that is there already keeps its first value, as MLflow demands."""
+    """Log parameters; existing ones keep their first value, as MLflow requires."""
     if run_id == UNTRACKED:
         return
     from mlflow.entities import Param
@@ -192,17 +191,17 @@ def log_params(run_id: str, params: Mapping[str, Any]) -> None:
 
 
 def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
-    """Log figures of one step in time."""
+    """Log metrics at one step."""
     now = int(time.time() * 1000)
     log_points(run_id, [(key, value, now, step) for key, value in metrics.items()])
 
 
 def log_points(run_id: str, points: Sequence[tuple[str, float, int, int]]) -> None:
-    """Log figures of any moments, in as few requests as MLflow takes them in.
+    """Log metrics at arbitrary times and steps, in as few requests as possible.
 
     Args:
         run_id: the run.
-        points: name, value, milliseconds since 1970, and step of each. MLflow keeps one that is sent twice once.
+        points: name, value, time in milliseconds since 1970, and step of each. MLflow removes duplicates.
     """
     if run_id == UNTRACKED:
         return
@@ -224,7 +223,7 @@ def log_file(run_id: str, path: Path, folder: str | None = None) -> None:
 
 
 def set_tags(run_id: str, tags: Mapping[str, str]) -> None:
-    """Set tags; ones that are there already get the new value."""
+    """Set tags, replacing existing values."""
     if run_id == UNTRACKED:
         return
     with reported("set tags"):
@@ -243,16 +242,16 @@ def log_dataset(
     profile: Mapping[str, Any],
     context: str,
 ) -> None:
-    """Name the data that a run used, so that runs can be found and compared by them.
+    """Log the data set of a run, so that runs can be found and compared by it.
 
     Args:
         run_id: the run.
-        name: the data set's name.
-        digest: its identity; MLflow keeps 36 characters of it.
-        source: where it came from.
-        schema: what a tile is, as JSON.
-        profile: how many there are, as JSON.
-        context: what for, such as `training`.
+        name: name of the data set.
+        digest: digest of its content; MLflow keeps 36 characters.
+        source: address of its source.
+        schema: description of a tile, as JSON.
+        profile: number of tiles, as JSON.
+        context: its use, such as `training`.
     """
     if run_id == UNTRACKED:
         return
@@ -272,7 +271,7 @@ def log_dataset(
 
 
 def close_run(run_id: str, status: RunStatus, *, failed_step: str = "", reason: str = "") -> None:
-    """Give a run its final status, and where it failed, the step and the reason."""
+    """Set the final status of a run and, after a failure, the step and the reason."""
     if run_id == UNTRACKED:
         return
     with reported("close the run"):
@@ -285,15 +284,15 @@ def close_run(run_id: str, status: RunStatus, *, failed_step: str = "", reason: 
 
 
 def record_failure(step: str, reason: str) -> None:
-    """Leave the reason of a failure where it outlives the process; never raises, since it is a dying step's last act.
+    """Record the reason of a failure so that it outlives the process; never raises.
 
-    It goes into Kubernetes' termination message (`kubectl describe pod` shows it, and the exit handler reads it), and
-    into the MLflow run that this process writes to.
+    The reason is written to the Kubernetes termination message, which `kubectl describe pod` shows and the exit handler
+    reads, and to the MLflow run of this process.
     """
     reason = escape_controls(reason)
     note = Path(os.environ.get("TILEPIPE_TERMINATION_LOG", "/dev/termination-log"))
     with contextlib.suppress(OSError):
-        # 4,096 bytes are all that Kubernetes keeps. Never made: outside a pod there is no such file.
+        # Kubernetes keeps 4,096 bytes. The file is never created: it exists only in a pod.
         if note.exists():
             note.write_bytes(f"{step}: {reason}".encode()[:4096])
     if _open_run_id == UNTRACKED:
@@ -312,7 +311,7 @@ def _experiment_id(mlflow: "MlflowClient", name: str) -> str:
         return str(experiment.experiment_id)
     try:
         return str(mlflow.create_experiment(name, artifact_location=_artifact_location()))
-    except MlflowException:  # another step made it in between
+    except MlflowException:  # another step created it in the meantime
         experiment = mlflow.get_experiment_by_name(name)
         if experiment is None:
             raise
@@ -320,7 +319,7 @@ def _experiment_id(mlflow: "MlflowClient", name: str) -> str:
 
 
 def _artifact_location() -> str | None:
-    """Beside a SQLite store, not in whatever folder the process runs in; None leaves it to the server."""
+    """Return a folder next to a SQLite store, not in the working directory; None leaves the choice to the server."""
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     if not uri.startswith(_SQLITE):
         return None
@@ -329,13 +328,13 @@ def _artifact_location() -> str | None:
 
 @contextlib.contextmanager
 def reported(what: str) -> Iterator[None]:
-    """Turn what MLflow raises into one clear error.
+    """Translate errors of MLflow into a `TrackingError`.
 
     Args:
-        what: what is being done, as in "MLflow must be reachable to ...".
+        what: the current operation, as in "MLflow must be reachable to ...".
 
     Raises:
-        TrackingError: the body failed in MLflow or on the way to it.
+        TrackingError: MLflow failed or could not be reached.
     """
     from mlflow.exceptions import MlflowException
 
@@ -345,7 +344,7 @@ def reported(what: str) -> Iterator[None]:
         uri = os.environ.get("MLFLOW_TRACKING_URI", "")
         raise TrackingError(
             f"MLflow must be reachable at MLFLOW_TRACKING_URI to {what}. Received: {_without_password(uri)}, which "
-            f"answers: {str(error)[:500]}. Check that the server runs and that its allowed hosts name this address."
+            f"answers: {str(error)[:500]}. Check that the server runs and that its allowed hosts include this address."
         ) from error
 
 

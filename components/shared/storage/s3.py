@@ -1,4 +1,4 @@
-"""Objects in S3, through obstore: the part of `storage` for `s3://`; its functions take normalised addresses."""
+"""Read and write objects in S3 with obstore: the `s3://` backend of `storage`, for normalized addresses."""
 
 import contextlib
 import functools
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MAX_RETRIES = 5
 RETRY_TIMEOUT = timedelta(seconds=60)
-"""Together they bound how long an object store that is away holds a step; obstore spreads its retries with jitter."""
+"""The two limits bound how long an unreachable object store blocks a step; obstore adds jitter to its retries."""
 
 SETTINGS = (
     "AWS_ENDPOINT_URL_S3",
@@ -36,12 +36,12 @@ OTHER_CREDENTIALS = (
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
 )
 _CHUNK_BYTES = 8 * 1024 * 1024
-_ASKED_AHEAD = 8
-"""Requests, and so connections, that one thread has open."""
+_REQUESTS_AHEAD = 8
+"""Open requests, and therefore connections, per thread."""
 
 
 def is_file(uri: str) -> bool:
-    """Whether there is an object at an address."""
+    """Return whether an object exists at an address."""
     if not uri[5:].partition("/")[2]:
         return False
     try:
@@ -52,51 +52,51 @@ def is_file(uri: str) -> bool:
 
 
 def size(uri: str) -> int:
-    """How many bytes an object has."""
+    """Return the size of an object in bytes."""
     import obstore
 
     store, key = _locate(uri)
-    with _explained(uri):
+    with translate_errors(uri):
         return obstore.head(store, key)["size"]
 
 
 def read_bytes(uri: str) -> bytes:
-    """All bytes of an object."""
-    return Asked([uri]).read(uri)
+    """Read a whole object."""
+    return PrefetchingReader([uri]).read(uri)
 
 
-class Asked:
-    """Objects that will be read: a few are asked for before the first is, where there is a plain way to.
+class PrefetchingReader:
+    """Reader that requests the next objects ahead of time, where the server supports plain GET requests.
 
     Args:
-        uris: their addresses, in the order of reading.
+        uris: normalized addresses, in reading order.
     """
 
     def __init__(self, uris: Iterable[str]) -> None:
         self._server = _plain_server(_settings())
         self._waiting = iter(uris)
         self._answers: dict[str, Answer | None] = {}
-        self._ask()
+        self._fill()
 
     def read(self, uri: str) -> bytes:
-        """All bytes of one of the objects, or of any other."""
+        """Read one of the objects, or any other."""
         if uri in self._answers:
-            while next(iter(self._answers)) != uri:  # left out by the reader
+            while next(iter(self._answers)) != uri:  # skipped by the caller
                 self._answers.pop(next(iter(self._answers)))
             answer = self._answers.pop(uri)
         else:
-            answer = self._asked(uri)
+            answer = self._request(uri)
         data = answer.read() if answer else None
-        self._ask()
+        self._fill()
         return _fetch(uri) if data is None else data
 
-    def _ask(self) -> None:
+    def _fill(self) -> None:
         if self._server is not None:
-            for uri in itertools.islice(self._waiting, _ASKED_AHEAD - len(self._answers)):
+            for uri in itertools.islice(self._waiting, _REQUESTS_AHEAD - len(self._answers)):
                 if uri not in self._answers:
-                    self._answers[uri] = self._asked(uri)
+                    self._answers[uri] = self._request(uri)
 
-    def _asked(self, uri: str) -> Answer | None:
+    def _request(self, uri: str) -> Answer | None:
         bucket, _, key = uri[5:].partition("/")
         return None if self._server is None else self._server.ask(bucket, key)
 
@@ -105,53 +105,53 @@ def _fetch(uri: str) -> bytes:
     import obstore
 
     store, key = _locate(uri)
-    with _explained(uri):
+    with translate_errors(uri):
         return obstore.get(store, key).bytes().to_bytes()
 
 
 def read_range(uri: str, offset: int, length: int) -> bytes:
-    """Some bytes of an object; fewer where it ends before."""
+    """Read a byte range of an object; fewer bytes are returned if the object ends earlier."""
     import obstore
 
     store, key = _locate(uri)
-    with _explained(uri):
+    with translate_errors(uri):
         return obstore.get_range(store, key, start=offset, length=length).to_bytes()
 
 
 def write_bytes(uri: str, content: bytes) -> None:
-    """Make an object, in one request: a multipart upload that is killed would leave its parts behind."""
+    """Write an object in one request: an interrupted multipart upload would leave parts behind."""
     import obstore
 
     store, key = _locate(uri)
-    with _explained(uri):
+    with translate_errors(uri):
         obstore.put(store, key, content, use_multipart=False)
 
 
 def delete(uri: str) -> None:
-    """Take an object away, if it is there."""
+    """Delete an object if it exists."""
     import obstore
 
     store, key = _locate(uri)
-    with _explained(uri):
+    with translate_errors(uri):
         obstore.delete(store, key)
 
 
 def download(uri: str, file: BinaryIO) -> None:
-    """Write all bytes of an object into a file, in pieces."""
+    """Download an object into a file, in chunks."""
     import obstore
 
     store, key = _locate(uri)
-    with _explained(uri):
+    with translate_errors(uri):
         for chunk in obstore.get(store, key).stream(min_chunk_size=_CHUNK_BYTES):
             file.write(chunk)
 
 
 def list_objects(uri: str) -> Iterator[tuple[str, int]]:
-    """Key and size of every object below a prefix."""
+    """Yield the key and the size in bytes of every object below a prefix."""
     import obstore
 
     store, prefix = _locate(uri)
-    with _explained(uri):
+    with translate_errors(uri):
         for page in obstore.list(store, prefix or None):
             for entry in page:
                 yield entry["path"], entry["size"]
@@ -177,15 +177,15 @@ def _plain_server(values: tuple[str, ...]) -> PlainServer | None:
 
 
 def _place(values: tuple[str, ...]) -> tuple[str, str]:
-    """Endpoint and region."""
+    """Return the endpoint and the region."""
     s3_endpoint, any_endpoint, _, _, _, region, default_region = values
     region = region or default_region or "us-east-1"
-    # Always given: obstore reads the environment too, and panics where a variable is set to nothing.
+    # Always passed explicitly: obstore also reads the environment and panics if a variable is empty.
     return s3_endpoint or any_endpoint or f"https://s3.{region}.amazonaws.com", region
 
 
 def _profile() -> str | None:
-    """The profile of AWS' own files to take credentials from, empty for the default one; None without such files."""
+    """Return the AWS profile to take credentials from: empty for the default profile, None without AWS files."""
     home = Path.home() / ".aws"
     files = [
         Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or home / "credentials"),
@@ -205,13 +205,13 @@ def _open_store(bucket: str, values: tuple[str, ...], anonymous: bool, profile: 
         raise StorageError(f"AWS_ENDPOINT_URL must be http://<host> or https://<host>. Received: {shown!r}.")
     given = {"access_key_id": key_id, "secret_access_key": secret, "session_token": token}
     provider = None if profile is None else _provider(profile)
-    with _explained(f"s3://{bucket}"):
+    with translate_errors(f"s3://{bucket}"):
         return S3Store(
             bucket,
             region=region,
             endpoint=endpoint,
             aws_endpoint_url_s3=endpoint,
-            virtual_hosted_style_request=False,  # path style: what MinIO and its like answer to
+            virtual_hosted_style_request=False,  # path style, as MinIO and similar servers expect
             skip_signature=anonymous or (profile is not None and provider is None),
             credential_provider=provider,
             client_options={
@@ -230,7 +230,7 @@ def _open_store(bucket: str, values: tuple[str, ...], anonymous: bool, profile: 
 
 
 def _provider(profile: str) -> "Boto3CredentialProvider | None":
-    """What reads AWS' own files, as boto3 does, which lists prefixes: both must be the same user."""
+    """Return boto3's credential provider for the AWS files, so that obstore and boto3 act as the same user."""
     import boto3
     from botocore.exceptions import BotoCoreError
     from obstore.auth.boto3 import Boto3CredentialProvider
@@ -239,17 +239,20 @@ def _provider(profile: str) -> "Boto3CredentialProvider | None":
         session = boto3.Session(profile_name=profile or None)
         return Boto3CredentialProvider(session) if session.get_credentials() else None
     except BotoCoreError as error:
-        raise StorageError(f"AWS' own files must hold the credentials. Received: {error}. Mend AWS_PROFILE.") from None
+        raise StorageError(
+            f"The AWS profile must provide credentials. Received: {error}. Correct AWS_PROFILE."
+        ) from None
 
 
 @contextlib.contextmanager
-def _explained(uri: str) -> Iterator[None]:
+def translate_errors(uri: str) -> Iterator[None]:
+    """Translate errors of obstore into errors of tilepipe."""
     from obstore.exceptions import BaseError
 
     try:
         yield
     except OSError as error:
-        if error.errno is not None:  # the local disk's, such as a full one
+        if error.errno is not None:  # from the local disk, such as a full one
             raise
         raise _translate(uri, error) from None
     except BaseError as error:
@@ -257,7 +260,7 @@ def _explained(uri: str) -> Iterator[None]:
 
 
 def _translate(uri: str, error: Exception) -> TilepipeError:
-    """An error of obstore in our words: what the server said, without the request that holds who asked."""
+    """Translate an error of obstore; the message has the server's answer but not the request with its credentials."""
     text = str(error)
     code = re.search(r"<Code>(\w+)</Code>", text)
     answer = code[1] if code else _first_line(error)
@@ -268,11 +271,11 @@ def _translate(uri: str, error: Exception) -> TilepipeError:
     if re.search(r"status code: 40[13]|Missing (AccessKeyId|SecretAccessKey)", text):
         return StorageError(
             f"An object must be readable with the credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. "
-            f"Received: {uri}, which is refused with {answer}. Check the two variables, and the bucket's policy."
+            f"Received: {uri}, which was refused with {answer}. Check both variables and the bucket policy."
         )
     return StorageError(
-        f"An object store must be reachable. Received: {uri}, which gives after {MAX_RETRIES} retries: {answer}. "
-        "Check AWS_ENDPOINT_URL and AWS_REGION, and that the server runs."
+        f"An object store must be reachable. Received: {uri}, which failed after {MAX_RETRIES} retries: {answer}. "
+        "Check AWS_ENDPOINT_URL and AWS_REGION, and that the server is running."
     )
 
 

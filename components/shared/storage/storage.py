@@ -1,10 +1,10 @@
-"""Bytes by address: local paths, `file://`, `s3://` and the web, behind one set of functions with one set of errors.
+"""Read files by address (local path, `file://`, `s3://` or web) with one set of functions and errors.
 
-S3 is read with what the environment says: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`,
-`AWS_REGION` and `AWS_ENDPOINT_URL` (any S3, such as MinIO; plain http only where the endpoint says so), else with what
-AWS' own files hold (`AWS_PROFILE`). Without credentials the requests are anonymous, as public buckets want them. The
-web is always read anonymously. No message holds a credential. Which addresses a file of somebody else's may name is for
-its reader to say (`ingest.hrefs`).
+S3 is configured by the environment: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`,
+`AWS_REGION` and `AWS_ENDPOINT_URL` (any S3 server, such as MinIO; plain http only if the endpoint uses it), else by the
+AWS configuration files (`AWS_PROFILE`). Without credentials, requests are anonymous, as for public buckets. The web is
+always read anonymously. Messages never contain credentials. Addresses inside third-party files are checked by their
+reader (`ingest.sources.hrefs`).
 """
 
 import contextlib
@@ -37,52 +37,52 @@ class StoredFile:
 
 
 def scheme(address: str) -> str:
-    """The scheme of an address in lower case, such as `s3` or `https`; empty for a plain path."""
+    """Return the scheme of an address in lower case, such as `s3` or `https`; empty for a plain path."""
     match = _SCHEME.match(address)
     return match[1].lower() if match else ""
 
 
 def is_remote(uri: str) -> bool:
-    """Whether a normalised address is on another machine: in an object store or on the web."""
+    """Return whether a normalized address is remote: in an object store or on the web."""
     return uri.startswith("s3://") or is_web(uri)
 
 
 def is_web(uri: str) -> bool:
-    """Whether a normalised address is on the web."""
+    """Return whether a normalized address is on the web."""
     return uri.startswith(("https://", "http://"))
 
 
 def origin(uri: str) -> str:
-    """Scheme, host and port of a normalised address on the web."""
+    """Return scheme, host and port of a normalized web address."""
     return web.origin(uri)
 
 
 def shown(address: str) -> str:
-    """An address as messages may show it: without what may be a credential, a web address's user and its query."""
+    """Return an address for use in messages: the user and the query of a web address may be credentials."""
     return web.shown(address) if scheme(address) in {"http", "https"} else address
 
 
 def path_of(uri: str) -> str:
-    """A normalised address without a web address's query: what its name and suffix are told by."""
+    """Return a normalized address without the query of a web address; name and suffix are taken from it."""
     return uri.partition("?")[0] if is_web(uri) else uri
 
 
 def normalise_place(parameter: str, address: str) -> str:
-    """The one spelling of an address that a parameter names to keep things at.
+    """Normalize the address of a storage location given as a parameter.
 
     Args:
-        parameter: its name, for the error.
-        address: what the user gave.
+        parameter: name of the parameter, for the error.
+        address: the value from the user.
 
     Returns:
-        As `normalise` gives it.
+        The address as returned by `normalise`.
 
     Raises:
-        ParameterError: it is neither a local folder nor a prefix in S3.
+        ParameterError: the address is neither a local folder nor a prefix in S3.
     """
     try:
         if scheme(address) not in {"", "file", "s3"}:
-            raise SourceError("It is neither a folder nor s3://.")
+            raise SourceError("The address is neither a folder nor s3://.")
         return normalise(address)
     except SourceError as error:
         raise ParameterError(
@@ -91,22 +91,22 @@ def normalise_place(parameter: str, address: str) -> str:
 
 
 def normalise(address: str) -> str:
-    """The one spelling of an address: an absolute path, `s3://bucket/key` or a URL; `.` and `..` are resolved.
+    """Normalize an address to an absolute path, `s3://bucket/key` or a URL, with `.` and `..` resolved.
 
     Args:
-        address: a path, relative ones to the working directory, or an address with `file://`, `s3://`, `https://` or
-            `http://`.
+        address: a path (relative paths start at the working directory) or an address with `file://`, `s3://`,
+            `https://` or `http://`.
 
     Returns:
-        What the other functions of this module take.
+        The normalized address, as the other functions of this module expect it.
 
     Raises:
-        SourceError: another scheme, a bucket's name that no bucket has, a key above its bucket, a path above its host,
-            or a URL that is none or holds a user.
+        SourceError: the scheme is unsupported, the bucket name or the URL is invalid, the path leads out of its bucket
+            or host, or the URL contains a user.
     """
     kind = scheme(address)
     if "\0" in address:
-        raise SourceError(f"An address must not hold a null character. Received: {address!r}.")
+        raise SourceError(f"An address must not contain a null character. Received: {address!r}.")
     if kind in {"http", "https"}:
         return web.normalise(address)
     if kind == "":
@@ -114,13 +114,13 @@ def normalise(address: str) -> str:
     if kind == "file":
         parts = urlsplit(address)
         if parts.netloc not in {"", "localhost"}:
-            raise SourceError(f"A file:// address must be of this machine. Received: {address}.")
+            raise SourceError(f"A file:// address must refer to this machine. Received: {address}.")
         return os.path.abspath(unquote(parts.path))  # noqa: PTH100
     if kind == "s3":
         bucket, _, key = address[5:].partition("/")
         if not _BUCKET.fullmatch(bucket):
             raise SourceError(
-                "A bucket's name must be 3 to 63 lower-case letters, digits, dots and hyphens. "
+                "A bucket name must be 3 to 63 lower-case letters, digits, dots and hyphens. "
                 f"Received: {address}. Write it as s3://bucket/key."
             )
         key = posixpath.normpath(key)
@@ -135,7 +135,7 @@ def normalise(address: str) -> str:
 
 
 def parent(uri: str) -> str:
-    """The folder or prefix that holds a normalised address; of one on the web, without its query."""
+    """Return the parent folder or prefix of a normalized address, without the query of a web address."""
     if is_web(uri):
         return web.parent(uri)
     if is_remote(uri):
@@ -146,9 +146,9 @@ def parent(uri: str) -> str:
 
 
 def join(folder: str, relative: str) -> str:
-    """A relative address below (or, with `..`, beside) a normalised folder or prefix.
+    """Resolve a relative address against a normalized folder or prefix.
 
-    On the web it may also start with `/`, for the host's root, or with `//`, for another host, as in any page.
+    On the web it may also start with `/` (root of the host) or `//` (another host), as in HTML pages.
     """
     if is_web(folder):
         return web.join(folder, relative)
@@ -156,21 +156,21 @@ def join(folder: str, relative: str) -> str:
 
 
 def is_file(uri: str) -> bool:
-    """Whether there is a file or an object at a normalised address.
+    """Return whether a file or an object exists at a normalized address.
 
     Raises:
-        StorageError: the store cannot be reached, or refuses.
+        StorageError: the store cannot be reached or denies access.
     """
     remote = _remote(uri)
     return Path(uri).is_file() if remote is None else bool(remote.is_file(uri))
 
 
 def size(uri: str) -> int:
-    """How many bytes a file or an object has.
+    """Return the size of a file or an object in bytes.
 
     Raises:
-        SourceError: there is nothing at the address.
-        StorageError: the disk or the store cannot be reached, refuses, or does not say.
+        SourceError: nothing exists at the address.
+        StorageError: the disk or the store cannot be reached, denies access, or does not state the size.
     """
     remote = _remote(uri)
     if remote is not None:
@@ -180,17 +180,17 @@ def size(uri: str) -> int:
 
 
 def read_bytes(uri: str) -> bytes:
-    """All bytes of a file or an object.
+    """Read a whole file or object.
 
     Args:
-        uri: a normalised address.
+        uri: a normalized address.
 
     Returns:
         The content.
 
     Raises:
-        SourceError: there is nothing at the address.
-        StorageError: the disk or the store cannot be reached, or refuses.
+        SourceError: nothing exists at the address.
+        StorageError: the disk or the store cannot be reached or denies access.
     """
     remote = _remote(uri)
     if remote is not None:
@@ -199,39 +199,39 @@ def read_bytes(uri: str) -> bytes:
         return Path(uri).read_bytes()
 
 
-def asked(uris: Iterable[str]) -> Callable[[str], bytes]:
-    """Ask for a few files or objects before the first is read, where their store can be asked so.
+def prefetch_reader(uris: Iterable[str]) -> Callable[[str], bytes]:
+    """Return a reader that requests the next few objects ahead of time, where their store supports it.
 
-    One thread then keeps a store busy, and while it works on one answer, the next ones arrive.
+    While one thread processes an answer, the next ones arrive.
 
     Args:
-        uris: normalised addresses of what will be read, each once, in this order and soon.
+        uris: normalized addresses that will be read soon, in this order, once each.
 
     Returns:
-        Reads one of them, or anything else, as `read_bytes` does.
+        A function that reads one of them, or any other address, as `read_bytes` does.
     """
-    ahead = s3.Asked(uri for uri in uris if _remote(uri) is s3)
+    ahead = s3.PrefetchingReader(uri for uri in uris if _remote(uri) is s3)
     return lambda uri: ahead.read(uri) if _remote(uri) is s3 else read_bytes(uri)
 
 
 def read_range(uri: str, offset: int, length: int) -> bytes:
-    """Some bytes of a file or an object, without reading the rest.
+    """Read a byte range of a file or an object.
 
     Args:
-        uri: a normalised address.
-        offset: the first of them.
-        length: how many.
+        uri: a normalized address.
+        offset: position of the first byte.
+        length: number of bytes.
 
     Returns:
-        `length` bytes, never fewer.
+        Exactly `length` bytes.
 
     Raises:
-        SourceError: there is nothing at the address, or it ends before.
-        StorageError: the disk or the store cannot be reached, refuses, or reads no ranges.
+        SourceError: nothing exists at the address, or the file ends before the range does.
+        StorageError: the disk or the store cannot be reached, denies access, or does not support ranges.
     """
     if offset < 0 or length < 0:
         raise SourceError(
-            f"A range must begin at 0 or more and have 0 bytes or more. Received: offset={offset}, length={length} "
+            f"A range must have a non-negative offset and length. Received: offset={offset}, length={length} "
             f"of {shown(uri)}."
         )
     if length == 0:
@@ -245,25 +245,25 @@ def read_range(uri: str, offset: int, length: int) -> bytes:
             data = file.read(length)
     if len(data) != length:
         raise SourceError(
-            f"A range must lie within its file. Received: {length} bytes from {offset} of {shown(uri)}, which has "
-            f"{len(data)} there. Read the source again: the file is truncated, or has changed."
+            f"A range must lie within its file. Received: {length} bytes from {offset} of {shown(uri)}, which has only "
+            f"{len(data)} there. The file is truncated or has changed: read the source again."
         )
     return data
 
 
 @contextlib.contextmanager
 def staged(uri: str) -> Iterator[Path]:
-    """Yield a local path to a file: itself where it is local, else a temporary copy, written in chunks.
+    """Yield a local path to a file: the file itself if it is local, else a temporary copy.
 
     Args:
-        uri: a normalised address.
+        uri: a normalized address.
 
     Yields:
-        The path; a copy goes away with the context.
+        The path; a copy is deleted when the context exits.
 
     Raises:
-        SourceError: there is nothing at the address.
-        StorageError: the store cannot be reached, or refuses.
+        SourceError: nothing exists at the address.
+        StorageError: the store cannot be reached or denies access.
     """
     remote = _remote(uri)
     if remote is None:
@@ -279,22 +279,22 @@ def staged(uri: str) -> Iterator[Path]:
 
 
 def list_files(uri: str) -> Iterator[StoredFile]:
-    """Every file below a folder or prefix, in no particular order; names that start with a dot are left out.
+    """Yield every file below a folder or prefix, in no particular order; names that start with a dot are skipped.
 
     Args:
-        uri: a normalised address.
+        uri: a normalized address.
 
     Yields:
-        One entry a file.
+        One entry per file.
 
     Raises:
-        SourceError: there is no such folder or bucket.
-        StorageError: the disk or the store cannot be reached, or refuses.
+        SourceError: the folder or bucket does not exist.
+        StorageError: the disk or the store cannot be reached or denies access.
     """
     if is_web(uri):
         raise SourceError(
-            f"A folder must be local or in S3 to be listed: web servers list nothing. Received: {shown(uri)}. "
-            "Give a catalogue or a table of what is there."
+            f"A folder must be local or in S3 to be listed; web servers list nothing. Received: {shown(uri)}. "
+            "Give a catalog or a table of the files."
         )
     if not is_remote(uri):
         yield from _list_folder(Path(uri))
@@ -308,7 +308,7 @@ def list_files(uri: str) -> Iterator[StoredFile]:
 
 
 def _remote(uri: str) -> ModuleType | None:
-    """The module that reads what is at a normalised address; None for a local path."""
+    """Return the module that reads a normalized address; None for a local path."""
     if is_web(uri):
         return web
     return s3 if is_remote(uri) else None
@@ -321,7 +321,7 @@ def _local(path: str) -> Iterator[None]:
     except (FileNotFoundError, NotADirectoryError):
         raise SourceError(f"A file must exist to be read. Received: {path}.") from None
     except OSError as error:
-        raise StorageError(f"A file must be readable. Received: {path}, which gives: {error.strerror}.") from error
+        raise StorageError(f"A file must be readable. Received: {path}: {error.strerror}.") from error
 
 
 def _list_folder(root: Path) -> Iterator[StoredFile]:
@@ -341,7 +341,7 @@ def _list_folder(root: Path) -> Iterator[StoredFile]:
                         continue
                     if entry.is_dir():
                         waiting.append((Path(entry.path), f"{prefix}{entry.name}/"))
-                    elif entry.is_file():  # not a dangling link, which has no size
+                    elif entry.is_file():  # skips dangling links, which have no size
                         yield StoredFile(prefix + entry.name, entry.path, entry.stat().st_size)
         except PermissionError as error:
             raise StorageError(f"A folder must be readable. Received: {folder}: {error.strerror}.") from error

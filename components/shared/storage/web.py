@@ -1,8 +1,8 @@
-"""Files on web servers, read anonymously: the part of `storage` for `https://` and `http://`.
+"""Read files from web servers anonymously: the `https://` and `http://` backend of `storage`.
 
-Through urllib3 and not obstore's HTTPStore, which was tried: on a redirect that sends the whole address, with the
-signature that its query may hold, as Referer to the other host; it follows redirects into private networks; and it
-reads nothing from a server that states no length. Unlike requests, urllib3 also looks into no `.netrc`.
+It uses urllib3 rather than obstore's HTTPStore. On a redirect, HTTPStore sends the whole address, including a signature
+in its query, to the other host as Referer; it follows redirects into private networks; and it cannot read from a server
+that states no length. Unlike requests, urllib3 does not read `.netrc`.
 """
 
 import contextlib
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 MAX_RETRIES = 5
 RETRY_SECONDS = 60.0
-"""Together they bound how long a web server that is away holds a step."""
+"""The two limits bound how long an unreachable web server blocks a step."""
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 5.0
 _MAX_REDIRECTS = 5
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _MAX_SKIPPED_BYTES = 64 * 1024 * 1024
-"""How much of a file is read to find a range in it, where the server sends nothing less than the file."""
+"""Most bytes to read to extract a range when the server does not support ranges."""
 _CHUNK_BYTES = 1024 * 1024
 _PORTS = {"http": 80, "https": 443}
 
@@ -39,7 +39,7 @@ Answer = TypeVar("Answer")
 
 
 def normalise(address: str) -> str:
-    """The one spelling of a URL: https://www.rfc-editor.org/rfc/rfc3986#section-6.2; a fragment goes, a query stays."""
+    """Normalize a URL (RFC 3986, section 6.2); the fragment is dropped, the query is kept."""
     rule = "A web address must be https://host/path or http://host/path"
     if re.search(r"[\x00-\x1f\x7f\\]", address):
         raise SourceError(f"{rule}, without control characters or backslashes. Received: {shown(address)!r}.")
@@ -64,18 +64,18 @@ def normalise(address: str) -> str:
 
 
 def origin(uri: str) -> str:
-    """Scheme, host and port of a normalised URL."""
+    """Return scheme, host and port of a normalized URL."""
     return "/".join(uri.partition("?")[0].split("/", 3)[:3])
 
 
 def parent(uri: str) -> str:
-    """The folder of a normalised URL."""
+    """Return the parent folder of a normalized URL."""
     path = uri.partition("?")[0]
     return path.rpartition("/")[0] if path != origin(uri) else path
 
 
 def join(folder: str, relative: str) -> str:
-    """A relative reference from a normalised folder."""
+    """Resolve a relative reference against a normalized folder."""
     if relative.startswith("//"):
         return normalise(f"{urlsplit(folder).scheme}:{relative}")
     if relative.startswith("/"):
@@ -84,13 +84,13 @@ def join(folder: str, relative: str) -> str:
 
 
 def shown(address: str) -> str:
-    """A URL as messages may show it: its user and its query may be credentials."""
+    """Return a URL for use in messages, without user and query, which may be credentials."""
     bare, mark, _ = re.sub(r"//[^/?#]*@", "//", address).partition("?")
     return f"{bare}?..." if mark else bare
 
 
 def is_file(uri: str) -> bool:
-    """Whether a web server has something at an address."""
+    """Return whether a web server has a file at an address."""
     try:
         _stated_size(uri)
     except SourceError:
@@ -99,7 +99,7 @@ def is_file(uri: str) -> bool:
 
 
 def size(uri: str) -> int:
-    """How many bytes a file on the web has."""
+    """Return the size of a file on the web in bytes."""
     stated = _stated_size(uri)
     if not stated or not stated.isdecimal():
         raise StorageError(
@@ -110,7 +110,7 @@ def size(uri: str) -> int:
 
 
 def _stated_size(uri: str) -> str | None:
-    """What a server says of a file's size, asked with GET: some refuse HEAD, and signatures of S3 cover the method."""
+    """Return the stated file size, requested with GET: some servers reject HEAD, and S3 signatures cover the method."""
 
     def take(response: "BaseHTTPResponse") -> str | None:
         if response.status == 200:
@@ -122,12 +122,12 @@ def _stated_size(uri: str) -> str | None:
 
 
 def read_bytes(uri: str) -> bytes:
-    """All bytes of a file on the web."""
+    """Read a whole file from the web."""
     return _ask(uri, lambda response: response.read(decode_content=True))
 
 
 def download(uri: str, file: BinaryIO) -> None:
-    """Write all bytes of a file on the web into a file, in pieces."""
+    """Download a file from the web into a local file, in chunks."""
 
     def write(response: "BaseHTTPResponse") -> None:
         file.seek(0)
@@ -139,7 +139,7 @@ def download(uri: str, file: BinaryIO) -> None:
 
 
 def read_range(uri: str, offset: int, length: int) -> bytes:
-    """Some bytes of a file on the web; fewer where it ends before."""
+    """Read a byte range of a file on the web; fewer bytes are returned if the file ends earlier."""
 
     def read(response: "BaseHTTPResponse") -> bytes:
         if response.status == 416:
@@ -148,7 +148,7 @@ def read_range(uri: str, offset: int, length: int) -> bytes:
             start, _ = _content_range(response)
             if start != str(offset) or response.headers.get("Content-Encoding", "identity") != "identity":
                 raise StorageError(
-                    f"A web server must send the range that it is asked for. Received: Content-Range "
+                    f"A web server must send the requested range. Received: Content-Range "
                     f"{response.headers.get('Content-Range')!r} for byte {offset} of {shown(uri)}. Copy the file to "
                     "a folder or to S3."
                 )
@@ -164,13 +164,13 @@ def read_range(uri: str, offset: int, length: int) -> bytes:
 
 
 def _content_range(response: "BaseHTTPResponse") -> tuple[str | None, str | None]:
-    """The first byte that is sent, and the size of the whole, as far as they are stated."""
+    """Return the first byte position and the total size, each None if the response does not state it."""
     match = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", response.headers.get("Content-Range", "").strip())
     return (match[1], match[2]) if match else (None, None)
 
 
 def _ask(uri: str, take: Callable[["BaseHTTPResponse"], Answer], headers: dict[str, str] | None = None) -> Answer:
-    """Send a request, again where the failure may pass, and return what `take` makes of the answer."""
+    """Send a request, retrying transient failures, and return the result of `take` for the response."""
     import urllib3
 
     began = time.monotonic()
@@ -186,10 +186,10 @@ def _ask(uri: str, take: Callable[["BaseHTTPResponse"], Answer], headers: dict[s
                 stated_pause = _retry_after(response)
         except urllib3.exceptions.HTTPError as error:
             problem = _reason(error)
-            if isinstance(error, urllib3.exceptions.SSLError):  # no later try has another certificate
+            if isinstance(error, urllib3.exceptions.SSLError):  # retrying does not change the certificate
                 raise _unreachable(uri, problem, attempt) from None
         pause = min(_FIRST_PAUSE_SECONDS * 2**attempt, _LONGEST_PAUSE_SECONDS)
-        # Up to twice as long, so that those that failed together do not all come back together.
+        # Jitter of up to 100 %, so that requests that failed together are not retried together.
         pause = max(stated_pause, pause * (1 + random.random()))  # noqa: S311 - no cryptography
         if attempt >= MAX_RETRIES or time.monotonic() + pause - began > RETRY_SECONDS:
             raise _unreachable(uri, problem, attempt)
@@ -199,7 +199,7 @@ def _ask(uri: str, take: Callable[["BaseHTTPResponse"], Answer], headers: dict[s
 
 @contextlib.contextmanager
 def _answered(uri: str, headers: dict[str, str]) -> Iterator["BaseHTTPResponse"]:
-    """The answer to one request, redirects followed; never a Referer, a cookie or a credential with any of them."""
+    """Yield the response to one request, following redirects; Referer, cookies and credentials are never sent."""
     sent = {"User-Agent": f"tilepipe/{VERSION}", "Accept-Encoding": "identity", **headers}
     here = uri
     for _ in range(_MAX_REDIRECTS + 1):
@@ -212,14 +212,14 @@ def _answered(uri: str, headers: dict[str, str]) -> Iterator["BaseHTTPResponse"]
                 yield response
                 return
         finally:
-            # What has been read to its end is back in the pool by now; what has not must not be read to its end.
+            # A fully read response is already back in the pool; any other must not be read to its end.
             response.close()
         here = _followed(here, target)
     raise StorageError(f"A web server must answer within {_MAX_REDIRECTS} redirects. Received: more for {shown(uri)}.")
 
 
 def _followed(here: str, location: str) -> str:
-    """Where a redirect leads, if it may: a public server must not lead a step into the network that it runs in."""
+    """Check and return a redirect target: a public server must not redirect a step into its own private network."""
     there = urljoin(here, location)
     rule = "A web server's redirect must lead to"
     if not re.match(r"(?i)https?://", there):
@@ -229,23 +229,23 @@ def _followed(here: str, location: str) -> str:
         raise StorageError(f"{rule} https:// again. Received: {shown(there)} from {shown(here)}.")
     if origin(there) != origin(here) and _is_private(there) and not _is_private(here):
         raise StorageError(
-            f"{rule} a public host. Received: {shown(there)} from {shown(here)}. If it is right, give that address."
+            f"{rule} a public host. Received: {shown(there)} from {shown(here)}. If it is correct, give that address."
         )
     return there
 
 
 def _is_private(uri: str) -> bool:
-    """Whether a host is this machine, or in a private or link-local network, as cloud metadata services are."""
+    """Return whether a host is this machine or in a private or link-local network, like cloud metadata services."""
     try:
         found = socket.getaddrinfo(urlsplit(uri).hostname, None, type=socket.SOCK_STREAM)
-    except OSError:  # nobody knows it, or only a proxy does
+    except OSError:  # unknown host, or known only to a proxy
         return False
     addresses = [ipaddress.ip_address(str(entry[4][0])) for entry in found]
     return any(not (getattr(address, "ipv4_mapped", None) or address).is_global for address in addresses)
 
 
 def _proxy(uri: str) -> str:
-    """The proxy that the environment names for an address, such as in HTTPS_PROXY; empty for none."""
+    """Return the proxy for an address from the environment, such as HTTPS_PROXY; empty for none."""
     parts = urlsplit(uri)
     if urllib.request.proxy_bypass(parts.netloc):
         return ""
@@ -276,7 +276,7 @@ def _check(uri: str, status: int) -> None:
         raise SourceError(f"A file on the web must exist to be read. Received: {shown(uri)} (status {status}).")
     if status in {401, 403, 407}:
         raise StorageError(
-            f"A file on the web must be readable without credentials. Received: {shown(uri)}, which is refused with "
+            f"A file on the web must be readable without credentials. Received: {shown(uri)}, which was refused with "
             f"status {status}. Check the address and any signature in it, or copy the data to a folder or to S3."
         )
     if status not in {200, 206, 416}:
@@ -285,13 +285,13 @@ def _check(uri: str, status: int) -> None:
 
 def _unreachable(uri: str, problem: str, retries: int) -> StorageError:
     return StorageError(
-        f"A web server must be reachable. Received: {shown(uri)}, which gives after {retries} retries: {problem}. "
-        "Check the address, the network and the proxy's settings (HTTPS_PROXY, NO_PROXY)."
+        f"A web server must be reachable. Received: {shown(uri)}, which failed after {retries} retries: {problem}. "
+        "Check the address, the network and the proxy settings (HTTPS_PROXY, NO_PROXY)."
     )
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, without the address, whose query urllib3 repeats."""
+    """Describe an error without the address, whose query urllib3 would repeat."""
     cause = str(error.__cause__ or "").strip()
     return f"{type(error).__name__}{f' ({shown(cause)[:200]})' if cause else ''}"
 
@@ -302,7 +302,7 @@ def _retry_after(response: "BaseHTTPResponse") -> float:
 
 
 def _quoted(text: str, safe: str) -> str:
-    """Percent-encode what must be, and decode what need not be, such as the dots of `%2e%2e`."""
+    """Percent-encode reserved characters and decode unreserved ones, such as the dots of `%2e%2e`."""
     text = re.sub(r"%(?![0-9A-Fa-f]{2})", "%25", text)
 
     def spelt(match: re.Match[str]) -> str:
@@ -313,7 +313,7 @@ def _quoted(text: str, safe: str) -> str:
 
 
 def _resolved(path: str, address: str) -> str:
-    """A path without `.` and `..`; a server must not find more of them once it has decoded it."""
+    """Resolve `.` and `..` in a path; none may appear when a server decodes the result."""
     kept: list[str] = []
     for part in path.split("/")[1:]:
         if part == "..":

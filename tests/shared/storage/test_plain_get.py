@@ -342,7 +342,9 @@ def test_only_a_few_are_asked_for_ahead(raw, monkeypatch):
     started = raw(*[answer(body=b"x") for _ in numbers])
     S3Server(started.endpoint, "who", SECRET).use(monkeypatch)
     no_obstore(monkeypatch)
-    read = storage.asked(f"s3://tiles/{number // 2}" for number in numbers)  # each twice: asked for once at a time
+    read = storage.prefetch_reader(
+        f"s3://tiles/{number // 2}" for number in numbers
+    )  # each twice: asked for once at a time
     for number in range(10):
         assert read(f"s3://tiles/{number}") == b"x"
     assert 10 < len(started.requests) <= 18
@@ -353,7 +355,7 @@ def test_what_is_left_out_makes_room_for_what_follows(raw, monkeypatch):
     started = raw(*[answer(body=b"x")] * 60)
     S3Server(started.endpoint, "who", SECRET).use(monkeypatch)
     no_obstore(monkeypatch)
-    read = storage.asked(f"s3://tiles/{number}" for number in range(40))
+    read = storage.prefetch_reader(f"s3://tiles/{number}" for number in range(40))
     for number in (0, 6, 7, 13):
         assert read(f"s3://tiles/{number}") == b"x"
     started.wait_for(lambda: any(b"/tiles/21 " in request for request in started.requests))
@@ -363,7 +365,7 @@ def test_what_is_not_plain_is_asked_for_once_more_and_no_oftener(raw, monkeypatc
     known = b'ETag: "0"\r\nLast-Modified: Wed, 01 Jan 2025 00:00:00 GMT\r\nConnection: close\r\n'
     started = raw(*[answer(headers=known)] * 30)
     S3Server(started.endpoint, "who", SECRET).use(monkeypatch)
-    read = storage.asked(f"s3://tiles/{number}" for number in range(20))
+    read = storage.prefetch_reader(f"s3://tiles/{number}" for number in range(20))
     assert [read(f"s3://tiles/{number}") for number in range(20)] == [BODY] * 20
     assert len(started.requests) <= 28  # the eight that were asked for before the first answer said how it is
 
@@ -385,7 +387,7 @@ def test_many_threads_get_what_they_asked_for(bucket, monkeypatch):
 
     def check(seed):
         chosen = random.Random(seed).sample(sorted(contents), 8)
-        read = storage.asked(chosen)
+        read = storage.prefetch_reader(chosen)
         for uri in random.Random(-seed).sample(chosen, 7):  # in another order, and one is never read
             assert read(uri) == contents[uri]
         return len(chosen)
@@ -398,7 +400,7 @@ def test_what_is_asked_for_and_is_not_there(bucket, tmp_path):
     bucket.put_object(Key="x", Body=BODY)
     (tmp_path / "y").write_bytes(b"local")
     there, missing = f"s3://{bucket.name}/x", f"s3://{bucket.name}/none"
-    read = storage.asked([missing, there, str(tmp_path / "y")])
+    read = storage.prefetch_reader([missing, there, str(tmp_path / "y")])
     with pytest.raises(SourceError, match="must exist"):
         read(missing)
     assert read(there) == BODY

@@ -51,7 +51,7 @@ def test_a_relative_path_is_relative_to_the_working_directory(tmp_path, monkeypa
         ("gs://bucket/x", r"local path, file://, s3://, https:// or http://. Received: gs://bucket/x"),
         ("s3://Bad_Bucket/x", "lower-case letters, digits"),
         ("s3://bucket/../other", "lead out of its bucket"),
-        ("file://elsewhere/x", "of this machine"),
+        ("file://elsewhere/x", "to this machine"),
         ("/data/\0x", "null character"),
     ],
 )
@@ -92,9 +92,9 @@ def test_ranges_of_local_files(tmp_path):
     assert storage.read_range(str(file), 3, 4) == b"3456"
     assert storage.read_range(str(file), 9, 1) == b"9"
     assert storage.read_range(str(file), 10, 0) == b""
-    with pytest.raises(SourceError, match=r"within its file. Received: 4 bytes from 8 of .*x.bin, which has 2 there"):
+    with pytest.raises(SourceError, match=r"Received: 4 bytes from 8 of .*x.bin, which has only 2 there"):
         storage.read_range(str(file), 8, 4)
-    with pytest.raises(SourceError, match="0 or more"):
+    with pytest.raises(SourceError, match="non-negative offset and length"):
         storage.read_range(str(file), -1, 4)
     for read in (storage.size, lambda uri: storage.read_range(uri, 0, 1)):
         with pytest.raises(SourceError, match="must exist"):

@@ -203,7 +203,7 @@ def test_a_server_without_ranges(web, monkeypatch):
 
 
 def test_a_server_that_sends_another_range(web):
-    with pytest.raises(StorageError, match=r"must send the range that it is asked for. Received: .*bytes 0-9/"):
+    with pytest.raises(StorageError, match=r"must send the requested range. Received: .*bytes 0-9/"):
         storage.read_range(f"{web(another_range).url}/x", 300, 10)
 
 

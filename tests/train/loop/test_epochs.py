@@ -158,7 +158,7 @@ class TestResumed:
         epochs = make(told, tiles=(1000, 10), batch_size=100)
         epochs.begin(1, 8)
         epochs.stepped(9, {"loss": 1.0})
-        assert "trained on 900 of 1,000 tiles (90 %), 10 a second" in caplog.text
+        assert "trained on 900 of 1,000 tiles (90 %), 10 per second" in caplog.text
         epochs.stepped(10, {"loss": 1.0})
         assert [step for step, _ in told.steps] == [9, 10]
         assert all(figures["tiles_per_second"] < 11 for _, figures in told.steps)
