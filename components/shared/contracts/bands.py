@@ -1,4 +1,4 @@
-"""Band names: one spelling inside, the spellings people and catalogues use at the edge."""
+"""Canonical band names, and their conversion from the spellings of users and catalogs."""
 
 import re
 
@@ -12,15 +12,15 @@ _SENTINEL_2_SPELLING = re.compile(r"B0*(\d{1,2})(A?)", re.IGNORECASE)
 
 
 def canonical_band(name: str) -> str:
-    """The one spelling of a band's name.
+    """Return the canonical name of a band.
 
-    Sentinel-2 bands come as `B1`, `b01`, `B8a` or `B08A`; all other names stay as they are.
+    Sentinel-2 bands may be written `B1`, `b01`, `B8a` or `B08A`; other names are kept.
 
     Args:
-        name: a name from a catalogue, a file or a person.
+        name: a name from a catalog, a file or a user.
 
     Returns:
-        The name as it stands in the manifest.
+        The name as used in the manifest.
     """
     match = _SENTINEL_2_SPELLING.fullmatch(name.strip())
     if not match:
@@ -31,7 +31,7 @@ def canonical_band(name: str) -> str:
 
 
 def distinct_bands(parameter: str, bands: tuple[str, ...]) -> tuple[str, ...]:
-    """The canonical names that a parameter lists, once each.
+    """Return the canonical names listed by a parameter, checking that they are unique.
 
     Args:
         parameter: the parameter's name, for the message.
@@ -41,7 +41,7 @@ def distinct_bands(parameter: str, bands: tuple[str, ...]) -> tuple[str, ...]:
         The canonical names, in order.
 
     Raises:
-        ValueError: a name is empty or comes twice; pydantic makes a ParameterError of it.
+        ValueError: a name is empty or repeated; pydantic turns this into a ParameterError.
     """
     names = tuple(canonical_band(band) for band in bands)
     repeated = sorted({name for name in names if names.count(name) > 1})

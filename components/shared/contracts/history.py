@@ -20,7 +20,7 @@ ChosenBy = Annotated[str, Field(pattern=rf"^(val_\S.*|{LAST_EPOCH})$")]
 
 
 def lower_is_better(metric: str) -> bool:
-    """Whether the best epoch has the lowest value of a figure: only losses are so."""
+    """Return whether lower values of a metric are better, which holds only for losses."""
     return metric.endswith("loss")
 
 
@@ -41,7 +41,7 @@ def rank(metric: str, figures: Mapping[str, float]) -> tuple[float, float]:
 
 
 def in_words(metric: str) -> str:
-    """A figure of the validation tiles as a person says it, such as `validation recall of Forest`."""
+    """Return the readable name of a validation metric, such as `validation recall of Forest`."""
     name, _, of = metric.removeprefix("val_").partition("/")
     words = name.replace("_", " ").replace("macro f1", "macro F1")
     return f"validation {'F1' if words == 'f1' else words}" + (f" of {of}" if of else "")
@@ -73,7 +73,7 @@ class History(BaseModel):
 
     @property
     def has_validation(self) -> bool:
-        """Whether there were validation tiles."""
+        """True if there were validation tiles."""
         return self.metric != LAST_EPOCH
 
     @property

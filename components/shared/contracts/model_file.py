@@ -1,4 +1,4 @@
-"""Opening Keras models: TensorFlow without its chatter, and a model held against the manifest."""
+"""Load TensorFlow without its startup messages, and Keras models checked against the manifest."""
 
 import contextlib
 import os
@@ -41,7 +41,7 @@ def load_tensorflow(*, gpu: bool = False) -> None:
 
 
 def load_model(path: Path, manifest: Manifest) -> "keras.Model":
-    """Load a model and hold it against the manifest.
+    """Load a model and check it against the manifest.
 
     Args:
         path: a `.keras` file.

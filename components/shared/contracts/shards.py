@@ -1,4 +1,4 @@
-"""A split's shards held against the manifest, and read in their order."""
+"""Check the shards of a split against the manifest and read them in order."""
 
 import hashlib
 from collections.abc import Sequence
@@ -30,14 +30,14 @@ def open_shards(
 ) -> "tf.data.Dataset":
     """Open one split for reading in the shards' order.
 
-    Records are parsed a batch at a time, which is several times faster than one by one, and keep the manifest's dtype:
+    Records are parsed in batches, which is several times faster than one by one, and keep the manifest's dtype:
     the model takes raw digital numbers.
 
     Args:
-        folders: the split's artifacts, one a part that was packed.
+        folders: the artifacts of the split, one per packed part.
         split: the manifest's summary of that split.
         manifest: what the shards hold.
-        batch_size: tiles a batch; the last one is smaller where the count demands it.
+        batch_size: tiles per batch; the last batch may be smaller.
         with_ids: whether the tiles' ids come too.
         verify: whether the shards' checksums are computed first; names and sizes are always checked.
 
@@ -69,10 +69,10 @@ def open_shards(
 
 
 def check_shards(folders: Sequence[Path], split: SplitSummary, *, verify: bool = True) -> list[Path]:
-    """Hold a split's files against the manifest, before hours of work are built on them.
+    """Check the files of a split against the manifest.
 
     Args:
-        folders: the split's artifacts, one a part that was packed; a shard lies in one of them.
+        folders: the artifacts of the split, one per packed part; a shard lies in one of them.
         split: the manifest's summary of that split.
         verify: whether to compute checksums too (as fast as the files can be read); names and sizes cost nothing.
 
@@ -86,7 +86,7 @@ def check_shards(folders: Sequence[Path], split: SplitSummary, *, verify: bool =
 
 
 def check_shard(path: Path, shard: Shard, *, verify: bool = True, shown: str = "") -> Path:
-    """Hold one file against the manifest.
+    """Check one file against the manifest.
 
     Args:
         path: the file.

@@ -109,7 +109,7 @@ def _panel(history: History, figure: Figure) -> str:
 
 
 def _lines(history: History, figure: Figure) -> dict[str, list[float]]:
-    """What is drawn of a figure, by whose it is: training, validation, or both."""
+    """Return the values to draw for a figure, by `training` and `validation`."""
     names = {"training": figure, "validation": f"val_{figure}"}
     return {whose: [e[name] for e in history.epochs] for whose, name in names.items() if name in history.best}
 
@@ -140,7 +140,7 @@ def _line(values: list[float], across: _Scale, up: _Scale, colour: str, *, dashe
 
 
 def _names_at_the_ends(heights: dict[str, float]) -> list[str]:
-    """The lines' names where the lines end: closer to the eye than a legend; kept apart where the lines meet."""
+    """Label each line at its end instead of in a legend; labels are kept apart where lines meet."""
     ordered = sorted(heights.items(), key=lambda item: item[1])
     (upper, top), (lower, bottom) = ordered[0], ordered[-1]
     push = max(0.0, 14 - (bottom - top)) / 2 if len(ordered) > 1 else 0.0
@@ -196,7 +196,7 @@ def _written(value: float, figure: Figure) -> str:
 
 
 def _brief(value: float) -> str:
-    """A number in a few characters, such as `0.05`, `5e-4` or `2e6`."""
+    """Format a number in a few characters, such as `0.05`, `5e-4` or `2e6`."""
     plain = f"{value:g}"
     if len(plain) <= 5 and "e" not in plain:
         return plain
@@ -222,6 +222,6 @@ def _epoch_ticks(epochs: int) -> list[int]:
 
 
 def round_step(wanted: float) -> float:
-    """The next of 1, 2 and 5 times a power of ten."""
+    """Round up to 1, 2 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(wanted))
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= wanted * (1 - 1e-9))

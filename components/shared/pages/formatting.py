@@ -19,12 +19,12 @@ _BREAKS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[_\-/.\s])")
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """A share as percent, such as `92.3 %`; a dash where there is none."""
+    """Format a fraction as a percentage, such as `92.3 %`; NaN gives a dash."""
     return DASH if math.isnan(share) else f"{100 * share:.{digits}f}{_NARROW_SPACE}%"
 
 
 def short_percent(share: float) -> str:
-    """A share in as few characters as fit a cell: whole percents, `<1 %` for what would round to nothing."""
+    """Format a fraction as a whole percentage; values that would round to 0 or 100 give `<1 %` or `>99 %`."""
     if 0 < share < 0.005:
         return f"<1{_NARROW_SPACE}%"
     if 0.995 <= share < 1:
@@ -33,31 +33,31 @@ def short_percent(share: float) -> str:
 
 
 def short_count(count: int) -> str:
-    """A count in as few characters as fit a cell, such as `1620` or `16.2k`."""
+    """Format a count compactly, such as `1620` or `16.2k`."""
     if count < 10_000:
         return str(count)
     return f"{count / 1000:.1f}k" if count < 100_000 else f"{count / 1000:.0f}k"
 
 
 def tiles(count: int) -> str:
-    """A number of tiles, such as `1,620 tiles`."""
+    """Format a number of tiles, such as `1,620 tiles`."""
     return f"{count:,} tile{'' if count == 1 else 's'}"
 
 
 def breakable(name: str) -> Markup:
-    """A name that may break between its words, `HerbaceousVegetation` as `sea_lake`, and within overlong ones."""
+    """Add line-break opportunities between the words of a name, and within overlong words."""
     words = _BREAKS.split(name)
     first, *rest = (word[i : i + _LONGEST_PART] for word in words for i in range(0, max(len(word), 1), _LONGEST_PART))
     return join(first, *(join(element("wbr"), part) for part in rest))
 
 
 def plain(text: str) -> str:
-    """Text from outside, so that Markdown shows it as it is, on one line."""
+    """Escape text for Markdown and put it on one line."""
     return _ACTIVE.sub(r"\\\1", " ".join(text.split()))
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], names: int = 1) -> list[str]:
-    """A table in Markdown: names on the left, numbers on the right, and a gap between the columns.
+    """Format a Markdown table, with names left-aligned and numbers right-aligned.
 
     Args:
         head: the columns' titles.

@@ -1,4 +1,4 @@
-"""Pages that hold all they show, and run nothing.
+"""Build self-contained HTML pages without scripts.
 
 Kubeflow shows them in a sandboxed frame about 500 pixels wide, MLflow in a wider one, and people print or mail them. So
 there is no script, no storage and nothing to fetch; a content security policy says the same to the browser.
@@ -15,9 +15,9 @@ def html_page(title: str, style: str, *content: Child) -> str:
     """Write a page.
 
     Args:
-        title: what the browser calls it.
-        style: CSS of ours, never text from outside.
-        *content: what is in it; text is escaped.
+        title: title of the document.
+        style: trusted CSS; it is not escaped.
+        *content: elements of the page; text is escaped.
 
     Returns:
         An HTML document.
@@ -35,25 +35,25 @@ def html_page(title: str, style: str, *content: Child) -> str:
 
 
 def section(title: str, note: Child, *content: Child, long: bool = False) -> Markup:
-    """A part of a page; a `long` one may break across sheets of paper."""
+    """Build a section of a page; a `long` section may break across printed pages."""
     explained = element("p", note, class_="note") if note else None
     return element("section", element("h2", title), explained, *content, class_="long" if long else None)
 
 
 def pair(one: Markup, other: Markup, kind: str = "") -> Markup:
-    """Two sections, side by side where there is room."""
+    """Build two sections, side by side where there is room."""
     return element("div", one, other, class_=f"pair {kind}".strip())
 
 
 def table(caption: str, head: Iterable[Markup], rows: Iterable[Markup]) -> Markup:
-    """A table, whose caption only screen readers tell; what is too wide scrolls within itself."""
+    """Build a table with a caption for screen readers; a wide table scrolls horizontally."""
     hidden = element("caption", caption, class_="hidden")
     drawn = element("table", hidden, element("thead", element("tr", *head)), element("tbody", *rows))
     return element("div", drawn, class_="scroll")
 
 
 def headings(*titles: str) -> list[Markup]:
-    """Column headings; a leading `#` marks a column of numbers."""
+    """Build column headings; a leading `#` marks a column of numbers."""
     return [
         element("th", title.removeprefix("#"), scope="col", class_="number" if title.startswith("#") else None)
         for title in titles
@@ -61,7 +61,7 @@ def headings(*titles: str) -> list[Markup]:
 
 
 def number(text: str, drawn: Markup | None = None) -> Markup:
-    """A cell with a number, and with what illustrates it."""
+    """Build a cell with a number and an optional drawing."""
     content = (
         text if drawn is None else element("span", element("span", text, class_="value"), drawn, class_="measured")
     )
@@ -69,7 +69,7 @@ def number(text: str, drawn: Markup | None = None) -> Markup:
 
 
 def figures(rows: Iterable[tuple[str, str, str]]) -> Markup:
-    """The few figures that one looks for first: title, value and a word on it."""
+    """Build a list of key figures, each with title, value and remark."""
     return element(
         "dl",
         *(
@@ -83,5 +83,5 @@ def figures(rows: Iterable[tuple[str, str, str]]) -> Markup:
 
 
 def facts(rows: Iterable[tuple[str, Child]]) -> Markup:
-    """Terms and what is said of them."""
+    """Build a list of terms and their descriptions."""
     return element("dl", *(join(element("dt", term), element("dd", fact)) for term, fact in rows), class_="facts")

@@ -1,4 +1,4 @@
-"""What a step may ask of the Kubernetes it runs on: its own Workflow and that Workflow's pods."""
+"""Read the Workflow of a step and its pods from Kubernetes."""
 
 import contextlib
 import os
@@ -11,19 +11,19 @@ _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 def workflow_name() -> str:
-    """Name of the Argo Workflow that this pod belongs to; empty outside of a cluster."""
+    """Return the name of the Argo Workflow that this pod belongs to; empty outside of a cluster."""
     return os.environ.get("KFP_WORKFLOW_NAME", "")
 
 
 def namespace() -> str:
-    """Namespace of this pod; empty outside of a cluster."""
+    """Return the namespace of this pod; empty outside of a cluster."""
     with contextlib.suppress(OSError):
         return (_SERVICE_ACCOUNT / "namespace").read_text(encoding="utf-8").strip()
     return ""
 
 
 def read_workflow() -> dict[str, Any]:
-    """The Workflow of this pod, as the API server gives it.
+    """Read the Workflow of this pod from the API server.
 
     Raises:
         kubernetes.client.ApiException: this pod's service account may not read it.
@@ -39,7 +39,7 @@ def read_workflow() -> dict[str, Any]:
 
 
 def list_pods() -> list[Any]:
-    """The pods of this Workflow that still exist, as `kubernetes.client.V1Pod`."""
+    """List the existing pods of this Workflow, as `kubernetes.client.V1Pod`."""
     from kubernetes import client
 
     api = client.CoreV1Api(_api_client())
@@ -48,7 +48,7 @@ def list_pods() -> list[Any]:
 
 
 def end_of_log(pod: str, lines: int = 5) -> str:
-    """Why a pod ended, as its log has it: the step's last lines, or what KFP's driver died of."""
+    """Return the last log lines of the step in a pod, or the fatal error of KFP's driver."""
     from kubernetes import client
 
     api = client.CoreV1Api(_api_client())

@@ -1,4 +1,4 @@
-"""DuckDB as the steps use it: on disk, in bounded memory, and with no way to anything but its own files."""
+"""Open DuckDB on disk, with bounded memory and no access to other files."""
 
 import contextlib
 import os
@@ -23,9 +23,9 @@ _NO_ROOM = re.compile(
 
 @contextlib.contextmanager
 def open_database(most_mebibytes: int = 2048) -> Iterator["DuckDBPyConnection"]:
-    """A database in a temporary folder, which goes away with the context.
+    """Open a database in a temporary folder, which is deleted when the context exits.
 
-    What does not fit into half the step's memory is spilled to the folder; no extension is fetched from the web.
+    Data beyond half of the step's memory is spilled to the folder; no extensions are downloaded.
 
     Args:
         most_mebibytes: the most it takes of the memory, where half of that is more.
@@ -53,7 +53,7 @@ def open_database(most_mebibytes: int = 2048) -> Iterator["DuckDBPyConnection"]:
             if not _NO_ROOM.search(str(error)):
                 raise
             raise StorageError(
-                "There must be room for what does not fit into the memory. "
+                "There must be disk space for data that does not fit into memory. "
                 f"Received: {folder} (TMPDIR) with too little: {reason(error)}. "
                 "Give the step a larger disk, or more memory."
             ) from None
@@ -62,7 +62,7 @@ def open_database(most_mebibytes: int = 2048) -> Iterator["DuckDBPyConnection"]:
 
 
 def lock(connection: "DuckDBPyConnection", files: Sequence[str] = ()) -> None:
-    """Close a database's door before somebody's SQL runs in it: no file but these can be read, no setting changed."""
+    """Restrict the connection before running user-supplied SQL: only these files are readable, settings are locked."""
     own = connection.execute("SELECT current_setting('temp_directory')").fetchall()[0][0]
     connection.execute("SET allowed_directories = ?", [[str(Path(own).parent)]])
     connection.execute("SET allowed_paths = ?", [list(files)])
@@ -72,7 +72,7 @@ def lock(connection: "DuckDBPyConnection", files: Sequence[str] = ()) -> None:
 
 @contextlib.contextmanager
 def plainly_named(path: Path) -> Iterator[str]:
-    """What DuckDB calls a file: a link of a plain name, since `*`, `?` and `[` in a name would make it a pattern.
+    """Yield a link with a plain name to a file: DuckDB treats `*`, `?` and `[` in a name as a pattern.
 
     Args:
         path: the file.
@@ -87,17 +87,17 @@ def plainly_named(path: Path) -> Iterator[str]:
 
 
 def quoted(name: str) -> str:
-    """A name as an SQL identifier."""
+    """Quote a name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
-    """A text as an SQL literal."""
+    """Quote a text as an SQL literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def reason(error: Exception) -> str:
-    """The first line of what DuckDB says, without its candidates and its picture of the statement."""
+    """Return the first line of a DuckDB error, without candidates and statement excerpt."""
     return re.sub(r"^(\w+ )+Error: ", "", str(error).splitlines()[0])
 
 

@@ -1,4 +1,4 @@
-"""Many pieces of work in flight, in bounded memory, with the results in order."""
+"""Run work concurrently in bounded memory, with results in order."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -21,10 +21,10 @@ def map_in_order(
         work: called on the threads.
         items: consumed as there is room.
         threads: how many run at once.
-        window: how many items may be in flight or waiting to be taken; four a thread, unless given.
+        window: how many items may be in flight or waiting to be taken; defaults to four per thread.
 
     Yields:
-        One result an item; the first error that `work` raises ends it.
+        One result per item; the first error that `work` raises ends it.
     """
     room = window or 4 * threads
     pending: deque[Future[Result]] = deque()

@@ -1,4 +1,4 @@
-"""Why a pod ended, out of a log that KFP's driver or launcher and Argo write to as well as the step."""
+"""Find why a pod ended in a log shared by the step, KFP's driver and launcher, and Argo."""
 
 import re
 
@@ -12,21 +12,21 @@ _DRIVER_FAILED = re.compile(r"F\d{4} .*\] KFP driver: (?:.*?\) failed: )?(.*)")
 
 
 def last_words(log: str, lines: int) -> str:
-    """Why a pod of a pipeline ended, as its log has it.
+    """Return why a pod of a pipeline ended, according to its log.
 
     Args:
         log: the log of a pod's main container.
-        lines: how many lines of a step's own to give at most.
+        lines: largest number of lines of the step to return.
 
     Returns:
-        What KFP's driver died of, or the last lines that the step itself wrote.
+        The fatal error of KFP's driver, or the last lines of the step.
     """
     fatal = [match[1] for line in log.splitlines() if (match := _DRIVER_FAILED.match(line))]
     return fatal[-1] if fatal else "\n".join(own_lines(log)[-lines:])
 
 
 def own_lines(log: str) -> list[str]:
-    """The lines of a log that neither KFP's launcher nor Argo's executor wrote.
+    """Return the log lines written by neither KFP's launcher nor Argo's executor.
 
     Args:
         log: the log of a pod's main container.

@@ -11,7 +11,7 @@ from tilepipe.components.shared.runtime import tracking
 from tilepipe.components.shared.runtime.log_format import LOG_FORMAT, EscapingFormatter
 
 USER_ERROR_EXIT_CODE = 2
-"""What a process ends with when the user can mend what stopped it."""
+"""Exit code after an error that the user can correct."""
 
 
 @contextlib.contextmanager

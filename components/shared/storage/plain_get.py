@@ -1,6 +1,6 @@
 """The plainest GETs of S3, from a server that is spoken to in the clear with a fixed key, in half of the usual work.
 
-Thousands of small objects a second from the MinIO next door are what packing is made of, and there a general client
+Thousands of small objects per second from a nearby MinIO are typical of packing, and there a general client
 takes more of the processor than all else that is done with a tile (`make bench` has the figures). What is not plain,
 such as TLS, a proxy or passing credentials, and whatever goes wrong is left to that client, with its retries and its
 errors: here nothing is tried twice and nothing explained.
@@ -62,7 +62,7 @@ class PlainServer:
 
     @classmethod
     def at(cls, endpoint: str, region: str, key_id: str, secret: str, token: str = "") -> Self | None:
-        """The server at an endpoint; None where what it takes to speak with it is not plain."""
+        """Return the server at an endpoint; None if it needs more than plain HTTP with a static key."""
         try:
             parts = urlsplit(endpoint)
             is_plain = parts.scheme == "http" and not parts.path.strip("/") and parts.port != 0
@@ -103,7 +103,7 @@ class PlainServer:
         return Answer(self, connection)
 
     def read(self, connection: "_Connection") -> bytes | None:
-        """The object that a connection was asked for; None for whatever else came, or did not."""
+        """Read the requested object from a connection; None for any other answer or a failure."""
         if self._is_paused():
             return None
         try:
@@ -203,7 +203,7 @@ class _Connection:
         self._socket.sendall(request)
 
     def receive(self) -> bytes | None:
-        """The object; None, after which the connection is of no more use, for an answer that is something else.
+        """Read the object; None for any other answer, after which the connection cannot be reused.
 
         Raises:
             OSError: there was no answer, or only a part of one.

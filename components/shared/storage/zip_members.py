@@ -64,13 +64,13 @@ def check_member(name: str, where: str) -> str:
     if not name or "\\" in name or "\0" in name or re.match(r"/|[A-Za-z]:", name) or ".." in parts:
         raise SourceError(
             "A member of a zip must be named by a path below the archive's root, with forward slashes. "
-            f"Received: {name!r} in {where}. Pack the archive anew from files that are named so."
+            f"Received: {name!r} in {where}. Create the archive again with such names."
         )
     return name
 
 
 def member_sizes(uri: str) -> dict[str, int]:
-    """Every file in a zip, with its size.
+    """Return the size of every file in a zip.
 
     Args:
         uri: a normalised address.
@@ -86,7 +86,7 @@ def member_sizes(uri: str) -> dict[str, int]:
 
 
 def read_member(uri: str, member: str) -> bytes:
-    """The content of one file in a zip; may be called from many threads.
+    """Read one file of a zip; safe to call from many threads.
 
     Args:
         uri: a normalised address of the zip.
@@ -120,7 +120,7 @@ def read_member(uri: str, member: str) -> bytes:
 
 
 def _packed(uri: str, member: _Member, archive_bytes: int) -> bytes:
-    """The bytes of a member as they are in the zip, behind its local header, whose length only it itself states."""
+    """Read the packed bytes of a member, after its local header, whose length is stated only there."""
     expected = _LOCAL_HEADER.size + len(member.raw_name) + member.extra_bytes + _EXTRA_ALLOWANCE
     length = min(expected + member.compressed_bytes, archive_bytes - member.offset)
     if member.offset < 0 or length < _LOCAL_HEADER.size + member.compressed_bytes:
