@@ -110,7 +110,7 @@ def test_a_final_fit_keeps_the_last_epoch(workplace, caplog):
     assert trained.facts == {"best_epoch": 3, "epochs": 3}
     assert "no validation tiles: the last epoch is kept" in caplog.text
     page = place.outputs().curves.read_text(encoding="utf-8")
-    assert "the last of 3 epochs: there are no validation tiles" in page
+    assert "the last of 3 epochs, since there are no validation tiles" in page
     assert "validation loss" not in page
     assert read_history(place.outputs().history) == history
 
