@@ -68,7 +68,7 @@ def ingest(config: IngestConfig, outputs: IngestOutputs) -> dict[str, str | int]
             if config.split_files and selection.left_out:
                 keep_unselected(connection)
         if isinstance(source, ColumnSource):
-            source.settle(connection)
+            source.resolve_addresses(connection)
         bands = config.source_bands or _stated_bands(connection)
         _check_ids(connection, config)
         by_folders = has_split_folders(connection, config)

@@ -58,8 +58,8 @@ SPLIT_NAMES = ("train", "train", "train", "validate", "test", "train")
 
 
 @pytest.fixture
-def catalogue(tmp_path):
-    """Writes a static catalogue with pystac, and gives the address of its root."""
+def catalog(tmp_path):
+    """Writes a static catalog with pystac, and gives the address of its root."""
 
     def write(classes=CLASSES, count=6, *, change=None, root="stac", bands=BANDS):
         from pystac import Asset, Catalog, CatalogType, Collection, Extent, Item, SpatialExtent, TemporalExtent

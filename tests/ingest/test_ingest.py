@@ -43,9 +43,9 @@ def test_a_folder(run, class_folders):
     assert json.dumps(returned)  # small scalars alone: they go into KFP's metadata
 
 
-def test_a_catalogue_with_all_there_is_to_know(run, catalogue, tmp_path):
+def test_a_catalog_with_all_there_is_to_know(run, catalog, tmp_path):
     returned, table, info = run(
-        catalogue(), split_property="ml-aoi:split", snapshot="2026-01-01T00:00:00Z", options={"name": "my tiles"}
+        catalog(), split_property="ml-aoi:split", snapshot="2026-01-01T00:00:00Z", options={"name": "my tiles"}
     )
     assert returned["name"] == info.name == "my tiles"
     assert (info.bands, info.bands_stated_by, info.snapshot) == (BANDS, "metadata", "2026-01-01T00:00:00Z")
@@ -55,27 +55,27 @@ def test_a_catalogue_with_all_there_is_to_know(run, catalogue, tmp_path):
     assert geo["columns"]["geometry"]["bbox"] == pytest.approx([10, 50, 10.06, 50.01])
 
 
-def test_other_geometries_are_told_from_polygons(run, catalogue, tmp_path):
+def test_other_geometries_are_told_from_polygons(run, catalog, tmp_path):
     def change(item):
         if item["id"] == "Forest_0":
             item["geometry"] = {"type": "Point", "coordinates": [10.0, 50.0]}
 
-    run(catalogue(change=change))
+    run(catalog(change=change))
     geo = json.loads(pq.read_metadata(tmp_path / "out" / "tiles.parquet").metadata[b"geo"])
     assert geo["columns"]["geometry"]["geometry_types"] == ["Point", "Polygon"]
 
 
-def test_the_users_word_on_bands_counts(run, catalogue):
-    _, _, info = run(catalogue(), source_bands=["B4", "B3", "B2", "B8"])
+def test_the_users_word_on_bands_counts(run, catalog):
+    _, _, info = run(catalog(), source_bands=["B4", "B3", "B2", "B8"])
     assert (info.bands, info.bands_stated_by) == (("B04", "B03", "B02", "B08"), "user")
 
 
-def test_items_that_disagree_on_bands(run, catalogue):
+def test_items_that_disagree_on_bands(run, catalog):
     def change(item):
         if item["id"] == "River_1":
             item["properties"]["eo:bands"] = [{"name": "B8A"}]
 
-    root = catalogue(change=change)
+    root = catalog(change=change)
     with pytest.raises(BandError, match=r"Forest_0 with B02, B03, B04, B08, but River_1 with B8A"):
         run(root)
     assert run(root, source_bands=list(BANDS))[2].bands == BANDS
@@ -92,8 +92,8 @@ def test_the_same_inputs_give_the_same_bytes(run, class_folders, tmp_path, monke
     assert len(digests) == 1
 
 
-def test_ids_that_are_there_twice(run, catalogue):
-    root = catalogue(change=lambda item: item)
+def test_ids_that_are_there_twice(run, catalog):
+    root = catalog(change=lambda item: item)
     first, second = sorted(root.parent.rglob("Forest_*.json"))[:2]
     second.write_bytes(first.read_bytes())
     with pytest.raises(SourceError, match="1 ids that come more than once, such as Forest_0"):
@@ -106,7 +106,7 @@ def test_one_class_is_none(run, class_folders, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_an_empty_catalogue(run, tmp_path):
+def test_an_empty_catalog(run, tmp_path):
     (tmp_path / "catalog.json").write_text('{"type": "Catalog", "id": "x", "links": []}')
     with pytest.raises(SourceError, match="at least one tile"):
         run(tmp_path / "catalog.json")

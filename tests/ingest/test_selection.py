@@ -35,7 +35,7 @@ def test_a_condition_on_the_common_columns(run, class_folders):
         ("cast(orbit AS INTEGER) = 7", {0, 1, 2, 3, 4, 5}),
     ],
 )
-def test_a_condition_on_the_items_own_properties(run, catalogue, condition, numbers):
+def test_a_condition_on_the_items_own_properties(run, catalog, condition, numbers):
     def change(item):
         number = int(item["id"].rpartition("_")[2])
         item["properties"] |= {
@@ -44,7 +44,7 @@ def test_a_condition_on_the_items_own_properties(run, catalogue, condition, numb
         }
         item["properties"] |= {"orbit": "7", "snow": True if number == 0 else None}
 
-    table, _ = run(catalogue(change=change, count=6), where=condition)
+    table, _ = run(catalog(change=change, count=6), where=condition)
     assert {int(name.rpartition("_")[2]) for name in table["tile_id"].to_pylist()} == numbers
 
 
@@ -142,18 +142,18 @@ def test_at_most_a_multiple_of_the_mean_class_size(run, class_folders):
     assert Counter(table["label"].to_pylist()) == {"a": 10, "b": 10, "c": 45}
 
 
-def test_items_without_a_group_are_told(run, catalogue):
-    root = catalogue(change=lambda item: item["properties"].update(scene="s" if "Forest" in item["id"] else None))
+def test_items_without_a_group_are_told(run, catalog):
+    root = catalog(change=lambda item: item["properties"].update(scene="s" if "Forest" in item["id"] else None))
     with pytest.raises(Exception, match=r"each tile must have a group. Received: 12 tiles.*such as River_0"):
         run(root, split_by="group", columns={"group": "scene"})
 
 
-def test_unlabelled_items_can_be_dropped(run, catalogue):
+def test_unlabelled_items_can_be_dropped(run, catalog):
     def change(item):
         if item["id"] in {"Forest_0", "River_1"}:
             del item["properties"]["class"]
 
-    root = catalogue(change=change)
+    root = catalog(change=change)
     with pytest.raises(SourceError, match="must have one label"):
         run(root)
     table, _ = run(root, recode={"": ""})

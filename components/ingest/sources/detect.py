@@ -114,7 +114,7 @@ def _check_parameters(config: IngestConfig, kind: SourceKind) -> None:
 
 
 def _catalog_root(folder: str) -> str:
-    """The catalogue's own file in a folder; empty where there is none."""
+    """The catalog's own file in a folder; empty where there is none."""
     from tilepipe.components.ingest.sources.stac.catalog import ROOT_NAMES
 
     if folder.lower().endswith(".json"):

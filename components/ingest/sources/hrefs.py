@@ -1,4 +1,4 @@
-"""Where an address in a catalogue leads, and whether a catalogue may lead there."""
+"""Where an address in a catalog leads, and whether a catalog may lead there."""
 
 import os
 from collections.abc import Mapping
@@ -8,20 +8,20 @@ from tilepipe.components.shared.storage import storage
 
 
 class HrefResolver:
-    """Turns the addresses that a catalogue states into normalised ones, and refuses those that lead out of it.
+    """Turns the addresses that a catalog states into normalised ones, and refuses those that lead out of it.
 
-    A catalogue is somebody else's file: `file:///etc/passwd` or `../../secret` in it must not make a step read that,
+    A catalog is somebody else's file: `file:///etc/passwd` or `../../secret` in it must not make a step read that,
     nor must `http://169.254.169.254/`, which only the step's own network answers, nor a bucket that only our
     credentials open. So, beside replacements that the user chose:
 
-    - a local address must stay below the catalogue's own folder;
-    - an address on the web must be of the catalogue's own scheme, host and port; that this may be a private host is
-      the user's word, who named the catalogue;
-    - a catalogue on the web must not name a bucket at all. One that is local or in S3 may name any: it came with the
+    - a local address must stay below the catalog's own folder;
+    - an address on the web must be of the catalog's own scheme, host and port; that this may be a private host is
+      the user's word, who named the catalog;
+    - a catalog on the web must not name a bucket at all. One that is local or in S3 may name any: it came with the
       same credentials, or from somebody who has them.
 
     Args:
-        root: the catalogue's folder or prefix, normalised.
+        root: the catalog's folder or prefix, normalised.
         rewrite: prefixes of addresses, and what stands for them; the longest that fits counts.
     """
 
@@ -45,7 +45,7 @@ class HrefResolver:
             A normalised address: a local path, `s3://` or the web.
 
         Raises:
-            SourceError: it is no address, or leads out of the catalogue.
+            SourceError: it is no address, or leads out of the catalog.
         """
         if not isinstance(href, str) or not href.strip():
             raise SourceError(f"An href must be a text that is not empty. Received: href={href!r} in {where}.")
@@ -79,13 +79,13 @@ class HrefResolver:
 
     def _refusal(self, href: str, uri: str, where: str) -> str:
         if storage.is_web(uri):
-            rule, none = "An href on the web must be of the catalogue's own host or", "no host"
+            rule, none = "An href on the web must be of the catalog's own host or", "no host"
             allowed = [folder for folder in self._allowed if storage.is_web(folder)]
         elif storage.is_remote(uri):
-            rule, none = "An href in a catalogue on the web may lead to S3 only below", "no bucket"
+            rule, none = "An href in a catalog on the web may lead to S3 only below", "no bucket"
             allowed = [folder for folder in self._allowed if folder.startswith("s3://")]
         else:
-            rule, none = "A local href must stay below the catalogue's folder or", "no local folder"
+            rule, none = "A local href must stay below the catalog's folder or", "no local folder"
             allowed = [folder for folder in self._allowed if not storage.is_remote(folder)]
         folder = storage.parent(uri).rstrip("/") + "/"
         return (

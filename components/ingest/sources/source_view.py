@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import pyarrow as pa
 
 from tilepipe.components.ingest.sources.tile_row import RowSource, TileRow, TileSource
+from tilepipe.components.shared.contracts.tile_table import SCHEMA
 from tilepipe.components.shared.runtime.database import quoted
 
 if TYPE_CHECKING:
@@ -36,19 +37,7 @@ own name for it, and `bands` the names that it states."""
 
 _BATCH_ROWS = 8192
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
-_FIELDS: list[tuple[str, Any]] = [
-    *((name, pa.string()) for name in ("tile_id", "uri", "member")),
-    ("offset", pa.int64()),
-    ("band_uris", pa.list_(pa.string())),
-    *((name, pa.string()) for name in ("label", "split", "group")),
-    ("datetime", pa.timestamp("us", tz="UTC")),
-    ("bbox", pa.struct([(name, pa.float64()) for name in _CORNERS])),
-    ("geometry", pa.binary()),
-    ("bytes", pa.int64()),
-    ("checksum", pa.string()),
-    ("bands", pa.list_(pa.string())),
-]
-_ARROW = pa.schema(_FIELDS)
+_ARROW = pa.schema([*((field.name, field.type) for field in SCHEMA), ("bands", pa.list_(pa.string()))])
 
 
 @runtime_checkable
@@ -62,7 +51,7 @@ class ColumnSource(TileSource, Protocol):
             SourceError: the source is missing or malformed.
         """
 
-    def settle(self, connection: "DuckDBPyConnection") -> None:
+    def resolve_addresses(self, connection: "DuckDBPyConnection") -> None:
         """Once the table `chosen` is made, put what SQL cannot work out into it: what the addresses lead to.
 
         Raises:

@@ -132,7 +132,7 @@ class TableSource:
                 ) from None
             yield () if is_text else (path,)
 
-    def settle(self, connection: "DuckDBPyConnection") -> None:
+    def resolve_addresses(self, connection: "DuckDBPyConnection") -> None:
         """Put what their addresses lead to in the place of the addresses in `chosen`.
 
         Raises:

@@ -34,16 +34,16 @@ def test_a_parquet_is_told_by_its_columns(tmp_path):
         assert detect_kind(str(tmp_path / "x.parquet")) == kind
 
 
-def test_a_catalogue_in_a_folder_is_found(catalogue, class_folders):
-    root = catalogue()
+def test_a_catalog_in_a_folder_is_found(catalog, class_folders):
+    root = catalog()
     assert opened(root.parent).root == str(root)
     assert opened(root.parent / "tiles-collection").root.endswith("collection.json")
     assert opened(root.parent, options={"kind": "stac-catalog"}).root == str(root)
     assert opened(class_folders()).kind == "folder"
 
 
-def test_the_kind_may_be_said(catalogue):
-    assert opened(catalogue().parent, options={"kind": "folder"}).kind == "folder"
+def test_the_kind_may_be_said(catalog):
+    assert opened(catalog().parent, options={"kind": "folder"}).kind == "folder"
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_where_hrefs_lead(href, expected):
 )
 def test_hrefs_that_lead_out_are_refused(href):
     resolver = HrefResolver("/data/stac", {WEB[:-1]: "/tiles"})
-    with pytest.raises(SourceError, match="must stay below the catalogue's folder") as caught:
+    with pytest.raises(SourceError, match="must stay below the catalog's folder") as caught:
         resolver.resolve(href, "/data/stac/items", "item x")
     assert f"Received: href={href} in item x" in str(caught.value)
 
@@ -65,7 +65,7 @@ def test_a_web_address_names_the_parameter_that_helps():
         ("file:///data/x.tif", "/data/x.tif"),
     ],
 )
-def test_where_hrefs_of_a_catalogue_on_the_web_lead(href, expected):
+def test_where_hrefs_of_a_catalog_on_the_web_lead(href, expected):
     store = "https://store.example.net:8443/tiles/"
     rewrite = {
         store: store,
@@ -98,7 +98,7 @@ def test_where_hrefs_of_a_catalogue_on_the_web_lead(href, expected):
         ("file:///etc/passwd", "no local folder"),
     ],
 )
-def test_hrefs_that_lead_out_of_a_catalogue_on_the_web(href, message):
+def test_hrefs_that_lead_out_of_a_catalog_on_the_web(href, message):
     rewrite = {"https://store.example.net/tiles": "https://store.example.net/tiles", "s3://open": "s3://open"}
     with pytest.raises(SourceError, match=message) as caught:
         HrefResolver(f"{WEB}stac", rewrite).resolve(href, f"{WEB}stac/items", "item x")
@@ -106,7 +106,7 @@ def test_hrefs_that_lead_out_of_a_catalogue_on_the_web(href, message):
     assert "user:word" not in str(caught.value)
 
 
-def test_a_catalogue_on_a_private_host_may_name_that_host_alone():
+def test_a_catalog_on_a_private_host_may_name_that_host_alone():
     """Which the user chose; that it is private says nothing for its neighbours."""
     resolver = HrefResolver("http://10.0.0.1:8080/stac", {})
     assert resolver.resolve("../x.tif", "http://10.0.0.1:8080/stac", "item") == "http://10.0.0.1:8080/x.tif"
@@ -120,7 +120,7 @@ def test_what_is_no_address(href):
         HrefResolver("/data", {}).resolve(href, "/data", "item x")
 
 
-def test_a_catalogue_in_a_bucket_has_no_local_files():
+def test_a_catalog_in_a_bucket_has_no_local_files():
     resolver = HrefResolver("s3://bucket/stac", {})
     assert resolver.resolve("../x.tif", "s3://bucket/stac/items", "item") == "s3://bucket/stac/x.tif"
     for href in ("/etc/passwd", "file:///etc/passwd"):
@@ -130,7 +130,7 @@ def test_a_catalogue_in_a_bucket_has_no_local_files():
         resolver.resolve("../../../x.tif", "s3://bucket/stac/items", "item")
 
 
-def test_a_link_may_be_the_way_to_the_catalogue(tmp_path):
+def test_a_link_may_be_the_way_to_the_catalog(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     resolver = HrefResolver(str(tmp_path / "link"), {})

@@ -41,7 +41,7 @@ def read(path, wanted=(), **changes):
     with open_database() as connection, source.found(connection) as files:
         assert len(files) == (str(path).endswith(".parquet"))
         connection.execute("CREATE TABLE chosen AS SELECT * FROM found")
-        source.settle(connection)
+        source.resolve_addresses(connection)
         found = connection.sql("SELECT * FROM chosen ORDER BY tile_id").to_arrow_table()
         kinds = {name: kind for name, kind, *_ in connection.execute("DESCRIBE found").fetchall()}
     assert list(kinds)[: len(COLUMNS)] == list(COLUMNS)
@@ -147,7 +147,7 @@ def test_an_id_holds_no_signature(write):
 
 @pytest.mark.parametrize("address", ["/x.png", "../x.png", "/etc/passwd", "file:///etc/passwd", "a/../../x.png"])
 def test_an_address_that_leads_out(write, address):
-    with pytest.raises(SourceError, match=r"below the catalogue's|must stay"):
+    with pytest.raises(SourceError, match=r"below the catalog's|must stay"):
         read(write(f"image,label\n-ok.png,1\n{address},1\n"))
 
 

@@ -149,7 +149,7 @@ def _open(url: str, io: "ApiIO", query: Query) -> "Client":
         raise SourceError(
             "A STAC API's address must be that of its landing page: a JSON object with type Catalog and conformsTo. "
             f"Received: {url} with type={landing.get('type')!r} and {sorted(landing)[:_SHOWN_NAMES]}. "
-            + ("It looks like a static catalogue: give options.kind=stac-catalog." if static else "Mend `source`.")
+            + ("It looks like a static catalog: give options.kind=stac-catalog." if static else "Mend `source`.")
         )
     try:
         with warnings.catch_warnings():
@@ -157,7 +157,7 @@ def _open(url: str, io: "ApiIO", query: Query) -> "Client":
             client = Client.open(url, stac_io=io, timeout=io.timeout)
     except (ClientTypeError, pystac.errors.STACError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise SourceError(
-            f"A STAC API's landing page must be a STAC catalogue. Received: {url}, which reads as: "
+            f"A STAC API's landing page must be a STAC catalog. Received: {url}, which reads as: "
             f"{type(error).__name__}: {io.credentials.removed_from(str(error))}."
         ) from None
     if not client.conforms_to(ConformanceClasses.ITEM_SEARCH):

@@ -78,7 +78,7 @@ class StacGeoParquet:
                 ) from None
             yield (path,)
 
-    def settle(self, connection: "DuckDBPyConnection") -> None:
+    def resolve_addresses(self, connection: "DuckDBPyConnection") -> None:
         """Put what their hrefs lead to in the place of the hrefs in `chosen`.
 
         Raises:

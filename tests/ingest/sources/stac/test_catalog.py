@@ -17,8 +17,8 @@ def read(root, wanted=(), **parameters):
     return source, sorted(source.rows(), key=lambda row: row.tile_id)
 
 
-def test_a_catalogue_that_pystac_wrote(catalogue):
-    root = catalogue()
+def test_a_catalog_that_pystac_wrote(catalog):
+    root = catalog()
     source, rows = read(root, split_property="ml-aoi:split")
     assert len(rows) == 18
     assert source.name == "tiles-collection"
@@ -27,14 +27,14 @@ def test_a_catalogue_that_pystac_wrote(catalogue):
     assert {row.split for row in rows} == {"train", "validate", "test"}
 
 
-def test_a_collection_is_a_root_too(catalogue):
-    root = catalogue().parent / "tiles-collection" / "collection.json"
+def test_a_collection_is_a_root_too(catalog):
+    root = catalog().parent / "tiles-collection" / "collection.json"
     source, rows = read(root)
     assert (len(rows), source.name) == (18, "tiles-collection")
 
 
-def test_absolute_links_on_the_web_are_led_home(catalogue):
-    root = catalogue()
+def test_absolute_links_on_the_web_are_led_home(catalog):
+    root = catalog()
     web = "https://example.org/set"
     for path in root.parent.rglob("*.json"):
         base = f"{web}/{path.parent.relative_to(root.parent)}/"
@@ -51,8 +51,8 @@ def test_absolute_links_on_the_web_are_led_home(catalogue):
     assert rows[0].uri == str(root.parent / "tiles-collection" / "Forest_0" / "Forest_0.tif")
 
 
-def test_groups_and_what_where_mentions(catalogue):
-    root = catalogue(change=lambda item: item["properties"].update(scene=item["id"][-1], cloud=3))
+def test_groups_and_what_where_mentions(catalog):
+    root = catalog(change=lambda item: item["properties"].update(scene=item["id"][-1], cloud=3))
     _, rows = read(root, wanted={"cloud"}, columns={"group": "scene"})
     assert all(row.group == row.tile_id[-1] and row.properties == {"cloud": 3} for row in rows)
 
@@ -82,8 +82,8 @@ def web(tmp_path):
     thread.join(10)
 
 
-def test_a_catalogue_on_the_web(catalogue, web):
-    root = catalogue()
+def test_a_catalog_on_the_web(catalog, web):
+    root = catalog()
     address, handler = web
     source, rows = read(f"{address}/stac/catalog.json")
     assert (len(rows), source.name) == (18, "tiles-collection")
@@ -101,23 +101,23 @@ def test_a_catalogue_on_the_web(catalogue, web):
         edit_json(root, lambda c: c["links"].pop())
 
 
-def test_links_may_go_in_circles(catalogue):
-    root = catalogue()
+def test_links_may_go_in_circles(catalog):
+    root = catalog()
     collection = root.parent / "tiles-collection" / "collection.json"
     edit_json(collection, lambda c: c["links"].append({"rel": "child", "href": "../catalog.json"}))
     edit_json(root, lambda c: c["links"].append({"rel": "child", "href": "./tiles-collection/collection.json"}))
     assert len(read(root)[1]) == 18
 
 
-def test_links_that_lead_out_are_refused(catalogue):
-    root = catalogue()
+def test_links_that_lead_out_are_refused(catalog):
+    root = catalog()
     edit_json(root, lambda c: c["links"].append({"rel": "child", "href": "file:///etc/passwd"}))
-    with pytest.raises(SourceError, match=r"must stay below the catalogue's folder.*/etc/passwd"):
+    with pytest.raises(SourceError, match=r"must stay below the catalog's folder.*/etc/passwd"):
         read(root)
 
 
-def test_assets_that_lead_out_are_refused(catalogue):
-    root = catalogue(change=lambda item: item["assets"]["image"].update(href="/etc/passwd"))
+def test_assets_that_lead_out_are_refused(catalog):
+    root = catalog(change=lambda item: item["assets"]["image"].update(href="/etc/passwd"))
     with pytest.raises(SourceError, match=r"must stay below.*asset image of item Forest_0"):
         read(root)
 
@@ -140,14 +140,14 @@ def test_assets_that_lead_out_are_refused(catalogue):
         ('{"type": "Catalog", "links": [{"rel": "item", "href": "./catalog.txt"}]}', "catalog.txt"),
     ],
 )
-def test_malformed_catalogues(tmp_path, content, message):
+def test_malformed_catalogs(tmp_path, content, message):
     root = tmp_path / "catalog.json"
     root.write_text(content, encoding="latin1")
     with pytest.raises(SourceError, match=message):
         read(root)
 
 
-def test_a_catalogue_that_is_not_there(tmp_path):
+def test_a_catalog_that_is_not_there(tmp_path):
     with pytest.raises(SourceError, match=r"none.json, which source names"):
         read(tmp_path / "none.json")
 

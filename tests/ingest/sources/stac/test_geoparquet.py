@@ -34,7 +34,7 @@ def read(path, **parameters):
             lock(connection, files)
             columns = ", ".join(map(quoted, COLUMNS))
             connection.execute(f"CREATE TABLE chosen AS SELECT {columns} FROM found")
-        source.settle(connection)
+        source.resolve_addresses(connection)
         return source, connection.sql("SELECT * FROM chosen ORDER BY rowid").to_arrow_table().to_pylist()
 
 
@@ -59,7 +59,7 @@ def test_a_file_that_stac_geoparquet_wrote(items, tmp_path):
     assert row["datetime"].isoformat() == "2020-06-01T12:00:00+00:00"
 
 
-def test_it_gives_the_rows_that_the_items_give(items, tmp_path, catalogue):
+def test_it_gives_the_rows_that_the_items_give(items, tmp_path, catalog):
     from tilepipe.components.ingest.sources.hrefs import HrefResolver
     from tilepipe.components.ingest.sources.stac.item import ItemReader
 
