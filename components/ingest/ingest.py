@@ -12,7 +12,7 @@ from tilepipe.components.ingest.report.report_page import render_page
 from tilepipe.components.ingest.report.report_summary import render_summary
 from tilepipe.components.ingest.selection import Selection, choose, columns_of
 from tilepipe.components.ingest.sources.detect import open_source
-from tilepipe.components.ingest.sources.source_view import ColumnSource, found
+from tilepipe.components.ingest.sources.source_view import ColumnSource, open_source_view
 from tilepipe.components.ingest.sources.tile_row import TileSource
 from tilepipe.components.ingest.splits.predefined import has_split_folders, keep_unselected
 from tilepipe.components.ingest.splits.splits import split_tiles
@@ -62,7 +62,7 @@ def ingest(config: IngestConfig, outputs: IngestOutputs) -> dict[str, str | int]
     wanted = columns_of(config.where)
     source = open_source(config, wanted)
     with open_database() as connection:
-        with found(source, connection, wanted) as files:
+        with open_source_view(source, connection, wanted) as files:
             lock(connection, files)
             selection = choose(connection, config)
             if config.split_files and selection.left_out:

@@ -1,4 +1,4 @@
-"""Which tiles are taken: a condition, classes, and how many of each class; the table `chosen`."""
+"""Selection of tiles by a condition, classes and a maximum per class; creates the table `chosen`."""
 
 import json
 import logging
@@ -25,7 +25,7 @@ _DAMAGE = re.compile(r'Failed to read file "[^"]*": (.*)')
 
 @dataclass(frozen=True)
 class Selection:
-    """What came of choosing."""
+    """Result of the selection."""
 
     class_names: tuple[str, ...]
     """In the order of the integer labels."""
@@ -87,7 +87,7 @@ def choose(connection: "DuckDBPyConnection", config: IngestConfig) -> Selection:
         config: the step's parameters.
 
     Returns:
-        What came of it.
+        The result of the selection.
 
     Raises:
         ParameterError: the condition does not fit the source, or the classes do not fit each other.
@@ -98,9 +98,9 @@ def choose(connection: "DuckDBPyConnection", config: IngestConfig) -> Selection:
     class_names = _classes(connection, config)
     capped = _cap(connection, config)
     reasons = {
-        "where does not hold": unmet,
+        "where is not true": unmet,
         f"dropped by recode: {', '.join(label or 'no label' for label in sorted(dropped))}": sum(dropped.values()),
-        "beyond the most that a class may have": capped,
+        "exceeds max_per_class or max_class_ratio": capped,
     }
     left_out = tuple((why, count) for why, count in reasons.items() if count)
     for why, count in left_out:
@@ -124,7 +124,7 @@ def _filter(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[int
         if damage or not isinstance(error, mistakes):
             raise SourceError(
                 f"A file must be whole to be read. Received: {storage.shown(config.source)}, which reads as: "
-                f"{damage[1] if damage else reason(error)}. Copy or write it anew."
+                f"{damage[1] if damage else reason(error)}. Copy or write it again."
             ) from None
         if not condition:
             raise

@@ -63,8 +63,8 @@ def warnings(report: IngestReport) -> list[str]:
     if report.straddling_groups:
         one = report.straddling_groups == 1
         said.append(
-            f"{report.straddling_groups:,} group{' lies' if one else 's lie'} in more than one split: what is measured "
-            "on one split has been seen in another."
+            f"{report.straddling_groups:,} group{' lies' if one else 's lie'} in more than one split: results "
+            "on one split are not independent of another."
         )
     if report.duplicates.tiles:
         said.append(

@@ -60,7 +60,7 @@ class ColumnSource(TileSource, Protocol):
 
 
 @contextlib.contextmanager
-def found(
+def open_source_view(
     source: RowSource | ColumnSource, connection: "DuckDBPyConnection", wanted: frozenset[str]
 ) -> Iterator[tuple[str, ...]]:
     """Make the view `found` with all that a source has, which may be used within the context.

@@ -1,4 +1,4 @@
-"""What every kind of source yields: one row a tile."""
+"""What every kind of source yields: one row per tile."""
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
@@ -24,7 +24,7 @@ class TileRow:
     offset: int | None = None
     """Where the record starts in the TFRecord file at `uri`."""
     band_uris: tuple[str, ...] | None = None
-    """One address a band, in the order of `bands`, where each band has a file of its own; the first is `uri`."""
+    """One address per band, in the order of `bands`, where each band has a file of its own; the first is `uri`."""
     split: str | None = None
     """What the source itself calls the tile's split, in the source's spelling."""
     group: str | None = None
@@ -42,7 +42,7 @@ class TileRow:
 
 
 class TileSource(Protocol):
-    """A source that has been opened; one module of this step a kind. It is a `RowSource` or a `found.ColumnSource`."""
+    """A source that has been opened; one module per kind. It is a `RowSource` or a `ColumnSource`."""
 
     @property
     def kind(self) -> SourceKind:

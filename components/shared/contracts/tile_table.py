@@ -1,4 +1,4 @@
-"""The tile table: one row a tile, sorted by `tile_id`, as Parquet (GeoParquet 1.1 where there is a geometry)."""
+"""The tile table: one row per tile, sorted by `tile_id`, as Parquet (GeoParquet 1.1 where there is a geometry)."""
 
 import json
 from collections.abc import Iterator

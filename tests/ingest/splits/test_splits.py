@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 import pytest
 
 from tilepipe.components.ingest.config import IngestConfig
-from tilepipe.components.ingest.sources.source_view import found
+from tilepipe.components.ingest.sources.source_view import open_source_view
 from tilepipe.components.ingest.sources.tile_row import TileRow
 from tilepipe.components.ingest.splits.splits import split_tiles
 from tilepipe.components.shared.errors import ParameterError, SourceError, SplitError
@@ -28,7 +28,7 @@ class Rows:
 def split(tiles, **parameters):
     """Split -> for each tile in order, its split; None for one that is in none."""
     with open_database() as connection:
-        with found(Rows(tiles), connection, frozenset()):
+        with open_source_view(Rows(tiles), connection, frozenset()):
             connection.execute("CREATE TABLE chosen AS SELECT * FROM found")
         split_tiles(connection, IngestConfig.parse(source="/t", **parameters))
         places = connection.execute(
@@ -279,7 +279,7 @@ def on_land(count=400, west=-0.2, south=51.0):
 def test_blocks_are_of_the_size_that_was_asked_for(west, south):
     tiles = on_land(west=west, south=south)
     with open_database() as connection:
-        with found(Rows(tiles), connection, frozenset()):
+        with open_source_view(Rows(tiles), connection, frozenset()):
             connection.execute("CREATE TABLE chosen AS SELECT * FROM found")
         config = IngestConfig.parse(source="/t", split_by="block", split_block_metres=3000)
         split_tiles(connection, config)

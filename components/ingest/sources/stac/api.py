@@ -149,7 +149,7 @@ def _open(url: str, io: "ApiIO", query: Query) -> "Client":
         raise SourceError(
             "A STAC API's address must be that of its landing page: a JSON object with type Catalog and conformsTo. "
             f"Received: {url} with type={landing.get('type')!r} and {sorted(landing)[:_SHOWN_NAMES]}. "
-            + ("It looks like a static catalog: give options.kind=stac-catalog." if static else "Mend `source`.")
+            + ("It looks like a static catalog: set options.kind=stac-catalog." if static else "Correct `source`.")
         )
     try:
         with warnings.catch_warnings():
