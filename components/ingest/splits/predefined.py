@@ -31,21 +31,22 @@ _FITTING = r"""
     ),
     depths AS (SELECT DISTINCT depth FROM parts),
     tiles AS (
-        SELECT rowid AS row, tile_id, uri, member FROM chosen
-        UNION ALL SELECT -1 - rowid, tile_id, uri, member FROM unselected
+        SELECT row, tile_id, nfc_normalize(tile_id) AS id, nfc_normalize(
+            CASE WHEN uri LIKE 'http%' THEN regexp_replace(uri, '[?#].*$', '') ELSE uri END
+            || coalesce('/' || member, '')
+        ) AS path
+        FROM (
+            SELECT rowid AS row, tile_id, uri, member FROM chosen
+            UNION ALL SELECT -1 - rowid, tile_id, uri, member FROM unselected
+        )
     ),
     paths AS (
-        SELECT row, tile_id, true AS is_id, string_split(nfc_normalize(tile_id), '/') AS path FROM tiles
-        UNION ALL
-        SELECT row, tile_id, false AS is_id, string_split(nfc_normalize(
-            CASE WHEN uri LIKE 'http%' THEN regexp_replace(uri, '[?#].*$', '') ELSE uri END
-            || coalesce('/' || member, '')), '/') AS path
-        FROM tiles
+        SELECT row, tile_id, id, string_split(path, '/') AS parts FROM tiles
+        UNION ALL SELECT row, tile_id, id, string_split(id, '/') AS parts FROM tiles WHERE NOT ends_with(path, id)
     ),
     ends AS (
-        SELECT row, tile_id, depth, is_id AND len(path) = depth AS is_id,
-            array_to_string(list_slice(path, -depth, -1), '/') AS whole
-        FROM paths JOIN depths ON len(path) >= depth
+        SELECT row, tile_id, depth, array_to_string(list_slice(parts, -depth, -1), '/') AS whole, whole = id AS is_id
+        FROM paths JOIN depths ON len(parts) >= depth
     ),
     keys AS (SELECT *, regexp_replace(whole, $suffix, '\1') AS stem FROM ends),
     fits AS (  -- the lower the rank, the closer
