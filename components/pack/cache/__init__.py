@@ -1,1 +1,1 @@
-"""Cache of fetched tiles, which an interrupted or recurring run does not fetch again."""
+"""Cache of fetched tiles for resumed and recurring runs."""

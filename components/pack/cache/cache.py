@@ -1,13 +1,13 @@
-"""The tiles that were fetched before: a killed run goes on where it was, a recurring one fetches only what is new.
+"""Cache of fetched tiles: a killed run resumes, and a recurring run fetches only what is new.
 
-A content is kept under a key that says what it is and which version of it:
+The key of an entry identifies the content and its version. It is the BLAKE2b-128 of
 
-- BLAKE2b-128 of `[uri, member, offset, bytes, "checksum", checksum]` where its source states a checksum;
-- of `[uri, member, offset, bytes, "snapshot", snapshot]` where it states none: `bytes` is null where that is unknown
-  too, and `snapshot` is the tile table's.
+- `[uri, member, offset, bytes, "checksum", checksum]` if the source states a checksum;
+- `[uri, member, offset, bytes, "snapshot", snapshot]` if it does not. `bytes` is null if unknown, and
+  `snapshot` is that of the tile table.
 
-So what has changed is fetched anew where the source's checksum or the snapshot says so, and never served stale under
-another checksum, size or snapshot. Many processes may use a place at once: each writes segments of its own.
+A content with another checksum, size or snapshot is therefore fetched again and never served stale. Many processes may
+use the same cache at once, since each writes its own segments.
 """
 
 import contextlib
@@ -46,26 +46,26 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tilepipe.pack")
 
 FLUSH_SECONDS = 30.0
-"""A segment is written at least this often, so that a kill costs no more than what was fetched in that time."""
+"""Longest interval between segments, in seconds; a killed run loses at most what it fetched in that time."""
 
 _INDEX_READERS = 16
 _OWN_ENTRIES = 4096
 
 
 class TileCache:
-    """Contents of tiles by key, in a folder or a bucket. Use as a context; all methods may be called from any thread.
+    """Contents of tiles by key, in a folder or a bucket. A context manager; all methods are thread-safe.
 
-    Only what can be reached at another machine belongs in it, and only once it has proved usable: a tile that its owner
-    mends must not be served as it was.
+    Put only remote contents, and only once they have proved usable: an unusable tile that is repaired at its source
+    must not be served in its old state.
 
     Args:
         address: a local folder, or `s3://bucket/prefix`.
-        snapshot: as of when the source was read, as the tile table has it.
-        flush_seconds: the longest time that what was put waits to be written.
+        snapshot: snapshot of the tile table, an ISO 8601 time.
+        flush_seconds: longest time before an entry is written, in seconds. Defaults to 30.
 
     Raises:
-        ParameterError: the address is neither.
-        StorageError: nothing can be written or read there.
+        ParameterError: if the address is neither.
+        StorageError: if the address cannot be read or written.
     """
 
     def __init__(self, address: str, snapshot: str, *, flush_seconds: float = FLUSH_SECONDS) -> None:
@@ -75,7 +75,7 @@ class TileCache:
         self._filling: dict[bytes, bytes] = {}
         self._writing: dict[bytes, bytes] = {}
         self._filling_bytes, self._filling_since = 0, 0.0
-        # What this run wrote first: the tiles that are looked at before the packing are asked for twice.
+        # The first entries of this run, since the sampled tiles are read a second time when they are packed.
         self._own: dict[bytes, tuple[str, np.void]] = {}
         self._is_closing = self._writes_failed = self._reads_failed = False
         self._warned: set[str] = set()
@@ -93,14 +93,14 @@ class TileCache:
         self.close()
 
     def key(self, uri: str, member: str | None, offset: int | None, size: int | None, checksum: str | None) -> bytes:
-        """The key of a content.
+        """Compute the key of a content.
 
         Args:
-            uri: the file or object that it is, or is in.
-            member: its path within a zip, or None.
-            offset: where it starts in the file, or None.
-            size: how many bytes it is to have, or None.
-            checksum: what its source says of it, or None.
+            uri: the file or object that holds the content.
+            member: path within a zip file, or None.
+            offset: offset within the file in bytes, or None.
+            size: expected size in bytes, or None if unknown.
+            checksum: checksum that the source states, or None.
 
         Returns:
             16 bytes.
@@ -110,23 +110,23 @@ class TileCache:
         return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
     def key_of(self, tile: "Tile") -> bytes:
-        """The key of a tile's content."""
+        """Compute the key of the content of a tile."""
         return self.key(tile.uri, tile.member, tile.offset, tile.bytes, tile.checksum)
 
     def holds(self, key: bytes) -> bool:
-        """Whether something was put under a key; it may turn out to be damaged."""
+        """Check whether the cache has an entry for a key; the entry may still turn out to be damaged."""
         with self._changed:
             is_new = key in self._filling or key in self._writing
         return is_new or next(self._places(key), None) is not None
 
     def get(self, key: bytes) -> bytes | None:
-        """What was put under a key, in this run or an earlier one.
+        """Get the content of a key, from this run or an earlier one.
 
         Args:
-            key: as `key` gives it.
+            key: a key from `key`.
 
         Returns:
-            The content, or None where it is not here or damaged.
+            The content, or None if it is missing or damaged.
         """
         with self._changed:
             found = self._filling.get(key) or self._writing.get(key)
@@ -137,11 +137,11 @@ class TileCache:
         return content
 
     def put(self, key: bytes, content: bytes) -> None:
-        """Keep a content; it is written later, by another thread. Waits where that thread is a whole segment behind.
+        """Add a content, to be written by a background thread; blocks while that thread is a whole segment behind.
 
         Args:
-            key: as `key` gives it.
-            content: what was fetched, and is usable.
+            key: a key from `key`.
+            content: the fetched content, which must be usable.
         """
         if not 0 < len(content) <= MAX_ENTRY_BYTES:
             return
@@ -157,7 +157,7 @@ class TileCache:
                 self._changed.notify_all()
 
     def close(self) -> None:
-        """Write what has been put, and say what the cache was good for."""
+        """Write all pending entries, and log a summary."""
         with self._changed:
             if self._is_closing:
                 return
@@ -168,7 +168,7 @@ class TileCache:
         logger.info("%s", self.summary())
 
     def summary(self) -> str:
-        """What the cache was good for, as a person reads it."""
+        """Format the numbers of hits, reads and added tiles."""
         counts = self._counts
         return (
             f"{counts['hits']:,} of {counts['reads']:,} reads of tiles came from the cache at {self.address}, "
@@ -203,11 +203,11 @@ class TileCache:
         return rows
 
     def _stored(self, key: bytes) -> bytes | None:
-        """The content in a segment; two processes may have written the same: then the first one that is whole."""
+        """Read the first undamaged copy of a content; two processes may have written the same one."""
         return next((content for place in self._places(key) if (content := self._read(*place)) is not None), None)
 
     def _places(self, key: bytes) -> Iterator[tuple[str, np.void]]:
-        """Segments that have a key, and where."""
+        """Iterate over the segments with a key, and its index row in each."""
         if self._reads_failed:
             return
         if key in self._own:
@@ -227,8 +227,8 @@ class TileCache:
         except SourceError:  # deleted or cut short since it was opened
             content = b""
         except StorageError as error:
-            self._reads_failed = True  # not for each tile the retries of a store that is away
-            self._warn("reads", "the cache cannot be read any more, what it holds is fetched anew: %s", error)
+            self._reads_failed = True  # an unreachable store would cost its retries for each tile
+            self._warn("reads", "the cache cannot be read any more, so its tiles are fetched again: %s", error)
             return None
         if len(content) == row["length"] and google_crc32c.value(content) == row["crc"]:
             return content
@@ -236,7 +236,7 @@ class TileCache:
         return None
 
     def _warn_damaged(self, name: str) -> None:
-        self._warn("damaged", "the cache is damaged, what is lost is fetched anew: see %s (delete it)", name)
+        self._warn("damaged", "the cache is damaged, so the lost tiles are fetched again: delete %s", name)
 
     def _warn(self, kind: str, message: str, *values: object) -> None:
         with self._changed:
@@ -264,11 +264,13 @@ class TileCache:
                     self._write_segment(f"{uuid.uuid4().hex}.segment", self._writing)
                 with self._changed:
                     self._writing = {}
-        except OSError as error:  # a full disk, a store that is away: the packing goes on
+        except OSError as error:  # a full disk or an unreachable store must not stop packing
             said = error.strerror or str(error)
-            self._warn("writes", "the cache takes no more tiles, the rest is packed without it: %s", said)
+            self._warn(
+                "writes", "the cache cannot be written any more, so the remaining tiles are not cached: %s", said
+            )
         finally:
-            with self._changed:  # whatever ended this thread, nobody waits for it any more
+            with self._changed:  # release all waiting threads, whatever ended this one
                 self._writes_failed = True
                 self._filling, self._writing = {}, {}
                 self._changed.notify_all()
@@ -281,38 +283,38 @@ class TileCache:
 
 
 def open_cache(address: str, snapshot: str) -> contextlib.AbstractContextManager[TileCache | None]:
-    """The cache at an address as a context, which gives None where there is no address.
+    """Open the cache at an address.
 
     Args:
-        address: a local folder, `s3://bucket/prefix`, or empty.
-        snapshot: as of when the source was read.
+        address: a local folder, `s3://bucket/prefix`, or empty for no cache.
+        snapshot: snapshot of the tile table, an ISO 8601 time.
 
     Returns:
-        The context.
+        A context manager that gives the cache, or None if the address is empty.
 
     Raises:
-        ParameterError: the address is something else.
-        StorageError: nothing can be written or read there.
+        ParameterError: if the address is invalid.
+        StorageError: if the address cannot be read or written.
     """
     return TileCache(address, snapshot) if address else contextlib.nullcontext()
 
 
 class CachedReader:
-    """Reads the contents of one tile: what is on another machine through a cache, what is here from the disk itself.
+    """Reads the contents of one tile, remote ones through a cache and local ones directly.
 
     Args:
         cache: the cache.
-        read: gives a content from its source.
+        read: function that reads a content from its source.
     """
 
     def __init__(self, cache: TileCache, read: "Callable[[Tile], bytes]") -> None:
         self._cache, self._read = cache, read
         self._fetched: list[tuple[bytes, bytes]] = []
         self.hits = 0
-        """How many contents came from the cache."""
+        """Number of contents that came from the cache."""
 
     def __call__(self, tile: "Tile") -> bytes:
-        """The content of a tile, or of one of its files; errors are those of `read`."""
+        """Read the content of a tile, or of one of its files; raises the errors of `read`."""
         if not storage.is_remote(tile.uri):
             return self._read(tile)
         key = self._cache.key_of(tile)
@@ -325,7 +327,7 @@ class CachedReader:
         return content
 
     def keep(self) -> None:
-        """Put what was fetched into the cache, now that the tile has proved usable."""
+        """Add the fetched contents to the cache; call this once the tile has proved usable."""
         for key, content in self._fetched:
             self._cache.put(key, content)
         self._fetched.clear()

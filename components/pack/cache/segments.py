@@ -1,9 +1,9 @@
-"""A cache's segments: the contents of many tiles in one file, with an index at its end.
+"""Segments of the cache: files with the contents of many tiles, followed by an index.
 
-    content | content | ... | index: a row a content | magic, number of rows, CRC-32C of the index
+    content | content | ... | index: one row per content | magic, number of rows, CRC-32C of the index
 
-Whatever lacks a part of this counts as damaged, and what it held as missing. The index stands in the file itself, so
-that there is never one without the other.
+An incomplete segment is damaged, and its contents count as missing. The index is part of the file, so that neither
+exists without the other.
 """
 
 import struct
@@ -19,12 +19,12 @@ import numpy.typing as npt
 from tilepipe.components.pack.cache.cache_place import Place
 
 SEGMENT_BYTES = 32 * 1024 * 1024
-"""A segment is written as soon as it is this large: few objects, and little to hold in memory or to lose."""
+"""Size at which a segment is written: few objects, but little to hold in memory or to lose."""
 SEGMENT_ENTRIES = 65_536
 MAX_ENTRY_BYTES = 256 * 1024 * 1024
 
 ROW = np.dtype([("high", "<u8"), ("low", "<u8"), ("offset", "<u4"), ("length", "<u4"), ("crc", "<u4")])
-"""An entry: the two halves of its key, where its content is, and the content's CRC-32C."""
+"""An index row: the two halves of the key, offset and length of the content, and its CRC-32C."""
 Rows = npt.NDArray[np.void]
 
 _TRAILER = struct.Struct("<8sII")
@@ -44,15 +44,15 @@ def write_segment(place: Place, name: str, entries: Mapping[bytes, bytes]) -> Ro
     """Write a segment.
 
     Args:
-        place: where to.
-        name: the segment's name there.
-        entries: content of each key of 16 bytes; none of them empty.
+        place: the place to write to.
+        name: name of the segment.
+        entries: content of each 16-byte key; no content may be empty.
 
     Returns:
-        Its index: one row an entry, in their order.
+        The index, with one row per entry in the same order.
 
     Raises:
-        StorageError: it cannot be written.
+        StorageError: if the segment cannot be written.
     """
     rows = np.zeros(len(entries), ROW)
     offset = 0
@@ -66,19 +66,19 @@ def write_segment(place: Place, name: str, entries: Mapping[bytes, bytes]) -> Ro
 
 
 def read_index(place: Place, name: str, size: int) -> Rows | None:
-    """Read a segment's index.
+    """Read the index of a segment.
 
     Args:
-        place: where the segment lies.
-        name: its name there.
-        size: how many bytes it has.
+        place: the place that holds the segment.
+        name: name of the segment.
+        size: size of the segment in bytes.
 
     Returns:
-        One row an entry, or None where the segment is damaged.
+        One row per entry, or None if the segment is damaged.
 
     Raises:
-        SourceError: it is no longer there.
-        StorageError: it cannot be read.
+        SourceError: if the segment no longer exists.
+        StorageError: if the segment cannot be read.
     """
     if not _TRAILER.size < size <= _MAX_SEGMENT_BYTES:
         return None
@@ -103,20 +103,20 @@ def read_index(place: Place, name: str, size: int) -> Rows | None:
 
 
 def halves(key: bytes) -> tuple[int, int]:
-    """A key of 16 bytes as two numbers."""
+    """Split a 16-byte key into two integers."""
     return int.from_bytes(key[:8], "big"), int.from_bytes(key[8:], "big")
 
 
 class BlockReader:
-    """Reads contents, and what stands beside them with it where that will be wanted next.
+    """Reads contents, and whole blocks of adjacent contents if they are likely to be requested next.
 
-    A resumed run asks for tiles in the order in which they were written, so it is served best by a few large reads; a
-    run with another seed asks for them in any order, and must not read megabytes for each. So the first request in a
-    block of 4 MiB reads just what it asks for, and the second one, if it comes soon, the whole block; and blocks are
-    read only as long as they amount to little more than what was asked for.
+    A resumed run requests tiles in the order in which they were written, so a few large reads are best. A run with
+    another seed requests them in random order, and must not read megabytes for each. The first request in a block of
+    4 MiB therefore reads only the requested bytes, and a second request soon after reads the whole block, as long as
+    the blocks add up to little more than the requested bytes.
 
     Args:
-        place: where the segments lie.
+        place: the place that holds the segments.
     """
 
     def __init__(self, place: Place) -> None:
@@ -127,19 +127,19 @@ class BlockReader:
         self._asked_bytes = self._block_bytes = 0
 
     def read(self, name: str, offset: int, length: int) -> bytes:
-        """Some bytes of a segment; fewer where it is damaged.
+        """Read a range of a segment.
 
         Args:
-            name: the segment.
-            offset: where they start.
-            length: how many.
+            name: name of the segment.
+            offset: offset of the range in bytes.
+            length: length of the range in bytes.
 
         Returns:
-            The bytes.
+            The bytes; fewer if the segment is damaged.
 
         Raises:
-            SourceError: the segment is no longer there, or shorter.
-            StorageError: it cannot be read.
+            SourceError: if the segment no longer exists or is too short.
+            StorageError: if the segment cannot be read.
         """
         numbers = range(offset // _BLOCK_BYTES, (offset + length - 1) // _BLOCK_BYTES + 1)
         if len(numbers) > 2 or not self._all_wanted([(name, number) for number in numbers], length):
@@ -151,7 +151,7 @@ class BlockReader:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _all_wanted(self, blocks: list[_Block], length: int) -> bool:
-        """Whether each block is here, or was asked for not long ago; from now on they were."""
+        """Check whether each block is in memory or was requested recently, and record this request."""
         with self._lock:
             self._asked_bytes += length
             is_cheap = self._block_bytes < self._asked_bytes + _SPARE_BLOCKS * _BLOCK_BYTES

@@ -225,7 +225,7 @@ def test_what_is_damaged_is_missing_and_said_once(folder, caplog, damage, lost):
     caplog.clear()
     assert held(folder, range(8)) == set(range(8)) - lost
     assert [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING] == [
-        f"the cache is damaged, what is lost is fetched anew: see {damaged.name} (delete it)"
+        f"the cache is damaged, so the lost tiles are fetched again: delete {damaged.name}"
     ]
     fill(folder, lost)
     assert held(folder, range(8)) == set(range(8))
@@ -332,7 +332,7 @@ def test_a_full_disk_is_said_once_and_ends_the_writing_alone(folder, monkeypatch
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
     with TileCache(str(folder), "2026-01-01") as cache:
         assert cache.get(key(cache, 1)) == content(1)
-    assert caplog.text.count("the cache takes no more tiles") == 1
+    assert caplog.text.count("the cache cannot be written any more") == 1
     assert [path.name for path in (folder / FOLDER).iterdir() if path.name.startswith(".partial")] == []
 
 
