@@ -1,4 +1,4 @@
-"""Whether Sentinel-2's band names fit the pixels.
+"""Check of Sentinel-2 band names against the pixels.
 
 Metadata that name the bands in another order than the files have them are common, and a model trained on such tiles
 looks fine until it meets tiles in the right order. Bands differ in brightness in ways that hold for whole land covers:
@@ -86,7 +86,7 @@ class Contradiction:
 
 
 def check_band_identity(names: Sequence[str], means: Floats, stated_by: str) -> None:
-    """Hold band names against pixels.
+    """Compare band names with the pixels.
 
     Args:
         names: names of the files' bands, in order.

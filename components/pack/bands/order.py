@@ -1,4 +1,4 @@
-"""Which band stands where in the files, and which are kept: by name, never by place."""
+"""The order of the bands in the files, and their selection by name."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class BandOrder:
 
     names: tuple[str, ...]
     stated_by: str
-    """`user`, `metadata`, `files` (the bands' descriptions) or `convention` (colours)."""
+    """`user`, `metadata`, `files` (the bands' descriptions) or `convention` (colors)."""
 
 
 def file_bands(info: TileTableInfo, channels: int, dtype: str, descriptions: Sequence[str]) -> BandOrder:
@@ -60,7 +60,7 @@ def file_bands(info: TileTableInfo, channels: int, dtype: str, descriptions: Seq
 
 
 def select(order: BandOrder, wanted: Sequence[str]) -> tuple[int, ...]:
-    """Places of the bands to keep.
+    """Return the indices of the bands to keep.
 
     Args:
         order: the bands of the files.

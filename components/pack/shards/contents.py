@@ -1,4 +1,4 @@
-"""What is written beside the shards: which tiles they hold, and which were left out."""
+"""Tables beside the shards: the packed tiles, and the tiles that were left out."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -17,9 +17,9 @@ _FIELDS: "list[pa.Field[Any]]" = [
     pa.field("digest", pa.binary(16), nullable=False),
 ]
 CONTENTS = pa.schema(_FIELDS)
-"""A row a packed tile; `digest` is the same for the same pixels."""
+"""One row per packed tile; `digest` is the digest of its pixels."""
 QUARANTINE = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("tile_id", "uri", "reason")])
-"""A row a tile that was left out."""
+"""One row per tile that was left out."""
 
 _ROWS = 2048
 
@@ -80,6 +80,6 @@ def write_quarantine(rejected: Sequence[tuple[str, str, str]], path: Path) -> No
 
 
 def read_quarantine(paths: Sequence[Path]) -> list[tuple[str, str, str]]:
-    """Id, address and reason of each tile that was left out, by rising id."""
+    """Read the id, URI and reason of each tile that was left out, sorted by id."""
     rows = [row for path in paths for row in pq.read_table(path).to_pylist()]
     return sorted((row["tile_id"], row["uri"], row["reason"]) for row in rows)

@@ -1,4 +1,4 @@
-"""The same pixels in two splits: figures on tiles that the model has learnt by heart say nothing."""
+"""Detection of identical pixels in two splits, which would make the evaluation meaningless."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -12,8 +12,8 @@ from tilepipe.components.shared.records.frames import Buffer
 
 _MEBIBYTE = 1024 * 1024
 _PIECE_BYTES = _MEBIBYTE // 4
-"""How much is hashed and written at once. Each call gives up the interpreter's lock, and to get it back from a dozen
-busy threads costs more than the call; much more would leave the processor's cache between the one and the other."""
+"""Size of a write: large enough to amortize the handover of the GIL, small enough to stay in the CPU cache between
+hashing and writing."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class ShardPlan:
 
     split: Split
     tiles: int
-    """How many were planned."""
+    """Number of planned tiles."""
     count: int
-    """How many shards that makes."""
+    """Number of shards."""
 
     @classmethod
     def of(cls, split: Split, tiles: int, tile_bytes: int, shard_mebibytes: int) -> Self:
@@ -44,16 +44,16 @@ class ShardPlan:
         return cls(split, tiles, min(max(wanted, 1), tiles))
 
     def name(self, shard: int) -> str:
-        """The file name of a shard."""
+        """Return the file name of a shard."""
         return f"{self.split}-{shard:05d}-of-{self.count:05d}.tfrecord"
 
     def places(self, shard: int) -> range:
-        """Places of a shard's tiles among the planned ones."""
+        """Return the positions of the tiles of a shard among the planned tiles of the split."""
         first, following = (-(-number * self.tiles // self.count) for number in (shard, shard + 1))
         return range(first, following)
 
     def of_part(self, part: int, parts: int) -> range:
-        """Numbers of the shards that fall to one of several workers."""
+        """Return the numbers of the shards of one part."""
         return range(part, self.count, parts)
 
 
@@ -101,7 +101,7 @@ class ShardWriter:
             self._flush(self._file)
 
     def finish(self) -> dict[int, Shard]:
-        """Close the last file, and tell what each shard's number stands for."""
+        """Close the last file, and return the shards by their numbers."""
         self._close()
         return self._shards
 

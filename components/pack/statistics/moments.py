@@ -18,7 +18,7 @@ class Moments(ABC):
     @property
     @abstractmethod
     def counts(self) -> tuple[int, ...]:
-        """How many pixels of each band are counted."""
+        """Number of counted pixels per band."""
 
     @property
     @abstractmethod
@@ -42,15 +42,15 @@ class Moments(ABC):
 
     @abstractmethod
     def merged(self, other: "Moments") -> "Moments":
-        """The moments of both together, which are of the same bands and kind."""
+        """Merge with other moments, which must be of the same bands and kind."""
 
     @abstractmethod
     def to_json(self) -> dict[str, Any]:
-        """What JSON can hold without loss; `from_json` is the way back."""
+        """Convert to JSON values without loss; `from_json` is the inverse."""
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> "Moments":
-        """The moments that `to_json` wrote.
+        """Restore the moments that `to_json` wrote.
 
         Args:
             value: as JSON gives it back.
@@ -164,7 +164,7 @@ class RunningMoments(Moments):
         return np.where(self._counts > 0, self._highest, 0.0)
 
     def merged(self, other: Moments) -> Moments:
-        """The moments of both together; stable where sums of squares are not.
+        """Merge with other moments; numerically stable, unlike sums of squares.
 
         Chan, Golub and LeVeque 1979: https://en.wikipedia.org/wiki/Algorithms_for_calculating_variance#Parallel_algorithm
         """
