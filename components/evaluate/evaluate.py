@@ -1,4 +1,4 @@
-"""Measure a model on the tiles that it did not learn from, and say what was found to each who asks."""
+"""Evaluate a model on validation and test tiles and write the results."""
 
 import json
 import logging
@@ -81,7 +81,7 @@ def evaluate(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> Evalua
 
 
 def _splits_to_measure(manifest: Manifest) -> list[Split]:
-    """The splits that hold tiles, the headline first."""
+    """List the splits that have tiles, the headline split first."""
     order: tuple[Split, ...] = ("test", "val")
     splits = [split for split in order if manifest.splits[split].tiles]
     if not splits:

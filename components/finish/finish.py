@@ -1,4 +1,4 @@
-"""Close the run's books: the MLflow run gets the status that the pipeline run really had."""
+"""Set the status of the MLflow run to that of the pipeline run."""
 
 import logging
 import os
@@ -14,7 +14,7 @@ _STATUS: dict[str, tracking.RunStatus] = {"succeeded": "FINISHED", "failed": "FA
 
 
 def finish(config: FinishConfig, kfp_state: str) -> Outcome:
-    """Find out how the run ended, say so, and close its MLflow run.
+    """Determine how the run ended, log it, and close its MLflow run.
 
     Args:
         config: where a failure is recorded that happened before training opened a run.

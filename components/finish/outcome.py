@@ -1,4 +1,4 @@
-"""How a run ended, read from the evidence there is.
+"""Outcome of a run, from its Argo Workflow and pods.
 
 KFP's own word is weak: `PipelineTaskFinalStatus.state` is `RUNNING` after a driver's failure, after a terminated run,
 and after some successes, and its message is always empty. The Argo Workflow holds the truth while the exit handler
@@ -25,7 +25,7 @@ class Outcome:
 
 
 def from_note(state: str, note: str) -> Outcome:
-    """The outcome of a local run: what KFP says, and the `<step>: <reason>` that a failing step left."""
+    """Determine the outcome of a local run from KFP's state and the `<step>: <reason>` of a failed step."""
     if state == "SUCCEEDED":
         return Outcome("succeeded")
     task, separator, reason = note.partition(": ")
@@ -33,7 +33,7 @@ def from_note(state: str, note: str) -> Outcome:
 
 
 def from_cluster(workflow: dict[str, Any], pods: Sequence[Any], end_of_log: Callable[[str], str]) -> Outcome:
-    """The outcome of a run on a cluster.
+    """Determine the outcome of a run on a cluster.
 
     Args:
         workflow: the Argo Workflow, as the API server gives it, while the exit handler's own pod still runs.
@@ -78,7 +78,7 @@ def _pod_of(node: dict[str, Any], pods: Sequence[Any]) -> Any:  # noqa: ANN401
 
 
 def _task_of(node: dict[str, Any], pod: Any) -> tuple[str, bool]:  # noqa: ANN401
-    """The task's name as the user knows it, and whether it was its driver that failed.
+    """Return the name of the task, and True if its driver failed.
 
     A driver's node is called `<task>-driver`; a container's `executor`, under the node of its task.
     """

@@ -33,59 +33,77 @@ class ModelOptions(FreezingOptions):
     """
 
     filters: tuple[Annotated[int, Field(ge=1, le=4096)], ...] = Field(
-        default=(16, 32, 64, 128), min_length=1, max_length=8, description="cnn: filters of each block, first to last"
+        default=(16, 32, 64, 128),
+        min_length=1,
+        max_length=8,
+        description="cnn: number of filters per block, first to last",
     )
-    kernel_size: int = Field(default=3, ge=1, le=15, description="cnn: side of the convolutions' kernels, in pixels")
+    kernel_size: int = Field(
+        default=3, ge=1, le=15, description="cnn: height and width of the convolution kernels, in pixels"
+    )
     block_dropout: float = Field(
         default=0.05,
         ge=0,
         lt=1,
-        description="cnn: share of values dropped after the last block; less before",
+        description="cnn: dropout rate after the last block; lower in earlier blocks",
     )
-    dense_units: Units = Field(default=128, description="cnn: units of the layer before the class layer")
-    width: float = Field(default=1.0, ge=0.125, le=8, description="compact: factor on its 32, 64 and 128 channels")
+    dense_units: Units = Field(default=128, description="cnn: units of the dense layer before the classification layer")
+    width: float = Field(default=1.0, ge=0.125, le=8, description="compact: multiplier of its 32, 64 and 128 channels")
     residual_blocks: int = Field(
-        default=1, ge=0, le=8, description="compact: convolutions with a shortcut in each of the three stages"
+        default=1, ge=0, le=8, description="compact: residual convolutions per stage, in three stages"
     )
     drop_connect: float = Field(
-        default=0.0, ge=0, lt=1, description="efficientnet_lite0: how often the last block is left out for a tile"
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="efficientnet_lite0: drop rate of the last residual block (stochastic depth)",
     )
     stem_stride: Literal[1, 2] = Field(
-        default=2, description="efficientnet_lite0: 1 keeps small tiles large, at four times the work"
+        default=2,
+        description="efficientnet_lite0: stride of the first convolution; 1 for small tiles, at 4x the cost",
     )
     head_units: tuple[Units, ...] = Field(
         default=(),
         max_length=2,
-        description="Units of up to two dense layers before the class layer",
+        description="Units of up to two dense layers before the classification layer",
     )
-    pooling: Pooling = Field(default="mean", description="Over what is left of the tile: mean or max")
+    pooling: Pooling = Field(default="mean", description="Global pooling of the feature map: mean or max")
     dropout: float = Field(
-        default=0.3, ge=0, lt=1, description="Share of values dropped after each dense layer and before the class layer"
+        default=0.3, ge=0, lt=1, description="Dropout rate after each dense layer and before the classification layer"
     )
     batch_norm_momentum: float | None = Field(
         default=None,
         ge=0,
         lt=1,
-        description="How slowly the running means and variances follow the batches; null: the network's own",
+        description="Momentum of BatchNormalization; null for the default of the network",
     )
     input_size_pixels: int = Field(
-        default=0, ge=0, le=4096, description="Tiles are resized to this shorter side inside the model; 0 as they are"
+        default=0,
+        ge=0,
+        le=4096,
+        description="Shorter side to which tiles are resized inside the model; 0 keeps their size",
     )
     input_scaling: InputScaling = Field(
-        default="auto", description="auto (as the weights know it, else standardise), standardise, min_max, reflectance"
+        default="auto",
+        description="auto (as the weights expect, else standardise), standardise, min_max, reflectance",
     )
     indices: tuple[IndexName, ...] = Field(
-        default=(), max_length=20, description="Further channels: NDVI, NDMI, NDWI, NBR, EVI or such as ND(B08,B04)"
+        default=(),
+        max_length=20,
+        description="Spectral indices added as channels: NDVI, NDMI, NDWI, NBR, EVI, or any such as ND(B08,B04)",
     )
-    sensor: Sensor = Field(default="sentinel-2", description="Whose numbered bands they are, for indices with a name")
+    sensor: Sensor = Field(default="sentinel-2", description="Sensor that defines the band numbers of named indices")
     reflectance_scale: float = Field(
-        default=0.0, ge=0, description="Digital number of a reflectance of 1; 0: 10000 for 16 bits, 255 for 8, else 1"
+        default=0.0,
+        ge=0,
+        description="Digital number of reflectance 1; 0 for 10000 with 16 bits, 255 with 8 bits, 1 otherwise",
     )
     reflectance_offset: float = Field(
-        default=0.0, description="Added to digital numbers before; -1000 for Sentinel-2 since baseline 04.00"
+        default=0.0,
+        description="Offset added to digital numbers before scaling; -1000 for Sentinel-2 since baseline 04.00",
     )
-    regularizer: Regularizer = Field(default="none", description="Penalty on kernels: none, l1, l2 or l1_l2")
-    regularizer_rate: float = Field(default=1e-4, gt=0, le=10, description="The penalty's factor")
+    regularizer: Regularizer = Field(default="none", description="Penalty on kernel weights: none, l1, l2 or l1_l2")
+    regularizer_rate: float = Field(default=1e-4, gt=0, le=10, description="Factor of the penalty")
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -124,7 +142,7 @@ class PrepareConfig(StepConfig):
     @model_validator(mode="before")
     @classmethod
     def _weights_among_options(cls, values: Any) -> Any:  # noqa: ANN401 - whatever came; the fields are checked next
-        """The address is a parameter of its own for those who run; what belongs to it is checked among the options."""
+        """Copy `weights_uri` into the options, which check it together with the options that depend on it."""
         if not isinstance(values, dict) or not values.get("weights_uri"):
             return values
         options = values.get("options", {})

@@ -44,7 +44,7 @@ def cost(model: keras.Model) -> Cost:
 
 
 def leaves(model: keras.Model) -> Iterator[keras.Layer]:
-    """The layers of a model and of the models within it, in order; without the inputs, which compute nothing."""
+    """Yield the layers of a model and of its nested models, in order, except input layers."""
     for layer in model.layers:
         if isinstance(layer, keras.Model):
             yield from leaves(layer)

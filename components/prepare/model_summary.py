@@ -100,7 +100,7 @@ def _row(name: str, kind: str, layers: Sequence[keras.Layer]) -> _Row:
 
 
 def _by_resolution(backbone: keras.Model) -> list[list[keras.Layer]]:
-    """A network's layers in groups that end where a convolution or pooling makes the feature map smaller."""
+    """Group layers; each group ends where a convolution or pooling reduces the feature map."""
     groups: list[list[keras.Layer]] = [[]]
     area = math.inf
     for layer in leaves(backbone):

@@ -18,7 +18,7 @@ _OWNED = "scheduledworkflows.kubeflow.org/isOwnedByScheduledWorkflow"
 
 
 def choose_snapshot(config: SnapshotConfig) -> str:
-    """The snapshot that `ingest` shall work with.
+    """Choose the snapshot that `ingest` uses.
 
     Args:
         config: the user's choice.
@@ -40,7 +40,7 @@ def choose_snapshot(config: SnapshotConfig) -> str:
 
 
 def fired_at(workflow: dict[str, Any]) -> str:
-    """When a recurring run fired, ISO 8601; empty for a one-off run.
+    """Return the time at which a recurring run fired, ISO 8601; empty for a one-off run.
 
     Args:
         workflow: the Argo Workflow, as the API server gives it.

@@ -1,4 +1,4 @@
-"""The report's tables: one function a section's content."""
+"""Tables of the report, one function per section."""
 
 import math
 
@@ -10,7 +10,7 @@ from tilepipe.components.shared.pages.page import facts, figures, headings, numb
 
 
 def bar(share: float, *, wrong: bool = False, tick: float | None = None) -> Markup | None:
-    """A bar for a share of 1, with a tick where another figure lies; nothing where there is no share."""
+    """Draw a bar for a fraction, with an optional tick for a second one; None for NaN."""
     if math.isnan(share):
         return None
     fill = element("span", class_="wrong" if wrong else None, style=f"width:{100 * share:.1f}%")
@@ -61,7 +61,7 @@ def classes_table(evaluation: Evaluation) -> Markup:
 
 
 def confusions_table(evaluation: Evaluation) -> Markup:
-    """The most frequent mistakes."""
+    """Build the table of the most frequent mistakes."""
     names = evaluation.manifest.class_names
     taken_for = element("span", " taken for ", class_="soft")
     rows = [
@@ -93,7 +93,7 @@ def calibration_table(evaluation: Evaluation) -> Markup:
 
 
 def mistakes_table(evaluation: Evaluation) -> Markup:
-    """The wrong answers that the model was surest of."""
+    """Build the table of the wrong predictions with the highest probability."""
     rows = [
         element(
             "tr",
@@ -141,13 +141,13 @@ def facts_list(manifest: Manifest) -> Markup:
 
 
 def tile_shape(manifest: Manifest) -> str:
-    """A tile's size, bands and dtype, in words."""
+    """Describe size, bands and dtype of a tile."""
     height, width, bands = manifest.tile_shape
     return f"{height} {TIMES} {width} pixels, {bands} band{'' if bands == 1 else 's'}, {manifest.dtype}"
 
 
 def headline_list(evaluation: Evaluation) -> Markup:
-    """The few figures that one looks for first."""
+    """Build the list of headline figures."""
     scores = evaluation.headline
     scalars = scores.scalars()
     rows = (

@@ -1,4 +1,4 @@
-"""Which part of a backbone learns: all of it, none, or its last blocks."""
+"""Freezing of a backbone: all of it, none of it, or all but its last blocks."""
 
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -15,13 +15,16 @@ Trainable = Literal["all", "last_blocks", "none"]
 
 
 class FreezingOptions(WeightsOptions):
-    """Which part of the backbone learns."""
+    """Trainable part of the backbone."""
 
     trainable_backbone: Trainable = Field(
-        default="all", description="What of the backbone learns: all of it, its last blocks, or none"
+        default="all", description="Trainable part of the backbone: all, last_blocks or none"
     )
     trainable_blocks: int = Field(
-        default=0, ge=0, le=1000, description='How many of the last blocks learn, with "last_blocks"'
+        default=0,
+        ge=0,
+        le=1000,
+        description='Number of trainable blocks at the end of the backbone, with "last_blocks"',
     )
 
     @model_validator(mode="after")

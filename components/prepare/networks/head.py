@@ -9,7 +9,7 @@ from tilepipe.components.prepare.flops import leaves
 
 
 def head(features: keras.KerasTensor, options: ModelOptions, units: Sequence[int]) -> keras.KerasTensor:
-    """Pool a feature map, and put the dense layers on it that come before the class layer.
+    """Pool a feature map and add the dense layers before the classification layer.
 
     Args:
         features: `(batch, height, width, channels)`.
@@ -30,11 +30,11 @@ def head(features: keras.KerasTensor, options: ModelOptions, units: Sequence[int
 
 
 def probabilities(values: keras.KerasTensor, classes: int) -> keras.KerasTensor:
-    """The class layer.
+    """Add the classification layer.
 
     Args:
         values: `(batch, units)`.
-        classes: how many.
+        classes: number of classes.
 
     Returns:
         float32, `(batch, classes)`, adding up to 1.

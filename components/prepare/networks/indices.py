@@ -69,7 +69,7 @@ class SpectralIndex(NamedTuple):
 
 
 def checked_index(name: str) -> str:
-    """The one spelling of an index.
+    """Return the canonical name of an index.
 
     Args:
         name: one of NAMES in any case, or a normalised difference of two bands such as `ND(B08,B04)`.

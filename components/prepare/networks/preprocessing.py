@@ -102,7 +102,7 @@ def _index(
 
 
 def _ratio(above: keras.KerasTensor, below: keras.KerasTensor) -> keras.KerasTensor:
-    """A quotient within -1 and 1, and 0 where there is nothing to divide by.
+    """Return a quotient within -1 and 1, and 0 where there is nothing to divide by.
 
     Over water and shadow, digital numbers near zero or below it would give any value, or none; EVI's denominator
     reaches zero over clouds.
@@ -114,5 +114,5 @@ def _ratio(above: keras.KerasTensor, below: keras.KerasTensor) -> keras.KerasTen
 
 
 def _reflectance(manifest: Manifest, options: ModelOptions) -> tuple[float, float]:
-    """The digital number of a reflectance of 1, and what is added to digital numbers before."""
+    """Return the digital number of reflectance 1 and the offset added to digital numbers before."""
     return options.reflectance_scale or REFLECTANCE_ONE[manifest.dtype], options.reflectance_offset

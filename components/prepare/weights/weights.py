@@ -1,4 +1,4 @@
-"""Weights that a backbone starts from: a file by address, verified, or ImageNet's from Keras where asked for."""
+"""Initial weights of a backbone: a verified file, or the ImageNet weights of Keras."""
 
 import hashlib
 import logging
@@ -26,28 +26,28 @@ Arrays = list[npt.NDArray[Any]]
 logger = logging.getLogger("tilepipe.prepare")
 
 IMAGENET = "imagenet"
-"""In place of an address: what Keras downloads for the architecture."""
+"""Value of `weights_uri` for the ImageNet weights that Keras downloads."""
 
 _CLASSIFIER = "classifier/"
 
 
 class WeightsOptions(StepConfig):
-    """Where the backbone's first weights come from."""
+    """Initial weights of the backbone."""
 
     weights_uri: str = Field(
         default="",
-        description="Weights of the backbone: a path or an s3:// or https:// address of a .npz, .h5 or .keras file; "
-        '"imagenet" for what Keras downloads; empty for random ones',
+        description="Initial weights: a path, s3:// or https:// address of a .npz, .h5 or .keras file; "
+        '"imagenet" to let Keras download them; empty for random weights',
     )
     weights_sha256: str = Field(
         default="",
         pattern="^([0-9a-fA-F]{64})?$",
-        description="SHA-256 that the file must have, 64 hexadecimal digits; empty for any",
+        description="Expected SHA-256 of the file, 64 hexadecimal digits; empty to skip the check",
     )
     rgb_bands: tuple[str, ...] = Field(
         default=(),
         max_length=3,
-        description="The red, the green and the blue band, for weights learnt on photographs; empty: by their names",
+        description="Red, green and blue band, for weights trained on RGB images; empty to detect by name",
     )
 
     @model_validator(mode="after")
@@ -74,7 +74,7 @@ def load_weights(
     channels: Sequence[str],
     rgb_bands: Sequence[str] = (),
 ) -> str:
-    """Give a backbone the weights of a file, all of them or none.
+    """Load weights from a file into a backbone, all of them or none.
 
     The first convolution's kernel for red, green and blue is made one for the backbone's channels
     (`band_weights.adapt_kernel`); one that has as many channels as the backbone, and not three, is taken as it is.
@@ -137,7 +137,7 @@ def _checked_digest(path: Path, uri: str, checksum: str) -> str:
 
 
 def _read(path: Path, address: str, backbone: "keras.Model", architecture: Architecture) -> Arrays:
-    """The file's arrays in the order of `backbone.weights`, the first kernel's with the file's own channels."""
+    """Read the arrays in the order of `backbone.weights`; the first kernel keeps the channels of the file."""
     readers = {".npz": _read_npz, ".h5": _read_h5, ".keras": _read_keras}
     suffix = Path(address).suffix.lower()
     if suffix not in readers:
@@ -218,7 +218,7 @@ def _download(architecture: Architecture) -> Arrays:
 
 
 def _stem(backbone: "keras.Model") -> "keras.Variable":
-    """The kernel of the first convolution."""
+    """Return the kernel of the first convolution."""
     import keras
 
     first = next(layer for layer in backbone.layers if isinstance(layer, keras.layers.Conv2D))
@@ -244,7 +244,7 @@ def _require_fit(
     *,
     of_photographs: bool = False,
 ) -> None:
-    """Hold names, shapes and types of arrays against the backbone's.
+    """Check names, shapes and dtypes of arrays against the backbone.
 
     Arrays of photographs may have three channels in the first kernel whatever the backbone has.
     """

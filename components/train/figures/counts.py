@@ -1,4 +1,4 @@
-"""What is counted over a whole split, as Keras metrics: on the device, in bounded memory, exact.
+"""Exact counts over a whole split as Keras metrics, on the device and in bounded memory.
 
 The counts are variables of Keras, so that checkpoints hold them and MirroredStrategy sums them over its devices. They
 are 64-bit integers under TensorFlow, which keeps 32-bit ones on the CPU even where the training runs on a GPU.
@@ -20,8 +20,8 @@ class ClassCounts(keras.metrics.Metric):  # type: ignore[misc] # Keras has no ty
     Its result is the balanced accuracy: the mean recall of those classes that occurred.
 
     Args:
-        classes: how many there are.
-        name: the metric's.
+        classes: number of classes.
+        name: name of the metric.
     """
 
     def __init__(self, classes: int, name: str = "balanced_accuracy") -> None:
@@ -44,7 +44,7 @@ class ClassCounts(keras.metrics.Metric):  # type: ignore[misc] # Keras has no ty
         self.counts.assign_add(ops.cast(ops.round(counted), self.counts.dtype))
 
     def result(self) -> Any:  # noqa: ANN401
-        """The balanced accuracy so far; 0 before the first batch."""
+        """Return the balanced accuracy so far; 0 before the first batch."""
         counts = ops.cast(self.counts, "float32")
         tiles = ops.sum(counts, axis=1)
         recalls = ops.diagonal(counts) / ops.maximum(tiles, 1.0)
@@ -58,8 +58,8 @@ class ScoreCounts(keras.metrics.Metric):  # type: ignore[misc]
     result is the number of tiles so far.
 
     Args:
-        classes: how many there are.
-        name: the metric's.
+        classes: number of classes.
+        name: name of the metric.
     """
 
     def __init__(self, classes: int, name: str = "scored_tiles") -> None:
@@ -84,5 +84,5 @@ class ScoreCounts(keras.metrics.Metric):  # type: ignore[misc]
         self.counts.assign_add(ops.cast(ops.reshape(counted, (self.classes, BINS, 2)), self.counts.dtype))
 
     def result(self) -> Any:  # noqa: ANN401
-        """How many tiles were counted."""
+        """Return the number of tiles counted."""
         return ops.sum(self.counts[0])
