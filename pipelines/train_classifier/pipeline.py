@@ -1,6 +1,6 @@
 """The wiring of `train_classifier`."""
 
-from types import SimpleNamespace
+from dataclasses import dataclass
 
 from kfp import dsl, kubernetes
 
@@ -15,7 +15,57 @@ from tilepipe.components.train.component import train_model
 from tilepipe.pipelines import settings
 
 
-def wire(given: SimpleNamespace, *, streams: bool = False) -> None:
+@dataclass(frozen=True)
+class PipelineArguments:
+    """What a run of the pipeline is given, in the order of the pipeline function's parameters.
+
+    While KFP compiles, each value is a channel of its parameter; the types are those of the run.
+    """
+
+    data_source: str
+    data_bands: list
+    data_classes: list
+    data_columns: dict
+    data_href_rewrite: dict
+    data_max_per_class: int
+    data_options: dict
+    data_query: dict
+    data_recode: dict
+    data_secret_name: str
+    data_snapshot: str
+    data_source_bands: list
+    data_where: str
+    model_architecture: str
+    model_options: dict
+    model_weights_uri: str
+    pack_options: dict
+    pack_workers: int
+    seed: int
+    split_block_metres: float
+    split_by: str
+    split_files: dict
+    split_fractions: dict
+    split_merge_train_val: bool
+    split_property: str
+    storage_secret_name: str
+    tracking_experiment: str
+    tracking_secret_name: str
+    train_augmentation: list
+    train_batch_size: int
+    train_checkpoint_uri: str
+    train_epochs: int
+    train_gpu_count: str
+    train_gpu_resource: str
+    train_image: str
+    train_learning_rate: float
+    train_memory_limit: str
+    train_node_selector: dict
+    train_optimizer: str
+    train_options: dict
+    train_tolerations: list
+
+
+def wire(given: PipelineArguments, *, streams: bool = False) -> None:
     """Make the tasks.
 
     Args:
@@ -85,9 +135,18 @@ def wire(given: SimpleNamespace, *, streams: bool = False) -> None:
         settings.configure(prepare, cpu="2", memory="2Gi", timeout_seconds=1800)
         settings.use_storage(prepare, given.storage_secret_name)
 
-        what, whats = ("uri", "uris") if streams else ("shards", "shards")
+        if streams:
+            shards = {
+                "train_uris": dsl.Collected(pack.outputs["train_uri"]),
+                "val_uris": dsl.Collected(pack.outputs["val_uri"]),
+            }
+        else:
+            shards = {
+                "train_shards": dsl.Collected(pack.outputs["train_shards"]),
+                "val_shards": dsl.Collected(pack.outputs["val_shards"]),
+            }
         train = train_model(
-            **{f"{split}_{whats}": dsl.Collected(pack.outputs[f"{split}_{what}"]) for split in ("train", "val")},
+            **shards,
             manifest=merge.outputs["manifest"],
             base_model=prepare.outputs["base_model"],
             epochs=given.train_epochs,
@@ -230,4 +289,4 @@ def train_classifier(
             {"early_stopping_patience_epochs": 5} and others.
         train_tolerations: Tolerations of the training pod, as in Kubernetes; [] is none.
     """
-    wire(SimpleNamespace(**locals()))
+    wire(PipelineArguments(**locals()))

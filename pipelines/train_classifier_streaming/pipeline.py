@@ -1,12 +1,10 @@
 """The wiring of `train_classifier_streaming`: `train_classifier`, whose training reads its shards as it needs them."""
 
 import functools
-import inspect
-from types import SimpleNamespace
 
 from kfp import dsl
 
-from tilepipe.pipelines.train_classifier.pipeline import train_classifier, wire
+from tilepipe.pipelines.train_classifier.pipeline import PipelineArguments, train_classifier, wire
 
 
 @dsl.pipeline(
@@ -18,5 +16,4 @@ from tilepipe.pipelines.train_classifier.pipeline import train_classifier, wire
 @functools.wraps(train_classifier.pipeline_func)  # KFP reads the parameters and their descriptions from there
 def train_classifier_streaming(*values: object) -> None:
     """Make the tasks."""
-    names = inspect.signature(train_classifier.pipeline_func).parameters
-    wire(SimpleNamespace(**dict(zip(names, values, strict=True))), streams=True)
+    wire(PipelineArguments(*values), streams=True)  # type: ignore[arg-type] # KFP passes every parameter, in order

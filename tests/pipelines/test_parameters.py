@@ -1,11 +1,17 @@
 """One default per parameter: a component's and a pipeline's signature repeat the field of the configuration."""
 
+import dataclasses
 import importlib
+import inspect
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from tilepipe.pipelines.cli.compilation import compiled_pipeline
+from tilepipe.pipelines.train_classifier.pipeline import PipelineArguments, train_classifier
 
 STEPS = ("snapshot", "ingest", "pack", "prepare", "train", "evaluate", "finish")
 
@@ -55,3 +61,21 @@ def test_pipeline_defaults_are_those_of_the_configuration(name):
                 expected = plain(fields[field].get_default(call_default_factory=True))
                 assert plain(default) == expected, f"{parameter} and {task.step}'s {field}"
     assert compared >= 4
+
+
+def test_the_wiring_takes_the_parameters_of_the_pipeline_in_their_order():
+    parameters = inspect.signature(train_classifier.pipeline_func).parameters
+    assert [field.name for field in dataclasses.fields(PipelineArguments)] == list(parameters)
+
+
+def test_a_misspelt_parameter_fails_in_mypy(tmp_path):
+    source = Path(__file__).parents[2] / "pipelines" / "train_classifier" / "pipeline.py"
+    text = source.read_text()
+    assert "given.train_epochs" in text
+    misspelt = tmp_path / "pipeline.py"
+    misspelt.write_text(text.replace("given.train_epochs", "given.train_epoch"))
+    config = tmp_path / "mypy.ini"
+    config.write_text("[mypy]\nignore_missing_imports = true\nfollow_imports = skip\n")
+    command = [sys.executable, "-m", "mypy", "--config-file", config, "--cache-dir", tmp_path / "cache", misspelt]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert '"PipelineArguments" has no attribute "train_epoch"' in done.stdout
