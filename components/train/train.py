@@ -22,7 +22,7 @@ from tilepipe.components.shared.version import VERSION
 from tilepipe.components.train.checkpoints.checkpoints import CheckpointOptions, Checkpoints
 from tilepipe.components.train.checkpoints.file import State
 from tilepipe.components.train.config import TrainConfig
-from tilepipe.components.train.figures.figures import check_best_metric
+from tilepipe.components.train.figures.epoch_figures import check_best_metric
 from tilepipe.components.train.input.augmentation import Augmenter
 from tilepipe.components.train.input.batches import Batches, check_tiles
 from tilepipe.components.train.input.tiles import Tiles, open_tiles

@@ -31,7 +31,7 @@ from tests.support.measure import Figure
 from tilepipe.components.shared.contracts.manifest import Manifest
 from tilepipe.components.train.checkpoints.checkpoints import CheckpointOptions, Checkpoints
 from tilepipe.components.train.config import TrainConfig
-from tilepipe.components.train.figures.figures import curves_file, epoch_figures
+from tilepipe.components.train.figures.epoch_figures import curves_file, epoch_figures
 from tilepipe.components.train.input.batches import Batches
 from tilepipe.components.train.loop.interruptions import InterruptionHandler
 from tilepipe.components.train.loop.sigterm import StopRequest

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from tests.support.packed import with_shards
 from tilepipe.components.evaluate.evaluation import Evaluation
 from tilepipe.components.evaluate.predict import SplitPredictions
 from tilepipe.components.shared.contracts.history import History
@@ -162,7 +163,7 @@ def make_evaluation(history):
             height=64,
             width=64,
             class_names=tuple(names),
-            splits=splits,
+            splits={split: with_shards(split, summary) for split, summary in splits.items()},
             statistics=tuple(
                 BandStatistics(band=band, mean=1.0, std=1.0, minimum=0.0, maximum=9.0)
                 for band in ("B02", "B03", "B04", "B08")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tilepipe.components.train.figures.figures import epoch_figures
+from tilepipe.components.train.figures.epoch_figures import epoch_figures
 from tilepipe.components.train.report.training_page import PageSection, render_page
 
 NAMES = ("AnnualCrop", "Forest")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import xxhash
 
+from tests.support.packed import with_shards
 from tilepipe.components.evaluate.evaluation import Evaluation
 from tilepipe.components.evaluate.predict import SplitPredictions
 from tilepipe.components.shared.contracts.history import History
@@ -55,14 +56,6 @@ def write_shards(folder: Path, tiles: Sequence[tuple[str, int, np.ndarray]]) -> 
     return SplitSummary(tiles=len(tiles), tiles_per_class=per_class, shards=tuple(shards))
 
 
-def _with_shards(split: str, summary: SplitSummary) -> SplitSummary:
-    """A summary whose shards hold its tiles, for evaluations that read none."""
-    if summary.shards or not summary.tiles:
-        return summary
-    shard = Shard(name=f"{split}.tfrecord", tiles=summary.tiles, bytes=1, checksum="0" * 32)
-    return summary.model_copy(update={"shards": (shard,)})
-
-
 def manifest_of(
     splits: Mapping[Any, SplitSummary], names: Sequence[str] = CLASSES, name: str = "tiny (synthetic)"
 ) -> Manifest:
@@ -77,7 +70,7 @@ def manifest_of(
         height=SIZE,
         width=SIZE,
         class_names=tuple(names),
-        splits={split: _with_shards(split, summary) for split, summary in splits.items()},
+        splits={split: with_shards(split, summary) for split, summary in splits.items()},
         statistics=tuple(BandStatistics(band=b, mean=1.0, std=1.0, minimum=0.0, maximum=9.0) for b in BANDS),
     )
 

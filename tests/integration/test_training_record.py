@@ -60,7 +60,7 @@ def test_a_server_that_goes_away_and_comes_back_misses_nothing(run, monkeypatch,
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9" if epoch == 2 else mlflow_server)
         report(self, epoch, figures, curves)
         deadline = time.monotonic() + 60
-        while epoch == 2 and "figures for MLflow wait: MLflow must be reachable" not in caplog.text:
+        while epoch == 2 and "figures for MLflow are queued: MLflow must be reachable" not in caplog.text:
             assert time.monotonic() < deadline
             time.sleep(0.01)
 

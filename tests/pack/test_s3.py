@@ -114,5 +114,5 @@ def test_wrong_credentials(stac, upload, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["none/catalog.json", "none/items.parquet", "none"])
 def test_what_is_not_in_the_bucket(upload, bucket, tmp_path, name):
-    with pytest.raises(SourceError, match=r"must exist|must hold one folder a class"):
+    with pytest.raises(SourceError, match=r"must exist|must hold one folder per class"):
         ingest_into(tmp_path, source=f"s3://{bucket.name}/{name}")

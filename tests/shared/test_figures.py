@@ -6,7 +6,7 @@ from sklearn import metrics as reference
 
 from tilepipe.components.evaluate.metrics import score
 from tilepipe.components.shared.figures import OVERALL, PER_CLASS, classification_figures
-from tilepipe.components.train.figures.figures import epoch_figures
+from tilepipe.components.train.figures.epoch_figures import epoch_figures
 
 # 20 predictions of three classes. The third has no tile, but is predicted once.
 LABELS = np.array([0] * 10 + [1] * 10, np.int64)

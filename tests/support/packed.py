@@ -10,6 +10,14 @@ from tilepipe.components.shared.contracts.manifest import SPLITS, BandStatistics
 CLASSES = ("Forest", "SeaLake", "Industrial")
 
 
+def with_shards(split: str, summary: SplitSummary) -> SplitSummary:
+    """A summary whose one shard holds its tiles, for tests that read none."""
+    if summary.shards or not summary.tiles:
+        return summary
+    shard = Shard(name=f"{split}.tfrecord", tiles=summary.tiles, bytes=1, checksum="0" * 32)
+    return summary.model_copy(update={"shards": (shard,)})
+
+
 def manifest_for(shape=(8, 8, 2), dtype="uint16", classes=CLASSES, splits=None, statistics=None) -> Manifest:
     """A manifest of tiles that need not exist."""
     bands = tuple(f"B{number:02d}" for number in range(1, shape[2] + 1))
@@ -26,7 +34,7 @@ def manifest_for(shape=(8, 8, 2), dtype="uint16", classes=CLASSES, splits=None, 
         height=shape[0],
         width=shape[1],
         class_names=tuple(classes),
-        splits=splits or dict.fromkeys(SPLITS, empty),
+        splits={split: with_shards(split, (splits or {}).get(split, empty)) for split in SPLITS},
         statistics=tuple(
             BandStatistics(band=band, mean=mean, std=std, minimum=0.0, maximum=9000.0)
             for band, (mean, std) in zip(bands, statistics, strict=True)

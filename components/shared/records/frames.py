@@ -7,7 +7,6 @@ every length is checked against the available bytes before it is used, and inval
 import struct
 from collections.abc import Iterable, Iterator
 
-import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
@@ -36,6 +35,8 @@ def masked_crc(*parts: Buffer | memoryview) -> int:
     Returns:
         The checksum, an unsigned 32-bit integer.
     """
+    import google_crc32c  # the train image reads payloads alone and has no such package
+
     crc = 0
     for part in parts:
         crc = google_crc32c.extend(crc, bytes(part) if isinstance(part, memoryview) else part)

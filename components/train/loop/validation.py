@@ -8,7 +8,7 @@ import numpy as np
 from tilepipe.components.shared.contracts.manifest import Manifest
 from tilepipe.components.train.config import TrainConfig
 from tilepipe.components.train.figures.counts import ClassCounts, ScoreCounts
-from tilepipe.components.train.figures.figures import curves_file, epoch_figures
+from tilepipe.components.train.figures.epoch_figures import curves_file, epoch_figures
 from tilepipe.components.train.input.batches import Batches
 from tilepipe.components.train.loop.devices import Devices
 from tilepipe.components.train.optimization.losses import make_loss

@@ -8,7 +8,7 @@ from tilepipe.components.shared.contracts.history import History, in_words, lowe
 from tilepipe.components.shared.contracts.manifest import Manifest
 from tilepipe.components.shared.figures import PER_CLASS
 from tilepipe.components.shared.pages.curves import curve_panel, drawn_figures
-from tilepipe.components.train.figures.figures import class_labels
+from tilepipe.components.train.figures.epoch_figures import class_labels
 
 # Kubeflow shows the page in a frame of about 500 by 600 pixels without storage or network access.
 _STYLE = """

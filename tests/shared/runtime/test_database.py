@@ -50,7 +50,7 @@ def test_names_are_quoted():
 
 
 def test_a_full_disk_is_said():
-    with pytest.raises(StorageError, match=r"There must be room.*larger disk"), open_database(256) as connection:
+    with pytest.raises(StorageError, match=r"There must be disk space.*larger disk"), open_database(256) as connection:
         connection.execute("SET max_temp_directory_size = '1MB'")
         connection.execute("CREATE TEMP TABLE many AS SELECT md5(range::VARCHAR) AS hash FROM range(8000000)")
         connection.execute("CREATE TEMP TABLE sorted AS SELECT * FROM many ORDER BY hash")

@@ -5,7 +5,7 @@ import numpy as np
 
 from tests.support.packed import manifest_for
 from tilepipe.components.shared.contracts.history import History
-from tilepipe.components.train.figures.figures import epoch_figures
+from tilepipe.components.train.figures.epoch_figures import epoch_figures
 from tilepipe.components.train.report.training_page import PageSection, render_page
 
 

@@ -11,7 +11,7 @@ from tests.support.packed import manifest_for
 from tilepipe.components.shared.errors import TrackingError
 from tilepipe.components.shared.runtime import tracking
 from tilepipe.components.train.config import TrainConfig
-from tilepipe.components.train.figures.figures import curves_file
+from tilepipe.components.train.figures.epoch_figures import curves_file
 from tilepipe.components.train.tracking.mlflow_run import MlflowTracker
 from tilepipe.components.train.tracking.recorder import Record, open_record
 from tilepipe.components.train.tracking.trackers import File, Point, Results, TrackingOptions

@@ -6,7 +6,7 @@ import pytest
 from sklearn import metrics as reference
 
 from tilepipe.components.shared.errors import ParameterError
-from tilepipe.components.train.figures.figures import (
+from tilepipe.components.train.figures.epoch_figures import (
     check_best_metric,
     class_labels,
     curves_file,
