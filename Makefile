@@ -58,8 +58,8 @@ layers: setup ## Check which package may import which
 unit: setup browser ## Run the tests in parallel
 	@$(VENV)/pytest -n 2 --dist worksteal
 
-pipelines: setup ## Recompile the committed YAML and its documentation
-	@$(VENV)/tilepipe compile && $(VENV)/tilepipe docs
+pipelines: setup ## Rewrite what derives from config.py: signatures, committed YAML, tables in the READMEs
+	@$(VENV)/python -m tilepipe.pipelines.cli.compilation.signatures && $(VENV)/tilepipe compile && $(VENV)/tilepipe docs
 
 step: setup ## Write the skeleton of a new step (NAME=export)
 	@$(VENV)/python -m tests.support.step_skeleton $(NAME)

@@ -1,4 +1,4 @@
-"""The KFP face of `evaluate`."""
+"""KFP component of `evaluate`."""
 
 from kfp import dsl
 
@@ -23,18 +23,18 @@ def evaluate_model(
     """Measure a trained model on the validation and test tiles, and write a report.
 
     Args:
-        val_shards: validation tiles, a folder a part that was packed.
-        test_shards: test tiles; where there are none, the validation figures are the headline.
-        manifest: what the shards hold.
-        model: the trained classifier (.keras).
-        history: figures of each epoch of the training.
-        metrics: accuracy, loss and means over the classes, of each split.
-        confusion: confusion matrix and ROC curve of the headline split.
-        summary: the figures in short.
-        report: the figures at length, as a page of its own.
-        predictions: the model's answer for each tile (Parquet).
-        mlflow_run_id: run that `train` opened; empty for an untracked one.
-        batch_size: tiles a batch.
+        val_shards: Validation tiles, one folder per packed part.
+        test_shards: Test tiles; without any, the validation figures are the headline.
+        manifest: Contents of the shards (JSON).
+        model: Trained classifier (.keras).
+        history: Figures of each training epoch (JSON).
+        metrics: Accuracy, loss and means over the classes, for each split.
+        confusion: Confusion matrix and ROC curve of the headline split.
+        summary: Main figures (Markdown).
+        report: All figures, as a self-contained page (HTML).
+        predictions: Predicted class and probabilities of each tile (Parquet).
+        mlflow_run_id: MLflow run that train opened; empty if none is tracked.
+        batch_size: Tiles per batch; affects only speed and memory.
     """
     from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Parameters of `evaluate`."""
+"""Parameters of the `evaluate` step."""
 
 from pydantic import Field
 
@@ -6,9 +6,7 @@ from tilepipe.components.shared.runtime.config import StepConfig
 
 
 class EvaluateConfig(StepConfig):
-    """Parameters of `evaluate`, by the names of the component's own."""
+    """MLflow run and batch size."""
 
-    mlflow_run_id: str = ""
-    """Run that `train` opened; empty for an untracked one."""
-    batch_size: int = Field(default=256, ge=1, le=65536)
-    """Tiles a batch: only speed and memory depend on it."""
+    mlflow_run_id: str = Field(default="", description="MLflow run that `train` opened; empty if none is tracked")
+    batch_size: int = Field(default=256, ge=1, le=65536, description="Tiles per batch; affects only speed and memory")

@@ -1,4 +1,4 @@
-"""The KFP face of `finish`, the exit handler."""
+"""KFP component of `finish`, the exit handler."""
 
 from kfp import dsl
 
@@ -6,12 +6,15 @@ from tilepipe.components.shared import images
 
 
 @dsl.component(base_image=images.DATA, install_kfp_package=False)
-def finish_run(status: dsl.PipelineTaskFinalStatus, experiment: str = "tilepipe") -> None:
+def finish_run(
+    status: dsl.PipelineTaskFinalStatus,
+    experiment: str = "tilepipe",
+) -> None:
     """Close the MLflow run with the right status, and name the first task that failed and why.
 
     Args:
-        status: what KFP says of the steps; filled in by KFP.
-        experiment: MLflow experiment for a failure from before training opened a run.
+        status: Final status of the run, which KFP fills in.
+        experiment: MLflow experiment for a failure before training opened a run.
     """
     from tilepipe.components.finish.config import FinishConfig
     from tilepipe.components.finish.finish import finish

@@ -6,6 +6,8 @@ from tilepipe.components.shared.runtime.config import StepConfig
 
 
 class FinishConfig(StepConfig):
-    """Where a failure is recorded that happened before training opened a run."""
+    """Record of a failure before training opened a run."""
 
-    experiment: str = Field(default="tilepipe", min_length=1, description="MLflow experiment")
+    experiment: str = Field(
+        default="tilepipe", min_length=1, description="MLflow experiment for a failure before training opened a run"
+    )

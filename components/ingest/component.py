@@ -1,4 +1,4 @@
-"""The KFP face of `ingest`."""
+"""KFP component of `ingest`."""
 
 from kfp import dsl
 
@@ -31,38 +31,43 @@ def ingest_tiles(
     seed: int = 0,
     options: dict = {},
 ) -> list:  # as the one output, `Output`: kfp.local finds a loop's items under no other name
-    """Read a source of labelled tiles, choose and split them, and write the tile table.
+    """Read a source of labelled tiles, select and split them, and write the tile table.
 
     Args:
-        tiles: The tile table (Parquet), a row a tile.
-        label_map: The classes in order, and what became of the source's labels (JSON).
-        report: How tiles, classes, groups and places fall into the splits, with a map.
-        summary: The same in short.
-        source: A STAC API, a static STAC catalogue (catalog.json or collection.json), a STAC-GeoParquet file, a folder
-            of class folders, a table (CSV, TSV, Parquet), or TFRecords; a path, s3:// or https://.
-        source_bands: True order of the bands in the files, where their metadata lack it or have it wrong.
-        href_rewrite: Prefixes of addresses and what stands for them, such as {"https://example.org/":
-            "s3://bucket/"}.
-        snapshot: ISO 8601 time as of which the source is read; change it to read a source anew that has changed.
-        query: What is asked of a STAC API: collections, bbox, datetime, filter (CQL2), max_items.
-        columns: Columns of a table, or properties of STAC items, that hold what: id, image, label, group, datetime.
-        where: SQL condition that a tile must meet, on the tile table's columns and the source's own.
-        classes: The classes in the order of the model's outputs; [] takes all, sorted.
-        recode: What becomes of labels, such as {"Pasture": "Grass", "Unknown": ""}; "" drops the tiles.
-        max_per_class: A random sample of so many tiles a class; 0 takes all.
-        split_by: What the splits respect: class, group (columns.group), block (split_block_metres) or time.
-        split_block_metres: Side of the squares of land that no split divides, for split_by block.
-        split_fractions: Share of the tiles in train, val and test.
-        split_files: Predefined splits as lists of file names or tile ids: {"train": "s3://bucket/train.txt", ...}.
-        split_property: Predefined splits by a column or a STAC property, such as ml-aoi:split.
-        split_merge_train_val: Whether val goes into train, for a final fit.
-        workers: How many pods will pack the tiles.
-        seed: Seed of sample and split.
-        options: Rarely changed settings: kind, asset_key, band_assets, record_shape, name, max_class_ratio,
-            allow_duplicates.
+        tiles: Tile table, one row per tile (Parquet).
+        label_map: Classes in order, and the class of each of the source's labels (JSON).
+        report: Tiles, classes, groups and locations per split, with a map (HTML).
+        summary: Short version of the report (Markdown).
+        source: Address of the tiles: a STAC API, the catalog.json of a static STAC catalog, a STAC-GeoParquet file, a
+            folder of class folders, a table (CSV, TSV, Parquet) or TFRecords; a path, s3:// or https://.
+        source_bands: Order of the bands in the files, if their metadata lack it or state it wrongly.
+        href_rewrite: Replacements of address prefixes, such as {"https://example.org/": "s3://bucket/"}.
+        snapshot: ISO 8601 time as of which the source is read; empty for none.
+        query: Search of a STAC API: {"collections": [...], "bbox": [west, south, east, north], "datetime": "...",
+            "filter": "CQL2", "max_items": 0}.
+        columns: Columns of a table, or properties of STAC items, by role: {"label": ..., "group": ..., "image": ...,
+            "datetime": ..., "id": ...}.
+        where: SQL condition that a tile must meet, such as label <> 'River' AND "eo:cloud_cover" < 20.
+        classes: Classes in the order of the model's outputs; [] takes all, sorted.
+        recode: Class of each label to rename: {"Pasture": "Grass", "Unknown": ""}; "" drops the tiles.
+        max_per_class: Maximum number of tiles per class, sampled at random; 0 takes all.
+        split_by: How tiles are split: class (at random, in the same proportions per class), group (all tiles of a
+            columns.group stay together), block (so do all tiles of a square on the ground) or time (the newest tiles
+            are for testing).
+        split_block_metres: Side of the squares on the ground in metres, for split_by block.
+        split_fractions: Fraction of the tiles in train, val and test.
+        split_files: Predefined splits: text files with one file name or tile id per line, {"train":
+            "s3://bucket/train.txt", "val": "..."}.
+        split_property: Predefined splits: the STAC property or column with the split of each tile, such as
+            ml-aoi:split.
+        split_merge_train_val: Merge val into train, for a final fit of which the last epoch is kept.
+        workers: Number of pods that share the packing.
+        seed: Seed of sampling and splitting.
+        options: Rarely changed settings of ingest: {"asset_key": "image"}, {"band_assets": {"B04": "red"}},
+            {"record_shape": [64, 48]}, {"kind": "table"} and others.
 
     Returns:
-        The numbers of the parts that the tiles are packed in.
+        The numbers of the parts to pack, `[0, ..., workers - 1]`.
     """
     from pathlib import Path
 

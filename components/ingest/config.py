@@ -33,23 +33,23 @@ def split_named(name: str) -> Split | None:
 
 
 class Columns(StepConfig):
-    """Names of a table's columns, or of STAC items' properties, that hold what every tile has; empty finds them."""
+    """Columns of a table, or properties of STAC items, by role (`columns`); empty detects them."""
 
-    id: str = Field(default="", description="The tile's id; of a table, else the image's address")
-    image: str = Field(default="", description="The image's address; of tables alone")
-    label: str = Field(default="", description="The class")
-    group: str = Field(default="", description="What must not straddle a split: a sample, a scene, a place")
-    datetime: str = Field(default="", description="When the tile was taken")
+    id: str = Field(default="", description="Id of the tile; default for a table: the image's address")
+    image: str = Field(default="", description="Address of the image; only for tables")
+    label: str = Field(default="", description="Label")
+    group: str = Field(default="", description="Group whose tiles stay in one split: a sample, a scene, a place")
+    datetime: str = Field(default="", description="Acquisition time")
 
 
 class Query(StepConfig):
-    """What is asked of a STAC API."""
+    """Search of a STAC API (`query`)."""
 
-    collections: tuple[str, ...] = Field(default=(), description="Ids of the collections; empty asks for all")
+    collections: tuple[str, ...] = Field(default=(), description="Ids of the collections; [] searches all")
     bbox: tuple[float, ...] = Field(default=(), description="West, south, east, north in degrees")
-    datetime: str = Field(default="", description="A time or an interval, as in STAC: 2020-01-01/2020-12-31")
+    datetime: str = Field(default="", description="Time or interval, as in STAC: 2020-01-01/2020-12-31")
     filter: str | dict[str, Any] = Field(default="", description="CQL2, as text or as JSON")
-    max_items: int = Field(default=0, ge=0, description="At most so many items; 0 takes all")
+    max_items: int = Field(default=0, ge=0, description="Maximum number of items; 0 takes all")
 
     @field_validator("collections")
     @classmethod
@@ -77,49 +77,92 @@ class Query(StepConfig):
 
 
 class IngestOptions(StepConfig):
-    """Settings that few sources need."""
+    """Rarely changed settings of the source (`options`)."""
 
     kind: Literal["auto", "stac-api", "stac-catalog", "stac-geoparquet", "folder", "table", "tfrecord"] = Field(
-        default="auto", description="What the source is; auto tells by its name and content"
+        default="auto", description="Kind of the source; auto detects it from name and content"
     )
-    asset_key: str = Field(default="", description="STAC asset that holds the pixels; empty finds it")
+    asset_key: str = Field(default="", description="STAC asset that holds the pixels; empty detects it")
     band_assets: dict[str, str] = Field(
-        default={}, description="Band -> STAC asset, where each band has a file of its own, in the order of the bands"
+        default={}, description="STAC asset of each band, in the order of the bands, if each band is a file of its own"
     )
     record_shape: tuple[int, ...] = Field(default=(), description="Height and width of the images in TFRecords")
-    name: str = Field(default="", description="The data set's name; empty takes the collection's id or the folder's")
+    name: str = Field(default="", description="Name of the dataset; default: the collection's id or the folder's name")
     max_class_ratio: float = Field(
-        default=0, ge=0, description="At most so many times the mean class size in a class; 0 takes all"
+        default=0, ge=0, description="Maximum size of a class as a multiple of the mean class size; 0 takes all"
     )
-    allow_duplicates: bool = Field(
-        default=False, description="Whether tiles with the same checksum may be in different splits"
-    )
+    allow_duplicates: bool = Field(default=False, description="Allow tiles with the same checksum in different splits")
 
 
 class IngestConfig(StepConfig):
-    """Where the tiles are, which are taken, and how they are split."""
+    """Source of the tiles, selection and splitting."""
 
-    source: str = Field(min_length=1, description="STAC API, catalogue or GeoParquet, folder, table or TFRecords")
-    source_bands: tuple[str, ...] = Field(default=(), description="True order of the bands in the files")
-    href_rewrite: dict[str, str] = Field(default={}, description="Prefixes of addresses, and what stands for them")
-    snapshot: Snapshot = Field(default="", description="ISO 8601 time as of which the source is read")
-    query: Query = Field(default=Query(), description="What is asked of a STAC API")
-    columns: Columns = Field(default=Columns(), description="Which columns or properties hold what")
-    where: str = Field(default="", description="SQL condition that a tile must meet")
-    classes: tuple[str, ...] = Field(default=(), description="The classes in order; empty takes all, sorted")
-    recode: dict[str, str | None] = Field(default={}, description="Label -> class; an empty class drops the tile")
-    max_per_class: int = Field(default=0, ge=0, description="A random sample of so many tiles a class; 0 takes all")
-    split_by: SplitBy = Field(default="class", description="What the splits respect")
-    split_block_metres: float = Field(default=0, ge=0, description="Side of a spatial block, for split_by block")
-    split_fractions: dict[str, float] = Field(
-        default={"train": 0.7, "val": 0.15, "test": 0.15}, description="Share of the tiles in each split"
+    source: str = Field(
+        min_length=1,
+        description="Address of the tiles: a STAC API, the catalog.json of a static STAC catalog, a STAC-GeoParquet "
+        "file, a folder of class folders, a table (CSV, TSV, Parquet) or TFRecords; a path, s3:// or https://",
     )
-    split_files: dict[str, str] = Field(default={}, description="A list of file names or tile ids for each split")
-    split_property: str = Field(default="", description="STAC property or column that names the split")
-    split_merge_train_val: bool = Field(default=False, description="Whether val goes into train, for a final fit")
-    workers: int = Field(default=1, ge=1, le=256, description="How many pods will pack the tiles")
-    seed: int = Field(default=0, description="Seed of sample and split")
-    options: IngestOptions = Field(default=IngestOptions(), description="Settings that few sources need")
+    source_bands: tuple[str, ...] = Field(
+        default=(), description="Order of the bands in the files, if their metadata lack it or state it wrongly"
+    )
+    href_rewrite: dict[str, str] = Field(
+        default={}, description='Replacements of address prefixes, such as {"https://example.org/": "s3://bucket/"}'
+    )
+    snapshot: Snapshot = Field(default="", description="ISO 8601 time as of which the source is read; empty for none")
+    query: Query = Field(
+        default=Query(),
+        description='Search of a STAC API: {"collections": [...], "bbox": [west, south, east, north], "datetime": '
+        '"...", "filter": "CQL2", "max_items": 0}',
+    )
+    columns: Columns = Field(
+        default=Columns(),
+        description="Columns of a table, or properties of STAC items, by role: "
+        '{"label": ..., "group": ..., "image": ..., "datetime": ..., "id": ...}',
+    )
+    where: str = Field(
+        default="",
+        description="""SQL condition that a tile must meet, such as label <> 'River' AND "eo:cloud_cover" < 20""",
+    )
+    classes: tuple[str, ...] = Field(
+        default=(), description="Classes in the order of the model's outputs; [] takes all, sorted"
+    )
+    recode: dict[str, str | None] = Field(
+        default={}, description='Class of each label to rename: {"Pasture": "Grass", "Unknown": ""}; "" drops the tiles'
+    )
+    max_per_class: int = Field(
+        default=0, ge=0, description="Maximum number of tiles per class, sampled at random; 0 takes all"
+    )
+    split_by: SplitBy = Field(
+        default="class",
+        description="How tiles are split: class (at random, in the same proportions per class), group (all tiles of a "
+        "`columns.group` stay together), block (so do all tiles of a square on the ground) or time (the newest tiles "
+        "are for testing)",
+    )
+    split_block_metres: float = Field(
+        default=0, ge=0, description="Side of the squares on the ground in metres, for `split_by` block"
+    )
+    split_fractions: dict[str, float] = Field(
+        default={"train": 0.7, "val": 0.15, "test": 0.15}, description="Fraction of the tiles in train, val and test"
+    )
+    split_files: dict[str, str] = Field(
+        default={},
+        description="Predefined splits: text files with one file name or tile id per line, "
+        '{"train": "s3://bucket/train.txt", "val": "..."}',
+    )
+    split_property: str = Field(
+        default="",
+        description="Predefined splits: the STAC property or column with the split of each tile, such as ml-aoi:split",
+    )
+    split_merge_train_val: bool = Field(
+        default=False, description="Merge val into train, for a final fit of which the last epoch is kept"
+    )
+    workers: int = Field(default=1, ge=1, le=256, description="Number of pods that share the packing")
+    seed: int = Field(default=0, description="Seed of sampling and splitting")
+    options: IngestOptions = Field(
+        default=IngestOptions(),
+        description='Rarely changed settings of ingest: {"asset_key": "image"}, {"band_assets": {"B04": "red"}}, '
+        '{"record_shape": [64, 48]}, {"kind": "table"} and others',
+    )
 
     @field_validator("source_bands")
     @classmethod

@@ -1,4 +1,4 @@
-"""The KFP faces of `pack`: one worker's part, and the merge of all parts."""
+"""KFP components of `pack`: packing one part, and merging all parts."""
 
 from typing import NamedTuple
 
@@ -18,30 +18,30 @@ def pack_tiles(
     quarantine: dsl.Output[dsl.Dataset],
     bands: list = [],
     seed: int = 0,
-    part: str = "0",  # KFP turns an item of a loop into text, and refuses text where a number is declared
+    part: str = "0",
     parts: int = 1,
     options: dict = {},
 ) -> NamedTuple("Outputs", [("train_uri", str), ("val_uri", str)]):  # type: ignore[valid-type] # KFP reads them here
-    """Decode every tile of a part once, and write its shards and what `merge_packed` needs.
+    """Decode every tile of a part once, and write its shards and the tables that `merge_packed` needs.
 
     Args:
-        tiles: The tile table.
+        tiles: Tile table (Parquet).
         train_shards: Folder of TFRecord files with this part's training tiles.
-        val_shards: The same for validation.
-        test_shards: The same for testing; empty where there is no such split.
-        part_manifest: What this part's shards hold (JSON).
-        contents: A row a packed tile, with a digest of its pixels (Parquet).
-        quarantine: Tiles of this part that were left out, and why (Parquet).
-        bands: Names of the bands to keep, in order; [] keeps all.
-        seed: Seed of the order of the tiles.
-        part: Which part of the shards to pack, from 0.
-        parts: How many parts there are; the shards are the same with any number.
-        options: Rarely changed settings: shard_mebibytes, check_band_identity, max_quarantine_percent,
-            allow_duplicates, tile_size, resampling, nodata_fill, max_nodata_percent, cache, readers.
+        val_shards: Folder of TFRecord files with this part's validation tiles.
+        test_shards: Folder of TFRecord files with this part's test tiles; empty without a test split.
+        part_manifest: Contents of this part's shards (JSON).
+        contents: One row per packed tile, with a digest of its pixels (Parquet).
+        quarantine: Tiles of this part that were left out, with reasons (Parquet).
+        bands: Names of the bands to train on, in order; [] takes all.
+        seed: Seed of the tile order.
+        part: Index of this worker's part of the shards, from 0.
+        parts: Number of parts; the shards are the same for any number.
+        options: Rarely changed settings of pack: {"cache": "s3://bucket/cache"}, {"max_quarantine_percent": 1},
+            {"tile_size": [64, 64]} and others.
 
     Returns:
-        train_uri: Where this part's training shards are, for a training that streams them.
-        val_uri: The same for validation.
+        train_uri: Address of this part's training shards, for training that streams them.
+        val_uri: Address of this part's validation shards.
     """
     from collections import namedtuple
     from pathlib import Path
@@ -72,14 +72,14 @@ def merge_packed(
     manifest: dsl.Output[dsl.Artifact],
     quarantine: dsl.Output[dsl.Dataset],
 ) -> None:
-    """Judge all parts as a whole, and write the one manifest; no shard is copied.
+    """Check all parts as a whole, and write one manifest; no shard is copied.
 
     Args:
-        part_manifests: What the parts' shards hold.
-        contents: Which tiles the parts hold.
-        quarantines: What the parts left out.
-        manifest: What all shards hold (JSON): bands, shape, classes, counts, statistics, checksums.
-        quarantine: Tiles that were left out, and why (Parquet).
+        part_manifests: Contents of the parts' shards (JSON).
+        contents: Packed tiles of the parts (Parquet).
+        quarantines: Tiles that the parts left out (Parquet).
+        manifest: Contents of all shards: bands, shape, classes, counts, statistics, checksums (JSON).
+        quarantine: All tiles that were left out, with reasons (Parquet).
     """
     from pathlib import Path
 

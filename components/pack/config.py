@@ -63,13 +63,19 @@ class PackOptions(StepConfig):
 
 
 class PackConfig(StepConfig):
-    """Which bands are packed, and in what order the tiles stand."""
+    """Bands to pack, order of the tiles, and the part of one worker."""
 
-    bands: tuple[str, ...] = Field(default=(), description="Names of the bands to keep, in order; empty keeps all")
-    seed: int = Field(default=0, description="Seed of the order of the tiles")
-    part: int = Field(default=0, ge=0, description="Which part of the shards this worker packs, from 0")
-    parts: int = Field(default=1, ge=1, le=MOST_WORKERS, description="How many workers share the shards")
-    options: PackOptions = Field(default=PackOptions(), description="Settings that few data sets need")
+    bands: tuple[str, ...] = Field(default=(), description="Names of the bands to train on, in order; [] takes all")
+    seed: int = Field(default=0, description="Seed of the tile order")
+    part: int = Field(default=0, ge=0, description="Index of this worker's part of the shards, from 0")
+    parts: int = Field(
+        default=1, ge=1, le=MOST_WORKERS, description="Number of parts; the shards are the same for any number"
+    )
+    options: PackOptions = Field(
+        default=PackOptions(),
+        description='Rarely changed settings of pack: {"cache": "s3://bucket/cache"}, {"max_quarantine_percent": 1}, '
+        '{"tile_size": [64, 64]} and others',
+    )
 
     @field_validator("bands")
     @classmethod

@@ -1,4 +1,4 @@
-"""The KFP face of `prepare`."""
+"""KFP component of `prepare`."""
 
 from kfp import dsl
 
@@ -15,23 +15,19 @@ def prepare_model(
     weights_uri: str = "",
     options: dict = {},
 ) -> None:
-    """Build the model that training starts from, for the tiles that the manifest describes.
+    """Build the untrained model for the tiles that the manifest describes.
 
     Args:
-        manifest: what the shards hold.
-        base_model: the compiled classifier, not yet trained on the tiles (.keras); takes raw digital numbers.
-        summary: its layers, parameters, operations and memory.
-        architecture: the network: cnn, compact, efficientnet_lite0, efficientnet_v2_b1, efficientnet_v2_s,
-            inception_v3, mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small or resnet50.
-        seed: seed of the first weights.
-        weights_uri: pretrained weights of the network: a path or an s3:// or https:// address of .npz, .h5 or .keras;
-            "imagenet" for what Keras downloads; empty for random ones.
-        options: rarely changed settings. Of the input: input_size_pixels, input_scaling, indices, sensor,
-            reflectance_scale, reflectance_offset. Of the network: batch_norm_momentum; filters, kernel_size,
-            block_dropout, dense_units (cnn); width, residual_blocks (compact); drop_connect, stem_stride
-            (efficientnet_lite0). Of the head: head_units, pooling, dropout. Of weights: weights_sha256, rgb_bands,
-            trainable_backbone (all, last_blocks, none), trainable_blocks. regularizer (none, l1, l2, l1_l2),
-            regularizer_rate.
+        manifest: Contents of the shards (JSON).
+        base_model: Compiled, untrained classifier of raw digital numbers (.keras).
+        summary: Layers, parameters, operations and memory of the model (Markdown).
+        architecture: Network: cnn, compact, efficientnet_lite0, efficientnet_v2_b1, efficientnet_v2_s, inception_v3,
+            mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small, resnet50.
+        seed: Seed of the initial weights.
+        weights_uri: Pretrained weights: a path, s3:// or https:// address of .npz, .h5 or .keras; imagenet for those
+            that Keras downloads; empty for random weights.
+        options: Rarely changed settings of the network: {"dropout": 0.3}, {"input_size_pixels": 96}, {"indices":
+            ["NDVI"]} and others.
     """
     from pathlib import Path
 

@@ -132,12 +132,20 @@ class ModelOptions(FreezingOptions):
 
 
 class PrepareConfig(StepConfig):
-    """Which network, and its first weights."""
+    """Network and initial weights."""
 
-    architecture: Architecture = Field(default="cnn", description="The network")
-    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Seed of the first weights")
-    weights_uri: str = Field(default="", description="As `options.weights_uri`, which it stands for")
-    options: ModelOptions = Field(default=ModelOptions(), description="Settings of the network")
+    architecture: Architecture = Field(default="cnn", description=f"Network: {', '.join(NETWORKS)}")
+    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Seed of the initial weights")
+    weights_uri: str = Field(
+        default="",
+        description="Pretrained weights: a path, s3:// or https:// address of .npz, .h5 or .keras; imagenet for those "
+        "that Keras downloads; empty for random weights",
+    )
+    options: ModelOptions = Field(
+        default=ModelOptions(),
+        description='Rarely changed settings of the network: {"dropout": 0.3}, {"input_size_pixels": 96}, '
+        '{"indices": ["NDVI"]} and others',
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -1,4 +1,4 @@
-"""The KFP face of `snapshot`."""
+"""KFP component of `snapshot`."""
 
 from kfp import dsl
 
@@ -6,14 +6,17 @@ from tilepipe.components.shared import images
 
 
 @dsl.component(base_image=images.DATA, install_kfp_package=False)
-def snapshot_source(snapshot: str = "") -> str:
-    """Fix the moment of the source that a run reads, so that a recurring run never answers from the cache.
+def snapshot_source(
+    snapshot: str = "",
+) -> str:
+    """Choose the time as of which the source is read, so that no recurring run is served from Kubeflow's cache.
 
     Args:
-        snapshot: ISO 8601 time as of which the source is read; empty: none, or in a recurring run the time it fired.
+        snapshot: ISO 8601 time as of which the source is read; give another to read a source again that has changed.
+            Default: none, or in a recurring run the time at which it fired.
 
     Returns:
-        The time that the later steps work with; empty for none.
+        Time for the later steps; empty for none.
     """
     from tilepipe.components.shared.runtime.step import step
     from tilepipe.components.snapshot.config import SnapshotConfig

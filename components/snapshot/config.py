@@ -7,6 +7,10 @@ from tilepipe.components.shared.runtime.config import StepConfig
 
 
 class SnapshotConfig(StepConfig):
-    """Which moment of the source a run reads."""
+    """Time as of which a run reads its source."""
 
-    snapshot: Snapshot = Field(default="", description="ISO 8601 time, or empty for none")
+    snapshot: Snapshot = Field(
+        default="",
+        description="ISO 8601 time as of which the source is read; give another to read a source again that has "
+        "changed. Default: none, or in a recurring run the time at which it fired",
+    )

@@ -1,4 +1,4 @@
-"""The KFP face of `train`."""
+"""KFP component of `train`."""
 
 from typing import NamedTuple
 
@@ -31,34 +31,36 @@ def train_model(
     memory: str = "4Gi",
     options: dict = {},
 ) -> NamedTuple("Outputs", [("mlflow_run_id", str)]):  # type: ignore[valid-type] # KFP reads the fields from here
-    """Train a classifier, track every epoch in MLflow, and keep the best one.
+    """Train a classifier, track every epoch in MLflow, and keep the weights of the best one.
 
     Args:
-        manifest: what the shards hold.
-        base_model: the untrained classifier (.keras).
-        model: the trained classifier (.keras), with the weights of its best epoch.
-        history: figures of each epoch (.json).
-        curves: loss and accuracy against epochs (.html).
-        train_shards: training tiles, a folder a part that was packed; KFP copies them to the pod before it starts.
-        val_shards: validation tiles, which choose the best epoch; without any the last one is kept.
-        train_uris: instead of train_shards, where they are: shards are then read as they are needed.
-        val_uris: the same for val_shards.
-        epochs: passes over the training tiles.
-        batch_size: tiles a step, shared by all GPUs.
-        learning_rate: learning rate of the optimizer.
-        optimizer: adam, adamw, sgd (with momentum 0.9) or rmsprop.
-        augmentation: any of flip, quarter_turn, shift, zoom, contrast, brightness, cutout, mixup; [] is none. Never
-            applied to validation tiles.
-        seed: seed of the tiles' order and the augmentation.
-        checkpoint_uri: folder or s3:// address for checkpoints, from which a training goes on that was killed.
+        manifest: Contents of the shards (JSON).
+        base_model: Untrained classifier (.keras).
+        model: Trained classifier with the weights of its best epoch (.keras).
+        history: Figures of each epoch (JSON).
+        curves: Loss and accuracy per epoch (HTML).
+        train_shards: Training tiles, one folder per packed part, which KFP copies to the pod before it starts.
+        val_shards: Validation tiles, which select the best epoch; without any, the last epoch is kept.
+        train_uris: Instead of train_shards, their addresses: shards are then read while they are needed.
+        val_uris: Instead of val_shards, their addresses.
+        epochs: Number of passes over the training tiles.
+        batch_size: Tiles per training step, shared by all GPUs.
+        learning_rate: Learning rate of the optimizer.
+        optimizer: Optimizer: adam, adamw, sgd (with momentum 0.9) or rmsprop.
+        augmentation: Random changes to training tiles: any of flip, quarter_turn, shift, zoom, contrast, brightness,
+            cutout, mixup; [] for none.
+        seed: Seed of the tile order and the augmentation.
+        checkpoint_uri: Folder or s3://bucket/prefix for checkpoints, from which an interrupted training resumes; empty
+            keeps none, but tilepipe run then keeps them beside its runs.
         experiment: MLflow experiment.
-        gpu_count: how many GPUs the pod asked for; 0 trains on the CPU.
-        gpu_resource: resource name of the GPU.
-        memory: memory that the pod was given; a third of it may hold tiles.
-        options: rarely changed settings, listed in the step's README.
+        gpu_count: Number of GPUs to train on; 0 trains on the CPU of any node.
+        gpu_resource: Kubernetes resource name of the GPU.
+        memory: Memory of the training pod, such as 8Gi; up to a third of it holds tiles.
+        options: Rarely changed settings of training: {"schedule": "cosine"}, {"ema_momentum": 0.999},
+            {"early_stopping_patience_epochs": 5} and others.
 
     Returns:
-        mlflow_run_id: MLflow run, left open for the evaluation; empty where nothing is tracked.
+        mlflow_run_id: MLflow run, left open for the evaluation; empty if none is tracked.
     """
     from collections import namedtuple
     from pathlib import Path

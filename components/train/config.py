@@ -76,24 +76,36 @@ class TrainOptions(
 
 
 class TrainConfig(StepConfig):
-    """How to train, and what the pod was given for it."""
+    """Training, and the resources of its pod."""
 
-    epochs: int = Field(default=10, ge=1, description="Passes over the training tiles")
-    batch_size: int = Field(default=64, ge=1, description="Tiles a step")
+    epochs: int = Field(default=10, ge=1, description="Number of passes over the training tiles")
+    batch_size: int = Field(default=64, ge=1, description="Tiles per training step, shared by all GPUs")
     learning_rate: float = Field(default=0.001, gt=0, description="Learning rate of the optimizer")
-    optimizer: Optimizer = Field(default="adam", description="adam, adamw, sgd with momentum, or rmsprop")
-    augmentation: tuple[Augmentation, ...] = Field(
-        default=("flip", "quarter_turn"), description="Random changes to training tiles"
+    optimizer: Optimizer = Field(
+        default="adam", description="Optimizer: adam, adamw, sgd (with momentum 0.9) or rmsprop"
     )
-    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Seed of the tiles' order and the augmentation")
+    augmentation: tuple[Augmentation, ...] = Field(
+        default=("flip", "quarter_turn"),
+        description="Random changes to training tiles: any of flip, quarter_turn, shift, zoom, contrast, brightness, "
+        "cutout, mixup; [] for none",
+    )
+    seed: int = Field(default=0, ge=0, le=2**32 - 1, description="Seed of the tile order and the augmentation")
     checkpoint_uri: str = Field(
-        default="", description="Folder or s3:// address for checkpoints, outlasting the pod; empty: none are kept"
+        default="",
+        description="Folder or s3://bucket/prefix for checkpoints, from which an interrupted training resumes; empty "
+        "keeps none, but tilepipe run then keeps them beside its runs",
     )
     experiment: str = Field(default="tilepipe", min_length=1, description="MLflow experiment")
-    gpu_count: str = Field(default="0", description="How many GPUs the pod asked for")
-    gpu_resource: str = Field(default="nvidia.com/gpu", min_length=1, description="Resource name of the GPU")
-    memory: str = Field(default="4Gi", description="Memory that the pod was given")
-    options: TrainOptions = Field(default=TrainOptions(), description="Settings that few trainings need")
+    gpu_count: str = Field(default="0", description="Number of GPUs to train on; 0 trains on the CPU of any node")
+    gpu_resource: str = Field(default="nvidia.com/gpu", min_length=1, description="Kubernetes resource name of the GPU")
+    memory: str = Field(
+        default="4Gi", description="Memory of the training pod, such as 8Gi; up to a third of it holds tiles"
+    )
+    options: TrainOptions = Field(
+        default=TrainOptions(),
+        description='Rarely changed settings of training: {"schedule": "cosine"}, {"ema_momentum": 0.999}, '
+        '{"early_stopping_patience_epochs": 5} and others',
+    )
 
     @field_validator("gpu_count")
     @classmethod

@@ -106,16 +106,16 @@ def run(
 
 @app.command()
 def docs() -> None:
-    """Write each pipeline's page beside its YAML, and the tables of options in the steps' READMEs."""
-    from tilepipe.pipelines.cli.compilation import compiled_pipeline, option_tables, pipeline_pages
+    """Write each pipeline's page beside its YAML, and the tables of parameters in the steps' READMEs."""
+    from tilepipe.pipelines.cli.compilation import compiled_pipeline, parameter_tables, pipeline_pages
 
     for name in compiled_pipeline.names():
         pipeline = compiled_pipeline.load(name)
         changed = pipeline_pages.write_page(pipeline)
         console.print(f"{pipeline.path.with_name('README.md')}: {'written' if changed else 'unchanged'}")
-    for step in option_tables.steps():
-        changed = option_tables.write_options(step)
-        console.print(f"{option_tables.readme(step)}: {'written' if changed else 'unchanged'}")
+    for step in parameter_tables.steps():
+        changed = parameter_tables.write_tables(step)
+        console.print(f"{parameter_tables.readme(step)}: {'written' if changed else 'unchanged'}")
 
 
 commands.register(app)

@@ -17,9 +17,9 @@ from tilepipe.pipelines import settings
 
 @dataclass(frozen=True)
 class PipelineArguments:
-    """What a run of the pipeline is given, in the order of the pipeline function's parameters.
+    """Parameters of the pipeline, in the order of its function's.
 
-    While KFP compiles, each value is a channel of its parameter; the types are those of the run.
+    While KFP compiles, each value is the channel of a parameter; the types are those of a run.
     """
 
     data_source: str
@@ -66,12 +66,12 @@ class PipelineArguments:
 
 
 def wire(given: PipelineArguments, *, streams: bool = False) -> None:
-    """Make the tasks.
+    """Create the tasks.
 
     Args:
-        given: the pipeline's parameters, by name.
-        streams: whether training reads its shards where pack has left them, instead of having KFP copy all of them to
-            its pod first.
+        given: The pipeline's parameters.
+        streams: Let training read the shards from the artifact store while it needs them, instead of having KFP copy
+            all of them to its pod first.
     """
     finish = finish_run(experiment=given.tracking_experiment).set_caching_options(enable_caching=False)
     settings.configure(finish, cpu="1", memory="512Mi", timeout_seconds=600, retries=2)
@@ -230,63 +230,63 @@ def train_classifier(
     """Train, evaluate and track a classifier of labelled image tiles.
 
     Args:
-        data_source: Where the tiles are: a STAC API, catalog.json of a static STAC catalogue, items.parquet of a
-            STAC-GeoParquet, a folder of class folders, a table (CSV, TSV, Parquet) or TFRecords; a path, s3:// or
-            https://.
+        data_source: Address of the tiles: a STAC API, the catalog.json of a static STAC catalog, a STAC-GeoParquet
+            file, a folder of class folders, a table (CSV, TSV, Parquet) or TFRecords; a path, s3:// or https://.
         data_bands: Names of the bands to train on, in order; [] takes all.
-        data_classes: The classes in the order of the model's outputs; [] takes all, sorted.
-        data_columns: Columns of a table, or properties of STAC items, that hold what: {"label": ..., "group": ...,
-            "image": ..., "datetime": ..., "id": ...}.
-        data_href_rewrite: Prefixes of addresses and what stands for them, such as {"https://example.org/":
-            "s3://bucket/"}.
-        data_max_per_class: A random sample of so many tiles a class; 0 takes all.
+        data_classes: Classes in the order of the model's outputs; [] takes all, sorted.
+        data_columns: Columns of a table, or properties of STAC items, by role: {"label": ..., "group": ..., "image":
+            ..., "datetime": ..., "id": ...}.
+        data_href_rewrite: Replacements of address prefixes, such as {"https://example.org/": "s3://bucket/"}.
+        data_max_per_class: Maximum number of tiles per class, sampled at random; 0 takes all.
         data_options: Rarely changed settings of ingest: {"asset_key": "image"}, {"band_assets": {"B04": "red"}},
             {"record_shape": [64, 48]}, {"kind": "table"} and others.
-        data_query: What is asked of a STAC API: {"collections": [...], "bbox": [...], "datetime": "...", "filter":
-            "CQL2", "max_items": 0}.
-        data_recode: What becomes of labels: {"Pasture": "Grass", "Unknown": ""}; "" drops the tiles.
+        data_query: Search of a STAC API: {"collections": [...], "bbox": [west, south, east, north], "datetime": "...",
+            "filter": "CQL2", "max_items": 0}.
+        data_recode: Class of each label to rename: {"Pasture": "Grass", "Unknown": ""}; "" drops the tiles.
         data_secret_name: Secret with TILEPIPE_STAC_TOKEN, or _USERNAME and _PASSWORD, for a STAC API; may be absent.
-        data_snapshot: ISO 8601 time as of which the source is read; change it to read a source anew that has changed.
-            Empty: none, or the time at which a recurring run fired.
-        data_source_bands: True order of the bands in the files, where their metadata lack it or have it wrong.
+        data_snapshot: ISO 8601 time as of which the source is read; give another to read a source again that has
+            changed. Default: none, or in a recurring run the time at which it fired.
+        data_source_bands: Order of the bands in the files, if their metadata lack it or state it wrongly.
         data_where: SQL condition that a tile must meet, such as label <> 'River' AND "eo:cloud_cover" < 20.
-        model_architecture: The network: cnn, compact, efficientnet_lite0, efficientnet_v2_b1, efficientnet_v2_s,
-            inception_v3, mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small or resnet50.
+        model_architecture: Network: cnn, compact, efficientnet_lite0, efficientnet_v2_b1, efficientnet_v2_s,
+            inception_v3, mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small, resnet50.
         model_options: Rarely changed settings of the network: {"dropout": 0.3}, {"input_size_pixels": 96}, {"indices":
             ["NDVI"]} and others.
-        model_weights_uri: Pretrained weights to start from, a path, s3:// or https:// (.npz, .h5, .keras); imagenet
-            lets Keras download its own; empty starts from nothing.
+        model_weights_uri: Pretrained weights: a path, s3:// or https:// address of .npz, .h5 or .keras; imagenet for
+            those that Keras downloads; empty for random weights.
         pack_options: Rarely changed settings of pack: {"cache": "s3://bucket/cache"}, {"max_quarantine_percent": 1},
             {"tile_size": [64, 64]} and others.
-        pack_workers: How many pods share the packing; the shards are the same with any number.
-        seed: Seed of samples, splits, order, initial weights and augmentation.
-        split_block_metres: Side of the squares of land that no split divides, for split_by block.
-        split_by: What the splits respect: class (stratified), group (data_columns' group stays whole), block (so do
-            squares of land) or time (the newest tiles are for testing).
-        split_files: Predefined splits as lists of file names or tile ids: {"train": "s3://bucket/train.txt", "val":
-            "..."}.
-        split_fractions: Share of the tiles in train, val and test.
-        split_merge_train_val: Whether val goes into train, for a final fit whose last epoch is kept.
-        split_property: Predefined splits by a STAC property or a column, such as ml-aoi:split.
+        pack_workers: Number of pods that share the packing; the shards are the same for any number.
+        seed: Seed of sampling, splits, tile order, initial weights and augmentation.
+        split_block_metres: Side of the squares on the ground in metres, for split_by block.
+        split_by: How tiles are split: class (at random, in the same proportions per class), group (all tiles of a
+            data_columns.group stay together), block (so do all tiles of a square on the ground) or time (the newest
+            tiles are for testing).
+        split_files: Predefined splits: text files with one file name or tile id per line, {"train":
+            "s3://bucket/train.txt", "val": "..."}.
+        split_fractions: Fraction of the tiles in train, val and test.
+        split_merge_train_val: Merge val into train, for a final fit of which the last epoch is kept.
+        split_property: Predefined splits: the STAC property or column with the split of each tile, such as
+            ml-aoi:split.
         storage_secret_name: Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for the tiles' bucket; may be
             absent.
         tracking_experiment: MLflow experiment.
         tracking_secret_name: Secret with MLFLOW_TRACKING_USERNAME and _PASSWORD, or _TOKEN; may be absent.
-        train_augmentation: Any of flip, quarter_turn, shift, zoom, contrast, brightness, cutout, mixup; [] is none.
-            Never applied to val or test.
-        train_batch_size: Tiles a step.
-        train_checkpoint_uri: Folder or s3://bucket/prefix for checkpoints, from which a training goes on that was
-            killed; empty keeps none. Where it is not given, tilepipe run keeps them beside its runs.
-        train_epochs: Passes over the training tiles.
-        train_gpu_count: How many GPUs to train on; 0 runs on any node.
-        train_gpu_resource: Resource name of the GPU.
-        train_image: Image of the training step.
+        train_augmentation: Random changes to training tiles: any of flip, quarter_turn, shift, zoom, contrast,
+            brightness, cutout, mixup; [] for none.
+        train_batch_size: Tiles per training step, shared by all GPUs.
+        train_checkpoint_uri: Folder or s3://bucket/prefix for checkpoints, from which an interrupted training resumes;
+            empty keeps none, but tilepipe run then keeps them beside its runs.
+        train_epochs: Number of passes over the training tiles.
+        train_gpu_count: Number of GPUs to train on; 0 trains on the CPU of any node.
+        train_gpu_resource: Kubernetes resource name of the GPU.
+        train_image: Container image of the training step.
         train_learning_rate: Learning rate of the optimizer.
-        train_memory_limit: Memory of the training step, such as 8Gi.
-        train_node_selector: Labels that the training node must have, such as {"accelerator": "gpu"}; {} is none.
-        train_optimizer: adam, adamw, sgd or rmsprop.
+        train_memory_limit: Memory of the training pod, such as 8Gi; up to a third of it holds tiles.
+        train_node_selector: Labels that the training node must have, such as {"accelerator": "gpu"}; {} for any node.
+        train_optimizer: Optimizer: adam, adamw, sgd (with momentum 0.9) or rmsprop.
         train_options: Rarely changed settings of training: {"schedule": "cosine"}, {"ema_momentum": 0.999},
             {"early_stopping_patience_epochs": 5} and others.
-        train_tolerations: Tolerations of the training pod, as in Kubernetes; [] is none.
+        train_tolerations: Tolerations of the training pod, as in Kubernetes; [] for none.
     """
     wire(PipelineArguments(**locals()))

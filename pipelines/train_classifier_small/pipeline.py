@@ -16,13 +16,12 @@ def train_classifier_small(
     """Train, evaluate and track a classifier of labelled image tiles, with few parameters: the one for a first run.
 
     Args:
-        data_source: Where the tiles are: a STAC API, catalog.json of a static STAC catalogue, items.parquet of a
-            STAC-GeoParquet, a folder of class folders, a table (CSV, TSV, Parquet) or TFRecords; a path, s3:// or
-            https://.
-        data_source_bands: True order of the bands in the files, where their metadata lack it or have it wrong.
+        data_source: Address of the tiles: a STAC API, the catalog.json of a static STAC catalog, a STAC-GeoParquet
+            file, a folder of class folders, a table (CSV, TSV, Parquet) or TFRecords; a path, s3:// or https://.
+        data_source_bands: Order of the bands in the files, if their metadata lack it or state it wrongly.
         tracking_experiment: MLflow experiment.
-        train_epochs: Passes over the training tiles.
-        train_gpu_count: How many GPUs to train on; 0 runs on any node.
+        train_epochs: Number of passes over the training tiles.
+        train_gpu_count: Number of GPUs to train on; 0 trains on the CPU of any node.
     """
     train_classifier.pipeline_func(  # inline: as a nested pipeline its exit handler would not be one
         data_source=data_source,

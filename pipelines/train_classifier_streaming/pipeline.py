@@ -15,5 +15,5 @@ from tilepipe.pipelines.train_classifier.pipeline import PipelineArguments, trai
 )
 @functools.wraps(train_classifier.pipeline_func)  # KFP reads the parameters and their descriptions from there
 def train_classifier_streaming(*values: object) -> None:
-    """Make the tasks."""
+    """Create the tasks."""
     wire(PipelineArguments(*values), streams=True)  # type: ignore[arg-type] # KFP passes every parameter, in order

@@ -26,9 +26,9 @@ def @name_tiles(
     """Describe here what the step does.
 
     Args:
-        tiles: tile table of `ingest`.
-        result: JSON that the step writes.
-        limit: most tiles to read; 0 reads all. Default: 0.
+        tiles: Tile table of `ingest` (Parquet).
+        result: Result of the step (JSON).
+        limit: Maximum number of tiles to read; 0 reads all.
     """
     from pathlib import Path
 
@@ -37,7 +37,7 @@ def @name_tiles(
     from tilepipe.components.shared.runtime.step import step
 
     with step("@name"):
-        @name(@ClassConfig.parse(limit=limit), Path(tiles.path), Path(result.path))
+        @name(@ClassConfig.from_arguments(locals()), Path(tiles.path), Path(result.path))
 ''',
     "components/@name/config.py": '''"""Parameters of the `@name` step."""
 
@@ -47,9 +47,9 @@ from tilepipe.components.shared.runtime.config import StepConfig
 
 
 class @ClassConfig(StepConfig):
-    """Parameters of the step, by the names that the component gives them."""
+    """Parameters of the step."""
 
-    limit: int = Field(default=0, ge=0, description="Most tiles to read; 0 reads all")
+    limit: int = Field(default=0, ge=0, description="Maximum number of tiles to read; 0 reads all")
 ''',
     "components/@name/@name.py": '''"""Describe here what the step does and why."""
 
@@ -95,9 +95,13 @@ Describe here what the step does.
 | --- | --- |
 | `result` | JSON |
 
-| parameter | default | |
-| --- | --- | --- |
-| `limit` | 0 | most tiles to read; 0 reads all |
+<!-- Parameters: written by `make pipelines` from config.py -->
+
+| parameter | in `train_classifier` | default | values | |
+| --- | --- | --- | --- | --- |
+| `limit` |  | `0` | whole number from 0 | Maximum number of tiles to read; 0 reads all |
+
+<!-- End of parameters -->
 
 ## Example
 

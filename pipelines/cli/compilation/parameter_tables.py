@@ -1,0 +1,140 @@
+"""The tables of a step's parameters and options in its README, written from the fields that check them."""
+
+import inspect
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from tilepipe import components
+from tilepipe.components.shared.errors import ArtifactError
+from tilepipe.pipelines.cli.compilation.compiled_pipeline import load, step_config
+
+OPENS = "<!-- Parameters: written by `make pipelines` from config.py -->"
+CLOSES = "<!-- End of parameters -->"
+_PIPELINE = "train_classifier"
+_KINDS = {
+    "array": "list",
+    "boolean": "true, false",
+    "integer": "whole number",
+    "object": "struct",
+    "string": "text",
+}
+_BOUNDS = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
+_FOLDER = Path(components.__file__).resolve().parent  # an editable install links here
+
+
+def steps() -> tuple[str, ...]:
+    """Return the steps that have parameters, in alphabetical order."""
+    folders = sorted(path.parent.name for path in _FOLDER.glob("*/config.py"))
+    return tuple(name for name in folders if step_config(name))
+
+
+def readme(step: str) -> Path:
+    """Return the path of a step's README."""
+    return _FOLDER / step / "README.md"
+
+
+def write_tables(step: str) -> bool:
+    """Write the tables into a step's README.
+
+    Returns:
+        Whether the file changed.
+
+    Raises:
+        ArtifactError: The README has no place for them.
+    """
+    path = readme(step)
+    text = path.read_text(encoding="utf-8")
+    new = with_tables(text, step)
+    if new != text:
+        path.write_text(new, encoding="utf-8")
+    return new != text
+
+
+def with_tables(text: str, step: str) -> str:
+    """Replace the text between the two marks of a README by the tables of a step.
+
+    Raises:
+        ArtifactError: A mark is missing.
+    """
+    before, opens, rest = text.partition(OPENS)
+    _, closes, after = rest.partition(CLOSES)
+    config = step_config(step)
+    if not (opens and closes and config):
+        raise ArtifactError(f"The README of a step must hold the lines {OPENS!r} and {CLOSES!r}. Received: {step}.")
+    return f"{before}{OPENS}\n\n{parameter_table(config, pipeline_names(step))}\n\n{CLOSES}{after}".replace(
+        f"\n\n\n{CLOSES}", f"\n\n{CLOSES}"
+    )
+
+
+def pipeline_names(step: str) -> dict[str, str]:
+    """Map a step's parameters to the names that they have in `train_classifier`."""
+    tasks = (task for task in load(_PIPELINE).tasks if task.step == step)
+    return {name: parameter for task in tasks for name, parameter in task.from_parameters.items()}
+
+
+def parameter_table(config: type[BaseModel], names: dict[str, str]) -> str:
+    """Return the table of a step's parameters, followed by those of the structs among them.
+
+    Args:
+        config: The step's configuration.
+        names: Parameter -> its name in `train_classifier`.
+    """
+    fields = config.model_json_schema()["properties"]
+    rows = "\n".join(_row(name, fields[name], f" {_code(names.get(name, ''))} |") for name in config.model_fields)
+    head = f"| parameter | in `{_PIPELINE}` | default | values | |\n| --- | --- | --- | --- | --- |\n"
+    structs = [
+        option_tables(field.annotation)
+        for field in config.model_fields.values()
+        if inspect.isclass(field.annotation) and issubclass(field.annotation, BaseModel)
+    ]
+    return "\n\n".join([head + rows, *structs])
+
+
+def option_tables(options: type[BaseModel]) -> str:
+    """Return a table for each class that the options are made of, under the first line of its docstring.
+
+    Args:
+        options: A model, or one that inherits from several, each with a group of the fields.
+    """
+    fields = options.model_json_schema()["properties"]
+    return "\n\n".join(
+        f"{str(inspect.getdoc(group)).splitlines()[0]}\n\n| option | default | values | |\n| --- | --- | --- | --- |\n"
+        + "\n".join(_row(name, fields[name]) for name in names)
+        for group, names in _groups(options)
+    )
+
+
+def _groups(options: type[BaseModel]) -> Iterator[tuple[type[BaseModel], list[str]]]:
+    for group in options.__mro__:
+        names = [name for name in vars(group).get("__annotations__", {}) if name in options.model_fields]
+        if names:
+            yield group, names
+
+
+def _row(name: str, field: dict[str, Any], more: str = "") -> str:
+    description = " ".join(field["description"].split()).replace("|", "\\|")
+    values = _values(field)
+    default = {} if values == "struct" and "$ref" in field else field.get("default")
+    shown = _code(json.dumps(default)) if "default" in field else "required"
+    return f"| `{name}` |{more} {shown} | {values} | {description} |"
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
+def _values(field: dict[str, Any]) -> str:
+    """Describe the values that a field takes, from its JSON schema."""
+    if "$ref" in field:
+        return "struct"
+    if "anyOf" in field:
+        return ", ".join(_values(kind) for kind in field["anyOf"] if kind.get("type") != "null")
+    if "enum" in field or "const" in field:
+        return ", ".join(map(str, field.get("enum", [field.get("const")])))
+    kind = _KINDS.get(field["type"], "number")
+    bounds = (f"{word} {field[bound]:,g}" for bound, word in _BOUNDS.items() if bound in field)
+    return " ".join((kind, *bounds))
