@@ -28,7 +28,7 @@ _SPLIT_SPELLINGS: dict[str, Split] = {
 
 
 def split_named(name: str) -> Split | None:
-    """The split that a name means, in the spellings that catalogues and people use; None for any other name."""
+    """Return the split of a name in its usual spellings, such as `validation`; None for any other name."""
     return _SPLIT_SPELLINGS.get(name.strip().lower())
 
 

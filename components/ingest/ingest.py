@@ -1,4 +1,4 @@
-"""From a source of labelled tiles to the tile table."""
+"""Create the tile table from a source of labelled tiles."""
 
 import logging
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ _BATCH_ROWS = 65_536
 
 @dataclass(frozen=True)
 class IngestOutputs:
-    """Where the results go."""
+    """Paths of the outputs."""
 
     tiles: Path
     label_map: Path
@@ -43,21 +43,21 @@ class IngestOutputs:
 
 
 def ingest(config: IngestConfig, outputs: IngestOutputs) -> dict[str, str | int]:
-    """Read a source, choose and split its tiles, and write the tile table, the label map and the report.
+    """Read a source, select and split its tiles, and write the tile table, the label map and the report.
 
     Args:
         config: the step's parameters.
-        outputs: where the results go; the same source and parameters give the same bytes.
+        outputs: paths of the outputs; the same source and parameters give the same bytes.
 
     Returns:
-        The data set's name, and how many tiles and classes there are, and tiles in each split.
+        Name of the data set, number of tiles and classes, and number of tiles in each split.
 
     Raises:
-        SourceError: the source is missing, empty, malformed, or lacks labels.
-        BandError: the source contradicts itself about the bands.
-        SplitError: the tiles cannot be split as asked, or the same tile is in two splits.
-        ParameterError: a parameter does not fit the source.
-        StorageError: the disk or the bucket cannot be read.
+        SourceError: if the source is missing, empty or malformed, or lacks labels.
+        BandError: if the source's statements of the bands contradict each other.
+        SplitError: if the tiles cannot be split as requested, or the same tile is in two splits.
+        ParameterError: if a parameter does not fit the source.
+        StorageError: if the disk or the bucket cannot be read.
     """
     wanted = columns_of(config.where)
     source = open_source(config, wanted)
@@ -98,7 +98,7 @@ def _stated_bands(connection: "DuckDBPyConnection") -> tuple[str, ...]:
         raise BandError(
             "All tiles must state the same bands in the same order. Received: "
             f"{stated[0][1]} with {', '.join(stated[0][0])}, but {different[1]} with {', '.join(different[0])}. "
-            "Mend the items, or say the true order with source_bands."
+            "Correct the items, or set the true order with source_bands."
         )
     return stated[0][0] if stated else ()
 
@@ -112,9 +112,9 @@ def _check_ids(connection: "DuckDBPyConnection", config: IngestConfig) -> None:
     ).fetchall()
     if repeated:
         raise SourceError(
-            f"Each tile must have an id of its own. Received: {repeated[0][1]:,} ids that come more than once, such as "
+            f"Each tile must have a unique id. Received: {repeated[0][1]:,} ids that occur more than once, such as "
             f"{', '.join(name for name, _ in repeated)}, in {config.source}. Give the items ids that are unique in the "
-            "whole source."
+            "source."
         )
     wrong = connection.execute(
         "SELECT tile_id, checksum FROM chosen WHERE checksum IS NOT NULL "
@@ -142,7 +142,7 @@ def _sort(connection: "DuckDBPyConnection") -> None:
 def _check_splits(
     connection: "DuckDBPyConnection", config: IngestConfig, selection: Selection
 ) -> tuple[dict[str, int], tuple[str, ...]]:
-    """Tiles of each split, and the classes in order; every class can be learnt, and no split is empty that counts."""
+    """Return the number of tiles per split and the classes in order; check that no required split or class is empty."""
     query = "SELECT split, label, count(*) FROM tiles GROUP BY ALL"
     pairs = {(split, label): count for split, label, count in connection.execute(query).fetchall()}
     counts: dict[str, int] = {split: sum(count for (of, _), count in pairs.items() if of == split) for split in SPLITS}
@@ -159,12 +159,12 @@ def _check_splits(
     if untrained:
         raise SplitError(
             f"Each class must have tiles in train. Received: {', '.join(untrained)} with none. "
-            "Mend the predefined splits, use split_by class, or leave the class out with recode."
+            "Correct the predefined splits, use split_by class, or drop the class with recode."
         )
     for split in SPLITS[1:]:
         absent = [name for name in class_names if not pairs.get((split, name))]
         if counts[split] and absent:
-            logger.warning("%s has no tile of %s: its figures will not tell of them", split, ", ".join(absent))
+            logger.warning("%s has no tiles of %s: its metrics do not cover these classes", split, ", ".join(absent))
     return counts, class_names
 
 
@@ -174,7 +174,7 @@ def _info(
     features: tuple[RecordFeature, ...] = getattr(source, "record_features", ())
     return TileTableInfo(
         name=config.options.name or source.name,
-        source=storage.shown(config.source),  # a web address may hold a signature
+        source=storage.shown(config.source),  # a web address may contain a signature
         source_kind=source.kind,
         query=config.model_dump(mode="json", exclude={"source", "snapshot", "source_bands", "workers"}),
         snapshot=config.snapshot,
@@ -187,16 +187,16 @@ def _info(
 
 def _facts(config: IngestConfig, selection: Selection, unlisted: int, *, by_folders: bool) -> SelectionFacts:
     if config.split_files or config.split_property:
-        how = "as split_files say" if config.split_files else f"as {config.split_property} says"
+        how = "from split_files" if config.split_files else f"from {config.split_property}"
     elif by_folders:
-        how = "as the folders say"
+        how = "from the folders"
     else:
         shares = " / ".join(f"{100 * config.split_fractions.get(split, 0):g}" for split in SPLITS)
         size = f" of {config.split_block_metres:g} m" if config.split_by == "block" else ""
         how = f"by {config.split_by}{size}, {shares} %" + (f", seed {config.seed}" if config.split_by != "time" else "")
     if config.split_merge_train_val:
         how += "; train and val merged"
-    left_out = selection.left_out + ((("no list of split_files names them", unlisted),) if unlisted else ())
+    left_out = selection.left_out + ((("not listed in split_files", unlisted),) if unlisted else ())
     return SelectionFacts(selection.found, left_out, config.recode, selection.dropped_labels, how)
 
 
@@ -208,9 +208,9 @@ def _check_duplicates(report: IngestReport, config: IngestConfig) -> None:
         " = ".join(f"{tile} ({split})" for tile, split in example.tiles) for example in duplicates.examples[:3]
     )
     raise SplitError(
-        "The same tile must not be in two splits, or what is measured has been trained on. Received: "
+        "The same tile must not be in two splits, or metrics are computed on tiles of the training set. Received: "
         f"{duplicates.tiles:,} tiles that share {duplicates.checksums:,} checksums across splits, such as {examples}. "
-        "Take one of each out, keep them together with split_by group, or allow them with allow_duplicates=true in the "
+        "Remove one of each, keep them together with split_by group, or allow them with allow_duplicates=true in the "
         "options of ingest and of pack (a pipeline's data_options and pack_options)."
     )
 

@@ -38,23 +38,23 @@ class Selection:
 
 
 def columns_of(where: str) -> frozenset[str]:
-    """Names of the columns that a condition uses.
+    """Return the names of the columns that a condition uses.
 
     Args:
-        where: an SQL expression; empty is none.
+        where: an SQL expression; empty for no condition.
 
     Returns:
         The names.
 
     Raises:
-        ParameterError: it is no expression.
+        ParameterError: if it is not an expression.
     """
     if not where.strip():
         return frozenset()
     import duckdb
 
     with duckdb.connect() as connection:
-        # On a line of its own, so that a comment at its end does not swallow the bracket.
+        # On a separate line, so that a comment at its end does not comment out the closing parenthesis.
         statement = f"SELECT * FROM found WHERE (\n{where}\n)"  # noqa: S608 - parsed, not run
         query = "SELECT json_serialize_sql(?)"
         parsed = json.loads(connection.execute(query, [statement]).fetchall()[0][0])
@@ -65,10 +65,10 @@ def columns_of(where: str) -> frozenset[str]:
     condition = parsed["statements"][0]["node"]["where_clause"]
     nodes = list(_nodes(condition))
     if any(node.get("class") == "SUBQUERY" for node in nodes):
-        raise _bad_condition(where, "a condition has no queries in it")
+        raise _bad_condition(where, "a condition must not contain queries")
     called = {node["function_name"].lower() for node in nodes if node.get("class") == "FUNCTION"}
-    if unsteady := sorted(called & volatile):
-        raise _bad_condition(where, f"{', '.join(unsteady)} would take other tiles each time")
+    if nondeterministic := sorted(called & volatile):
+        raise _bad_condition(where, f"{', '.join(nondeterministic)} would select different tiles in each run")
     return frozenset(node["column_names"][0] for node in nodes if node.get("class") == "COLUMN_REF")
 
 
@@ -80,18 +80,18 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - JSON
 
 
 def choose(connection: "DuckDBPyConnection", config: IngestConfig) -> Selection:
-    """Make the table `chosen` of the tiles to be used, with their class as `label`.
+    """Create the table `chosen` of the selected tiles, with their class as `label`.
 
     Args:
         connection: a database with the view `found`.
-        config: the step's parameters.
+        config: parameters of the step.
 
     Returns:
         The result of the selection.
 
     Raises:
-        ParameterError: the condition does not fit the source, or the classes do not fit each other.
-        SourceError: no tile is left, or a label is absent or unknown.
+        ParameterError: if the condition does not fit the source, or parameters contradict each other.
+        SourceError: if no tile is left, or a label is missing or unknown.
     """
     found, unmet = _filter(connection, config)
     dropped = _recode(connection, config)
@@ -104,27 +104,27 @@ def choose(connection: "DuckDBPyConnection", config: IngestConfig) -> Selection:
     }
     left_out = tuple((why, count) for why, count in reasons.items() if count)
     for why, count in left_out:
-        logger.info("left out %s tiles: %s", f"{count:,}", why)
+        logger.info("dropped %s tiles: %s", f"{count:,}", why)
     return Selection(class_names, found, left_out, dropped)
 
 
 def _filter(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[int, int]:
-    """Take what the condition holds for; gives how many tiles there are, and for how many it does not hold."""
+    """Select the tiles that meet the condition; return the number of all tiles and of those that do not meet it."""
     import duckdb
 
     condition = f"WHERE (\n{config.where}\n)" if config.where.strip() else ""
     columns = ", ".join(map(quoted, COLUMNS))
     try:
         connection.execute(f"CREATE TABLE chosen AS SELECT {columns} FROM found {condition}")  # noqa: S608
-    except duckdb.OperationalError:  # the disk's or the memory's fault
+    except duckdb.OperationalError:  # a local problem such as a full disk
         raise
     except duckdb.Error as error:
         damage = _DAMAGE.search(str(error))
         mistakes = (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError, duckdb.PermissionException)
         if damage or not isinstance(error, mistakes):
             raise SourceError(
-                f"A file must be whole to be read. Received: {storage.shown(config.source)}, which reads as: "
-                f"{damage[1] if damage else reason(error)}. Copy or write it again."
+                f"A file must be complete. Received: {storage.shown(config.source)}, which reads as: "
+                f"{damage[1] if damage else reason(error)}. Copy it or create it again."
             ) from None
         if not condition:
             raise
@@ -135,15 +135,15 @@ def _filter(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[int
     if not taken:
         if found:
             raise SourceError(
-                "`where` must hold for at least one tile. "
-                f"Received: where={config.where!r}, and it holds for none of the {found:,} tiles of {config.source}."
+                "`where` must be true for at least one tile. "
+                f"Received: where={config.where!r}, and it is true for none of the {found:,} tiles of {config.source}."
             )
-        raise SourceError(f"A source must hold at least one tile. Received: source={config.source} with none.")
+        raise SourceError(f"A source must contain at least one tile. Received: source={config.source} with none.")
     return found, found - taken
 
 
 def _recode(connection: "DuckDBPyConnection", config: IngestConfig) -> dict[str, int]:
-    """Put classes in the place of labels; gives the labels that are dropped, with their tiles."""
+    """Replace labels by classes; return the dropped labels with their number of tiles."""
     if not config.recode:
         return {}
     counts = _labels(connection)
@@ -174,7 +174,7 @@ def _classes(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[st
         examples = ", ".join(name for (name,) in connection.execute(query).fetchall())
         raise SourceError(
             f"Each tile must have a label. Received: {counts[None]:,} of {sum(counts.values()):,} without one, such as "
-            f'{examples}, in {config.source}. Leave them out with recode={{"": ""}}, or say where it stands: '
+            f'{examples}, in {config.source}. Drop them with recode={{"": ""}}, or name the property or column with '
             'columns={"label": ...}.'
         )
     names = tuple(sorted_labels(str(name) for name in counts))
@@ -195,14 +195,14 @@ def _classes(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[st
     if len(names) < 2:
         raise SourceError(
             "A classifier needs at least two classes. "
-            f"Received: source={config.source} with {list(names)} alone. A folder's classes are the folders right "
-            'below it; of items and tables, columns={"label": ...} says where the class stands.'
+            f"Received: source={config.source} with only {list(names)}. The classes of a folder are the folders "
+            'directly below it; for items and tables, columns={"label": ...} names the property or column.'
         )
     return names
 
 
 def _cap(connection: "DuckDBPyConnection", config: IngestConfig) -> int:
-    """Leave out what is more than a class may have, at random; gives how many tiles that were."""
+    """Drop random tiles of classes with more than the maximum; return the number of dropped tiles."""
     counts = _labels(connection)
     caps = [config.max_per_class] if config.max_per_class else []
     if config.options.max_class_ratio:
@@ -212,11 +212,11 @@ def _cap(connection: "DuckDBPyConnection", config: IngestConfig) -> int:
     cap = min(caps)
     if cap < 1:
         raise ParameterError(
-            "`max_class_ratio` must leave each class a tile. "
+            "`max_class_ratio` must leave each class at least one tile. "
             f"Received: max_class_ratio={config.options.max_class_ratio} of a mean class size of "
             f"{sum(counts.values()) / len(counts):.3g}. Raise it."
         )
-    # By a hash, not by number: neighbouring numbers are neighbouring places.
+    # By a hash, not by number: tiles with neighboring numbers are often neighbors on the ground.
     connection.execute(
         """
         DELETE FROM chosen WHERE rowid IN (

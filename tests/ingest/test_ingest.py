@@ -96,12 +96,12 @@ def test_ids_that_are_there_twice(run, catalog):
     root = catalog(change=lambda item: item)
     first, second = sorted(root.parent.rglob("Forest_*.json"))[:2]
     second.write_bytes(first.read_bytes())
-    with pytest.raises(SourceError, match="1 ids that come more than once, such as Forest_0"):
+    with pytest.raises(SourceError, match="1 ids that occur more than once, such as Forest_0"):
         run(root)
 
 
 def test_one_class_is_none(run, class_folders, tmp_path):
-    with pytest.raises(SourceError, match=r"at least two classes.*\['Forest'\] alone"):
+    with pytest.raises(SourceError, match=r"at least two classes.*with only \['Forest'\]"):
         run(class_folders(classes=("Forest",)))
     assert not (tmp_path / "out").exists()
 
@@ -147,9 +147,9 @@ def test_listed_tiles_that_are_not_chosen_are_ignored(run, class_folders, tmp_pa
     }
     returned, _, _ = run(root, split_files=split_files(tmp_path, **lists), **parameters)
     assert returned["tiles"] == kept
-    assert f"ignored {ignored or 24 - kept} names in split_files, whose tiles were not chosen" in caplog.text
+    assert f"ignored {ignored or 24 - kept} names in split_files whose tiles were not selected" in caplog.text
     lists["train"].append("a/a_99")
-    with pytest.raises(SplitError, match=r"1 of .* fit none, such as a/a_99"):
+    with pytest.raises(SplitError, match=r"1 of .* match no tile, such as a/a_99"):
         run(root, split_files=split_files(tmp_path, **lists), **parameters)
 
 
@@ -172,7 +172,7 @@ def test_split_folders_and_classes_below_them(run, tmp_path):
     assert info.class_names == ("1", "2", "10")
     assert [returned[f"{split}_tiles"] for split in ("train", "val", "test")] == [60, 15, 12]
     assert dict(zip(table["tile_id"].to_pylist(), table["split"].to_pylist(), strict=True))["Test/10/0.webp"] == "test"
-    assert "as the folders say" in (tmp_path / "out" / "report.html").read_text()
+    assert "from the folders" in (tmp_path / "out" / "report.html").read_text()
     names = split_files(tmp_path, train=["train/1/0", "train/2/0"], val=["valid/1/0", "valid/2/0"])
     assert run(tmp_path / "tiles", split_files=names)[0]["tiles"] == 4
 
@@ -193,7 +193,7 @@ def test_splits_that_nothing_can_be_learnt_from(run, class_folders, tmp_path, li
 def test_a_class_that_will_not_be_measured_is_said(run, class_folders, tmp_path, caplog):
     root = class_folders(classes=("a", "b"), count=3)
     run(root, split_files=split_files(tmp_path, train=["a_0.jpg", "b_0.jpg"], val=["a_1.jpg"]))
-    assert "val has no tile of b" in caplog.text
+    assert "val has no tiles of b" in caplog.text
 
 
 @pytest.fixture(scope="session")

@@ -54,11 +54,11 @@ def test_a_condition_on_the_items_own_properties(run, catalog, condition, number
         ("label <", "syntax error"),
         ("nothing = 3", r'"nothing" not found.*there are tile_id, uri'),
         ("1=1); DROP TABLE found_rows; SELECT (1", "Only SELECT"),
-        ("length((SELECT content FROM read_text('/etc/passwd'))) > 0", "no queries in it"),
+        ("length((SELECT content FROM read_text('/etc/passwd'))) > 0", "must not contain queries"),
         ("bytes < 'many'", "Could not convert"),
         ("unheard_of(label)", "unheard_of does not exist"),
         ("label = chr(-5)", "'label = chr\\(-5\\)': Invalid UTF8 Codepoint"),
-        ("random() < 0.5", "random would take other tiles each time"),
+        ("random() < 0.5", "random would select different tiles in each run"),
     ],
 )
 def test_conditions_that_are_none(run, class_folders, condition, message):
@@ -83,7 +83,7 @@ def test_a_condition_cannot_read_files(class_folders, tmp_path):
 
 
 def test_a_condition_that_holds_for_nothing(run, class_folders):
-    with pytest.raises(SourceError, match=r"at least one tile.*holds for none of the 18 tiles"):
+    with pytest.raises(SourceError, match=r"at least one tile.*is true for none of the 18 tiles"):
         run(class_folders(), where="label = 'Desert'")
 
 
@@ -167,5 +167,5 @@ def test_a_parquet_that_is_damaged_within(run, tmp_path, where):
     content = bytearray((tmp_path / "tiles.parquet").read_bytes())
     content[2000 : len(content) // 2] = bytes(len(content) // 2 - 2000)
     (tmp_path / "tiles.parquet").write_bytes(content)
-    with pytest.raises(SourceError, match=r"must be whole to be read. Received: .*/tiles.parquet, which reads as: "):
+    with pytest.raises(SourceError, match=r"must be complete. Received: .*/tiles.parquet, which reads as: "):
         run(tmp_path / "tiles.parquet", where=where)

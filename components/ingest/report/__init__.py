@@ -1,1 +1,1 @@
-"""The ingest report: what was found, selected, split and left out."""
+"""The ingest report: tiles found, selected, split and dropped."""

@@ -1,4 +1,4 @@
-"""How near the tiles of two splits come: neighbours look alike, so a test tile beside a training tile is half known."""
+"""Smallest distance between the tiles of two splits: a test tile next to a training tile inflates metrics."""
 
 from dataclasses import dataclass
 from itertools import combinations
@@ -20,9 +20,9 @@ CENTRE = (
     "(bbox.xmin + bbox.xmax + CASE WHEN bbox.xmin > bbox.xmax THEN 360 ELSE 0 END) / 2",
     "(bbox.ymin + bbox.ymax) / 2",
 )
-"""SQL of the longitude, which may exceed 180, and the latitude of a tile's centre."""
+"""SQL of the longitude, which may exceed 180, and the latitude of a tile's center."""
 LOCATED = "bbox IS NOT NULL AND isfinite(bbox.xmin + bbox.xmax + bbox.ymin + bbox.ymax)"
-"""SQL: whether a tile has coordinates."""
+"""SQL: True if a tile has coordinates."""
 
 _FANOUT = 8
 _PAIRS_AT_ONCE = 1 << 14
@@ -36,7 +36,7 @@ Places = npt.NDArray[np.int64]
 
 
 def smallest_distance_metres(connection: "DuckDBPyConnection") -> dict[tuple[str, str], float | None]:
-    """Find how near the centres of two splits' tiles come, on a sphere; exactly, whatever the order of the rows.
+    """Compute the smallest distance between the tile centers of each two splits, exactly, on a sphere.
 
     A distance that occurs comes from points that are next to each other on a curve that fills the map. Where the splits
     are mixed it is short, and few points are nearer than that to one of the other split: they are all looked at. Where
@@ -77,7 +77,7 @@ def smallest_distance_metres(connection: "DuckDBPyConnection") -> dict[tuple[str
 
 
 def _on_the_sphere(longitude: Floats, latitude: Floats) -> tuple[Floats, Floats, Places]:
-    """Degrees, `(2, points)`, unit vectors, `(3, points)`, and the order along a Z-shaped curve that fills the map."""
+    """Return degrees, `(2, points)`, unit vectors, `(3, points)`, and the order along a space-filling curve."""
     longitude = np.where(longitude >= 180, longitude - 360, longitude)
     longitude = np.where(longitude < -180, longitude + 360, longitude)
     pole = np.abs(latitude) >= 90  # all longitudes are one point there, which the cosine of pi/2 is not quite
@@ -106,7 +106,7 @@ def _spread(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 def _near_pairs(points: Floats, splits: npt.NDArray[Any]) -> dict[tuple[str, str], float]:
-    """A square of a distance that occurs, for each two splits: of points that are next to each other on the curve."""
+    """Return an upper bound for each two splits: the smallest square of a distance of points adjacent on the curve."""
     near: dict[tuple[str, str], float] = {}
     for (i, one), (j, other) in combinations(enumerate(SPLITS), 2):
         masks = (1 << i, 1 << j)
@@ -129,7 +129,7 @@ def _squares(difference: Floats) -> Floats:
 
 
 def _by_bands(few_degrees: Floats, few: Floats, many_degrees: Floats, many: Floats, bound: float) -> float | None:
-    """The smallest square of a distance between two sets of points, where one of at most `bound` is known.
+    """Return the smallest square of a distance between two sets of points, given an upper bound.
 
     The larger set is sorted by bands of latitude as high as that distance, and by longitude within them: what may be
     nearer than it to a point of the smaller set lies in three runs. None where the runs hold too much.
@@ -175,7 +175,7 @@ def _longitude(longitude: Floats) -> Places:
 
 
 def _nearest(few: Floats, many: Floats, places: Places, starts: Places, counts: Places) -> float:
-    """The smallest square of a distance between each of `places` and the run of others that belongs to it."""
+    """Return the smallest square of a distance between each of `places` and its run of others."""
     ends = np.cumsum(counts)
     nearest, first = np.inf, 0
     while first < len(places):
@@ -191,7 +191,7 @@ def _nearest(few: Floats, many: Floats, places: Places, starts: Places, counts: 
 
 @dataclass(frozen=True)
 class _Tree:
-    """Points in the order of the curve, and boxes around each 8 of them, each 64, and so on up to one box."""
+    """Points in the order of the curve, and boxes around groups of 8, 64 and so on up to one box."""
 
     points: Floats
     """`(3, points)`."""
@@ -214,7 +214,7 @@ class _Tree:
         return (self.lows[level - 1], self.highs[level - 1]) if level else (self.points, self.points)
 
     def children(self, level: int, boxes: Places) -> Places:
-        """The places, `(boxes, 8)`, of what is in boxes, one level down; the last is repeated where there are fewer."""
+        """Return the indices of the children of boxes, `(boxes, 8)`; the last one is repeated if there are fewer."""
         if not level:
             return boxes[:, None]
         last = self.box(level - 1)[0].shape[1] - 1
@@ -223,7 +223,7 @@ class _Tree:
 
 
 def _by_boxes(one: _Tree, other: _Tree, bound: float) -> float:
-    """The smallest square of a distance between points of two trees, where one of at most `bound` is known."""
+    """Return the smallest square of a distance between points of two trees, given an upper bound."""
     root = np.zeros(1, np.int64)
     todo = [(len(one.lows), len(other.lows), root, root, np.zeros(1))]
     if todo[0][:2] == (0, 0):
@@ -251,7 +251,7 @@ def _by_boxes(one: _Tree, other: _Tree, bound: float) -> float:
 
 
 def _gaps(one: tuple[Floats, Floats], inner: Places, other: tuple[Floats, Floats], outer: Places) -> Floats:
-    """Squares of the gaps between boxes, `(pairs, inner, outer)`; 0 where they overlap."""
+    """Return the squares of the gaps between boxes, `(pairs, inner, outer)`; 0 where they overlap."""
     total: Floats | None = None
     for axis in range(3):
         low, high = (side[axis][inner][:, :, None] for side in one)

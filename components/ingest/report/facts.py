@@ -1,6 +1,6 @@
-"""What there is to say about a tile table: how tiles, classes, groups, time and area fall on the splits.
+"""Statistics of a tile table: tiles, classes, groups, time and area of each split.
 
-All of it is counted by DuckDB; of the tiles themselves only a sample for the map and a few examples come out.
+DuckDB computes them; only a sample of the tiles for the map and a few examples are loaded.
 """
 
 import datetime as dt
@@ -16,34 +16,34 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 MAP_POINTS = 3000
-"""At most so many centres are drawn."""
+"""Maximum number of centers on the map."""
 _FEWEST_MAP_POINTS = 150
-"""So many of each split are drawn if it has them, however small its share."""
+"""Minimum number of centers per split, if it has as many."""
 _EXAMPLES = 5
 _EXAMPLE_TILES = 2
 
-# A split as a bit, so that the bits of what belongs together say where it is.
+# The split as a bit, so that the smallest and the largest bit of a group differ if it is in several splits.
 _BIT = "CASE split WHEN 'train' THEN 1 WHEN 'val' THEN 2 ELSE 4 END::UTINYINT"
 
 
 @dataclass(frozen=True)
 class SelectionFacts:
-    """What was decided before the table was made."""
+    """Result of the selection and description of the split."""
 
     found: int
-    """Tiles that the source holds, all in all."""
+    """Number of tiles in the source."""
     left_out: tuple[tuple[str, int], ...] = ()
-    """Reasons in words, and how many tiles went for each."""
+    """Reason and number of dropped tiles."""
     recode: Mapping[str, str | None] = field(default_factory=dict)
-    """Label -> class, as given; nothing where the label's tiles were dropped."""
+    """Label -> class, as given; an empty class drops the tiles of the label."""
     dropped_labels: Mapping[str, int] = field(default_factory=dict)
-    """Label -> tiles, of the labels that became no class."""
+    """Label -> number of tiles, for the labels without a class."""
     split_how: str = ""
-    """In words, such as `by class, 70 / 15 / 15 %, seed 0`."""
+    """Description such as `by class, 70 / 15 / 15 %, seed 0`."""
 
 
 class Extent(NamedTuple):
-    """Degrees; west is greater than east where the antimeridian lies between them."""
+    """Extent in degrees; west is greater than east if it crosses the antimeridian."""
 
     west: float
     south: float
@@ -53,18 +53,18 @@ class Extent(NamedTuple):
 
 @dataclass(frozen=True)
 class SplitFacts:
-    """What one split holds."""
+    """Statistics of one split."""
 
     tiles: int
     tiles_per_class: Mapping[str, int]
     groups: int
-    """Distinct groups; 0 where tiles have none."""
+    """Number of distinct groups; 0 if tiles have none."""
     first: dt.datetime | None
     last: dt.datetime | None
     located: int
-    """Tiles with coordinates."""
+    """Number of tiles with coordinates."""
     area_km2: float | None
-    """Sum over the tiles' bounding boxes on a sphere: what two tiles cover counts twice."""
+    """Sum over the tiles' bounding boxes on a sphere; overlaps count twice."""
     extent: Extent | None
 
 
@@ -73,7 +73,7 @@ class Duplicate(NamedTuple):
 
     checksum: str
     tiles: tuple[tuple[str, str], ...]
-    """Id and split of a few of them, of each split at least one."""
+    """Id and split of a few of them, at least one per split."""
 
 
 @dataclass(frozen=True)
@@ -81,46 +81,46 @@ class Duplicates:
     """Exact duplicates across splits."""
 
     checksums: int
-    """Checksums that tiles of different splits share."""
+    """Number of checksums shared by tiles of different splits."""
     tiles: int
-    """Tiles with such a checksum."""
+    """Number of tiles with such a checksum."""
     checked: int
-    """Tiles that have a checksum at all."""
+    """Number of tiles with any checksum."""
     examples: tuple[Duplicate, ...]
 
 
 @dataclass(frozen=True)
 class IngestReport:
-    """All that the report, the summary and the label map say."""
+    """Content of the report, the summary and the label map."""
 
     info: TileTableInfo
     selection: SelectionFacts
     splits: Mapping[Split, SplitFacts]
     straddling_groups: int
-    """Groups in more than one split: what must not be."""
+    """Number of groups in more than one split, which should be 0."""
     distances_metres: Mapping[tuple[str, str], float | None]
     duplicates: Duplicates
     points: Mapping[Split, tuple[tuple[float, float], ...]]
-    """Longitude and latitude of a sample of the centres."""
+    """Longitude and latitude of a sample of the centers."""
 
     @property
     def tiles(self) -> int:
-        """How many tiles there are in all."""
+        """Total number of tiles."""
         return sum(facts.tiles for facts in self.splits.values())
 
     @property
     def located(self) -> int:
-        """How many tiles have coordinates."""
+        """Total number of tiles with coordinates."""
         return sum(facts.located for facts in self.splits.values())
 
 
 def make_report(connection: "DuckDBPyConnection", info: TileTableInfo, selection: SelectionFacts) -> IngestReport:
-    """Count what there is to say about the tiles; the same tiles give the same report, whatever their order.
+    """Compute the content of the report; it does not depend on the order of the tiles.
 
     Args:
-        connection: has the table `tiles`, whose columns are those of the tile table, with a split in each row.
-        info: what the tile table says of itself.
-        selection: what was decided before.
+        connection: a database with the table `tiles`, in the columns of the tile table, with a split in each row.
+        info: metadata of the tile table.
+        selection: result of the selection.
 
     Returns:
         The report.
@@ -140,12 +140,12 @@ def duplicates_across_splits(connection: "DuckDBPyConnection") -> Duplicates:
     """Find tiles of different splits that have the same checksum.
 
     Args:
-        connection: has the table `tiles`, with `tile_id`, `split` and `checksum`.
+        connection: a database with the table `tiles`, with `tile_id`, `split` and `checksum`.
 
     Returns:
-        How many there are, and the first few by checksum.
+        Their number, and the first few by checksum.
     """
-    # Hashes first: a table of ten million checksums as text would not fit where one of numbers does.
+    # Hashes first: ten million checksums fit into memory as integers, but not as text.
     suspects = f"""
         SELECT checksum, tile_id, split FROM tiles WHERE hash(checksum) IN (
             SELECT hash(checksum) FROM tiles WHERE checksum IS NOT NULL
@@ -184,8 +184,8 @@ def _splits(connection: "DuckDBPyConnection") -> dict[Split, SplitFacts]:
         "SELECT split, label, count(*) FROM tiles WHERE label IS NOT NULL GROUP BY ALL ORDER BY ALL"
     ).fetchall():
         classes[split][label] = count
-    # Square metres as whole numbers add up to the same sum in any order. Longitudes count from -180 and from 0: the
-    # extent that is narrower is the one that the tiles have.
+    # Square metres as integers add up to the same sum in any order. Longitudes are counted from -180 and from 0; the
+    # narrower of the two extents is used.
     rows = connection.execute(
         f"""
         WITH boxes AS (
@@ -217,7 +217,7 @@ def _splits(connection: "DuckDBPyConnection") -> dict[Split, SplitFacts]:
             first=_moment(first),
             last=_moment(last),
             located=located,
-            area_km2=float(area) / 1e6 if area else None,  # points have none
+            area_km2=float(area) / 1e6 if area else None,  # points have no area
             extent=_extent(south, north, longitudes) if located else None,
         )
     return splits
@@ -232,7 +232,7 @@ def _extent(south: float, north: float, longitudes: list[float]) -> Extent:
 
 
 def _moment(microseconds: int | None) -> dt.datetime | None:
-    # DuckDB gives times with a zone to those who have pytz alone.
+    # DuckDB returns times with a time zone only if pytz is installed.
     epoch = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
     return None if microseconds is None else epoch + dt.timedelta(microseconds=microseconds)
 
@@ -250,7 +250,7 @@ def _straddling(connection: "DuckDBPyConnection") -> int:
 
 
 def _points(connection: "DuckDBPyConnection") -> dict[Split, tuple[tuple[float, float], ...]]:
-    """The centres whose tiles' ids have the lowest MD5: the same ones whatever the order of the rows."""
+    """Return the centers of the tiles with the lowest MD5 of the id, a sample independent of the order of the rows."""
     counts: dict[str, int] = dict(
         connection.execute(f"SELECT split, count(*) FROM tiles WHERE {LOCATED} GROUP BY split").fetchall()  # noqa: S608
     )
@@ -269,7 +269,7 @@ def _points(connection: "DuckDBPyConnection") -> dict[Split, tuple[tuple[float, 
 
 
 def _shares(counts: Iterable[int]) -> list[tuple[Split, int]]:
-    """How many of each split are drawn: in proportion, but of a small one enough to see where it is."""
+    """Return the number of centers to draw per split: proportional, with a minimum for small splits."""
     given = list(counts)
     total = sum(given)
     if total <= MAP_POINTS:
@@ -283,5 +283,5 @@ def _shares(counts: Iterable[int]) -> list[tuple[Split, int]]:
 
 
 def _row(connection: "DuckDBPyConnection", query: str) -> tuple[int, ...]:
-    """The one row that an aggregate gives."""
+    """Return the only row of an aggregate query."""
     return tuple(value for row in connection.execute(query).fetchall() for value in row)

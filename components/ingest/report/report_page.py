@@ -1,4 +1,4 @@
-"""The ingest report as an HTML page: how tiles, classes, groups, time and places fall on the splits."""
+"""The ingest report as an HTML page: tiles, classes, groups, time and locations of each split."""
 
 from tilepipe.components.ingest.report import wording
 from tilepipe.components.ingest.report.facts import IngestReport
@@ -33,18 +33,18 @@ td.name,th.name{overflow-wrap:anywhere}
 
 
 def render_page(report: IngestReport) -> str:
-    """Write the page.
+    """Render the page.
 
     Args:
-        report: what there is to say.
+        report: content of the report.
 
     Returns:
-        An HTML document that needs nothing beside itself, and runs nothing.
+        A self-contained HTML document without scripts.
     """
     place = section("Where the tiles are", _map_note(report), *_map(report))
     between = section("Between the splits", _between_note(report), _between(report), _duplicates(report))
     classes = section("Classes", _classes_note(report), _keys(report), _classes(report), long=True)
-    left_out = section("Left out", _left_out_note(report), _left_out(report), long=True)
+    left_out = section("Dropped", _left_out_note(report), _left_out(report), long=True)
     source = section("Data set", None, _facts(report))
     return html_page(
         f"{report.info.name}: ingest report",
@@ -92,8 +92,8 @@ def _headline(report: IngestReport) -> Markup:
     left = report.selection.found - report.tiles
     return figures(
         [
-            ("Tiles", f"{report.tiles:,}", f"of {report.selection.found:,} found, {left:,} left out"),
-            ("Nearest tiles", wording.length(nearest), f"training to {SPLIT_NAMES[other]}, centre to centre"),
+            ("Tiles", f"{report.tiles:,}", f"of {report.selection.found:,} found, {left:,} dropped"),
+            ("Nearest tiles", wording.length(nearest), f"training to {SPLIT_NAMES[other]}, center to center"),
             (
                 "Duplicates",
                 f"{duplicates.tiles:,}" if duplicates.checked else DASH,
@@ -118,8 +118,8 @@ def _keys(report: IngestReport) -> Markup:
 
 def _classes_note(report: IngestReport) -> str:
     more = len(report.info.class_names) - _MOST_CLASSES
-    note = "In the order of the model's answers; the longest bar is the largest class."
-    return f"{note} The first {_MOST_CLASSES} are shown; the label map has the other {more:,}." if more > 0 else note
+    note = "In the order of the model's outputs; the longest bar is the largest class."
+    return f"{note} The first {_MOST_CLASSES} are shown; the label map lists the other {more:,}." if more > 0 else note
 
 
 def _classes(report: IngestReport) -> Markup:
@@ -151,7 +151,7 @@ def _classes(report: IngestReport) -> Markup:
 
 
 def _parts(report: IngestReport, name: str, share: float) -> Markup | None:
-    """A bar in the splits' colours, if the class has tiles; to a screen reader the numbers say the same."""
+    """Return a bar in the splits' colors if the class has tiles; hidden from screen readers, which read the numbers."""
     if not share:
         return None
     parts = (
@@ -179,7 +179,7 @@ def _splits(report: IngestReport) -> Markup:
     if report.located:
         rows.append(row("Area", *(wording.area(f.area_km2) for _, f in here)))
     head = [element("td"), *headings(*(f"#{SPLIT_NAMES[split].capitalize()}" for split, _ in here))]
-    return table("What each split holds", head, rows)
+    return table("Content of each split", head, rows)
 
 
 def _map_note(report: IngestReport) -> str:
@@ -189,7 +189,7 @@ def _map_note(report: IngestReport) -> str:
     sample = "" if drawn == report.located else f"A sample of {drawn:,} of {tiles(report.located)}. "
     without = report.tiles - report.located
     lacking = f" {tiles(without)} {'has' if without == 1 else 'have'} no coordinates." if without else ""
-    return f"{sample}Centres of the tiles, by split.{lacking}"
+    return f"{sample}Centers of the tiles, by split.{lacking}"
 
 
 def _map(report: IngestReport) -> list[Child]:
@@ -215,8 +215,8 @@ def _map(report: IngestReport) -> list[Child]:
 
 def _between_note(report: IngestReport) -> str:
     if not report.located:
-        return "Without coordinates nobody can say how near they come."
-    return "Great-circle distance of the nearest centres. Areas count twice what two tiles cover."
+        return "The source has no coordinates, so there are no distances."
+    return "Great-circle distance of the nearest centers. Overlaps count twice in areas."
 
 
 def _between(report: IngestReport) -> Markup | None:
@@ -224,13 +224,15 @@ def _between(report: IngestReport) -> Markup | None:
         element("tr", element("th", name, scope="row"), number(wording.length(metres)))
         for name, metres in wording.distances(report)
     ]
-    return table("How near the splits come", headings("Splits", "#Smallest distance"), rows) if report.located else None
+    return (
+        table("Distance between the splits", headings("Splits", "#Smallest distance"), rows) if report.located else None
+    )
 
 
 def _duplicates(report: IngestReport) -> Markup:
     found = report.duplicates
     if not found.checked:
-        return element("p", "Duplicates: the source states no checksums, so nobody has looked.")
+        return element("p", "Duplicates: not checked, because the source states no checksums.")
     if not found.tiles:
         checked = f"{tiles(found.checked)} with a checksum"
         return element("p", f"No exact duplicates across splits, among {checked}.")
@@ -257,17 +259,17 @@ def _duplicates(report: IngestReport) -> Markup:
 
 
 def _left_out_note(report: IngestReport) -> str:
-    return f"Of {tiles(report.selection.found)} in the source, {tiles(report.tiles)} were taken."
+    return f"{report.tiles:,} of {tiles(report.selection.found)} in the source selected."
 
 
 def _left_out(report: IngestReport) -> Markup:
     if not report.selection.left_out:
-        return element("p", "Nothing was left out for a reason of its own.")
+        return element("p", "No tiles were dropped by the selection.")
     rows = [
         element("tr", element("td", breakable(reason), class_="name"), number(f"{count:,}"))
         for reason, count in report.selection.left_out
     ]
-    return table("What was left out, and why", headings("Reason", "#Tiles"), rows)
+    return table("Dropped tiles, by reason", headings("Reason", "#Tiles"), rows)
 
 
 def _labels(report: IngestReport) -> Markup | None:
@@ -285,9 +287,9 @@ def _labels(report: IngestReport) -> Markup | None:
             element("tr", element("td", breakable(label), class_="name"), element("td", shown, class_="name"), count)
         )
     note = (
-        f"The first {_MOST_LABELS} of {len(labels):,}; the label map has all." if len(labels) > _MOST_LABELS else None
+        f"The first {_MOST_LABELS} of {len(labels):,}; the label map lists all." if len(labels) > _MOST_LABELS else None
     )
-    drawn = table("What labels became", headings("Label", "Class", "#Tiles dropped"), rows)
+    drawn = table("Recoding of the labels", headings("Label", "Class", "#Tiles dropped"), rows)
     return section("Recoded and dropped labels", note, drawn, long=True)
 
 

@@ -1,4 +1,4 @@
-"""The ingest report in short, as Markdown, which Kubeflow shows with tables and without inline HTML."""
+"""The summary of the ingest report, as Markdown; Kubeflow renders tables but no inline HTML."""
 
 from collections.abc import Iterable, Sequence
 
@@ -10,13 +10,13 @@ _MOST_CLASSES = 50
 
 
 def render_summary(report: IngestReport) -> str:
-    """Write the summary.
+    """Render the summary.
 
     Args:
-        report: what there is to say.
+        report: content of the report.
 
     Returns:
-        Markdown with tables; names from outside are inert text in it.
+        Markdown with tables; names from the source are escaped.
     """
     info, here = report.info, wording.present(report)
     names = [SPLIT_NAMES[split] for split, _ in here]
@@ -52,8 +52,8 @@ def render_summary(report: IngestReport) -> str:
                 ("Tiles with an exact duplicate in another split", _duplicates(report)),
             ],
         ),
-        "## Left out" if report.selection.left_out else "",
-        _table(("Reason", "tiles"), [(plain(reason), f"{count:,}") for reason, count in report.selection.left_out]),
+        "## Dropped" if report.selection.left_out else "",
+        _table(("Reason", "Tiles"), [(plain(reason), f"{count:,}") for reason, count in report.selection.left_out]),
         "## Source",
         "\n".join(
             [

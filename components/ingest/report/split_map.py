@@ -1,4 +1,4 @@
-"""A map of the tiles' centres, drawn as SVG: a look shows whether the splits are mixed or apart."""
+"""A map of the tiles' centers as SVG, which shows if the splits are mixed or separated."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,29 +9,29 @@ from tilepipe.components.shared.pages.formatting import SPLIT_NAMES
 from tilepipe.components.shared.pages.markup import Markup, element
 
 SPLIT_COLOURS: Mapping[Split, str] = {"train": "#004488", "val": "#c48a00", "test": "#bb3355"}
-"""Told apart with any colour vision, after https://personal.sron.nl/~pault/ (high contrast); the yellow is darker."""
+"""Distinguishable with any color vision, after https://personal.sron.nl/~pault/ (high contrast), with darker yellow."""
 
-# One user unit is one pixel at the width that Kubeflow's HTML viewer leaves.
+# One user unit is one pixel at the width of Kubeflow's HTML viewer.
 _WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 460.0, 72.0, 12.0, 8.0, 26.0
 _LOWEST, _HIGHEST = 150.0, 400.0
 _SOFT, _LINE, _FRAME = "#56636f", "#dde3e9", "#b6c0c9"
 _STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 45, 60, 90)
-_SMALLEST_SPAN = 0.01  # degrees: a kilometre, where all tiles lie in one place
+_SMALLEST_SPAN = 0.01  # degrees: one kilometre, if all tiles are in the same place
 
-# A shape for each split as well, for prints without colours.
+# A shape for each split as well, for prints without colors.
 _SHAPES: Mapping[Split, str] = {"train": "h0", "val": "m-2.4-2.4h4.8v4.8h-4.8z", "test": "m0-3.3l3.1 5.5h-6.2z"}
 
 
 @dataclass(frozen=True)
 class _Frame:
-    """What the map shows: longitudes from `west`, which may end beyond 180, and latitudes up to `north`."""
+    """Area of the map: longitudes from `west`, which may end beyond 180, and latitudes up to `north`."""
 
     west: float
     north: float
     scale: float
-    """Pixels a degree of latitude."""
+    """Pixels per degree of latitude."""
     shrink: float
-    """How much shorter a degree of longitude is, in the middle of the map."""
+    """Length of a degree of longitude relative to one of latitude, in the middle of the map."""
     height: float
 
     @property
@@ -51,17 +51,17 @@ class _Frame:
 
 
 def split_map(points: Mapping[Split, Sequence[tuple[float, float]]]) -> Markup:
-    """Draw the centres of tiles.
+    """Draw the centers of tiles.
 
     Args:
-        points: longitude and latitude in degrees, by split; at least one in all.
+        points: longitude and latitude in degrees, by split; at least one in total.
 
     Returns:
-        An `svg` element 460 units wide that scales down with what it stands in; it needs no style.
+        An `svg` element 460 units wide that scales down with its container; it needs no style sheet.
     """
     frame = _frame([point for some in points.values() for point in some])
     height = frame.height + _TOP + _BOTTOM
-    # Few points on top of many.
+    # The splits with few points on top.
     by_number = sorted(points, key=lambda split: -len(points[split]))
     counted = ", ".join(f"{len(points[split]):,} {SPLIT_NAMES[split]}" for split in points)
     return element(
@@ -73,7 +73,7 @@ def split_map(points: Mapping[Split, Sequence[tuple[float, float]]]) -> Markup:
         width=f"{_WIDTH:.0f}",
         height=f"{height:.0f}",
         role="img",
-        aria_label=f"Map of the centres of tiles: {counted}; from {degrees(frame.west, 'EW')} to "
+        aria_label=f"Map of the centers of tiles: {counted}; from {degrees(frame.west, 'EW')} to "
         f"{degrees(frame.east, 'EW')} and from {degrees(frame.south, 'NS')} to {degrees(frame.north, 'NS')}.",
         font_family="system-ui, 'Segoe UI', Roboto, Arial, sans-serif",
         font_size=11,
@@ -82,12 +82,12 @@ def split_map(points: Mapping[Split, Sequence[tuple[float, float]]]) -> Markup:
 
 
 def legend_mark(split: Split) -> Markup:
-    """A split's mark, as it stands on the map."""
+    """Return the mark of a split on the map."""
     return element("svg", _dots(split, [(6.0, 6.0)]), viewBox="2 2 8 8", width=13, height=13, aria_hidden="true")
 
 
 def degrees(value: float, sides: str, digits: int = 3) -> str:
-    """An angle such as `12.5° E`; `sides` are the letters of what is positive and what is negative."""
+    """Format an angle such as `12.5° E`; `sides` are the letters for positive and negative values."""
     if sides == "EW":
         value = (value + 180) % 360 - 180
     number = f"{abs(value):.{digits}f}".rstrip("0").rstrip(".") if digits else f"{abs(value):.0f}"
@@ -105,13 +105,13 @@ def _frame(points: Sequence[tuple[float, float]]) -> _Frame:
     scale = min(room / (wide * shrink), _HIGHEST / up)
     height = min(max(up * scale, _LOWEST), _HIGHEST)
     middle = (south + north) / 2
-    # What is left at the sides is shown empty: a degree has one length on the whole map.
+    # The sides stay empty if necessary, so that the scale is the same on the whole map.
     start = west + across / 2 - room / (2 * scale * shrink)
     return _Frame(start, middle + height / (2 * scale), scale, shrink, height)
 
 
 def _shortest_arc(longitudes: Sequence[float]) -> tuple[float, float]:
-    """Where the shortest arc that holds all longitudes starts, and its length: it leaves out the widest gap."""
+    """Return the start and the length of the shortest arc of all longitudes, which excludes the widest gap."""
     ordered = sorted({(x + 180) % 360 - 180 for x in longitudes})
     gaps = [later - x for x, later in zip(ordered, [*ordered[1:], ordered[0] + 360], strict=True)]
     widest = max(range(len(gaps)), key=gaps.__getitem__)
@@ -140,7 +140,7 @@ def _graticule(frame: _Frame) -> list[Markup]:
 
 
 def _step(span: float, lines: int) -> tuple[float, int]:
-    """A round step of about so many lines, and how many digits it needs."""
+    """Return a round step for about this number of lines, and its number of digits."""
     step = next((step for step in _STEPS if abs(span) / step <= lines + 1), _STEPS[-1])
     return step, max(0, math.ceil(-math.log10(step) - 1e-9))
 
@@ -154,7 +154,7 @@ def _label(text: str, x: float, y: float, anchor: str) -> Markup:
 
 
 def _dots(split: Split, places: Sequence[tuple[float, float]]) -> Markup:
-    """All dots of a split as one path: thousands of circles would be ten times as long."""
+    """Draw all dots of a split as one path, a tenth of the size of separate circles."""
     colour = SPLIT_COLOURS[split]
     shape = _SHAPES[split]
     dots = "".join(f"M{x:.1f} {y:.1f}{shape}" for x, y in places)

@@ -1,4 +1,4 @@
-"""What the ingest report and its summary say in the same words."""
+"""Texts common to the ingest report and its summary."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ STATED_BY: Mapping[str, str] = {"user": "the run's parameters", "metadata": "the
 
 
 def length(metres: float | None) -> str:
-    """A distance such as `0 m`, `854 m`, `12.3 km` or `3,877 km`; a dash where there is none."""
+    """Format a distance such as `0 m`, `854 m`, `12.3 km` or `3,877 km`; a dash for None."""
     if metres is None:
         return DASH
     if metres < 999.5:
@@ -22,7 +22,7 @@ def length(metres: float | None) -> str:
 
 
 def area(square_kilometres: float | None) -> str:
-    """An area such as `0.41 km²` or `1,234 km²`; a dash where there is none."""
+    """Format an area such as `0.41 km²` or `1,234 km²`; a dash for None."""
     if square_kilometres is None:
         return DASH
     digits = 0 if square_kilometres >= 100 else 1 if square_kilometres >= 10 else 2
@@ -30,12 +30,12 @@ def area(square_kilometres: float | None) -> str:
 
 
 def day(moment: dt.datetime | None) -> str:
-    """A date such as `2020-06-01`; a dash where there is none."""
+    """Format a date such as `2020-06-01`; a dash for None."""
     return DASH if moment is None else f"{moment:%Y-%m-%d}"
 
 
 def extent_lines(extent: Extent | None) -> tuple[str, str]:
-    """West to east and south to north, each on a line; dashes where there is none."""
+    """Format an extent as two lines, west to east and south to north; dashes for None."""
     if extent is None:
         return DASH, DASH
     return (
@@ -45,7 +45,7 @@ def extent_lines(extent: Extent | None) -> tuple[str, str]:
 
 
 def bands(report: IngestReport) -> str:
-    """The bands and who stated them."""
+    """Return the bands and the origin of their names."""
     info = report.info
     if not info.bands:
         return "not stated; pack reads them from the files"
@@ -53,17 +53,17 @@ def bands(report: IngestReport) -> str:
 
 
 def present(report: IngestReport) -> list[tuple[Split, SplitFacts]]:
-    """The splits that have tiles."""
+    """Return the splits that have tiles."""
     return [(split, report.splits[split]) for split in SPLITS if report.splits[split].tiles]
 
 
 def warnings(report: IngestReport) -> list[str]:
-    """What makes the figures of a model trained on these tiles look better than they are."""
+    """Return warnings of problems that inflate the metrics of a model trained on these tiles."""
     said = []
     if report.straddling_groups:
         one = report.straddling_groups == 1
         said.append(
-            f"{report.straddling_groups:,} group{' lies' if one else 's lie'} in more than one split: results "
+            f"{report.straddling_groups:,} group{' is' if one else 's are'} in more than one split: results "
             "on one split are not independent of another."
         )
     if report.duplicates.tiles:
@@ -74,12 +74,12 @@ def warnings(report: IngestReport) -> list[str]:
     touching = [pair for pair, metres in report.distances_metres.items() if metres == 0]
     if touching:
         pairs = ", ".join(f"{SPLIT_NAMES[one]} and {SPLIT_NAMES[other]}" for one, other in _as_splits(touching))
-        said.append(f"Tiles of different splits lie in the same place: {pairs}.")
+        said.append(f"Tiles of different splits are in the same place: {pairs}.")
     return said
 
 
 def distances(report: IngestReport) -> list[tuple[str, float | None]]:
-    """Pairs of the splits that have tiles, in words, and how near they come."""
+    """Return the pairs of the splits that have tiles, as text, and their smallest distance in metres."""
     here = {split for split, _ in present(report)}
     return [
         (f"{SPLIT_NAMES[one]} {DASH} {SPLIT_NAMES[other]}", report.distances_metres[one, other])

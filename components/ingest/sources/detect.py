@@ -1,4 +1,4 @@
-"""What kind a source is: the one place that decides, and the one that opens it."""
+"""Detection of the kind of a source, and its opening."""
 
 from pathlib import Path
 
@@ -15,22 +15,22 @@ def open_source(  # noqa: PLR0911 - one a kind
     """Open the source that the parameters name.
 
     Args:
-        config: the step's parameters.
-        wanted: names of the source's own columns or properties that its rows shall carry along.
+        config: parameters of the step.
+        wanted: names of the source's own columns or properties that its rows must include.
 
     Returns:
-        The source; nothing but its kind has been looked at.
+        The source; only its kind has been inspected.
 
     Raises:
-        SourceError: there is nothing at the address, or its scheme is not read.
-        ParameterError: a parameter does not fit the kind of source.
+        SourceError: if there is nothing at the address, or its scheme is not supported.
+        ParameterError: if a parameter does not fit the kind of source.
     """
     uri = storage.normalise(config.source)
     if not storage.is_remote(uri) and not Path(uri).exists():
         raise SourceError(f"A source must exist. Received: source={config.source}, which is {uri}.")
     kind = detect_kind(uri) if config.options.kind == "auto" else config.options.kind
     _check_parameters(config, kind)
-    match kind:  # each brings its own client, so only the one that is used is imported
+    match kind:  # each has its own client, so only the one that is used is imported
         case "stac-api":
             from tilepipe.components.ingest.sources.stac.api import StacApi
 
@@ -62,10 +62,10 @@ def open_source(  # noqa: PLR0911 - one a kind
 
 
 def detect_kind(uri: str) -> SourceKind:  # noqa: PLR0911 - one a rule
-    """Tell the kind of a source by its name, and of a folder by what stands in it.
+    """Detect the kind of a source by its name, and of a folder by its content.
 
     Args:
-        uri: a normalised address.
+        uri: normalized address.
 
     Returns:
         The kind.
@@ -97,24 +97,24 @@ def _check_parameters(config: IngestConfig, kind: SourceKind) -> None:
         )
     if kind == "folder" and storage.is_web(storage.normalise(config.source)):
         raise ParameterError(
-            "A folder must be local or in S3: web servers list nothing. "
+            "A folder must be local or in S3: web servers do not list folders. "
             f"Received: source={storage.shown(config.source)}. Copy it to a bucket, or give a table of its files."
         )
     if kind == "folder" and config.columns != type(config.columns)():
         raise ParameterError(
-            "`columns` is for STAC sources, tables and TFRecords: of a folder's files, the folder tells the class. "
-            f"Received: columns={config.columns.model_dump(exclude_defaults=True)}, source={config.source}. Leave it "
-            "out, or give a table of the files."
+            "`columns` is for STAC sources, tables and TFRecords: the class of a file in a folder is the name of the "
+            f"folder. Received: columns={config.columns.model_dump(exclude_defaults=True)}, source={config.source}. "
+            "Remove it, or give a table of the files."
         )
     if kind != "stac-api" and config.query != type(config.query)():
         raise ParameterError(
             f"`query` is for a STAC API. Received: query={config.query.model_dump(exclude_defaults=True)}, and "
-            f"source={config.source}, a {kind}. Say what to take with where, or give the API's address."
+            f"source={config.source}, a {kind}. Select tiles with where, or give the API's address."
         )
 
 
 def _catalog_root(folder: str) -> str:
-    """The catalog's own file in a folder; empty where there is none."""
+    """Return the address of the catalog file in a folder; empty if there is none."""
     from tilepipe.components.ingest.sources.stac.catalog import ROOT_NAMES
 
     if folder.lower().endswith(".json"):

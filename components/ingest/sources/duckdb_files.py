@@ -1,4 +1,4 @@
-"""What DuckDB reads of a source: a file, wherever it is."""
+"""Access of DuckDB to a file, local or remote."""
 
 import contextlib
 from collections.abc import Iterator
@@ -15,20 +15,19 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def readable(connection: "DuckDBPyConnection", uri: str) -> Iterator[str]:
-    """What DuckDB calls a file.
+    """Yield the name under which DuckDB reads a file.
 
-    A file in a bucket or on the web is not copied: DuckDB gets it piece by piece, through the client that reads all
-    else.
+    A file in a bucket or on the web is not copied: DuckDB reads ranges of it through the client in `shared.storage`.
 
     Args:
         connection: the database.
-        uri: the file's address, normalised.
+        uri: normalized address of the file.
 
     Yields:
         The name.
 
     Raises:
-        SourceError: there is no such file.
+        SourceError: if there is no such file.
     """
     if storage.is_remote(uri):
         from tilepipe.components.ingest.sources.remote_files import RemoteFiles
@@ -37,6 +36,6 @@ def readable(connection: "DuckDBPyConnection", uri: str) -> Iterator[str]:
         yield RemoteFiles.name(uri)
         return
     if not Path(uri).is_file():
-        raise SourceError(f"A file must exist to be read. Received: {uri}.")
+        raise SourceError(f"A file must exist. Received: {uri}. Check the address.")
     with plainly_named(Path(uri)) as name:
         yield name

@@ -18,7 +18,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 """Suffixes of the images that are read, in lower case."""
 
 _FURTHER_SPLIT_NAMES: dict[str, Split] = {"valid": "val", "dev": "val", "eval": "val"}
-"""Names that mean a split where they name a folder, beside those of `config.split_named`."""
+"""Further names of split folders, in addition to those of `config.split_named`."""
 
 _SUFFIX_LENGTH = 12
 _SUFFIXES_COUNTED = 100
@@ -62,7 +62,7 @@ class ClassFolders:
         """Yield one row per image below a class folder.
 
         Raises:
-            SourceError: the folder does not exist, or has no class folder with images.
+            SourceError: if the folder does not exist, or has no class folder with images.
         """
         children = _folders_in(self.root)
         holds_folders = {name for name in children if folder_split(name) and _folders_in(f"{self.root}/{name}")}
@@ -102,7 +102,7 @@ def split_folders(root: str, children: Iterable[str], holds_folders: Iterable[st
         Name of the folder -> split; empty if the folders are classes.
 
     Raises:
-        SourceError: two folders stand for the same split.
+        SourceError: if two folders stand for the same split.
     """
     children, nested = set(children), sorted(set(holds_folders))
     splits = {name: split for name in nested if (split := folder_split(name))}
@@ -111,7 +111,7 @@ def split_folders(root: str, children: Iterable[str], holds_folders: Iterable[st
     if beside := sorted(children - splits.keys()):
         if len(splits) > 1:
             logger.warning(
-                "%s are read as classes, not as splits: beside them is %s, which is no split with class folders",
+                "%s are read as classes, not as splits, because %s is not a split with class folders",
                 ", ".join(splits),
                 ", ".join(beside[:_SHOWN]),
             )
@@ -140,7 +140,7 @@ def class_rows(root: str, files: Iterable[ListedFile]) -> Iterator[TileRow]:
         One row per image below a class folder.
 
     Raises:
-        SourceError: there is no class folder with images.
+        SourceError: if there is no class folder with images.
     """
     images: Counter[str] = Counter()
     others: Counter[str] = Counter()
@@ -169,18 +169,18 @@ def class_rows(root: str, files: Iterable[ListedFile]) -> Iterator[TileRow]:
     counts = ", ".join(f"{suffix} {count:,}" for suffix, count in sorted(suffixes.items(), key=_most_first))
     if not images:
         unread = f" ({counts})" if counts else ""
-        found = f"{beside} images and no class folder" if beside else f"{others.total()} files, none an image{unread}"
+        found = f"{beside} images and no class folder" if beside else f"{others.total()} files, no images{unread}"
         raise SourceError(
             f"A folder of tiles must hold one folder per class with images in it ({', '.join(SUFFIXES)}). "
-            f"Received: source={root} with {found}. Sort the images into folders named by their class."
+            f"Received: source={root} with {found}. Sort the images into folders named after their class."
         )
     if counts:
-        logger.warning("left out %s files whose suffix is not read: %s", f"{suffixes.total():,}", counts)
+        logger.warning("skipped %s files with an unsupported suffix: %s", f"{suffixes.total():,}", counts)
     without = sorted(set(others) - set(images) - {""})
     if without:
-        logger.warning("left out %d folders without images: %s", len(without), ", ".join(without[:_SHOWN]))
+        logger.warning("skipped %d folders without images: %s", len(without), ", ".join(without[:_SHOWN]))
     if beside:
-        logger.warning("left out %d images that are in no class folder", beside)
+        logger.warning("skipped %d images outside class folders", beside)
 
 
 def _most_first(counted: tuple[str, int]) -> tuple[int, str]:
@@ -188,6 +188,6 @@ def _most_first(counted: tuple[str, int]) -> tuple[int, str]:
 
 
 def _suffix(name: str) -> str:
-    """Return a file's suffix in lower case; whatever is too long to be one counts as none."""
+    """Return a file's suffix in lower case; `none` if there is none or it is too long."""
     stem, dot, suffix = name.rpartition("/")[2].lower().rpartition(".")
     return dot + suffix if stem and 0 < len(suffix) < _SUFFIX_LENGTH else "none"

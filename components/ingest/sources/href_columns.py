@@ -1,4 +1,4 @@
-"""The addresses of millions of tiles, resolved by their folders: each folder once, in Python, and the rest in SQL."""
+"""Resolution of the addresses of millions of tiles: each folder once in Python, the file names in SQL."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ _PLAIN = (
     "regexp_full_match(href_name(href), '[A-Za-z0-9_.~-]+') AND href_name(href) NOT IN ('.', '..') "
     "AND NOT regexp_matches(href, '^file:|[?#]')"
 )
-"""What may be resolved by its folder: its last part is a name that every kind of address spells as it stands."""
+"""SQL: True if an address can be resolved by its folder, because its last part is the same in every normalization."""
 
 _MACROS = (
     "CREATE TEMP MACRO href_name(href) AS regexp_extract(href, '[^/]*$')",
@@ -27,23 +27,23 @@ _MACROS = (
 
 
 def resolve(connection: "DuckDBPyConnection", folder: str, rewrite: Mapping[str, str], where: str) -> None:
-    """Put what their hrefs lead to in the place of `uri` and `band_uris` of the table `chosen`.
+    """Replace the hrefs in `uri` and `band_uris` of the table `chosen` by normalized addresses.
 
     Args:
         connection: a database with the table `chosen`.
-        folder: what relative hrefs are relative to, normalised.
-        rewrite: prefixes of addresses, and what stands for them.
+        folder: normalized address of the folder that relative hrefs refer to.
+        rewrite: prefix -> replacement.
         where: the source, for messages.
 
     Raises:
-        SourceError: an href is missing, or leads out of the source.
+        SourceError: if an href is missing, or refers to an address outside the source.
     """
-    # A prefix that is to be rewritten may end within a file's name.
+    # A prefix to be replaced may end within a file name.
     by_folder = all(prefix.endswith("/") for prefix in rewrite)
     for macro in _MACROS:
         connection.execute(macro.format(by_folder=by_folder))
     connection.register("prefixes", _prefixes(connection, HrefResolver(folder, rewrite), folder, where))
-    # Writing the table anew costs half of what an UPDATE of one column does.
+    # Creating a new table takes half the time of an UPDATE of one column.
     connection.execute(
         """
         CREATE TABLE settled AS SELECT chosen.* REPLACE (prefix || href_rest(uri) AS uri)
@@ -67,7 +67,7 @@ def resolve(connection: "DuckDBPyConnection", folder: str, rewrite: Mapping[str,
 
 
 def _prefixes(connection: "DuckDBPyConnection", resolver: HrefResolver, folder: str, where: str) -> pa.Table:
-    """What each folder leads to, and each href that has to be looked at as a whole."""
+    """Resolve each folder, and each href that must be resolved as a whole."""
     keys = connection.execute(
         """
         SELECT href_key(href), min(href), min(row) FROM (
@@ -80,7 +80,7 @@ def _prefixes(connection: "DuckDBPyConnection", resolver: HrefResolver, folder: 
     for key, href, row in keys:
         try:
             uri = resolver.resolve(href, folder, where)
-        except SourceError:  # once more, with the name of the tile
+        except SourceError:  # again, with the name of the tile in the message
             tile = connection.execute("SELECT tile_id FROM chosen WHERE rowid = ?", [row]).fetchall()[0][0]
             resolver.resolve(href, folder, f"item {tile} ({where})")
             raise

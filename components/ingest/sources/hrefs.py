@@ -1,4 +1,4 @@
-"""Where an address in a catalog leads, and whether a catalog may lead there."""
+"""Resolution of the addresses in a catalog, limited to allowed locations."""
 
 import os
 from collections.abc import Mapping
@@ -8,21 +8,21 @@ from tilepipe.components.shared.storage import storage
 
 
 class HrefResolver:
-    """Turns the addresses that a catalog states into normalised ones, and refuses those that lead out of it.
+    """Resolver that normalizes the addresses in a catalog and refuses those outside the allowed locations.
 
-    A catalog is somebody else's file: `file:///etc/passwd` or `../../secret` in it must not make a step read that,
-    nor must `http://169.254.169.254/`, which only the step's own network answers, nor a bucket that only our
-    credentials open. So, beside replacements that the user chose:
+    A catalog is untrusted input: `file:///etc/passwd` or `../../secret` in it must not make a step read that file,
+    nor `http://169.254.169.254/`, which only the step's own network can reach, nor a bucket that only the step's
+    credentials can read. Therefore, in addition to the replacements given by the user:
 
-    - a local address must stay below the catalog's own folder;
-    - an address on the web must be of the catalog's own scheme, host and port; that this may be a private host is
-      the user's word, who named the catalog;
-    - a catalog on the web must not name a bucket at all. One that is local or in S3 may name any: it came with the
-      same credentials, or from somebody who has them.
+    - a local address must be below the catalog's own folder;
+    - an address on the web must have the catalog's own scheme, host and port; this may be a private host, since the
+      user has chosen the catalog;
+    - a catalog on the web must not refer to a bucket. A catalog that is local or in S3 may refer to any bucket: it was
+      read with the same credentials, or written by somebody who has them.
 
     Args:
-        root: the catalog's folder or prefix, normalised.
-        rewrite: prefixes of addresses, and what stands for them; the longest that fits counts.
+        root: normalized address of the catalog's folder or prefix.
+        rewrite: prefix -> replacement; the longest matching prefix applies.
     """
 
     def __init__(self, root: str, rewrite: Mapping[str, str]) -> None:
@@ -34,25 +34,27 @@ class HrefResolver:
         self._allowed = sorted({*folders, *real})
 
     def resolve(self, href: object, folder: str, where: str) -> str:
-        """Find out where an address leads.
+        """Resolve an address.
 
         Args:
-            href: the address, as it stands in a link or an asset.
-            folder: what relative addresses are relative to, normalised: where the file that holds it lies.
-            where: the place of the address, for the message.
+            href: the address, as written in a link or an asset.
+            folder: normalized address of the folder of the file that contains it; relative addresses refer to it.
+            where: location of the address, for messages.
 
         Returns:
-            A normalised address: a local path, `s3://` or the web.
+            A normalized address: a local path, `s3://` or the web.
 
         Raises:
-            SourceError: it is no address, or leads out of the catalog.
+            SourceError: if it is not an address, or is outside the allowed locations.
         """
         if not isinstance(href, str) or not href.strip():
-            raise SourceError(f"An href must be a text that is not empty. Received: href={href!r} in {where}.")
+            raise SourceError(
+                f"An href must be a non-empty string. Received: href={href!r} in {where}. Correct the file."
+            )
         try:
             uri = self._locate(href, folder)
         except SourceError as error:
-            raise SourceError(f"{error} It stands in {where}.") from None
+            raise SourceError(f"{error} It is in {where}.") from None
         if not self._is_allowed(uri):
             raise SourceError(self._refusal(storage.shown(href), uri, where))
         return uri
@@ -79,17 +81,17 @@ class HrefResolver:
 
     def _refusal(self, href: str, uri: str, where: str) -> str:
         if storage.is_web(uri):
-            rule, none = "An href on the web must be of the catalog's own host or", "no host"
+            rule, none = "An href on the web must be on the catalog's own host or below", "no host"
             allowed = [folder for folder in self._allowed if storage.is_web(folder)]
         elif storage.is_remote(uri):
-            rule, none = "An href in a catalog on the web may lead to S3 only below", "no bucket"
+            rule, none = "An href in a catalog on the web may refer to S3 only below", "no bucket"
             allowed = [folder for folder in self._allowed if folder.startswith("s3://")]
         else:
-            rule, none = "A local href must stay below the catalog's folder or", "no local folder"
+            rule, none = "A local href must be below the catalog's folder or", "no local folder"
             allowed = [folder for folder in self._allowed if not storage.is_remote(folder)]
         folder = storage.parent(uri).rstrip("/") + "/"
         return (
             f"{rule} a replacement of href_rewrite ({', '.join(allowed) or none}). "
-            f"Received: href={href} in {where}, which is {storage.shown(uri)}. If it is right, allow its folder with "
-            f'href_rewrite={{"{folder}": "{folder}"}}; or copy the data, and give the place of the copy there.'
+            f"Received: href={href} in {where}, which is {storage.shown(uri)}. If this is intended, allow its folder "
+            f'with href_rewrite={{"{folder}": "{folder}"}}; or copy the data and give the folder of the copy there.'
         )

@@ -1,6 +1,6 @@
-"""A file in a bucket or on the web, as DuckDB reads it: range by range, through the client that reads all else.
+"""A file system through which DuckDB reads ranges of a remote file with the client in `shared.storage`.
 
-DuckDB's own httpfs would have to be downloaded when a step runs, and would need the credentials a second time.
+DuckDB's own httpfs would have to be downloaded when a step runs, and would have to be given the credentials again.
 """
 
 import datetime as dt
@@ -15,14 +15,14 @@ from tilepipe.components.shared.storage import storage
 
 
 class RemoteFiles(AbstractFileSystem):  # type: ignore[misc] # fsspec ships no types
-    """A file system with one file in it.
+    """A file system with one file.
 
     Args:
-        uri: the file's address, normalised.
+        uri: normalized address of the file.
     """
 
     protocol = "tilepipe"
-    cachable = False  # one a database
+    cachable = False  # one per database
 
     def __init__(self, uri: str) -> None:
         super().__init__()
@@ -31,19 +31,19 @@ class RemoteFiles(AbstractFileSystem):  # type: ignore[misc] # fsspec ships no t
 
     @classmethod
     def name(cls, uri: str) -> str:
-        """What DuckDB calls the file: the suffix is what it tells the format by."""
+        """Return the name of the file for DuckDB, which detects the format by the suffix."""
         return f"{cls.protocol}://file{PurePosixPath(urlsplit(uri).path).suffix}"
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:  # noqa: ANN401 - fsspec's signature
-        """Size and kind of the file."""
+        """Return size and type of the file."""
         return {"name": path, "size": self._size, "type": "file"}
 
     def modified(self, path: str) -> dt.datetime:  # noqa: ARG002
-        """The same at each call: a run reads the file as it is when it starts."""
+        """Return a constant time: a run reads the file as it is when it starts."""
         return dt.datetime.fromtimestamp(0, dt.UTC)
 
     def glob(self, path: str, **_: Any) -> list[str]:  # noqa: ANN401
-        """The file itself: its name holds no pattern."""
+        """Return the path itself: its name is not a pattern."""
         return [path]
 
     def _open(self, path: str, mode: str = "rb", **_: Any) -> "_RemoteFile":  # noqa: ANN401
@@ -53,7 +53,7 @@ class RemoteFiles(AbstractFileSystem):  # type: ignore[misc] # fsspec ships no t
 class _RemoteFile(AbstractBufferedFile):  # type: ignore[misc]
     def __init__(self, filesystem: RemoteFiles, path: str, uri: str, size: int, mode: str) -> None:
         self._uri = uri
-        # DuckDB asks for whole column chunks: reading ahead doubled what was fetched, and took longer.
+        # DuckDB requests whole column chunks: reading ahead doubled the number of bytes, and took longer.
         super().__init__(filesystem, path, mode, cache_type="none", size=size)
 
     def _fetch_range(self, start: int, end: int) -> bytes:

@@ -59,7 +59,7 @@ class _Page:
 
 @dataclass(frozen=True)
 class S3ClassFolders:
-    """Class folders in a bucket, with the same rows as `folder.ClassFolders` gives on a disk.
+    """Class folders in a bucket, with the same rows as those of `folder.ClassFolders` on a disk.
 
     Args:
         root: normalized address of the prefix.
@@ -77,8 +77,8 @@ class S3ClassFolders:
         """Yield one row per image below a class folder, in no particular order.
 
         Raises:
-            SourceError: the bucket does not exist, or has no class folder with images.
-            StorageError: the store cannot be reached, or refuses access.
+            SourceError: if the bucket does not exist, or has no class folder with images.
+            StorageError: if the store cannot be reached, or denies access.
         """
         return class_rows(self.root, self._files())
 

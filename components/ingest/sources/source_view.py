@@ -1,4 +1,4 @@
-"""All that a source has, as the view `found` of a database: what selection and splits work on."""
+"""The view `found`: all tiles of a source in a database, the input of selection and splits."""
 
 import contextlib
 import itertools
@@ -32,8 +32,8 @@ COLUMNS = {
     "checksum": "VARCHAR",
     "bands": "VARCHAR[]",
 }
-"""Name -> type of the columns of `found`; `where` may use the source's own columns beside them. `split` is the source's
-own name for it, and `bands` the names that it states."""
+"""Name -> type of the columns of `found`; `where` may also use the source's own columns. `split` is the source's
+own name of the split, and `bands` are the band names that it states."""
 
 _BATCH_ROWS = 8192
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -42,20 +42,20 @@ _ARROW = pa.schema([*((field.name, field.type) for field in SCHEMA), ("bands", p
 
 @runtime_checkable
 class ColumnSource(TileSource, Protocol):
-    """A source that DuckDB reads by itself, which is far faster than rows that Python makes."""
+    """A source that DuckDB reads directly, which is much faster than rows created in Python."""
 
     def found(self, connection: "DuckDBPyConnection") -> AbstractContextManager[tuple[str, ...]]:
-        """Make the view or table `found`, which may be used within the context; gives the files that it reads.
+        """Create the view or table `found`, valid within the context; yield the files that it reads.
 
         Raises:
-            SourceError: the source is missing or malformed.
+            SourceError: if the source is missing or malformed.
         """
 
     def resolve_addresses(self, connection: "DuckDBPyConnection") -> None:
-        """Once the table `chosen` is made, put what SQL cannot work out into it: what the addresses lead to.
+        """Replace the addresses in the table `chosen`, once it exists, by normalized ones.
 
         Raises:
-            SourceError: a tile is malformed, or leads out of the source.
+            SourceError: if a tile is malformed, or refers to an address outside the source.
         """
 
 
@@ -63,10 +63,10 @@ class ColumnSource(TileSource, Protocol):
 def open_source_view(
     source: RowSource | ColumnSource, connection: "DuckDBPyConnection", wanted: frozenset[str]
 ) -> Iterator[tuple[str, ...]]:
-    """Make the view `found` with all that a source has, which may be used within the context.
+    """Create the view `found` of all tiles of a source, valid within the context.
 
     Args:
-        source: the source, opened.
+        source: the opened source.
         connection: an empty database.
         wanted: names that `where` uses.
 
@@ -74,7 +74,7 @@ def open_source_view(
         The files that the view reads.
 
     Raises:
-        SourceError: the source is missing, malformed, or leads out of itself.
+        SourceError: if the source is missing or malformed, or refers to an address outside itself.
     """
     if isinstance(source, ColumnSource):
         with source.found(connection) as files:
@@ -89,7 +89,7 @@ def open_source_view(
         connection.register("batch", _arrow(batch, extra))
         connection.execute("INSERT INTO found_rows SELECT * FROM batch")
         connection.unregister("batch")
-    # A name that no tile has is no column, so that `where` is told of its mistake.
+    # A name that no tile has becomes no column, so that its use in `where` is an error.
     typed = "".join(f", {kind} AS {quoted(name)}" for name in extra if (kind := _typed(connection, name)))
     common = ", ".join(map(quoted, COLUMNS))
     connection.execute(f"CREATE VIEW found AS SELECT {common}{typed} FROM found_rows")  # noqa: S608
@@ -109,9 +109,9 @@ def _arrow(rows: Sequence[TileRow], extra: Iterable[str]) -> pa.Table:
 
 
 def _typed(connection: "DuckDBPyConnection", name: str) -> str:
-    """An expression for a property in the type that all its values share: numbers compare as numbers, text as text.
+    """Return an expression for a property in the common type of its values, so that numbers are compared as numbers.
 
-    Empty for one that no row has.
+    Empty for a property that no row has.
     """
     column = quoted(name)
     query = f"SELECT DISTINCT json_type({column}) FROM found_rows WHERE {column} IS NOT NULL"  # noqa: S608

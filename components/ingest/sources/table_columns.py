@@ -1,4 +1,4 @@
-"""Which columns of a table hold what every tile has, and the SQL that makes `found` of them."""
+"""Detection of the columns of a table, and the SQL that creates `found` from them."""
 
 import logging
 from collections.abc import Collection, Iterable, Mapping
@@ -34,7 +34,7 @@ _TIMES = {"date", "timestamp", "timestamp with time zone", "timestamp_s", "times
 
 @dataclass(frozen=True)
 class Chosen:
-    """Names of columns; empty where the table has none."""
+    """Names of columns; empty if the table has no such column."""
 
     image: str
     label: str
@@ -43,22 +43,22 @@ class Chosen:
     id: str
     split: str
     place: tuple[str, ...]
-    """Those of longitude and latitude, or the one with a box."""
+    """The columns of longitude and latitude, or the column of bounding boxes."""
 
 
 def choose(types: Types, config: IngestConfig, file: str) -> Chosen:
-    """Find the columns that the parameters name, or those that are called as such columns are.
+    """Find the columns that the parameters name, or detect them by their usual names.
 
     Args:
-        types: the table's columns.
-        config: the step's parameters.
+        types: columns of the table.
+        config: parameters of the step.
         file: the table, for messages.
 
     Returns:
         The columns.
 
     Raises:
-        SourceError: a column is not there, holds lists, or is one of several that may be meant.
+        SourceError: if a column is missing, holds lists, or is ambiguous.
     """
     columns, by_name = config.columns, {name.strip().lower(): name for name in types}
 
@@ -69,7 +69,7 @@ def choose(types: Types, config: IngestConfig, file: str) -> Chosen:
         if not column or types[column].id in _NESTED:
             problem = f"{types[column].id}s in {column}" if column else f"no column {name!r}"
             raise SourceError(
-                f"`{parameter}` must name a column of texts or numbers. Received: {problem} in {file}, "
+                f"`{parameter}` must name a column of text or numbers. Received: {problem} in {file}, "
                 f"whose columns are {sorted(types)}."
             )
         return column
@@ -83,10 +83,10 @@ def choose(types: Types, config: IngestConfig, file: str) -> Chosen:
         if len(found) == 1:
             return named(found[0], parameter)
         if is_needed:
-            which = f"several: {found}" if found else "none that is called so"
+            which = f"several: {found}" if found else "none with a usual name"
             raise SourceError(
                 f"A table must have one column for the {role}. Received: {file} with {which}; its columns are "
-                f"{sorted(types)}. Name the one with `{parameter}`."
+                f"{sorted(types)}. Name the column with `{parameter}`."
             )
         return ""
 
@@ -102,12 +102,12 @@ def choose(types: Types, config: IngestConfig, file: str) -> Chosen:
 
 
 def needed(names: Iterable[str], config: IngestConfig, wanted: frozenset[str]) -> str:
-    """The columns of a text file that may be used at all, as a list for SELECT."""
+    """Return a list for SELECT in which all columns that cannot be used are NULL."""
     columns = config.columns
     usual = {name for names in (*_NAMES.values(), *_PLACES) for name in names}
     stated = {columns.id, columns.image, columns.label, columns.group, columns.datetime, config.split_property}
     used = {name.strip().lower() for name in (*usual, *stated, *wanted)}
-    # All others as nothing at all, so that messages can still list them.
+    # The other columns stay as NULL, so that messages can list them.
     return ", ".join(quoted(name) if name.lower() in used else f"NULL::VARCHAR AS {quoted(name)}" for name in names)
 
 
@@ -120,15 +120,15 @@ def query(
     *,
     is_text: bool,
 ) -> str:
-    """The SELECT that makes `found`.
+    """Return the SELECT statement of `found`.
 
     Args:
         connection: the database.
-        relation: the table, as it stands after FROM.
-        types: its columns.
-        chosen: those that hold what every tile has.
+        relation: the table, as written after FROM.
+        types: columns of the table.
+        chosen: columns of the common properties.
         wanted: names that `where` uses.
-        is_text: whether all values are text, numbers too.
+        is_text: True if all values are text, including numbers.
 
     Returns:
         The statement.
@@ -151,14 +151,14 @@ def query(
 
 
 def _without_query(address: str) -> str:
-    """An address as an id: a signature in it is a secret, and another each time that the table is exported."""
+    """Remove the query of a web address used as an id: a signature in it is secret, and differs between exports."""
     return f"regexp_replace({address}, '^(https?://[^?#]*)[?#].*$', '\\1', 'is')"
 
 
 def check_times(
     connection: "DuckDBPyConnection", relation: str, types: Types, chosen: Chosen, config: IngestConfig, file: str
 ) -> None:
-    """Look for times that cannot be read: an error where the column was asked for, else a line in the log."""
+    """Check that times can be parsed: an error if the column is required, else a warning."""
     if not chosen.datetime or types[chosen.datetime].id in _TIMES:
         return
     text, time = _text(chosen.datetime, types), _time(chosen.datetime, types)
@@ -168,11 +168,11 @@ def check_times(
     wrong, example = found[0]
     if wrong and (config.columns.datetime or config.split_by == "time"):
         raise SourceError(
-            f"A time must be ISO 8601 or YYYYMMDD. Received: {wrong:,} rows of {file} with others in the column "
+            f"A time must be ISO 8601 or YYYYMMDD. Received: {wrong:,} rows of {file} with other values in the column "
             f"{chosen.datetime}, such as {str(example)[:50]!r}."
         )
     if wrong:
-        logger.warning("left out the times of %s rows, such as %r in %s", wrong, str(example)[:50], chosen.datetime)
+        logger.warning("ignored the times of %s rows, such as %r in %s", wrong, str(example)[:50], chosen.datetime)
 
 
 def _place(types: Types, by_name: Mapping[str, str]) -> tuple[str, ...]:
@@ -187,13 +187,13 @@ def _text(column: str, types: Types, *, trim: bool = True) -> str:
     if not column:
         return "NULL"
     name = quoted(column)
-    if types[column].id in _FRACTIONS:  # 3.0: whole numbers in a column that also has nulls
+    if types[column].id in _FRACTIONS:  # 3.0: integers in a column that also has nulls
         return (
             f"CASE WHEN {name} = floor({name}) AND abs({name}) < 1e15 THEN {name}::BIGINT::VARCHAR "
             f"ELSE {name}::VARCHAR END"
         )
     text = f"trim({name}::VARCHAR)"
-    # An address stays as it is, unless it is blank: a file's name may end with a space.
+    # An address is not trimmed, unless it is blank: a file name may end with a space.
     return f"nullif({text}, '')" if trim else f"CASE WHEN {text} <> '' THEN {name}::VARCHAR END"
 
 
@@ -207,7 +207,7 @@ def _time(column: str, types: Types) -> str:
 
 
 def _box(place: tuple[str, ...]) -> str:
-    """The box that a row states, or a point's; nothing where it is not on Earth."""
+    """Return an expression for a row's bounding box, or that of its point; NULL if it is not on Earth."""
     if len(place) == 1:
         corners = ", ".join(f"{literal(name)}: {quoted(place[0])}.{name}::DOUBLE" for name in _CORNERS)
         return f"CASE WHEN {quoted(place[0])} IS NOT NULL THEN {{{corners}}} END"
@@ -222,7 +222,7 @@ def _box(place: tuple[str, ...]) -> str:
 
 
 def _guess(connection: "DuckDBPyConnection", relation: str, names: list[str]) -> dict[str, str]:
-    """The types of texts that `where` compares: numbers only where all are, and none is written as ids are, 007."""
+    """Infer the types of text columns for `where`: numbers only if all values are, without leading zeros as in ids."""
     tests = []
     for name in names:
         value = f"nullif(trim({quoted(name)}), '')"

@@ -1,7 +1,7 @@
-"""A file, a folder or a prefix of TFRecord files, one labelled tile a record.
+"""A file, a folder or a prefix of TFRecord files with one labelled tile per record.
 
-The records are `tf.train.Example`s in which each band is a feature: its pixels row by row, as bytes. Ingest notes where
-each record starts, so that packing fetches the records that were chosen and no others.
+The records are `tf.train.Example`s in which each band is a feature: its pixels row by row, as bytes. Ingest stores the
+offset of each record, so that packing fetches only the selected records.
 """
 
 import datetime as dt
@@ -26,35 +26,35 @@ from tilepipe.components.shared.storage import storage
 
 logger = logging.getLogger("tilepipe.ingest")
 
-# What writers call such files: x.tfrecord, x.tfrecords-00000-of-00010, and Spark's and Beam's part-r-00012.
+# Names used by writers: x.tfrecord, x.tfrecords-00000-of-00010, and part-r-00012 of Spark and Beam.
 _NAME = re.compile(r"(?:.*[._-])?tfrecords?(?:[._-].*)?|part-r-\d+", re.IGNORECASE)
 _BAND = re.compile(r"B(\d+)(A?)", re.IGNORECASE)
 _DTYPES = {1: "uint8", 2: "uint16", 4: "float32"}
 _CHUNK_BYTES = 8 * 2**20
 _LOOKED_AT = 100
 _SHA256 = "1220"
-"""The multihash's code and length, before the digest."""
+"""Code and length of the multihash, which precede the digest."""
 
 Features = Mapping[str, Values]
 
 
 def is_record_file(name: str) -> bool:
-    """Whether a file's name, or the last part of its address, is one that TFRecord files have."""
+    """Return True if the last part of a file's name or address is a usual name of TFRecord files."""
     return _NAME.fullmatch(name.rpartition("/")[2]) is not None
 
 
 def holds_records(folder: str) -> bool:
-    """Whether a TFRecord file is among the first files of a folder or prefix; only the first of them are looked at.
+    """Return True if a TFRecord file is among the first 100 files of a folder or prefix.
 
     Args:
-        folder: a normalised address.
+        folder: normalized address.
 
     Returns:
-        The answer.
+        True if there is one.
 
     Raises:
-        SourceError: there is no such folder or bucket.
-        StorageError: the disk or the store cannot be reached, or refuses.
+        SourceError: if there is no such folder or bucket.
+        StorageError: if the disk or the store cannot be reached, or denies access.
     """
     return any(is_record_file(file.name) for file in itertools.islice(storage.list_files(folder), _LOOKED_AT))
 
@@ -64,9 +64,9 @@ class TfrecordSource:
     """TFRecord files.
 
     Args:
-        root: the file, folder or prefix, normalised.
-        config: the step's parameters.
-        wanted: features, beside the usual ones, that the rows shall have as properties.
+        root: normalized address of the file, folder or prefix.
+        config: parameters of the step.
+        wanted: additional features that the rows must have as properties.
     """
 
     root: str
@@ -74,19 +74,19 @@ class TfrecordSource:
     wanted: frozenset[str] = frozenset()
     kind: SourceKind = "tfrecord"
     record_features: tuple[RecordFeature, ...] = ()
-    """The bands' features as the first record that has them all states them; known once rows have been read."""
+    """Features of the bands in the first record that has all of them; known after rows have been read."""
 
     @property
     def name(self) -> str:
-        """The file's or folder's own name."""
+        """Name of the file or folder."""
         return self.root.rstrip("/").rpartition("/")[2]
 
     def rows(self) -> Iterator[TileRow]:
-        """Yield a row for each record, file by file in the order of their names.
+        """Yield one row per record, file by file in the order of their names.
 
         Raises:
-            SourceError: there are no such files or no records in them, a file is damaged, or no feature holds a band.
-            ParameterError: `options.record_shape` is no height and width.
+            SourceError: if there are no such files or no records, a file is damaged, or no feature holds a band.
+            ParameterError: if `options.record_shape` is not a height and a width.
         """
         self._check_shape()
         progress = Progress(logger, "read", None, "records")
@@ -106,13 +106,15 @@ class TfrecordSource:
                 yield row
         progress.finish()
         if not progress.done:
-            raise SourceError(f"TFRecord files must hold records. Received: source={self.root}, whose files are empty.")
+            raise SourceError(
+                f"TFRecord files must contain records. Received: source={self.root}, whose files are empty."
+            )
         if not self.record_features:
             raise SourceError(problem)
         if not labels:
             raise SourceError(
-                f"Records must have a feature with the label. Received: source={self.root}, where no record has one "
-                f"{self._label_name!r} but {unlabelled_features}. Give columns={{'label': ...}} its name."
+                f"Records must have a feature with the label. Received: source={self.root}, where no record has "
+                f"{self._label_name!r}; one has {unlabelled_features}. Name the feature with columns={{'label': ...}}."
             )
 
     @property
@@ -132,8 +134,9 @@ class TfrecordSource:
         files = sorted((file.name, file.uri) for file in storage.list_files(self.root) if is_record_file(file.name))
         if not files:
             raise SourceError(
-                "A folder of TFRecords must hold files named *.tfrecord, *.tfrecord-00000-of-00010 or part-r-00000. "
-                f"Received: source={self.root} without one. Name a file itself where its name is another."
+                "A folder of TFRecords must contain files named *.tfrecord, *.tfrecord-00000-of-00010 or part-r-00000. "
+                f"Received: source={self.root} without one. If the file has another name, "
+                "give the address of the file itself."
             )
         return files
 
@@ -149,8 +152,8 @@ class TfrecordSource:
                     features = _parsed(payload, offset)
                 except ValueError as error:
                     raise SourceError(
-                        f"A TFRecord file must hold whole, uncompressed records of tf.train.Example. Received: {uri}: "
-                        f"{error}. Copy or write the file anew{_compressed(local)}."
+                        f"A TFRecord file must contain complete, uncompressed records of tf.train.Example. Received: "
+                        f"{uri}: {error}. {_remedy(local)}"
                     ) from None
                 yield offset, payload, features
 
@@ -158,19 +161,21 @@ class TfrecordSource:
         return tuple(self._feature(name, features) for name in self._band_names(features))
 
     def _band_names(self, features: Features) -> list[str]:
-        """The bands' features, by the names that they have in the file: Landsat's B2 is not Sentinel-2's B02."""
+        """Return the names of the bands' features as spelled in the file: Landsat's B2 is not Sentinel-2's B02."""
         if self.config.source_bands:
             spelled = {canonical_band(name): name for name in sorted(features)}
             named = [band if band in features else spelled.get(band, "") for band in self.config.source_bands]
             if all(named):
                 return named
             missing = [band for band, name in zip(self.config.source_bands, named, strict=True) if not name]
-            raise SourceError(f"Each of source_bands must be a feature. Received: no {missing} among {list(features)}.")
+            raise SourceError(
+                f"Each of source_bands must be a feature. Received: {missing}, and the features are {sorted(features)}."
+            )
         found = {name: match for name in features if (match := _BAND.fullmatch(name))}
         if not found:
             raise SourceError(
-                "Records must hold each band as a feature of bytes, B1 and so on. Received the features "
-                f"{sorted(features)}. Name those that are bands with source_bands."
+                "Records must hold each band as a feature of bytes named B1, B2 and so on. Received: the features "
+                f"{sorted(features)}. Name the features of the bands with source_bands."
             )
         return sorted(found, key=lambda name: (int(found[name][1]), found[name][2], name))
 
@@ -179,8 +184,9 @@ class TfrecordSource:
         pixels = values[0] if len(values) == 1 else None
         if not isinstance(pixels, bytes):
             raise SourceError(
-                f"A band's feature must be one value of bytes. Received: the feature {name} with {len(values)} values"
-                f"{f' ({type(values[0]).__name__})' if values else ''}. Leave it out of source_bands."
+                f"The feature of a band must be a single value of bytes. Received: the feature {name} with "
+                f"{len(values)} values{f' ({type(values[0]).__name__})' if values else ''}. Remove it from "
+                "source_bands."
             )
         shape = self.config.options.record_shape
         count = len(pixels)
@@ -188,7 +194,7 @@ class TfrecordSource:
             height, width = shape
             dtype = _DTYPES.get(count // (height * width)) if count % (height * width) == 0 else None
         else:
-            # One byte a pixel or two: a square number is not two times another square number.
+            # One or two bytes per pixel: a square number is never twice another square number.
             size, dtype = next(
                 ((size, _DTYPES[each]) for each in (1, 2) if (size := math.isqrt(count // each)) ** 2 * each == count),
                 (0, None),
@@ -196,9 +202,10 @@ class TfrecordSource:
             height = width = size
         if dtype is None or not count:
             raise SourceError(
-                "A band's feature must be as long as the image has pixels, of 1 (uint8), 2 (uint16) or 4 (float32) "
-                f"bytes. Received: the feature {name} with {count} bytes, where options.record_shape is "
-                f"{list(shape) or 'not given and the image not square'}. Give the height and width."
+                "The feature of a band must have 1 (uint8), 2 (uint16) or 4 (float32) bytes per pixel. "
+                f"Received: the feature {name} with {count} bytes, and options.record_shape is "
+                f"{list(shape) or 'not given, which requires square images of 1 or 2 bytes per pixel'}. "
+                "Set options.record_shape to the height and width."
             )
         return RecordFeature(name=name, dtype=dtype, height=height, width=width)
 
@@ -237,17 +244,17 @@ def _parsed(payload: bytes, offset: int) -> Features:
     try:
         return parse_example(payload)
     except ValueError as error:
-        raise ValueError(f"the record at offset {offset} is no tf.train.Example: {error}") from None
+        raise ValueError(f"the record at offset {offset} is not a tf.train.Example: {error}") from None
 
 
-def _compressed(path: Path) -> str:
+def _remedy(path: Path) -> str:
     with path.open("rb") as file:
         start = file.read(2)
-    return ": it is compressed with gzip" if start == b"\x1f\x8b" else ""
+    return "Decompress it: it is a gzip file." if start == b"\x1f\x8b" else "Copy it or create it again."
 
 
 def _scalar(values: Sequence[bytes] | Sequence[int] | Sequence[float] | None) -> str | int | float | None:
-    """A feature's only value; None where it has none, several, or bytes that are no text."""
+    """Return the only value of a feature; None if it has none, several, or bytes that are not UTF-8."""
     if not values or len(values) > 1:
         return None
     value = values[0]

@@ -1,4 +1,4 @@
-"""What every kind of source yields: one row per tile."""
+"""The common interface of the sources, and their rows: one per tile."""
 
 import datetime as dt
 from collections.abc import Iterator, Mapping
@@ -13,20 +13,20 @@ BoundingBox = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class TileRow:
-    """One tile as its source states it, before anything has been chosen or split."""
+    """One tile as stated by its source, before selection and split."""
 
     tile_id: str
     uri: str
-    """Normalised, as `shared.storage` takes it."""
+    """Normalized, as `shared.storage` accepts it."""
     label: str | None
     member: str | None = None
     """Path within the zip at `uri`."""
     offset: int | None = None
-    """Where the record starts in the TFRecord file at `uri`."""
+    """Offset of the record in the TFRecord file at `uri`."""
     band_uris: tuple[str, ...] | None = None
-    """One address per band, in the order of `bands`, where each band has a file of its own; the first is `uri`."""
+    """URI of one file per band, in the order of `bands`, if each band has its own file; the first is `uri`."""
     split: str | None = None
-    """What the source itself calls the tile's split, in the source's spelling."""
+    """Name of the tile's split in the source, as spelled there."""
     group: str | None = None
     datetime: dt.datetime | None = None
     bbox: BoundingBox | None = None
@@ -36,30 +36,30 @@ class TileRow:
     checksum: str | None = None
     """Multihash in hexadecimal."""
     bands: tuple[str, ...] = ()
-    """Canonical names in the order that the source states; empty where it states none."""
+    """Canonical names in the order stated by the source; empty if it states none."""
     properties: Mapping[str, Any] = field(default_factory=dict)
-    """Scalars by name: those of the source's own properties that `where` asks for."""
+    """Scalars by name: the source's own properties that `where` uses."""
 
 
 class TileSource(Protocol):
-    """A source that has been opened; one module per kind. It is a `RowSource` or a `ColumnSource`."""
+    """An opened source; one module per kind. It is a `RowSource` or a `ColumnSource`."""
 
     @property
     def kind(self) -> SourceKind:
-        """What the source is."""
+        """Kind of the source."""
 
     @property
     def name(self) -> str:
-        """The data set's name as the source has it; known once all of it has been read."""
+        """Name of the data set in the source; known after all of it has been read."""
 
 
 @runtime_checkable
 class RowSource(TileSource, Protocol):
-    """A source whose tiles come one by one."""
+    """A source whose tiles are read one by one."""
 
     def rows(self) -> Iterator[TileRow]:
         """Yield the tiles, in any order.
 
         Raises:
-            SourceError: something in the source is missing, malformed or leads out of it.
+            SourceError: if something in the source is missing, malformed or refers to an address outside it.
         """

@@ -1,4 +1,4 @@
-"""Whole groups of tiles for splits: a greedy assignment that keeps the classes in proportion."""
+"""Assignment of whole groups of tiles to splits: a greedy algorithm that keeps the classes in proportion."""
 
 import hashlib
 from collections.abc import Mapping
@@ -13,18 +13,18 @@ from tilepipe.components.shared.errors import SplitError
 
 
 def assign_groups(counts: pa.Table, fractions: Mapping[Split, float], seed: int) -> tuple[list[str], list[Split]]:
-    """Give each group to the split that lacks its classes most, the largest groups first.
+    """Assign each group to the split that lacks its classes most, the largest groups first.
 
     Args:
-        counts: `group`, `label` and, third, the number of tiles, a row each pair.
-        fractions: the share of each split, all above 0.
-        seed: another seed, another order of groups of the same size.
+        counts: columns `group`, `label` and the number of tiles, one row per pair.
+        fractions: fraction of each split, all above 0.
+        seed: seed of the order of groups of the same size.
 
     Returns:
         The groups, and the split of each.
 
     Raises:
-        SplitError: there are fewer groups than splits.
+        SplitError: if there are fewer groups than splits.
     """
     groups, places = _encoded(counts["group"])
     _, labels = _encoded(counts["label"])
@@ -48,7 +48,7 @@ def assign_groups(counts: pa.Table, fractions: Mapping[Split, float], seed: int)
         span = slice(starts[group], starts[group + 1])
         shares = tiles[span] / totals[labels[span]]
         scores = lacking[:, labels[span]] @ shares
-        if len(groups) - done <= empty:  # the last groups are for splits that have none
+        if len(groups) - done <= empty:  # the last groups are reserved for empty splits
             scores[list(used)] = -np.inf
         split = int(np.argmax(scores))
         lacking[split, labels[span]] -= shares
@@ -61,7 +61,7 @@ def assign_groups(counts: pa.Table, fractions: Mapping[Split, float], seed: int)
 
 
 def _encoded(column: "pa.ChunkedArray[pa.StringScalar]") -> tuple[list[str], npt.NDArray[np.intp]]:
-    """The distinct values in order, and the place of each row's among them."""
+    """Return the sorted distinct values, and the index of each row's value among them."""
     values = pc.unique(column).sort()
     return [str(value) for value in values.to_pylist()], pc.index_in(column, value_set=values).to_numpy().astype(
         np.intp

@@ -94,7 +94,7 @@ def split_by_files(connection: "DuckDBPyConnection", files: Mapping[str, str]) -
         files: split -> address of its list, one name per line; empty lines and lines that start with # are skipped.
 
     Raises:
-        SplitError: a name fits no tile or several tiles, or a tile is in two lists.
+        SplitError: if a name fits no tile or several tiles, or a tile is in two lists.
     """
     columns: dict[str, list[str]] = {"split": [], "list": [], "name": []}
     for split, address in files.items():
@@ -117,16 +117,18 @@ def split_by_files(connection: "DuckDBPyConnection", files: Mapping[str, str]) -
     connection.execute("DROP TABLE unselected")
     connection.unregister("listed")
     if ignored:
-        logger.info("ignored %s names in split_files, whose tiles were not chosen", f"{ignored:,}")
+        logger.info("ignored %s names in split_files whose tiles were not selected", f"{ignored:,}")
     if left_out:
-        logger.warning("left out %s of %s tiles, which no list of split_files names", f"{left_out:,}", f"{total:,}")
+        logger.warning("dropped %s of %s tiles that are not listed in split_files", f"{left_out:,}", f"{total:,}")
 
 
 def _read_names(uri: str) -> list[str]:
     try:
         lines = storage.read_bytes(uri).decode("utf-8").splitlines()
     except UnicodeDecodeError as error:
-        raise SplitError(f"A list of split_files must be text. Received: {uri}, which gives: {error}.") from None
+        raise SplitError(
+            f"A list of split_files must be UTF-8 text. Received: {uri}, which reads as: {error}."
+        ) from None
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
 
 
@@ -139,7 +141,10 @@ def _check_files(connection: "DuckDBPyConnection") -> None:
     ).fetchall()
     if several:
         name, uri, both = several[0]
-        raise SplitError(f"A name in split_files must fit one tile. Received: {name} in {uri}, which is {both}.")
+        raise SplitError(
+            "A name in split_files must match one tile. "
+            f"Received: {name} in {uri}, which matches {both}. Use the ids of the tiles."
+        )
     twice = connection.execute(
         """
         SELECT tile_id, list(DISTINCT fitting.split) FROM fitting
@@ -149,8 +154,8 @@ def _check_files(connection: "DuckDBPyConnection") -> None:
     if twice:
         tile_id, splits = twice[0]
         raise SplitError(
-            "A tile must be in one split, or the model is evaluated on tiles that it was trained on. Received: "
-            f"{tile_id} in split_files {' and '.join(sorted(splits))}."
+            "A tile must be in one split only, or the model is evaluated on tiles it was trained on. Received: "
+            f"{tile_id} in the lists of {' and '.join(sorted(splits))}. Remove it from one of them."
         )
     unknown = connection.execute(
         """
@@ -164,8 +169,8 @@ def _check_files(connection: "DuckDBPyConnection") -> None:
         examples = connection.execute("SELECT tile_id FROM chosen ORDER BY tile_id LIMIT 3").fetchall()
         raise SplitError(
             "Each name in split_files must be the id of a tile or the end of its path; only suffixes may differ. "
-            f"Received: {count:,} of {total:,} names in {uri} that fit none, such as {', '.join(names)}; "
-            f"the tiles are called {', '.join(name for (name,) in examples)}, ... "
+            f"Received: {count:,} of {total:,} names in {uri} that match no tile, such as {', '.join(names)}; "
+            f"ids of tiles are {', '.join(name for (name,) in examples)}, ... "
             "Correct the list, or complete the source."
         )
 
@@ -178,7 +183,7 @@ def split_by_property(connection: "DuckDBPyConnection", name: str) -> None:
         name: name of the property, for messages.
 
     Raises:
-        SplitError: the property is absent, or its value is not the name of a split.
+        SplitError: if the property is missing, or its value is not the name of a split.
     """
     counts = connection.execute("SELECT split, count(*), min(tile_id) FROM chosen GROUP BY split").fetchall()
     named = {value: split_named(value) if value else None for value, _, _ in counts}
@@ -186,9 +191,9 @@ def split_by_property(connection: "DuckDBPyConnection", name: str) -> None:
     if wrong:
         total = sum(count for _, count, _ in counts)
         raise SplitError(
-            "The property of split_property must hold train, val (or validate, validation) or test in every item. "
-            f"Received: split_property={name!r}, and {sum(count for _, count, _ in wrong):,} of {total:,} items have "
-            f"{', '.join(value for value, _, _ in wrong[:5])} there, such as {wrong[0][2]}."
+            "The property of split_property must be train, val (or validate, validation) or test for every tile. "
+            f"Received: split_property={name!r}, and {sum(count for _, count, _ in wrong):,} of {total:,} tiles have "
+            f"{', '.join(value for value, _, _ in wrong[:5])}, such as {wrong[0][2]}."
         )
     connection.register("named", pa.table({"value": list(named), "name": [str(split) for split in named.values()]}))
     connection.execute(

@@ -1,4 +1,4 @@
-"""Which tile is for training, which for choosing the epoch, and which for the final figures: the table `places`."""
+"""Division of the tiles into train, val and test: the table `places`."""
 
 import logging
 from collections import Counter
@@ -30,20 +30,20 @@ _SHOWN = 10
 
 
 def split_tiles(connection: "DuckDBPyConnection", config: IngestConfig) -> int:
-    """Make the table `places`: `row`, a rowid of `chosen`, and its `split`; tiles without a split are not in it.
+    """Create the table `places`: `row`, a rowid of `chosen`, and its `split`; tiles without a split are not in it.
 
-    A tile's place depends on the seed, its id and what else there is, never on the order of the rows.
+    The split of a tile depends on the seed, its id and the other tiles, never on the order of the rows.
 
     Args:
         connection: a database with the table `chosen`.
-        config: the step's parameters.
+        config: parameters of the step.
 
     Returns:
-        How many tiles are in no split.
+        Number of tiles without a split.
 
     Raises:
-        SplitError: the tiles cannot be split as asked.
-        ParameterError: the tiles lack what the split needs.
+        SplitError: if the tiles cannot be split as requested.
+        ParameterError: if the tiles lack a property that the split requires.
     """
     if config.split_files:
         split_by_files(connection, config.split_files)
@@ -68,19 +68,19 @@ def split_tiles(connection: "DuckDBPyConnection", config: IngestConfig) -> int:
 def _split_by_class(connection: "DuckDBPyConnection", fractions: Mapping[str, float], seed: int) -> None:
     """Split each class in the same proportions.
 
-    A tile's place in its class is the rank of the MD5 of the seed and its id: the same on each machine, whatever the
-    order of the rows.
+    The order within a class is that of the MD5 of the seed and the id: the same on every machine, whatever the order
+    of the rows.
     """
     active = [split for split in SPLITS if fractions.get(split, 0) > 0]
     counts = Counter(dict(connection.execute("SELECT label, count(*) FROM chosen GROUP BY label").fetchall()))
     small = {label: count for label, count in sorted(counts.items()) if count < len(active)}
     if small:
         listed = [f"{label} with {count}" for label, count in small.items()]
-        more = f" and {len(listed) - _SHOWN:,} classes more" if len(listed) > _SHOWN else ""
+        more = f" and {len(listed) - _SHOWN:,} more classes" if len(listed) > _SHOWN else ""
         raise SplitError(
             f"Each class must have at least {len(active)} tiles, one for each of {', '.join(active)}. "
             f"Received: {', '.join(listed[:_SHOWN])}{more}. "
-            "Add tiles, leave the class out, or set a split's fraction to 0."
+            "Add tiles, drop the class with recode, or set the fraction of a split to 0."
         )
     cuts: list[tuple[str, str, int, int]] = []
     for label, count in counts.items():
@@ -107,7 +107,7 @@ def _split_by_class(connection: "DuckDBPyConnection", fractions: Mapping[str, fl
 
 
 def _allocate(count: int, fractions: Sequence[float]) -> list[int]:
-    """Whole numbers in the given proportions that add up to `count`, each at least 1 (largest remainders)."""
+    """Divide `count` into integers of at least 1 in the given proportions (largest remainder method)."""
     exact = [round(count * fraction, 9) for fraction in fractions]
     sizes = [int(value) for value in exact]
     by_remainder = sorted(range(len(exact)), key=lambda place: (sizes[place] - exact[place], place))
@@ -121,14 +121,14 @@ def _allocate(count: int, fractions: Sequence[float]) -> list[int]:
 
 
 def _split_by_group(connection: "DuckDBPyConnection", config: IngestConfig) -> None:
-    """Give each group as a whole to one split, such that the classes come out in about the same proportions."""
+    """Assign each group to one split, such that the classes have about the same proportions in all splits."""
     without = connection.execute('SELECT count(*), min(tile_id) FROM chosen WHERE "group" IS NULL').fetchall()[0]
     if without[0]:
         raise SplitError(
             "With split_by group each tile must have a group. "
             f"Received: {without[0]:,} tiles without one, such as {without[1]}; "
             f"columns.group={config.columns.group!r}. "
-            'Say which property or column holds it with columns={"group": ...}.'
+            'Name the property or column with columns={"group": ...}.'
         )
     counts = connection.sql('SELECT "group", label, count(*) FROM chosen GROUP BY ALL').to_arrow_table()
     active = {split: config.split_fractions[split] for split in SPLITS if config.split_fractions.get(split, 0) > 0}
@@ -141,12 +141,12 @@ def _split_by_group(connection: "DuckDBPyConnection", config: IngestConfig) -> N
 
 
 def _make_blocks(connection: "DuckDBPyConnection", metres: float) -> None:
-    """Make a tile's group the square of land that its centre lies in.
+    """Set the group of each tile to the square block on the ground that contains its center.
 
-    Rows of equal height in latitude, cut into columns of the same width along each row's middle parallel: no projection
-    keeps distances everywhere, this one keeps the squares square.
+    The blocks are rows of equal height in latitude, divided into columns of the same width along the middle parallel of
+    each row: no projection preserves all distances, but this one keeps the blocks square.
     """
-    # Metres of a projection in place of degrees, say, would give blocks too, and meaningless ones.
+    # Projected coordinates instead of degrees, for example, would give meaningless blocks.
     missing = connection.execute(
         """
         SELECT count(*), min(tile_id), arg_min(bbox, tile_id) FROM chosen WHERE NOT coalesce(
@@ -155,11 +155,11 @@ def _make_blocks(connection: "DuckDBPyConnection", metres: float) -> None:
         """
     ).fetchall()[0]
     if missing[0]:
-        box = f"with {list(missing[2].values())}" if missing[2] else "without one"
+        box = f" with {list(missing[2].values())}" if missing[2] else ""
         raise SplitError(
-            "With split_by block each tile must have a place on Earth: a bbox of west, south, east, north in degrees. "
-            f"Received: {missing[0]:,} tiles that have none, such as {missing[1]} {box}. Use split_by class, group or "
-            "time, or leave them out with `where`."
+            "With split_by block each tile must have a bbox: west, south, east, north in degrees. "
+            f"Received: {missing[0]:,} tiles without a valid one, such as {missing[1]}{box}. Use split_by class, "
+            "group or time, or drop these tiles with `where`."
         )
     degrees = metres / (_EARTH_RADIUS_METRES * 3.141592653589793 / 180)
     connection.execute(
@@ -179,23 +179,23 @@ def _make_blocks(connection: "DuckDBPyConnection", metres: float) -> None:
 
 
 def _split_by_time(connection: "DuckDBPyConnection", fractions: Mapping[str, float]) -> None:
-    """Train on the oldest tiles and test on the newest; what was taken at the same instant stays together."""
+    """Put the oldest tiles into train and the newest into test; tiles with the same time stay together."""
     missing = connection.execute("SELECT count(*), min(tile_id) FROM chosen WHERE datetime IS NULL").fetchall()[0]
     if missing[0]:
         raise ParameterError(
             "With split_by time each tile must have a time. "
             f"Received: {missing[0]:,} tiles without one, such as {missing[1]}. "
-            'Say which property or column holds it with columns={"datetime": ...}.'
+            'Name the property or column with columns={"datetime": ...}.'
         )
     active = [split for split in SPLITS if fractions.get(split, 0) > 0]
     instants, total = connection.execute("SELECT count(DISTINCT datetime), count(*) FROM chosen").fetchall()[0]
     if instants < len(active):
         raise SplitError(
-            f"A split by time must have at least {len(active)} instants, one for each of {', '.join(active)}. "
-            f"Received: {instants}. Use split_by class, group or block."
+            f"A split by time needs tiles of at least {len(active)} different times, one for each of "
+            f"{', '.join(active)}. Received: {instants} different times. Use split_by class, group or block."
         )
     ends = [round(total * sum(fractions[split] for split in active[: place + 1])) for place in range(len(active))]
-    # An instant belongs where its first tile falls.
+    # The first tile of a time decides the split of all tiles of that time.
     cases = " ".join(f"WHEN before < {end} THEN '{split}'" for split, end in zip(active[:-1], ends, strict=False))
     connection.execute(
         f"""

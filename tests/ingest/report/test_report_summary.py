@@ -30,9 +30,9 @@ def test_it_warns():
     rows = scattered(100)
     rows[0].update(checksum=rows[99]["checksum"], bbox=rows[99]["bbox"], group=rows[99]["group"])
     summary = summary_of(rows)
-    assert "**1 group lies in more than one split" in summary
+    assert "**1 group is in more than one split" in summary
     assert "**2 tiles have an exact duplicate in another split.**" in summary
-    assert "**Tiles of different splits lie in the same place: training and test.**" in summary
+    assert "**Tiles of different splits are in the same place: training and test.**" in summary
 
 
 def test_names_from_outside_are_text_and_tables_stay_whole():

@@ -25,14 +25,14 @@ def test_what_is_left_out_is_said(class_folders, caplog):
     (root / "docs" / "readme.txt").write_text("x")
     assert len(list(ClassFolders(str(root)).rows())) == 6
     assert "1 folders without images: docs" in caplog.text
-    assert "1 images that are in no class folder" in caplog.text
+    assert "skipped 1 images outside class folders" in caplog.text
 
 
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ((), "0 files, none an image"),
-        (("Forest/x.txt", "x.csv"), r"2 files, none an image \(.csv 1, .txt 1\)"),
+        ((), "0 files, no images"),
+        (("Forest/x.txt", "x.csv"), r"2 files, no images \(.csv 1, .txt 1\)"),
         (("a.jpg", "b.png"), "2 images and no class folder"),
     ],
 )
@@ -80,7 +80,7 @@ def test_split_folders_above_class_folders(tmp_path, caplog, name, split):
 
 def test_images_in_a_split_folder_itself_are_in_no_class(tmp_path, caplog):
     assert len(split_and_label(write(tmp_path, "train/Crop/1.jpg", "val/Crop/1.jpg", "val/2.jpg"))) == 2
-    assert "1 images that are in no class folder" in caplog.text
+    assert "skipped 1 images outside class folders" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_images_in_a_split_folder_itself_are_in_no_class(tmp_path, caplog):
 def test_folders_that_are_not_all_splits_are_classes(tmp_path, caplog, names, warned):
     rows = split_and_label(write(tmp_path, *names))
     assert [(split, label) for _, split, label in rows] == sorted((None, name.split("/")[0]) for name in names)
-    assert ("are read as classes, not as splits: beside them is" in caplog.text) is warned
+    assert ("are read as classes, not as splits, because" in caplog.text) is warned
 
 
 def test_two_folders_of_one_split(tmp_path):
@@ -110,7 +110,7 @@ def test_other_suffixes_are_read_or_counted(tmp_path, caplog):
         "a/2.bmp",
         "b/1.WebP",
     ]
-    assert "left out 4 files whose suffix is not read: .gif 2, " in caplog.text
+    assert "skipped 4 files with an unsupported suffix: .gif 2, " in caplog.text
     assert ".txt 1" in caplog.text
     assert "none 1" in caplog.text
 

@@ -37,7 +37,7 @@ def test_where_hrefs_lead(href, expected):
 )
 def test_hrefs_that_lead_out_are_refused(href):
     resolver = HrefResolver("/data/stac", {WEB[:-1]: "/tiles"})
-    with pytest.raises(SourceError, match="must stay below the catalog's folder") as caught:
+    with pytest.raises(SourceError, match="must be below the catalog's folder") as caught:
         resolver.resolve(href, "/data/stac/items", "item x")
     assert f"Received: href={href} in item x" in str(caught.value)
 

@@ -58,7 +58,7 @@ def test_what_is_left_out_is_said(bucket, caplog):
         bucket.put_object(Key=key, Body=b"x")
     assert len(rows_of(bucket)) == 1
     assert "1 folders without images: docs" in caplog.text
-    assert "1 images that are in no class folder" in caplog.text
+    assert "skipped 1 images outside class folders" in caplog.text
 
 
 def test_pages_and_more_folders_than_threads(bucket, monkeypatch):
@@ -129,8 +129,8 @@ def test_a_bucket_that_is_not_there(bucket):
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ((), "0 files, none an image"),
-        (("tiles/Forest/x.txt", "tiles/x.csv"), "2 files, none an image"),
+        ((), "0 files, no images"),
+        (("tiles/Forest/x.txt", "tiles/x.csv"), "2 files, no images"),
         (("tiles/a.jpg", "tiles/b.png"), "2 images and no class folder"),
     ],
 )
@@ -195,7 +195,7 @@ def test_split_folders_above_class_folders(bucket, caplog):
     ]
     assert all(row.checksum for row in rows_of(bucket, "eo"))
     assert "the folders Train (train), test, valid (val) are splits" in caplog.text
-    assert "left out 1 files whose suffix is not read: .csv 1" in caplog.text
+    assert "skipped 1 files with an unsupported suffix: .csv 1" in caplog.text
 
 
 @pytest.mark.parametrize("names", [("train/1.jpg", "test/1.jpg"), ("train/a/1.jpg", "val/a/1.jpg", "zebra/1.jpg")])

@@ -155,7 +155,7 @@ def test_an_address_that_leads_out(write, address):
     ("content", "changes", "message"),
     [
         ("", {}, "tiles.csv, which is empty"),
-        ("image,label\n", {}, "row a tile.*with no row"),
+        ("image,label\n", {}, "one row per tile.*without rows"),
         ("image,path,label\na,b,c\n", {}, r"one column for the image.*several: \['image', 'path'\].*columns.image"),
         ("image,kind\na,b\n", {}, r"one column for the label.*none.*columns are \['image', 'kind'\]"),
         (
@@ -165,12 +165,12 @@ def test_an_address_that_leads_out(write, address):
         ),
         ("image,label\na,b\n", {"split_property": "fold"}, "`split_property`.*no column 'fold'"),
         ("image,label\na,b\n", {"split_by": "group"}, "one column for the group"),
-        ("image,label,Label\na,b,c\n", {}, r"name of its own.*\['Label', 'label'\] repeated"),
+        ("image,label,Label\na,b,c\n", {}, r"unique name.*\['Label', 'label'\] occur more than once"),
         ("image,label\na,b\nc,d,e\n", {}, "line 3: Expected Number of Columns: 2 Found: 3"),
         ('image,label\na,b\nc,"d\n', {}, "line 3: "),
         (b"image,label\na,b\nc,\xff\xfe\n", {}, "tiles.csv"),
         (b"image,l\xff\xfebel\na,b\n", {}, "must be UTF-8"),
-        (b"\0" * 100, {}, "must be text.*bytes that are zero"),
+        (b"\0" * 100, {}, "must be a text file.*contains zero bytes"),
         ("image,label\na,b\n ,c\n", {}, "1 rows of .*tiles.csv with nothing in the column of columns.image"),
         ("image,label,k\na,b,1\nc,c,\n", {"columns": {"id": "k"}}, "1 rows of .*column of columns.id"),
         ("image,label,t\na,b,soon\n", {"columns": {"datetime": "t"}}, "ISO 8601.*1 rows.*column t, such as 'soon'"),
@@ -186,14 +186,14 @@ def test_tables_that_do_not_fit(write, content, changes, message):
 def test_a_time_that_nobody_asked_for(write, caplog):
     (row,) = read(write("image,label,date\na.png,b,soon\n"))
     assert row["datetime"] is None
-    assert "left out the times of 1 rows, such as 'soon' in date" in caplog.text
+    assert "ignored the times of 1 rows, such as 'soon' in date" in caplog.text
 
 
 @pytest.mark.parametrize("content", [b"", b"no Parquet at all, but long", b"PAR1" + bytes(20) + b"PAR1"])
 def test_what_is_no_parquet(write, content):
     path = write(content, "t.parquet")
     assert not is_table(str(path))
-    with pytest.raises(SourceError, match=f"whole CSV, TSV or Parquet. Received: {path}"):
+    with pytest.raises(SourceError, match=f"complete CSV, TSV or Parquet file. Received: {path}"):
         read(path)
 
 

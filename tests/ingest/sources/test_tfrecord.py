@@ -102,13 +102,13 @@ def test_sixteen_bits_are_told_by_a_length_that_is_no_square(write):
     ("record", "changes", "message"),
     [
         (example(label=1, image=b"x"), {}, r"feature of bytes.*\['image', 'label'\]"),
-        (example(label=1, B1=b"x" * 9), {"source_bands": ("B1", "B2")}, r"no \['B02'\] among"),
-        (example(label=1, B1=b"x" * 7), {}, "feature B1 with 7 bytes.*not square.*part-r-00000#000000"),
+        (example(label=1, B1=b"x" * 9), {"source_bands": ("B1", "B2")}, r"Received: \['B02'\], and the features are"),
+        (example(label=1, B1=b"x" * 7), {}, "feature B1 with 7 bytes.*requires square images.*part-r-00000#000000"),
         (example(label=1, B1=b""), {}, "feature B1 with 0 bytes"),
         (example(label=1, B1=b"x" * 9), {"options": {"record_shape": (4, 4)}}, "9 bytes.*is \\[4, 4\\]"),
         (example(label=1, B1=5), {}, r"B1 with 1 values \(int\)"),
-        (example(**TILE), {}, r"has one 'label' but \['B1', 'B10', 'B8', 'B8A'\]"),
-        (example(label=1, **TILE), {"columns": {"label": "kind"}}, "has one 'kind'"),
+        (example(**TILE), {}, r"no record has 'label'; one has \['B1', 'B10', 'B8', 'B8A'\]"),
+        (example(label=1, **TILE), {"columns": {"label": "kind"}}, "no record has 'kind'"),
         (example(label=1, **TILE), {"columns": {"id": "key"}}, "no feature 'key' in record part-r-00000#000000"),
         (example(label=1, when=b"soon", **TILE), {"columns": {"datetime": "when"}}, "ISO 8601. Received: 'soon'"),
     ],
@@ -129,8 +129,8 @@ def test_a_shape_that_is_none(write):
     [
         (frame(example(label=1, **TILE))[:-3], "is cut off after"),
         (frame(example(label=1, **TILE))[:-1] + b"\0", "offset 0 does not fit its checksum"),
-        (frame(b"\x0b"), "offset 0 is no tf.train.Example: a field has the wire type 3"),
-        (b"\x1f\x8b" + bytes(30), "compressed with gzip"),
+        (frame(b"\x0b"), "offset 0 is not a tf.train.Example: a field has the wire type 3"),
+        (b"\x1f\x8b" + bytes(30), "Decompress it: it is a gzip file"),
         (b"", "whose files are empty"),
     ],
 )

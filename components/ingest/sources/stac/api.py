@@ -1,6 +1,6 @@
-"""A STAC API: asked through pystac-client, read page by page as plain dictionaries.
+"""A STAC API, queried through pystac-client and read page by page as plain dictionaries.
 
-No more than a page is in memory at once. What stands between this and the network is in `stac_session`.
+Only one page is in memory at a time. The HTTP session is in the module `session`.
 """
 
 import logging
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tilepipe.ingest")
 
 PAGE_ITEMS = 1000
-"""How many items a page is asked to have: few round trips, and a number that the large public APIs take."""
+"""Requested number of items per page: few round trips, and accepted by the large public APIs."""
 
 _SHOWN_NAMES = 10
 _BANDS_OF_COLLECTIONS = ("item_assets", "summaries", "bands", "eo:bands")
@@ -37,9 +37,9 @@ class StacApi:
     """A STAC API with item search: https://github.com/radiantearth/stac-api-spec/tree/v1.0.0/item-search.
 
     Args:
-        url: the address of its landing page.
-        config: the step's parameters; `query` says what is asked.
-        wanted: names of the properties that rows shall carry along.
+        url: address of its landing page.
+        config: parameters of the step; `query` is the search.
+        wanted: names of the properties that rows must include.
     """
 
     url: str
@@ -48,21 +48,21 @@ class StacApi:
     kind: SourceKind = "stac-api"
     _root_id: str = ""
     _collections: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """By id, what their items do not state themselves."""
+    """By id: the statements of the bands that items may lack."""
 
     @property
     def name(self) -> str:
-        """The one collection's id, or the API's where the tiles are of several."""
+        """Id of the only collection, or of the API if the tiles are of several collections."""
         return next(iter(self._collections)) if len(self._collections) == 1 else self._root_id
 
     def rows(self) -> Iterator[TileRow]:
         """Yield the tiles that the query finds.
 
         Raises:
-            ParameterError: the environment's credentials are not whole, or would cross a network in the clear.
-            SourceError: there is no such API or collection, it refuses the query or the credentials, leads to another
-                host, or finds nothing.
-            StorageError: it cannot be reached, or fails again and again.
+            ParameterError: if the credentials in the environment are incomplete, or would be sent unencrypted.
+            SourceError: if there is no such API or collection, it rejects the query or the credentials, links to
+                another host, or finds nothing.
+            StorageError: if it cannot be reached, or fails repeatedly.
         """
         from tilepipe.components.ingest.sources.stac.session import ApiIO
 
@@ -89,11 +89,10 @@ class StacApi:
     def _items(self, client: "Client", url: str) -> Iterator[dict[str, Any]]:
         query = self.config.query
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # about methods that the landing page does not list, though servers have them
+            # Warnings of methods that the landing page does not list, although the server supports them.
+            warnings.simplefilter("ignore")
             search = client.search(
-                # The one method that every API has, and text the one language of GET; JSON is POST's.
+                # Every API supports GET, whose filters are text; filters in JSON require POST.
                 method="POST" if isinstance(query.filter, dict) else "GET",
                 max_items=query.max_items or None,
                 limit=PAGE_ITEMS,
@@ -115,28 +114,28 @@ class StacApi:
         progress.finish()
         if matched is not None and progress.done < matched:
             logger.warning(
-                "the API said that %s items match, and gave %s: its count is an estimate, or its pages are not whole",
+                "the API stated %s matching items but returned %s: its count is an estimate or pages are incomplete",
                 f"{matched:,}",
                 f"{progress.done:,}",
             )
 
 
 def _checked(url: str) -> str:
-    """The normalised address, if it is one that can stand in a table that others read."""
+    """Return the normalized address; it is stored in the tile table, so it must not contain credentials."""
     rule = "A STAC API's address must be https://host/path, without a user or a query"
     if storage.scheme(url) not in {"http", "https"}:
         raise SourceError(f"{rule}. Received: source={url}.")
-    normalised = storage.normalise(url)
-    if "?" in normalised:
+    normalized = storage.normalise(url)
+    if "?" in normalized:
         raise SourceError(
-            f"{rule}. Received: source={storage.shown(url)}. Credentials come from the environment, as "
-            "TILEPIPE_STAC_TOKEN, and what is asked for from `query`."
+            f"{rule}. Received: source={storage.shown(url)}. Set credentials in the environment, such as "
+            "TILEPIPE_STAC_TOKEN, and the search in `query`."
         )
-    return normalised.rstrip("/")
+    return normalized.rstrip("/")
 
 
 def _open(url: str, io: "ApiIO", query: Query) -> "Client":
-    """The API's client, once its landing page has been found to be one."""
+    """Check the landing page and return the client of the API."""
     import pystac.errors
     from pystac_client import Client
     from pystac_client.conformance import ConformanceClasses
@@ -147,8 +146,8 @@ def _open(url: str, io: "ApiIO", query: Query) -> "Client":
     if landing.get("type") != "Catalog" or not isinstance(conforms, list):
         static = landing.get("type") in {"Catalog", "Collection"} and "conformsTo" not in landing
         raise SourceError(
-            "A STAC API's address must be that of its landing page: a JSON object with type Catalog and conformsTo. "
-            f"Received: {url} with type={landing.get('type')!r} and {sorted(landing)[:_SHOWN_NAMES]}. "
+            "The address of a STAC API must be that of its landing page: a JSON object with type Catalog and "
+            f"conformsTo. Received: {url} with type={landing.get('type')!r} and {sorted(landing)[:_SHOWN_NAMES]}. "
             + ("It looks like a static catalog: set options.kind=stac-catalog." if static else "Correct `source`.")
         )
     try:
@@ -157,24 +156,25 @@ def _open(url: str, io: "ApiIO", query: Query) -> "Client":
             client = Client.open(url, stac_io=io, timeout=io.timeout)
     except (ClientTypeError, pystac.errors.STACError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise SourceError(
-            f"A STAC API's landing page must be a STAC catalog. Received: {url}, which reads as: "
+            f"The landing page of a STAC API must be a STAC catalog. Received: {url}, which reads as: "
             f"{type(error).__name__}: {io.credentials.removed_from(str(error))}."
         ) from None
     if not client.conforms_to(ConformanceClasses.ITEM_SEARCH):
         raise SourceError(
-            "A STAC API must have item search (conformsTo with .../item-search). Received: "
+            "A STAC API must support item search (conformsTo with .../item-search). Received: "
             f"{url} with {io.credentials.removed_from(str(conforms))}."
         )
     if query.filter and not client.conforms_to(ConformanceClasses.FILTER):
         raise SourceError(
-            "`query.filter` is for APIs that filter (conformsTo with .../item-search#filter). Received: "
-            f"query.filter={query.filter!r}, and {url} does not. Use `where`, which is applied after reading."
+            "`query.filter` requires an API with the filter extension (conformsTo with .../item-search#filter). "
+            f"Received: query.filter={query.filter!r}, and {url} does not support it. Use `where`, which "
+            "is applied after reading."
         )
     return client
 
 
 def _collections_url(client: "Client", url: str) -> str:
-    """Where the API's collections are; empty where it has none."""
+    """Return the address of the API's collections; empty if it has none."""
     from pystac_client.conformance import ConformanceClasses
 
     if not any(client.conforms_to(known) for known in (ConformanceClasses.COLLECTIONS, ConformanceClasses.FEATURES)):
@@ -184,7 +184,7 @@ def _collections_url(client: "Client", url: str) -> str:
 
 
 def _collection(io: "ApiIO", collections_url: str, name: str) -> dict[str, Any] | None:
-    """What a collection states of its items' bands; None where the API does not know it."""
+    """Return a collection's statements of its items' bands; None if the API does not have the collection."""
     from tilepipe.components.ingest.sources.stac.session import NothingThereError
 
     if not collections_url or not name:
@@ -205,14 +205,14 @@ def _asked_collection(io: "ApiIO", collections_url: str, name: str) -> dict[str,
         ]
         more = ", ..." if len(known) > _SHOWN_NAMES else ""
         raise SourceError(
-            f"The API must have each collection of query.collections. Received: {name!r}, which {io.url} does not "
+            f"Each of query.collections must exist in the API. Received: {name!r}, which {io.url} does not "
             f"have. It has: {', '.join(known[:_SHOWN_NAMES]) or 'none'}{more}."
         )
     return collection
 
 
 def _matched(page: Mapping[str, Any], query: Query) -> int | None:
-    """How many items there will be, where the API says so."""
+    """Return the number of matching items, if the API states it."""
     context = page.get("context")
     stated = page.get("numberMatched", context.get("matched") if isinstance(context, dict) else None)
     if not isinstance(stated, int) or isinstance(stated, bool) or stated < 0:
@@ -222,4 +222,4 @@ def _matched(page: Mapping[str, Any], query: Query) -> int | None:
 
 def _asked(query: Query) -> str:
     given = {name: value for name, value in query.model_dump(mode="json").items() if value}
-    return ", ".join(f"query.{name}={value!r}" for name, value in given.items()) or "everything it has"
+    return ", ".join(f"query.{name}={value!r}" for name, value in given.items()) or "all items"

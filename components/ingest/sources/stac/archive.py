@@ -1,9 +1,9 @@
 """Assets that are members of an archive: https://github.com/stac-extensions/archive, version 1.0.
 
-The asset's `href` is then the archive, and `archive:href` the path in it. `type`, `file:size` and `file:checksum`
-describe the file that `href` names, so the archive: https://github.com/stac-extensions/file has them of "the file", and
-the archive extension has `archive:type` beside `type` for the member, but neither size nor checksum. A member is held
-against the size and the CRC that the zip states instead.
+The `href` of such an asset is the archive, and `archive:href` the path in it. `type`, `file:size` and `file:checksum`
+describe the file at `href`, which is the archive: https://github.com/stac-extensions/file defines them for "the file",
+and the archive extension adds `archive:type` for the member, but neither size nor checksum. Members are checked against
+the size and the CRC in the zip instead.
 """
 
 from collections.abc import Mapping
@@ -16,22 +16,22 @@ HREF, FORMAT, TYPE = "archive:href", "archive:format", "archive:type"
 
 
 def is_member(asset: Mapping[str, Any]) -> bool:
-    """Whether an asset is a member of an archive."""
+    """Return True if an asset is a member of an archive."""
     return asset.get(HREF) is not None
 
 
 def member_of(asset: Mapping[str, Any], where: str) -> str | None:
-    """The path of an asset within the zip that its href names.
+    """Return the path of an asset within the zip at its href.
 
     Args:
         asset: the asset.
-        where: its place, for messages.
+        where: its location, for messages.
 
     Returns:
-        The path, relative to the archive's root; None where the asset is a file of its own.
+        The path, relative to the archive's root; None if the asset is not a member of an archive.
 
     Raises:
-        SourceError: the path leads out of the archive, or the archive is no zip.
+        SourceError: if the path is outside the archive, or the archive is not a zip.
     """
     path = asset.get(HREF)
     if path is None:
@@ -39,17 +39,17 @@ def member_of(asset: Mapping[str, Any], where: str) -> str | None:
     kind = str(asset.get(FORMAT) or "").lower()
     if kind and "zip" not in kind.replace("gzip", ""):
         raise SourceError(
-            f"An asset's archive must be a zip: others cannot be read in part. Received: {FORMAT}={kind!r} in {where}. "
-            "Unpack the archive."
+            f"The archive of an asset must be a zip: others cannot be read in part. Received: {FORMAT}={kind!r} in "
+            f"{where}. Unpack the archive."
         )
     if not isinstance(path, str):
-        raise SourceError(f"An asset's {HREF} must be a text. Received: {path!r} in {where}.")
-    # "This is a relative or absolute path": both from the archive's root.
+        raise SourceError(f"The {HREF} of an asset must be a string. Received: {path!r} in {where}.")
+    # "This is a relative or absolute path": both are relative to the archive's root.
     return check_member(path.lstrip("/").removeprefix("./"), f"{HREF} of {where}")
 
 
 def media_type(asset: Mapping[str, Any]) -> tuple[object, str]:
-    """What an asset's pixels are stated to be, and the name that else tells it: of the member, where it is one."""
+    """Return the stated media type of an asset's pixels, and the file or member name to infer it from otherwise."""
     if is_member(asset):
         return asset.get(TYPE), str(asset.get(HREF))
     return asset.get("type"), str(asset.get("href") or "")

@@ -1,4 +1,4 @@
-"""What STAC says of an item's assets and bands, whether the item is read as JSON or as columns."""
+"""Rules for the assets and bands of STAC items, read as JSON or as columns."""
 
 import functools
 import mimetypes
@@ -9,7 +9,7 @@ from tilepipe.components.ingest.sources.stac import archive
 from tilepipe.components.shared.contracts.bands import canonical_band
 
 LABEL_PROPERTIES = ("class", "label")
-"""Properties that hold the class where nobody says which one does."""
+"""Properties that hold the class unless `columns.label` names another."""
 
 _NOT_PIXELS = {"thumbnail", "overview", "metadata"}
 
@@ -17,7 +17,7 @@ Properties = Mapping[str, Any]
 
 
 def describe(asset: Properties) -> tuple[str, frozenset[str]]:
-    """Media type (guessed by the suffix where none is stated) and roles."""
+    """Return the media type (inferred from the suffix if not stated) and the roles of an asset."""
     kind, name = archive.media_type(asset)
     if not isinstance(kind, str) or not kind:
         kind = mimetypes.guess_type(name)[0] or ""
@@ -26,7 +26,7 @@ def describe(asset: Properties) -> tuple[str, frozenset[str]]:
 
 
 def asset_rank(asset: Properties) -> int | None:
-    """How surely an asset holds the pixels, 0 most; None for one that does not."""
+    """Return a rank by which the asset with the pixels is selected, 0 best; None for an asset without pixels."""
     kind, roles = describe(asset)
     if "data" in roles and "tiff" in kind:
         return 0
@@ -36,16 +36,16 @@ def asset_rank(asset: Properties) -> int | None:
 
 
 def stated_bands(key: str, asset: Properties, properties: Properties, collection: Properties) -> tuple[str, ...]:
-    """The first statement there is: STAC 1.1's `bands` or `eo:bands`, of the asset, the item, the collection.
+    """Return the first statement of the bands: STAC 1.1's `bands` or `eo:bands` of the asset, item or collection.
 
     Args:
-        key: the asset's.
+        key: key of the asset.
         asset: the asset.
-        properties: the item's.
-        collection: the item's.
+        properties: properties of the item.
+        collection: collection of the item.
 
     Returns:
-        Canonical names; none where nothing states them.
+        Canonical names; empty if they are not stated.
     """
     item_assets = collection.get("item_assets")
     template = item_assets.get(key) if isinstance(item_assets, dict) else None
@@ -54,14 +54,14 @@ def stated_bands(key: str, asset: Properties, properties: Properties, collection
             stated = holder.get(name) if isinstance(holder, Mapping) else None
             if isinstance(stated, list) and stated:
                 names = tuple(_band_name(band) for band in stated)
-                if all(names):  # STAC 1.1's `bands` may hold data types alone
+                if all(names):  # STAC 1.1's `bands` may have only data types, no names
                     return canonical_bands(names)
     return ()
 
 
 @functools.lru_cache(maxsize=256)
 def canonical_bands(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The one spelling of each name; the list is the same in item after item."""
+    """Return the canonical spelling of each name; cached, since most items have the same list."""
     return tuple(canonical_band(name) for name in names)
 
 

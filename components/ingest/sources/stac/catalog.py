@@ -1,7 +1,7 @@
 """A static STAC catalog: JSON files that link to each other.
 
-Read as plain JSON: a pystac object an item costs 0.8 ms, which a catalog of 27,000 tiles turns into 22 s; reading the
-JSON takes 0.05 ms. What is used of an item is checked where it is used.
+Read as plain JSON, which takes 0.05 ms per item; a pystac object takes 0.8 ms, or 22 s for a catalog of 27,000 tiles.
+The fields of an item are checked when they are used.
 """
 
 import json
@@ -31,17 +31,17 @@ class _Link:
     uri: str
     found_in: str
     collection: dict[str, Any] | None
-    """The nearest collection above."""
+    """The closest parent collection."""
 
 
 @dataclass
 class StacCatalog:
-    """A static catalog, with collections in it or not, on a disk, in a bucket or on the web.
+    """A static catalog, with or without collections, on a disk, in a bucket or on the web.
 
     Args:
-        root: address of catalog.json or collection.json, normalised.
-        config: the step's parameters.
-        wanted: names of the properties that rows shall carry along.
+        root: normalized address of catalog.json or collection.json.
+        config: parameters of the step.
+        wanted: names of the properties that rows must include.
     """
 
     root: str
@@ -53,14 +53,14 @@ class StacCatalog:
 
     @property
     def name(self) -> str:
-        """The one collection's id, or the catalog's where there are several."""
+        """Id of the only collection, or of the catalog if there are several."""
         return next(iter(self._collection_ids)) if len(self._collection_ids) == 1 else self._root_id
 
     def rows(self) -> Iterator[TileRow]:
         """Yield the tiles, level by level of the catalog.
 
         Raises:
-            SourceError: a file is missing or malformed, or a link leads out of the catalog.
+            SourceError: if a file is missing or malformed, or a link is outside the allowed locations.
         """
         resolver = HrefResolver(storage.parent(self.root), self.config.href_rewrite)
         reader = ItemReader.of(self.config, resolver, self.wanted)
@@ -77,7 +77,7 @@ class StacCatalog:
                     yield reader.row(document, folder=folder, where=link.uri, collection=link.collection)
                     continue
                 for found in self._links(link, document, resolver):
-                    if found.uri not in seen:  # catalogs may link in circles
+                    if found.uri not in seen:  # the links of a catalog may form cycles
                         seen.add(found.uri)
                         below.append(found)
             level = below
@@ -87,7 +87,7 @@ class StacCatalog:
         kind = document.get("type")
         if kind not in {"Catalog", "Collection"}:
             raise SourceError(
-                "A STAC catalog must be made of files whose type is Catalog, Collection or Feature. Received: "
+                "The files of a STAC catalog must have the type Catalog, Collection or Feature. Received: "
                 f"type={kind!r} in {link.uri}."
             )
         name = str(document.get("id") or "")
@@ -98,7 +98,7 @@ class StacCatalog:
         collection = document if kind == "Collection" else link.collection
         links = document.get("links")
         if not isinstance(links, list):
-            raise SourceError(f"A catalog's links must be a list. Received: {links!r} in {link.uri}.")
+            raise SourceError(f"The links of a catalog must be a list. Received: {links!r} in {link.uri}.")
         folder = storage.parent(link.uri)
         for stated in links:
             if isinstance(stated, dict) and stated.get("rel") in {"child", "item"}:
@@ -111,7 +111,7 @@ def _read(link: _Link) -> tuple[_Link, dict[str, Any]]:
         document = json.loads(storage.read_bytes(link.uri))
     except SourceError as error:
         raise SourceError(
-            f"A file of a STAC catalog must exist. Received: {link.uri}, which {link.found_in} names. {error}"
+            f"A file of a STAC catalog must exist. Received: {link.uri}, which {link.found_in} links to. {error}"
         ) from None
     except (ValueError, RecursionError) as error:
         raise SourceError(f"A STAC file must be JSON. Received: {link.uri}, which reads as: {error}.") from None

@@ -1,4 +1,4 @@
-"""The credentials for a STAC API: from the environment alone, for its own host alone, and in no message."""
+"""Credentials for a STAC API: read from the environment, sent only to its own host, never shown in messages."""
 
 import base64
 import ipaddress
@@ -9,18 +9,18 @@ from urllib.parse import urlsplit
 from tilepipe.components.shared.errors import ParameterError
 
 TOKEN, USERNAME, PASSWORD = "TILEPIPE_STAC_TOKEN", "TILEPIPE_STAC_USERNAME", "TILEPIPE_STAC_PASSWORD"
-"""The environment's variables with the credentials for the one API that a step reads."""
+"""Environment variables with the credentials for the API that the step reads."""
 
 _MAX_MESSAGE = 300
 
 
 @dataclass(frozen=True, repr=False)
 class Credentials:
-    """What a request proves itself with; shows itself in no message.
+    """Credentials of a request; not shown in messages.
 
     Args:
-        header: the value of `Authorization`; empty where there are no credentials.
-        secrets: what no message may hold.
+        header: value of `Authorization`; empty if there are no credentials.
+        secrets: strings that messages must not contain.
     """
 
     header: str = ""
@@ -28,16 +28,16 @@ class Credentials:
 
     @classmethod
     def from_environment(cls, url: str) -> "Credentials":
-        """Take the credentials that the environment holds.
+        """Read the credentials from the environment.
 
         Args:
-            url: the API that they are for, normalised.
+            url: normalized address of the API.
 
         Returns:
-            The credentials; empty ones where the environment has none.
+            The credentials; empty if the environment has none.
 
         Raises:
-            ParameterError: half of them are there, two kinds, or they would cross a network in the clear.
+            ParameterError: if they are incomplete, of two kinds, or would be sent unencrypted.
         """
         token, username, password = (os.environ.get(name, "").strip() for name in (TOKEN, USERNAME, PASSWORD))
         given = [name for name, value in zip((TOKEN, USERNAME, PASSWORD), (token, username, password)) if value]  # noqa: B905
@@ -45,17 +45,17 @@ class Credentials:
             return cls()
         if given not in ([TOKEN], [USERNAME, PASSWORD]):
             raise ParameterError(
-                f"A STAC API's credentials must be {TOKEN} alone, or {USERNAME} and {PASSWORD}. "
-                f"Received: {' and '.join(given)}. Set or unset what does not belong."
+                f"The credentials of a STAC API must be either {TOKEN}, or {USERNAME} and {PASSWORD}. "
+                f"Received: {' and '.join(given)}. Set the missing variable, or unset the others."
             )
         if not (token or username + password).isprintable() or not token.isascii() or " " in token or ":" in username:
             raise ParameterError(
-                "A token must be printable ASCII without blanks, and a user name must hold no colon. "
-                f"Received: another value in {' and '.join(given)}, which is not shown here."
+                "A token must be printable ASCII without spaces, and a user name must not contain a colon. "
+                f"Received: an invalid value in {' and '.join(given)}, which is not shown here."
             )
         if url.startswith("http://") and not _is_loopback(urlsplit(url).hostname or ""):
             raise ParameterError(
-                "Credentials go over https:// alone, and to this machine: anybody on the way reads http://. "
+                "Credentials must be sent over https:// (http:// only to localhost), because http:// is not encrypted. "
                 f"Received: source={url} and {' and '.join(given)}. Use https://, or unset them."
             )
         if token:
@@ -64,7 +64,7 @@ class Credentials:
         return cls(f"Basic {encoded}", (encoded, password))
 
     def removed_from(self, text: str) -> str:
-        """A text of somebody else's without the credentials, cut to what a message can bear."""
+        """Remove the credentials from a text, and shorten it for a message."""
         for secret in self.secrets:
             text = text.replace(secret, "***")
         text = " ".join(text.split())

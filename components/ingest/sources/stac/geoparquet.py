@@ -1,7 +1,7 @@
-"""A STAC-GeoParquet: one row an item, its properties as columns and its assets as a struct.
+"""A STAC-GeoParquet file: one row per item, with its properties as columns and its assets as a struct.
 
-Read by DuckDB, column by column: only what is used of the columns and of the assets' fields is fetched, and only the
-row groups in which a condition may hold, wherever the file is.
+DuckDB fetches only the columns and asset fields that are used, and only the row groups in which a condition may be
+true, for local and remote files.
 """
 
 import contextlib
@@ -32,8 +32,8 @@ class StacGeoParquet:
     """A STAC-GeoParquet file: https://github.com/radiantearth/stac-geoparquet-spec.
 
     Args:
-        file: its address, normalised.
-        config: the step's parameters.
+        file: normalized address.
+        config: parameters of the step.
     """
 
     file: str
@@ -43,7 +43,7 @@ class StacGeoParquet:
 
     @property
     def name(self) -> str:
-        """The one collection's id, or the file's name where there are several or none."""
+        """Id of the only collection, or the name of the file if there are several or none."""
         one = self._collection_ids[0] if len(self._collection_ids) == 1 else ""
         return one or PurePosixPath(storage.path_of(self.file)).stem
 
@@ -53,13 +53,13 @@ class StacGeoParquet:
 
     @contextlib.contextmanager
     def found(self, connection: "DuckDBPyConnection") -> Iterator[tuple[str, ...]]:
-        """Make the view `found`, whose `uri` holds the items' hrefs as they stand.
+        """Create the view `found`, whose `uri` holds the items' hrefs as written in the file.
 
         Yields:
-            What DuckDB must be able to read.
+            The files that DuckDB must be able to read.
 
         Raises:
-            SourceError: the file is missing, or no STAC-GeoParquet.
+            SourceError: if the file is missing, or is not STAC-GeoParquet.
         """
         import duckdb
 
@@ -73,16 +73,16 @@ class StacGeoParquet:
                     self._collection_ids = [str(name) for (name,) in connection.execute(query, [path]).fetchall()]
             except duckdb.Error as error:
                 raise SourceError(
-                    f"A STAC-GeoParquet must be a Parquet file. Received: {self._shown}, which reads as: "
+                    f"A STAC-GeoParquet file must be a Parquet file. Received: {self._shown}, which reads as: "
                     f"{reason(error).replace(path, self._shown)}."
                 ) from None
             yield (path,)
 
     def resolve_addresses(self, connection: "DuckDBPyConnection") -> None:
-        """Put what their hrefs lead to in the place of the hrefs in `chosen`.
+        """Replace the hrefs in `chosen` by normalized addresses.
 
         Raises:
-            SourceError: an item is malformed, or leads out of the source.
+            SourceError: if an item is malformed, or an href is outside the allowed locations.
         """
         query = "SELECT count(*), min(tile_id) FROM chosen WHERE uri IS NULL"
         without, example = connection.execute(query).fetchall()[0]
@@ -90,7 +90,7 @@ class StacGeoParquet:
             raise SourceError(
                 "An item must have an asset with the tile's pixels (role data and an image type). "
                 f"Received: {without:,} items without one, such as {example} in {self._shown}. "
-                "Say which asset it is: options.asset_key."
+                "Name the asset with options.asset_key."
             )
         escaping = r"(^|/)\.\.(/|$)|^[A-Za-z]:|\\|^$"
         odd = "SELECT tile_id, member FROM chosen WHERE regexp_matches(member, ?) LIMIT 1"
@@ -103,7 +103,7 @@ class StacGeoParquet:
         missing = [name for name in ("id", "assets") if name not in types]
         if missing or types["assets"].id != "struct":
             raise SourceError(
-                "A STAC-GeoParquet must have a column id, and a column assets with a struct for each asset. "
+                "A STAC-GeoParquet file must have a column id, and a column assets with a struct for each asset. "
                 f"Received: {self._shown} with the columns {sorted(types)}."
             )
         config, assets = self.config, item_columns.fields(types["assets"])
@@ -120,7 +120,7 @@ class StacGeoParquet:
             item_columns.column_text(config.columns.datetime, types, "columns.datetime", self._shown)
             times = [f"{quoted(config.columns.datetime)}::TIMESTAMPTZ"]
         expressions = {
-            "tile_id": "id",  # as it stands, as all else that may: conditions on it then skip row groups
+            "tile_id": "id",  # without conversion where possible, so that conditions can skip row groups
             "uri": uris,
             "member": item_columns.of_assets(keys, "archive:href", assets, "VARCHAR"),
             "band_uris": several,
@@ -135,11 +135,13 @@ class StacGeoParquet:
             "bands": bands,
         }
         member = expressions["member"]
-        if not member.startswith("NULL"):  # size and checksum are of the archive, and paths are from its root
+        if not member.startswith(
+            "NULL"
+        ):  # size and checksum are those of the archive, and paths are relative to its root
             expressions["member"] = f"regexp_replace(regexp_replace({member}, '^/+', ''), '^[.]/', '')"
             for name in ("bytes", "checksum"):
                 expressions[name] = f"CASE WHEN {member} IS NULL THEN {expressions[name]} END"
-        if config.options.band_assets:  # size and checksum are of one file, not of the tile
+        if config.options.band_assets:  # size and checksum are those of one file, not of the tile
             expressions |= {"bytes": "NULL", "checksum": "NULL", "member": "NULL"}
         columns = [f"({expressions.get(name, 'NULL')})::{kind} AS {quoted(name)}" for name, kind in COLUMNS.items()]
         columns += [quoted(name) for name in types if name.lower() not in COLUMNS]
@@ -162,12 +164,12 @@ class StacGeoParquet:
             if example is not None:
                 raise SourceError(
                     "An item must have one asset with the tile's pixels (role data and an image type). Received: "
-                    f"{sorted(keys)} in item {example} ({self._shown}). Say which with options.asset_key."
+                    f"{sorted(keys)} in item {example} ({self._shown}). Name it with options.asset_key."
                 )
         return keys
 
     def _collections(self, connection: "DuckDBPyConnection", path: str) -> dict[str, tuple[str, ...]]:
-        """Bands of the collections in the file's own metadata, where the writer left them: version 1.1."""
+        """Return the bands of the collections in the metadata of the file, if the writer stored them (version 1.1)."""
         found = connection.execute(
             "SELECT value FROM parquet_kv_metadata(?) WHERE key = 'stac-geoparquet'::BLOB", [path]
         ).fetchall()

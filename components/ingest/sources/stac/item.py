@@ -1,4 +1,4 @@
-"""From a STAC item, as a dictionary, to a row: which asset, which label, which bands."""
+"""Conversion of a STAC item, as a dictionary, to a row: its asset, label and bands."""
 
 import datetime
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class _Pixels:
-    """What the row says of the asset, or of the one asset a band."""
+    """The asset of a tile, or its assets if each band has its own."""
 
     uris: tuple[str, ...]
     bytes: int | None
@@ -37,16 +37,16 @@ class _Pixels:
 
 @dataclass(frozen=True)
 class ItemReader:
-    """Reads items of one source.
+    """Reader of the items of one source.
 
     Args:
-        resolver: finds out where hrefs lead.
-        asset_key: the asset that holds the pixels; empty finds it by role and media type.
-        columns: the properties that hold class, group and time; empty ones are found, or there is no group.
-        split_property: the property that names the split; empty where the split is not the source's.
-        band_assets: band -> asset, where each band has a file of its own; takes the place of `asset_key`.
-        wanted: the properties that the row shall carry along.
-        label_required: whether an item without a label stops the reading; False where such items are to be dropped.
+        resolver: resolver of hrefs.
+        asset_key: asset with the pixels. Defaults to the one selected by role and media type.
+        columns: properties with the class, group and time; class and time are detected if empty.
+        split_property: property that names the split. Defaults to none.
+        band_assets: band -> asset, if each band has its own file; replaces `asset_key`.
+        wanted: properties that the row must include.
+        label_required: True if an item without a label is an error; False if such items are dropped.
     """
 
     resolver: HrefResolver
@@ -59,7 +59,7 @@ class ItemReader:
 
     @classmethod
     def of(cls, config: IngestConfig, resolver: HrefResolver, wanted: frozenset[str]) -> Self:
-        """The reader that a step's parameters ask for."""
+        """Create the reader from the parameters of the step."""
         options = config.options
         return cls(
             resolver,
@@ -75,16 +75,16 @@ class ItemReader:
         """Read one item.
 
         Args:
-            item: the item, as JSON gives it; `geometry` may also be WKB, and times may be `datetime`.
-            folder: what the item's relative hrefs are relative to.
-            where: the item's place, for messages.
-            collection: the item's collection, for what the item itself does not state.
+            item: the item, as parsed from JSON; `geometry` may also be WKB, and times may be `datetime`.
+            folder: folder that the item's relative hrefs refer to.
+            where: location of the item, for messages.
+            collection: collection of the item, for bands that the item does not state.
 
         Returns:
             The row.
 
         Raises:
-            SourceError: the item is malformed, or its pixels or its label cannot be told.
+            SourceError: if the item is malformed, or its asset or its label cannot be determined.
         """
         tile_id = item.get("id")
         if not isinstance(tile_id, str) or not tile_id:
@@ -134,13 +134,13 @@ class ItemReader:
                 "The assets of options.band_assets must not be members of an archive. Received: archive:href in "
                 f"{where}. Unpack the archive."
             )
-        if self.band_assets:  # size and checksum are of one file, and here are several
+        if self.band_assets:  # size and checksum are those of one file, not of the tile
             return _Pixels(uris, None, None, canonical_bands(tuple(self.band_assets)))
         asset = stated[0]
         member = archive.member_of(asset, f"asset {keys[0]} of {where}")
         return _Pixels(
             uris,
-            None if member else _size(asset.get("file:size"), where),  # those of a member are its zip's
+            None if member else _size(asset.get("file:size"), where),  # those of a member are the ones of its zip
             None if member else _checksum(asset.get("file:checksum"), where),
             stated_bands(keys[0], asset, properties, collection),
             member,
@@ -166,14 +166,14 @@ class ItemReader:
         if len(best) > 1:
             raise SourceError(
                 "An item must have one asset with the tile's pixels (role data and an image type). Received: "
-                f"{sorted(best)} in {where}. Say which with options.asset_key."
+                f"{sorted(best)} in {where}. Name it with options.asset_key."
             )
         if best:
             return best[0]
         described = {key: describe(asset)[0] for key, asset in sorted(candidates.items())}
         raise SourceError(
             "An item must have an asset with the tile's pixels (role data and an image type). Received: "
-            f"{described} in {where}. Say which: options.asset_key."
+            f"{described} in {where}. Name it with options.asset_key."
         )
 
     def _label(self, properties: Properties, where: str) -> str | None:
@@ -183,8 +183,8 @@ class ItemReader:
             if label is None and self.label_required:
                 raise SourceError(
                     "The property of columns.label must hold the class in every item. Received: "
-                    f"columns.label={named!r}, and {where} has {properties.get(named)!r} there and the properties "
-                    f"{sorted(properties)}."
+                    f"columns.label={named!r}, whose value is {properties.get(named)!r} in {where}, with the "
+                    f"properties {sorted(properties)}."
                 )
             return label
         for name in LABEL_PROPERTIES:
@@ -199,12 +199,12 @@ class ItemReader:
         found = f"label:overviews with {names}" if names else f"the properties {sorted(properties)}"
         raise SourceError(
             "An item must have one label: a property class or label, or the label extension's label:overviews with "
-            f"one class. Received: {found} in {where}. Say which property holds it with columns.label."
+            f"one class. Received: {found} in {where}. Name the property with columns.label."
         )
 
 
 def _overview_names(properties: Properties) -> list[str]:
-    """Classes with a count above zero: https://github.com/stac-extensions/label#label-overview-object."""
+    """Return the classes with a count above zero: https://github.com/stac-extensions/label#label-overview-object."""
     overviews = properties.get("label:overviews")
     names: set[str] = set()
     for overview in overviews if isinstance(overviews, list) else []:
@@ -218,15 +218,15 @@ def _overview_names(properties: Properties) -> list[str]:
 
 def _mapping(value: object, what: str, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise SourceError(f"A STAC item's {what} must be an object. Received: {type(value).__name__} in {where}.")
+        raise SourceError(f"The {what} of a STAC item must be an object. Received: {type(value).__name__} in {where}.")
     return value
 
 
 def _text(value: object) -> str | None:
-    """A scalar as text; None for nothing, and for lists and objects."""
+    """Return a scalar as text; None for null, lists and objects."""
     if isinstance(value, str):
         return value.strip() or None
-    if isinstance(value, float) and value.is_integer():  # whole numbers in a column that also has nulls
+    if isinstance(value, float) and value.is_integer():  # integers in a column that also has nulls
         return str(int(value))
     return str(value) if isinstance(value, int) else None
 
@@ -235,7 +235,7 @@ def _scalar(properties: Properties, name: str, where: str) -> str | None:
     value = properties.get(name)
     text = _text(value)
     if text is None and value is not None and not isinstance(value, str):
-        raise SourceError(f"The property {name} must hold a text or a whole number. Received: {value!r} in {where}.")
+        raise SourceError(f"The property {name} must be a string or an integer. Received: {value!r} in {where}.")
     return text
 
 
@@ -249,7 +249,7 @@ def _time(value: object, where: str) -> datetime.datetime | None:
     try:
         time = value if isinstance(value, datetime.datetime) else datetime.datetime.fromisoformat(str(value))
     except ValueError:
-        raise SourceError(f"An item's datetime must be RFC 3339. Received: {value!r} in {where}.") from None
+        raise SourceError(f"The datetime of an item must be RFC 3339. Received: {value!r} in {where}.") from None
     return time.astimezone(datetime.UTC) if time.tzinfo else time.replace(tzinfo=datetime.UTC)
 
 
@@ -259,7 +259,7 @@ def _bounding_box(value: object, where: str) -> BoundingBox | None:
     if value is None or value == [None] * 4:
         return None
     if not isinstance(value, list) or len(value) not in {4, 6} or not all(_is_number(part) for part in value):
-        raise SourceError(f"An item's bbox must be 4 or 6 numbers. Received: {value!r} in {where}.")
+        raise SourceError(f"The bbox of an item must be 4 or 6 numbers. Received: {value!r} in {where}.")
     half = len(value) // 2
     west, south, east, north = value[0], value[1], value[half], value[half + 1]
     return float(west), float(south), float(east), float(north)
@@ -274,14 +274,14 @@ def _geometry(value: object, where: str) -> bytes | None:
     try:
         return bytes(shapely.to_wkb(shape(value)))
     except (shapely.errors.ShapelyError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
-        raise SourceError(f"An item's geometry must be GeoJSON. Received in {where}: {error}.") from None
+        raise SourceError(f"The geometry of an item must be GeoJSON. Received: {error} in {where}.") from None
 
 
 def _size(value: object, where: str) -> int | None:
     if value is None:
         return None
     if not _is_number(value) or float(value) < 0:  # type: ignore[arg-type]
-        raise SourceError(f"An asset's file:size must be a number of bytes. Received: {value!r} in {where}.")
+        raise SourceError(f"The file:size of an asset must be a number of bytes. Received: {value!r} in {where}.")
     return int(value)  # type: ignore[call-overload,no-any-return]
 
 
@@ -292,7 +292,7 @@ def _checksum(value: object, where: str) -> str | None:
         return bytes.fromhex(str(value)).hex()
     except ValueError:
         raise SourceError(
-            f"An asset's file:checksum must be a multihash in hexadecimal. Received: {value!r} in {where}."
+            f"The file:checksum of an asset must be a multihash in hexadecimal. Received: {value!r} in {where}."
         ) from None
 
 

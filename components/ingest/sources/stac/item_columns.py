@@ -1,4 +1,4 @@
-"""The columns of a STAC-GeoParquet as SQL expressions for what every tile has: its asset, its label, its bands."""
+"""SQL expressions for a tile's asset, label and bands from the columns of a STAC-GeoParquet file."""
 
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, cast
@@ -30,17 +30,17 @@ _WHOLE_NUMBERS = {
 
 
 def fields(kind: "DuckDBPyType") -> "dict[str, DuckDBPyType]":
-    """A struct's fields by name; of a list, its element as `child`."""
+    """Return the fields of a struct by name; for a list, its element as `child`."""
     return cast("dict[str, DuckDBPyType]", dict(kind.children)) if kind.id in {"struct", "list"} else {}
 
 
 def text(expression: str, kind: "DuckDBPyType") -> str:
-    """A scalar as text; nothing, blank text, lists and structs give NULL."""
+    """Return an expression for a scalar as text; NULL for blank text, lists and structs."""
     if kind.id == "varchar":
         return f"nullif(trim({expression}), '')"
     if kind.id in _WHOLE_NUMBERS or kind.id in {"boolean", "date"} or kind.id.startswith("timestamp"):
         return f"({expression})::VARCHAR"
-    if kind.id in {"float", "double", "decimal"}:  # whole numbers in a column that also has nulls
+    if kind.id in {"float", "double", "decimal"}:  # integers in a column that also has nulls
         return (
             f"CASE WHEN {expression} = floor({expression}) THEN ({expression})::HUGEINT::VARCHAR "
             f"ELSE ({expression})::VARCHAR END"
@@ -49,10 +49,10 @@ def text(expression: str, kind: "DuckDBPyType") -> str:
 
 
 def column_text(name: str, types: Types, option: str, file: str) -> str:
-    """A column that the user names, as text; NULL for no name.
+    """Return an expression for a column named by the user, as text; NULL for an empty name.
 
     Raises:
-        SourceError: there is no such column.
+        SourceError: if there is no such column.
     """
     if not name:
         return "NULL::VARCHAR"
@@ -64,7 +64,7 @@ def column_text(name: str, types: Types, option: str, file: str) -> str:
 
 
 def label(config: IngestConfig, types: Types, file: str) -> str:
-    """The class: the column that the user names, else `class` or `label`, else the one class of label:overviews."""
+    """Return an expression for the class: `columns.label`, else `class`, `label` or label:overviews with one class."""
     if config.columns.label:
         return column_text(config.columns.label, types, "columns.label", file)
     found = [text(quoted(name), types[name]) for name in LABEL_PROPERTIES if name in types]
@@ -81,10 +81,10 @@ def label(config: IngestConfig, types: Types, file: str) -> str:
 
 
 def pixel_assets(connection: "DuckDBPyConnection", file: str, assets: Types) -> list[str]:
-    """Keys of the assets that hold the pixels, as roles and media types tell; of each item at most one may be there.
+    """Return the keys of the assets with pixels, by role and media type; an item may have only one of them.
 
     Raises:
-        SourceError: no asset has pixels.
+        SourceError: if no asset has pixels.
     """
     ranks: dict[str, int] = {}
     described = {}
@@ -108,20 +108,20 @@ def pixel_assets(connection: "DuckDBPyConnection", file: str, assets: Types) -> 
     if not ranks:
         raise SourceError(
             "An item must have an asset with the tile's pixels (role data and an image type). Received: "
-            f"the assets {described}. Say which: options.asset_key."
+            f"the assets {described}. Name it with options.asset_key."
         )
     best = min(ranks.values())
     return [key for key, rank in ranks.items() if rank == best]
 
 
 def of_assets(keys: Iterable[str], field: str, assets: Types, cast_to: str) -> str:
-    """A field of the first of the assets that an item has."""
+    """Return an expression for a field of the first of these assets that an item has."""
     found = [f"assets.{quoted(key)}.{quoted(field)}::{cast_to}" for key in keys if field in fields(assets[key])]
     return f"coalesce({', '.join(found)})" if len(found) > 1 else found[0] if found else f"NULL::{cast_to}"
 
 
 def band_names(keys: Iterable[str], assets: Types, types: Types, collections: Mapping[str, tuple[str, ...]]) -> str:
-    """The first statement of bands there is: of the asset, the item, the collection; a list of names, or NULL."""
+    """Return an expression for the names of the bands, stated by the asset, item or collection; else NULL."""
     found = []
     for key in keys:
         has = fields(assets[key])
@@ -139,7 +139,7 @@ def band_names(keys: Iterable[str], assets: Types, types: Types, collections: Ma
 
 
 def _names(value: str, kind: "DuckDBPyType") -> str:
-    """The names in a list of bands, where each band has one; STAC 1.1's `bands` may hold data types alone."""
+    """Return an expression for the names in a list of bands; NULL unless each has one (optional in STAC 1.1)."""
     element = fields(kind).get("child") if kind.id == "list" else None
     names = [name for name in _BAND_NAMES if element is not None and name in fields(element)]
     if not names:

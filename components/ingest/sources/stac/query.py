@@ -1,4 +1,4 @@
-"""What may be asked of a STAC API, checked before anything is sent."""
+"""Validation of the query of a STAC API, before any request is sent."""
 
 import datetime as dt
 import json
@@ -8,14 +8,14 @@ from typing import Any
 
 _BBOX_RULE = (
     "`query.bbox` must be west, south, east, north in degrees, or with heights west, south, lowest, east, north, "
-    "highest; west above east crosses the antimeridian."
+    "highest; a box with west greater than east crosses the antimeridian."
 )
 _TIME_RULE = (
-    "`query.datetime` must be a time as in RFC 3339, a day, a month or a year, or an interval of two of them, one of "
-    "which may be open: 2020-01-01/2020-12-31 or 2020-06-01T00:00:00Z/.."
+    "`query.datetime` must be an RFC 3339 time, a day, a month or a year, or an interval with at most one open end: "
+    "2020-01-01/2020-12-31 or 2020-06-01T00:00:00Z/.."
 )
 _FILTER_RULE = "`query.filter` must be CQL2, as text such as class = 'Forest' or as a JSON object with op and args."
-# What pystac-client takes (it completes days, months and years), with the fields named.
+# The formats that pystac-client accepts (it completes days, months and years), with named groups.
 _TIME = re.compile(
     r"(?P<year>\d{4})(-(?P<month>\d{2})(-(?P<day>\d{2})(?P<clock>[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[-+]\d{2}:\d{2})?)?)?)?"
 )
@@ -23,16 +23,16 @@ _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"")
 
 
 def check_bbox(bbox: tuple[float, ...]) -> tuple[float, ...]:
-    """Hold a bounding box against GeoJSON's rules: https://www.rfc-editor.org/rfc/rfc7946#section-5.
+    """Validate a bounding box by the rules of GeoJSON: https://www.rfc-editor.org/rfc/rfc7946#section-5.
 
     Args:
-        bbox: the numbers; none of them asks for everywhere.
+        bbox: the numbers; empty for no restriction.
 
     Returns:
         The same numbers.
 
     Raises:
-        ValueError: too many or too few, or out of range or order.
+        ValueError: if there are too many or too few, or they are out of range or order.
     """
     if not bbox:
         return bbox
@@ -47,25 +47,25 @@ def check_bbox(bbox: tuple[float, ...]) -> tuple[float, ...]:
         elif not all(-90 <= latitude <= 90 for latitude in (south, north)):
             problem = "a latitude beyond 90 degrees"
         elif south > north:
-            problem = f"the south {south:g} north of the north {north:g}"
+            problem = f"south {south:g} is greater than north {north:g}"
         elif half == 3 and bbox[2] > bbox[5]:
-            problem = f"the lowest {bbox[2]:g} above the highest {bbox[5]:g}"
+            problem = f"lowest {bbox[2]:g} is greater than highest {bbox[5]:g}"
     if problem:
         raise ValueError(f"{_BBOX_RULE} Received: query.bbox={list(bbox)}: {problem}.")
     return bbox
 
 
 def check_datetime(text: str) -> str:
-    """Hold a time or an interval against STAC's rules.
+    """Validate a time or an interval by the rules of STAC.
 
     Args:
-        text: as given; empty asks for any time.
+        text: the time or interval; empty for no restriction.
 
     Returns:
-        The text, without blanks around it.
+        The text without surrounding whitespace.
 
     Raises:
-        ValueError: it is no time, or ends before it starts.
+        ValueError: if it is not a time, or ends before it starts.
     """
     text = text.strip()
     if not text:
@@ -80,16 +80,16 @@ def check_datetime(text: str) -> str:
 
 
 def check_filter(condition: str | Mapping[str, Any]) -> str | dict[str, Any]:
-    """Hold a filter against what all CQL2 has; what it means is for the server to judge.
+    """Validate the basic syntax of a CQL2 filter; the server validates the rest.
 
     Args:
-        condition: text or a JSON object; text with a JSON object in it is one too; empty asks for all.
+        condition: text, or a JSON object, which may also be given as text; empty for no filter.
 
     Returns:
         The text, or the object.
 
     Raises:
-        ValueError: it cannot be CQL2.
+        ValueError: if it cannot be CQL2.
     """
     if isinstance(condition, str):
         condition = condition.strip()
@@ -98,7 +98,9 @@ def check_filter(condition: str | Mapping[str, Any]) -> str | dict[str, Any]:
         try:
             stated: Mapping[str, Any] = json.loads(condition)
         except ValueError as error:
-            raise ValueError(f"{_FILTER_RULE} Received: query.filter={condition!r}, no JSON: {error}.") from None
+            raise ValueError(
+                f"{_FILTER_RULE} Received: query.filter={condition!r}, which is not JSON: {error}."
+            ) from None
     else:
         stated = condition
     if stated and not (isinstance(stated.get("op"), str) and isinstance(stated.get("args"), list)):
@@ -108,7 +110,7 @@ def check_filter(condition: str | Mapping[str, Any]) -> str | dict[str, Any]:
 
 def _check_text(condition: str) -> str:
     bare = _QUOTED.sub("", condition)
-    problem = "a quote is open" if "'" in bare or '"' in bare else ""
+    problem = "a quote is not closed" if "'" in bare or '"' in bare else ""
     depth = 0
     for character in bare:
         depth += (character == "(") - (character == ")")
@@ -122,13 +124,13 @@ def _check_text(condition: str) -> str:
 
 
 def _earliest(text: str) -> dt.datetime | None:
-    """The first moment that a time can mean; None for an open end."""
+    """Return the start of a time, day, month or year; None for an open end."""
     if text in {"", ".."}:
         return None
     match = _TIME.fullmatch(text)
     try:
         if match is None:
-            raise ValueError("no time")
+            raise ValueError("not a time")
         if match["clock"]:
             time = dt.datetime.fromisoformat(text.upper())
             return time if time.tzinfo else time.replace(tzinfo=dt.UTC)

@@ -1,7 +1,7 @@
-"""The requests to a STAC API: retried, bounded, and with credentials that never leave its host.
+"""HTTP requests to a STAC API: with retries, limits, and credentials that are sent only to its host.
 
-pystac-client does the asking; what is here stands between it and the network, since it follows wherever a page's `next`
-or a redirect leads, and logs headers.
+pystac-client sends its requests through this module, because by itself it follows any `next` link or redirect, and logs
+headers.
 """
 
 import json
@@ -29,13 +29,13 @@ MAX_RETRIES = 5
 MAX_CONNECT_RETRIES = 3
 BACKOFF_SECONDS = 0.5
 MAX_PAUSE_SECONDS = 20
-"""Together they bound how long an API that is away holds a step: seconds where nobody listens, a minute or two where
-one answers that it is busy."""
+"""Together they limit how long an unavailable API delays the step: seconds if there is no connection, a minute or two
+if it answers that it is busy."""
 
 _TIMEOUT_SECONDS = (10.0, 60.0)
-_PASSING = (408, 425, 429, 502, 503, 504)  # 500 is what servers answer to a query that they choke on
+_PASSING = (408, 425, 429, 502, 503, 504)  # not 500, with which servers answer a query that they cannot process
 _TOO_MUCH = (400, 413, 422, 500, 502, 504)
-"""What servers answer to a page of more items, or more bytes, than they give; and to much else."""
+"""Status codes with which servers answer a request for too many items or bytes, among other reasons."""
 _MAX_ANSWER_BYTES = 256 * 1024 * 1024
 _CHUNK_BYTES = 1024 * 1024
 _MAX_EMPTY_PAGES = 5
@@ -43,11 +43,11 @@ _SMALL_PAGE_ITEMS = 100
 
 
 class NothingThereError(SourceError):
-    """An address at which the API has nothing."""
+    """There is nothing at an address of the API."""
 
 
 class RefusedError(SourceError):
-    """A request that the API takes to be wrong, or too much."""
+    """A request is rejected by the API as wrong or too large."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -55,7 +55,7 @@ class RefusedError(SourceError):
 
 
 class FailedError(StorageError):
-    """A request that the API does not get done."""
+    """A request fails in the API."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -63,11 +63,11 @@ class FailedError(StorageError):
 
 
 class ApiIO(StacApiIO):
-    """What pystac-client sends its requests through.
+    """Transport of the requests of pystac-client.
 
     Args:
-        url: the API's address, normalised.
-        rewrite: prefixes of addresses, and what stands for them; those on the web count for links too.
+        url: normalized address of the API.
+        rewrite: prefix -> replacement; replacements on the web also apply to links.
     """
 
     def __init__(self, url: str, rewrite: Mapping[str, str]) -> None:
@@ -85,11 +85,11 @@ class ApiIO(StacApiIO):
         headers: dict[str, str] | None = None,
         parameters: dict[str, Any] | None = None,
     ) -> str:
-        """Send a request and give the answer's text.
+        """Send a request and return the text of the response.
 
         Raises:
-            SourceError: the API refuses what was asked, or leads to another host.
-            StorageError: the API cannot be reached, or fails again and again.
+            SourceError: if the API rejects the request, or links to another host.
+            StorageError: if the API cannot be reached, or fails repeatedly.
         """
         for prefix, replacement in self._rewrite:
             if href.startswith(prefix):
@@ -111,11 +111,11 @@ class ApiIO(StacApiIO):
         parameters: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """Send a request and give the JSON object that answers it.
+        """Send a request and return the JSON object of the response.
 
         Raises:
-            SourceError: as `request`, or the answer is no JSON object.
-            StorageError: as `request`.
+            SourceError: as in `request`, or if the response is not a JSON object.
+            StorageError: as in `request`.
         """
         text = self.request(href, method, dict(headers or {}), dict(parameters or {}))
         try:
@@ -124,7 +124,7 @@ class ApiIO(StacApiIO):
             document = None
         if not isinstance(document, dict):
             raise SourceError(
-                "A STAC API must answer with JSON objects. Received: "
+                "The responses of a STAC API must be JSON objects. Received: "
                 f"{self.credentials.removed_from(text[:1000])!r} from {storage.shown(href)}. "
                 "Give the address of its landing page, the one whose JSON has conformsTo and links."
             )
@@ -133,14 +133,14 @@ class ApiIO(StacApiIO):
     def get_pages(
         self, url: str, method: str | None = None, parameters: dict[str, Any] | None = None
     ) -> Iterator[dict[str, Any]]:
-        """Yield the pages of a search, each once, as far as `next` leads.
+        """Yield the pages of a search by following the `next` links.
 
-        In place of pystac-client's own, which ends at the first empty page (some servers filter after they have cut the
-        pages) and goes round for ever where `next` leads back.
+        Replaces the method of pystac-client, which ends at the first empty page (some servers filter the items of a
+        page after paging) and does not terminate if the links form a cycle.
 
         Raises:
-            SourceError: an answer is no page, or `next` leads back or to another host.
-            StorageError: the API cannot be reached.
+            SourceError: if a response is not a page, or `next` forms a cycle or refers to another host.
+            StorageError: if the API cannot be reached.
         """
         request: _Request | None = _Request(url, (method or "GET").upper(), dict(parameters or {}), {})
         asked: set[int] = set()
@@ -152,7 +152,7 @@ class ApiIO(StacApiIO):
             features = page.get("features")
             if not isinstance(features, list) or not all(isinstance(feature, dict) for feature in features):
                 raise SourceError(
-                    "A STAC API must answer a search with a FeatureCollection. Received: an object with "
+                    "The response to a search must be a FeatureCollection. Received: an object with "
                     f"{sorted(page)[:10]} from {storage.shown(request.href)}."
                 )
             request = _next(page, request)
@@ -171,14 +171,14 @@ class ApiIO(StacApiIO):
             yield page
 
     def _page(self, request: "_Request") -> dict[str, Any]:
-        """A page, and if the API fails at the first, a smaller one: `next` says nothing of how many shall come."""
+        """Request a page, and if that fails, a page of fewer items; pages after the first use the size in `next`."""
         asked = request.parameters.get("limit", 0)
         try:
             return self.answer(request.href, request.method, request.parameters, request.headers)
         except (RefusedError, FailedError) as error:
             if not isinstance(asked, int) or asked <= _SMALL_PAGE_ITEMS or error.status not in _TOO_MUCH:
                 raise
-        logger.info("asking for %d items a page: the API does not give %d", _SMALL_PAGE_ITEMS, asked)
+        logger.info("requesting pages of %d items: the API does not support %d", _SMALL_PAGE_ITEMS, asked)
         request.parameters["limit"] = _SMALL_PAGE_ITEMS
         return self.answer(request.href, request.method, request.parameters, request.headers)
 
@@ -186,30 +186,29 @@ class ApiIO(StacApiIO):
         shown = storage.shown(href)
         if status is None:
             return StorageError(
-                f"A STAC API must be reachable. Received: {shown}, tried again and again: {message}. "
-                "Check the address, and that this machine may reach it."
+                f"A STAC API must be reachable. Received: {shown}, after repeated attempts: {message}. "
+                "Check the address, and that it can be reached from here."
             )
         if status in {401, 403}:
             sent = self.credentials.header.partition(" ")[0].lower() or "no"
             return SourceError(
-                f"A STAC API must let the step in. Received: status {status} from {shown}, asked with {sent} "
+                f"A STAC API must grant access. Received: status {status} from {shown}, requested with {sent} "
                 f"credentials: {message}. Set {TOKEN} (bearer), or {USERNAME} and {PASSWORD} (basic), in the step's "
                 "environment."
             )
         if status == 404:
             return NothingThereError(
-                f"There must be something at a STAC API's address. Received: status 404 from {shown}: {message}."
+                f"An address of a STAC API must exist. Received: status 404 from {shown}: {message}."
             )
         if status >= 500 or status in _PASSING:
             tries = MAX_RETRIES + 1 if status in _PASSING else 1
             return FailedError(
                 f"A STAC API must answer. Received: status {status} from {shown} ({tries} x): {message}. "
-                "Mend `query` if it is what the API chokes on, else try again later.",
+                "Try again later, or change `query` if the API cannot process it.",
                 status,
             )
         return RefusedError(
-            f"A STAC API must take what is asked of it. Received: status {status} from {shown}: {message}. "
-            "Mend `query`.",
+            f"A STAC API must accept the request. Received: status {status} from {shown}: {message}. Correct `query`.",
             status,
         )
 
@@ -226,14 +225,13 @@ class _Request:
 
 
 def _next(page: Mapping[str, Any], request: _Request) -> _Request | None:
-    """What a page says comes next: https://github.com/radiantearth/stac-api-spec/tree/v1.0.0/item-search#pagination."""
+    """Return the request for the page after a page, or None: https://github.com/radiantearth/stac-api-spec/tree/v1.0.0/item-search#pagination."""
     links = page.get("links")
     for link in links if isinstance(links, list) else []:
         if isinstance(link, dict) and link.get("rel") == "next" and isinstance(link.get("href"), str):
             href = urljoin(request.href, link["href"])
-            if request.href.startswith("https://") and href.startswith(
-                "http://"
-            ):  # servers behind a proxy that ends TLS
+            # Servers behind a proxy that terminates TLS link to http://.
+            if request.href.startswith("https://") and href.startswith("http://"):
                 upgraded = f"https://{href[7:]}"
                 href = upgraded if urlsplit(upgraded).netloc == urlsplit(request.href).netloc else href
             method = str(link.get("method") or "GET").upper()
@@ -247,31 +245,31 @@ def _next(page: Mapping[str, Any], request: _Request) -> _Request | None:
 
 
 class _Session(requests.Session):  # type: ignore[misc] # requests ships no types
-    """A session that talks with one host, or, while it has no credentials, also with those that the user named."""
+    """A session limited to one host and, if it has no credentials, the hosts that the user has allowed."""
 
     def __init__(self, url: str, credentials: Credentials, others: tuple[str, ...]) -> None:
         super().__init__()
         self._home = _Place.of(url)
         self._others = () if credentials.header else tuple(other.rstrip("/") + "/" for other in others)
         self._credentials = credentials
-        self.auth = _unchanged  # else requests would look for credentials in .netrc
+        self.auth = _unchanged  # otherwise requests would read credentials from .netrc
         adapter = HTTPAdapter(max_retries=retries())
         self.mount("https://", adapter)
         self.mount("http://", adapter)
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-        """Leave a redirected request as it is: `send` refuses it, or it goes to the same host."""
+        """Leave a redirected request unchanged: `send` refuses other hosts."""
 
     def send(self, request: requests.PreparedRequest, **kwargs: Any) -> requests.Response:  # noqa: ANN401 - requests' own
-        """Send a request to the API's host, and read the whole answer, again where it breaks off."""
+        """Send a request to the API's host and read the whole response; retry if the connection breaks."""
         address = request.url or ""
         if not self._home.holds(address) and not address.startswith(self._others):
             folder = storage.shown(address).rpartition("/")[0] + "/"
             raise SourceError(
-                "A STAC API must stay on its own host: a next link, a search link or a redirect that leads elsewhere "
-                f"is not followed. Received: {storage.shown(address)}, from {self._home}. If that host is the API's, "
-                "give its address as `source`; else allow it, which needs a source without credentials, with "
-                f'href_rewrite={{"{folder}": "{folder}"}}.'
+                "A STAC API must stay on its own host: next links, search links and redirects to another host "
+                f"are not followed. Received: {storage.shown(address)}, from {self._home}. If that host belongs to the "
+                "API, give its address as `source`; otherwise allow it, which requires a source without credentials, "
+                f'with href_rewrite={{"{folder}": "{folder}"}}.'
             )
         if self._credentials.header:
             request.headers["Authorization"] = self._credentials.header
@@ -303,10 +301,10 @@ class _Place:
         return cls(scheme, (parts.hostname or "").lower(), parts.port or {"http": 80, "https": 443}.get(scheme))
 
     def holds(self, url: str) -> bool:
-        """Whether an address is here, or here in a safer way."""
+        """Return True if an address is on this host, with the same or a safer scheme."""
         try:
             other = _Place.of(url)
-        except ValueError:  # a port that is none
+        except ValueError:  # an invalid port
             return False
         safer = (self.scheme, self.port, other.scheme, other.port) == ("http", 80, "https", 443)
         return other == self or (safer and other.host == self.host)
@@ -316,14 +314,14 @@ class _Place:
 
 
 def retries() -> Retry:
-    """How often a request is sent again, and after which pauses: they double, and none is like another's."""
+    """Return the retry policy: exponential backoff with jitter."""
     return Retry(
         total=MAX_RETRIES,
         connect=MAX_CONNECT_RETRIES,
         read=MAX_CONNECT_RETRIES,
         redirect=False,
         status_forcelist=_PASSING,
-        allowed_methods={"GET", "POST"},  # a search changes nothing, however it is sent
+        allowed_methods={"GET", "POST"},  # a search has no side effects, also with POST
         backoff_factor=BACKOFF_SECONDS,
         backoff_jitter=2 * BACKOFF_SECONDS,
         backoff_max=MAX_PAUSE_SECONDS,
@@ -333,14 +331,14 @@ def retries() -> Retry:
 
 
 def _read(response: requests.Response) -> None:
-    """Take an answer's body into memory, up to a bound."""
+    """Read the body of a response into memory, up to a limit."""
     body = bytearray()
     for chunk in response.iter_content(_CHUNK_BYTES):
         body += chunk
         if len(body) > _MAX_ANSWER_BYTES:
             response.close()
             raise SourceError(
-                f"A STAC API's page must have at most {_MAX_ANSWER_BYTES:,} bytes. Received: more from "
+                f"A page of a STAC API must have at most {_MAX_ANSWER_BYTES:,} bytes. Received: more from "
                 f"{storage.shown(response.url)}."
             )
     response._content = bytes(body)
@@ -353,6 +351,6 @@ def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 def _goes_round(what: str, url: str) -> str:
     return (
-        f"A STAC API's pages must lead on. Received: {what} from {storage.shown(url)}, which would never end. Tell who "
-        "runs the API, or set query.max_items below what comes before."
+        f"The pages of a STAC API must not form a cycle. Received: {what} from {storage.shown(url)}. Report it to the "
+        "operator of the API, or set query.max_items to at most the number of items before the cycle."
     )

@@ -133,7 +133,7 @@ def test_nothing_found_says_what_was_asked(gate):
 )
 def test_credentials(gate, monkeypatch, caplog, variables, header):
     gate.demanded = header
-    with pytest.raises(SourceError, match=r"status 401 .* asked with no credentials.*TILEPIPE_STAC_TOKEN"):
+    with pytest.raises(SourceError, match=r"status 401 .* requested with no credentials.*TILEPIPE_STAC_TOKEN"):
         read(gate.url)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -318,7 +318,7 @@ def test_pages_larger_than_asked_for_and_counts(gate, caplog):
     with caplog.at_level(logging.INFO, logger="tilepipe"):
         read(gate.url)
     assert f"read {ALL} of {ALL + 1} items" in caplog.text
-    assert f"the API said that {ALL + 1} items match, and gave {ALL}" in caplog.text
+    assert f"the API stated {ALL + 1} matching items but returned {ALL}" in caplog.text
 
 
 def test_a_page_without_bound_is_refused(gate, monkeypatch):
@@ -338,8 +338,8 @@ def only_landing(**changes):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda path, document: b"<html>hello</html>", "must answer with JSON objects.*<html>hello"),
-        (lambda path, document: b"[1]", "must answer with JSON objects"),
+        (lambda path, document: b"<html>hello</html>", "must be JSON objects.*<html>hello"),
+        (lambda path, document: b"[1]", "must be JSON objects"),
         (lambda path, document: b'{"hello": 1}', r"landing page.*type=None and \['hello'\]"),
         (only_landing(conformsTo=[]), "item search"),
         (only_landing(conformsTo="x"), "must be that of its landing page"),

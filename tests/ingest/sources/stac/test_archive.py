@@ -45,7 +45,7 @@ def test_paths_that_lead_out(path):
 
 
 def test_what_is_no_path():
-    with pytest.raises(SourceError, match="must be a text"):
+    with pytest.raises(SourceError, match="must be a string"):
         member_of({"archive:href": 3}, "item x")
 
 

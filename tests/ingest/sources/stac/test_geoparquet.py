@@ -126,7 +126,7 @@ def test_hrefs_are_rewritten_and_held_in(items, tmp_path):
         read(path)
     assert read(path, href_rewrite={"https://example.org/": "/tiles/"})[1][0]["uri"] == "/tiles/Forest_0.tif"
     items[0]["assets"]["image"]["href"] = "../../etc/passwd"
-    with pytest.raises(SourceError, match="must stay below"):
+    with pytest.raises(SourceError, match="must be below"):
         read(write(path, items), href_rewrite={"https://example.org/": "/tiles/"})
 
 

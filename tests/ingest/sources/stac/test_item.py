@@ -163,7 +163,7 @@ def test_group_and_time_are_the_properties_that_are_named():
     assert (row.group, row.datetime) == ("7", dt.datetime(2019, 2, 3, 2, 5, 6, tzinfo=dt.UTC))
     row = read(item, columns=Columns(group="absent", datetime="absent"))
     assert (row.group, row.datetime) == (None, None)
-    with pytest.raises(SourceError, match=r"property site must hold a text.*\['a'\] in item Forest_0"):
+    with pytest.raises(SourceError, match=r"property site must be a string.*\['a'\] in item Forest_0"):
         read(item, columns=Columns(group="site"))
     with pytest.raises(SourceError, match=r"must be RFC 3339.*7"):
         read(item, columns=Columns(datetime="scene"))
