@@ -79,7 +79,7 @@ class Query(StepConfig):
 class IngestOptions(StepConfig):
     """Rarely changed settings of the source (`options`)."""
 
-    kind: Literal["auto", "stac-api", "stac-catalog", "stac-geoparquet", "folder", "table", "tfrecord"] = Field(
+    kind: Literal["auto", SourceKind] = Field(
         default="auto", description="Kind of the source; auto detects it from name and content"
     )
     asset_key: str = Field(default="", description="STAC asset that holds the pixels; empty detects it")

@@ -1,17 +1,88 @@
-"""Detection of the kind of a source, and its opening."""
+"""The kinds of sources, and detection of the kind from an address.
 
+To add a kind, write a module with a `RowSource` or a `ColumnSource`, name the kind in `config.SourceKind`, and add an
+entry to `SOURCES`.
+"""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
+from tilepipe.components.ingest.sources.folder import ClassFolders
+from tilepipe.components.ingest.sources.s3_prefix import S3ClassFolders
 from tilepipe.components.ingest.sources.source_view import ColumnSource
+from tilepipe.components.ingest.sources.stac.api import StacApi
+from tilepipe.components.ingest.sources.stac.catalog import StacCatalog, catalog_file
+from tilepipe.components.ingest.sources.stac.geoparquet import StacGeoParquet, is_geoparquet
+from tilepipe.components.ingest.sources.table import TableSource, is_table
+from tilepipe.components.ingest.sources.tfrecord import TfrecordSource, holds_records, is_record_file
 from tilepipe.components.ingest.sources.tile_row import RowSource
 from tilepipe.components.shared.errors import ParameterError, SourceError
 from tilepipe.components.shared.storage import storage
 
 
-def open_source(  # noqa: PLR0911 - one a kind
-    config: IngestConfig, wanted: frozenset[str] = frozenset()
-) -> RowSource | ColumnSource:
+@dataclass(frozen=True)
+class Source:
+    """One kind of source."""
+
+    open: Callable[[str, IngestConfig, frozenset[str]], RowSource | ColumnSource]
+    """Opens the source at a normalized address; the last argument is `wanted` of `open_source`."""
+    is_address: Callable[[str], bool] = lambda _: False
+    """Returns True if a normalized address is that of such a source."""
+    is_folder: Callable[[str], bool] = lambda _: False
+    """Returns True if the folder or prefix at a normalized address contains such a source."""
+    accepts: frozenset[str] = frozenset({"columns", "split_property"})
+    """Names of the parameters in `_REMEDIES` that apply to the source."""
+
+
+def _class_folders(uri: str) -> RowSource:
+    if storage.is_web(uri):
+        raise ParameterError(
+            "A folder must be local or in S3: web servers do not list folders. "
+            f"Received: source={storage.shown(uri)}. Copy it to a bucket, or give a table of its files."
+        )
+    return S3ClassFolders(uri) if storage.is_remote(uri) else ClassFolders(uri)
+
+
+SOURCES: dict[SourceKind, Source] = {
+    "stac-catalog": Source(
+        open=lambda uri, config, wanted: StacCatalog(catalog_file(uri) or uri, config, wanted),
+        is_address=lambda uri: storage.path_of(uri).lower().endswith(".json"),
+        is_folder=lambda uri: bool(catalog_file(uri)),
+    ),
+    "table": Source(open=TableSource, is_address=is_table),
+    "stac-geoparquet": Source(open=lambda uri, config, _: StacGeoParquet(uri, config), is_address=is_geoparquet),
+    "tfrecord": Source(
+        open=TfrecordSource,
+        is_address=lambda uri: is_record_file(storage.path_of(uri)),
+        is_folder=holds_records,
+    ),
+    "stac-api": Source(
+        open=StacApi,
+        is_address=storage.is_web,
+        accepts=frozenset({"columns", "query", "split_property"}),
+    ),
+    "folder": Source(
+        open=lambda uri, *_: _class_folders(uri),
+        is_folder=lambda _: True,
+        accepts=frozenset(),
+    ),
+}
+"""Kind -> source; the first source that matches an address, or else a folder, is used."""
+
+_REMEDIES = {
+    "columns": "Remove it: the class of a file is the name of its folder. Or give a table of the files.",
+    "query": "Select tiles with where, or give the address of a STAC API.",
+    "split_property": "Use split_files: files have no properties.",
+}
+"""Parameter -> remedy, for the parameters that only some kinds accept."""
+
+
+def open_source(config: IngestConfig, wanted: frozenset[str] = frozenset()) -> RowSource | ColumnSource:
     """Open the source that the parameters name.
 
     Args:
@@ -27,42 +98,14 @@ def open_source(  # noqa: PLR0911 - one a kind
     """
     uri = storage.normalise(config.source)
     if not storage.is_remote(uri) and not Path(uri).exists():
-        raise SourceError(f"A source must exist. Received: source={config.source}, which is {uri}.")
+        raise SourceError(f"A source must exist. Received: source={config.source}, which is {uri}. Check the address.")
     kind = detect_kind(uri) if config.options.kind == "auto" else config.options.kind
     _check_parameters(config, kind)
-    match kind:  # each has its own client, so only the one that is used is imported
-        case "stac-api":
-            from tilepipe.components.ingest.sources.stac.api import StacApi
-
-            return StacApi(uri, config, wanted)
-        case "stac-catalog":
-            from tilepipe.components.ingest.sources.stac.catalog import StacCatalog
-
-            return StacCatalog(_catalog_root(uri) or uri, config, wanted)
-        case "stac-geoparquet":
-            from tilepipe.components.ingest.sources.stac.geoparquet import StacGeoParquet
-
-            return StacGeoParquet(uri, config)
-        case "table":
-            from tilepipe.components.ingest.sources.table import TableSource
-
-            return TableSource(uri, config, wanted)
-        case "tfrecord":
-            from tilepipe.components.ingest.sources.tfrecord import TfrecordSource
-
-            return TfrecordSource(uri, config, wanted)
-        case "folder":
-            if storage.is_remote(uri):
-                from tilepipe.components.ingest.sources.s3_prefix import S3ClassFolders
-
-                return S3ClassFolders(uri)
-            from tilepipe.components.ingest.sources.folder import ClassFolders
-
-            return ClassFolders(uri)
+    return SOURCES[kind].open(uri, config, wanted)
 
 
-def detect_kind(uri: str) -> SourceKind:  # noqa: PLR0911 - one a rule
-    """Detect the kind of a source by its name, and of a folder by its content.
+def detect_kind(uri: str) -> SourceKind:
+    """Detect the kind of a source by its address, and of a folder by its content.
 
     Args:
         uri: normalized address.
@@ -70,54 +113,20 @@ def detect_kind(uri: str) -> SourceKind:  # noqa: PLR0911 - one a rule
     Returns:
         The kind.
     """
-    from tilepipe.components.ingest.sources.table import is_table
-    from tilepipe.components.ingest.sources.tfrecord import holds_records, is_record_file
-
-    name = storage.path_of(uri).lower()
-    if name.endswith(".json"):
-        return "stac-catalog"
-    if is_table(uri):
-        return "table"
-    if name.endswith((".parquet", ".geoparquet")):
-        return "stac-geoparquet"
-    if is_record_file(name.rpartition("/")[2]):
-        return "tfrecord"
-    if storage.is_web(uri):
-        return "stac-api"
-    if _catalog_root(uri):
-        return "stac-catalog"
-    return "tfrecord" if holds_records(uri) else "folder"
+    by_address = (kind for kind, source in SOURCES.items() if source.is_address(uri))
+    by_content = (kind for kind, source in SOURCES.items() if source.is_folder(uri))
+    return next(itertools.chain(by_address, by_content))
 
 
 def _check_parameters(config: IngestConfig, kind: SourceKind) -> None:
-    if kind == "folder" and config.split_property:
+    """Check that the parameters that only some kinds accept are not set for other kinds."""
+    for name, remedy in _REMEDIES.items():
+        value = getattr(config, name)
+        if name in SOURCES[kind].accepts or value == IngestConfig.model_fields[name].default:
+            continue
+        kinds = ", ".join(other for other, source in SOURCES.items() if name in source.accepts)
+        given = value.model_dump(exclude_defaults=True) if isinstance(value, BaseModel) else value
         raise ParameterError(
-            "`split_property` is for STAC sources, tables and TFRecords: a folder's files have no properties. "
-            f"Received: split_property={config.split_property!r}, source={config.source}. Use split_files."
+            f"`{name}` is for sources of the kinds {kinds}. Received: {name}={given!r}, and "
+            f"source={storage.shown(config.source)}, a source of the kind {kind}. {remedy}"
         )
-    if kind == "folder" and storage.is_web(storage.normalise(config.source)):
-        raise ParameterError(
-            "A folder must be local or in S3: web servers do not list folders. "
-            f"Received: source={storage.shown(config.source)}. Copy it to a bucket, or give a table of its files."
-        )
-    if kind == "folder" and config.columns != type(config.columns)():
-        raise ParameterError(
-            "`columns` is for STAC sources, tables and TFRecords: the class of a file in a folder is the name of the "
-            f"folder. Received: columns={config.columns.model_dump(exclude_defaults=True)}, source={config.source}. "
-            "Remove it, or give a table of the files."
-        )
-    if kind != "stac-api" and config.query != type(config.query)():
-        raise ParameterError(
-            f"`query` is for a STAC API. Received: query={config.query.model_dump(exclude_defaults=True)}, and "
-            f"source={config.source}, a {kind}. Select tiles with where, or give the API's address."
-        )
-
-
-def _catalog_root(folder: str) -> str:
-    """Return the address of the catalog file in a folder; empty if there is none."""
-    from tilepipe.components.ingest.sources.stac.catalog import ROOT_NAMES
-
-    if folder.lower().endswith(".json"):
-        return ""
-    files = (storage.join(folder, name) for name in ROOT_NAMES)
-    return next((file for file in files if storage.is_file(file)), "")

@@ -1,9 +1,11 @@
+from typing import get_args
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tilepipe.components.ingest.config import IngestConfig
-from tilepipe.components.ingest.sources.detect import detect_kind, open_source
+from tilepipe.components.ingest.config import IngestConfig, IngestOptions, SourceKind
+from tilepipe.components.ingest.sources.detect import SOURCES, detect_kind, open_source
 from tilepipe.components.shared.errors import ParameterError, SourceError, StorageError
 
 
@@ -26,6 +28,11 @@ def opened(source, **parameters):
 )
 def test_the_name_tells_the_kind(uri, kind):
     assert detect_kind(uri) == kind
+
+
+def test_each_kind_has_a_source():
+    assert SOURCES.keys() == set(get_args(SourceKind))
+    assert set(get_args(IngestOptions.model_fields["kind"].annotation)) == {"auto", *SOURCES}
 
 
 def test_a_parquet_is_told_by_its_columns(tmp_path):
@@ -61,7 +68,7 @@ def test_sources_that_cannot_be_opened(source, message):
 
 
 def test_a_query_is_for_an_api(class_folders):
-    with pytest.raises(ParameterError, match=r"`query` is for a STAC API. Received: query={'max_items': 3}.*a folder"):
+    with pytest.raises(ParameterError, match=r"kinds stac-api\. Received: query={'max_items': 3}.*kind folder"):
         opened(class_folders(), query={"max_items": 3})
 
 

@@ -21,7 +21,7 @@ from tilepipe.components.shared.storage import storage
 
 logger = logging.getLogger("tilepipe.ingest")
 
-ROOT_NAMES = ("catalog.json", "collection.json")
+_ROOT_NAMES = ("catalog.json", "collection.json")
 _REMOTE_THREADS = 32
 _LOCAL_THREADS = 2
 
@@ -104,6 +104,14 @@ class StacCatalog:
             if isinstance(stated, dict) and stated.get("rel") in {"child", "item"}:
                 uri = resolver.resolve(stated.get("href"), folder, f"a link of {link.uri}")
                 yield _Link(uri, link.uri, collection)
+
+
+def catalog_file(folder: str) -> str:
+    """Return the address of the catalog's file in a folder; empty if there is none."""
+    if folder.lower().endswith(".json"):
+        return ""
+    files = (storage.join(folder, name) for name in _ROOT_NAMES)
+    return next((file for file in files if storage.is_file(file)), "")
 
 
 def _read(link: _Link) -> tuple[_Link, dict[str, Any]]:

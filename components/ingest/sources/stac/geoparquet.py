@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     from duckdb.sqltypes import DuckDBPyType
 
 
+def is_geoparquet(uri: str) -> bool:
+    """Return True if a file has the suffix of Parquet; `table.is_table` must have excluded tables."""
+    return storage.path_of(uri).lower().endswith((".parquet", ".geoparquet"))
+
+
 @dataclass
 class StacGeoParquet:
     """A STAC-GeoParquet file: https://github.com/radiantearth/stac-geoparquet-spec.
