@@ -1,5 +1,6 @@
 import contextlib
 import itertools
+from dataclasses import fields
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -8,7 +9,9 @@ import pytest
 from tests.pack.conftest import random_pixels, write_geotiff
 from tilepipe.components.pack.config import PackConfig
 from tilepipe.components.pack.packing_order import SAMPLE_TILES, find_layout, open_plan
+from tilepipe.components.pack.tiles.reader import Tile
 from tilepipe.components.shared.contracts.manifest import SPLITS
+from tilepipe.components.shared.contracts.tile_table import COLUMNS
 from tilepipe.components.shared.errors import ArtifactError, BandError, ParameterError, TileError
 
 CONFIG = PackConfig.parse(options={"readers": 2})
@@ -29,6 +32,10 @@ def many(table, count=3000):
     for number in range(count):
         table.add(f"t{number}", f"/none/{number}", "ab"[number % 2], SPLITS[number % 3])
     return table.write()
+
+
+def test_a_tile_has_columns_of_the_table():
+    assert {field.name for field in fields(Tile)} <= COLUMNS.keys()
 
 
 def test_each_tile_stands_in_its_split_once_and_classes_are_mixed(table, planned):
@@ -71,7 +78,7 @@ def test_tables_that_ingest_did_not_write(table, planned, row, message):
 
 def test_no_table_at_all(tmp_path, table, planned):
     (tmp_path / "x.parquet").write_bytes(b"no parquet")
-    with pytest.raises(ArtifactError, match="that `ingest` wrote"):
+    with pytest.raises(ArtifactError, match="written by ingest"):
         planned(tmp_path / "x.parquet")
     table.folder.mkdir()
     with pytest.raises(ArtifactError, match="with 0 tiles"):
@@ -84,7 +91,7 @@ def test_a_table_that_is_damaged_within(table, planned):
     for place in range(100, len(content) // 2, 50):
         content[place] ^= 255
     path.write_bytes(content)
-    with pytest.raises(ArtifactError, match=rf"that `ingest` wrote. Received: {path}, which reads as: .+"):
+    with pytest.raises(ArtifactError, match=rf"written by ingest. Received: {path}, which reads as: .+"):
         planned(path)
 
 

@@ -10,34 +10,37 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import pyarrow as pa
 
 from tilepipe.components.ingest.sources.tile_row import RowSource, TileRow, TileSource
-from tilepipe.components.shared.contracts.tile_table import SCHEMA
+from tilepipe.components.shared.contracts.tile_table import CORNERS, SCHEMA
 from tilepipe.components.shared.runtime.database import quoted
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-COLUMNS = {
-    "tile_id": "VARCHAR",
-    "uri": "VARCHAR",
-    "member": "VARCHAR",
-    "offset": "BIGINT",
-    "band_uris": "VARCHAR[]",
-    "label": "VARCHAR",
-    "split": "VARCHAR",
-    "group": "VARCHAR",
-    "datetime": "TIMESTAMPTZ",
-    "bbox": "STRUCT(xmin DOUBLE, ymin DOUBLE, xmax DOUBLE, ymax DOUBLE)",
-    "geometry": "BLOB",
-    "bytes": "BIGINT",
-    "checksum": "VARCHAR",
-    "bands": "VARCHAR[]",
+_SQL_TYPES = {
+    pa.string(): "VARCHAR",
+    pa.int64(): "BIGINT",
+    pa.float64(): "DOUBLE",
+    pa.binary(): "BLOB",
+    pa.timestamp("us", tz="UTC"): "TIMESTAMPTZ",
 }
-"""Name -> type of the columns of `found`; `where` may also use the source's own columns. `split` is the source's
-own name of the split, and `bands` are the band names that it states."""
+
+
+def _sql_type(kind: pa.DataType) -> str:
+    if isinstance(kind, pa.ListType):
+        return f"{_sql_type(kind.value_type)}[]"
+    if isinstance(kind, pa.StructType):
+        return f"STRUCT({', '.join(f'{child.name} {_sql_type(child.type)}' for child in kind)})"
+    return _SQL_TYPES[kind]
+
+
+_ARROW = pa.schema([*((field.name, field.type) for field in SCHEMA), ("bands", pa.list_(pa.string()))])
+COLUMNS = {field.name: _sql_type(field.type) for field in _ARROW}
+"""Name -> SQL type of the columns of `found`: those of the tile table, and the `bands` that the source states.
+
+`split` is the source's own name of the split. `where` may also use the source's own columns.
+"""
 
 _BATCH_ROWS = 8192
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
-_ARROW = pa.schema([*((field.name, field.type) for field in SCHEMA), ("bands", pa.list_(pa.string()))])
 
 
 @runtime_checkable
@@ -98,7 +101,7 @@ def open_source_view(
 
 def _arrow(rows: Sequence[TileRow], extra: Iterable[str]) -> pa.Table:
     columns: dict[str, Any] = {name: [getattr(row, name) for row in rows] for name in COLUMNS}
-    columns["bbox"] = [dict(zip(_CORNERS, row.bbox, strict=True)) if row.bbox else None for row in rows]
+    columns["bbox"] = [dict(zip(CORNERS, row.bbox, strict=True)) if row.bbox else None for row in rows]
     columns["bands"] = [row.bands or None for row in rows]
     schema = _ARROW
     for name in extra:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.sources.source_view import COLUMNS
+from tilepipe.components.shared.contracts.tile_table import CORNERS
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.runtime.database import literal, quoted
 
@@ -26,7 +27,6 @@ _NAMES = {
     "datetime": ("datetime", "timestamp", "date", "object_date"),
 }
 _PLACES = (("lon", "lat"), ("longitude", "latitude"), ("lng", "lat"), ("object_lon", "object_lat"))
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _NESTED = {"struct", "list", "map", "array", "union", "blob"}
 _FRACTIONS = {"float", "double", "decimal"}
 _TIMES = {"date", "timestamp", "timestamp with time zone", "timestamp_s", "timestamp_ms", "timestamp_ns"}
@@ -177,7 +177,7 @@ def check_times(
 
 def _place(types: Types, by_name: Mapping[str, str]) -> tuple[str, ...]:
     box = by_name.get("bbox")
-    if box and types[box].id == "struct" and {name for name, _ in types[box].children} >= set(_CORNERS):
+    if box and types[box].id == "struct" and {name for name, _ in types[box].children} >= set(CORNERS):
         return (box,)
     pairs = (tuple(by_name[name] for name in pair if name in by_name) for pair in _PLACES)
     return next((pair for pair in pairs if len(pair) == 2), ())
@@ -209,13 +209,13 @@ def _time(column: str, types: Types) -> str:
 def _box(place: tuple[str, ...]) -> str:
     """Return an expression for a row's bounding box, or that of its point; NULL if it is not on Earth."""
     if len(place) == 1:
-        corners = ", ".join(f"{literal(name)}: {quoted(place[0])}.{name}::DOUBLE" for name in _CORNERS)
+        corners = ", ".join(f"{literal(name)}: {quoted(place[0])}.{name}::DOUBLE" for name in CORNERS)
         return f"CASE WHEN {quoted(place[0])} IS NOT NULL THEN {{{corners}}} END"
     if not place:
         return "NULL"
     longitude, latitude = (f"try_cast({quoted(name)} AS DOUBLE)" for name in place)
     corners = ", ".join(
-        f"{literal(name)}: {value}" for name, value in zip(_CORNERS, (longitude, latitude) * 2, strict=True)
+        f"{literal(name)}: {value}" for name, value in zip(CORNERS, (longitude, latitude) * 2, strict=True)
     )
     on_earth = f"{longitude} BETWEEN -180 AND 180 AND {latitude} BETWEEN -90 AND 90"
     return f"CASE WHEN {on_earth} THEN {{{corners}}} END"

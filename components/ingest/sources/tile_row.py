@@ -1,40 +1,17 @@
 """The common interface of the sources, and their rows: one per tile."""
 
-import datetime as dt
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from tilepipe.components.ingest.config import SourceKind
-
-BoundingBox = tuple[float, float, float, float]
-"""West, south, east and north, in degrees."""
+from tilepipe.components.shared.contracts.tile_table import TableRow
 
 
-@dataclass(frozen=True, slots=True)
-class TileRow:
-    """One tile as stated by its source, before selection and split."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileRow(TableRow):
+    """One tile as stated by its source, before selection and split: `split` is the source's own name of the split."""
 
-    tile_id: str
-    uri: str
-    """Normalized, as `shared.storage` accepts it."""
-    label: str | None
-    member: str | None = None
-    """Path within the zip at `uri`."""
-    offset: int | None = None
-    """Offset of the record in the TFRecord file at `uri`."""
-    band_uris: tuple[str, ...] | None = None
-    """URI of one file per band, in the order of `bands`, if each band has its own file; the first is `uri`."""
-    split: str | None = None
-    """Name of the tile's split in the source, as spelled there."""
-    group: str | None = None
-    datetime: dt.datetime | None = None
-    bbox: BoundingBox | None = None
-    geometry: bytes | None = None
-    """WKB in longitude and latitude."""
-    bytes: int | None = None
-    checksum: str | None = None
-    """Multihash in hexadecimal."""
     bands: tuple[str, ...] = ()
     """Canonical names in the order stated by the source; empty if it states none."""
     properties: Mapping[str, Any] = field(default_factory=dict)

@@ -1,10 +1,11 @@
-"""The tile table: one row per tile, sorted by `tile_id`, as Parquet (GeoParquet 1.1 where there is a geometry)."""
+"""The tile table: one row per tile, sorted by `tile_id`, as Parquet (GeoParquet 1.1 if there are geometries)."""
 
+import datetime as dt
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args, get_type_hints
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,30 +16,82 @@ from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.storage.atomic import whole_file
 from tilepipe.components.shared.version import VERSION
 
-_FIELDS: "list[pa.Field[Any]]" = [
-    pa.field("tile_id", pa.string(), nullable=False),
-    pa.field("uri", pa.string(), nullable=False),
-    pa.field("member", pa.string()),
-    pa.field("offset", pa.int64()),
-    pa.field("band_uris", pa.list_(pa.string())),
-    pa.field("label", pa.string()),
-    pa.field("split", pa.string()),
-    pa.field("group", pa.string()),
-    pa.field("datetime", pa.timestamp("us", tz="UTC")),
-    pa.field("bbox", pa.struct([pa.field(name, pa.float64()) for name in ("xmin", "ymin", "xmax", "ymax")])),
-    pa.field("geometry", pa.binary()),
-    pa.field("bytes", pa.int64()),
-    pa.field("checksum", pa.string()),
-]
-SCHEMA = pa.schema(_FIELDS)
-"""A tile is the whole object at `uri`; or its `member`, where the object is a zip; or `bytes` bytes from `offset`,
-where it is a TFRecord file; or, where each band has a file of its own, the files `band_uris` in the order of the bands,
-the first of which is `uri`. `geometry` is WKB in longitude and latitude (OGC:CRS84); `checksum` is a multihash in
-hexadecimal, as STAC's `file:checksum`. All but `tile_id` and `uri` may be null."""
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
+"""Fields of a bounding box: west, south, east, north."""
+
+BoundingBox = tuple[float, float, float, float]
+"""West, south, east and north, in degrees."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """Type and description of a column of the tile table."""
+
+    type: pa.DataType
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableRow:
+    """One row of the tile table: the list of its columns, from which `COLUMNS` and `SCHEMA` are derived.
+
+    A tile is the whole object at `uri`; or its `member`, if the object is a zip; or `bytes` bytes from `offset`, if it
+    is a TFRecord file; or the files `band_uris`, if each band has its own file.
+    """
+
+    tile_id: Annotated[
+        str,
+        Column(
+            pa.string(),
+            "the item's id, the file's path below the folder, the id or address in a table, `<file>#<number>` of a "
+            "record; unique",
+        ),
+    ]
+    uri: Annotated[str, Column(pa.string(), "the file: local, `s3://` or on the web")]
+    member: Annotated[str | None, Column(pa.string(), "the path within the zip at `uri`")] = None
+    offset: Annotated[
+        int | None,
+        Column(pa.int64(), "where the record of `bytes` bytes, framing included, starts in the TFRecord file at `uri`"),
+    ] = None
+    band_uris: Annotated[
+        tuple[str, ...] | None,
+        Column(pa.list_(pa.string()), "one file per band, in the order of the bands; the first is `uri`"),
+    ] = None
+    label: Annotated[str | None, Column(pa.string(), "the class, after recoding")] = None
+    split: Annotated[str | None, Column(pa.string(), "`train`, `val` or `test`")] = None
+    group: Annotated[
+        str | None, Column(pa.string(), "the value of `columns.group`; with `split_by=block`, the block")
+    ] = None
+    datetime: Annotated[dt.datetime | None, Column(pa.timestamp("us", tz="UTC"), "the time of acquisition, UTC")] = None
+    bbox: Annotated[
+        BoundingBox | None,
+        Column(pa.struct([pa.field(name, pa.float64()) for name in CORNERS]), "the bounding box in degrees"),
+    ] = None
+    geometry: Annotated[bytes | None, Column(pa.binary(), "WKB in longitude and latitude (OGC:CRS84)")] = None
+    bytes: Annotated[int | None, Column(pa.int64(), "the size according to the source")] = None
+    checksum: Annotated[
+        str | None,
+        Column(
+            pa.string(),
+            "a multihash in hexadecimal: `file:checksum`, an ETag that is an MD5, the SHA-256 of a record",
+        ),
+    ] = None
+
+
+_HINTS = get_type_hints(TableRow, include_extras=True)
+COLUMNS: Mapping[str, Column] = {name: hint.__metadata__[0] for name, hint in _HINTS.items()}
+"""Name -> column of the tile table, in order."""
+
+SCHEMA = pa.schema(
+    [
+        pa.field(name, column.type, nullable=type(None) in get_args(_HINTS[name].__origin__))
+        for name, column in COLUMNS.items()
+    ]
+)
+"""Arrow schema of the tile table; all columns but `tile_id` and `uri` may be null."""
 
 _METADATA_KEY = "tilepipe"
 _GROUP_ROWS = 131_072
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _GEOMETRY_TYPES = (
     "Geometry",
     "Point",
@@ -57,43 +110,42 @@ class RecordFeature(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    """The feature's name, as the records have it."""
+    """Name of the feature, as spelled in the records."""
     dtype: str
     height: int
     width: int
 
 
 class TileTableInfo(BaseModel):
-    """What the table's key-value metadata hold beside the rows."""
+    """Key-value metadata of the table."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    """The data set's name: a collection's id, or a folder's name."""
+    """Name of the data set: a collection's id, or a folder's name."""
     source: str
     source_kind: str
     query: dict[str, Any] = {}
-    """What was asked of the source, as given."""
+    """Parameters of the step."""
     snapshot: str = ""
-    """When the source is taken to have been read, ISO 8601, or empty."""
+    """ISO 8601 time as of which the source is read, or empty."""
     bands: tuple[str, ...] = ()
-    """Physical order of the bands in the tiles; empty where only the files know."""
+    """Bands in the order of the files; empty if only the files state them."""
     bands_stated_by: str = "nobody"
     """`user`, `metadata` or `nobody`."""
     record_features: tuple[RecordFeature, ...] = ()
-    """In the order of `bands`; empty where the tiles are no TFRecords."""
+    """In the order of `bands`; empty if the tiles are not in TFRecords."""
     class_names: tuple[str, ...] = ()
     tilepipe_version: str = VERSION
 
 
 def write_tile_table(rows: pa.Table | pa.RecordBatchReader, info: TileTableInfo, path: Path) -> None:
-    """Write a tile table, whole or not at all; the same rows give the same bytes.
+    """Write a tile table atomically; the same rows give the same bytes.
 
     Args:
-        rows: columns as in `SCHEMA`; a table in any order, or batches sorted by `tile_id`, which are written as they
-            come.
-        info: what the key-value metadata shall hold.
-        path: the file to appear.
+        rows: columns as in `SCHEMA`; a table in any order, or batches sorted by `tile_id`.
+        info: key-value metadata.
+        path: path of the file.
     """
     if isinstance(rows, pa.Table):
         rows = rows.select(SCHEMA.names).cast(SCHEMA).sort_by("tile_id").to_reader()
@@ -109,7 +161,7 @@ def write_tile_table(rows: pa.Table | pa.RecordBatchReader, info: TileTableInfo,
 
 
 def _groups(rows: pa.RecordBatchReader) -> Iterator[pa.Table]:
-    """Row groups of the same size however the batches come, so that the same rows give the same bytes."""
+    """Yield row groups of the same size whatever the batches, so that the same rows give the same bytes."""
     waiting = SCHEMA.empty_table()
     for batch in rows:
         waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch]).cast(SCHEMA)])
@@ -124,14 +176,14 @@ def read_tile_table(path: Path, columns: list[str] | None = None) -> tuple[pa.Ta
     """Read a tile table.
 
     Args:
-        path: the artifact's file.
-        columns: which columns to read; all, unless given.
+        path: path of the artifact.
+        columns: names of the columns to read. Defaults to all.
 
     Returns:
-        The rows, sorted by `tile_id`, and what the metadata hold.
+        The rows, sorted by `tile_id`, and the metadata.
 
     Raises:
-        ArtifactError: the file is not a tile table.
+        ArtifactError: if the file is not a tile table.
     """
     try:
         with pq.ParquetFile(path) as file:
@@ -141,16 +193,16 @@ def read_tile_table(path: Path, columns: list[str] | None = None) -> tuple[pa.Ta
 
 
 def read_tile_table_info(path: Path) -> TileTableInfo:
-    """Read what a tile table's metadata hold, and none of its rows.
+    """Read the metadata of a tile table without its rows.
 
     Args:
-        path: the artifact's file.
+        path: path of the artifact.
 
     Returns:
-        What the metadata hold.
+        The metadata.
 
     Raises:
-        ArtifactError: the file is not a tile table.
+        ArtifactError: if the file is not a tile table.
     """
     try:
         with pq.ParquetFile(path) as file:
@@ -160,9 +212,10 @@ def read_tile_table_info(path: Path) -> TileTableInfo:
 
 
 def damaged(path: Path, said: str) -> ArtifactError:
-    """The error that says that a file is no tile table, and what its reader said of it."""
+    """Return the error for a file that is not a tile table, with the message of its reader."""
     return ArtifactError(
-        f"A tile table must be a Parquet file that `ingest` wrote. Received: {path}, which reads as: {said}."
+        f"A tile table must be a Parquet file written by ingest. Received: {path}, which reads as: {said}. "
+        "Run ingest again."
     )
 
 
@@ -172,7 +225,7 @@ def _info(file: pq.ParquetFile) -> TileTableInfo:
 
 @dataclass
 class _Geometry:
-    """What GeoParquet's metadata say of the geometries, gathered as they pass."""
+    """Accumulator of the GeoParquet metadata of the geometries."""
 
     types: set[str] = field(default_factory=set)
     corners: dict[str, float] = field(default_factory=dict)
@@ -191,20 +244,20 @@ class _Geometry:
 
     def metadata(self) -> dict[str, Any]:
         # https://geoparquet.org/releases/v1.1.0/; no `crs` means OGC:CRS84
-        covering = {name: ["bbox", name] for name in _CORNERS}
+        covering = {name: ["bbox", name] for name in CORNERS}
         column: dict[str, Any] = {
             "encoding": "WKB",
             "geometry_types": sorted(self.types),
             "covering": {"bbox": covering},
         }
         if self.corners:
-            column["bbox"] = [self.corners[name] for name in _CORNERS]
+            column["bbox"] = [self.corners[name] for name in CORNERS]
         return {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
 
 
 def _geometry_type(shape: bytes) -> str:
-    """GeoParquet's name of a WKB geometry's type, from its byte order and the number after it."""
+    """Return the GeoParquet name of a WKB geometry's type, from its first five bytes."""
     code = int.from_bytes(shape[1:5], "little" if shape[0] == 1 else "big")
-    has_z = bool(code & 0x80000000) or code % 10000 // 1000 == 1  # the two ways of writing it: EWKB's and ISO's
+    has_z = bool(code & 0x80000000) or code % 10000 // 1000 == 1  # the flags of EWKB and ISO WKB
     name = _GEOMETRY_TYPES[(code & 0xFFFF) % 1000]
     return f"{name} Z" if has_z else name

@@ -25,6 +25,10 @@ class Rows:
         yield from self._rows
 
 
+def row(tile_id, uri, label, **values):
+    return TileRow(tile_id=tile_id, uri=uri, label=label, **values)
+
+
 def split(tiles, **parameters):
     """Split -> for each tile in order, its split; None for one that is in none."""
     with open_database() as connection:
@@ -41,7 +45,7 @@ def split(tiles, **parameters):
 
 def rows(**counts):
     return [
-        TileRow(f"{label}/{label}_{number}.tif", f"/tiles/{label}/{label}_{number}.tif", label)
+        row(f"{label}/{label}_{number}.tif", f"/tiles/{label}/{label}_{number}.tif", label)
         for label, count in counts.items()
         for number in range(count)
     ]
@@ -126,7 +130,7 @@ def test_a_name_that_is_listed_twice_counts_once(lists):
 
 
 def test_a_file_name_beats_a_stem(lists):
-    tiles = [TileRow("a/x.jpg", "/t/a/x.jpg", "a"), TileRow("a/x.tif", "/t/a/x.tif", "a")]
+    tiles = [row("a/x.jpg", "/t/a/x.jpg", "a"), row("a/x.tif", "/t/a/x.tif", "a")]
     assert split(tiles, **lists(train=["x.tif"], val=["x.jpg"])) == ["val", "train"]
 
 
@@ -145,14 +149,14 @@ def test_a_file_name_beats_a_stem(lists):
     ],
 )
 def test_names_that_do_not_fit(lists, names, message):
-    tiles = [*rows(Forest=2), TileRow("a/same.tif", "/t/a/same.tif", "a"), TileRow("b/same.tif", "/t/b/same.tif", "b")]
+    tiles = [*rows(Forest=2), row("a/same.tif", "/t/a/same.tif", "a"), row("b/same.tif", "/t/b/same.tif", "b")]
     with pytest.raises(SplitError, match=message):
         split(tiles, **lists(**names))
 
 
 def test_folders_that_a_name_states_must_match(lists):
     """A missing `Crop/12` is never another class's tile 12; only the suffix is loose."""
-    tiles = [TileRow(f"{name}.jpg", f"/t/{name}.jpg", name[0]) for name in ("Crop/1", "Forest/1", "Forest/12", "x/y.z")]
+    tiles = [row(f"{name}.jpg", f"/t/{name}.jpg", name[0]) for name in ("Crop/1", "Forest/1", "Forest/12", "x/y.z")]
     assert split(tiles, **lists(train=["Crop/1", "t/Forest/1.png"], val=["./Forest/12.TIF"], test=["x/y.z"])) == [
         *("train", "train", "val", "test")
     ]
@@ -162,28 +166,28 @@ def test_folders_that_a_name_states_must_match(lists):
 
 
 def test_names_without_a_folder_or_suffix_that_fit_several_tiles(lists):
-    tiles = [TileRow(f"{name}/1.jpg", f"/t/{name}/1.jpg", name) for name in "ab"]
+    tiles = [row(f"{name}/1.jpg", f"/t/{name}/1.jpg", name) for name in "ab"]
     with pytest.raises(SplitError, match=r"must match one tile. Received: 1 in .*a/1.jpg"):
         split(tiles, **lists(train=["1"]))
 
 
 def test_a_dot_in_a_name_is_not_a_suffix(lists):
-    tiles = [TileRow(f"a/{name}", f"/t/a/{name}", "a") for name in ("t_1.jpg", "t_1.5.jpg", "t_1.25")]
+    tiles = [row(f"a/{name}", f"/t/a/{name}", "a") for name in ("t_1.jpg", "t_1.5.jpg", "t_1.25")]
     assert split(tiles, **lists(train=["t_1.5"], val=["t_1"], test=["a/t_1.25"])) == ["val", "train", "test"]
     with pytest.raises(SplitError, match="1 of 1 names"):
         split(tiles, **lists(train=["t_1.7"]))
 
 
 def test_names_are_compared_in_one_normal_form(lists):
-    tiles = [TileRow("Gr\u00f6\u00dfe/e\u0301.jpg", "/t/Gr\u00f6\u00dfe/e\u0301.jpg", "a")]
+    tiles = [row("Gr\u00f6\u00dfe/e\u0301.jpg", "/t/Gr\u00f6\u00dfe/e\u0301.jpg", "a")]
     assert split(tiles, **lists(train=["Gro\u0308\u00dfe/\u00e9"])) == ["train"]
 
 
 def test_names_of_members_ids_and_signed_addresses(lists):
     tiles = [
-        TileRow("one", "/t/x.zip", "a", member="Crop/1.jpg"),
-        TileRow("Crop/2.jpg", "/t/part.tfrecord", "a", offset=0),
-        TileRow("three", "https://h/Crop/3.jpg?sig=a/b", "a"),
+        row("one", "/t/x.zip", "a", member="Crop/1.jpg"),
+        row("Crop/2.jpg", "/t/part.tfrecord", "a", offset=0),
+        row("three", "https://h/Crop/3.jpg?sig=a/b", "a"),
     ]
     assert split(tiles, **lists(train=["x.zip/Crop/1"], val=["Crop/2"], test=["Crop/3"])) == ["train", "val", "test"]
 
@@ -198,7 +202,7 @@ def test_lists_that_cannot_be_read(tmp_path):
 
 
 def with_splits(*splits):
-    return [TileRow(str(place), f"/t/{place}", "a", split=name) for place, name in enumerate(splits)]
+    return [row(str(place), f"/t/{place}", "a", split=name) for place, name in enumerate(splits)]
 
 
 def test_a_property():
@@ -223,7 +227,7 @@ def in_groups(groups=40, seed=0):
     """Groups of different sizes and mixtures of three classes."""
     chance = random.Random(seed)
     return [
-        TileRow(f"{group}-{number}", f"/t/{group}-{number}", chance.choice("aabbbc"), group=f"g{group}")
+        row(f"{group}-{number}", f"/t/{group}-{number}", chance.choice("aabbbc"), group=f"g{group}")
         for group in range(groups)
         for number in range(chance.randint(1, 30))
     ]
@@ -245,15 +249,13 @@ def test_no_group_straddles_and_the_classes_keep_their_proportions(seed):
 
 def test_every_split_gets_a_group_where_there_are_just_enough():
     tiles = [
-        TileRow(f"{g}-{n}", f"/t/{g}-{n}", "a", group=g)
-        for g, size in (("x", 98), ("y", 1), ("z", 1))
-        for n in range(size)
+        row(f"{g}-{n}", f"/t/{g}-{n}", "a", group=g) for g, size in (("x", 98), ("y", 1), ("z", 1)) for n in range(size)
     ]
     assert set(split(tiles, split_by="group")) == {"train", "val", "test"}
 
 
 def test_groups_that_are_too_few_or_absent():
-    tiles = [TileRow(str(n), f"/t/{n}", "a", group="gh"[n % 2]) for n in range(9)]
+    tiles = [row(str(n), f"/t/{n}", "a", group="gh"[n % 2]) for n in range(9)]
     with pytest.raises(SplitError, match=r"at least as many groups as splits, 3. Received: 2 groups, g, h"):
         split(tiles, split_by="group")
     with pytest.raises(SplitError, match=r"each tile must have a group. Received: 3 tiles.*such as a/a_0.tif"):
@@ -264,7 +266,7 @@ def on_land(count=400, west=-0.2, south=51.0):
     """Tiles of about 640 m, side by side in a square."""
     side, step = int(count**0.5), 0.0058
     return [
-        TileRow(
+        row(
             f"{x}-{y}",
             f"/t/{x}-{y}",
             "ab"[(x + y) % 2],
@@ -309,7 +311,7 @@ def test_time_trains_on_the_past():
     import datetime as dt
 
     start = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
-    tiles = [TileRow(str(n), f"/t/{n}", "ab"[n % 2], datetime=start + dt.timedelta(days=n // 4)) for n in range(80)]
+    tiles = [row(str(n), f"/t/{n}", "ab"[n % 2], datetime=start + dt.timedelta(days=n // 4)) for n in range(80)]
     random.Random(1).shuffle(tiles)
     splits = split(tiles, split_by="time")
     times = defaultdict(set)

@@ -17,6 +17,7 @@ from tilepipe.components.ingest.sources.href_columns import resolve
 from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.ingest.sources.stac import item_columns
 from tilepipe.components.ingest.sources.stac.assets import canonical_bands, stated_bands
+from tilepipe.components.shared.contracts.tile_table import CORNERS
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.runtime.database import quoted, reason
 from tilepipe.components.shared.storage import storage
@@ -196,10 +197,10 @@ def _bbox(types: "dict[str, DuckDBPyType]") -> str:
     if kind is None:
         return "NULL"
     names = item_columns.fields(kind)
-    if list(names) == ["xmin", "ymin", "xmax", "ymax"]:
+    if list(names) == list(CORNERS):
         return "bbox"
-    if {"xmin", "ymin", "xmax", "ymax"} <= set(names):  # with heights
-        packed = ", ".join(f"{name} := bbox.{name}" for name in ("xmin", "ymin", "xmax", "ymax"))
+    if set(CORNERS) <= set(names):  # with heights
+        packed = ", ".join(f"{name} := bbox.{name}" for name in CORNERS)
         return f"CASE WHEN bbox.xmin IS NOT NULL THEN struct_pack({packed}) END"
     if kind.id == "list":  # 4 numbers, or 6 with heights
         corners = "xmin := bbox[1], ymin := bbox[2], xmax := bbox[len(bbox) // 2 + 1], ymax := bbox[len(bbox) // 2 + 2]"

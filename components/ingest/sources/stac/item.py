@@ -17,7 +17,8 @@ from tilepipe.components.ingest.sources.stac.assets import (
     describe,
     stated_bands,
 )
-from tilepipe.components.ingest.sources.tile_row import BoundingBox, TileRow
+from tilepipe.components.ingest.sources.tile_row import TileRow
+from tilepipe.components.shared.contracts.tile_table import CORNERS, BoundingBox
 from tilepipe.components.shared.errors import SourceError
 
 _SCALARS = str | int | float | datetime.datetime
@@ -255,7 +256,7 @@ def _time(value: object, where: str) -> datetime.datetime | None:
 
 def _bounding_box(value: object, where: str) -> BoundingBox | None:
     if isinstance(value, dict):  # GeoParquet's struct
-        value = [value.get(name) for name in ("xmin", "ymin", "xmax", "ymax")]
+        value = [value.get(name) for name in CORNERS]
     if value is None or value == [None] * 4:
         return None
     if not isinstance(value, list) or len(value) not in {4, 6} or not all(_is_number(part) for part in value):
