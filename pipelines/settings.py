@@ -1,6 +1,6 @@
-"""What every task of every pipeline is given beside its inputs: environment, security, resources, bounds.
+"""Settings of all tasks of all pipelines: environment, security, resources and timeouts.
 
-Names of Secrets and ConfigMaps are those that `manifests/` declares.
+Names of Secrets and ConfigMaps are those in `manifests/`.
 """
 
 from typing import TypeAlias
@@ -11,31 +11,31 @@ from kfp.dsl.pipeline_channel import PipelineParameterChannel
 from tilepipe.components.shared.runtime.tracking import PREFIX, TRACKING_SETTINGS
 from tilepipe.components.shared.version import VERSION
 
-CATALOGUE_SECRET = "tilepipe-stac"  # noqa: S105 - a Secret's name
+CATALOG_SECRET = "tilepipe-stac"  # noqa: S105 - a Secret's name
 STORAGE_SECRET = "tilepipe-s3"  # noqa: S105 - a Secret's name
 STORAGE_CONFIG = "tilepipe-s3"
 TRACKING_CONFIG = "tilepipe-tracking"
 TRACKING_SECRET = "tilepipe-tracking"  # noqa: S105
 
 USER_ID = 65532
-"""The images' numeric user; a cluster that assigns its own overrides it."""
+"""Numeric user of the images; a cluster that assigns user ids overrides it."""
 
 Text: TypeAlias = str | PipelineParameterChannel
 
 
 def configure(task: dsl.PipelineTask, *, cpu: str, memory: str, timeout_seconds: int, retries: int = 0) -> None:
-    """Set what holds for any task.
+    """Set the resources, limits and security settings of a task.
 
     Args:
         task: the task.
-        cpu: the limit; an eighth of it is requested, so that a small node takes the pod too.
-        memory: request and limit, since memory beyond the request is what gets a pod evicted.
-        timeout_seconds: from the start of the pod.
-        retries: how often KFP tries again; for steps that reach out to something that may be away.
+        cpu: CPU limit; an eighth of it is requested, so that the pod also fits on a small node.
+        memory: memory request and limit, which are equal since a pod that exceeds its request may be evicted.
+        timeout_seconds: timeout from the start of the pod.
+        retries: number of retries, for steps that depend on a service that may be unavailable.
     """
     task.set_cpu_request(_eighth(cpu)).set_cpu_limit(cpu).set_memory_request(memory).set_memory_limit(memory)
     if retries:
-        # A whole number as factor: 1.5 compiles, and kills the run at its first failure (KFP 2.17).
+        # The factor must be a whole number: 1.5 compiles, but ends the run at its first failure (KFP 2.17).
         task.set_retry(num_retries=retries, backoff_duration="30s", backoff_factor=2, backoff_max_duration="300s")
     kubernetes.set_timeout(task, timeout_seconds)
     kubernetes.set_security_context(task, run_as_user=USER_ID, run_as_non_root=True)
@@ -47,24 +47,24 @@ def configure(task: dsl.PipelineTask, *, cpu: str, memory: str, timeout_seconds:
 
 
 def use_storage(task: dsl.PipelineTask, secret: Text) -> None:
-    """Let a task reach the bucket that holds the tiles: credentials from a Secret, the endpoint from a ConfigMap."""
+    """Give a task access to the tiles' bucket: credentials from a Secret, the endpoint from a ConfigMap."""
     keys = {name: name for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
     kubernetes.use_secret_as_env(task, secret, keys, optional=True)
     places = {name: name for name in ("AWS_ENDPOINT_URL", "AWS_REGION")}
     kubernetes.use_config_map_as_env(task, STORAGE_CONFIG, places, optional=True)
 
 
-def use_catalogue(task: dsl.PipelineTask, secret: Text) -> None:
-    """Let a task reach a STAC API that wants to know who asks: a token, or a user and password, from a Secret."""
+def use_catalog(task: dsl.PipelineTask, secret: Text) -> None:
+    """Give a task credentials for a STAC API, a token or a user and password, from a Secret."""
     keys = {name: name for name in ("TILEPIPE_STAC_TOKEN", "TILEPIPE_STAC_USERNAME", "TILEPIPE_STAC_PASSWORD")}
     kubernetes.use_secret_as_env(task, secret, keys, optional=True)
 
 
 def use_tracking(task: dsl.PipelineTask, secret: Text) -> None:
-    """Let a task report to MLflow: its address from a ConfigMap, a user and password or a token from a Secret.
+    """Give a task access to MLflow: its address from a ConfigMap, a user and password or a token from a Secret.
 
-    Under names of tilepipe's own (`tracking.take_settings` reads them): where KFP's native MLflow support puts
-    `MLFLOW_TRACKING_URI` into a pod, a second one from a ConfigMap makes the pod invalid (seen in KFP 2.17).
+    The variables have names of tilepipe's own, which `tracking.take_settings` reads: if KFP's native MLflow support
+    sets `MLFLOW_TRACKING_URI`, a second one from a ConfigMap makes the pod invalid (KFP 2.17).
     """
     uri, *credentials = TRACKING_SETTINGS
     kubernetes.use_config_map_as_env(task, TRACKING_CONFIG, {uri: PREFIX + uri}, optional=True)

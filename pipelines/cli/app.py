@@ -1,4 +1,4 @@
-"""`tilepipe`: make a sample, push data to S3, compile the pipelines, run them here, and hand them to Kubeflow."""
+"""Write a sample, push tiles to S3, compile the pipelines, and run them on this machine or on Kubeflow."""
 
 import os
 import sys
@@ -19,16 +19,16 @@ app = typer.Typer(
 console = Console(highlight=False)
 
 Words = Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="Parameters of the run.")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of parameters; words win over it.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of parameters; NAME=VALUE overrides it.")]
 
 
 @app.command()
 def sample(
-    out: Annotated[Path, typer.Argument(help="Folder to make.")],
-    tiles_per_class: Annotated[int, typer.Option(help="Tiles of each of the ten classes.")] = 200,
-    seed: Annotated[int, typer.Option(help="Another seed gives other tiles.")] = 0,
+    out: Annotated[Path, typer.Argument(help="Folder to create.")],
+    tiles_per_class: Annotated[int, typer.Option(help="Number of tiles in each of the ten classes.")] = 200,
+    seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same tiles.")] = 0,
 ) -> None:
-    """Write a synthetic data set: 13-band Sentinel-2-like GeoTIFFs, a STAC catalogue and its GeoParquet."""
+    """Write a synthetic data set: 13-band Sentinel-2-like GeoTIFFs, a STAC catalog and its GeoParquet."""
     from rich.progress import Progress
 
     from tilepipe.pipelines.cli.sample.sample import write_sample
@@ -41,15 +41,15 @@ def sample(
             seed=seed,
             progress=lambda done, total: progress.update(bar, completed=done, total=total),
         )
-    console.print(f"{summary.tile_count:,} synthetic tiles in {out}: catalogue {summary.catalog}", soft_wrap=True)
+    console.print(f"{summary.tile_count:,} synthetic tiles in {out}: catalog {summary.catalog}", soft_wrap=True)
 
 
 @app.command()
 def push(
     folder: Annotated[Path, typer.Argument(help="Folder to upload.")],
-    address: Annotated[str, typer.Argument(help="s3://BUCKET/PREFIX; the bucket is made where it is missing.")],
+    address: Annotated[str, typer.Argument(help="s3://BUCKET/PREFIX; the bucket is created if it does not exist.")],
 ) -> None:
-    """Upload a folder to S3; what is already there with the same content is skipped, so it may be started again."""
+    """Upload a folder to S3; files that are already there with the same content are skipped."""
     from tilepipe.pipelines.cli.push import push as pushing
     from tilepipe.pipelines.cli.push import push_display
 
@@ -62,15 +62,15 @@ def push(
 
 @app.command(name="compile")
 def compile_(
-    pipelines: Annotated[list[str] | None, typer.Argument(metavar="[PIPELINE]...", help="All, unless given.")] = None,
+    pipelines: Annotated[list[str] | None, typer.Argument(metavar="[PIPELINE]...", help="Default: all.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for <pipeline>.yaml; default: the committed files.")] = None,
     registry: Annotated[str | None, typer.Option(help="Registry of the images.")] = None,
-    tag: Annotated[str | None, typer.Option(help="Tag of the images; immutable.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Tag of the images, which must never be reused.")] = None,
 ) -> None:
-    """Compile the pipelines to YAML, and check them as KFP's API server does."""
+    """Compile the pipelines to YAML, and validate them as KFP's API server does."""
     for variable, value in (("TILEPIPE_IMAGE_REGISTRY", registry), ("TILEPIPE_IMAGE_TAG", tag)):
         if value:
-            os.environ[variable] = value  # read where the steps' decorators are, on import
+            os.environ[variable] = value  # read when the components are imported
     from tilepipe.pipelines.cli.compilation import compiled_pipeline, compiler
 
     for name in pipelines or compiled_pipeline.names():
@@ -84,10 +84,10 @@ def run(
     pipeline: Annotated[str, typer.Argument(help="Name of a pipeline, or the path of a compiled YAML.")] = "",
     words: Words = None,
     config: ConfigFile = None,
-    folder: Annotated[Path, typer.Option(help="Where runs and the MLflow store are kept.")] = Path("runs"),
-    show_help: Annotated[bool, typer.Option("--help", help="Show this, with the pipeline's parameters.")] = False,
+    folder: Annotated[Path, typer.Option(help="Folder for runs and the MLflow store.")] = Path("runs"),
+    show_help: Annotated[bool, typer.Option("--help", help="Show this help and the pipeline's parameters.")] = False,
 ) -> None:
-    """Run a compiled pipeline on this machine, with an MLflow store beside."""
+    """Run a compiled pipeline on this machine, and record it in a local MLflow store."""
     from tilepipe.pipelines.cli import arguments
     from tilepipe.pipelines.cli.compilation import compiled_pipeline
     from tilepipe.pipelines.cli.local import run_display, runner
@@ -128,7 +128,7 @@ def version() -> None:
 
 
 def main() -> None:
-    """Run the command line; what a user can mend ends with one message and code 2."""
+    """Run the command line; an error that the user can correct ends with one message and exit code 2."""
     try:
         app()
     except TilepipeError as error:

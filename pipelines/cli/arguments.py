@@ -1,4 +1,4 @@
-"""Arguments of a run: from a file and from `name=value` words, checked against the pipeline before anything starts."""
+"""Arguments of a run, from a file and from `name=value` words, checked against the pipeline before anything starts."""
 
 import difflib
 import json
@@ -20,28 +20,29 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "STRUCT": (dict,),
 }
 _SAID = {
-    "STRING": "a text",
+    "STRING": "text",
     "NUMBER_INTEGER": "a whole number",
     "NUMBER_DOUBLE": "a number",
     "BOOLEAN": "true or false",
-    "LIST": "a list, as JSON or as words with commas between them",
+    "LIST": "a list, as JSON or separated by commas",
     "STRUCT": 'a JSON object such as {"a": 1}',
 }
 
 
 def collect(pipeline: CompiledPipeline, config: Path | None, words: Sequence[str]) -> dict[str, Any]:
-    """The arguments of a run, checked.
+    """Collect and check the arguments of a run.
 
     Args:
-        pipeline: what shall run.
+        pipeline: The pipeline to run.
         config: YAML or JSON file of parameters, if any.
-        words: `name=value`, which win over the file.
+        words: Words `name=value`, which override the file.
 
     Returns:
-        Parameter -> value, of the parameter's type; the pipeline's defaults are not among them.
+        Parameter -> value of the parameter's type, without the pipeline's defaults.
 
     Raises:
-        ParameterError: an unknown name, a value of the wrong type, or one that a step would refuse; all at once.
+        ParameterError: A name is unknown, a value has the wrong type, or a step would refuse it; all problems are in
+            the one message.
     """
     given = {**_read_config(config), **dict(_split(word) for word in words)}
     problems, arguments = [], {}
@@ -71,25 +72,25 @@ def _read_config(path: Path | None) -> Mapping[str, Any]:
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParameterError(f"--config must be a YAML file of parameters. Received: {path}: {error}.") from error
     if not isinstance(values, dict):
-        raise ParameterError(f"--config must hold `name: value` lines. Received: {path}, which holds {values!r}.")
+        raise ParameterError(f"--config must contain `name: value` lines. Received: {path}, with {values!r}.")
     return values
 
 
 def _split(word: str) -> tuple[str, str]:
     name, separator, value = word.partition("=")
     if not separator:
-        raise ParameterError(f"Parameters are given as name=value. Received: {word!r}.")
+        raise ParameterError(f"Parameters are given as name=value. Received: {word!r}. Add the missing `=`.")
     return name.strip(), value
 
 
 def _unknown(pipeline: CompiledPipeline, name: str, value: object) -> str:
     close = difflib.get_close_matches(name, pipeline.parameters, n=1)
-    hint = f"Did you mean {close[0]}?" if close else f"`tilepipe run {pipeline.name} --help` lists them all."
+    hint = f"Did you mean {close[0]}?" if close else f"`tilepipe run {pipeline.name} --help` lists all parameters."
     return f"`{name}` is not a parameter of {pipeline.name}. Received: {name}={value}. {hint}"
 
 
 def _typed(parameter: Parameter, value: object) -> object:
-    """A value of the parameter's type; words from the command line are read as JSON where the type asks for it."""
+    """Convert a value to the parameter's type; text for a type other than string is read as JSON."""
     wanted = _TYPES[parameter.type]
     read = value
     if isinstance(value, str) and str not in wanted:

@@ -104,7 +104,7 @@ def wire(given: PipelineArguments, *, streams: bool = False) -> None:
         )
         settings.configure(ingest, cpu="2", memory="2Gi", timeout_seconds=4 * 3600, retries=1)
         settings.use_storage(ingest, given.storage_secret_name)
-        settings.use_catalogue(ingest, given.data_secret_name)
+        settings.use_catalog(ingest, given.data_secret_name)
 
         with dsl.ParallelFor(ingest.outputs["Output"], name="pack") as part:
             pack = pack_tiles(
@@ -194,7 +194,7 @@ def train_classifier(
     data_options: dict = {},
     data_query: dict = {},
     data_recode: dict = {},
-    data_secret_name: str = settings.CATALOGUE_SECRET,
+    data_secret_name: str = settings.CATALOG_SECRET,
     data_snapshot: str = "",
     data_source_bands: list = [],
     data_where: str = "",

@@ -30,7 +30,7 @@ class Bucket:
     server: S3Server
     keys: list[str]
     table: Path
-    """The tile table, as ingest makes it of a catalogue: without checksums, which a GET does not look at either."""
+    """The tile table, as ingest makes it of a catalog: without checksums, which a GET does not look at either."""
     checked_table: Path
     """As ingest makes it of the prefix: with the MD5s that the listing gives."""
 

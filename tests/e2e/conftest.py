@@ -128,12 +128,12 @@ def pipeline_yaml(kubeflow, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def sample(kubeflow, tmp_path_factory) -> str:
-    """The synthetic sample in the bucket; gives the catalogue's address."""
+    """The synthetic sample in the bucket; gives the catalog's address."""
     return upload_sample(kubeflow, tmp_path_factory.mktemp("sample") / "sample", f"sample-{uuid.uuid4().hex[:8]}")
 
 
 def upload_sample(kubeflow: Kubeflow, folder: Path, prefix: str, tiles_per_class: int = 20) -> str:
-    """Make a sample and put it into the bucket; gives the catalogue's address."""
+    """Make a sample and put it into the bucket; gives the catalog's address."""
     from concurrent.futures import ThreadPoolExecutor
 
     from tilepipe.pipelines.cli.sample.sample import write_sample

@@ -211,7 +211,7 @@ def test_an_image_that_cannot_be_pulled_is_said_at_once(write, runs):
 def test_a_gpu_request_that_no_node_can_meet(write, runs):
     path = write(training)
     said = tilepipe("submit", path, "train_gpu_count=99", code=2, seconds=60)
-    assert "A node must be able to take `train`, and none can" in said
+    assert "At least one node must be able to run `train`, and none is" in said
     assert "nvidia.com/gpu: 99 wanted" in said
     assert "Change train_gpu_count" in said
     # A cluster that adds nodes by itself: the run starts, and the pod's own state says what it waits for.
@@ -251,7 +251,7 @@ def test_a_person_who_stops_watching_leaves_the_run_going(write, runs):
         rest = process.communicate(timeout=60)[0]
     assert process.returncode == 130
     with terminated(runs, first) as run_id:
-        assert "the run goes on" in rest
+        assert "the run continues" in rest
         assert f"/runs/{run_id}:terminate" in rest
         assert runs.run_service_get_run(run_id).state not in {"FAILED", "CANCELED"}
 
@@ -293,7 +293,7 @@ def test_the_namespace_of_a_server_for_one_user_is_its_own(write, core, runs):
     finally:
         core.delete_namespace(name)
     with terminated(runs, said):
-        assert f"the run is in namespace kubeflow: this Kubeflow is for a single user, and --namespace {name}" in said
+        assert f"the run is in namespace kubeflow: this Kubeflow is single-user, so --namespace {name}" in said
 
 
 # upload

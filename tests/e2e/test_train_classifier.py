@@ -203,7 +203,7 @@ def test_a_retry_mends_what_was_missing(kubeflow, pipeline_yaml, tmp_path):
         if failed:
             break
         time.sleep(2)
-    assert failed, "ingest did not fail on a catalogue that is missing"
+    assert failed, "ingest did not fail on a catalog that is missing"
     upload_sample(kubeflow, tmp_path / "sample", prefix)
     assert kubeflow.wait(run_id).state == "SUCCEEDED"
     assert mlflow_run(kubeflow, run_id).info.status == "FINISHED"

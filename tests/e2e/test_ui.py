@@ -1,7 +1,7 @@
 """`train_classifier` through Kubeflow's pages in a real browser, as a person goes: upload, run form, graph, figures.
 
 KFP_UI_URL   Kubeflow's pages, such as http://127.0.0.1:3000
-E2E_SAMPLE   catalogue of a sample that is in the bucket already; without it one is made
+E2E_SAMPLE   catalog of a sample that is in the bucket already; without it one is made
 
 Each stage leaves a picture in build/e2e.
 """
@@ -61,7 +61,7 @@ def page(request):
 
 @pytest.fixture(scope="module")
 def catalog(page, request):
-    """Address of the sample's catalogue."""
+    """Address of the sample's catalog."""
     return os.environ.get("E2E_SAMPLE") or request.getfixturevalue("sample")
 
 

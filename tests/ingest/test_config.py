@@ -14,7 +14,7 @@ def test_band_names_get_their_one_spelling():
     assert IngestConfig.parse(source="/data", source_bands=["B1", "b8a", "nir"]).source_bands == ("B01", "B8A", "nir")
 
 
-def test_splits_may_have_the_names_that_catalogues_use():
+def test_splits_may_have_the_names_that_catalogs_use():
     config = IngestConfig.parse(source="/data", split_fractions={"validate": 0.2, "train": 0.8})
     assert list(config.split_fractions.items()) == [("train", 0.8), ("val", 0.2)]
     assert split_named(" Validation ") == "val"

@@ -40,7 +40,7 @@ def bucket(minio_server):
 
 @pytest.fixture(scope="module")
 def tiles(bucket, tmp_path_factory):
-    """The synthetic sample in a bucket; gives the address of its catalogue."""
+    """The synthetic sample in a bucket; gives the address of its catalog."""
     folder = tmp_path_factory.mktemp("sample") / "sample"
     write_sample(folder, tiles_per_class=12)
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):

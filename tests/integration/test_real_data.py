@@ -1,4 +1,4 @@
-"""Real EuroSAT through the compiled pipeline: JPEGs with their canonical split, and 13 bands from a STAC catalogue."""
+"""Real EuroSAT through the compiled pipeline: JPEGs with their canonical split, and 13 bands from a STAC catalog."""
 
 import json
 import re

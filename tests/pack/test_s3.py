@@ -34,7 +34,7 @@ def upload(bucket, minio_server, monkeypatch):
 
 @pytest.fixture
 def stac(tmp_path):
-    """A catalogue of twelve GeoTIFFs, and the same items as STAC-GeoParquet."""
+    """A catalog of twelve GeoTIFFs, and the same items as STAC-GeoParquet."""
     import pyarrow as pa
     import stac_geoparquet.arrow
 
@@ -62,7 +62,7 @@ def stac(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["catalog.json", "", "items.parquet"])
-def test_from_a_catalogue_in_a_bucket(stac, upload, run, tmp_path, caplog, minio_server, name):
+def test_from_a_catalog_in_a_bucket(stac, upload, run, tmp_path, caplog, minio_server, name):
     caplog.set_level(logging.DEBUG)
     root = upload(stac, f"set-{name}")
     tiles = tmp_path / "tiles.parquet"
@@ -97,7 +97,7 @@ def test_from_class_folders_in_a_bucket_with_lists_beside_them(upload, run, tmp_
     assert run(tiles).splits["train"].tiles == 4
 
 
-def test_a_catalogue_in_a_bucket_must_not_read_this_machines_files(stac, upload, tmp_path):
+def test_a_catalog_in_a_bucket_must_not_read_this_machines_files(stac, upload, tmp_path):
     edit_json(stac / "a_0.json", lambda item: item["assets"]["image"].update(href="file:///etc/passwd"))
     with pytest.raises(SourceError, match="must stay below"):
         ingest_into(tmp_path, source=f"{upload(stac, 'evil')}/catalog.json")

@@ -23,12 +23,12 @@ logger = logging.getLogger("tilepipe.generate")
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
-# Letters and digits alone: no program and no shell has a meaning for them.
+# Only letters and digits, which have no special meaning to any program or shell.
 ALPHABET = string.ascii_letters + string.digits
 
 
 def secret(name: str, purpose: str, keys: dict[str, dict[str, int]]) -> dict[str, Any]:
-    """A Secret with a random value for each key, as Kubernetes takes it."""
+    """Build the manifest of a Secret with a random value for each key."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -44,7 +44,7 @@ def secret(name: str, purpose: str, keys: dict[str, dict[str, int]]) -> dict[str
 
 
 def create(connection: http.client.HTTPConnection, token: str, namespace: str, body: dict[str, Any]) -> bool:
-    """Create one Secret; False where there is one of its name.
+    """Create one Secret; returns False if one of that name exists.
 
     Raises:
         PermissionError: Kubernetes refuses for another reason.

@@ -1,1 +1,1 @@
-"""The cluster half of the command line: submit, upload, schedule and doctor, on kfp's and Kubernetes' own clients."""
+"""Commands for a cluster: `submit`, `upload`, `schedule` and `doctor`, on top of the clients of KFP and Kubernetes."""

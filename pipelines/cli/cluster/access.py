@@ -1,4 +1,4 @@
-"""Kubernetes, where this machine may ask it: pods, nodes, events and Workflows of one namespace."""
+"""Access to Kubernetes: pods, nodes, events and Workflows of one namespace, as far as this user may read them."""
 
 import contextlib
 import os
@@ -10,7 +10,7 @@ from tilepipe.components.shared.errors import ClusterError
 from tilepipe.components.shared.runtime.pod_logs import last_words
 
 SERVICE_ACCOUNT = "pipeline-runner"
-"""Whom the runs' pods act as in a single-user installation; `default-editor` in a profile of a multi-user one."""
+"""Service account of the pods of runs in a single-user installation; a multi-user one has `default-editor`."""
 
 _WORKFLOWS = ("argoproj.io", "v1alpha1", "workflows")
 _TIMEOUT_SECONDS = (4, 15)
@@ -19,10 +19,10 @@ _LOG_LINES = 100
 
 @dataclass(frozen=True)
 class Cluster:
-    """Kubernetes, as the current kubeconfig (or this pod's service account) may see it.
+    """Access to Kubernetes with the current kubeconfig, or with the service account of this pod.
 
     Args:
-        namespace: where runs go.
+        namespace: namespace of the runs.
         server: address of the Kubernetes API.
         core: `kubernetes.client.CoreV1Api`.
     """
@@ -35,10 +35,10 @@ class Cluster:
         """Call a method of the Kubernetes client.
 
         Returns:
-            What it returns; None where there is no such object, or where this user may not see it.
+            The result of the method; None if there is no such object, or if this user may not see it.
 
         Raises:
-            ClusterError: the API server does not answer.
+            ClusterError: the API server does not answer, or refuses for another reason.
         """
         from kubernetes.client import ApiException
 
@@ -53,7 +53,7 @@ class Cluster:
             ) from None
 
     def demand(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:  # noqa: ANN401
-        """Call a method of the Kubernetes client, where a refusal matters.
+        """Call a method of the Kubernetes client and let refusals through.
 
         Raises:
             kubernetes.client.ApiException: the API server refuses.
@@ -66,22 +66,22 @@ class Cluster:
         except HTTPError as error:
             raise ClusterError(
                 f"Kubernetes does not answer. Received: {self.server}: {type(error).__name__}. "
-                "Try `kubectl get pods` with the same kubeconfig; without a kubeconfig, tilepipe goes on without it."
+                "Try `kubectl get pods` with the same kubeconfig; tilepipe also works without a kubeconfig."
             ) from None
 
     def pods(self, run_id: str) -> Sequence[Any]:
-        """The pods of a run that still exist, as `V1Pod`."""
+        """List the pods of a run that still exist, as `V1Pod`."""
         found = self.ask(self.core.list_namespaced_pod, self.namespace, label_selector=f"pipeline/runid={run_id}")
         return list(found.items) if found else []
 
     def warnings_of(self, pod: Any) -> Sequence[Any]:  # noqa: ANN401
-        """What went wrong around a pod, as `CoreV1Event`, oldest first."""
+        """List the warnings about a pod as `CoreV1Event`, oldest first."""
         selector = f"involvedObject.uid={pod.metadata.uid},type=Warning"
         found = self.ask(self.core.list_namespaced_event, self.namespace, field_selector=selector)
         return list(found.items) if found else []
 
     def workflow(self, run_id: str) -> dict[str, Any]:
-        """The Argo Workflow of a run; empty where it is gone or not for us to see."""
+        """Return the Argo Workflow of a run; empty if it is gone or this user may not see it."""
         from kubernetes import client
 
         api = client.CustomObjectsApi(self.core.api_client)
@@ -91,9 +91,9 @@ class Cluster:
         return dict(items[0]) if items else {}
 
     def where_it_runs(self, run_id: str) -> "Cluster":
-        """This access, for the namespace that a run that was just started is in.
+        """Return this access for the namespace of a run that was just started.
 
-        A server for a single user puts all runs into its own namespace, whatever it is asked.
+        A single-user server puts all runs into its own namespace, whatever namespace the request names.
         """
         from kubernetes import client
 
@@ -105,24 +105,24 @@ class Cluster:
         return replace(self, namespace=items[0]["metadata"]["namespace"]) if items else self
 
     def end_of_log(self, pod: str, lines: int = 5) -> str:
-        """The last lines that the step itself wrote in a pod; empty where its log is gone."""
+        """Return the last lines that the step itself wrote in a pod; empty if its log is gone."""
         return last_words(self.log(pod, tail_lines=_LOG_LINES), lines)
 
     def log(self, pod: str, **options: Any) -> str:  # noqa: ANN401
-        """The log of a pod's main container; empty where it is gone."""
-        # Left to itself, the client parses a log that is JSON, and gives back Python's way of writing it.
+        """Return the log of a pod's main container; empty if it is gone."""
+        # By default, the client parses a log that is JSON and returns the repr of the result.
         method = self.core.read_namespaced_pod_log
         answer = self.ask(method, pod, self.namespace, container="main", _preload_content=False, **options)
         return "" if answer is None else answer.data.decode("utf-8", "replace")
 
     def data_of(self, kind: str, name: str) -> set[str] | None:
-        """The keys of a Secret or a ConfigMap, never their values; None where it is absent or not for us to see."""
+        """Return the keys of a Secret or a ConfigMap, never the values; None if it is absent or not readable."""
         read = self.core.read_namespaced_secret if kind == "Secret" else self.core.read_namespaced_config_map
         found = self.ask(read, name, self.namespace)
         return None if found is None else set(found.data or {})
 
     def may(self, verb: str, resource: str, *, group: str = "", user: str = "") -> bool:
-        """Whether this user, or a service account of the namespace, may do something there."""
+        """Return whether this user, or a service account of the namespace, may do something there."""
         from kubernetes import client
 
         attributes = client.V1ResourceAttributes(namespace=self.namespace, verb=verb, resource=resource, group=group)
@@ -142,10 +142,10 @@ class Cluster:
         return review is None or bool(review.status.allowed)
 
     def check_namespace(self) -> None:
-        """Check that runs can live in the namespace.
+        """Check that the namespace is one for runs.
 
         Raises:
-            ClusterError: it does not exist, or nothing of Kubeflow Pipelines is in it.
+            ClusterError: it does not exist, or has no service account of Kubeflow Pipelines.
         """
         from kubernetes.client import ApiException
 
@@ -153,7 +153,7 @@ class Cluster:
             self.demand(self.core.read_namespace, self.namespace)
         except ApiException as error:
             if error.status != 404:
-                return  # not for us to see
+                return  # this user may not see it
             raise ClusterError(
                 f"--namespace must be where Kubeflow Pipelines runs. Received: {self.namespace}, which does not exist."
                 f"{self._where_instead()}"
@@ -170,23 +170,23 @@ class Cluster:
         found = self.ask(self.core.list_service_account_for_all_namespaces)
         names = {SERVICE_ACCOUNT, "default-editor"}
         places = sorted({a.metadata.namespace for a in found.items if a.metadata.name in names}) if found else []
-        return f" Give one of: {', '.join(places)}." if places else " Give the one that your administrator set up."
+        return f" Use one of: {', '.join(places)}." if places else " Ask your administrator for the right one."
 
 
 def find(namespace: str) -> Cluster | None:
-    """Kubernetes, where a kubeconfig or a service account leads to it.
+    """Find Kubernetes through a kubeconfig or a service account; sends no request.
 
     Args:
-        namespace: where runs go.
+        namespace: namespace of the runs.
 
     Returns:
-        The access, or None where there is no configuration; nothing has been asked yet.
+        The access, or None if there is no configuration.
     """
     from kubernetes import client, config
 
     configuration = client.Configuration()
     try:
-        # Named here, since the client reads the variable once, when it is imported.
+        # Passed explicitly, since the client reads the variable only once, when it is imported.
         config.load_kube_config(os.environ.get("KUBECONFIG"), client_configuration=configuration)
     except (config.ConfigException, OSError):
         with contextlib.suppress(config.ConfigException):
@@ -198,7 +198,7 @@ def find(namespace: str) -> Cluster | None:
 
 
 def reachable(namespace: str) -> Cluster | None:
-    """Kubernetes, where it also answers: for commands that do without it when they must."""
+    """Find Kubernetes, for commands that also work without it; None if it does not answer."""
     cluster = find(namespace)
     if cluster is None:
         return None

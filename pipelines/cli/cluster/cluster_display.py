@@ -1,4 +1,4 @@
-"""What a person sees of a cluster: a line a task, what is in the way, recurring runs, and what `doctor` found."""
+"""Terminal output of the commands for a cluster."""
 
 from collections.abc import Sequence
 
@@ -19,21 +19,21 @@ _LEVELS = {"ok": "green", "warning": "yellow", "problem": "red"}
 
 
 def started(console: Console, run: Run) -> None:
-    """Print what was started, and where to see it."""
+    """Print the name and the address of a run that was started."""
     console.print(Text(f"run {run.name}: {run.page or run.run_id}"))
     if not run.page:
-        console.print(Text("(set KFP_UI_ENDPOINT for its address in Kubeflow's pages)", style="dim"))
+        console.print(Text("(set KFP_UI_ENDPOINT to get a link to the run in the UI)", style="dim"))
 
 
 def moved(console: Console, asked: str, found: str) -> None:
-    """Print that a run is in another namespace than was asked for."""
+    """Print that a run is in another namespace than the requested one."""
     if found != asked:
-        why = f"this Kubeflow is for a single user, and --namespace {asked} has no effect"
+        why = f"this Kubeflow is single-user, so --namespace {asked} has no effect"
         console.print(Text(f"the run is in namespace {found}: {why}", style="yellow"))
 
 
 def show(console: Console, message: Message) -> None:
-    """Print a change of a run that is being followed."""
+    """Print a change in a run that is being followed."""
     if isinstance(message, TaskState):
         line = Text(f"{message.task:<16}")
         line.append(f"{'FAILED' if message.state == 'failed' else message.state:<8}", style=_STYLES[message.state])
@@ -56,10 +56,10 @@ def ended(console: Console, run: Run, state: RunState, seconds: float) -> None:
 def failure(console: Console, cluster: Cluster | None, run: Run, outcome: Outcome | None) -> None:
     """Print which task failed first, why, and where its log is."""
     if outcome is None:
-        console.print(Text("Why is in the log of the first failed task, in Kubeflow's pages."))
+        console.print(Text("The log of the first failed task, in Kubeflow's UI, shows the reason."))
         return
     if not outcome.failed_task:
-        console.print(Text(outcome.reason or "no reason was left", style="red"))
+        console.print(Text(outcome.reason or "no reason is known", style="red"))
         return
     console.print(Text(f"{outcome.failed_task} failed: {outcome.reason}", style="red"))
     pod = pod_of(cluster, run.run_id, outcome.failed_task) if cluster else ""
@@ -68,8 +68,8 @@ def failure(console: Console, cluster: Cluster | None, run: Run, outcome: Outcom
 
 
 def left_running(console: Console, url: str, run: Run) -> None:
-    """Print that nobody watches any more, and how to end the run."""
-    console.print(Text(f"\nthe run goes on: {run.page or run.run_id}"))
+    """Print that the run continues without being followed, and how to terminate it."""
+    console.print(Text(f"\nthe run continues: {run.page or run.run_id}"))
     console.print(Text(f"to terminate it: curl -X POST {url}/apis/v2beta1/runs/{run.run_id}:terminate"))
 
 
@@ -79,7 +79,7 @@ def schedules(console: Console, runs: Sequence[RecurringRun]) -> None:
         console.print("no recurring runs")
         return
     table = Table(header_style="bold")
-    for column in ("name", "fires", "state", "parameters"):
+    for column in ("name", "trigger", "state", "parameters"):
         table.add_column(column, overflow="fold")
     for run in runs:
         given = ", ".join(f"{name}={value}" for name, value in sorted(run.arguments.items()))
@@ -88,7 +88,7 @@ def schedules(console: Console, runs: Sequence[RecurringRun]) -> None:
 
 
 def finding(console: Console, found: Finding) -> None:
-    """Print one thing that `doctor` looked at."""
+    """Print the result of one check of `doctor`."""
     line = Text(f"{found.level:<8}", style=_LEVELS[found.level])
     line.append(f"{found.subject:<18} ", style="bold").append(found.detail, style="none")
     console.print(line)
@@ -97,7 +97,7 @@ def finding(console: Console, found: Finding) -> None:
 
 
 def findings_summary(console: Console, found: Sequence[Finding]) -> bool:
-    """Print how many of each there are; returns whether any is a problem."""
+    """Print the number of findings of each level; returns whether any is a problem."""
     count = {level: sum(one.level == level for one in found) for level in _LEVELS}
     console.print(Text(f"\n{count['ok']} ok, {count['warning']} warnings, {count['problem']} problems"))
     return count["problem"] > 0

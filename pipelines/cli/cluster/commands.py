@@ -1,4 +1,4 @@
-"""The commands that need a Kubeflow: submit, upload, schedule and doctor."""
+"""The commands that need a cluster: submit, upload, schedule and doctor."""
 
 import time
 from pathlib import Path
@@ -14,9 +14,9 @@ from tilepipe.pipelines.cli.cluster.endpoint import connect
 console = Console(highlight=False, soft_wrap=True)
 
 Words = Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="Parameters of the run.")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of parameters; words win over it.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of parameters; NAME=VALUE overrides it.")]
 Endpoint = Annotated[str | None, typer.Option(help="Address of Kubeflow Pipelines. [env: KFP_ENDPOINT]")]
-Namespace = Annotated[str | None, typer.Option(help="Where runs go. [env: KFP_NAMESPACE; default: kubeflow]")]
+Namespace = Annotated[str | None, typer.Option(help="Namespace of the runs. [env: KFP_NAMESPACE; default: kubeflow]")]
 
 FAILED_EXIT_CODE = 1
 STILL_RUNNING_EXIT_CODE = 3
@@ -30,15 +30,17 @@ def submit(
     endpoint: Endpoint = None,
     namespace: Namespace = None,
     run_name: Annotated[
-        str | None, typer.Option(help="Name of the run; default: the pipeline's, with the time.")
+        str | None, typer.Option(help="Name of the run; default: the name of the pipeline and the time.")
     ] = None,
-    experiment: Annotated[str, typer.Option(help="KFP's experiment: a folder of runs.")] = "Default",
+    experiment: Annotated[str, typer.Option(help="KFP experiment, which groups runs.")] = "Default",
     wait: Annotated[bool, typer.Option(help="Follow the run to its end.")] = True,
     cache: Annotated[bool, typer.Option(help="Take results of tasks from KFP's cache.")] = True,
     checks: Annotated[bool, typer.Option(help="Check nodes, Secrets and namespace first.")] = True,
-    timeout_minutes: Annotated[float | None, typer.Option(help="How long to follow the run.", min=0)] = None,
+    timeout_minutes: Annotated[
+        float | None, typer.Option(help="Stop following the run after this time; it continues.", min=0)
+    ] = None,
 ) -> None:
-    """Run a pipeline on Kubeflow, and follow it: exit code 1 if it fails, 3 if it outlasts --timeout-minutes."""
+    """Run a pipeline on Kubeflow and follow it: exit code 1 if it fails, 3 if it outlasts --timeout-minutes."""
     from tilepipe.pipelines.cli import arguments
     from tilepipe.pipelines.cli.cluster import access, follow, requirements
     from tilepipe.pipelines.cli.cluster import submit as submitting
@@ -83,11 +85,11 @@ def submit(
 
 
 def upload(
-    pipelines: Annotated[list[str] | None, typer.Argument(metavar="[PIPELINE]...", help="All, unless given.")] = None,
+    pipelines: Annotated[list[str] | None, typer.Argument(metavar="[PIPELINE]...", help="Default: all.")] = None,
     endpoint: Endpoint = None,
     namespace: Namespace = None,
 ) -> None:
-    """Upload pipelines as versions named by their content; what has not changed stays as it is."""
+    """Upload pipelines as versions named by their content; unchanged pipelines are skipped."""
     from tilepipe.pipelines.cli.cluster import upload as uploading
     from tilepipe.pipelines.cli.compilation import compiled_pipeline
 
@@ -104,18 +106,20 @@ def schedule(
     pipeline: Annotated[str, typer.Argument(help="Name of an uploaded pipeline, or the path of its YAML.")] = "",
     words: Words = None,
     config: ConfigFile = None,
-    cron: Annotated[str, typer.Option(help='Such as "0 3 * * *": minute hour day month weekday.')] = "",
-    every_minutes: Annotated[int | None, typer.Option(help="Instead of --cron.", min=1)] = None,
-    catchup: Annotated[bool, typer.Option(help="Make up for times that were missed while Kubeflow was down.")] = False,
-    experiment: Annotated[str, typer.Option(help="KFP's experiment: a folder of runs.")] = "Default",
-    pause: Annotated[bool, typer.Option("--pause", help="Stop it from starting runs.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Let it start runs again.")] = False,
-    delete: Annotated[bool, typer.Option("--delete", help="Remove it; its runs stay.")] = False,
-    list_: Annotated[bool, typer.Option("--list", help="Show all.")] = False,
+    cron: Annotated[
+        str, typer.Option(help='Cron expression, such as "0 3 * * *": minute hour day month weekday.')
+    ] = "",
+    every_minutes: Annotated[int | None, typer.Option(help="Interval in minutes, instead of --cron.", min=1)] = None,
+    catchup: Annotated[bool, typer.Option(help="Start the runs that were missed while Kubeflow was down.")] = False,
+    experiment: Annotated[str, typer.Option(help="KFP experiment, which groups runs.")] = "Default",
+    pause: Annotated[bool, typer.Option("--pause", help="Pause the recurring run.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the recurring run.")] = False,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete the recurring run; its runs stay.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List all recurring runs.")] = False,
     endpoint: Endpoint = None,
     namespace: Namespace = None,
 ) -> None:
-    """Create, change, pause or delete a recurring run, by name; it follows the pipeline's newest version."""
+    """Create, change, pause or delete a recurring run by name; it follows the newest version of the pipeline."""
     from tilepipe.components.shared.errors import ParameterError
     from tilepipe.pipelines.cli import arguments
     from tilepipe.pipelines.cli.cluster import schedule as scheduling
@@ -126,8 +130,9 @@ def schedule(
         return
     if not name or [bool(pipeline), pause, resume, delete].count(True) != 1:
         raise ParameterError(
-            "`tilepipe schedule` takes a name and either a pipeline, --pause, --resume or --delete; or --list alone. "
-            f"Received: name={name!r}, pipeline={pipeline!r}, pause={pause}, resume={resume}, delete={delete}."
+            "`tilepipe schedule` takes a name and either a pipeline, --pause, --resume or --delete; or only --list. "
+            f"Received: name={name!r}, pipeline={pipeline!r}, pause={pause}, resume={resume}, delete={delete}. "
+            "`tilepipe schedule --help` describes them."
         )
     if not pipeline:
         action = scheduling.pause if pause else scheduling.resume if resume else scheduling.delete

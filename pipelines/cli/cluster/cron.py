@@ -1,7 +1,7 @@
-"""Cron expressions as people write them, turned into those of KFP, which begin with the seconds.
+"""Conversion of standard cron expressions to those of KFP, which start with the seconds.
 
-KFP reads five fields as second, minute, hour, day and month: the standard `0 3 * * *`, at three each night, would fire
-at three minutes past every hour. https://pkg.go.dev/github.com/robfig/cron@v1.2.0 is the parser behind it.
+KFP reads five fields as second, minute, hour, day and month: the standard `0 3 * * *`, every night at three, would
+fire at three minutes past every hour. Its parser is https://pkg.go.dev/github.com/robfig/cron@v1.2.0.
 """
 
 import re
@@ -32,18 +32,18 @@ _FIELDS = (
 )
 
 
-def normalise(expression: str) -> str:
-    """A cron expression with six fields.
+def normalize(expression: str) -> str:
+    """Convert a cron expression to one of KFP.
 
     Args:
-        expression: five fields (minute, hour, day, month, weekday), six with the seconds in front, or a word such as
+        expression: five fields (minute, hour, day, month, weekday), six with seconds in front, or a word such as
             `@daily`. Sunday is 0 or 7.
 
     Returns:
-        The expression that KFP takes.
+        The expression for KFP.
 
     Raises:
-        ParameterError: it is none; every wrong field is named.
+        ParameterError: the expression is invalid; the message names every wrong field.
     """
     if expression.strip().lower() in _WORDS:
         return expression.strip().lower()

@@ -1,4 +1,4 @@
-"""The pipelines API: finding it, talking to it with bounded patience, and its errors in words."""
+"""Client of the pipelines API, with short timeouts and readable errors."""
 
 import json
 import os
@@ -12,26 +12,26 @@ from tilepipe.components.shared.errors import ClusterError, ParameterError
 
 DEFAULT_NAMESPACE = "kubeflow"
 OLDEST_VERSION = (2, 16)
-"""The first whose API server knows the security contexts that all our tasks carry."""
+"""The first version whose API server knows the security contexts that all tasks of tilepipe have."""
 
 _CONNECT_SECONDS = 4.0
 _READ_SECONDS = 30.0
 _PORT_FORWARD = "kubectl port-forward -n kubeflow svc/ml-pipeline 8888:8888"
 _TOO_OLD = (
-    "The API server must be Kubeflow Pipelines 2.16 or newer: older ones refuse the security contexts that every task "
-    "here carries. Received: {received}. Upgrade Kubeflow Pipelines."
+    "The API server must be Kubeflow Pipelines 2.16 or later: older versions refuse the security contexts that all "
+    "tasks have. Received: {received}. Upgrade Kubeflow Pipelines."
 )
 
 
 @dataclass(frozen=True)
 class Kubeflow:
-    """An API server that answered.
+    """Connection to an API server that answered.
 
     Args:
-        url: its address.
-        namespace: where runs go.
-        multi_user: whether each user has a namespace of their own; without, the server's own namespace is the only one.
-        version: such as `2.17.0`; empty where the server does not know its own.
+        url: address of the API.
+        namespace: namespace of the runs.
+        multi_user: whether users have their own namespaces; a single-user server only uses its own.
+        version: version such as `2.17.0`; empty if the server does not know it.
         client: `kfp.Client`.
     """
 
@@ -43,19 +43,19 @@ class Kubeflow:
 
     @property
     def api_namespace(self) -> str | None:
-        """What calls of the API take as namespace: nothing, on a server for a single user."""
+        """The namespace that calls of the API take; None on a single-user server."""
         return self.namespace if self.multi_user else None
 
     def call(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:  # noqa: ANN401 - generated client
         """Call a method of the generated client.
 
         Args:
-            method: such as `kubeflow.client.runs.run_service_get_run`.
-            args: its arguments.
-            options: its named arguments.
+            method: method such as `kubeflow.client.runs.run_service_get_run`.
+            args: positional arguments.
+            options: keyword arguments.
 
         Returns:
-            What it returns.
+            The result of the method.
 
         Raises:
             ClusterError: the server cannot be reached or refuses.
@@ -63,7 +63,7 @@ class Kubeflow:
         return _call(self.url, method, *args, **options)
 
     def check_version(self) -> None:
-        """Check that the server takes what our pipelines say.
+        """Check that the server accepts tilepipe's pipelines.
 
         Raises:
             ClusterError: it is older than 2.16.
@@ -72,7 +72,7 @@ class Kubeflow:
             raise ClusterError(_TOO_OLD.format(received=self.version or f"the API server at {self.url}"))
 
     def run_page(self, run_id: str) -> str:
-        """Address of a run in Kubeflow's web pages; empty where it is not known."""
+        """Return the address of a run in Kubeflow's UI; empty if it is not known."""
         pages = os.environ.get("KFP_UI_ENDPOINT") or os.environ.get("KF_PIPELINES_UI_ENDPOINT")
         if pages is None and _serves_pages(self.client):
             pages = self.url
@@ -80,23 +80,24 @@ class Kubeflow:
 
 
 def connect(endpoint: str | None = None, namespace: str | None = None) -> Kubeflow:
-    """Reach the pipelines API.
+    """Connect to the pipelines API.
+
+    Credentials come from the variable KFP_TOKEN (a bearer token), from KF_PIPELINES_SA_TOKEN_PATH (in a Kubeflow
+    notebook), or from kfp's own context file.
 
     Args:
-        endpoint: its address; default: the variable KFP_ENDPOINT.
-        namespace: where runs go; default: the variable KFP_NAMESPACE, else `kubeflow`. Who asks is told by the
-            variable KFP_TOKEN (a bearer token), by KF_PIPELINES_SA_TOKEN_PATH (in a Kubeflow notebook), or by
-            kfp's own context file.
+        endpoint: address of the API; default: the variable KFP_ENDPOINT.
+        namespace: namespace of the runs; default: the variable KFP_NAMESPACE, else `kubeflow`.
 
     Raises:
         ParameterError: no address was given.
-        ClusterError: nothing answers there, or something that is not Kubeflow Pipelines, or it wants a login.
+        ClusterError: nothing answers, the server is not Kubeflow Pipelines, or it requires a login.
     """
     url = (endpoint or os.environ.get("KFP_ENDPOINT") or "").rstrip("/")
     namespace = namespace or os.environ.get("KFP_NAMESPACE") or DEFAULT_NAMESPACE
     if not url:
         raise ParameterError(
-            "The address of Kubeflow Pipelines is needed and was not given. Give --endpoint, or set KFP_ENDPOINT: "
+            "The address of Kubeflow Pipelines is required and was not given. Give --endpoint, or set KFP_ENDPOINT: "
             "an address such as https://kubeflow.example.org/pipeline, or http://127.0.0.1:8888 after "
             f"`{_PORT_FORWARD}`."
         )
@@ -110,10 +111,11 @@ def connect(endpoint: str | None = None, namespace: str | None = None) -> Kubefl
 
 
 def takes_security_contexts(kubeflow: Kubeflow) -> bool:
-    """Whether the server is 2.16 or newer.
+    """Return whether the server is 2.16 or later.
 
-    A server that does not know its version is asked to start a run whose settings hold a security context and then a
-    field that no version knows: which of the two it names as unknown tells its age, and nothing is ever started.
+    If the server does not know its version, this requests a run whose settings contain a security context and then a
+    field that no version knows. The server refuses it, so nothing is started; which of the two fields it calls unknown
+    tells whether it knows security contexts.
     """
     numbers = re.findall(r"\d+", kubeflow.version)
     if len(numbers) >= 2:
@@ -126,7 +128,7 @@ def takes_security_contexts(kubeflow: Kubeflow) -> bool:
 
 
 def _version(client: Any) -> str:  # noqa: ANN401
-    """The version that the server's health names, which the generated client does not read; often it is `unknown`."""
+    """Read the version from the server's health, which the generated client ignores; it is often `unknown`."""
     try:
         tag = str(json.loads(client.healthzs.api_client.last_response.data).get("tag_name"))
     except (AttributeError, TypeError, ValueError):
@@ -150,7 +152,7 @@ def _probe() -> dict[str, Any]:
 
 
 def _client(url: str, namespace: str) -> Any:  # noqa: ANN401 - kfp ships no types
-    """`kfp.Client`, quiet, and asking for the server's health once instead of five times with pauses."""
+    """Create a `kfp.Client` without warnings, which asks for the server's health once instead of five times."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a FutureWarning on every construction, kfp 2.17
         import kfp
@@ -159,7 +161,7 @@ def _client(url: str, namespace: str) -> Any:  # noqa: ANN401 - kfp ships no typ
 
         class Client(kfp.Client):  # type: ignore[misc] # kfp ships no types
             def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:  # noqa: ANN401, ARG002
-                # Without this, urllib3 tries four times, and a host that drops packets costs four timeouts.
+                # By default, urllib3 tries four times, so that a host that drops packets costs four timeouts.
                 pool = self._healthz_api.api_client.rest_client.pool_manager
                 pool.connection_pool_kw["retries"] = Retry(total=0, raise_on_redirect=False)
                 timeout = (_CONNECT_SECONDS, _CONNECT_SECONDS)
@@ -188,7 +190,7 @@ def _call(url: str, method: Callable[..., Any], *args: Any, **options: Any) -> A
         raise _refusal(url, error) from None
     except LocationParseError as error:
         raise ParameterError(
-            f"--endpoint must be an address such as http://127.0.0.1:8888. Received: {url}."
+            f"--endpoint must be an address such as http://127.0.0.1:8888. Received: {url}. Correct it."
         ) from error
     except HTTPError as error:
         reason = error.reason if isinstance(error, MaxRetryError) else error
@@ -202,13 +204,13 @@ _GENERATED = ("run_", "recurring_", "experiment_", "pipeline_", "upload_", "heal
 
 
 def _cause(reason: object) -> str:
-    """The short end of urllib3's message: `Connection refused`, `Name or service not known`, `timed out`."""
+    """Return the end of urllib3's message: `Connection refused`, `Name or service not known`, `timed out`."""
     text = str(reason)
     return re.sub(r"^.*?(\[Errno -?\d+\] |: )", "", text).strip() or text
 
 
 def _refusal(url: str, error: Any) -> ClusterError:  # noqa: ANN401
-    """An answer that is an error, in words."""
+    """Convert an error of the API to one with a remedy."""
     try:
         said = json.loads(error.body)
         message = str(said.get("message") or said["error_message"])  # the latter from uploads
@@ -219,8 +221,8 @@ def _refusal(url: str, error: Any) -> ClusterError:  # noqa: ANN401
         return _not_kubeflow(url)
     if error.status in {401, 403}:
         return ClusterError(
-            f"Kubeflow Pipelines does not let you do this. Received: HTTP {error.status}: {_first_line(message)}. "
-            "Give a token that may (variable KFP_TOKEN), or the namespace that is yours (--namespace)."
+            f"Kubeflow Pipelines must permit the request. Received: HTTP {error.status}: {_first_line(message)}. "
+            "Use a token with the necessary rights (variable KFP_TOKEN), or your own namespace (--namespace)."
         )
     if 'unknown field "securityContext"' in message:
         return ClusterError(f"{_TOO_OLD.format(received=url)} It said: {_first_line(message)}.")
@@ -228,26 +230,27 @@ def _refusal(url: str, error: Any) -> ClusterError:  # noqa: ANN401
 
 
 def _first_line(message: str) -> str:
-    """KFP's messages carry a Go stack trace after their first line, and wrap the reason in layers of their own."""
+    """Return the first line of a message without KFP's prefix; a Go stack trace follows it."""
     return message.splitlines()[0].removeprefix("Internal error: ").rstrip(". ") if message else "no reason given"
 
 
 def _wants_login(received: str) -> ClusterError:
     return ClusterError(
-        f"The endpoint wants a login. Received: {received}. Set KFP_TOKEN to a token that it takes, or use "
+        f"The endpoint requires a login. Received: {received}. Set KFP_TOKEN to a valid token, or use "
         f"`{_PORT_FORWARD}` and --endpoint http://127.0.0.1:8888."
     )
 
 
 def _not_kubeflow(url: str) -> ClusterError:
     return ClusterError(
-        f"--endpoint must be a Kubeflow Pipelines 2 API. Received: {url}, where something else answers. "
-        f"Try `{_PORT_FORWARD}` and --endpoint http://127.0.0.1:8888; behind Kubeflow's gateway it ends with /pipeline."
+        f"--endpoint must be a Kubeflow Pipelines 2 API. Received: {url}, where another server answers. Try "
+        f"`{_PORT_FORWARD}` and --endpoint http://127.0.0.1:8888; behind Kubeflow's gateway, the address ends with "
+        "/pipeline."
     )
 
 
 def _serves_pages(client: Any) -> bool:  # noqa: ANN401
-    """Whether the endpoint is Kubeflow's pages too (they pass API calls on), or the bare API server."""
+    """Return whether the endpoint also serves Kubeflow's UI, which forwards API calls."""
     from urllib3.exceptions import HTTPError
 
     api = client.healthzs.api_client

@@ -1,4 +1,4 @@
-"""Watch a run: a word when a task starts and ends, and at once why one does not start."""
+"""Follow a run: report when a task starts and ends, and immediately why one does not start."""
 
 import datetime
 import time
@@ -33,10 +33,10 @@ class TaskState:
     """The newest state of a task.
 
     Args:
-        key: the task's own id, since in a loop several carry one name.
-        task: its name.
-        state: what became of it.
-        seconds: how long it took; 0 until it ended.
+        key: id of the task, since several tasks of a loop have one name.
+        task: name of the task.
+        state: its state.
+        seconds: its duration; 0 until it ends.
     """
 
     key: str
@@ -47,7 +47,7 @@ class TaskState:
 
 @dataclass(frozen=True)
 class Notice:
-    """Something about the run as a whole."""
+    """A message about the run as a whole."""
 
     text: str
 
@@ -60,54 +60,54 @@ def follow(
     cluster: Cluster | None,
     run_id: str,
     tasks: Mapping[str, TaskNeeds],
-    tell: Callable[[Message], None],
+    report: Callable[[Message], None],
     *,
     timeout_seconds: float | None = None,
 ) -> RunState:
-    """Watch a run until it ends.
+    """Follow a run until it ends.
 
     Args:
-        kubeflow: the pipelines API, which knows the tasks' states.
-        cluster: Kubernetes, which knows why a pod does not start; None does without.
-        run_id: the run.
-        tasks: task -> what it asked for.
-        tell: is given each change once.
-        timeout_seconds: how long to watch; None is until the end.
+        kubeflow: the pipelines API, which knows the states of the tasks.
+        cluster: access to Kubernetes, which knows why a pod does not start; None to do without.
+        run_id: id of the run.
+        tasks: task -> its requirements.
+        report: called once per change.
+        timeout_seconds: how long to follow the run; None for until its end.
 
     Returns:
-        How the run ended, or `still running` after the time.
+        How the run ended, or `still running` after the timeout.
 
     Raises:
-        ClusterError: the pipelines API has not answered for a minute; the run goes on.
+        ClusterError: the pipelines API has not answered for a minute; the run continues.
     """
     began = time.monotonic()
-    told: set[object] = set()
+    reported: set[object] = set()
 
-    def tell_once(key: object, message: Message) -> None:
-        if key not in told:
-            told.add(key)
-            tell(message)
+    def report_once(key: object, message: Message) -> None:
+        if key not in reported:
+            reported.add(key)
+            report(message)
 
     while True:
-        run = _ask_patiently(kubeflow, run_id, tell)
+        run = _get_run(kubeflow, run_id, report)
         if _end(run):  # KFP writes the state of the run first, and those of its tasks a moment later
             time.sleep(_POLL_SECONDS)
-            run = _ask_patiently(kubeflow, run_id, tell)
+            run = _get_run(kubeflow, run_id, report)
         details = (run.run_details.task_details if run.run_details else None) or []
         end = _end(run)
         for state in task_states(details, tasks, ended=end is not None):
-            tell_once((state.key, state.state), state)
+            report_once((state.key, state.state), state)
         if end is not None:
             return end
         for obstacle in _obstacles(cluster, run_id, tasks):
-            tell_once((obstacle.task, obstacle.kind), obstacle)
+            report_once((obstacle.task, obstacle.kind), obstacle)
         if timeout_seconds is not None and time.monotonic() - began > timeout_seconds:
             return "still running"
         time.sleep(_POLL_SECONDS)
 
 
 def task_states(details: Sequence[Any], names: Collection[str], *, ended: bool) -> Iterator[TaskState]:
-    """The states of a run's tasks, in the order in which they began.
+    """Yield the states of a run's tasks in the order in which they started.
 
     Args:
         details: `V2beta1PipelineTaskDetail` of the run: Argo's nodes, which are also groups, drivers and executors.
@@ -115,12 +115,12 @@ def task_states(details: Sequence[Any], names: Collection[str], *, ended: bool) 
         ended: whether the run has ended: what has no state then was never run.
 
     Yields:
-        One state a task that has begun, or never will.
+        One state per task that has started, or never will.
     """
     for detail in sorted(details, key=lambda d: (d.start_time is None, d.start_time, d.display_name or "")):
         name = detail.display_name or ""
         seconds = _seconds(detail)
-        # A driver that fails is all there is of its task.
+        # If a driver fails, its task has no other node.
         if name.removesuffix("-driver") in names and name.endswith("-driver") and name not in names:
             if detail.state in {"FAILED", "SYSTEM_ERROR"}:
                 yield TaskState(detail.task_id, name.removesuffix("-driver"), "failed", seconds)
@@ -128,7 +128,7 @@ def task_states(details: Sequence[Any], names: Collection[str], *, ended: bool) 
         if name not in names:
             continue
         if detail.state == "SUCCEEDED":
-            # No pod is that quick: with its result from the cache, a task begins and ends at once.
+            # A task whose result comes from the cache starts and ends in the same second; no pod is that fast.
             yield TaskState(detail.task_id, name, "ok" if seconds else "cached", seconds)
         elif detail.state in {"FAILED", "SYSTEM_ERROR"}:
             yield TaskState(detail.task_id, name, "failed", seconds)
@@ -139,15 +139,15 @@ def task_states(details: Sequence[Any], names: Collection[str], *, ended: bool) 
 
 
 def explain(cluster: Cluster | None, run_id: str, tasks: Mapping[str, TaskNeeds]) -> Outcome | None:
-    """Which task failed first, and why: what the step left as its last word, else the end of its log.
+    """Find the task that failed first and its reason: the step's termination message, else the end of its log.
 
     Args:
-        cluster: Kubernetes; without it there is no reason to be had, since KFP keeps none.
-        run_id: the run, which has ended.
-        tasks: task -> what it asked for.
+        cluster: access to Kubernetes; KFP itself stores no reason.
+        run_id: id of the run, which has ended.
+        tasks: task -> its requirements.
 
     Returns:
-        The outcome, or None where nothing is known.
+        The outcome, or None if nothing is known.
     """
     if cluster is None:
         return None
@@ -156,14 +156,14 @@ def explain(cluster: Cluster | None, run_id: str, tasks: Mapping[str, TaskNeeds]
         return None
     pods = cluster.pods(run_id)
     outcome = from_cluster(workflow, pods, cluster.end_of_log)
-    if outcome.state == "succeeded":  # of all its nodes; so the Workflow itself has been refused or cut off
+    if outcome.state == "succeeded":  # all nodes succeeded, so the Workflow itself was refused or stopped
         return Outcome("failed", reason=str(workflow.get("status", {}).get("message") or ""))
     if any(_killed_for_memory(pod, outcome.failed_task) for pod in pods):
         needs = tasks.get(outcome.failed_task)
         parameter = needs.parameters.get("memory") if needs else None
         raise_it = f"Raise {parameter}." if parameter else "Raise its limit."
         return replace(outcome, reason=f"It used more memory than its limit, and was killed. {raise_it}")
-    if " is forbidden: " in outcome.reason:  # its pod was never made
+    if " is forbidden: " in outcome.reason:  # its pod was never created
         message = without_argos_words(outcome.reason)
         advised = advice("Forbidden", message, tasks.get(outcome.failed_task))
         return replace(outcome, reason=f"{message}. {advised}")
@@ -171,7 +171,7 @@ def explain(cluster: Cluster | None, run_id: str, tasks: Mapping[str, TaskNeeds]
 
 
 def pod_of(cluster: Cluster, run_id: str, task: str) -> str:
-    """Name of the newest pod of a task that ran the step itself, or of the driver that failed to; empty if gone."""
+    """Return the name of a task's newest pod, or of its driver's if that failed; empty if it is gone."""
     pods = [pod for pod in cluster.pods(run_id) if _belongs(pod, task)]
     failed = [pod for pod in pods if not _is_driver(pod) or pod.status.phase == "Failed"]
     pods = sorted(failed, key=lambda pod: (not _is_driver(pod), pod.metadata.creation_timestamp))
@@ -179,24 +179,24 @@ def pod_of(cluster: Cluster, run_id: str, task: str) -> str:
 
 
 def _end(run: Any) -> RunState | None:  # noqa: ANN401 - generated model
-    """How a run ended, if it has: one that a person terminated ends as FAILED, and was CANCELING before."""
+    """Return how a run ended, if it has; a run that a user terminated is CANCELING first, and then FAILED."""
     canceled = any(status.state == "CANCELING" for status in run.state_history or [])
     end = _ENDS.get(run.state)
     return "canceled" if end == "failed" and canceled else end
 
 
-def _ask_patiently(kubeflow: Kubeflow, run_id: str, tell: Callable[[Message], None]) -> Any:  # noqa: ANN401
-    """The run; an API that is away for a moment (a port-forward that breaks) does not end the watch."""
-    began, told = time.monotonic(), False
+def _get_run(kubeflow: Kubeflow, run_id: str, report: Callable[[Message], None]) -> Any:  # noqa: ANN401
+    """Get the run; tries again for a minute if the API does not answer, as when a port-forward breaks."""
+    began, reported = time.monotonic(), False
     while True:
         try:
             return kubeflow.call(kubeflow.client.runs.run_service_get_run, run_id)
         except ClusterError as error:
             if time.monotonic() - began > _PATIENCE_SECONDS:
-                raise ClusterError(f"{error}\nThe run goes on: {run_id}.") from error
-            if not told:
-                tell(Notice(f"lost sight of the run, trying again: {error}"))
-                told = True
+                raise ClusterError(f"{error}\nThe run continues: {run_id}.") from error
+            if not reported:
+                report(Notice(f"lost the connection, trying again: {error}"))
+                reported = True
             time.sleep(_POLL_SECONDS)
 
 
@@ -213,7 +213,7 @@ def _obstacles(cluster: Cluster | None, run_id: str, tasks: Mapping[str, TaskNee
 
 
 def _seconds(detail: Any) -> float:  # noqa: ANN401
-    # What has not ended carries the year 0 or 1970 as its end.
+    # The end of a task that has not ended is in the year 0 or 1970.
     if not isinstance(detail.start_time, datetime.datetime) or not isinstance(detail.end_time, datetime.datetime):
         return 0.0
     return max(0.0, (detail.end_time - detail.start_time).total_seconds())

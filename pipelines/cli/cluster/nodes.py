@@ -1,4 +1,4 @@
-"""Which nodes can take a task, which cannot, and what each lacks."""
+"""Check of which nodes can run a task, and what the others lack."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,20 +15,20 @@ _REPELLING = {"NoSchedule", "NoExecute"}
 _LISTED_NODES = 6
 
 Setting = Literal["cpu", "memory", "gpu", "node_selector", "tolerations", "node"]
-"""What a task could ask differently; `node` is nothing of the task's."""
+"""The setting of a task that prevents it from running on a node; `node` if it is the state of the node."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """A node, as far as scheduling looks at it.
+    """Scheduling properties of a node.
 
     Args:
-        name: its name.
-        allocatable: resource name -> what pods may ask for in all.
-        requested: resource name -> what pods on it have asked for.
+        name: name of the node.
+        allocatable: resource name -> total that pods may request.
+        requested: resource name -> total that its pods have requested.
         labels: its labels.
-        taints: `{key, value, effect}` each.
-        closed: why it takes no pods at all: `cordoned`, `not ready`, or empty.
+        taints: its taints, each as `{key, value, effect}`.
+        closed: why it accepts no pods: `cordoned`, `not ready`, or empty.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Node:
 
     @property
     def gpus(self) -> dict[str, tuple[int, int]]:
-        """GPU resource -> (free, in all)."""
+        """GPU resource -> (free, total)."""
         names = sorted(name for name, count in self.allocatable.items() if _GPU_RESOURCE.search(name) and count > 0)
         return {
             name: (int(self.allocatable[name] - self.requested.get(name, Decimal(0))), int(self.allocatable[name]))
@@ -48,7 +48,7 @@ class Node:
         }
 
     def lacks(self, needs: TaskNeeds) -> list[tuple[Setting, str]]:
-        """Why a task can never run here, however long it waits: the setting that would have to change, and in words."""
+        """List why a task can never run on this node: the setting that would have to change, and a description."""
         reasons: list[tuple[Setting, str]] = [("node", self.closed)] if self.closed else []
         for label, value in needs.node_selector.items():
             if self.labels.get(label) != value:
@@ -68,11 +68,11 @@ def check_feasible(tasks: Sequence[TaskNeeds], nodes: Sequence[Node]) -> None:
     """Check that each task can run on some node.
 
     Args:
-        tasks: what the tasks ask for.
+        tasks: requirements of the tasks.
         nodes: all nodes of the cluster.
 
     Raises:
-        ParameterError: no node can ever take one of the tasks; says what each node lacks.
+        ParameterError: no node can ever run one of the tasks; the message lists what each node lacks.
     """
     problems = [_infeasible(needs, nodes) for needs in tasks]
     if any(problems):
@@ -80,10 +80,10 @@ def check_feasible(tasks: Sequence[TaskNeeds], nodes: Sequence[Node]) -> None:
 
 
 def quantity(text: str) -> Decimal:
-    """A Kubernetes quantity such as `8Gi` or `500m` as a number.
+    """Convert a Kubernetes quantity such as `8Gi` or `500m` to a number.
 
     Raises:
-        ParameterError: it is none.
+        ParameterError: the text is not a quantity.
     """
     from kubernetes.utils import parse_quantity
 
@@ -91,18 +91,18 @@ def quantity(text: str) -> Decimal:
         return Decimal(parse_quantity(text))
     except (ValueError, InvalidOperation) as error:
         raise ParameterError(
-            f"A resource must be a Kubernetes quantity such as 8Gi, 500m or 1. Received: {text!r}."
+            f"A resource must be a Kubernetes quantity such as 8Gi, 500m or 1. Received: {text!r}. Correct it."
         ) from error
 
 
 def describe_taint(taint: Mapping[str, Any]) -> str:
-    """A taint as kubectl writes it: `key=value:effect`."""
+    """Format a taint as kubectl does: `key=value:effect`."""
     value = f"={taint['value']}" if taint.get("value") else ""
     return f"{taint['key']}{value}:{taint.get('effect', '')}"
 
 
 def read_nodes(cluster: Cluster) -> list[Node]:
-    """The nodes of a cluster with what is free on them; none where this user may not see them."""
+    """Read the nodes of a cluster and their free resources; empty if this user may not see them."""
     nodes = cluster.ask(cluster.core.list_node)
     if nodes is None:
         return []
@@ -115,9 +115,10 @@ def read_nodes(cluster: Cluster) -> list[Node]:
 
 
 def with_admission(cluster: Cluster, tasks: Sequence[TaskNeeds]) -> list[TaskNeeds]:
-    """The tasks with the tolerations that the API server itself adds to pods that ask for a GPU.
+    """Add the tolerations that the API server itself adds to pods that request a GPU.
 
-    Some clusters (GKE among them) do, by the admission plugin ExtendedResourceToleration. A dry run of a pod tells.
+    Some clusters, such as GKE, do so with the admission plugin ExtendedResourceToleration. A dry run of a pod reveals
+    them; it creates no pod.
     """
     from kubernetes import client
 
@@ -145,7 +146,7 @@ def _node(node: Any, requested: Mapping[str, Decimal]) -> Node:  # noqa: ANN401 
         allocatable={name: quantity(text) for name, text in (node.status.allocatable or {}).items()},
         requested=requested,
         labels=node.metadata.labels or {},
-        # What a closed node is tainted with says nothing more.
+        # Taints of Kubernetes' own repeat what `closed` says.
         taints=[taint for taint in taints if not str(taint["key"]).startswith("node.kubernetes.io/")],
         closed="not ready" if not ready else "cordoned" if node.spec.unschedulable else "",
     )
@@ -171,9 +172,9 @@ def _infeasible(needs: TaskNeeds, nodes: Sequence[Node]) -> str:
     settings = [needs.parameters[key] for key in blamed if key in needs.parameters]
     change = f"Change {', '.join(settings)}, or add such a node" if settings else "Add such a node"
     return (
-        f"A node must be able to take `{needs.task}`, and none can. Received: {asked}.\n"
+        f"At least one node must be able to run `{needs.task}`, and none is. Received: {asked}.\n"
         + "\n".join(lines)
-        + f"\n{change}; --no-checks submits anyway, for a cluster that adds nodes by itself."
+        + f"\n{change}; --no-checks submits anyway, for a cluster with autoscaling."
     )
 
 
@@ -182,7 +183,7 @@ def _tolerated(taint: Mapping[str, Any], needs: TaskNeeds) -> bool:
 
 
 def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:
-    """As in Kubernetes' `ToleratesTaint`: an empty key with Exists takes any, an empty effect takes every effect."""
+    """Match as Kubernetes' `ToleratesTaint`: an empty key with Exists matches any key, an empty effect any effect."""
     if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
         return False
     if toleration.get("key") and toleration["key"] != taint["key"]:

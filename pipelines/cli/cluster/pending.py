@@ -1,4 +1,4 @@
-"""Why a pod does not start, and what to do about it."""
+"""Reasons why a pod does not start, and remedies."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,13 +14,13 @@ _LONGEST = 400
 
 @dataclass(frozen=True)
 class Obstacle:
-    """What keeps a task from starting.
+    """Reason why a task does not start.
 
     Args:
-        task: the task.
-        kind: a stable word for it, such as `Unschedulable`, so that it is said once and not at every look.
-        message: what Kubernetes says.
-        advice: what to do.
+        task: name of the task.
+        kind: stable name of the reason, such as `Unschedulable`, so that it is reported once.
+        message: message of Kubernetes.
+        advice: remedy.
     """
 
     task: str
@@ -30,10 +30,10 @@ class Obstacle:
 
 
 def task_of(node_name: str) -> str:
-    """The task that a node of the Argo Workflow belongs to.
+    """Return the task that a node of the Argo Workflow belongs to.
 
     Args:
-        node_name: such as `wf-x7.root.exit-handler-1.train.executor(0)` or `wf-x7.root.train-driver`.
+        node_name: name such as `wf-x7.root.exit-handler-1.train.executor(0)` or `wf-x7.root.train-driver`.
     """
     parts = [re.sub(r"\(.*\)$", "", part) for part in node_name.split(".")[1:]]
     parts = [part for part in parts if part != "executor"]
@@ -41,12 +41,12 @@ def task_of(node_name: str) -> str:
 
 
 def of_pod(pod: Any, events: Sequence[Any], tasks: Mapping[str, TaskNeeds]) -> Iterator[Obstacle]:  # noqa: ANN401
-    """What keeps a pod from starting, from its own status and the events around it.
+    """Yield the reasons why a pod does not start, from its status and its events.
 
     Args:
-        pod: `V1Pod`.
+        pod: the pod, a `V1Pod`.
         events: its warnings, as `CoreV1Event`.
-        tasks: task -> what it asked for, to name the parameters that would help.
+        tasks: task -> its requirements, which name the parameters to change.
     """
     task = task_of((pod.metadata.annotations or {}).get("workflows.argoproj.io/node-name", pod.metadata.name))
     needs = tasks.get(task)
@@ -64,7 +64,7 @@ def of_pod(pod: Any, events: Sequence[Any], tasks: Mapping[str, TaskNeeds]) -> I
 
 
 def of_workflow(workflow: Mapping[str, Any], tasks: Mapping[str, TaskNeeds]) -> Iterator[Obstacle]:
-    """What keeps pods from being made at all: quotas, admission, rights; Argo notes it in the Workflow's nodes."""
+    """Yield the reasons why pods are not created (quotas, admission, rights), from the nodes of the Workflow."""
     for node in (workflow.get("status") or {}).get("nodes", {}).values():
         message = str(node.get("message") or "")
         if node.get("type") == "Pod" and node.get("phase") in {"Pending", "Error"} and "forbidden" in message:
@@ -74,14 +74,14 @@ def of_workflow(workflow: Mapping[str, Any], tasks: Mapping[str, TaskNeeds]) -> 
 
 
 def without_argos_words(message: str) -> str:
-    """What Kubernetes said, without what Argo puts before it."""
+    """Remove Argo's prefix from a message of Kubernetes."""
     return re.sub(r"^task '[^']*' errored: ", "", message)
 
 
 def _obstacle(task: str, reason: str, message: str, needs: TaskNeeds | None) -> Obstacle:
-    # The two words for one thing alternate while Kubernetes retries.
+    # Kubernetes alternates between two names for one reason while it retries.
     kind = "ErrImagePull" if reason in _PULL else reason
-    # What the scheduler says about preemption only repeats that nothing helps.
+    # The scheduler's remarks about preemption add nothing.
     message = re.split(r"\.? (?:no new claims|preemption:)", " ".join(message.split()))[0] or reason
     if len(message) > _LONGEST:
         message = f"{message[:_LONGEST]}..."
@@ -89,12 +89,13 @@ def _obstacle(task: str, reason: str, message: str, needs: TaskNeeds | None) -> 
 
 
 def advice(reason: str, message: str, needs: TaskNeeds | None = None) -> str:
-    """What to do about a reason that Kubernetes gives.
+    """Return the remedy for a reason that Kubernetes gives.
 
     Args:
-        reason: such as `Unschedulable`, `ErrImagePull`, `CreateContainerConfigError`, `FailedMount`, `Forbidden`.
-        message: what Kubernetes says with it.
-        needs: what the task asked for.
+        reason: reason such as `Unschedulable`, `ErrImagePull`, `CreateContainerConfigError`, `FailedMount` or
+            `Forbidden`.
+        message: message of Kubernetes.
+        needs: requirements of the task.
 
     Returns:
         One or two sentences.
@@ -105,25 +106,25 @@ def advice(reason: str, message: str, needs: TaskNeeds | None = None) -> str:
     if reason in _PULL:
         where = f" ({parameters['image']})" if "image" in parameters else ""
         hint = f"Check the image's name and tag{where}, and that the nodes may pull it"
-        return f"{hint}: a registry that they reach, or an imagePullSecret on the service account."
+        return f"{hint}: the registry must be reachable, and a private one needs an imagePullSecret."
     if reason == "CreateContainerConfigError":
         return _about_configuration(message)
     if reason == "Forbidden":
         return _about_admission(message, parameters)
     if reason in {"FailedMount", "FailedAttachVolume"}:
-        return "Make the Secret, ConfigMap or volume that it mounts, in the same namespace."
-    return "Look at `kubectl describe pod`, and at the node it is on."
+        return "Create the Secret, ConfigMap or volume that it mounts, in the same namespace."
+    return "See `kubectl describe pod`, and `kubectl describe node` for its node."
 
 
 def _about_scheduling(message: str, parameters: Mapping[str, str]) -> Iterator[str]:
     for resource in dict.fromkeys(re.findall(r"Insufficient ([\w./-]*\w)", message)):
         key = resource if resource in {"cpu", "memory"} else "gpu"
-        what = f"lower {parameters[key]}" if key in parameters else "ask for less"
+        what = f"lower {parameters[key]}" if key in parameters else "request less"
         yield f"Not enough {resource}: {what}, wait for other pods to end, or add a node."
     for taint in dict.fromkeys(re.findall(r"untolerated taint\(?s?\)? \{([^}]*)\}", message)):
         name, _, value = (part.strip() for part in taint.partition(":"))
         if name.startswith("node.kubernetes.io/"):
-            yield f"A node is not fit for work ({name}): see `kubectl describe node`."
+            yield f"A node is unhealthy ({name}): see `kubectl describe node`."
             continue
         toleration = f'[{{"key": "{name}", "operator": "Exists"}}]'
         parameter = parameters.get("tolerations")
@@ -134,7 +135,7 @@ def _about_scheduling(message: str, parameters: Mapping[str, str]) -> Iterator[s
         yield f"No node has the labels of {label}: see `kubectl get nodes --show-labels`."
     if "PersistentVolumeClaim" in message:
         yield "A volume claim is not bound: see `kubectl get pvc`."
-    yield "The run waits until a node can take it."
+    yield "The run waits until a node can run the task."
 
 
 def _about_configuration(message: str) -> str:
@@ -142,7 +143,7 @@ def _about_configuration(message: str) -> str:
     if missing:
         kind = "Secret" if missing[1] == "secret" else "ConfigMap"
         command = "secret generic" if kind == "Secret" else "configmap"
-        return f"Make the {kind} in the same namespace: `kubectl create {command} {missing[2]} --from-literal=KEY=...`."
+        return f"Create it in the same namespace: `kubectl create {command} {missing[2]} --from-literal=KEY=...`."
     key = re.search(r"couldn't find key (\S+) in (\w+) (\S+)", message)
     if key:
         return (
@@ -158,10 +159,10 @@ def _about_admission(message: str, parameters: Mapping[str, str]) -> str:
         quota = re.search(r"exceeded quota: ([\w.-]+)", message)
         name = quota[1] if quota else ""
         lower = [parameters[key] for key in ("gpu", "memory", "cpu") if key in parameters]
-        less = f"ask for less ({', '.join(lower)})" if lower else "ask for less"
-        return f"Wait for other runs to end, {less}, or have the ResourceQuota {name} raised."
+        less = f"request less ({', '.join(lower)})" if lower else "request less"
+        return f"Wait for other runs to end, {less}, or ask for a higher ResourceQuota {name}."
     if "violates PodSecurity" in message:
-        return "The namespace enforces Pod Security: compile with this version of tilepipe, whose tasks all comply."
+        return "The namespace enforces Pod Security: compile with this version of tilepipe, whose tasks comply."
     if "LimitRange" in message or "maximum" in message or "minimum" in message:
         return "Stay within the namespace's LimitRange: see `kubectl describe limitrange`."
-    return "Give the service account the rights it lacks: see `kubectl describe rolebinding`."
+    return "Grant the service account the missing rights: see `kubectl describe rolebinding`."

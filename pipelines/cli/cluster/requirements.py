@@ -1,4 +1,4 @@
-"""What the tasks of a compiled pipeline ask of a cluster, for given arguments: hardware, images, Secrets."""
+"""Requirements of the tasks of a compiled pipeline, for given arguments: hardware, images, Secrets."""
 
 import json
 import re
@@ -16,14 +16,14 @@ _PLACEHOLDER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
 
 @dataclass(frozen=True)
 class Reference:
-    """A Secret or ConfigMap whose keys a task gets as environment variables.
+    """A Secret or ConfigMap whose keys become environment variables of a task.
 
     Args:
-        kind: which of the two.
+        kind: Secret or ConfigMap.
         name: its name.
         keys: the keys that are read.
         optional: whether the task starts without it.
-        parameter: the pipeline parameter that names it; empty where the pipeline does.
+        parameter: the pipeline parameter that names it; empty if the name is fixed in the pipeline.
     """
 
     kind: Kind
@@ -35,16 +35,16 @@ class Reference:
 
 @dataclass(frozen=True)
 class TaskNeeds:
-    """What one task asks for.
+    """Requirements of one task.
 
     Args:
-        task: its name.
-        step: which of the steps it is, such as `ingest`.
+        task: name of the task.
+        step: its step, such as `ingest`.
         image: its container image.
-        requests: resource name -> quantity, as Kubernetes writes them; a GPU count of 0 is left out.
+        requests: resource name -> Kubernetes quantity; without a GPU count of 0.
         node_selector: labels that its node must have.
-        tolerations: as in Kubernetes.
-        references: Secrets and ConfigMaps.
+        tolerations: its tolerations, as in Kubernetes.
+        references: its Secrets and ConfigMaps.
         parameters: setting (`image`, `gpu`, `memory`, `cpu`, `node_selector`, `tolerations`) -> the pipeline parameter
             that sets it.
     """
@@ -60,14 +60,14 @@ class TaskNeeds:
 
 
 def of_pipeline(pipeline: CompiledPipeline, arguments: Mapping[str, Any]) -> list[TaskNeeds]:
-    """What the tasks of a run will ask for.
+    """Determine the requirements of the tasks of a run.
 
     Args:
         pipeline: the compiled pipeline.
-        arguments: parameter -> value; defaults need not be among them.
+        arguments: parameter -> value; defaults may be omitted.
 
     Returns:
-        One entry a task that runs a container. What only becomes known while the pipeline runs is left out.
+        One entry per task that runs a container, without settings that are only known while the pipeline runs.
     """
     values = {name: parameter.default for name, parameter in pipeline.parameters.items()} | dict(arguments)
     platform = pipeline.documents[1] if len(pipeline.documents) > 1 else {}
@@ -82,7 +82,7 @@ def of_pipeline(pipeline: CompiledPipeline, arguments: Mapping[str, Any]) -> lis
 
 
 class _Reader:
-    """Reads settings that may be constants, placeholders or parameters, and remembers which parameter gave what."""
+    """Reader of settings that may be constants, placeholders or parameters; `used` maps settings to parameters."""
 
     def __init__(self, task: Task, values: Mapping[str, Any]) -> None:
         self.task = task
@@ -90,7 +90,7 @@ class _Reader:
         self.used: dict[str, str] = {}
 
     def text(self, setting: str, raw: object) -> str:
-        """A container's setting: a constant or a text with one placeholder."""
+        """Read a container's setting: a constant or a text with one placeholder."""
         match = _PLACEHOLDER.fullmatch(str(raw or ""))
         if match is None:
             return str(raw or "")
@@ -100,7 +100,7 @@ class _Reader:
         return str(self._parameter(setting, self.task.from_parameters.get(name, name)) or "")
 
     def platform(self, setting: str, raw: Mapping[str, Any] | None) -> Any:  # noqa: ANN401 - whatever JSON
-        """A Kubernetes setting: `{runtimeValue: {constant: ...}}` or `{componentInputParameter: ...}`."""
+        """Read a Kubernetes setting: `{runtimeValue: {constant: ...}}` or `{componentInputParameter: ...}`."""
         if not raw:
             return None
         if "componentInputParameter" in raw:
@@ -126,7 +126,7 @@ def _of_task(reader: _Reader, container: Mapping[str, Any], settings: Mapping[st
         "cpu": reader.text("cpu", resources.get("resourceCpuRequest") or resources.get("resourceCpuLimit")),
         "memory": reader.text("memory", resources.get("resourceMemoryRequest") or resources.get("resourceMemoryLimit")),
     }
-    # The count last: where one parameter must be named for "ask for fewer", it is that one.
+    # Read the count last, so that `gpu` refers to the parameter of the count.
     resource = reader.text("gpu_resource", accelerator.get("resourceType") or accelerator.get("type"))
     count = reader.text("gpu", accelerator.get("resourceCount") or accelerator.get("count"))
     if resource and count not in {"", "0"}:

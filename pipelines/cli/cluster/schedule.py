@@ -1,8 +1,9 @@
-"""Recurring runs by name: make, change, pause, delete.
+"""Recurring runs by name: create, change, pause and delete.
 
-KFP's API has no update. A change makes the new one first, paused, so that KFP checks it while the old one still works;
-then pauses the old one, looks at when it fired last, lets the new one go on from there, and deletes the old one. With
-the same times, the new one starts exactly what the old one would have started: none missed, none twice.
+KFP's API has no update. A change first creates the new recurring run, paused, so that KFP validates it while the old
+one is still active. It then pauses the old one, reads when it fired last, starts the new one from that time, and
+deletes the old one. With the same trigger, the new one starts exactly the runs that the old one would have started: no
+run is missed, and none starts twice.
 """
 
 import datetime
@@ -20,18 +21,18 @@ from tilepipe.pipelines.cli.cluster.upload import content_digest, digest_of, fin
 from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline
 
 _SETTLE_SECONDS = 2.0
-"""For a start that KFP's scheduler had begun when it was told to pause."""
+"""Wait for a run that KFP's scheduler may have been starting when the recurring run was paused."""
 
 _AT_ONCE = "1"
 
 
 @dataclass(frozen=True)
 class Trigger:
-    """When a recurring run fires: one of the two.
+    """Trigger of a recurring run: a cron expression or an interval.
 
     Args:
-        cron: six fields, in the time zone of KFP's scheduler (UTC unless its CRON_SCHEDULE_TIMEZONE says otherwise).
-        interval_seconds: from one to the next.
+        cron: six fields, in the time zone of KFP's scheduler (CRON_SCHEDULE_TIMEZONE; default: UTC).
+        interval_seconds: time between two runs.
     """
 
     cron: str = ""
@@ -39,17 +40,17 @@ class Trigger:
 
     @classmethod
     def of(cls, cron: str, every_minutes: int | None) -> Self:
-        """From what the user gave.
+        """Create a trigger from the options of the command line.
 
         Raises:
-            ParameterError: neither or both were given, or the expression is wrong.
+            ParameterError: neither or both were given, or the expression is invalid.
         """
         if bool(cron) == bool(every_minutes):
             raise ParameterError(
                 "A recurring run takes either --cron or --every-minutes. "
-                f"Received: --cron {cron!r}, --every-minutes {every_minutes}."
+                f"Received: --cron {cron!r}, --every-minutes {every_minutes}. Give exactly one."
             )
-        return cls(cron=crontab.normalise(cron)) if cron else cls(interval_seconds=(every_minutes or 0) * 60)
+        return cls(cron=crontab.normalize(cron)) if cron else cls(interval_seconds=(every_minutes or 0) * 60)
 
     def __str__(self) -> str:
         return f"cron {self.cron}" if self.cron else f"every {self.interval_seconds / 60:g} minutes"
@@ -57,7 +58,7 @@ class Trigger:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a recurring run shall be."""
+    """Desired state of a recurring run."""
 
     name: str
     pipeline_id: str
@@ -81,15 +82,15 @@ class RecurringRun:
     experiment_id: str
     enabled: bool
     begins: datetime.datetime
-    """From when on its times count: its start time, else when it was made."""
+    """Start of its schedule: its start time, else its creation time."""
 
     def differs_from(self, wanted: Wanted, experiment_id: str) -> list[str]:
-        """What a change to `wanted` would change, in words; empty where nothing."""
+        """List the differences from `wanted`; empty if there are none."""
         changes = []
         if self.trigger != wanted.trigger:
             changes.append(f"{self.trigger} -> {wanted.trigger}")
         if self.pipeline_id != wanted.pipeline_id:
-            changes.append("another pipeline")
+            changes.append("another pipeline")  # the ids mean nothing to the user
         if self.version_id:
             changes.append("follows the newest version")
         for key in sorted({*self.arguments, *wanted.arguments}):
@@ -104,17 +105,17 @@ class RecurringRun:
 
 
 def put(kubeflow: Kubeflow, wanted: Wanted) -> str:
-    """Make a recurring run, or change the one of that name.
+    """Create a recurring run, or change the one of that name.
 
     Args:
         kubeflow: the pipelines API.
-        wanted: what it shall be.
+        wanted: the desired state.
 
     Returns:
-        What was done, in words.
+        A line that says what was done.
 
     Raises:
-        ClusterError: KFP refuses; then the old one, if any, still works.
+        ClusterError: KFP refuses; the old one, if any, stays active.
     """
     experiment_id = find_experiment(kubeflow, wanted.experiment)
     old = [run for run in recurring_runs(kubeflow) if run.name == wanted.name]
@@ -127,21 +128,21 @@ def put(kubeflow: Kubeflow, wanted: Wanted) -> str:
     enabled = any(run.enabled for run in old)
     _replace(kubeflow, old, wanted, experiment_id, enabled=enabled)
     paused = "" if enabled else "; it stays paused (--resume)"
-    return f"{wanted.name}: changed ({'; '.join(changes) or 'made one of several'}){paused}"
+    return f"{wanted.name}: changed ({'; '.join(changes) or 'several of that name merged'}){paused}"
 
 
 def pause(kubeflow: Kubeflow, name: str) -> str:
-    """Stop a recurring run from starting runs; those that run go on."""
+    """Pause a recurring run; runs that have started continue."""
     for run in _existing(kubeflow, name):
         _disable(kubeflow, run)
-    return f"{name}: paused (--resume lets it go on)"
+    return f"{name}: paused (--resume resumes it)"
 
 
 def resume(kubeflow: Kubeflow, name: str) -> str:
-    """Let a paused recurring run start runs again.
+    """Resume a paused recurring run.
 
-    KFP would start at once a run that was missed during the pause, even without catchup. Unless that was asked for, the
-    times count from now on.
+    KFP would immediately start a run that was missed during the pause, even without catchup. Therefore, unless catchup
+    is on, the recurring run is replaced by one whose schedule starts now.
     """
     runs = _existing(kubeflow, name)
     if any(run.enabled for run in runs):
@@ -158,14 +159,14 @@ def resume(kubeflow: Kubeflow, name: str) -> str:
 
 
 def delete(kubeflow: Kubeflow, name: str) -> str:
-    """Delete a recurring run; the runs that it started stay, and go on."""
+    """Delete a recurring run; the runs that it started are kept and continue."""
     for run in _existing(kubeflow, name):
         _delete(kubeflow, run)
     return f"{name}: deleted; its runs stay"
 
 
 def recurring_runs(kubeflow: Kubeflow) -> list[RecurringRun]:
-    """All recurring runs, the newest first."""
+    """List all recurring runs, newest first."""
     runs, token = [], ""
     while True:
         page = kubeflow.call(
@@ -182,10 +183,10 @@ def recurring_runs(kubeflow: Kubeflow) -> list[RecurringRun]:
 
 
 def uploaded(kubeflow: Kubeflow, pipeline: CompiledPipeline) -> str:
-    """The id under which a pipeline was uploaded.
+    """Return the id of an uploaded pipeline.
 
     Raises:
-        ParameterError: it was not, or what was uploaded last is something else.
+        ParameterError: it was not uploaded, or its newest version differs from the given one.
     """
     name = str(pipeline.spec["pipelineInfo"]["name"])
     pipeline_id = find(kubeflow, name)
@@ -193,28 +194,28 @@ def uploaded(kubeflow: Kubeflow, pipeline: CompiledPipeline) -> str:
     if not newest:
         raise ParameterError(
             f"A recurring run follows the newest version of an uploaded pipeline. Received: {name}, which is not "
-            f"uploaded. `tilepipe upload {pipeline.name}` does."
+            f"uploaded. Upload it: `tilepipe upload {pipeline.name}`."
         )
     digest = content_digest(pipeline.path.read_bytes())
     if digest_of(newest[0]) != digest:
         raise ParameterError(
             f"The uploaded pipeline must be the one that the parameters were checked against. Received: {name}, whose "
-            f"newest version {newest[0]} is not {pipeline.path} ({digest}). `tilepipe upload {pipeline.name}` first."
+            f"newest version {newest[0]} is not {pipeline.path} ({digest}). First `tilepipe upload {pipeline.name}`."
         )
     return pipeline_id
 
 
 def anchor(old: Sequence[RecurringRun], last_fired: datetime.datetime | None, trigger: Trigger) -> Any:  # noqa: ANN401
-    """From when on the times of a replacement count.
+    """Return the start of a replacement's schedule.
 
     Args:
-        old: what it replaces, the newest first.
-        last_fired: when that fired last; None if it never did.
-        trigger: that of the replacement.
+        old: the recurring runs that it replaces, newest first.
+        last_fired: when they fired last; None if never.
+        trigger: trigger of the replacement.
 
     Returns:
-        The moment after which the replacement's first time lies; None is when it is made. With the same times and a
-        schedule that was at work, whatever was due and not yet started is started by the replacement.
+        The start; None for the creation of the replacement. If the trigger is unchanged and the old schedule was
+        active, the replacement also starts the runs that were due and not yet started.
     """
     working = [run for run in old if run.enabled]
     if not working or working[0].trigger != trigger:
@@ -233,7 +234,7 @@ def _replace(
     if any(run.enabled for run in old):
         time.sleep(_SETTLE_SECONDS)
     after = _last_fired(kubeflow, old)
-    if after != before:  # it fired meanwhile: the new one must not do so for the same time
+    if after != before:  # it fired in the meantime: the new one must not fire for the same time
         _delete(kubeflow, new)
         new = _create(kubeflow, wanted, experiment_id, enabled=False, begins=after)
     if enabled:

@@ -1,4 +1,4 @@
-"""Start a run, after checking what can be checked before."""
+"""Start of a run, after checks of the cluster."""
 
 import copy
 import datetime
@@ -30,12 +30,12 @@ def check(cluster: Cluster, tasks: Sequence[TaskNeeds], arguments: Mapping[str, 
 
     Args:
         cluster: the access to Kubernetes.
-        tasks: what the tasks ask for.
-        arguments: what the user gave; a Secret named there must exist, even where the pipeline could do without.
+        tasks: requirements of the tasks.
+        arguments: arguments of the user; a Secret named there must exist, even if it is optional for the pipeline.
 
     Raises:
         ClusterError: the namespace is not one for runs.
-        ParameterError: a node, a Secret or a key that the run needs is not there; all problems at once.
+        ParameterError: a node, a Secret or a key that the run needs is missing; all problems are in the one message.
     """
     cluster.check_namespace()
     problems = list(_missing(cluster, tasks, arguments))
@@ -61,11 +61,11 @@ def start(
 
     Args:
         kubeflow: the pipelines API.
-        pipeline: the pipeline; its YAML travels with the run.
-        arguments: parameter -> value, checked.
-        name: the run's name; default: the pipeline's, with the time.
-        experiment: KFP's experiment, a folder of runs; made where it does not exist.
-        cache: whether tasks may be answered from KFP's cache.
+        pipeline: the pipeline; its YAML is sent with the run.
+        arguments: checked arguments, parameter -> value.
+        name: name of the run; default: the name of the pipeline and the time.
+        experiment: KFP experiment, which groups runs; created if it does not exist.
+        cache: whether results of tasks may come from KFP's cache.
 
     Returns:
         The run.
@@ -86,7 +86,7 @@ def start(
 
 
 def find_experiment(kubeflow: Kubeflow, name: str) -> str:
-    """The id of KFP's experiment of that name; made where there is none."""
+    """Return the id of the KFP experiment of that name; creates it if there is none."""
     experiments = kubeflow.client.experiments
     token = ""
     while True:
@@ -117,7 +117,7 @@ def _spec(pipeline: CompiledPipeline, *, cache: bool) -> dict[str, Any]:
 
 
 def _missing(cluster: Cluster, tasks: Sequence[TaskNeeds], arguments: Mapping[str, Any]) -> dict[str, None]:
-    """What the tasks name and the namespace lacks; one line each, whichever tasks need it."""
+    """Describe each Secret, ConfigMap and key that the tasks need and the namespace lacks, once."""
     problems: dict[str, None] = {}
     for reference in (reference for needs in tasks for reference in needs.references):
         asked_for = reference.parameter in arguments
@@ -133,12 +133,13 @@ def _missing(cluster: Cluster, tasks: Sequence[TaskNeeds], arguments: Mapping[st
             literals = " ".join(f"--from-literal={key}=..." for key in reference.keys)
             problems[
                 f"A {reference.kind} that a run names must be in namespace {cluster.namespace}. Received: {where}, "
-                f"which is not. `kubectl create {command} {reference.name} -n {cluster.namespace} {literals}` makes it."
+                "which is not. Create it: "
+                f"`kubectl create {command} {reference.name} -n {cluster.namespace} {literals}`."
             ] = None
         elif set(reference.keys) - keys and not (reference.optional and set(reference.keys) & keys):
             lacking = ", ".join(sorted(set(reference.keys) - keys))
             problems[
                 f"The {reference.kind} {where} must have the keys {', '.join(reference.keys)}. It lacks {lacking}. "
-                f"`kubectl edit {kind} {reference.name} -n {cluster.namespace}` adds them."
+                f"Add them: `kubectl edit {kind} {reference.name} -n {cluster.namespace}`."
             ] = None
     return problems

@@ -1,4 +1,4 @@
-"""Pipelines on the server: versions named by what is in them, and nothing uploaded twice."""
+"""Upload of pipelines as versions that are named by their content, so that nothing is uploaded twice."""
 
 import hashlib
 import re
@@ -22,9 +22,9 @@ class Version:
     """A version of a pipeline on the server.
 
     Args:
-        pipeline: the pipeline's name there.
-        name: the version's name.
-        state: whether it was uploaded now.
+        pipeline: name of the pipeline on the server.
+        name: name of the version.
+        state: whether this upload created it.
     """
 
     pipeline: str
@@ -37,7 +37,7 @@ def upload(kubeflow: Kubeflow, pipeline: CompiledPipeline) -> Version:
 
     Args:
         kubeflow: the pipelines API.
-        pipeline: the compiled pipeline; its description goes with it, since Kubeflow's pages show only that one.
+        pipeline: the compiled pipeline; its description is sent too, since Kubeflow's UI shows only that one.
 
     Returns:
         The newest version.
@@ -70,27 +70,27 @@ def upload(kubeflow: Kubeflow, pipeline: CompiledPipeline) -> Version:
 
 
 def content_digest(content: bytes) -> str:
-    """Eight digits that stand for the content of a YAML."""
+    """Return a digest of eight hexadecimal digits of the content of a YAML."""
     return hashlib.sha256(content).hexdigest()[:8]
 
 
 def digest_of(version: str) -> str:
-    """The digest in a version's name; empty where another tool named it."""
+    """Return the digest in a version's name; empty if another tool named it."""
     match = _DIGEST.search(version)
     return match[1] if match else ""
 
 
 def version_name(package: str, revision: str, digest: str, taken: Iterable[str] = ()) -> str:
-    """The name of a version.
+    """Return the name of a new version.
 
     Args:
         package: version of tilepipe.
         revision: short git revision; empty outside of a repository.
-        digest: of the content.
-        taken: names that exist; going back to older content at the same revision needs another one.
+        digest: digest of the content.
+        taken: existing names; a return to older content at the same revision needs a new one.
 
     Returns:
-        `<package>-<revision>-<digest>`, with `.2`, `.3`, ... where that is taken.
+        `<package>-<revision>-<digest>`, with `.2`, `.3`, ... if that is taken.
     """
     stem = "-".join(part for part in (package, revision, digest) if part)
     name, number, taken = stem, 1, set(taken)
@@ -101,7 +101,7 @@ def version_name(package: str, revision: str, digest: str, taken: Iterable[str] 
 
 
 def git_revision(folder: Path) -> str:
-    """Short revision of the repository that a folder is in; empty where there is none, or no git."""
+    """Return the short revision of the repository that contains a folder; empty without a repository or git."""
     git = shutil.which("git")
     if git is None:
         return ""
@@ -114,7 +114,7 @@ def git_revision(folder: Path) -> str:
 
 
 def find(kubeflow: Kubeflow, name: str) -> str:
-    """The id of the pipeline of that name; empty where there is none."""
+    """Return the id of the pipeline of that name; empty if there is none."""
     for found in _pages(
         kubeflow,
         kubeflow.client.pipelines.pipeline_service_list_pipelines,
@@ -127,7 +127,7 @@ def find(kubeflow: Kubeflow, name: str) -> str:
 
 
 def version_names(kubeflow: Kubeflow, pipeline_id: str) -> list[str]:
-    """Names of a pipeline's versions, the newest first."""
+    """List the names of a pipeline's versions, newest first."""
     method = kubeflow.client.pipelines.pipeline_service_list_pipeline_versions
     found = _pages(kubeflow, method, "pipeline_versions", pipeline_id=pipeline_id, sort_by="created_at desc")
     return [str(version.name or version.display_name) for version in found]

@@ -1,4 +1,4 @@
-"""The compiled pipelines: which there are, what is in their YAML, and strict reading of it."""
+"""Compiled pipelines: their names, the contents of their YAML, and its strict validation."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _CHANNEL = "pipelinechannel--"
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of a pipeline, as its YAML declares it."""
+    """A parameter of a pipeline, from its YAML."""
 
     name: str
     type: ParameterType
@@ -32,7 +32,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Task:
-    """A task of a pipeline: which step it is, and where that step's parameters come from."""
+    """A task of a pipeline: its step, and the origin of the step's parameters."""
 
     name: str
     component: str
@@ -42,7 +42,7 @@ class Task:
     from_parameters: dict[str, str]
     """Step parameter -> pipeline parameter."""
     needs: tuple[str, ...]
-    """Names of the tasks whose outputs it takes, of all iterations where a loop's are collected."""
+    """Names of the tasks whose outputs it takes, including those of a loop."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class CompiledPipeline:
 
     @cached_property
     def documents(self) -> tuple[dict[str, Any], ...]:
-        """The pipeline spec, and the platform spec where there is one."""
+        """The pipeline spec, and the platform spec if there is one."""
         return tuple(yaml.safe_load_all(self.path.read_text(encoding="utf-8")))
 
     @property
@@ -64,18 +64,18 @@ class CompiledPipeline:
 
     @property
     def description(self) -> str:
-        """What the pipeline does, from its docstring."""
+        """Description of the pipeline, from its docstring."""
         return str(self.spec["pipelineInfo"].get("description", "")).strip()
 
     @property
     def display_name(self) -> str:
-        """The name that Kubeflow's pages show."""
+        """The name that Kubeflow's UI shows."""
         info = self.spec["pipelineInfo"]
         return str(info.get("displayName") or info["name"])
 
     @cached_property
     def parameters(self) -> dict[str, Parameter]:
-        """By name, in alphabetical order, as Kubeflow's run form shows them."""
+        """Parameters by name, in alphabetical order, as Kubeflow's run form shows them."""
         declared = self.spec["root"].get("inputDefinitions", {}).get("parameters", {})
         return {
             name: Parameter(
@@ -94,12 +94,12 @@ class CompiledPipeline:
         return tuple(self._walk(self.spec["root"]["dag"], {}))
 
     def producer(self, dag: dict[str, Any], task: str, output: str) -> tuple[str, str]:
-        """The task that makes an output, and its name there: a loop's outputs are those of the tasks in it.
+        """Return the task that creates an output and the output's name there; resolves the outputs of a loop.
 
         Args:
-            dag: the graph that holds the task.
-            task: the task's name, or a loop's.
-            output: the output's name.
+            dag: the graph that contains the task.
+            task: name of the task or loop.
+            output: name of the output.
         """
         component = self.spec["components"][dag["tasks"][task]["componentRef"]["name"]]
         if "dag" not in component:
@@ -108,9 +108,10 @@ class CompiledPipeline:
         return self.producer(component["dag"], selected["producerSubtask"], selected["outputArtifactKey"])
 
     def _walk(self, dag: dict[str, Any], outer: dict[str, str], made: dict[str, str] | None = None) -> Iterator[Task]:
-        """Tasks of a graph.
+        """Yield the tasks of a graph.
 
-        `outer` maps the graph's own inputs to pipeline parameters, and `made` those that tasks around it make to these.
+        `outer` maps the graph's inputs to pipeline parameters, and `made` maps those that other tasks create to these
+        tasks.
         """
         for name, task in dag["tasks"].items():
             component = self.spec["components"][task["componentRef"]["name"]]
@@ -131,7 +132,7 @@ class CompiledPipeline:
                         makers[key], _ = self.producer(dag, output["producerTask"], output["outputArtifactKey"])
             if "dag" in component:
                 items = task.get("parameterIterator", {})
-                if "inputParameter" in items.get("items", {}):  # the items of a list, one an iteration
+                if "inputParameter" in items.get("items", {}):  # the items of a list, one per iteration
                     makers[items["itemInput"]] = makers[items["items"]["inputParameter"]]
                 yield from self._walk(component["dag"], channels, makers)
                 continue
@@ -145,13 +146,13 @@ class CompiledPipeline:
             )
 
     def check_steps(self, arguments: dict[str, Any]) -> None:
-        """Check the arguments by the configurations of the steps themselves.
+        """Check the arguments with the configurations of the steps.
 
         Args:
-            arguments: pipeline parameter -> value, defaults included.
+            arguments: pipeline parameter -> value, including defaults.
 
         Raises:
-            ParameterError: a step would refuse its parameters; every problem of every step is in the message, under
+            ParameterError: a step would refuse its parameters; the message contains all problems of all steps, with
                 the names of the pipeline's parameters.
         """
         problems: dict[str, None] = {}
@@ -171,7 +172,7 @@ class CompiledPipeline:
 
 
 def step_config(step: str) -> type[StepConfig] | None:
-    """The configuration class of a step, such as `IngestConfig`; None for a step that is not one of ours."""
+    """Return the configuration class of a step, such as `IngestConfig`; None for a step of another project."""
     name = f"tilepipe.components.{step}.config"
     if find_spec(f"tilepipe.components.{step}") is None or find_spec(name) is None:
         return None
@@ -181,24 +182,24 @@ def step_config(step: str) -> type[StepConfig] | None:
 
 
 def names() -> tuple[str, ...]:
-    """The pipelines that this version ships."""
+    """Return the names of the pipelines of this version."""
     return tuple(sorted(path.parent.name for path in _FOLDER.glob("*/pipeline.py")))
 
 
 def committed(name: str) -> Path:
-    """Where the YAML of a pipeline is committed."""
+    """Return the path of the committed YAML of a pipeline."""
     return _FOLDER / name / "pipeline.yaml"
 
 
 def load(name: str) -> CompiledPipeline:
-    """The committed YAML of a pipeline.
+    """Load a compiled pipeline.
 
     Args:
         name: a name from `names()`, with `-` or `_`, or the path of a YAML file.
 
     Raises:
         ParameterError: there is no such pipeline.
-        ArtifactError: the file is no compiled pipeline.
+        ArtifactError: the file is not a compiled pipeline.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else committed(name.replace("-", "_"))
     if not path.is_file():
@@ -209,18 +210,20 @@ def load(name: str) -> CompiledPipeline:
     try:
         pipeline.spec["root"]["dag"]
     except (yaml.YAMLError, KeyError, TypeError, IndexError) as error:
-        raise ArtifactError(f"{path} must be a compiled KFP v2 pipeline. It reads as: {error!r}.") from error
+        raise ArtifactError(
+            f"The YAML must be a compiled KFP v2 pipeline. Received: {path}: {error!r}. `tilepipe compile` writes one."
+        ) from error
     return pipeline
 
 
 def parse_strictly(path: Path) -> None:
-    """Read a compiled pipeline as the API server does: both documents, unknown fields refused.
+    """Validate a compiled pipeline as the API server does: both documents, without unknown fields.
 
     Args:
-        path: the YAML.
+        path: path of the YAML.
 
     Raises:
-        ArtifactError: a field that KFP's protocol buffers do not know, or a value of the wrong type.
+        ArtifactError: a field is unknown to KFP's protocol buffers, or a value has the wrong type.
     """
     from google.protobuf import json_format
     from kfp.kubernetes import kubernetes_executor_config_pb2
@@ -237,16 +240,18 @@ def parse_strictly(path: Path) -> None:
             for settings in executors.values():
                 json_format.ParseDict(settings, kubernetes_executor_config_pb2.KubernetesExecutorConfig())
     except json_format.ParseError as error:
-        raise ArtifactError(f"{path} is not what KFP's API server takes: {error}.") from error
+        raise ArtifactError(
+            f"The YAML must be one that KFP's API server accepts. Received: {path}: {error}. Compile it again."
+        ) from error
 
 
 def _as_typed(default: Any, kind: ParameterType) -> Any:  # noqa: ANN401
-    """A default of the parameter's own type: YAML's numbers went through a protocol buffer that knows only doubles."""
+    """Restore the type of a default; in the YAML all numbers are doubles, as in KFP's protocol buffers."""
     return int(default) if kind == "NUMBER_INTEGER" and default is not None else default
 
 
 def _renamed(message: str, names: dict[str, str]) -> str:
-    """A step's message under the names that the user gave: `epochs` is `train_epochs` in the pipeline."""
+    """Replace the names of a step's parameters by those of the pipeline: `epochs` is `train_epochs` there."""
     for key in sorted(names, key=len, reverse=True):
         if names[key] == key:
             continue

@@ -1,4 +1,4 @@
-"""From the Python that describes a pipeline to the YAML that Kubeflow runs."""
+"""Compilation of a pipeline from Python to the YAML that Kubeflow runs."""
 
 import importlib
 import tempfile
@@ -9,17 +9,17 @@ from tilepipe.pipelines.cli.compilation import compiled_pipeline
 
 
 def compile_pipeline(name: str, out: Path) -> bool:
-    """Compile a pipeline and check it as the API server does.
+    """Compile a pipeline and validate it as the API server does.
 
     Args:
         name: a name from `compiled_pipeline.names()`.
-        out: the YAML to write; left untouched where it already holds the same bytes.
+        out: path of the YAML; not written if it already has the same content.
 
     Returns:
         Whether the file changed.
 
     Raises:
-        ArtifactError: KFP's API server would refuse what came out.
+        ArtifactError: KFP's API server would refuse the result.
     """
     from kfp import compiler
 
@@ -37,7 +37,7 @@ def compile_pipeline(name: str, out: Path) -> bool:
 
 
 def _with_stable_header(text: str) -> str:
-    """Replace KFP's comment on top, which prints structs in the order of a hash map: another in each process."""
+    """Replace KFP's leading comment, in which the order of structs differs from process to process."""
     lines = text.splitlines(keepends=True)
     first = next(number for number, line in enumerate(lines) if not line.startswith("#"))
     return "".join([f"# Compiled by tilepipe {VERSION} (`tilepipe compile`); do not edit.\n", *lines[first:]])

@@ -1,4 +1,4 @@
-"""The page of each pipeline: its parameters and its graph, written from the compiled YAML."""
+"""README of each pipeline with its parameters and graph, generated from the compiled YAML."""
 
 import json
 from pathlib import Path
@@ -11,7 +11,7 @@ def write_page(pipeline: CompiledPipeline, out: Path | None = None) -> bool:
 
     Args:
         pipeline: the compiled pipeline.
-        out: another file to write.
+        out: path of another file to write instead.
 
     Returns:
         Whether the file changed.
@@ -25,7 +25,7 @@ def write_page(pipeline: CompiledPipeline, out: Path | None = None) -> bool:
 
 
 def page(pipeline: CompiledPipeline) -> str:
-    """The page as Markdown, with the graph as a Mermaid diagram, which GitHub draws."""
+    """Format the page as Markdown, with the graph as a Mermaid diagram."""
     rows = "\n".join(_row(parameter) for parameter in pipeline.parameters.values())
     return f"""<!-- Written by `make pipelines`; edit the docstring in pipeline.py instead. -->
 
@@ -56,7 +56,7 @@ Kubeflow's run form shows them in this order, by name, type and default.
 
 
 def graph(pipeline: CompiledPipeline) -> str:
-    """The tasks and what they hand on, as Mermaid source."""
+    """Format the tasks and their dependencies as Mermaid source."""
     steps = {task.name: task.step for task in pipeline.tasks}
     lines = ["graph LR"]
     for task in sorted(pipeline.tasks, key=lambda task: task.name):

@@ -1,4 +1,4 @@
-"""What a person sees of a run: a line a step, a table of metrics, and where to look next."""
+"""Terminal output of `tilepipe run`: one line per step, the metrics, and where the results are."""
 
 import sys
 from pathlib import Path
@@ -19,10 +19,10 @@ _PLAIN_INTERVAL_SECONDS = 10.0
 
 
 class Steps:
-    """Shows steps as they go: lines that are redrawn in a terminal, plain lines elsewhere.
+    """Progress of the steps: lines that are redrawn in a terminal, plain lines elsewhere.
 
     Args:
-        console: where to draw.
+        console: The console to print to.
     """
 
     def __init__(self, console: Console) -> None:
@@ -31,7 +31,7 @@ class Steps:
         self._last_plain: dict[str, float] = {}
 
     def __enter__(self) -> Self:
-        """Begin drawing."""
+        """Start the display."""
         if self._live:
             self._live.__enter__()
         return self
@@ -39,12 +39,12 @@ class Steps:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Leave what was drawn."""
+        """Stop the display; the finished lines stay."""
         if self._live:
             self._live.__exit__(kind, error, traceback)
 
     def show(self, step: StepState) -> None:
-        """Draw the newest state of a step."""
+        """Print the newest state of a step."""
         if step.ended is not None:
             if self._live:
                 self._live.update(Text(""))
@@ -70,7 +70,7 @@ def _line(step: StepState) -> Text:
 
 
 def result(console: Console, run: LocalRun) -> None:
-    """Print how a run ended: metrics, report and MLflow, or what failed, why and where the log is."""
+    """Print the metrics, the report and the MLflow command of a run, or what failed, why and where the log is."""
     console.print()
     if run.failure:
         failed = run.failed_step
@@ -90,7 +90,7 @@ def result(console: Console, run: LocalRun) -> None:
 
 
 def _program(name: str) -> str:
-    """How to call a program of this environment from here: it may not be on the PATH."""
+    """Return the command of a program of this environment, which may not be on the PATH."""
     path = Path(sys.executable).with_name(name)
     if not path.is_file():
         return name
@@ -110,15 +110,15 @@ def _metrics(console: Console, run: LocalRun, task: str) -> None:
 
 
 def run_help(console: Console, name: str) -> None:
-    """Print what `tilepipe run` takes, with the parameters of a pipeline."""
+    """Print the help of `tilepipe run` with the parameters of a pipeline."""
     pipeline = compiled_pipeline.load(name)
     console.print("Usage: tilepipe run PIPELINE [--config FILE] [--folder FOLDER] [NAME=VALUE]...\n", markup=False)
-    console.print("Run a compiled pipeline on this machine, with an MLflow store beside.\n")
-    console.print("  --config FILE    YAML file of parameters; words win over it.")
-    console.print("  --folder FOLDER  Where runs and the MLflow store are kept [runs].\n", markup=False)
+    console.print("Run a compiled pipeline on this machine, and record it in a local MLflow store.\n")
+    console.print("  --config FILE    YAML file of parameters; NAME=VALUE overrides it.")
+    console.print("  --folder FOLDER  Folder for runs and the MLflow store. [default: runs]\n", markup=False)
     console.print(f"Pipelines: {', '.join(compiled_pipeline.names())}\n")
     table = Table(title=f"Parameters of {pipeline.name}", title_justify="left", header_style="bold")
-    for column in ("name", "type", "default", "what it is"):
+    for column in ("name", "type", "default", "description"):
         table.add_column(column, overflow="fold")
     for parameter in pipeline.parameters.values():
         default = "required" if parameter.required else repr(parameter.default)

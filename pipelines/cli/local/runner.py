@@ -1,4 +1,4 @@
-"""Run a compiled pipeline on this machine: the YAML itself, by `kfp.local`, with one readable line a step."""
+"""Run a compiled pipeline on this machine: the YAML itself, with `kfp.local` and one readable line per step."""
 
 import json
 import os
@@ -23,7 +23,7 @@ _STEP_LINE = re.compile(r"(INFO|WARNING|ERROR) tilepipe\.(\w+): (.*)")
 
 @dataclass
 class StepState:
-    """What is known of one step of a running pipeline; a loop's iterations are one step."""
+    """State of one step of a running pipeline; all iterations of a loop are one step."""
 
     task: str
     name: str
@@ -31,14 +31,14 @@ class StepState:
     ended: float | None = None
     succeeded: bool = True
     running: int = 0
-    """How many iterations are under way; one where there is no loop."""
+    """Number of running iterations; at most 1 outside of a loop."""
     message: str = ""
-    """The newest line that the step wrote."""
+    """The newest line of the step's log."""
     warnings: list[str] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
-        """How long it has been running, or ran."""
+        """Duration so far, or in total once it has ended."""
         return (self.ended or time.monotonic()) - self.started
 
 
@@ -47,22 +47,22 @@ class LocalRun:
     """A finished local run."""
 
     folder: Path
-    """Where its artifacts are: `<folder>/<task>/<output>`."""
+    """Folder of the artifacts, which are at `<folder>/<task>/<output>`."""
     log: Path
     tracking_uri: str
     steps: tuple[StepState, ...]
     failure: str
-    """Of a failed run, the reason; empty otherwise."""
+    """Reason of the failure; empty for a run that succeeded."""
     is_user_error: bool
-    """Whether the user can mend what stopped it."""
+    """True if the user can correct the cause of the failure."""
 
     @property
     def failed_step(self) -> StepState | None:
-        """The first step that failed."""
+        """The first step that failed, if any."""
         return next((step for step in self.steps if step.ended and not step.succeeded), None)
 
     def outputs(self, task: str) -> dict[str, Any]:
-        """Output artifacts of a task: name -> `{"uri": ..., "metadata": ...}`."""
+        """Read the output artifacts of a task: name -> `{"uri": ..., "metadata": ...}`."""
         path = self.folder / task / "executor_output.json"
         written = json.loads(path.read_text(encoding="utf-8"))
         return {name: found["artifacts"][0] for name, found in written.get("artifacts", {}).items()}
@@ -77,14 +77,13 @@ def run_locally(
     """Run a pipeline's YAML on this machine.
 
     Args:
-        pipeline: the compiled pipeline.
-        arguments: checked arguments.
-        folder: where runs live; this one gets a folder of its own in it, and the MLflow store and the checkpoints of
-            trainings that have not ended are beside.
-        on_change: called with a step whenever it starts, says something or ends.
+        pipeline: The compiled pipeline.
+        arguments: Checked arguments.
+        folder: Folder of all runs. It also contains the MLflow store and the checkpoints of unfinished trainings.
+        on_change: Called with a step whenever it starts, logs a line or ends.
 
     Returns:
-        What happened; a failed pipeline is no exception here.
+        The finished run; a failed pipeline raises no exception.
     """
     root = folder / f"{pipeline.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
     root.mkdir(parents=True)
@@ -123,12 +122,12 @@ def run_locally(
 
 
 def with_checkpoints(pipeline: CompiledPipeline, arguments: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Give a training a place for its checkpoints where the user has named none: killed here, it goes on here.
+    """Add a default folder for checkpoints, so that a training that was killed can be resumed.
 
     Args:
-        pipeline: the compiled pipeline.
-        arguments: checked arguments; an address that is empty on purpose stays so.
-        folder: where runs live.
+        pipeline: The compiled pipeline.
+        arguments: Checked arguments; a given `train_checkpoint_uri` is kept, even an empty one.
+        folder: Folder of all runs.
 
     Returns:
         The arguments of the run.
@@ -185,6 +184,6 @@ def _follow(
 
 
 def _artifact_folder(root: Path) -> Path:
-    """The folder that `kfp.local` made in `root`, one a run."""
+    """Return the one folder that `kfp.local` creates in `root` per run."""
     folders = [path for path in root.iterdir() if path.is_dir()]
     return folders[0] if folders else root

@@ -1,4 +1,4 @@
-"""Run a compiled pipeline with `kfp.local`, in a process that `runner` starts and whose output it reads.
+"""Run a compiled pipeline with `kfp.local`, in a process that `runner` starts and reads.
 
 Usage: `python -m tilepipe.pipelines.cli.local.worker PIPELINE_YAML PIPELINE_ROOT ARGUMENTS_JSON`
 """
@@ -12,7 +12,7 @@ import yaml
 
 
 def main() -> None:
-    """Run the pipeline; a task that fails ends this process with code 1."""
+    """Run the pipeline; a failed task ends this process with exit code 1."""
     from kfp import components, local
 
     path, root, arguments = sys.argv[1:]
@@ -21,12 +21,12 @@ def main() -> None:
     pipeline = components.load_component_from_text(yaml.safe_dump_all(documents, sort_keys=False))
     try:
         pipeline(**json.loads(arguments))
-    except RuntimeError as error:  # the task's own log says why; a traceback of kfp's adds nothing
+    except RuntimeError as error:  # the task's own log has the reason; a traceback of kfp adds nothing
         sys.exit(str(error))
 
 
 def without_retries(node: Any) -> Any:  # noqa: ANN401 - any part of a YAML document
-    """A copy of the YAML without its retries: here nothing is evicted, and a mistake is not mended by waiting."""
+    """Return a copy of the YAML without retries, which only help against failures of a cluster."""
     if isinstance(node, dict):
         return {key: without_retries(value) for key, value in node.items() if key != "retryPolicy"}
     if isinstance(node, list):

@@ -1,1 +1,1 @@
-"""`tilepipe push`: upload of local tiles to a bucket."""
+"""Upload of local tiles to a bucket (`tilepipe push`)."""

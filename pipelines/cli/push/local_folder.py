@@ -1,4 +1,4 @@
-"""The files of a folder that is pushed, in the order in which S3 lists their keys."""
+"""Files of the folder to push, in the order in which S3 lists their keys."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -9,12 +9,12 @@ from tilepipe.components.shared.errors import SourceError
 
 MAX_KEY_BYTES = 1024
 
-_LINK_RULE = "A link must lead to a file or a folder within the folder that is pushed"
+_LINK_RULE = "A link must lead to a file or folder within the pushed folder"
 
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
-    """One file that is to be in the bucket."""
+    """One file to push."""
 
     path: str
     name: str
@@ -23,21 +23,23 @@ class LocalFile:
 
 
 def walk(root: Path, leave_out: Callable[[str], None]) -> Iterator[LocalFile]:
-    """Yield every file below a folder, sorted by the bytes of its name as S3 sorts keys; in memory that a folder takes.
+    """Yield every file below a folder, sorted by the bytes of its name as S3 sorts keys.
+
+    Only the entries of one folder per level are in memory.
 
     Args:
-        root: the folder.
-        leave_out: told the name of what is hidden (it starts with a dot) or is no file.
+        root: the folder to push.
+        leave_out: called with the name of each entry that is hidden (starts with a dot) or is not a file.
 
     Yields:
-        The files; links to what is in the folder count as what they lead to.
+        The files; links within the folder are followed.
 
     Raises:
-        SourceError: there is no folder, a link leads out of it, nowhere or in a circle, or a name cannot be a key.
+        SourceError: the folder does not exist, a link leads out of it, nowhere or in a circle, or a name is not UTF-8.
     """
     if not root.is_dir():
-        what = "a file" if root.exists() else "nothing there"
-        raise SourceError(f"What is pushed must be a folder. Received: {root}, which is {what}.")
+        what = "a file" if root.exists() else "missing"
+        raise SourceError(f"Only a folder can be pushed. Received: {root}, which is {what}. Name a folder.")
     yield from _walk(os.path.abspath(root), "", os.path.realpath(root), frozenset(), leave_out)  # noqa: PTH100
 
 
@@ -48,7 +50,7 @@ def _walk(
     here = (status.st_dev, status.st_ino)
     if here in above:
         raise SourceError(
-            f"{_LINK_RULE}, and not to one that holds it. Received: {folder}, which leads in a circle. Remove it."
+            f"{_LINK_RULE}, and not to one that contains it. Received: {folder}, which leads in a circle. Remove it."
         )
     try:
         with os.scandir(folder) as entries:
@@ -59,10 +61,12 @@ def _walk(
                     continue
                 if entry.is_symlink():
                     _check_link(entry.path, real_root)
-                # A folder's slash counts in the order: `a.tif` comes before `a/b.tif`, `a0` after.
+                # The slash after a folder's name is part of the sort key: `a.tif` is before `a/b.tif`, `a0` after it.
                 found.append((os.fsencode(entry.name) + (b"/" if entry.is_dir() else b""), entry.is_file()))
     except PermissionError as error:
-        raise SourceError(f"A folder must be readable. Received: {folder}: {error.strerror}.") from None
+        raise SourceError(
+            f"A folder must be readable. Received: {folder}: {error.strerror}. Change its permissions."
+        ) from None
     found.sort()
     for raw_name, is_file in found:
         name = prefix + _text(raw_name, folder)
@@ -87,8 +91,8 @@ def _text(raw_name: bytes, folder: str) -> str:
 def _check_link(path: str, real_root: str) -> None:
     target = os.path.realpath(path)
     if not os.path.exists(target):  # noqa: PTH110
-        raise SourceError(f"{_LINK_RULE}. Received: {path}, which leads to {target}, where nothing is.")
+        raise SourceError(f"{_LINK_RULE}. Received: {path}, which leads to {target}, which is missing. Remove it.")
     if target != real_root and not target.startswith(real_root.rstrip("/") + "/"):
         raise SourceError(
-            f"{_LINK_RULE}. Received: {path}, which leads to {target}. Copy what it leads to, or remove it."
+            f"{_LINK_RULE}. Received: {path}, which leads to {target}. Replace it by a copy, or remove it."
         )

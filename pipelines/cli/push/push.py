@@ -1,4 +1,4 @@
-"""`tilepipe push`: a local folder into a bucket, with what is already there left alone."""
+"""Upload of a local folder to a bucket; files that are already there are skipped."""
 
 import hashlib
 import mimetypes
@@ -17,32 +17,32 @@ from tilepipe.pipelines.cli.push.local_folder import MAX_KEY_BYTES, LocalFile, w
 THREADS = 16
 ATTEMPTS = 6
 FIRST_ATTEMPTS = 2
-"""Of the first request: a server that is not there is told within seconds."""
+"""Attempts of the first request; few, so that an unreachable server is reported within seconds."""
 
 _MULTIPART_BYTES = 16 * 1024 * 1024
 _PART_BYTES = 16 * 1024 * 1024
 _PART_THREADS = 4
 _PAGE_KEYS = 1000
 _CHECKSUM = "sha256"
-"""Metadata that hold a file's checksum: an ETag is one only of objects that came whole and are not encrypted by KMS."""
+"""Metadata key of a file's checksum; an ETag is an MD5 only of single-part objects without KMS encryption."""
 
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """What there is to push."""
+    """Number and size of the files to push."""
 
     files: int
     bytes: int
     left_out: tuple[str, ...]
-    """Hidden files and folders, and what is neither a file nor a folder."""
+    """Hidden files and folders, and entries that are neither a file nor a folder."""
 
 
 @dataclass
 class Pushed:
-    """What has been done."""
+    """Result of a push."""
 
     uri: str
-    """What to give as `data_source`."""
+    """Value for `data_source`."""
     is_new_bucket: bool
     uploaded: int = 0
     uploaded_bytes: int = 0
@@ -60,10 +60,10 @@ class _Object:
 
 
 def survey(folder: Path) -> Total:
-    """Count what is in a folder.
+    """Count the files in a folder.
 
     Raises:
-        SourceError: there is no folder, or it has no files, or a link or a name in it cannot be pushed.
+        SourceError: the folder does not exist or has no files, or a link or a name in it cannot be pushed.
     """
     left_out: list[str] = []
     files = total_bytes = 0
@@ -72,21 +72,25 @@ def survey(folder: Path) -> Total:
         total_bytes += file.bytes
     if not files:
         hidden = f" but {len(left_out)} that are left out" if left_out else ""
-        raise SourceError(f"A folder must have files to be pushed. Received: {folder}, which has none{hidden}.")
+        raise SourceError(
+            f"A folder must have files to be pushed. Received: {folder}, which has none{hidden}. Name another folder."
+        )
     return Total(files, total_bytes, tuple(left_out))
 
 
 def target(address: str) -> tuple[str, str, str]:
-    """Check where to push.
+    """Check and split an address to push to.
 
     Returns:
-        The normalised address, the bucket and the prefix (empty, or ending in a slash).
+        The normalized address, the bucket and the prefix (empty, or ending in a slash).
 
     Raises:
         ParameterError: the address is not one of S3.
     """
     if storage.scheme(address) != "s3":
-        raise ParameterError(f"A folder is pushed to s3://BUCKET/PREFIX. Received: {storage.shown(address)}.")
+        raise ParameterError(
+            f"A folder is pushed to s3://BUCKET/PREFIX. Received: {storage.shown(address)}. Give such an address."
+        )
     try:
         uri = storage.normalise(address)
     except SourceError as error:
@@ -96,21 +100,21 @@ def target(address: str) -> tuple[str, str, str]:
 
 
 def push(folder: Path, address: str, progress: Callable[[int, int], None]) -> Pushed:
-    """Upload a folder's files, many at once, and skip those that are there already with the same content.
+    """Upload the files of a folder in parallel, and skip those that are already there with the same content.
 
-    Memory does not grow with the number of files: folder and bucket are walked side by side in the same order.
+    Memory does not grow with the number of files: folder and bucket are listed in the same order and compared.
 
     Args:
-        folder: what to upload.
-        address: `s3://BUCKET/PREFIX`; the bucket is made where it is missing.
-        progress: told the files and bytes that have been dealt with since it was told last.
+        folder: the folder to upload.
+        address: `s3://BUCKET/PREFIX`; the bucket is created if it does not exist.
+        progress: called with the number of files and bytes that were completed since the last call.
 
     Returns:
-        What has been done.
+        The result.
 
     Raises:
         ParameterError: the address is not one of S3.
-        SourceError: the folder cannot be pushed, or a file changed meanwhile.
+        SourceError: the folder cannot be pushed, or a file changed during the upload.
         StorageError: the server cannot be reached, or refuses.
     """
     uri, bucket, prefix = target(address)
@@ -151,7 +155,7 @@ def _objects(client: S3Client, bucket: str, prefix: str) -> Iterator[_Object]:
 def _paired(
     files: Iterator[LocalFile], prefix: str, objects: Iterator[_Object]
 ) -> Iterator[tuple[LocalFile, _Object | None]]:
-    """Each file with the object of its key. A server that lists in another order costs uploads, and nothing else."""
+    """Pair each file with the object of its key; if the server lists in another order, files are uploaded again."""
     there = next(objects, None)
     for file in files:
         key = prefix + file.name
@@ -163,7 +167,7 @@ def _paired(
 
 
 def _send(client: S3Client, bucket: str, key: str, file: LocalFile, there: _Object | None) -> bool:
-    """Upload a file, unless it is there; returns whether it was uploaded."""
+    """Upload a file unless it is already there; returns whether it was uploaded."""
     from boto3.exceptions import Boto3Error
     from boto3.s3.transfer import TransferConfig
     from botocore.exceptions import BotoCoreError, ClientError
@@ -190,9 +194,11 @@ def _send(client: S3Client, bucket: str, key: str, file: LocalFile, there: _Obje
             cause if isinstance(cause, Exception) else error, client.meta.endpoint_url, f"s3://{bucket}/{key}"
         ) from None
     except OSError as error:
-        if error.errno is None:  # ours already
+        if error.errno is None:  # a StorageError or SourceError
             raise
-        raise SourceError(f"A file must be readable. Received: {file.path}: {error.strerror}.") from None
+        raise SourceError(
+            f"A file must be readable. Received: {file.path}: {error.strerror}. Change its permissions."
+        ) from None
     return True
 
 
@@ -204,7 +210,7 @@ def _is_same(client: S3Client, bucket: str, there: _Object, md5: str, checksum: 
 
 
 def _digests(path: str, content: bytes | None) -> tuple[str, str]:
-    """MD5, which is what an ETag is compared with and proves nothing, and SHA-256."""
+    """Compute MD5, for comparison with an ETag, and SHA-256."""
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
     if content is not None:
         md5.update(content)

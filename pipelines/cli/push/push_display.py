@@ -1,4 +1,4 @@
-"""What a person sees of a push: how far it is, and what was done."""
+"""Terminal output of `tilepipe push`."""
 
 import logging
 import time
@@ -18,11 +18,11 @@ _NAMES_SHOWN = 5
 
 
 class Uploading:
-    """Shows a push as it goes: a bar in a terminal, a line every few seconds elsewhere.
+    """Progress of a push: a bar in a terminal, a line every few seconds elsewhere.
 
     Args:
-        console: where to draw.
-        total: what there is to push.
+        console: the console to print to.
+        total: number and size of the files to push.
     """
 
     def __init__(self, console: Console, total: Total) -> None:
@@ -40,18 +40,18 @@ class Uploading:
         self._bar = self._bars.add_task("", total=total.bytes)
 
     def __enter__(self) -> Self:
-        """Begin drawing."""
+        """Start the display."""
         self._bars.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Leave what was drawn."""
+        """Stop the display."""
         self._bars.stop()
 
     def advance(self, files: int, size_bytes: int) -> None:
-        """Count what has been uploaded, or found there."""
+        """Count files that were uploaded or skipped."""
         self._count.done += files
         now = time.monotonic()
         line = self._count.line(now)
@@ -62,17 +62,17 @@ class Uploading:
 
 
 def summary(console: Console, total: Total, pushed: Pushed) -> None:
-    """Print what was done, what was not, and how to go on."""
+    """Print what was uploaded, what was left out, and the `data_source` to use."""
     for note in pushed.notes:
         console.print(Text(f"note: {note}"), soft_wrap=True)
     if total.left_out:
         names = ", ".join(sorted(total.left_out)[:_NAMES_SHOWN])
         more = f" and {len(total.left_out) - _NAMES_SHOWN:,} more" if len(total.left_out) > _NAMES_SHOWN else ""
-        console.print(Text(f"left out, as hidden or no file: {names}{more}"), soft_wrap=True)
-    bucket = "bucket made, " if pushed.is_new_bucket else ""
+        console.print(Text(f"left out (hidden, or not a file): {names}{more}"), soft_wrap=True)
+    bucket = "bucket created, " if pushed.is_new_bucket else ""
     rate = pushed.uploaded_bytes / max(pushed.seconds, 1e-9) / 1e6
     line = (
-        f"{bucket}{pushed.uploaded:,} files uploaded ({pushed.uploaded_bytes / 1e6:,.1f} MB, {rate:,.1f} MB a second), "
+        f"{bucket}{pushed.uploaded:,} files uploaded ({pushed.uploaded_bytes / 1e6:,.1f} MB, {rate:,.1f} MB/s), "
         f"{pushed.skipped:,} already there, in {pushed.seconds:.1f} s"
     )
     console.print(Text(line), soft_wrap=True)

@@ -1,1 +1,1 @@
-"""The synthetic sample that `tilepipe sample` writes, for trying out tilepipe without a download."""
+"""Synthetic sample data, with which tilepipe can be tried without a download (`tilepipe sample`)."""

@@ -1,4 +1,4 @@
-"""GeoTIFFs as EuroSAT's are: 13 bands of uint16, pixel by pixel, uncompressed; plus the names of the bands."""
+"""GeoTIFFs like those of EuroSAT (13 bands of uint16, pixel-interleaved, uncompressed), with band names."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tilepipe.pipelines.cli.sample.sample_tile import PIXEL_METRES, Tile
 from tilepipe.pipelines.cli.sample.spectra import BANDS
 
-# Where GDAL, and so rasterio, looks for the descriptions of bands: https://gdal.org/en/stable/drivers/raster/gtiff.html
+# GDAL, and therefore rasterio, reads band descriptions from here: https://gdal.org/en/stable/drivers/raster/gtiff.html
 _GDAL_METADATA = "".join(
     [
         "<GDALMetadata>",
@@ -27,9 +27,9 @@ def write_geotiff(path: Path, tile: Tile, pixels: NDArray[np.uint16]) -> None:
     """Write one tile; the same tile gives the same bytes.
 
     Args:
-        path: the file to write.
-        tile: says where the pixels are.
-        pixels: uint16, `(64, 64, 13)`.
+        path: path of the file.
+        tile: the tile, which determines the location.
+        pixels: digital numbers, uint16, `(64, 64, 13)`.
     """
     keys = (1, 1, 0, 3, 1024, 0, 1, _PROJECTED, 1025, 0, 1, _PIXEL_IS_AREA, 3072, 0, 1, tile.epsg)
     tifffile.imwrite(

@@ -1,9 +1,9 @@
-"""What each of EuroSAT's ten classes looks like from above, as pictures of surfaces before the air and the instrument.
+"""Landscapes of EuroSAT's ten classes, before the effects of atmosphere and instrument.
 
-The classes share their surfaces, and the shares of a surface vary within a class as much as between classes: what
-tells a motorway from the fields it crosses, or an orchard from a ploughed field, is where the surfaces lie. So the
-means of a tile's bands say less than its shapes. Helber et al. 2019 (https://arxiv.org/abs/1709.00029) show real tiles
-of each class.
+The classes share their surfaces, and the proportions of the surfaces vary within a class as much as between classes.
+What distinguishes a motorway from the fields around it, or an orchard from a ploughed field, is the arrangement of the
+surfaces. A model therefore has to learn shapes, not band means. Helber et al. 2019 (https://arxiv.org/abs/1709.00029)
+show real tiles of each class.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def draw(class_name: str, rng: Generator) -> Landscape:
 
     Args:
         class_name: one of `CLASS_NAMES`.
-        rng: decides everything else.
+        rng: source of all other properties.
 
     Returns:
         The landscape.
@@ -41,7 +41,7 @@ def draw(class_name: str, rng: Generator) -> Landscape:
 def _annual_crop(rng: Generator) -> Landscape:
     angle = rng.uniform(0, np.pi)
     fields = shapes.parcels(rng, angle, (14, 30), (20, 60))
-    season = rng.uniform(0.15, 0.85)  # which part of the fields is green
+    season = rng.uniform(0.15, 0.85)  # fraction of green fields
     land = _fields(rng, fields, season)
     land *= 1 + 0.03 * shapes.fractal(rng, 1)[..., None]
     return land
@@ -153,7 +153,7 @@ def _sea_lake(rng: Generator) -> Landscape:
 
 
 def _countryside(rng: Generator) -> Landscape:
-    """What roads and rivers run through: any of the open landscapes."""
+    """Draw the surroundings of a road or river: one of the open landscapes."""
     return (_annual_crop, _pasture, _herbaceous_vegetation, _permanent_crop)[rng.choice(4, p=(0.4, 0.3, 0.2, 0.1))](rng)
 
 
@@ -175,7 +175,7 @@ def _water(rng: Generator) -> Spectrum:
 
 
 def _mix(first: Spectrum, second: Spectrum, share: Layer | float) -> Spectrum:
-    """Spectra add up by area (Keshava and Mustard 2002, https://doi.org/10.1109/79.974727)."""
+    """Mix spectra linearly by area (Keshava and Mustard 2002, https://doi.org/10.1109/79.974727)."""
     weight = np.asarray(share, np.float32)[..., None]
     mixed: Spectrum = first + weight * (second - first)
     return mixed
@@ -187,7 +187,7 @@ def _spread(rng: Generator, count: int, spread: float) -> NDArray[np.float32]:
 
 
 def _threshold(noise: Layer, level: float, softness: float) -> Layer:
-    """Coverage of where the noise is above a level."""
+    """Compute the coverage of the area where the noise is above a level."""
     return shapes.coverage((noise - np.float32(level)) / np.float32(softness))
 
 
@@ -207,4 +207,4 @@ _LANDSCAPES: MappingProxyType[str, Callable[[Generator], Landscape]] = MappingPr
 )
 
 CLASS_NAMES = tuple(_LANDSCAPES)
-"""EuroSAT's ten classes, as it spells them."""
+"""EuroSAT's ten classes, in its spelling."""

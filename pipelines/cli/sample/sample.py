@@ -1,4 +1,4 @@
-"""Writes the synthetic sample: labelled tiles, their STAC catalogue and STAC-GeoParquet, the same bytes for a seed."""
+"""Writing of the synthetic sample: labelled tiles, a STAC catalog and a STAC-GeoParquet file."""
 
 import contextlib
 import itertools
@@ -19,7 +19,7 @@ from tilepipe.pipelines.cli.sample.geotiff import write_geotiff
 from tilepipe.pipelines.cli.sample.landscapes import CLASS_NAMES
 from tilepipe.pipelines.cli.sample.sample_tile import MOST_TILES_PER_CLASS, TILE_FOLDER, Tile, all_tiles
 from tilepipe.pipelines.cli.sample.spectra import BANDS
-from tilepipe.pipelines.cli.sample.synthesis import synthesise
+from tilepipe.pipelines.cli.sample.synthesis import synthesize
 
 _BATCH_TILES = 50
 
@@ -45,7 +45,7 @@ Cover Classification. IEEE JSTARS 12 (2019), https://doi.org/10.1109/JSTARS.2019
 
 @dataclass(frozen=True)
 class SampleSummary:
-    """What was written, and where."""
+    """Contents and paths of a sample."""
 
     folder: Path
     tile_count: int
@@ -54,7 +54,7 @@ class SampleSummary:
     tile_folder: Path
     """The folder of class folders."""
     catalog: Path
-    """The root of the STAC catalogue."""
+    """The root of the STAC catalog."""
     parquet: Path
     """The items as STAC-GeoParquet."""
 
@@ -67,23 +67,23 @@ def write_sample(
     progress: Callable[[int, int], None] | None = None,
     processes: int | None = None,
 ) -> SampleSummary:
-    """Write a synthetic sample of EuroSAT's ten classes, whole or not at all.
+    """Write a synthetic sample of EuroSAT's ten classes, completely or not at all.
 
-    The work is spread over processes that import the main module anew: a script calls this under
-    `if __name__ == "__main__":`.
+    The same seed and count give the same bytes. The worker processes import the main module again, so a script must
+    call this under `if __name__ == "__main__":`.
 
     Args:
-        out: the folder to fill; it must be empty or not there.
-        tiles_per_class: how many tiles each class gets; EuroSAT has 2,000 to 3,000.
-        seed: decides every pixel and every date.
-        progress: called with the tiles done and the tiles there will be, every few tiles.
-        processes: how many to work in; as many as there are processors, unless given. The bytes are the same.
+        out: folder to write, which must be empty or missing.
+        tiles_per_class: number of tiles per class; default: 200. EuroSAT has 2,000 to 3,000.
+        seed: seed of all pixels and dates; default: 0.
+        progress: called with the number of finished tiles and the total, every few tiles.
+        processes: number of processes; default: the number of processors. It does not affect the bytes.
 
     Returns:
-        What was written, and where.
+        Contents and paths of the sample.
 
     Raises:
-        ParameterError: `out` holds something already, or `tiles_per_class` is out of range.
+        ParameterError: `out` is not empty, or `tiles_per_class` is out of range.
         StorageError: the folder cannot be written.
     """
     out = out.resolve()
@@ -93,11 +93,11 @@ def write_sample(
         _check_empty(out)
         with _filled_at_the_end(out) as folder:
             _write_tiles(folder, tiles, progress or _unheard, processes or os.cpu_count() or 1)
-            sample_catalog.write_catalogue(folder, tiles)
+            sample_catalog.write_catalog(folder, tiles)
             (folder / "README.txt").write_text(_readme(tiles_per_class, seed))
     except BrokenProcessPool as error:
         raise StorageError(
-            f"The sample's processes must live to the end. Received: {error} Free some memory and start again."
+            f"The worker processes must not be killed. Received: {error} Free some memory and start again."
         ) from error
     except OSError as error:
         raise StorageError(
@@ -126,8 +126,8 @@ def _check_count(tiles_per_class: int) -> None:
 def _check_empty(out: Path) -> None:
     if out.exists() and not (out.is_dir() and _is_empty(out)):
         raise ParameterError(
-            f"`out` must be an empty folder or one that is not there yet. Received: out={str(out)!r}, which holds "
-            "something already. Name another folder, or empty this one."
+            f"`out` must be an empty or a new folder. Received: out={str(out)!r}, which is not empty. "
+            "Name another folder, or empty this one."
         )
 
 
@@ -137,16 +137,16 @@ def _is_empty(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def _filled_at_the_end(out: Path) -> Iterator[Path]:
-    """Yield a temporary folder, and move what is in it up into `out` once the body has ended without an error.
+    """Yield a temporary folder, and move its contents to `out` once the body has ended without an error.
 
-    Not `whole_folder`, which replaces the folder: this one may be a mounted volume, or the shell's own folder.
+    Unlike `whole_folder`, this keeps `out` itself, which may be a mounted volume or the current directory.
     """
     was_there = out.exists()
     out.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=out, prefix=".partial-"))
     try:
         yield partial
-        # The catalogue's root comes last: where it is, all is.
+        # The root of the catalog is moved last, so that a catalog is always complete.
         for entry in sorted(partial.iterdir(), key=lambda entry: entry.name == sample_catalog.CATALOG_FILE):
             entry.replace(out / entry.name)
     finally:
@@ -170,7 +170,7 @@ def _each_batch(folder: Path, batches: Sequence[Sequence[Tile]], processes: int)
     if processes == 1:
         yield from map(_write_batch, itertools.repeat(folder), batches)
         return
-    # Spawned, not forked: a fork would copy the locks of whatever threads the caller runs.
+    # Spawned, not forked: a fork would copy the locks of the caller's threads.
     spawning = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, mp_context=spawning) as pool:
         yield from pool.map(_write_batch, itertools.repeat(folder), batches)
@@ -178,7 +178,7 @@ def _each_batch(folder: Path, batches: Sequence[Sequence[Tile]], processes: int)
 
 def _write_batch(folder: Path, tiles: Sequence[Tile]) -> int:
     for tile in tiles:
-        write_geotiff(folder / tile.path, tile, synthesise(tile))
+        write_geotiff(folder / tile.path, tile, synthesize(tile))
     sample_catalog.write_items(folder, tiles)
     return len(tiles)
 
@@ -190,4 +190,4 @@ def _readme(tiles_per_class: int, seed: int) -> str:
 
 
 def _unheard(done: int, total: int) -> None:
-    """The progress of a caller who does not ask."""
+    """Ignore the progress."""

@@ -1,8 +1,8 @@
-"""The sample as a self-contained STAC catalogue and as STAC-GeoParquet.
+"""The sample as a self-contained STAC catalog and as STAC-GeoParquet.
 
-STAC 1.1 (https://github.com/radiantearth/stac-spec/tree/v1.1.0) without extensions: its own fields name the bands, and
-pystac brings its schemas along, so that the catalogue can be validated without a network. The items' coordinate
-reference systems are in the GeoTIFFs.
+STAC 1.1 (https://github.com/radiantearth/stac-spec/tree/v1.1.0) without extensions: its core fields name the bands, and
+pystac includes its schemas, so that the catalog can be validated without a network. The coordinate reference systems
+of the items are in the GeoTIFFs.
 """
 
 import json
@@ -30,7 +30,7 @@ _GEOTIFF = "image/tiff; application=geotiff"
 _JSON = "application/json"
 _BANDS = [{"name": band} for band in BANDS]
 
-# Seven digits are a centimetre, and hide the last bits in which versions of PROJ may differ.
+# Seven digits are a centimetre; versions of PROJ may differ beyond them.
 _DEGREE_DIGITS = 7
 
 Json = dict[str, Any]
@@ -38,22 +38,22 @@ Ring = list[list[float]]
 
 
 def write_items(folder: Path, tiles: Sequence[Tile]) -> None:
-    """Write one JSON file a tile.
+    """Write one JSON file per tile.
 
     Args:
-        folder: the sample's; the folders of the classes under `items` are there.
+        folder: folder of the sample, with a folder per class in `items`.
         tiles: the tiles to describe.
     """
     for tile, item in zip(tiles, _items(tiles, root="../../"), strict=True):
         _write_json(folder / _item_path(tile), item)
 
 
-def write_catalogue(folder: Path, tiles: Sequence[Tile]) -> None:
-    """Write what there is once: the catalogue, its one collection and the table of all items.
+def write_catalog(folder: Path, tiles: Sequence[Tile]) -> None:
+    """Write the catalog, its collection and the table of all items.
 
     Args:
-        folder: the sample's.
-        tiles: all tiles, in the order that the collection shall list them in.
+        folder: folder of the sample.
+        tiles: all tiles, in the order of the collection.
     """
     from stac_geoparquet.arrow import parse_stac_items_to_arrow, to_parquet
 
@@ -156,7 +156,7 @@ def _item_path(tile: Tile) -> str:
 
 
 def _footprints(tiles: Sequence[Tile]) -> list[Ring]:
-    """Outlines in longitude and latitude, counterclockwise from the lower left corner, closed."""
+    """Compute closed outlines in longitude and latitude, counterclockwise from the lower left corner."""
     from rasterio.warp import transform
 
     zones: dict[int, list[int]] = defaultdict(list)

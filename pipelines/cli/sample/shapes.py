@@ -1,7 +1,7 @@
-"""Shapes that landscapes are made of: parcels, lines, dots and fractal texture, each as an array over the tile.
+"""Shapes of landscapes: parcels, lines, dots and fractal texture, each as an array over the tile.
 
-Lengths are in pixels (10 metres). A coverage says how much of a pixel a shape covers, from 0 to 1: pixels on an edge
-are mixed, as they are in real images.
+Lengths are in pixels (10 metres). A coverage is the fraction of a pixel that a shape covers, from 0 to 1: pixels on an
+edge are mixed, as in real images.
 """
 
 import functools
@@ -14,24 +14,24 @@ SIZE = 64
 """Pixels along each side of a tile."""
 
 Layer = NDArray[np.float32]
-"""One number a pixel, float32, `(64, 64)`."""
+"""One number per pixel, float32, `(64, 64)`."""
 
 Range = tuple[float, float]
-"""The smallest and the largest of what is drawn evenly."""
+"""Smallest and largest value of a uniform distribution."""
 
 _AXIS = np.arange(SIZE, dtype=np.float32) - np.float32((SIZE - 1) / 2)
 _ROWS, _COLUMNS = np.meshgrid(_AXIS, _AXIS, indexing="ij")
-_REACH = SIZE * 2**-0.5  # from the middle to a corner, so that rotated shapes fill the tile
+_REACH = SIZE * 2**-0.5  # distance from center to corner, so that rotated shapes fill the tile
 
 
 def turned(angle: float) -> tuple[Layer, Layer]:
-    """Coordinates along and across a direction, from the middle of the tile.
+    """Compute coordinates along and across a direction, from the center of the tile.
 
     Args:
-        angle: of the direction, in radians.
+        angle: angle of the direction, in radians.
 
     Returns:
-        The coordinates along the direction and those across it.
+        The coordinates along the direction and those across it, in pixels.
     """
     along = _COLUMNS * np.float32(np.cos(angle)) + _ROWS * np.float32(np.sin(angle))
     across = _ROWS * np.float32(np.cos(angle)) - _COLUMNS * np.float32(np.sin(angle))
@@ -40,27 +40,27 @@ def turned(angle: float) -> tuple[Layer, Layer]:
 
 @dataclass(frozen=True)
 class Parcels:
-    """A tile cut into rectangles that lie in strips, as fields, gardens and plots do."""
+    """A tile divided into rectangles in strips, like fields, gardens and plots."""
 
     ids: NDArray[np.intp]
-    """Which parcel a pixel belongs to, `(64, 64)`, from 0 to `count` - 1."""
+    """Parcel of each pixel, `(64, 64)`, from 0 to `count` - 1."""
     count: int
     inset: Layer
-    """How far a pixel is from its parcel's nearest edge."""
+    """Distance of each pixel from the nearest edge of its parcel, in pixels."""
 
     def inside(self, margin: float) -> Layer:
-        """Coverage of what lies further than `margin` from all edges."""
+        """Compute the coverage of the area farther than `margin` pixels from all edges."""
         return coverage(self.inset - np.float32(margin))
 
 
 def parcels(rng: np.random.Generator, angle: float, width: Range, length: Range) -> Parcels:
-    """Cut the tile into strips, and each strip into parcels.
+    """Divide the tile into strips, and each strip into parcels.
 
     Args:
-        rng: where the sizes come from.
-        angle: of the strips, in radians.
-        width: of a strip.
-        length: of a parcel along its strip; all parcels of a strip have the same.
+        rng: random generator.
+        angle: angle of the strips, in radians.
+        width: width of a strip, in pixels.
+        length: length of a parcel along its strip, in pixels; equal for all parcels of a strip.
 
     Returns:
         The parcels.
@@ -82,13 +82,13 @@ def parcels(rng: np.random.Generator, angle: float, width: Range, length: Range)
 
 
 def coverage(depth: Layer) -> Layer:
-    """How much of each pixel a shape covers, from how deep the pixel's middle lies within the shape."""
+    """Compute the fraction of each pixel that a shape covers, from the depth of the pixel's center in the shape."""
     covered: Layer = np.clip(depth + np.float32(0.5), 0, 1)
     return covered
 
 
 def band(along: Layer, across: Layer, *, width: float, offset: float, bend: float) -> Layer:
-    """Coverage of a road: a line of constant width, bent like a parabola by `bend` over half the tile."""
+    """Compute the coverage of a road: a line of constant width, bent like a parabola by `bend` over half the tile."""
     middle = offset + bend * (along / (SIZE / 2)) ** 2
     return coverage((width / 2 - np.abs(across - middle)).astype(np.float32))
 
@@ -96,14 +96,14 @@ def band(along: Layer, across: Layer, *, width: float, offset: float, bend: floa
 def meander(
     along: Layer, across: Layer, *, width: float, offset: float, amplitude: float, wavelength: float, phase: float
 ) -> Layer:
-    """Depth within a river: a line that swings to both sides, positive inside."""
+    """Compute the depth within a river, a sinusoidal line; positive inside."""
     middle = offset + amplitude * np.sin(2 * np.pi * along / wavelength + phase)
     depth: Layer = (width / 2 - np.abs(across - middle)).astype(np.float32)
     return depth
 
 
 def dots(rng: np.random.Generator, count: int, radius: Range) -> Layer:
-    """Coverage of small square things strewn evenly over the tile: the crowns of trees, at 10 metres a pixel."""
+    """Compute the coverage of small squares at random positions, which look like tree crowns at 10 metres per pixel."""
     middles = rng.uniform(-SIZE / 2, SIZE / 2, (2, count, 1)).astype(np.float32)
     radii = rng.uniform(*radius, (count, 1)).astype(np.float32)
     rows, columns = (coverage(radii - np.abs(_AXIS - middle)) for middle in middles)
@@ -112,16 +112,16 @@ def dots(rng: np.random.Generator, count: int, radius: Range) -> Layer:
 
 
 def fractal(rng: np.random.Generator, exponent: float) -> Layer:
-    """Correlated noise with mean 0 and standard deviation 1, whose power falls with frequency to the `exponent`.
+    """Draw correlated noise with mean 0 and standard deviation 1, whose power falls with frequency to the `exponent`.
 
     Filtering white noise in the frequency domain: https://paulbourke.net/fractals/noise/.
 
     Args:
-        rng: where the white noise comes from.
-        exponent: 0 is white, 2 is like clouds, 3 is smooth hills.
+        rng: random generator of the white noise.
+        exponent: 0 for white noise, 2 for cloud-like, 3 for smooth hills.
 
     Returns:
-        The noise; it continues over the tile's edges as on a torus.
+        The noise, periodic at the edges of the tile.
     """
     white = rng.standard_normal((SIZE, SIZE), dtype=np.float32)
     noise = np.fft.irfft2(np.fft.rfft2(white) * _amplitudes(exponent), s=(SIZE, SIZE))

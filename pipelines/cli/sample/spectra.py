@@ -1,11 +1,11 @@
-"""What the surfaces of the synthetic tiles look like to Sentinel-2: tables of digital numbers, each with its source.
+"""Spectra of the surfaces of the synthetic tiles as Sentinel-2 digital numbers, each with its source.
 
 All figures are measured in EuroSAT (Helber et al. 2019, https://doi.org/10.1109/JSTARS.2019.2918242, tiles at
-https://github.com/phelber/EuroSAT), or rather in the 100 of its 13-band tiles, ten a class, that EuroSAT100 offers as
-a STAC catalogue (https://github.com/ai-extensions/stac-data-loader). Digital numbers are top-of-atmosphere reflectance
-times 10,000, as in all Sentinel-2 L1C products before 2022. The measured medians look as spectral libraries say that
-such surfaces do (Kokaly et al. 2017, USGS Spectral Library Version 7, https://doi.org/10.3133/ds1035): the red edge
-between B04 and B07 over plants, the steady rise to B11 over soils, nothing beyond B04 over water.
+https://github.com/phelber/EuroSAT), in the 100 of its 13-band tiles, ten per class, that EuroSAT100 provides as a STAC
+catalog (https://github.com/ai-extensions/stac-data-loader). Digital numbers are top-of-atmosphere reflectance times
+10,000, as in all Sentinel-2 L1C products before 2022. The measured medians agree with spectral libraries (Kokaly et al.
+2017, USGS Spectral Library Version 7, https://doi.org/10.3133/ds1035): the red edge between B04 and B07 over plants,
+the steady rise to B11 over soils, almost nothing beyond B04 over water.
 """
 
 from types import MappingProxyType
@@ -18,9 +18,9 @@ BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B09", "B10", "
 # ESA, Sentinel-2 User Handbook (2015), table of spatial resolutions:
 # https://sentinels.copernicus.eu/documents/247904/685211/Sentinel-2_User_Handbook
 RESOLUTIONS_METRES = (60, 10, 10, 10, 20, 20, 20, 10, 60, 60, 20, 20, 20)
-"""How wide a pixel of each band was before the band was resampled to 10 metres."""
+"""Pixel size of each band before it was resampled to 10 metres."""
 
-# Medians over the pixels named at the line. NDVI is (B08 - B04) / (B08 + B04), Rouse et al. 1974
+# Medians over the pixels in the comment of each line. NDVI is (B08 - B04) / (B08 + B04), Rouse et al. 1974
 # (https://ntrs.nasa.gov/citations/19740022614).
 _MEDIANS = {
     # SeaLake, the 30 % that are darkest in B04, 12,382 pixels
@@ -66,18 +66,18 @@ _MEDIANS = {
 }
 
 SURFACES = MappingProxyType({name: np.array(numbers, np.float32) for name, numbers in _MEDIANS.items()})
-"""Digital numbers of a surface seen through the atmosphere, float32, one a band in the order of `BANDS`."""
+"""Digital numbers of a surface seen through the atmosphere, float32, one per band in the order of `BANDS`."""
 
-# The 1st percentile over all 409,600 pixels: what even the darkest surface sends up is light of the air alone
+# The 1st percentile over all 409,600 pixels: over the darkest surfaces, all light comes from the atmosphere
 # (dark-object subtraction, Chavez 1988, https://doi.org/10.1016/0034-4257(88)90019-3).
 PATH = np.array((1020, 731, 463, 242, 204, 178, 156, 131, 52, 5, 24, 13, 119), np.float32)
-"""Digital numbers of the light that never reached the ground, float32, one a band."""
+"""Digital numbers of the light that never reached the ground, float32, one per band."""
 
 # Median over the ten SeaLake tiles of the standard deviation of horizontal first differences, over the root of two.
 NOISE = np.array((0.6, 7.8, 7.5, 6.7, 1.8, 1.8, 1.9, 6.4, 0.4, 0.2, 1.3, 1.5, 2.0), np.float32)
-"""Standard deviation of the instrument's noise after resampling, digital numbers, float32, one a band."""
+"""Standard deviation of the instrument's noise after resampling, digital numbers, float32, one per band."""
 
-# Over the tiles' means without SeaLake: of log(B09 / B8A), which is the water vapour's doing, and of B10, the cirrus's.
+# Over the tiles' means without SeaLake: of log(B09 / B8A), due to water vapour, and of log(B10), due to cirrus.
 WATER_VAPOUR_SPREAD = 0.33
 CIRRUS_SPREAD = 0.29
 """Standard deviations of the logarithm, from tile to tile."""

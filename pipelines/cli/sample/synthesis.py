@@ -1,4 +1,4 @@
-"""The pixels of one synthetic tile: a landscape, seen through air by an instrument."""
+"""Pixels of one synthetic tile: a landscape, with the effects of atmosphere and instrument."""
 
 import functools
 
@@ -18,16 +18,17 @@ from tilepipe.pipelines.cli.sample.spectra import (
     WATER_VAPOUR_SPREAD,
 )
 
-_LIGHT_SPREAD = 0.12  # sun and slope: of the logarithm, from tile to tile
+# Standard deviations of the logarithm, from tile to tile
+_LIGHT_SPREAD = 0.12  # sun and slope
 _HAZE_SPREAD = 0.1
-_PLACE_SPREAD = 0.06  # soils, plants and roofs of one kind differ from place to place; of each band
+_PLACE_SPREAD = 0.06  # per band: soils, plants and roofs of one kind differ from place to place
 
 
-def synthesise(tile: Tile) -> NDArray[np.uint16]:
-    """Make the pixels of one tile; the same tile has the same pixels.
+def synthesize(tile: Tile) -> NDArray[np.uint16]:
+    """Create the pixels of one tile; the same tile always has the same pixels.
 
     Args:
-        tile: which one.
+        tile: the tile.
 
     Returns:
         Digital numbers, uint16, `(64, 64, 13)`, the bands in the order of `spectra.BANDS`.
@@ -54,7 +55,7 @@ def _through_optics(sharp: Landscape) -> Landscape:
     for resolution in set(RESOLUTIONS_METRES):
         bands = [index for index, metres in enumerate(RESOLUTIONS_METRES) if metres == resolution]
         blur = _blur(resolution)
-        # Matrices this small are multiplied in one thread: the same sums in the same order everywhere.
+        # Matrices this small are multiplied in one thread, so that the order of the sums is always the same.
         rows = np.matmul(blur, sharp[..., bands])
         blurred[..., bands] = np.matmul(blur, rows.swapaxes(0, 1)).swapaxes(0, 1)
     return blurred
@@ -62,7 +63,7 @@ def _through_optics(sharp: Landscape) -> Landscape:
 
 @functools.cache
 def _blur(resolution_metres: int) -> NDArray[np.float32]:
-    """Blurs one axis by a Gauss curve as wide, at half its height, as the band's own pixels."""
+    """Compute the blur matrix of one axis: a Gaussian whose full width at half maximum is the band's pixel size."""
     sigma = resolution_metres / PIXEL_METRES / (8 * np.log(2)) ** 0.5
     axis = np.arange(SIZE)
     weights = np.exp(-((axis[:, None] - axis[None, :]) ** 2) / (2 * sigma**2))

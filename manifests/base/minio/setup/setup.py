@@ -59,7 +59,7 @@ def wait_for_server(endpoint: str, wait_seconds: float = WAIT_SECONDS) -> None:
 
 
 def make_bucket(client: Minio, bucket: str, old_versions_kept_days: int) -> None:
-    """Make a bucket where it is missing; have its old versions kept, and removed in the end."""
+    """Create a bucket if it is missing, and set how long its old versions are kept."""
     if not client.bucket_exists(bucket_name=bucket):
         client.make_bucket(bucket_name=bucket)
     client.set_bucket_versioning(bucket_name=bucket, config=VersioningConfig(ENABLED))
@@ -68,15 +68,15 @@ def make_bucket(client: Minio, bucket: str, old_versions_kept_days: int) -> None
         rule_filter=Filter(prefix=""),
         rule_id="remove-old-versions",
         noncurrent_version_expiration=NoncurrentVersionExpiration(noncurrent_days=old_versions_kept_days),
-        # Else a deleted object whose versions are gone leaves its marker for ever, and listings grow slow.
+        # Otherwise the markers of deleted objects stay forever and slow down listings.
         expiration=Expiration(expired_object_delete_marker=True),
     )
     client.set_bucket_lifecycle(bucket_name=bucket, config=LifecycleConfig([rule]))
-    logger.info("Bucket %s is there; old versions are kept for %d days.", bucket, old_versions_kept_days)
+    logger.info("Bucket %s exists; old versions are kept for %d days.", bucket, old_versions_kept_days)
 
 
 def policy_document(statements: list[dict[str, list[str]]]) -> dict[str, Any]:
-    """A policy in S3's own language, from statements on whole buckets or on the objects in them."""
+    """Build an S3 policy from statements about buckets or the objects in them."""
     return {
         "Version": "2012-10-17",
         "Statement": [

@@ -1,4 +1,4 @@
-"""Everything that a run needs of a cluster, looked at before a run does: what is wrong, and what to do about it."""
+"""Checks of everything that a run needs from a cluster, with a remedy for each problem."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from tilepipe.pipelines.cli.cluster.requirements import Reference, TaskNeeds
 from tilepipe.pipelines.cli.compilation import compiled_pipeline
 
 _PROFILE_ACCOUNT = "default-editor"
-# What a run asks about itself: the exit handler why it failed, the snapshot when it was scheduled.
+# Rights of a run: `finish` reads why the run failed, `snapshot` when it was scheduled.
 _RIGHTS = (("get", "workflows", "argoproj.io"), ("list", "pods", ""), ("get", "pods/log", ""))
 _LAUNCHER = "kfp-launcher"
-# What it means that one of ours is absent; the steps start without any of them.
+# Effect of a missing Secret or ConfigMap of tilepipe; the steps start without any of them.
 _WITHOUT = {
     "Secret tilepipe-s3": "absent: only tiles that need no credentials can be read",
-    "ConfigMap tilepipe-s3": "absent: s3:// means AWS",
-    "Secret tilepipe-tracking": "absent: needed only where MLflow asks who one is",
+    "ConfigMap tilepipe-s3": "absent: s3:// addresses are on AWS",
+    "Secret tilepipe-tracking": "absent: only needed if MLflow requires authentication",
     "ConfigMap tilepipe-tracking": "absent: runs are not tracked",
 }
 _NEEDLESS = "Secret tilepipe-tracking"
@@ -88,17 +88,17 @@ def _needs(names: Sequence[str]) -> list[TaskNeeds]:
 
 
 def _from_error(subject: str, error: TilepipeError) -> Finding:
-    return problem(subject, str(error), "")  # which says what to do
+    return problem(subject, str(error), "")  # the message contains the remedy
 
 
 def _kubeflow(kubeflow: Kubeflow) -> Iterator[Finding]:
     users = "multi-user" if kubeflow.multi_user else "single-user"
     if takes_security_contexts(kubeflow):
-        version = kubeflow.version or "2.16 or newer"
+        version = kubeflow.version or "2.16 or later"
         yield ok("Kubeflow", f"Pipelines {version} at {kubeflow.url}, {users}")
     else:
-        detail = f"Pipelines {kubeflow.version or '2.15 or older'} at {kubeflow.url} refuses security contexts"
-        yield problem("Kubeflow", detail, "Upgrade Kubeflow Pipelines to 2.16 or newer.")
+        detail = f"Pipelines {kubeflow.version or '2.15 or earlier'} at {kubeflow.url} refuses security contexts"
+        yield problem("Kubeflow", detail, "Upgrade Kubeflow Pipelines to 2.16 or later.")
 
 
 def _account(cluster: Cluster) -> str:
@@ -114,10 +114,10 @@ def _rights(cluster: Cluster, account: str) -> Iterator[Finding]:
         if not cluster.may(verb, resource, group=group, user=account)
     ]
     if lacking:
-        advice = "Apply tilepipe's manifests (base/pipelines): without, runs cannot say why they failed."
+        advice = "Apply tilepipe's manifests (base/pipelines); otherwise runs cannot record why they failed."
         yield warning("service account", f"{account} may not {', '.join(lacking)}", advice)
     else:
-        yield ok("service account", f"{account} may see its own runs")
+        yield ok("service account", f"{account} may read its own runs")
 
 
 def _references(cluster: Cluster, tasks: Sequence[TaskNeeds]) -> Iterator[Finding]:
@@ -133,7 +133,7 @@ def _references(cluster: Cluster, tasks: Sequence[TaskNeeds]) -> Iterator[Findin
     if not cluster.may("get", "configmaps"):
         return
     root = _config(cluster, _LAUNCHER).get("defaultPipelineRoot", "")
-    yield ok("pipeline root", root or "KFP's own (no defaultPipelineRoot in the ConfigMap kfp-launcher)")
+    yield ok("pipeline root", root or "KFP's default (no defaultPipelineRoot in the ConfigMap kfp-launcher)")
 
 
 def _reference(cluster: Cluster, reference: Reference) -> Finding:
@@ -141,7 +141,9 @@ def _reference(cluster: Cluster, reference: Reference) -> Finding:
     plural = "secrets" if reference.kind == "Secret" else "configmaps"
     command = "secret generic" if reference.kind == "Secret" else "configmap"
     if not cluster.may("get", plural):
-        return warning(subject, "not for you to see", f"Ask for the right to get {plural} in {cluster.namespace}.")
+        return warning(
+            subject, "not checked: you may not read it", f"Ask for `get` on {plural} in {cluster.namespace}."
+        )
     there = cluster.data_of(reference.kind, reference.name)
     literals = " ".join(f"--from-literal={key}=..." for key in reference.keys)
     make = f"kubectl create {command} {reference.name} -n {cluster.namespace} {literals}"
@@ -153,7 +155,7 @@ def _reference(cluster: Cluster, reference: Reference) -> Finding:
         return say(subject, detail, f"If it is needed: `{make}`." if reference.optional else f"`{make}`")
     lacking = sorted(set(reference.keys) - there)
     if lacking and not (reference.optional and there & set(reference.keys)):
-        edit = f"`kubectl edit {plural} {reference.name} -n {cluster.namespace}` adds them."
+        edit = f"Add them: `kubectl edit {plural} {reference.name} -n {cluster.namespace}`."
         return say(subject, f"lacks {', '.join(lacking)}", edit)
     has = ", ".join(sorted(there & set(reference.keys)))
     return ok(subject, has)
@@ -177,9 +179,9 @@ def _gpus(cluster: Cluster) -> Iterator[Finding]:
             yield ok("GPU node", detail)
     if nodes and not with_gpus:
         advice = "Train with train_gpu_count=0, or install the GPU vendor's device plugin on a node that has one."
-        yield warning("GPU node", f"none of {len(nodes)} nodes offers GPUs", advice)
+        yield warning("GPU node", f"none of {len(nodes)} nodes has GPUs", advice)
     elif not nodes:
-        yield warning("GPU node", "nodes are not for you to see", "Ask for the right to list nodes.")
+        yield warning("GPU node", "not checked: you may not list nodes", "Ask for the right to list nodes.")
 
 
 def _services(cluster: Cluster, options: Options, tasks: Sequence[TaskNeeds], account: str) -> Iterator[Finding]:
@@ -197,7 +199,7 @@ def _services(cluster: Cluster, options: Options, tasks: Sequence[TaskNeeds], ac
     uri = options.mlflow_uri or _config(cluster, settings.TRACKING_CONFIG).get("MLFLOW_TRACKING_URI", "")
     if uri:
         services.append(service_checks.tracking(uri, settings.TRACKING_SECRET))
-    # ingest's image has what the probe needs; another pipeline's may.
+    # The image of ingest has what the probe needs; the images of another pipeline may have it.
     data_images = {task.image for task in tasks if task.step == "ingest"} or {task.image for task in tasks}
     seconds = options.pod_seconds if options.pods else 0
     yield from service_checks.check(cluster, services, min(data_images), account, seconds)

@@ -1,4 +1,4 @@
-"""What `doctor` says about one thing."""
+"""Result of one check of `doctor`."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,13 +8,13 @@ Level = Literal["ok", "warning", "problem"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """Result of one check.
 
     Args:
-        level: `problem` is what stops a run; `warning` what may.
-        subject: what was looked at.
-        detail: what was seen.
-        advice: what to do; empty where all is well.
+        level: `problem` if it stops a run, `warning` if it may stop one.
+        subject: the subject of the check.
+        detail: the observation.
+        advice: the remedy; empty if all is well.
     """
 
     level: Level
@@ -24,15 +24,15 @@ class Finding:
 
 
 def ok(subject: str, detail: str) -> Finding:
-    """All is well."""
+    """Return a finding without a remedy."""
     return Finding("ok", subject, detail)
 
 
 def warning(subject: str, detail: str, advice: str) -> Finding:
-    """Something that some runs will stumble over."""
+    """Return a finding that affects some runs."""
     return Finding("warning", subject, detail, advice)
 
 
 def problem(subject: str, detail: str, advice: str) -> Finding:
-    """Something that stops every run that needs it."""
+    """Return a finding that stops every run that needs the subject."""
     return Finding("problem", subject, detail, advice)

@@ -1,4 +1,4 @@
-"""Checks that need a pod: can an image be pulled, and what does a service say to someone inside the cluster."""
+"""Checks with a pod: whether images can be pulled, and whether services answer inside the cluster."""
 
 import json
 import time
@@ -21,9 +21,9 @@ class Job:
     """A pod that runs one short command.
 
     Args:
-        image: its image.
-        command: the command.
-        environment: variable -> its value, or the Secret and the key that hold it.
+        image: image of the pod.
+        command: command of its container.
+        environment: variable -> its value, or the Secret and key that contain it.
     """
 
     image: str
@@ -33,13 +33,13 @@ class Job:
 
 @dataclass
 class Result:
-    """What became of it.
+    """Outcome of a job.
 
     Args:
-        state: `refused` was never made; `pending` has not started in time.
-        reason: Kubernetes' word, such as `ErrImagePull`.
-        message: what Kubernetes says.
-        log: what the command wrote.
+        state: `refused` if the pod was not created; `pending` if it has not started in time.
+        reason: reason of Kubernetes, such as `ErrImagePull`.
+        message: message of Kubernetes.
+        log: output of the command.
     """
 
     state: Literal["done", "failed", "refused", "pending"] = "pending"
@@ -49,13 +49,13 @@ class Result:
 
 
 def check_images(cluster: Cluster, images: Sequence[str], account: str, seconds: int) -> Iterator[Finding]:
-    """Check that nodes can pull images, with a pod each that runs under the restricted profile as our tasks do.
+    """Check that nodes can pull images, with one pod per image under the restricted Pod Security profile.
 
     Args:
         cluster: the access to Kubernetes.
-        images: their names.
-        account: the service account that runs have, with its imagePullSecrets.
-        seconds: how long to wait for all of them together.
+        images: names of the images.
+        account: the service account of runs, with its imagePullSecrets.
+        seconds: timeout for all pods together.
     """
     jobs = [Job(image, ["python", "-c", "pass"]) for image in images]
     for job, result in zip(jobs, run(cluster, jobs, account, seconds), strict=True):
@@ -67,20 +67,20 @@ def check_images(cluster: Cluster, images: Sequence[str], account: str, seconds:
             yield problem("image", f"{job.image}: {result.message}", advice(result.reason, result.message))
         else:
             detail = f"{job.image}: not started after {seconds} s ({result.message or result.reason or 'pulling'})"
-            yield warning("image", detail, "Look again in some minutes (the pull goes on), or give more --seconds.")
+            yield warning("image", detail, "Repeat in a few minutes (the pull continues), or raise --seconds.")
 
 
 def run(cluster: Cluster, jobs: Sequence[Job], account: str, seconds: int) -> list[Result]:
-    """Run pods side by side, and delete them whatever happens.
+    """Run pods in parallel, and delete them in any case.
 
     Args:
         cluster: the access to Kubernetes.
-        jobs: what to run.
-        account: the service account.
-        seconds: how long to wait for all of them together.
+        jobs: the jobs to run.
+        account: the service account of the pods.
+        seconds: timeout for all pods together.
 
     Returns:
-        One result a job.
+        One result per job.
     """
     from kubernetes.client import ApiException
 
@@ -100,7 +100,7 @@ def run(cluster: Cluster, jobs: Sequence[Job], account: str, seconds: int) -> li
         for name in names.values():
             try:
                 cluster.ask(cluster.core.delete_namespaced_pod, name, cluster.namespace, grace_period_seconds=0)
-            except ClusterError:  # Kubernetes ends it by itself, at its deadline
+            except ClusterError:  # Kubernetes ends the pod at its deadline
                 continue
     return results
 
@@ -142,7 +142,7 @@ def _message(error: Any) -> str:  # noqa: ANN401
 
 
 def _pod(job: Job, account: str, seconds: int) -> Any:  # noqa: ANN401
-    """A pod like those of our tasks: the restricted profile, their user, their labels (network policies go by them)."""
+    """Build a pod like those of the tasks: restricted profile, same user, same labels (network policies match them)."""
     from kubernetes import client
 
     from tilepipe.pipelines.settings import USER_ID
@@ -176,7 +176,7 @@ def _pod(job: Job, account: str, seconds: int) -> Any:  # noqa: ANN401
                 run_as_user=USER_ID,
                 seccomp_profile=client.V1SeccompProfile(type="RuntimeDefault"),
             ),
-            # A GPU image is pulled by GPU nodes, whose taints must not keep this pod away.
+            # GPU nodes pull the GPU image, so their taints must not repel this pod.
             tolerations=[client.V1Toleration(operator="Exists")],
         ),
     )

@@ -1,4 +1,4 @@
-"""Checks of the object stores and of MLflow, from where they can be reached: here, or a pod."""
+"""Checks of the object stores and of MLflow, from this machine or from a pod."""
 
 import base64
 import json
@@ -19,7 +19,7 @@ from tilepipe.pipelines.cli.cluster.doctor import services_probe
 from tilepipe.pipelines.cli.cluster.doctor.finding import Finding, ok, warning
 from tilepipe.pipelines.cli.cluster.doctor.pod_checks import PULL_FAILURES, Job, run
 
-# Of KFP itself, where a namespace says nothing else.
+# KFP's defaults, for a namespace without its own configuration.
 _KFP_ROOT = "minio://mlpipeline/v2/artifacts"
 _KFP_SECRET = ("mlpipeline-minio-artifact", "accesskey", "secretkey")
 _KFP_STORE = "http://minio-service.{namespace}:9000"
@@ -28,13 +28,13 @@ _PROBE_SECONDS = 60
 
 @dataclass(frozen=True)
 class Service:
-    """An object store with buckets to try, or a tracking server.
+    """An object store with buckets to test, or a tracking server.
 
     Args:
-        subject: what it is to the reader.
-        url: its address; empty is AWS.
-        environment: variable -> its value, or the Secret and the key that hold it.
-        buckets: which to try.
+        subject: name in the output.
+        url: its address; empty for AWS.
+        environment: variable -> its value, or the Secret and key that contain it.
+        buckets: names of the buckets to test.
     """
 
     subject: str
@@ -44,13 +44,13 @@ class Service:
 
 
 def tile_store(secret: str, config: Mapping[str, str], buckets: Sequence[str], url: str = "") -> Service:
-    """The store that the steps read tiles from.
+    """Describe the object store that the steps read tiles from.
 
     Args:
-        secret: the Secret with the steps' keys.
-        config: what the ConfigMap beside it says.
-        buckets: which buckets to try.
-        url: where this machine reaches it, if elsewhere than the cluster does.
+        secret: the Secret with the access keys of the steps.
+        config: data of the ConfigMap with its endpoint.
+        buckets: names of the buckets to test.
+        url: its address from this machine, if it differs from that inside the cluster.
     """
     place = url or config.get("AWS_ENDPOINT_URL", "")
     environment: dict[str, str | tuple[str, str]] = {
@@ -63,15 +63,15 @@ def tile_store(secret: str, config: Mapping[str, str], buckets: Sequence[str], u
 
 
 def artifact_store(launcher: Mapping[str, str], namespace: str, url: str = "") -> Service | None:
-    """The store that KFP's launcher keeps artifacts in, from the ConfigMap `kfp-launcher`.
+    """Describe the object store of KFP's artifacts, from the ConfigMap `kfp-launcher`.
 
     Args:
-        launcher: that ConfigMap; empty where there is none.
-        namespace: where runs go.
-        url: where this machine reaches it, if elsewhere than the cluster does.
+        launcher: data of that ConfigMap; empty if there is none.
+        namespace: namespace of the runs.
+        url: its address from this machine, if it differs from that inside the cluster.
 
     Returns:
-        The store; None for one that is not S3, or whose credentials are not in a Secret.
+        The store; None if it is not S3, or if its credentials are not in a Secret.
     """
     root = urlsplit(launcher.get("defaultPipelineRoot") or _KFP_ROOT)
     if root.scheme not in {"s3", "minio"}:
@@ -96,7 +96,7 @@ def artifact_store(launcher: Mapping[str, str], namespace: str, url: str = "") -
 
 
 def tracking(uri: str, secret: str) -> Service:
-    """The tracking server, with the Secret that holds who we are to it."""
+    """Describe the tracking server, with the Secret that contains its credentials."""
     names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
     return Service("MLflow", uri, {"MLFLOW_TRACKING_URI": uri, **{name: (secret, name) for name in names}})
 
@@ -134,7 +134,7 @@ def check(cluster: Cluster, services: Sequence[Service], image: str, account: st
 
 
 def resolves(url: str) -> bool:
-    """Whether the host of an address is known to this machine; AWS's own (no address) is taken to be."""
+    """Return whether this machine can resolve the host of an address; always true for AWS (no address)."""
     if not url:
         return True
     host = urlsplit(url).hostname or ""
@@ -151,7 +151,7 @@ def _ask_here(cluster: Cluster, service: Service) -> Iterator[Finding]:
         text = value if isinstance(value, str) else _value(cluster, *value)
         if text:
             environment[name] = text
-    # A process of its own, so that credentials stay out of this one's environment.
+    # In a separate process, so that credentials stay out of the environment of this one.
     command = [sys.executable, services_probe.__file__, *service.buckets]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=_PROBE_SECONDS)
     found = list(_read(done.stdout))
@@ -160,7 +160,7 @@ def _ask_here(cluster: Cluster, service: Service) -> Iterator[Finding]:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         yield warning(service.subject, f"{service.url} could not be asked: {last}", "See the message.")
     elif not found:
-        yield ok(service.subject, "nothing to ask")
+        yield ok(service.subject, "nothing to check")
 
 
 def _value(cluster: Cluster, secret: str, key: str) -> str:

@@ -1,7 +1,7 @@
 import pytest
 
 from tilepipe.components.shared.errors import ParameterError
-from tilepipe.pipelines.cli.cluster.cron import normalise
+from tilepipe.pipelines.cli.cluster.cron import normalize
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from tilepipe.pipelines.cli.cluster.cron import normalise
     ],
 )
 def test_expressions(given, expected):
-    assert normalise(given) == expected
+    assert normalize(given) == expected
 
 
 @pytest.mark.parametrize(
@@ -44,13 +44,13 @@ def test_expressions(given, expected):
 )
 def test_what_is_no_expression(given, said):
     with pytest.raises(ParameterError) as caught:
-        normalise(given)
+        normalize(given)
     assert said in str(caught.value)
     assert "Received: " in str(caught.value)
 
 
 def test_all_wrong_fields_at_once():
     with pytest.raises(ParameterError) as caught:
-        normalise("61 25 * * *")
+        normalize("61 25 * * *")
     assert "minute" in str(caught.value)
     assert "hour" in str(caught.value)

@@ -106,14 +106,14 @@ def test_another_server(body):
 
 def test_a_server_without_that_path():
     with serving({}) as (url, _):
-        assert "something else answers" in refused_within(5, url)
+        assert "another server answers" in refused_within(5, url)
 
 
 @pytest.mark.parametrize("status", [302, 401, 403])
 def test_a_login_is_wanted(status):
     with serving({"/apis/v2beta1/healthz": (status, "<html>log in</html>"), "/login": (200, "<html>")}) as (url, _):
         message = refused_within(5, url)
-    assert "wants a login" in message
+    assert "requires a login" in message
     assert "KFP_TOKEN" in message
     assert f"HTTP {status}" in message
 
@@ -155,7 +155,7 @@ def test_the_age_of_a_server_that_does_not_know_it(version):
         kubeflow = connect(url)
         assert takes_security_contexts(kubeflow) is (version == "2.17")
         if version == "2.15":
-            with pytest.raises(ClusterError, match=r"2\.16 or newer"):
+            with pytest.raises(ClusterError, match=r"2\.16 or later"):
                 kubeflow.check_version()
         else:
             kubeflow.check_version()

@@ -134,7 +134,7 @@ def test_a_pod_that_was_never_made():
         (
             "Forbidden",
             'pods is forbidden: User "system:serviceaccount:a:b" cannot create resource "pods"',
-            "rights it lacks",
+            "missing rights",
         ),
         ("Unschedulable", "pod has unbound immediate PersistentVolumeClaims", "kubectl get pvc"),
         ("RunContainerError", "exec failed", "kubectl describe pod"),

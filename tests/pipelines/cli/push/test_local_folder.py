@@ -47,19 +47,19 @@ def test_links_within_the_folder_are_what_they_lead_to(tmp_path):
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        ("/etc/passwd", "leads to /etc/passwd. Copy"),
-        ("../outside", "outside. Copy"),
-        ("../folder-of-another/x", "folder-of-another/x. Copy"),
-        ("nowhere", "where nothing is"),
+        ("/etc/passwd", "leads to /etc/passwd. Replace it by a copy"),
+        ("../outside", "outside. Replace it by a copy"),
+        ("../folder-of-another/x", "folder-of-another/x. Replace it by a copy"),
+        ("nowhere", "which is missing"),
         (".", "in a circle"),
-        ("..", "Copy what it leads to"),
+        ("..", "Replace it by a copy"),
     ],
 )
 def test_links_that_lead_out(tmp_path, target, message):
     root = tmp_path / "folder"
     fill(tmp_path, "folder/x.tif", "outside/secret", "folder-of-another/x")
     (root / "link").symlink_to(target)
-    with pytest.raises(SourceError, match="within the folder that is pushed.*" + message):
+    with pytest.raises(SourceError, match="within the pushed folder.*" + message):
         names(root)
 
 
@@ -79,7 +79,7 @@ def test_names_that_no_key_has(tmp_path):
 
 def test_what_is_no_folder(tmp_path):
     fill(tmp_path, "x.tif")
-    with pytest.raises(SourceError, match="nothing there"):
+    with pytest.raises(SourceError, match="which is missing"):
         names(tmp_path / "none")
     with pytest.raises(SourceError, match="is a file"):
         names(tmp_path / "x.tif")

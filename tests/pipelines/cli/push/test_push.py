@@ -212,8 +212,8 @@ def test_the_command_line(folder, bucket, monkeypatch, capfd):
 
     code, out, err = run(folder, f"s3://{bucket}/set")
     assert code == 0, err
-    assert "bucket made, 5 files uploaded" in out
-    assert "left out, as hidden or no file: .hidden" in out
+    assert "bucket created, 5 files uploaded" in out
+    assert "left out (hidden, or not a file): .hidden" in out
     assert out.splitlines()[-1] == f"data_source=s3://{bucket}/set"
     assert "0 files uploaded" in run(folder, f"s3://{bucket}/set")[1]
     for words in ((folder / "none", f"s3://{bucket}/set"), (folder, "nowhere")):

@@ -74,14 +74,14 @@ def test_a_count_out_of_range_is_refused(tmp_path: Path, tiles_per_class: int) -
 
 def test_a_folder_that_holds_something_is_refused_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "precious.txt").write_text("mine")
-    with pytest.raises(ParameterError, match="must be an empty folder"):
+    with pytest.raises(ParameterError, match="must be an empty or a new folder"):
         write_sample(tmp_path, tiles_per_class=1)
     assert contents(tmp_path) == {"precious.txt": b"mine"}
 
 
 def test_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
-    with pytest.raises(ParameterError, match="must be an empty folder"):
+    with pytest.raises(ParameterError, match="must be an empty or a new folder"):
         write_sample(tmp_path / "out", tiles_per_class=1)
 
 
@@ -109,7 +109,7 @@ def test_a_full_disk_leaves_nothing_half_written(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(sample_catalog, "write_catalogue", full)
+    monkeypatch.setattr(sample_catalog, "write_catalog", full)
     with pytest.raises(StorageError, match=r"room for 10 tiles.*No space left on device"):
         write_sample(out, tiles_per_class=1, processes=1)
     assert out.exists() == was_there

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from tilepipe.pipelines.cli.sample.landscapes import CLASS_NAMES
 from tilepipe.pipelines.cli.sample.sample_tile import Tile, all_tiles
 from tilepipe.pipelines.cli.sample.spectra import BANDS
-from tilepipe.pipelines.cli.sample.synthesis import synthesise
+from tilepipe.pipelines.cli.sample.synthesis import synthesize
 
 TILES_PER_CLASS = 40
 
@@ -30,13 +30,13 @@ EUROSAT_MEANS = {
 @pytest.fixture(scope="module")
 def pixels() -> NDArray[np.uint16]:
     """`(class, tile, row, column, band)`."""
-    tiles = np.stack([synthesise(tile) for tile in all_tiles(TILES_PER_CLASS, seed=0)])
+    tiles = np.stack([synthesize(tile) for tile in all_tiles(TILES_PER_CLASS, seed=0)])
     return tiles.reshape(len(CLASS_NAMES), TILES_PER_CLASS, 64, 64, 13)
 
 
 @pytest.mark.parametrize("class_name", CLASS_NAMES)
 def test_each_class_gives_digital_numbers(class_name: str) -> None:
-    tile = synthesise(Tile(class_name, 1, 0))
+    tile = synthesize(Tile(class_name, 1, 0))
     assert tile.dtype == np.uint16
     assert tile.shape == (64, 64, 13)
     assert tile.min() >= 1
