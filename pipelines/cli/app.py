@@ -18,7 +18,7 @@ app = typer.Typer(
 )
 console = Console(highlight=False)
 
-Words = Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="Parameters of the run.")]
+Words = Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Parameters of the run.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of parameters; NAME=VALUE overrides it.")]
 
 
@@ -28,7 +28,10 @@ def sample(
     tiles_per_class: Annotated[int, typer.Option(help="Number of tiles in each of the ten classes.")] = 200,
     seed: Annotated[int, typer.Option(help="Random seed; the same seed gives the same tiles.")] = 0,
 ) -> None:
-    """Write a synthetic data set: 13-band Sentinel-2-like GeoTIFFs, a STAC catalog and its GeoParquet."""
+    """Write a synthetic data set.
+
+    It contains GeoTIFFs with 13 bands that resemble Sentinel-2, a STAC catalog, and its STAC-GeoParquet.
+    """
     from rich.progress import Progress
 
     from tilepipe.pipelines.cli.sample.sample import write_sample
@@ -49,7 +52,10 @@ def push(
     folder: Annotated[Path, typer.Argument(help="Folder to upload.")],
     address: Annotated[str, typer.Argument(help="s3://BUCKET/PREFIX; the bucket is created if it does not exist.")],
 ) -> None:
-    """Upload a folder to S3; files that are already there with the same content are skipped."""
+    """Upload a folder to S3.
+
+    Files that are already there with the same content are skipped, so an interrupted upload can be repeated.
+    """
     from tilepipe.pipelines.cli.push import push as pushing
     from tilepipe.pipelines.cli.push import push_display
 
@@ -62,12 +68,15 @@ def push(
 
 @app.command(name="compile")
 def compile_(
-    pipelines: Annotated[list[str] | None, typer.Argument(metavar="[PIPELINE]...", help="Default: all.")] = None,
+    pipelines: Annotated[list[str] | None, typer.Argument(metavar="PIPELINE", help="Default: all.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for <pipeline>.yaml; default: the committed files.")] = None,
     registry: Annotated[str | None, typer.Option(help="Registry of the images.")] = None,
     tag: Annotated[str | None, typer.Option(help="Tag of the images, which must never be reused.")] = None,
 ) -> None:
-    """Compile the pipelines to YAML, and validate them as KFP's API server does."""
+    """Compile the pipelines to YAML.
+
+    The YAML is validated as KFP's API server does.
+    """
     for variable, value in (("TILEPIPE_IMAGE_REGISTRY", registry), ("TILEPIPE_IMAGE_TAG", tag)):
         if value:
             os.environ[variable] = value  # read when the components are imported
@@ -87,7 +96,10 @@ def run(
     folder: Annotated[Path, typer.Option(help="Folder for runs and the MLflow store.")] = Path("runs"),
     show_help: Annotated[bool, typer.Option("--help", help="Show this help and the pipeline's parameters.")] = False,
 ) -> None:
-    """Run a compiled pipeline on this machine, and record it in a local MLflow store."""
+    """Run a pipeline on this machine.
+
+    The compiled YAML is run, and recorded in a local MLflow store.
+    """
     from tilepipe.pipelines.cli import arguments
     from tilepipe.pipelines.cli.compilation import compiled_pipeline
     from tilepipe.pipelines.cli.local import run_display, runner
@@ -106,7 +118,10 @@ def run(
 
 @app.command()
 def docs() -> None:
-    """Write each pipeline's page beside its YAML, and the tables of parameters in the steps' READMEs."""
+    """Write the generated parts of the READMEs.
+
+    These are the README of each pipeline, and the tables of parameters in the READMEs of the steps.
+    """
     from tilepipe.pipelines.cli.compilation import compiled_pipeline, parameter_tables, pipeline_pages
 
     for name in compiled_pipeline.names():

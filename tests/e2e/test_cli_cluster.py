@@ -442,9 +442,13 @@ def test_doctor_finds_what_is_wrong_and_cleans_up(write, core, namespace):
         kubernetes.use_secret_as_env(task, "no-such-secret", {"KEY": "KEY"})
         configured(say(text="y")).set_container_image("registry.invalid/none:1")
 
+    from kubernetes import config
+
+    context = config.list_kube_config_contexts()[1]["name"]
     began = time.monotonic()
-    said = tilepipe("doctor", write(pipeline), code=1)
+    said = tilepipe("doctor", write(pipeline), "--start-pods", "--context", context, code=1)
     assert time.monotonic() - began < 120
+    assert f"context {context}" in said
     assert re.search(r"ok +Kubeflow", said)
     assert re.search(rf"ok +namespace +{namespace}", said)
     assert re.search(r"problem +Secret no-such-secret", said)
@@ -457,10 +461,9 @@ def test_doctor_finds_what_is_wrong_and_cleans_up(write, core, namespace):
 
 
 def test_doctor_starts_nothing_unless_it_may(write):
-    said = tilepipe(
-        "doctor", write(greetings("e2e-greetings")), "--no-pods", "--s3-endpoint", "http://127.0.0.1:9", code=1
-    )
-    assert not re.search(r"^\w+ +image ", said, re.MULTILINE)
+    said = tilepipe("doctor", write(greetings("e2e-greetings")), "--s3-endpoint", "http://127.0.0.1:9", code=1)
+    assert re.search(r"^skipped +image ", said, re.MULTILINE)
+    assert "Add --start-pods" in said
     assert "http://127.0.0.1:9 does not answer" in said
 
 
@@ -476,7 +479,7 @@ def test_doctor_never_shows_a_secret(write, core, namespace):
         kubernetes.use_secret_as_env(configured(say(text="x")), name, {"KEY": "KEY"})
 
     try:
-        said = tilepipe("doctor", write(pipeline), "--no-pods", "--s3-endpoint", "http://127.0.0.1:9", code=1)
+        said = tilepipe("doctor", write(pipeline), "--s3-endpoint", "http://127.0.0.1:9", code=1)
     finally:
         core.delete_namespaced_secret(name, namespace)
     assert re.search(rf"ok +Secret {name} +KEY", said)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tilepipe.components.shared.errors import ClusterError
+from tilepipe.components.shared.errors import ClusterError, ParameterError
 from tilepipe.components.shared.runtime.pod_logs import last_words
 
 SERVICE_ACCOUNT = "pipeline-runner"
@@ -25,11 +25,18 @@ class Cluster:
         namespace: namespace of the runs.
         server: address of the Kubernetes API.
         core: `kubernetes.client.CoreV1Api`.
+        context: name of the kubeconfig's context; empty for the service account of this pod.
     """
 
     namespace: str
     server: str
     core: Any
+    context: str = ""
+
+    @property
+    def described(self) -> str:
+        """Context and address, for messages."""
+        return f"context {self.context} ({self.server})" if self.context else f"this pod's cluster ({self.server})"
 
     def ask(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:  # noqa: ANN401 - untyped client
         """Call a method of the Kubernetes client.
@@ -89,6 +96,15 @@ class Cluster:
         found = self.ask(api.list_namespaced_custom_object, *where, label_selector=f"pipeline/runid={run_id}")
         items = found["items"] if found else []
         return dict(items[0]) if items else {}
+
+    def run_ids(self, limit: int) -> list[str]:
+        """List the ids of some runs whose Workflows are in the namespace."""
+        from kubernetes import client
+
+        api = client.CustomObjectsApi(self.core.api_client)
+        where = (*_WORKFLOWS[:2], self.namespace, _WORKFLOWS[2])
+        found = self.ask(api.list_namespaced_custom_object, *where, label_selector="pipeline/runid", limit=limit)
+        return [item["metadata"]["labels"]["pipeline/runid"] for item in found["items"]] if found else []
 
     def where_it_runs(self, run_id: str) -> "Cluster":
         """Return this access for the namespace of a run that was just started.
@@ -173,28 +189,39 @@ class Cluster:
         return f" Use one of: {', '.join(places)}." if places else " Ask your administrator for the right one."
 
 
-def find(namespace: str) -> Cluster | None:
+def find(namespace: str, context: str = "") -> Cluster | None:
     """Find Kubernetes through a kubeconfig or a service account; sends no request.
 
     Args:
         namespace: namespace of the runs.
+        context: context of the kubeconfig; default: its current context.
 
     Returns:
         The access, or None if there is no configuration.
+
+    Raises:
+        ParameterError: the kubeconfig has no such context.
     """
     from kubernetes import client, config
 
     configuration = client.Configuration()
+    # Passed explicitly, since the client reads the variable only once, when it is imported.
+    path = os.environ.get("KUBECONFIG")
     try:
-        # Passed explicitly, since the client reads the variable only once, when it is imported.
-        config.load_kube_config(os.environ.get("KUBECONFIG"), client_configuration=configuration)
-    except (config.ConfigException, OSError):
+        config.load_kube_config(path, context=context or None, client_configuration=configuration)
+        context = context or config.list_kube_config_contexts(path)[1]["name"]
+    except (config.ConfigException, OSError) as error:
+        if context:
+            raise ParameterError(
+                f"--context must be a context of the kubeconfig. Received: {context}: {error} "
+                "`kubectl config get-contexts` lists them."
+            ) from None
         with contextlib.suppress(config.ConfigException):
             config.load_incluster_config(client_configuration=configuration)
         if not configuration.api_key:
             return None
     configuration.retries = 1
-    return Cluster(namespace, configuration.host, client.CoreV1Api(client.ApiClient(configuration)))
+    return Cluster(namespace, configuration.host, client.CoreV1Api(client.ApiClient(configuration)), context)
 
 
 def reachable(namespace: str) -> Cluster | None:

@@ -15,7 +15,7 @@ from tilepipe.pipelines.cli.cluster.schedule import RecurringRun
 from tilepipe.pipelines.cli.cluster.submit import Run
 
 _STYLES: dict[State, str] = {"started": "dim", "ok": "green", "cached": "green", "failed": "red", "not run": "dim"}
-_LEVELS = {"ok": "green", "warning": "yellow", "problem": "red"}
+_LEVELS = {"ok": "green", "warning": "yellow", "problem": "red", "skipped": "dim"}
 
 
 def started(console: Console, run: Run) -> None:
@@ -99,5 +99,8 @@ def finding(console: Console, found: Finding) -> None:
 def findings_summary(console: Console, found: Sequence[Finding]) -> bool:
     """Print the number of findings of each level; returns whether any is a problem."""
     count = {level: sum(one.level == level for one in found) for level in _LEVELS}
-    console.print(Text(f"\n{count['ok']} ok, {count['warning']} warnings, {count['problem']} problems"))
+    line = (
+        f"\n{count['ok']} ok, {count['warning']} warnings, {count['problem']} problems, {count['skipped']} not checked"
+    )
+    console.print(Text(line))
     return count["problem"] > 0

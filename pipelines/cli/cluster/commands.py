@@ -13,7 +13,7 @@ from tilepipe.pipelines.cli.cluster.endpoint import connect
 
 console = Console(highlight=False, soft_wrap=True)
 
-Words = Annotated[list[str] | None, typer.Argument(metavar="[NAME=VALUE]...", help="Parameters of the run.")]
+Words = Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Parameters of the run.")]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of parameters; NAME=VALUE overrides it.")]
 Endpoint = Annotated[str | None, typer.Option(help="Address of Kubeflow Pipelines. [env: KFP_ENDPOINT]")]
 Namespace = Annotated[str | None, typer.Option(help="Namespace of the runs. [env: KFP_NAMESPACE; default: kubeflow]")]
@@ -40,7 +40,10 @@ def submit(
         float | None, typer.Option(help="Stop following the run after this time; it continues.", min=0)
     ] = None,
 ) -> None:
-    """Run a pipeline on Kubeflow and follow it: exit code 1 if it fails, 3 if it outlasts --timeout-minutes."""
+    """Run a pipeline on Kubeflow and follow it.
+
+    Exit code 1 means that the run failed, 3 that it continues after --timeout-minutes.
+    """
     from tilepipe.pipelines.cli import arguments
     from tilepipe.pipelines.cli.cluster import access, follow, requirements
     from tilepipe.pipelines.cli.cluster import submit as submitting
@@ -85,11 +88,14 @@ def submit(
 
 
 def upload(
-    pipelines: Annotated[list[str] | None, typer.Argument(metavar="[PIPELINE]...", help="Default: all.")] = None,
+    pipelines: Annotated[list[str] | None, typer.Argument(metavar="PIPELINE", help="Default: all.")] = None,
     endpoint: Endpoint = None,
     namespace: Namespace = None,
 ) -> None:
-    """Upload pipelines as versions named by their content; unchanged pipelines are skipped."""
+    """Upload pipelines to Kubeflow.
+
+    Versions are named by their content, and unchanged pipelines are skipped.
+    """
     from tilepipe.pipelines.cli.cluster import upload as uploading
     from tilepipe.pipelines.cli.compilation import compiled_pipeline
 
@@ -119,7 +125,10 @@ def schedule(
     endpoint: Endpoint = None,
     namespace: Namespace = None,
 ) -> None:
-    """Create, change, pause or delete a recurring run by name; it follows the newest version of the pipeline."""
+    """Create, change, pause or delete a recurring run.
+
+    A recurring run is identified by its name, and follows the newest version of the pipeline.
+    """
     from tilepipe.components.shared.errors import ParameterError
     from tilepipe.pipelines.cli import arguments
     from tilepipe.pipelines.cli.cluster import schedule as scheduling
@@ -148,16 +157,27 @@ def schedule(
 
 
 def doctor(
-    pipelines: Annotated[list[str] | None, typer.Argument(metavar="[PIPELINE]...", help="All, unless given.")] = None,
+    pipelines: Annotated[list[str] | None, typer.Argument(metavar="PIPELINE", help="Default: all.")] = None,
     endpoint: Endpoint = None,
     namespace: Namespace = None,
-    bucket: Annotated[list[str] | None, typer.Option(help="Bucket of tiles to try; may be given again.")] = None,
-    s3_endpoint: Annotated[str, typer.Option(help="Where this machine reaches the object store: a port-forward.")] = "",
-    mlflow_uri: Annotated[str, typer.Option(help="Where this machine reaches MLflow: a port-forward.")] = "",
-    pods: Annotated[bool, typer.Option(help="Start short-lived pods: are images pulled, do services answer.")] = True,
-    seconds: Annotated[int, typer.Option(help="How long to wait for such pods.", min=1)] = 20,
+    context: Annotated[str, typer.Option(help="Context of the kubeconfig; default: the current one.")] = "",
+    bucket: Annotated[list[str] | None, typer.Option(help="Bucket of tiles to test; may be repeated.")] = None,
+    s3_endpoint: Annotated[
+        str, typer.Option(help="Address of the object store from this machine, such as a port-forward.")
+    ] = "",
+    mlflow_uri: Annotated[str, typer.Option(help="Address of MLflow from this machine, such as a port-forward.")] = "",
+    start_pods: Annotated[
+        bool, typer.Option("--start-pods", help="Start short-lived pods to test image pulls and services.")
+    ] = False,
+    seconds: Annotated[int, typer.Option(help="Timeout for these pods.", min=1)] = 20,
 ) -> None:
-    """Look at everything that a run needs, and say what to do about what is wrong; exit code 1 if anything is."""
+    """Check everything that a run needs.
+
+    Each problem comes with a remedy; exit code 1 means that there is one.
+
+    Starts nothing unless --start-pods is given. Even then, no pod starts if the pipelines API does not answer, or if
+    the kubeconfig may be for another cluster and --context does not confirm it.
+    """
     from tilepipe.pipelines.cli.cluster.doctor import doctor as checking
 
     options = checking.Options(
@@ -167,7 +187,8 @@ def doctor(
         buckets=tuple(bucket or ()),
         s3_endpoint=s3_endpoint,
         mlflow_uri=mlflow_uri,
-        pods=pods,
+        context=context,
+        start_pods=start_pods,
         pod_seconds=seconds,
     )
     findings = []

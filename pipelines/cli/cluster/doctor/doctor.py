@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from tilepipe.components.shared.errors import ClusterError, TilepipeError
 from tilepipe.pipelines.cli.cluster import access, requirements
 from tilepipe.pipelines.cli.cluster.access import SERVICE_ACCOUNT, Cluster
-from tilepipe.pipelines.cli.cluster.doctor import pod_checks, service_checks
-from tilepipe.pipelines.cli.cluster.doctor.finding import Finding, ok, problem, warning
+from tilepipe.pipelines.cli.cluster.doctor import pod_checks, same_cluster, service_checks
+from tilepipe.pipelines.cli.cluster.doctor.finding import Finding, ok, problem, skipped, warning
 from tilepipe.pipelines.cli.cluster.endpoint import DEFAULT_NAMESPACE, Kubeflow, connect, takes_security_contexts
 from tilepipe.pipelines.cli.cluster.nodes import describe_taint, read_nodes
 from tilepipe.pipelines.cli.cluster.requirements import Reference, TaskNeeds
@@ -29,17 +29,18 @@ _NEEDLESS = "Secret tilepipe-tracking"
 
 @dataclass(frozen=True)
 class Options:
-    """What `tilepipe doctor` was asked.
+    """Options of `tilepipe doctor`.
 
     Args:
-        endpoint: the pipelines API.
-        namespace: where runs go.
-        pipelines: whose needs to look at; none is all that ship.
-        buckets: buckets of tiles to try.
-        s3_endpoint: where this machine reaches the object store.
-        mlflow_uri: where this machine reaches MLflow.
-        pods: whether short-lived pods may be started.
-        pod_seconds: how long to wait for them.
+        endpoint: address of the pipelines API.
+        namespace: namespace of the runs.
+        pipelines: the pipelines to check; default: all.
+        buckets: buckets of tiles to test.
+        s3_endpoint: address of the object store from this machine.
+        mlflow_uri: address of MLflow from this machine.
+        context: context of the kubeconfig; default: the current one.
+        start_pods: whether short-lived pods may be started.
+        pod_seconds: timeout for these pods.
     """
 
     endpoint: str | None = None
@@ -48,12 +49,20 @@ class Options:
     buckets: Sequence[str] = ()
     s3_endpoint: str = ""
     mlflow_uri: str = ""
-    pods: bool = True
+    context: str = ""
+    start_pods: bool = False
     pod_seconds: int = 20
 
 
 def examine(options: Options) -> Iterator[Finding]:
-    """Look at everything, in the order in which a run would stumble over it."""
+    """Yield the results of all checks, in the order in which a run needs their subjects.
+
+    Pods are only started if the options ask for it, the pipelines API answers, and Kubernetes is evidently the cluster
+    of that API or was named explicitly.
+
+    Raises:
+        ParameterError: the kubeconfig has no such context.
+    """
     tasks = _needs(options.pipelines)
     kubeflow: Kubeflow | None = None
     try:
@@ -62,24 +71,51 @@ def examine(options: Options) -> Iterator[Finding]:
     except TilepipeError as error:
         yield _from_error("Kubeflow", error)
     namespace = kubeflow.namespace if kubeflow else options.namespace or DEFAULT_NAMESPACE
-    cluster = access.find(namespace)
+    cluster = access.find(namespace, options.context)
     if cluster is None:
-        advice = "Set KUBECONFIG; what a run needs of Kubernetes can only be looked at with it."
+        advice = "Set KUBECONFIG; nodes, Secrets, services and images can only be checked with it."
         yield warning("Kubernetes", "no kubeconfig", advice)
         return
+    yield ok("Kubernetes", cluster.described)
     try:
         cluster.check_namespace()
-        yield ok("namespace", f"{namespace} at {cluster.server}")
+        yield ok("namespace", namespace)
+        same = None
+        if kubeflow:
+            same = same_cluster.compare(kubeflow, cluster)
+            yield same
+        no_pods = _why_no_pods(options, cluster, same)
         account = _account(cluster)
         yield from _rights(cluster, account)
         yield from _references(cluster, tasks)
         yield from _gpus(cluster)
-        yield from _services(cluster, options, tasks, account)
-        if options.pods:
-            names = sorted({task.image for task in tasks})
+        yield from _services(cluster, options, tasks, account, no_pods)
+        names = sorted({task.image for task in tasks})
+        if no_pods:
+            yield skipped("image", f"pull of {', '.join(names)}: {no_pods.detail}", no_pods.advice)
+        else:
             yield from pod_checks.check_images(cluster, names, account, options.pod_seconds)
     except ClusterError as error:
         yield _from_error("Kubernetes", error)
+
+
+def _why_no_pods(options: Options, cluster: Cluster, same: Finding | None) -> Finding | None:
+    """Return why no pod may be started, and the remedy; None if pods may be started."""
+    subject = "pods"
+    if not options.start_pods:
+        return skipped(subject, "needs a pod", f"Add --start-pods: short-lived pods in {cluster.described}.")
+    if same is None:
+        return skipped(subject, "no pod without the pipelines API", "Correct the problem with Kubeflow above first.")
+    if same.level == "problem":
+        return skipped(subject, "no pod in a cluster of another pipelines API", same.advice)
+    if same.level == "warning" and not options.context:
+        advice = (
+            f"If {cluster.described} is right, confirm it: --start-pods --context {cluster.context}."
+            if cluster.context
+            else "Use the address of the pipelines API inside this cluster (--endpoint)."
+        )
+        return skipped(subject, "no pod in a cluster that may be the wrong one", advice)
+    return None
 
 
 def _needs(names: Sequence[str]) -> list[TaskNeeds]:
@@ -184,7 +220,9 @@ def _gpus(cluster: Cluster) -> Iterator[Finding]:
         yield warning("GPU node", "not checked: you may not list nodes", "Ask for the right to list nodes.")
 
 
-def _services(cluster: Cluster, options: Options, tasks: Sequence[TaskNeeds], account: str) -> Iterator[Finding]:
+def _services(
+    cluster: Cluster, options: Options, tasks: Sequence[TaskNeeds], account: str, no_pods: Finding | None
+) -> Iterator[Finding]:
     from tilepipe.pipelines import settings
 
     services = []
@@ -201,5 +239,4 @@ def _services(cluster: Cluster, options: Options, tasks: Sequence[TaskNeeds], ac
         services.append(service_checks.tracking(uri, settings.TRACKING_SECRET))
     # The image of ingest has what the probe needs; the images of another pipeline may have it.
     data_images = {task.image for task in tasks if task.step == "ingest"} or {task.image for task in tasks}
-    seconds = options.pod_seconds if options.pods else 0
-    yield from service_checks.check(cluster, services, min(data_images), account, seconds)
+    yield from service_checks.check(cluster, services, min(data_images), account, options.pod_seconds, no_pods)

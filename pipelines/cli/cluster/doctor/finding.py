@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Level = Literal["ok", "warning", "problem"]
+Level = Literal["ok", "warning", "problem", "skipped"]
 
 
 @dataclass(frozen=True)
@@ -11,7 +11,7 @@ class Finding:
     """Result of one check.
 
     Args:
-        level: `problem` if it stops a run, `warning` if it may stop one.
+        level: `problem` if it stops a run, `warning` if it may stop one, `skipped` if it was not checked.
         subject: the subject of the check.
         detail: the observation.
         advice: the remedy; empty if all is well.
@@ -31,6 +31,11 @@ def ok(subject: str, detail: str) -> Finding:
 def warning(subject: str, detail: str, advice: str) -> Finding:
     """Return a finding that affects some runs."""
     return Finding("warning", subject, detail, advice)
+
+
+def skipped(subject: str, detail: str, advice: str) -> Finding:
+    """Return a finding about something that was not checked; the advice says how to check it."""
+    return Finding("skipped", subject, detail, advice)
 
 
 def problem(subject: str, detail: str, advice: str) -> Finding:

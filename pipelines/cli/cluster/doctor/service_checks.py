@@ -16,7 +16,7 @@ import yaml
 
 from tilepipe.pipelines.cli.cluster.access import Cluster
 from tilepipe.pipelines.cli.cluster.doctor import services_probe
-from tilepipe.pipelines.cli.cluster.doctor.finding import Finding, ok, warning
+from tilepipe.pipelines.cli.cluster.doctor.finding import Finding, ok, skipped, warning
 from tilepipe.pipelines.cli.cluster.doctor.pod_checks import PULL_FAILURES, Job, run
 
 # KFP's defaults, for a namespace without its own configuration.
@@ -101,26 +101,34 @@ def tracking(uri: str, secret: str) -> Service:
     return Service("MLflow", uri, {"MLFLOW_TRACKING_URI": uri, **{name: (secret, name) for name in names}})
 
 
-def check(cluster: Cluster, services: Sequence[Service], image: str, account: str, seconds: int) -> Iterator[Finding]:
-    """Ask services from here where their names resolve here, else from a pod.
+def check(
+    cluster: Cluster,
+    services: Sequence[Service],
+    image: str,
+    account: str,
+    seconds: int,
+    no_pods: Finding | None = None,
+) -> Iterator[Finding]:
+    """Check services from this machine if it can resolve their names, else from a pod.
 
     Args:
         cluster: the access to Kubernetes.
-        services: whom to ask.
+        services: the services to check.
         image: image of the pod, which has an S3 client.
         account: service account of the pod.
-        seconds: how long to wait for the pod; 0 is to start none.
+        seconds: timeout for the pods.
+        no_pods: why no pod may be started, and the remedy; None if pods may be started.
     """
     inside = []
     for service in services:
         if resolves(service.url):
             yield from _ask_here(cluster, service)
-        elif seconds:
+        elif no_pods is None:
             inside.append(service)
         else:
             name = "--mlflow-uri" if service.subject == "MLflow" else "--s3-endpoint"
-            advice = f"Let doctor ask from a pod (--pods), or give the address of a port-forward ({name})."
-            yield warning(service.subject, f"{service.url} is known inside the cluster only: not looked at", advice)
+            advice = f"{no_pods.advice} Or give the address of a port-forward ({name})."
+            yield skipped(service.subject, f"{service.url}, an address inside the cluster: {no_pods.detail}", advice)
     command = ["python", "-c", Path(services_probe.__file__).read_text(encoding="utf-8")]
     jobs = [Job(image, [*command, *service.buckets], service.environment) for service in inside]
     for service, result in zip(inside, run(cluster, jobs, account, seconds) if jobs else [], strict=True):
@@ -129,8 +137,8 @@ def check(cluster: Cluster, services: Sequence[Service], image: str, account: st
         if not found:
             pulled = "its image was not pulled" if result.reason in PULL_FAILURES else ""
             said = pulled or result.message or (result.log.strip().splitlines() or [result.reason])[-1]
-            detail = f"{service.url}: the pod that should ask it did not: {said or result.state}"
-            yield warning(service.subject, detail, "See the finding about the image, or give more --seconds.")
+            detail = f"{service.url}: the pod for this check failed: {said or result.state}"
+            yield warning(service.subject, detail, "See the finding about the image, or raise --seconds.")
 
 
 def resolves(url: str) -> bool:
@@ -158,7 +166,7 @@ def _ask_here(cluster: Cluster, service: Service) -> Iterator[Finding]:
     yield from found
     if not found and done.returncode:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        yield warning(service.subject, f"{service.url} could not be asked: {last}", "See the message.")
+        yield warning(service.subject, f"{service.url} could not be checked: {last}", "See the message.")
     elif not found:
         yield ok(service.subject, "nothing to check")
 

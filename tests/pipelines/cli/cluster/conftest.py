@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from kfp import compiler, dsl, kubernetes
 
+from tilepipe.pipelines.cli import app
 from tilepipe.pipelines.cli.compilation import compiled_pipeline
 
 
@@ -49,3 +50,25 @@ def pipeline(tmp_path_factory):
     path = Path(tmp_path_factory.mktemp("compiled")) / "a_pipeline.yaml"
     compiler.Compiler().compile(a_pipeline, str(path))
     return compiled_pipeline.load(str(path))
+
+
+@pytest.fixture
+def tilepipe(monkeypatch, capfd, tmp_path):
+    """Runs the command line; gives exit code, output and errors."""
+    for name in ("KFP_ENDPOINT", "KFP_NAMESPACE", "KFP_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
+    monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
+
+    def run(*words):
+        monkeypatch.setattr("sys.argv", ["tilepipe", *map(str, words)])
+        code = 0
+        try:
+            app.main()
+        except SystemExit as end:
+            code = end.code
+        out, err = capfd.readouterr()
+        assert "Traceback" not in err
+        return code or 0, out, err
+
+    return run

@@ -5,29 +5,6 @@ import json
 import pytest
 
 from tests.pipelines.cli.cluster.test_endpoint import HEALTHY, serving
-from tilepipe.pipelines.cli import app
-
-
-@pytest.fixture
-def tilepipe(monkeypatch, capfd, tmp_path):
-    """Runs the command line; gives exit code, output and errors."""
-    for name in ("KFP_ENDPOINT", "KFP_NAMESPACE", "KFP_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
-    monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))
-
-    def run(*words):
-        monkeypatch.setattr("sys.argv", ["tilepipe", *map(str, words)])
-        code = 0
-        try:
-            app.main()
-        except SystemExit as end:
-            code = end.code
-        out, err = capfd.readouterr()
-        assert "Traceback" not in err
-        return code or 0, out, err
-
-    return run
 
 
 def test_submit_without_an_endpoint(tilepipe, pipeline):

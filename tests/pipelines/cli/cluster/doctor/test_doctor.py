@@ -1,0 +1,101 @@
+"""`tilepipe doctor` with fake servers for Kubernetes and KFP: the clusters it names, and when it starts pods."""
+
+import pytest
+import yaml
+
+from tests.pipelines.cli.cluster.test_endpoint import HEALTHY, serving
+
+RUN = "0b1c"
+PODS = "/api/v1/namespaces/kubeflow/pods"
+WORKFLOWS = "/apis/argoproj.io/v1alpha1/namespaces/kubeflow/workflows?labelSelector=pipeline%2Frunid&limit=5"
+KUBERNETES = {
+    "/api/v1/namespaces/kubeflow": (200, {"metadata": {"name": "kubeflow"}}),
+    "/api/v1/namespaces/kubeflow/serviceaccounts": (200, {"items": [{"metadata": {"name": "pipeline-runner"}}]}),
+    PODS: (201, {"metadata": {"name": "tilepipe-doctor-1"}}),
+    f"{PODS}/tilepipe-doctor-1": (200, {"status": {"phase": "Succeeded"}}),
+    f"{PODS}/tilepipe-doctor-1/log?container=main": (200, ""),
+    f"{PODS}/tilepipe-doctor-1?gracePeriodSeconds=0": (200, {"metadata": {"name": "tilepipe-doctor-1"}}),
+}
+ONE_RUN = {WORKFLOWS: (200, {"items": [{"metadata": {"labels": {"pipeline/runid": RUN}}}]})}
+KNOWN = {**HEALTHY, f"/apis/v2beta1/runs/{RUN}": (200, {"run_id": RUN})}
+UNKNOWN = {**HEALTHY, f"/apis/v2beta1/runs/{RUN}": (404, {"code": 5, "message": f"Run {RUN} not found"})}
+
+
+@pytest.fixture
+def doctor(tilepipe, pipeline, monkeypatch, tmp_path):
+    """Runs `doctor`; gives exit code, output, the changes of pods that Kubernetes got, and both addresses."""
+
+    def run(kubernetes, kubeflow, *words):
+        with serving({**KUBERNETES, **kubernetes}) as (server, asked), serving(kubeflow) as (url, _):
+            config = {
+                "apiVersion": "v1",
+                "kind": "Config",
+                "current-context": "mine",
+                "clusters": [{"name": "c", "cluster": {"server": server}}],
+                "users": [{"name": "u", "user": {"token": "t"}}],
+                "contexts": [{"name": "mine", "context": {"cluster": "c", "user": "u"}}],
+            }
+            (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config), encoding="utf-8")
+            monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+            code, out, err = tilepipe("doctor", pipeline.path, "--endpoint", url, *words)
+            changes = [(method, path) for method, path, *_ in asked if path.startswith(PODS) and method != "GET"]
+            return code, " ".join((out + err).split()), changes, server, url
+
+    return run
+
+
+def test_both_clusters_are_named_and_nothing_is_started(doctor):
+    code, out, changes, server, url = doctor(ONE_RUN, KNOWN)
+    assert f"ok Kubernetes context mine ({server})" in out
+    assert f"at {url}, single-user" in out
+    assert f"ok same cluster context mine ({server}) and the pipelines API at {url} both have the run {RUN}" in out
+    assert "skipped image pull of example.org/tidy:1, example.org/train:1: needs a pod -> Add --start-pods" in out
+    assert "skipped artifacts http://minio-service.kubeflow:9000, an address inside the cluster: needs a pod" in out
+    assert "2 not checked" in out
+    assert changes == []
+    assert code == 1  # a Secret is missing
+
+
+def test_pods_start_in_the_same_cluster_when_asked_and_are_deleted(doctor):
+    _, out, changes, _, _ = doctor(ONE_RUN, KNOWN, "--start-pods")
+    assert "ok image example.org/train:1" in out
+    created = [path for method, path in changes if method == "POST"]
+    deleted = [path for method, path in changes if method == "DELETE"]
+    assert created
+    assert set(created) == {PODS}
+    assert len(deleted) == len(created)
+
+
+def test_no_pod_starts_in_another_cluster(doctor):
+    for words in (["--start-pods"], ["--start-pods", "--context", "mine"]):
+        code, out, changes, _, _ = doctor(ONE_RUN, UNKNOWN, *words)
+        assert code == 1
+        assert "problem same cluster" in out
+        assert "the API knows none of 1 runs in namespace kubeflow" in out
+        assert "no pod in a cluster of another pipelines API" in out
+        assert changes == []
+
+
+def test_no_pod_starts_in_a_cluster_that_may_be_another_unless_it_is_named(doctor):
+    _, out, changes, server, _ = doctor({}, HEALTHY, "--start-pods")
+    assert "warning same cluster" in out
+    assert "are not evidently the same cluster" in out
+    assert f"If context mine ({server}) is right, confirm it: --start-pods --context mine." in out
+    assert changes == []
+    _, out, changes, _, _ = doctor({}, HEALTHY, "--start-pods", "--context", "mine")
+    assert "ok image example.org/tidy:1" in out
+    assert changes
+
+
+def test_no_pod_starts_without_the_pipelines_api(doctor):
+    code, out, changes, _, _ = doctor(ONE_RUN, {}, "--start-pods", "--context", "mine")
+    assert code == 1
+    assert "no pod without the pipelines API" in out
+    assert changes == []
+
+
+def test_a_context_that_is_absent(doctor):
+    code, out, changes, _, _ = doctor({}, HEALTHY, "--context", "yours")
+    assert code == 2
+    assert "--context must be a context of the kubeconfig. Received: yours" in out
+    assert changes == []
