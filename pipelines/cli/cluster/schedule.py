@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
-from tilepipe.components.shared.errors import ParameterError
+from tilepipe.components.shared.errors import ClusterError, ParameterError
 from tilepipe.pipelines.cli.cluster import cron as crontab
 from tilepipe.pipelines.cli.cluster.endpoint import Kubeflow
 from tilepipe.pipelines.cli.cluster.submit import find_experiment
@@ -269,7 +269,16 @@ def _create(
         "no_catchup": not wanted.catchup,
     }
     method = kubeflow.client.recurring_runs.recurring_run_service_create_recurring_run
-    return _read(kubeflow.call(method, recurring_run=body))
+    try:
+        return _read(kubeflow.call(method, recurring_run=body))
+    except ClusterError as error:
+        _, refused, reason = str(error).partition("Schedule cron is not a supported format")
+        if not refused:
+            raise
+        raise ParameterError(
+            f"--cron must be a cron expression that KFP accepts. Received: {wanted.trigger.cron!r}: "
+            f"{reason.partition('Error: ')[2]} Give {crontab.EXAMPLE}."
+        ) from None
 
 
 def _existing(kubeflow: Kubeflow, name: str) -> list[RecurringRun]:

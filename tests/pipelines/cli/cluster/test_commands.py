@@ -40,10 +40,10 @@ def test_schedule_takes_one_thing_to_do(tilepipe, words):
     assert "takes a name and either" in err
 
 
-def test_schedule_needs_a_time_that_exists(tilepipe, pipeline):
-    code, _, err = tilepipe("schedule", "nightly", pipeline.path, "--cron", "0 25 * * *")
+def test_schedule_needs_a_cron_expression(tilepipe, pipeline):
+    code, _, err = tilepipe("schedule", "nightly", pipeline.path, "--cron", "0 3 * *")
     assert code == 2
-    assert "the hour must be within 0 and 23" in err
+    assert "--cron must have five or six fields. Received: '0 3 * *'" in err
 
 
 def test_doctor_says_what_it_could_not_look_at(tilepipe):

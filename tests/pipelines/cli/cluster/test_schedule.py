@@ -3,8 +3,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tilepipe.components.shared.errors import ParameterError
-from tilepipe.pipelines.cli.cluster.schedule import RecurringRun, Trigger, Wanted, anchor
+from tests.pipelines.cli.cluster.test_endpoint import HEALTHY, serving
+from tilepipe.components.shared.errors import ClusterError, ParameterError
+from tilepipe.pipelines.cli.cluster.endpoint import connect
+from tilepipe.pipelines.cli.cluster.schedule import RecurringRun, Trigger, Wanted, anchor, put
 
 MADE = datetime(2026, 3, 1, tzinfo=UTC)
 FIRED = MADE + timedelta(days=3)
@@ -75,3 +77,36 @@ def test_a_pause_is_not_made_up_for():
 def test_a_change_that_was_cut_off_half_way_goes_by_the_one_at_work():
     half = replace(RUN, recurring_run_id="new", enabled=False, begins=FIRED)
     assert anchor([half, RUN], FIRED, NIGHTLY) == FIRED
+
+
+# The answer to an hour of 25, worded as in the source of KFP's API server.
+REFUSED = (
+    "Failed to create a recurring run: Invalid input error: Schedule cron is not a supported "
+    "format(https://godoc.org/github.com/robfig/cron). Error: End of range (25) above maximum (23): 25\ngithub.com/..."
+)
+
+
+@pytest.mark.parametrize(
+    ("said", "error", "message"),
+    [
+        (
+            REFUSED,
+            ParameterError,
+            "--cron must be a cron expression that KFP accepts. Received: '0 0 25 * * *': End of range (25) above "
+            'maximum (23): 25. Give "0 3 * * *" (minute hour day month weekday), with seconds in front, or a word '
+            "such as @daily.",
+        ),
+        ("Another reason", ClusterError, "Kubeflow Pipelines refused. Received: HTTP 400: Another reason."),
+    ],
+)
+def test_what_kfp_refuses_is_one_error(said, error, message):
+    experiments = {"experiments": [{"experiment_id": "e", "display_name": "Default", "storage_state": "AVAILABLE"}]}
+    answers = {
+        **HEALTHY,
+        "/apis/v2beta1/experiments?page_token=&page_size=100&namespace=": (200, experiments),
+        "/apis/v2beta1/recurringruns?page_token=&page_size=100&sort_by=created_at+desc&namespace=": (200, {}),
+        "/apis/v2beta1/recurringruns": (400, {"code": 3, "message": said}),
+    }
+    with serving(answers) as (url, _), pytest.raises(error) as caught:
+        put(connect(url), Wanted("nightly", "p", Trigger.of("0 25 * * *", None), {}))
+    assert str(caught.value) == message
