@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from tilepipe.components.shared.pages.markup import element
 from tilepipe.components.train.figures.epoch_figures import epoch_figures
 from tilepipe.components.train.report.training_page import PageSection, render_page
 
@@ -63,12 +64,13 @@ def test_all_that_can_be_on_it_fits(show, make_evaluation, history, framed):
         for number, epoch in enumerate(history.epochs, start=1)
     )
     manifest = make_evaluation(names).manifest
-    sections = [PageSection("Learning-rate finder", "Loss against rate.", '<svg viewBox="0 0 480 100"></svg>')]
+    sections = [PageSection("Learning-rate finder", "Loss against rate.", element("svg", viewBox="0 0 480 100"))]
     shown = show(render_page(history.model_copy(update={"epochs": epochs}), manifest, sections), framed=framed)
     assert shown.complaints == []
     assert shown.requests == []
     assert shown.overflow() == 0
     assert shown.document.locator("svg[role=img]").count() == 4
-    assert shown.document.locator("table.classes tbody tr").count() == 33
+    classes = shown.document.get_by_role("table", name="Figures of each class, lowest recall first")
+    assert classes.locator("tbody tr").count() == 33
     shown.document.get_by_text("Figures of each epoch").click()
     assert shown.overflow() == 0

@@ -6,6 +6,7 @@ from tilepipe.components.evaluate.evaluation import Evaluation
 from tilepipe.components.evaluate.report.palette import INK, RIGHT, WRONG, ink_on, ramp, right_level, wrong_level
 from tilepipe.components.shared.pages.formatting import SPLIT_NAMES, short_count, short_percent
 from tilepipe.components.shared.pages.markup import Markup, element
+from tilepipe.components.shared.pages.plot import FONT, SOFT, WHITE, text
 
 _CELL, _CHARACTER, _MARGIN, _HEADING = 44, 6.7, 16, 44
 _LONGEST_NAME = 32
@@ -29,8 +30,8 @@ def confusion_figure(evaluation: Evaluation) -> str:
     drawing = element(
         "svg",
         element("title", title),
-        element("rect", width=width, height=height, fill="#ffffff"),
-        _text(title, _MARGIN, 26, font_size=15, font_weight="600"),
+        element("rect", width=width, height=height, fill=WHITE),
+        text(title, _MARGIN, 26, font_size=15, font_weight="600"),
         *_labels(names, left, top),
         *_cells(evaluation, left, top),
         xmlns="http://www.w3.org/2000/svg",
@@ -38,7 +39,7 @@ def confusion_figure(evaluation: Evaluation) -> str:
         height=height,
         viewBox=f"0 0 {width} {height}",
         role="img",
-        font_family="system-ui, 'Segoe UI', Roboto, Arial, sans-serif",
+        font_family=FONT,
         font_size=11,
         fill=INK,
     )
@@ -46,11 +47,11 @@ def confusion_figure(evaluation: Evaluation) -> str:
 
 
 def _labels(names: list[str], left: float, top: float) -> list[Markup]:
-    drawn = [_text("true ↓  predicted →", left - 8, top - 8, text_anchor="end", fill="#56636f")]
+    drawn = [text("true ↓  predicted →", left - 8, top - 8, text_anchor="end", fill=SOFT)]
     for i, name in enumerate(names):
         middle = _CELL * (i + 0.5)
-        drawn.append(_text(name, left - 8, top + middle + 4, text_anchor="end"))
-        drawn.append(_text(name, 0, 0, transform=f"translate({left + middle + 4:.1f} {top - 8:.1f}) rotate(-90)"))
+        drawn.append(text(name, left - 8, top + middle + 4, text_anchor="end"))
+        drawn.append(text(name, 0, 0, transform=f"translate({left + middle + 4:.1f} {top - 8:.1f}) rotate(-90)"))
     return drawn
 
 
@@ -70,14 +71,10 @@ def _cells(evaluation: Evaluation, left: float, top: float) -> list[Markup]:
                 ink = ink_on(fill)
                 middle = x + _CELL / 2
                 drawn.append(
-                    _text(short_count(count), middle, y + 20, text_anchor="middle", font_weight="600", fill=ink)
+                    text(short_count(count), middle, y + 20, text_anchor="middle", font_weight="600", fill=ink)
                 )
-                drawn.append(_text(short_percent(share), middle, y + 34, text_anchor="middle", font_size=10, fill=ink))
+                drawn.append(text(short_percent(share), middle, y + 34, text_anchor="middle", font_size=10, fill=ink))
     return drawn
-
-
-def _text(text: str, x: float, y: float, **attributes: str | float) -> Markup:
-    return element("text", text, x=f"{x:.1f}", y=f"{y:.1f}", **attributes)
 
 
 def _shortened(name: str) -> str:

@@ -45,11 +45,23 @@ def pair(one: Markup, other: Markup, kind: str = "") -> Markup:
     return element("div", one, other, class_=f"pair {kind}".strip())
 
 
-def table(caption: str, head: Iterable[Markup], rows: Iterable[Markup]) -> Markup:
-    """Build a table with a caption for screen readers; a wide table scrolls horizontally."""
+def table(caption: str, head: Iterable[Markup], rows: Iterable[Markup], *, wide: bool = False) -> Markup:
+    """Build a table.
+
+    Args:
+        caption: caption for screen readers.
+        head: cells of the first row.
+        rows: the other rows.
+        wide: whether the keyboard can scroll the table horizontally, as one that is wider than Kubeflow's frame needs.
+            Defaults to False.
+
+    Returns:
+        The table, in a container that scrolls.
+    """
     hidden = element("caption", caption, class_="hidden")
     drawn = element("table", hidden, element("thead", element("tr", *head)), element("tbody", *rows))
-    return element("div", drawn, class_="scroll")
+    scrolled = {"role": "region", "aria_label": caption, "tabindex": "0"} if wide else {}
+    return element("div", drawn, class_="scroll", **scrolled)
 
 
 def headings(*titles: str) -> list[Markup]:

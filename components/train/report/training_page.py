@@ -1,53 +1,51 @@
 """HTML page of a training: figures per epoch, and per class for the best epoch."""
 
-import html
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tilepipe.components.shared.contracts.history import History, in_words, lower_is_better
 from tilepipe.components.shared.contracts.manifest import Manifest
 from tilepipe.components.shared.figures import PER_CLASS
 from tilepipe.components.shared.pages.curves import curve_panel, drawn_figures
+from tilepipe.components.shared.pages.formatting import breakable, percent
+from tilepipe.components.shared.pages.markup import Markup, element
+from tilepipe.components.shared.pages.page import headings, html_page, number, section, table
+from tilepipe.components.shared.pages.style import PAGE_STYLE
 from tilepipe.components.train.figures.epoch_figures import class_labels
 
-# Kubeflow shows the page in a frame of about 500 by 600 pixels without storage or network access.
-_STYLE = """
-:root{--ink:#1c2733;--soft:#56636f;--line:#dfe5ea;color-scheme:light}
-*{box-sizing:border-box}
-body{margin:0;background:#fff;color:var(--ink);font:14px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,Arial,sans-serif}
-main{max-width:62rem;margin:0 auto;padding:.7rem .6rem 1.5rem}
-h1{font-size:1.15rem;line-height:1.3;margin:0;font-weight:650;overflow-wrap:anywhere}
-p{margin:.2rem 0 1rem;color:var(--soft)}
-figure{margin:0 0 1rem}
-svg{display:block;width:100%;max-width:36rem!important}
-details{border-top:1px solid var(--line);padding-top:.6rem}
+_STYLE = (
+    PAGE_STYLE
+    + """
+.curves{row-gap:1.2rem}
 summary{cursor:pointer;color:var(--soft)}
-summary:focus-visible{outline:2px solid #1d5a9c;outline-offset:3px}
-.scroll{overflow-x:auto}
-table{border-collapse:collapse;margin-top:.5rem;font-size:.8rem;font-variant-numeric:tabular-nums}
-th,td{padding:.2rem .7rem .2rem 0;text-align:right;border-bottom:1px solid var(--line);font-weight:400}
-td{white-space:nowrap}
-thead th{color:var(--soft);vertical-align:bottom;white-space:normal;line-height:1.2}
-h2{font-size:1rem;line-height:1.3;margin:0;font-weight:650}
-section{border-top:1px solid var(--line);padding-top:.6rem;margin-bottom:1rem}
-section p{margin:.2rem 0 .4rem}
-.classes th:first-child{text-align:left;overflow-wrap:anywhere}
-tr.best{color:#1d5a9c}
-tr.best th,tr.best td{font-weight:650}
-@media (min-width:56rem){.pair{display:grid;grid-template-columns:minmax(0,1fr) minmax(0,1fr);gap:0 2rem}}
+summary:focus-visible{outline:2px solid var(--accent);outline-offset:3px}
+thead .number{white-space:normal}
+.best td,.best th{color:var(--accent);font-weight:650}
 """
-
-_CLASS_TITLES = ("recall", "precision", "F1")
-"""Titles of `PER_CLASS`, in its order."""
-_COLUMNS = (
-    ("training loss", "loss", "{:.4f}"),
-    ("validation loss", "val_loss", "{:.4f}"),
-    ("training accuracy", "accuracy", "{:.2%}"),
-    ("validation accuracy", "val_accuracy", "{:.2%}"),
-    ("balanced validation accuracy", "val_balanced_accuracy", "{:.2%}"),
-    ("learning rate", "learning_rate", "{:.3g}"),
-    ("tiles per second", "tiles_per_second", "{:,.0f}"),
 )
+
+_CLASS_TITLES = ("Recall", "Precision", "F1")
+"""Titles of `PER_CLASS`, in its order."""
+
+
+def _loss(value: float) -> str:
+    return f"{value:.4f}"
+
+
+def _share(value: float) -> str:
+    return percent(value, 2)
+
+
+_COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+    ("Training loss", "loss", _loss),
+    ("Validation loss", "val_loss", _loss),
+    ("Training accuracy", "accuracy", _share),
+    ("Validation accuracy", "val_accuracy", _share),
+    ("Balanced validation accuracy", "val_balanced_accuracy", _share),
+    ("Learning rate", "learning_rate", "{:.3g}".format),
+    ("Tiles per second", "tiles_per_second", "{:,.0f}".format),
+)
+"""Title, figure and format of each column of the table of epochs."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +55,7 @@ class PageSection:
     title: str
     note: str
     """Description in one sentence; plain text, like the title."""
-    drawing: str
-    """Trusted SVG or HTML."""
+    drawing: Markup
 
 
 def render_page(history: History, manifest: Manifest, sections: Sequence[PageSection] = ()) -> str:
@@ -72,16 +69,15 @@ def render_page(history: History, manifest: Manifest, sections: Sequence[PageSec
     Returns:
         A self-contained HTML page without scripts.
     """
-    title = html.escape(f"Training on {manifest.name}")
-    figures = "".join(f"<figure>{curve_panel(history, figure)}</figure>" for figure in drawn_figures(history))
-    more = _classes(history, manifest) + "".join(map(_section, sections))
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{title}</title><style>{_STYLE}</style></head><body><main><h1>{title}</h1>"
-        f"<p>{_lede(history, manifest)}</p>"
-        f'<div class="pair">{figures}</div>{more}<details><summary>Figures of each epoch</summary>'
-        f'<div class="scroll" tabindex="0">{_table(history)}</div></details></main></body></html>\n'
+    title = f"Training on {manifest.name}"
+    return html_page(
+        title,
+        _STYLE,
+        element("header", element("h1", title), element("p", _lede(history, manifest), class_="lede")),
+        element("div", *(curve_panel(history, figure) for figure in drawn_figures(history)), class_="pair curves"),
+        _classes(history, manifest),
+        *(section(one.title, one.note, one.drawing) for one in sections),
+        element("section", element("details", element("summary", "Figures of each epoch"), _epochs(history))),
     )
 
 
@@ -90,24 +86,16 @@ def _lede(history: History, manifest: Manifest) -> str:
     if not history.has_validation:
         return (
             f"The model is that of the last of {epochs} epochs, since there are no validation tiles. Accuracy "
-            f"{100 * best['accuracy']:.1f} %, loss {best['loss']:.3f} on the training tiles."
+            f"{percent(best['accuracy'])}, loss {best['loss']:.3f} on the training tiles."
         )
-    chosen = html.escape(f"the {'lowest' if lower_is_better(history.metric) else 'highest'} {in_words(history.metric)}")
+    chosen = f"the {'lowest' if lower_is_better(history.metric) else 'highest'} {in_words(history.metric)}"
     return (
-        f"Best epoch: {history.best_epoch} of {epochs}, by {chosen}: accuracy "
-        f"{100 * best['val_accuracy']:.1f} %, loss {best['val_loss']:.3f} "
-        f"on {manifest.splits['val'].tiles:,} tiles."
+        f"Best epoch: {history.best_epoch} of {epochs}, by {chosen}: accuracy {percent(best['val_accuracy'])}, "
+        f"loss {best['val_loss']:.3f} on {manifest.splits['val'].tiles:,} tiles."
     )
 
 
-def _section(section: PageSection) -> str:
-    return (
-        f"<section><h2>{html.escape(section.title)}</h2><p>{html.escape(section.note)}</p>"
-        f"<figure>{section.drawing}</figure></section>"
-    )
-
-
-def _classes(history: History, manifest: Manifest) -> str:
+def _classes(history: History, manifest: Manifest) -> Markup | None:
     """Render recall, precision and F1 of each class that has validation tiles, in the best epoch."""
     labels = class_labels(manifest.class_names)
     tiles = manifest.splits["val"].tiles_per_class
@@ -117,29 +105,36 @@ def _classes(history: History, manifest: Manifest) -> str:
         if f"val_recall/{label}" in history.best
     }
     if not figures:
-        return ""
-    head = "".join(f'<th scope="col">{title}</th>' for title in ("class", *_CLASS_TITLES, "tiles"))
-    rows = "".join(
-        f'<tr><th scope="row">{html.escape(name)}</th>'
-        f"{''.join(f'<td>{value:.1%}</td>' for value in values)}<td>{tiles[name]:,}</td></tr>"
+        return None
+    rows = [
+        element(
+            "tr",
+            element("th", breakable(name), scope="row", class_="name"),
+            *(number(percent(value)) for value in values),
+            number(f"{tiles[name]:,}"),
+        )
         for name, values in sorted(figures.items(), key=lambda row: row[1][0])
-    )
-    return (
-        "<section><h2>Classes</h2><p>The validation tiles in the best epoch, lowest recall first; classes without "
-        "validation tiles have no figures.</p>"
-        f'<div class="scroll" tabindex="0"><table class="classes"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{rows}</tbody></table></div></section>"
+    ]
+    head = headings("Class", *(f"#{title}" for title in _CLASS_TITLES), "#Tiles")
+    return section(
+        "Classes",
+        "The validation tiles in the best epoch, lowest recall first; classes without validation tiles have no "
+        "figures.",
+        table("Figures of each class, lowest recall first", head, rows, wide=True),
+        long=True,
     )
 
 
-def _table(history: History) -> str:
+def _epochs(history: History) -> Markup:
     columns = [column for column in _COLUMNS if column[1] in history.best]
-    head = "".join(f'<th scope="col">{name}</th>' for name in ("epoch", *(column[0] for column in columns)))
-    rows = "".join(_row(number, figures, history) for number, figures in enumerate(history.epochs, start=1))
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-
-
-def _row(number: int, figures: dict[str, float], history: History) -> str:
-    mark = ' class="best"' if number == history.best_epoch else ""
-    cells = "".join(f"<td>{form.format(figures[name])}</td>" for _, name, form in _COLUMNS if name in figures)
-    return f'<tr{mark}><th scope="row">{number}</th>{cells}</tr>'
+    rows = [
+        element(
+            "tr",
+            element("th", i, scope="row"),
+            *(number(form(figures[name])) for _, name, form in columns),
+            class_="best" if i == history.best_epoch else None,
+        )
+        for i, figures in enumerate(history.epochs, start=1)
+    ]
+    head = headings("Epoch", *(f"#{title}" for title, _, _ in columns))
+    return table("Loss, accuracy and speed by epoch", head, rows, wide=True)
