@@ -1,7 +1,9 @@
 """The model's answer for each tile of a split."""
 
+import contextlib
+import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +13,20 @@ import numpy.typing as npt
 
 from tilepipe.components.evaluate.metrics import Counts, Probabilities
 from tilepipe.components.shared.contracts.manifest import Manifest, Split
-from tilepipe.components.shared.contracts.shards import open_shards
+from tilepipe.components.shared.contracts.shard_tiles import Images, aligned, read_tiles
+from tilepipe.components.shared.contracts.shards import check_shards
 from tilepipe.components.shared.errors import ArtifactError
+from tilepipe.components.shared.runtime.parallel import map_in_order
 from tilepipe.components.shared.runtime.progress import Progress
 
 logger = logging.getLogger("tilepipe.evaluate")
 
+_BATCHES_AHEAD = 2
 _SUM_TOLERANCE = 1e-2  # wide enough for a softmax in half precision over many classes
+
+
+_Batch = tuple[Images, Counts, list[str]]
+"""Images, labels and ids of some tiles."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,18 +80,47 @@ def predict_split(
     probabilities = np.empty((summary.tiles, classes), np.float32)
     tile_ids: list[str] = []
     progress = Progress(logger, f"predicted in {split}:", summary.tiles, "tiles")
-    batches = open_shards(folders, summary, manifest, batch_size=batch_size, with_ids=True)
-    for images, batch_labels, batch_ids in batches:
-        part = slice(len(tile_ids), len(tile_ids) + len(batch_labels))
-        labels[part] = batch_labels.numpy()
-        probabilities[part] = model.predict_on_batch(images)
-        tile_ids.extend(tile_id.decode() for tile_id in batch_ids.numpy())
-        progress.advance(len(batch_labels))
+    with contextlib.closing(_read_ahead(folders, split, manifest, batch_size)) as batches:
+        for images, batch_labels, batch_ids in batches:
+            part = slice(len(tile_ids), len(tile_ids) + len(batch_labels))
+            labels[part] = batch_labels
+            probabilities[part] = model.predict_on_batch(images)
+            tile_ids.extend(batch_ids)
+            progress.advance(len(batch_labels))
     progress.finish()
     _check_labels(labels, manifest, split)
     _check_probabilities(probabilities)
     order = sorted(range(len(tile_ids)), key=tile_ids.__getitem__)
     return SplitPredictions(split, [tile_ids[i] for i in order], labels[order], probabilities[order])
+
+
+def _read_ahead(
+    folders: Sequence[Path], split: Split, manifest: Manifest, batch_size: int
+) -> Generator[_Batch, None, None]:
+    """Read batches on a thread while the model predicts the ones before."""
+    batches = _batches(folders, split, manifest, batch_size)
+    count = -(-manifest.splits[split].tiles // batch_size)
+    return map_in_order(lambda _: next(batches), range(count), threads=1, window=_BATCHES_AHEAD)
+
+
+def _batches(folders: Sequence[Path], split: Split, manifest: Manifest, batch_size: int) -> Iterator[_Batch]:
+    summary = manifest.splits[split]
+    paths = check_shards(folders, summary, verify=False)
+    tiles = itertools.chain.from_iterable(
+        read_tiles(path, shard, manifest) for path, shard in zip(paths, summary.shards, strict=True)
+    )
+    left = summary.tiles
+    while left:
+        size = min(batch_size, left)
+        images = aligned((size, *manifest.tile_shape), np.dtype(manifest.dtype))
+        labels, tile_ids = np.empty(size, np.int64), []
+        for i, tile in enumerate(itertools.islice(tiles, size)):
+            images[i], labels[i] = tile.image, tile.label
+            tile_ids.append(tile.tile_id)
+        left -= size
+        if not left:
+            next(tiles, None)  # compares the checksum of the last shard
+        yield images, labels, tile_ids
 
 
 def _check_labels(labels: Counts, manifest: Manifest, split: Split) -> None:

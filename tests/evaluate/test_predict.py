@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from tests.support.tensorflow_shards import open_shards
 from tilepipe.components.evaluate.predict import predict_split
 from tilepipe.components.shared.contracts.model_file import load_model
 from tilepipe.components.shared.errors import ArtifactError
@@ -30,6 +31,26 @@ def test_the_batch_size_changes_no_answer(data, model_path):
     np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-6)
 
 
+def test_batches_are_those_of_one_sequence_over_all_shards(data):
+    class Recording:
+        def __init__(self):
+            self.batches = []
+
+        def predict_on_batch(self, images):
+            self.batches.append(images.copy())
+            return np.full((len(images), 3), 1 / 3, np.float32)
+
+    root, manifest = data
+    model = Recording()
+    found = predict_split(model, [root / "test"], "test", manifest, batch_size=10)
+    assert [len(batch) for batch in model.batches] == [10, 10, 10, 6]  # shards of 32 and 4 tiles
+    ((images, labels, tile_ids),) = open_shards(root, "test", manifest, batch_size=36, with_ids=True)
+    np.testing.assert_array_equal(np.concatenate(model.batches), images)
+    order = np.argsort(tile_ids.numpy())
+    assert found.tile_ids == [tile_ids.numpy()[i].decode() for i in order]
+    np.testing.assert_array_equal(found.labels, labels.numpy()[order])
+
+
 def test_progress_is_logged(data, model_path, caplog):
     root, manifest = data
     caplog.set_level("INFO", logger="tilepipe")
@@ -57,6 +78,17 @@ def test_a_truncated_shard_is_named(data, model_path):
     shard.write_bytes(shard.read_bytes()[:-100])
     with pytest.raises(ArtifactError, match=shard.name):
         predict_split(load_model(model_path, manifest), [root / "test"], "test", manifest, batch_size=64)
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_damaged_shard_is_named(data, model_path, number):
+    root, manifest = data
+    shard = root / "test" / manifest.splits["test"].shards[number].name
+    content = bytearray(shard.read_bytes())
+    content[100] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(ArtifactError, match=f"{shard.name} must have the checksum"):
+        predict_split(load_model(model_path, manifest), [root / "test"], "test", manifest, batch_size=4)
 
 
 def test_labels_that_are_no_class_are_refused(data, make_model):

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
+from tests.support.tensorflow_shards import open_shards
 from tilepipe.components.shared.contracts.history import read_history
-from tilepipe.components.shared.contracts.shards import open_shards
 from tilepipe.components.shared.errors import ArtifactError, ParameterError, SplitError
 from tilepipe.components.train.config import TrainConfig
 
@@ -34,7 +34,7 @@ def test_a_training_learns_and_keeps_its_best_epoch(workplace, caplog):
 
     model = keras.saving.load_model(place.outputs().model)
     model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    data = open_shards([place.folder / "val"], place.manifest.splits["val"], place.manifest, batch_size=8)
+    data = open_shards(place.folder, "val", place.manifest, batch_size=8)
     loss, accuracy = model.evaluate(data, verbose=0)
     assert accuracy == pytest.approx(history.best["val_accuracy"])
     assert loss == pytest.approx(history.best["val_loss"], rel=1e-5)
@@ -180,8 +180,7 @@ class TestTracked:
         assert logged.experiment_id == run.info.experiment_id
         assert {metric.key for metric in logged.metrics} >= {"val_accuracy", "train_loss"}
 
-        split = place.manifest.splits["val"]
-        tiles, _ = next(iter(open_shards([place.folder / "val"], split, place.manifest, batch_size=12)))
+        tiles, _ = next(iter(open_shards(place.folder, "val", place.manifest, batch_size=12)))
         model = fluent.pyfunc.load_model(f"runs:/{trained.mlflow_run_id}/model")
         own = keras.saving.load_model(place.outputs().model)
         assert np.allclose(model.predict(tiles.numpy()), own.predict(tiles, verbose=0), atol=1e-6)

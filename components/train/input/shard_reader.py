@@ -1,7 +1,6 @@
-"""Decoding of shards into arrays, in one pass that also computes the checksum."""
+"""Reading of whole shards into arrays, ahead of their use."""
 
 import contextlib
-import struct
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
@@ -9,28 +8,16 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
-import xxhash
 
 from tilepipe.components.shared.contracts.manifest import Manifest, Shard
-from tilepipe.components.shared.contracts.shards import ADVICE, check_shard
-from tilepipe.components.shared.errors import ArtifactError
-from tilepipe.components.shared.records.example import features, only_bytes, values
+from tilepipe.components.shared.contracts.shard_tiles import Images, Labels, aligned, read_tiles
 from tilepipe.components.shared.runtime.parallel import map_in_order
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.train.input.shard_cache import ShardCache
 from tilepipe.components.train.input.shuffle_order import Window
 
-Images = npt.NDArray[Any]
-Labels = npt.NDArray[np.int64]
-
 DOWNLOADS = 2
 """Parallel downloads, and so the number of shards that the disk must hold."""
-
-_HEADER = struct.Struct("<Q4x")  # the length of a record; its checksum is covered by that of the file
-_TRAILER_BYTES = 4
-_PIECE_BYTES = 4 * 2**20
-_ALIGNMENT_BYTES = 64  # alignment that TensorFlow requires of foreign memory
 
 
 class ShardReader:
@@ -92,28 +79,11 @@ class ShardReader:
             yield path
 
     def _read_one(self, path: Path, number: int, into: tuple[Images, Labels], stopped: threading.Event) -> None:
-        shard, (images, labels) = self._shards[number], into
-        check_shard(path, shard, verify=False, shown=self._uris[number])
-        digest, done = xxhash.xxh3_128(), 0
-        try:
-            for record in _records(path, digest, stopped):
-                found = features(record)
-                # NumPy copies a tile once; TensorFlow's parser copies it four times, and takes five times as long for
-                # large tiles.
-                images[done] = np.frombuffer(only_bytes(found["image"]), images.dtype).reshape(images.shape[1:])
-                (labels[done],) = values(found["label"])
-                done += 1
-            whole = done == shard.tiles and digest.hexdigest() == shard.checksum
-        except (ValueError, KeyError, IndexError):  # not tiles, or too many
-            whole = False
-        if not whole:
-            check_shard(
-                path, shard, shown=self._uris[number]
-            )  # raises if damaged; otherwise the manifest does not match
-            raise ArtifactError(
-                f"Shard {self._uris[number]} must hold {shard.tiles:,} tiles of {self._manifest.tile_shape} "
-                f"{self._manifest.dtype}. Received: other records. {ADVICE}"
-            )
+        images, labels = into
+        tiles = read_tiles(path, self._shards[number], self._manifest, shown=self._uris[number])
+        for i, tile in enumerate(tiles):
+            _check_cancelled(stopped)
+            images[i], labels[i] = tile.image, tile.label
 
 
 class ReadAhead:
@@ -150,14 +120,6 @@ class ReadAhead:
         self._next = None if window is None else self._pool.submit(self._reader.read, window.shards, self._stopped)
 
 
-def aligned(shape: tuple[int, ...], dtype: "np.dtype[Any]") -> Images:
-    """Allocate an uninitialized array aligned as TensorFlow requires to use it without a copy."""
-    size = int(np.prod(shape)) * dtype.itemsize
-    memory = np.empty(size + _ALIGNMENT_BYTES, np.uint8)
-    start = -memory.ctypes.data % _ALIGNMENT_BYTES
-    return memory[start : start + size].view(dtype).reshape(shape)
-
-
 def _iterate(fetch: Any, numbers: Sequence[int]) -> Any:  # noqa: ANN401 - a generator, which can be closed
     return map_in_order(fetch, numbers, threads=DOWNLOADS, window=DOWNLOADS)
 
@@ -165,35 +127,3 @@ def _iterate(fetch: Any, numbers: Sequence[int]) -> Any:  # noqa: ANN401 - a gen
 def _check_cancelled(stopped: threading.Event) -> None:
     if stopped.is_set():
         raise CancelledError
-
-
-def _records(path: Path, digest: xxhash.xxh3_128, stopped: threading.Event) -> Iterator[memoryview]:
-    """Yield the payloads of a TFRecord file, each valid until the next one, and update the digest.
-
-    Raises:
-        ValueError: the file ends within a record.
-        CancelledError: `stopped` was set.
-    """
-    buffer, held = bytearray(_PIECE_BYTES), 0
-    with path.open("rb", buffering=0) as file:
-        while True:
-            _check_cancelled(stopped)
-            view, start = memoryview(buffer), 0
-            count = file.readinto(view[held:])
-            if not count:
-                break
-            digest.update(view[held : held + count])
-            held += count
-            while held - start >= _HEADER.size:
-                first = start + _HEADER.size
-                last = first + _HEADER.unpack_from(buffer, start)[0]
-                if last + _TRAILER_BYTES > held:
-                    break
-                yield view[first:last]
-                start = last + _TRAILER_BYTES
-            held -= start
-            view[:held] = view[start : start + held]
-            if held == len(buffer):  # the record is larger than the buffer
-                buffer = bytearray(view) + bytearray(held)
-    if held:
-        raise ValueError("the file ends within a record")

@@ -16,9 +16,9 @@ import pytest
 
 from tests.support.counting_proxy import CountingProxy
 from tests.support.packed import write_packed
+from tilepipe.components.shared.contracts import shard_tiles
 from tilepipe.components.shared.errors import ArtifactError, ParameterError, SourceError, StorageError
 from tilepipe.components.shared.storage import s3
-from tilepipe.components.train.input import shard_reader
 from tilepipe.components.train.input.options import DataOptions
 from tilepipe.components.train.input.tiles import open_tiles
 
@@ -160,7 +160,6 @@ DIGEST = """
 import hashlib, json, sys
 from pathlib import Path
 from tilepipe.components.shared.contracts.manifest import read_manifest
-from tilepipe.components.train.input import shard_reader
 from tilepipe.components.train.input.options import DataOptions
 from tilepipe.components.train.input.tiles import open_tiles
 import tensorflow as tf
@@ -303,7 +302,7 @@ def test_a_stream_that_is_left_unfinished_ends_its_threads(opened):
 
 @pytest.mark.parametrize("tiles", [400, 1200])
 def test_memory_holds_two_windows_whatever_the_split(tmp_path, monkeypatch, tiles):
-    monkeypatch.setattr(shard_reader, "_PIECE_BYTES", 2**16)
+    monkeypatch.setattr(shard_tiles, "_PIECE_BYTES", 2**16)
     shape, window = (64, 64, 2), 2  # 6 or 19 MiB, in shards of a quarter of a mebibyte
     manifest = write_packed(tmp_path, tiles=(tiles, 0, 0), shape=shape, shards=tiles // 16)
     options = DataOptions(placement="streamed", window_mebibytes=window)

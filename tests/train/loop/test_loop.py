@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tests.support.loops import Ground, HaltError, Look, make_model, same, timeless
-from tilepipe.components.shared.contracts.shards import open_shards
+from tests.support.tensorflow_shards import open_shards
 from tilepipe.components.shared.errors import ParameterError
 from tilepipe.components.train.loop.model_layers import layers_of
 from tilepipe.components.train.train import _without_optimizer
@@ -120,8 +120,7 @@ def test_the_figures_are_those_of_the_saved_model(ground):
     with ground.loop(epochs=2, augmentation=[]) as (loop, model, told):
         history = loop.run(Look(), 0.03)
     model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    val = ground.manifest.splits["val"]
-    loss, accuracy = model.evaluate(open_shards([ground.folder / "val"], val, ground.manifest, batch_size=4), verbose=0)
+    loss, accuracy = model.evaluate(open_shards(ground.folder, "val", ground.manifest, batch_size=4), verbose=0)
     assert history.best["val_accuracy"] == pytest.approx(accuracy, abs=1e-6)
     assert history.best["val_loss"] == pytest.approx(loss, rel=1e-5)
     assert told.epochs == [1, 2]

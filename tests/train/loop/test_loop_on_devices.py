@@ -16,8 +16,8 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import numpy as np
 from tests.support.loops import Ground, Look, make_model, same, timeless
+from tests.support.tensorflow_shards import open_shards
 from tilepipe.components.shared.contracts.manifest import read_manifest
-from tilepipe.components.shared.contracts.shards import open_shards
 from tilepipe.components.train.loop.devices import mirrored
 
 folder = Path(sys.argv[1])
@@ -43,9 +43,8 @@ told["same"] = same(weights, others)
 model = make_model((4, 4, 2))
 for variable, value in zip(model.variables, weights):
     variable.assign(value)
-val = ground.manifest.splits["val"]
 model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-told["evaluated"] = model.evaluate(open_shards([folder / "val"], val, ground.manifest, batch_size=4), verbose=0)
+told["evaluated"] = model.evaluate(open_shards(folder, "val", ground.manifest, batch_size=4), verbose=0)
 print(json.dumps(told))
 """
 
