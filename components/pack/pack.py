@@ -49,27 +49,6 @@ class PackOutputs:
     quarantine: Path
 
 
-class _PackProgress(Progress):
-    """Progress of the tiles that are packed; tiles that are left out are counted separately."""
-
-    left_out = 0
-
-    def line(self, now: float) -> str:
-        """Format the state at the monotonic time `now`."""
-        if not self.left_out or not self._total:
-            return super().line(now)
-        packed = self.done - self.left_out
-        rate = self.done / max(now - self._started, 1e-9)
-        percent = 100 * packed // self._total  # rounded down: 100 % means that nothing was left out
-        text = (
-            f"packed {packed:,} of {self._total:,} tiles ({percent} %), {self.left_out:,} left out, "
-            f"{rate:,.0f} tiles per second"
-        )
-        if self.done < self._total:
-            text += f", {(self._total - self.done) / rate:.0f} s left"
-        return text
-
-
 class _Job(NamedTuple):
     """One tile, and the shard for its record."""
 
@@ -191,7 +170,7 @@ def _pack_tiles(
     if config.parts > 1:
         shards = sum(map(len, numbers.values()))
         logger.info("part %d of %d: %s tiles in %d shards", config.part + 1, config.parts, f"{total:,}", shards)
-    progress = _PackProgress(logger, "packed", total, "tiles")
+    progress = Progress(logger, "packed", total, "tiles")
     # Twice as many tiles are in flight as the readers process, so that no reader waits for a write.
     in_flight = _IN_FLIGHT_BYTES // layout.tile_bytes
     at_once = max(1, min(_AT_ONCE, in_flight // (2 * readers)))
@@ -203,12 +182,11 @@ def _pack_tiles(
         for job, result in itertools.chain.from_iterable(results):
             if isinstance(result, Rejected):
                 tally.reject(result)
-                progress.left_out += 1
             else:
                 writers[job.split].write(job.shard, result.framed)
                 contents.add(job.split, job.tile.tile_id, result.digest)
                 tally.count(job, result)
-            progress.advance()
+            progress.advance(left_out=isinstance(result, Rejected))
     tally.finish_shard()
     progress.finish()
     if len(tally.rejected) > tally.allowed:  # this part alone exceeds the limit for all parts

@@ -1,6 +1,7 @@
 """Log the progress of long tasks every few seconds, with rate and remaining time."""
 
 import logging
+import math
 import time
 
 
@@ -30,10 +31,17 @@ class Progress:
         self._interval_seconds = interval_seconds
         self._started = self._last_line = time.monotonic()
         self.done = self._already = already
+        self.left_out = 0
 
-    def advance(self, units: int = 1) -> None:
-        """Count more finished units, and log a line if the interval has passed."""
+    def advance(self, units: int = 1, *, left_out: int = 0) -> None:
+        """Count more finished units, and log a line if the interval has passed.
+
+        Args:
+            units: number of finished units, including those left out. Defaults to 1.
+            left_out: how many of them were left out, as unusable. Defaults to 0.
+        """
         self.done += units
+        self.left_out += left_out
         now = time.monotonic()
         if now - self._last_line >= self._interval_seconds:
             self._last_line = now
@@ -46,13 +54,16 @@ class Progress:
     def line(self, now: float) -> str:
         """Return the progress at the monotonic time `now` as readable text."""
         rate = (self.done - self._already) / max(now - self._started, 1e-9)
-        parts = f"{self._verb} {self.done:,} {self._unit}, {rate:,.0f} per second"
+        used = self.done - self.left_out
+        text = f"{self._verb} {used:,} {self._unit}"
         if self._total:
-            left_seconds = (self._total - self.done) / rate if rate else float("inf")
-            percent = 100 * self.done / self._total
-            parts = (
-                f"{self._verb} {self.done:,} of {self._total:,} {self._unit} ({percent:.0f} %), {rate:,.0f} per second"
-            )
-            if self.done < self._total and left_seconds < float("inf"):
-                parts += f", {left_seconds:.0f} s left"
-        return parts
+            percent = 100 * used / self._total
+            if self.left_out:
+                percent = math.floor(percent)  # 100 % means that nothing was left out
+            text = f"{self._verb} {used:,} of {self._total:,} {self._unit} ({percent:.0f} %)"
+        if self.left_out:
+            text += f", {self.left_out:,} left out"
+        text += f", {rate:,.0f} per second"
+        if self._total and self.done < self._total and rate:
+            text += f", {(self._total - self.done) / rate:.0f} s left"
+        return text
