@@ -60,7 +60,7 @@ def finish(process):
 
 def newest(folder: Path) -> int:
     """Number of the newest checkpoint below a folder; 0 where there is none."""
-    return max((int(path.name.split("-")[1].split(".")[0]) for path in folder.rglob("state-*.tpck")), default=0)
+    return max((int(path.name.split("-")[1]) for path in folder.rglob("state-*.safetensors")), default=0)
 
 
 def kill_after(process, folder: Path, states: int) -> None:
@@ -105,7 +105,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_weights(workplace, tmp_path,
     one, other = (read_history(place.folder / name / "h") for name in ("undisturbed", "killed"))
     assert timeless(one) == timeless(other)
     assert one.best_epoch == other.best_epoch
-    assert not list(saved.rglob("*.tpck"))
+    assert not list(saved.rglob("*.safetensors"))
 
     from mlflow import MlflowClient
 
@@ -142,6 +142,6 @@ def test_what_is_trained_otherwise_starts_anew(workplace, tmp_path, caplog):
     options = {"checkpoint_every_seconds": 0, "checkpoint_every_epochs": 1}
     with pytest.raises(ParameterError, match=r"The loss must stay finite.*The last checkpoint before it is kept"):
         place.train(optimizer="sgd", learning_rate=1e30, checkpoint_uri=saved, options=options)
-    assert list(Path(saved).rglob("*.tpck"))
+    assert list(Path(saved).rglob("*.safetensors"))
     place.train(epochs=1, checkpoint_uri=saved, options=options)
     assert "resuming from" not in caplog.text

@@ -21,7 +21,7 @@ from tilepipe.components.train.checkpoints.store import KEPT, CheckpointStore
 logger = logging.getLogger("tilepipe.train")
 
 FOLDER = "tilepipe-checkpoints-v1"
-"""Subfolder of the address that a user gives, which may hold other files; its name identifies the format."""
+"""Subfolder of the address that a user gives, which may hold other files."""
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 

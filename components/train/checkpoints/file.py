@@ -1,21 +1,19 @@
-"""File format of checkpoints, self-describing and with a checksum.
+"""File format of checkpoints: safetensors, with the training and its facts in the metadata.
 
-    magic | XXH3-128 of all that follows | length of header | header (JSON) | values of each array, in header order
-
-Never pickle: files at an address may come from anybody, and reading them must not execute code.
+Never pickle: files at an address may come from anybody, and reading them must not execute code. The format has no
+checksum, so the digest of a file is part of its name (see `store`).
 """
 
+import itertools
 import json
-import math
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import xxhash
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError, deserialize
 
 from tilepipe.components.shared.errors import ArtifactError, ParameterError
 
@@ -25,14 +23,13 @@ MAX_FILE_BYTES = 5 * 2**30
 """Limit of a single S3 PUT, which makes writes atomic."""
 MAX_HEADER_BYTES = 16 * 2**20
 
-_MAGIC = b"TPCKPT01"
-_PREAMBLE = struct.Struct("<8s16s")
-_LENGTH = struct.Struct("<I")
-_Dtype = Literal[
-    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
-    "bfloat16", "float16", "float32", "float64",
-]  # fmt: skip
-_Size = Annotated[int, Field(ge=0, lt=2**40)]
+_DTYPES = {
+    "BOOL": "bool", "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64",
+    "U8": "uint8", "U16": "uint16", "U32": "uint32", "U64": "uint64",
+    "BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64",
+}  # fmt: skip
+"""NumPy's name of each dtype of the format; `safetensors.numpy.load` does not read bfloat16."""
+_NAMES = {numpy_name: name for name, numpy_name in _DTYPES.items()}
 
 
 @dataclass(frozen=True)
@@ -56,37 +53,6 @@ class State:
         return sum(array.nbytes for arrays in (self.arrays, self.best) for array in arrays.values())
 
 
-class _Array(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    name: str = Field(max_length=1000)
-    dtype: _Dtype
-    shape: Annotated[tuple[_Size, ...], Field(max_length=32, strict=False)]
-
-
-class _Header(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    key: str
-    """Identifier of the training."""
-    arrays: tuple[_Array, ...]
-    facts: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A file to be written, without a copy of the arrays."""
-
-    parts: Sequence[bytes | memoryview]
-    digest: str
-    """XXH3-128 of the content, in hexadecimal."""
-
-    @property
-    def bytes(self) -> int:
-        """Size of the file in bytes."""
-        return sum(len(part) for part in self.parts)
-
-
 def owned(state: State) -> State:
     """Protect a state from later changes: copy facts and views of other memory, and make all arrays read-only.
 
@@ -106,6 +72,20 @@ def owned(state: State) -> State:
     return State(arrays, best, json.loads(json.dumps(dict(state.facts))))
 
 
+@dataclass(frozen=True)
+class Encoded:
+    """A file to be written, without a copy of the arrays."""
+
+    parts: Sequence[bytes | memoryview]
+    digest: str
+    """XXH3-128 of the content, in hexadecimal."""
+
+    @property
+    def bytes(self) -> int:
+        """Size of the file in bytes."""
+        return sum(len(part) for part in self.parts)
+
+
 def encode(key: str, arrays: Arrays, facts: Mapping[str, Any]) -> Encoded:
     """Encode arrays and facts as a file.
 
@@ -120,56 +100,68 @@ def encode(key: str, arrays: Arrays, facts: Mapping[str, Any]) -> Encoded:
     Raises:
         ArtifactError: the file would exceed the size limits.
     """
-    entries = [{"name": name, "dtype": a.dtype.name, "shape": a.shape} for name, a in arrays.items()]
-    header = json.dumps({"key": key, "arrays": entries, "facts": dict(facts)}).encode()
+    # Not `safetensors.serialize`, which copies the arrays: the checkpoint would take twice the time and the memory.
     # For mypy, arrays are buffers only from Python 3.12 on.
     values: list[memoryview] = [memoryview(a.reshape(-1).view(np.uint8)) for a in arrays.values()]  # type: ignore[arg-type]
-    parts: list[bytes | memoryview] = [_LENGTH.pack(len(header)), header, *values]
-    if len(header) > MAX_HEADER_BYTES or sum(len(part) for part in parts) + _PREAMBLE.size > MAX_FILE_BYTES:
+    ends = list(itertools.accumulate(map(len, values), initial=0))
+    entries = {
+        name: {"dtype": _NAMES[a.dtype.name], "shape": a.shape, "data_offsets": span}
+        for (name, a), span in zip(arrays.items(), itertools.pairwise(ends), strict=True)
+    }
+    header = json.dumps({"__metadata__": {"key": key, "facts": json.dumps(dict(facts))}, **entries}).encode()
+    parts: list[bytes | memoryview] = [len(header).to_bytes(8, "little"), header, *values]
+    if len(header) > MAX_HEADER_BYTES or sum(map(len, parts)) > MAX_FILE_BYTES:
         raise ArtifactError(
             f"A checkpoint must have at most {MAX_FILE_BYTES:,} bytes, {MAX_HEADER_BYTES:,} of them for names and "
-            f"facts. Received: {sum(len(part) for part in parts):,} and {len(header):,}. Use a smaller network."
+            f"facts. Received: {sum(map(len, parts)):,} and {len(header):,}. Use a smaller network."
         )
     digest = xxhash.xxh3_128()
     for part in parts:
         digest.update(part)
-    return Encoded((_PREAMBLE.pack(_MAGIC, digest.digest()), *parts), digest.hexdigest())
+    return Encoded(parts, digest.hexdigest())
 
 
-def decode(content: bytes, key: str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any], str]:
+def decode(content: bytes, digest: str, key: str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
     """Decode and verify a file.
 
     Args:
-        content: the bytes of the file, which need not be trusted.
-        key: identifier of the training that it must belong to.
+        content: the file.
+        digest: the digest it had when it was written.
+        key: identifier of the training.
 
     Returns:
-        The arrays, the facts, and the digest of both in hexadecimal.
+        The arrays and the facts.
 
     Raises:
-        ArtifactError: the file is damaged, truncated, of another version or of another training; the message is only
-            the reason.
+        ArtifactError: the file is damaged, truncated or of another training; the message is only the reason.
     """
-    start = _PREAMBLE.size + _LENGTH.size
-    if len(content) < start or not content.startswith(_MAGIC):
-        raise ArtifactError("it is truncated, or not a checkpoint of this version")
-    digest = xxhash.xxh3_128(memoryview(content)[_PREAMBLE.size :])
-    if digest.digest() != _PREAMBLE.unpack_from(content)[1]:
+    if xxhash.xxh3_128_hexdigest(content) != digest:
         raise ArtifactError("its checksum does not match its content")
-    length = int(_LENGTH.unpack_from(content, _PREAMBLE.size)[0])
-    if length > MAX_HEADER_BYTES or start + length > len(content):
-        raise ArtifactError("its header is too long")
-    header = _read_header(content[start : start + length])
-    if header.key != key:
-        raise ArtifactError(f"it belongs to another training, {header.key[:100]!r}")
-    return _read_arrays(header, content, start + length), header.facts, digest.hexdigest()
+    try:
+        stored = dict(deserialize(content))  # type: ignore[no-untyped-call] # validates the file
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        metadata = header.pop("__metadata__")
+        arrays = {name: _array(**stored[name]) for name in header}  # in their order, on which the digest depends
+        written_for, facts = metadata["key"], dict(json.loads(metadata["facts"]))
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ArtifactError(f"it is not valid: {str(error)[:200]}") from None
+    if written_for != key:
+        raise ArtifactError(f"it belongs to another training, {written_for[:100]!r}")
+    return arrays, facts
+
+
+def _array(dtype: str, shape: list[int], data: bytes) -> npt.NDArray[Any]:
+    name = _DTYPES[dtype]
+    if name == "bfloat16":
+        import ml_dtypes  # noqa: F401 - registers the dtype with NumPy; installed with TensorFlow and JAX
+    return np.frombuffer(data, name).reshape(shape)
 
 
 def _owned(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     array = np.asarray(array, order="C")
-    if array.dtype.name not in get_args(_Dtype):
+    if array.dtype.name not in _DTYPES.values():
         raise ParameterError(
-            f"An array of a checkpoint must be one of {', '.join(get_args(_Dtype))}. "
+            f"An array of a checkpoint must be one of {', '.join(_DTYPES.values())}. "
             f"Received: {array.dtype} for {name}."
         )
     if not array.dtype.isnative:
@@ -177,34 +169,3 @@ def _owned(name: str, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     array = array if array.flags.owndata else array.copy()
     array.flags.writeable = False
     return array
-
-
-def _read_header(text: bytes) -> _Header:
-    try:
-        # Not pydantic's parser, which does not guarantee that floats are restored exactly.
-        header = _Header.model_validate(json.loads(text))
-    except (ValidationError, ValueError, RecursionError):
-        raise ArtifactError("its header is not valid") from None
-    if len({entry.name for entry in header.arrays}) != len(header.arrays):
-        raise ArtifactError("its header names an array twice")
-    return header
-
-
-def _read_arrays(header: _Header, content: bytes, offset: int) -> dict[str, npt.NDArray[Any]]:
-    if any(entry.dtype == "bfloat16" for entry in header.arrays):
-        import ml_dtypes  # noqa: F401 - registers the dtype with NumPy; installed with TensorFlow and JAX
-    arrays = {}
-    for entry in header.arrays:
-        dtype = np.dtype(entry.dtype)
-        size = math.prod(entry.shape) * dtype.itemsize
-        if offset + size > len(content):
-            raise ArtifactError("its header declares more data than it contains")
-        try:
-            stored = np.ndarray(entry.shape, dtype, content, offset)
-        except ValueError:  # such as a shape of zero and huge numbers
-            raise ArtifactError("its header contains an invalid shape") from None
-        arrays[entry.name] = stored.copy()  # aligned, and independent of the file content
-        offset += size
-    if offset != len(content):
-        raise ArtifactError("it contains more data than its header declares")
-    return arrays

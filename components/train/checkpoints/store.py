@@ -1,16 +1,19 @@
 """Names, order and retention of the checkpoint files of a training.
 
-    state-000012-<best>.tpck   state of model, optimizer and metrics; the highest number is the newest
-    best-<best>.tpck           weights of the best epoch; <best> is the digest of the content
+    state-000012-<digest>-<best>.safetensors   state of model, optimizer and metrics; the highest number is the newest
+    best-<best>.safetensors                    weights of the best epoch
 
-There is no pointer to the newest state that could be stale, and the name of a state identifies its best weights, so
-that files can be deleted without reading any.
+`<digest>` and `<best>` are the digests of the content of each file. There is no pointer to the newest state that could
+be stale, and the name of a state identifies its best weights, so that files can be deleted without reading any.
 """
 
 import logging
 import re
 import time
 from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy.typing as npt
 
 from tilepipe.components.shared.errors import ArtifactError, SourceError, StorageError
 from tilepipe.components.train.checkpoints.checkpoint_place import Place
@@ -21,8 +24,10 @@ logger = logging.getLogger("tilepipe.train")
 KEPT = 2
 """Number of valid states to keep: if the newest is damaged, the one before it is used."""
 
-_STATE = re.compile(r"state-(\d{6,15})(?:-([0-9a-f]{32}))?\.tpck")
-_BEST = re.compile(r"best-[0-9a-f]{32}\.tpck")
+_STATE = re.compile(r"state-(\d{6,15})-([0-9a-f]{32})(?:-([0-9a-f]{32}))?\.safetensors")
+_BEST = re.compile(r"best-[0-9a-f]{32}\.safetensors")
+_FORMER = re.compile(r"(state|best)-[0-9a-f-]+\.tpck")
+"""Files of the former format, which are not read."""
 _PROBE = "probe"
 
 
@@ -70,6 +75,10 @@ class CheckpointStore:
                 logger.warning("skipping the checkpoint %s at %s: %s", name, self._shown, error)
         if states:
             logger.warning("no checkpoint at %s is usable: the training starts over", self._shown)
+        elif any(map(_FORMER.fullmatch, sizes)):
+            logger.warning(
+                "the checkpoints at %s have the former format of tilepipe, .tpck: the training starts over", self._shown
+            )
         return None
 
     def write(self, state: State) -> None:
@@ -89,8 +98,9 @@ class CheckpointStore:
         if best:
             self._write_best(best, sizes)
         number = 1 + max(map(_number, states), default=0)
-        name = f"state-{number:06}-{best.digest}.tpck" if best else f"state-{number:06}.tpck"
         file = encode(self._key, state.arrays, state.facts)
+        digests = f"{file.digest}-{best.digest}" if best else file.digest
+        name = f"state-{number:06}-{digests}.safetensors"
         self._place.write(name, file.parts)
         logger.debug("checkpoint %s: %.1f MB in %.2f s", name, file.bytes / 1e6, time.monotonic() - began)
         try:
@@ -110,7 +120,7 @@ class CheckpointStore:
         self._place.close()
 
     def _write_best(self, best: Encoded, sizes: Mapping[str, int]) -> None:
-        name = f"best-{best.digest}.tpck"
+        name = f"best-{best.digest}.safetensors"
         if sizes.get(name) != best.bytes or name in self._damaged:
             self._place.write(name, best.parts)
             self._damaged.discard(name)
@@ -123,26 +133,25 @@ class CheckpointStore:
                 self._place.delete(name)
 
     def _read_state(self, name: str, sizes: Mapping[str, int]) -> State:
-        arrays, facts, _ = decode(self._read(name, sizes), self._key)
+        arrays, facts = self._decode(name, sizes)
         best = _best_of(name)
         if not best:
             return State(arrays, {}, facts)
         try:
-            weights, _, digest = decode(self._read(best, sizes), self._key)
-            if digest not in best:
-                raise ArtifactError("its name does not match its content")
+            weights, _ = self._decode(best, sizes)
         except ArtifactError as error:
             self._damaged.add(best)
             raise ArtifactError(f"its best weights, {best}, cannot be used: {error}") from None
         return State(arrays, weights, facts)
 
-    def _read(self, name: str, sizes: Mapping[str, int]) -> bytes:
+    def _decode(self, name: str, sizes: Mapping[str, int]) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
         if sizes.get(name, 0) > MAX_FILE_BYTES:
             raise ArtifactError(f"it has {sizes[name]:,} bytes, more than the limit")
         try:
-            return self._place.read(name)
+            content = self._place.read(name)
         except SourceError:
             raise ArtifactError("it does not exist") from None
+        return decode(content, _digest_of(name), self._key)
 
 
 def _states(names: Iterable[str]) -> list[str]:
@@ -151,7 +160,7 @@ def _states(names: Iterable[str]) -> list[str]:
 
 
 def _is_ours(name: str) -> bool:
-    return bool(_STATE.fullmatch(name) or _BEST.fullmatch(name))
+    return any(pattern.fullmatch(name) for pattern in (_STATE, _BEST, _FORMER))
 
 
 def _number(name: str) -> int:
@@ -162,4 +171,9 @@ def _number(name: str) -> int:
 def _best_of(name: str) -> str:
     """Return the name of the file with the best weights of a state; empty if it has none."""
     match = _STATE.fullmatch(name)
-    return f"best-{match[2]}.tpck" if match and match[2] else ""
+    return f"best-{match[3]}.safetensors" if match and match[3] else ""
+
+
+def _digest_of(name: str) -> str:
+    match = _STATE.fullmatch(name)
+    return match[2] if match else name.removeprefix("best-").removesuffix(".safetensors")

@@ -89,7 +89,7 @@ def test_the_last_two_are_kept_and_the_best_is_written_once(location):
 
 def written_at(location):
     if not storage.is_remote(location):
-        return {str(path): path.stat().st_mtime_ns for path in Path(location).rglob("*.tpck")}
+        return {str(path): path.stat().st_mtime_ns for path in Path(location).rglob("*.safetensors")}
     import boto3
 
     bucket = boto3.resource("s3").Bucket(urlsplit(location).netloc)
@@ -113,7 +113,7 @@ def test_nothing_is_left_once_it_is_removed(location, tmp_path):
 
 def test_only_what_is_ours_is_removed(local, tmp_path):
     save(local, make_state(1))
-    stranger = files(tmp_path)[0].with_name("state-000001.tpck.bak")
+    stranger = files(tmp_path)[0].with_name("state-000001.safetensors.bak")
     stranger.write_text("mine")
     local.remove()
     assert files(tmp_path) == [stranger]

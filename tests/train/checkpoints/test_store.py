@@ -5,9 +5,11 @@ import json
 import numpy as np
 import pytest
 import xxhash
+from safetensors import safe_open
 
 from tests.support.checkpoints import KEY, best_of, files, make_state, save, step_of
-from tilepipe.components.train.checkpoints.checkpoints import Checkpoints
+from tilepipe.components.train.checkpoints.checkpoints import FOLDER, Checkpoints
+from tilepipe.components.train.checkpoints.file import encode
 
 
 @pytest.fixture
@@ -16,7 +18,7 @@ def local(tmp_path):
         yield checkpoints
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "flipped", "longer", "other", "text"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "flipped", "longer", "header", "other", "text"])
 def test_a_damaged_newest_one_is_passed_over(local, tmp_path, caplog, damage):
     save(local, make_state(1, best=1), make_state(2, best=1))
     with Checkpoints(str(tmp_path / "elsewhere"), "another") as other:
@@ -28,8 +30,9 @@ def test_a_damaged_newest_one_is_passed_over(local, tmp_path, caplog, damage):
         "empty": b"",
         "flipped": content[:-30] + bytes([content[-30] ^ 1]) + content[-29:],
         "longer": content + b"\0",
-        "other": next((tmp_path / "elsewhere").rglob("*.tpck")).read_bytes(),
-        "text": b"TPCKPT02" + content[8:],
+        "header": content[:40] + bytes([content[40] ^ 1]) + content[41:],
+        "other": next((tmp_path / "elsewhere").rglob("*.safetensors")).read_bytes(),
+        "text": b"not a checkpoint",
     }[damage]
     newest.write_bytes(damaged)
     with Checkpoints(str(tmp_path / "checkpoints"), KEY) as again:
@@ -49,7 +52,8 @@ def test_where_all_are_damaged_it_is_said_that_the_training_begins_anew(local, t
     assert caplog.text.count("skipping the checkpoint") == 2
     assert "the training starts over" in caplog.text
     save(local, make_state(3))
-    assert [path.name for path in files(tmp_path)] == ["state-000003.tpck"]
+    (left,) = files(tmp_path)
+    assert left.name.startswith("state-000003-")
 
 
 def test_damaged_best_weights_cost_the_states_that_need_them_and_are_written_again(local, tmp_path, caplog):
@@ -70,28 +74,66 @@ def best_of_file(path):
     return float(np.frombuffer(path.read_bytes()[-4:], "float32")[0])
 
 
-def test_a_hostile_header_is_refused_whatever_its_checksum_says(local, tmp_path, caplog):
+def test_a_checkpoint_of_another_training_is_refused(local, tmp_path, caplog):
     save(local, make_state(1))
     (path,) = files(tmp_path)
-    entry = {"name": "a", "dtype": "float32", "shape": [2]}
+    content = encode("another", {"a": np.zeros(2, "float32")}, {})
+    path.with_name(f"state-000002-{content.digest}.safetensors").write_bytes(b"".join(content.parts))
+    assert step_of(local.latest()) == 1
+    assert "it belongs to another training, 'another'" in caplog.text
+
+
+def test_a_hostile_header_is_refused_whatever_its_checksum_says(local, tmp_path, caplog):
+    entry = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+    metadata = {"key": KEY, "facts": "{}"}
     headers = [
-        {"key": KEY, "arrays": [{**entry, "dtype": "O"}], "facts": {}},
-        {"key": KEY, "arrays": [{**entry, "shape": [2**39, 2**39]}], "facts": {}},
-        {"key": KEY, "arrays": [{**entry, "shape": [0, 2**39, 2**39]}], "facts": {}},
-        {"key": KEY, "arrays": [{**entry, "shape": [-2]}], "facts": {}},
-        {"key": KEY, "arrays": [entry, entry], "facts": {}},
-        {"key": KEY, "arrays": [{**entry, "shape": [1]}], "facts": {}},
-        {"key": "another", "arrays": [entry], "facts": {}},
-        {"key": KEY, "arrays": [entry], "facts": {}, "more": 1},
+        {"__metadata__": metadata, "a": {**entry, "dtype": "O"}},
+        {"__metadata__": metadata, "a": {**entry, "dtype": "F8_E4M3", "shape": [8]}},
+        {"__metadata__": metadata, "a": {**entry, "shape": [2**39, 2**39]}},
+        {"__metadata__": metadata, "a": {**entry, "shape": [0, 2**39, 2**39]}},
+        {"__metadata__": metadata, "a": {**entry, "shape": [0, 2**39, 2**39], "data_offsets": [0, 0]}},
+        {"__metadata__": metadata, "a": {**entry, "shape": [-2]}},
+        {"__metadata__": metadata, "a": {**entry, "shape": [1]}},
+        {"__metadata__": metadata, "a": {**entry, "data_offsets": [8, 16]}},
+        {"__metadata__": metadata, "a": entry, "b": entry},
+        {"__metadata__": {"key": "another", "facts": "{}"}, "a": entry},
+        {"__metadata__": {"key": KEY}, "a": entry},
+        {"__metadata__": {"key": KEY, "facts": "[" * 100_000}, "a": entry},
+        {"__metadata__": {"key": KEY, "facts": "7"}, "a": entry},
+        {"a": entry},
         [],
     ]
+    folder = tmp_path / "checkpoints" / FOLDER / KEY
+    folder.mkdir(parents=True)
     texts = [json.dumps(header).encode() for header in headers] + [b"[" * 100_000, b"\xff", b""]
-    for text in texts:
-        body = len(text).to_bytes(4, "little") + text + bytes(8)
-        path.write_bytes(b"TPCKPT01" + xxhash.xxh3_128_digest(body) + body)
+    bodies = [len(text).to_bytes(8, "little") + text + bytes(8) for text in texts]
+    for body in [*bodies, (2**63).to_bytes(8, "little") + bytes(8)]:
+        path = folder / f"state-000001-{xxhash.xxh3_128_hexdigest(body)}.safetensors"
+        path.write_bytes(body)
         caplog.clear()
-        assert local.latest() is None, text[:80]
-        assert "skipping the checkpoint" in caplog.text
-    body = (2**31).to_bytes(4, "little") + bytes(8)
-    path.write_bytes(b"TPCKPT01" + xxhash.xxh3_128_digest(body) + body)
+        assert local.latest() is None, body[:80]
+        assert f"skipping the checkpoint {path.name}" in caplog.text
+        path.unlink()
+
+
+def test_other_programs_read_checkpoints(local, tmp_path):
+    save(local, make_state(7))
+    with safe_open(files(tmp_path)[0], framework="np") as opened:
+        assert opened.metadata() == {"key": KEY, "facts": '{"step": 7}'}
+        assert (opened.get_tensor("kernel") == 7).all()
+        assert list(opened.get_tensor("seed")) == [7, 1]
+
+
+def test_checkpoints_of_the_former_format_are_ignored_with_one_line_and_replaced(local, tmp_path, caplog):
+    folder = tmp_path / "checkpoints" / FOLDER / KEY
+    folder.mkdir(parents=True)
+    digest = "0123456789abcdef" * 2
+    former = [folder / name for name in ("state-000009.tpck", f"state-000010-{digest}.tpck", f"best-{digest}.tpck")]
+    for path in former:
+        path.write_bytes(b"TPCKPT01")
     assert local.latest() is None
+    assert len(caplog.records) == 1
+    assert "have the former format of tilepipe" in caplog.text
+    save(local, make_state(1))
+    assert step_of(local.latest()) == 1
+    assert not set(files(tmp_path)) & set(former)
