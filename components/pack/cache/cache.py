@@ -14,6 +14,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import re
 import threading
 import time
 import uuid
@@ -25,7 +26,6 @@ from typing import TYPE_CHECKING, Self
 import google_crc32c
 import numpy as np
 
-from tilepipe.components.pack.cache.cache_place import Place, open_place
 from tilepipe.components.pack.cache.segments import (
     MAX_ENTRY_BYTES,
     ROW,
@@ -39,6 +39,7 @@ from tilepipe.components.pack.cache.segments import (
 )
 from tilepipe.components.shared.errors import SourceError, StorageError
 from tilepipe.components.shared.storage import storage
+from tilepipe.components.shared.storage.place import Place
 
 if TYPE_CHECKING:
     from tilepipe.components.pack.tiles.reader import Tile
@@ -48,6 +49,15 @@ logger = logging.getLogger("tilepipe.pack")
 FLUSH_SECONDS = 30.0
 """Longest interval between segments, in seconds; a killed run loses at most what it fetched in that time."""
 
+FOLDER = "tilepipe-cache-v1"
+"""Subfolder of the address that a user gives, which may hold other files; its name identifies the format."""
+
+_SEGMENT = re.compile(r"[0-9a-f]{32}\.segment")
+_NOTE = (
+    b"Tiles that tilepipe's pack step has fetched, so that it need not fetch them again.\n"
+    b"All of it, or any file of it, may be deleted while no pack runs.\n"
+)
+_STALE_SECONDS = 3600
 _INDEX_READERS = 16
 _OWN_ENTRIES = 4096
 
@@ -80,7 +90,7 @@ class TileCache:
         self._is_closing = self._writes_failed = self._reads_failed = False
         self._warned: set[str] = set()
         self._counts: Counter[str] = Counter()
-        self._place: Place = open_place(address)
+        self._place = _open_place(address)
         self._reader = BlockReader(self._place)
         self._open_index()
         self._writer = threading.Thread(target=self._write_segments, name="tilepipe-cache", daemon=True)
@@ -164,7 +174,6 @@ class TileCache:
             self._is_closing = True
             self._changed.notify_all()
         self._writer.join()
-        self._place.close()
         logger.info("%s", self.summary())
 
     def summary(self) -> str:
@@ -177,7 +186,7 @@ class TileCache:
 
     def _open_index(self) -> None:
         try:
-            listed = sorted(self._place.segments())
+            listed = sorted(each for each in self._place.sizes().items() if _SEGMENT.fullmatch(each[0]))
             with ThreadPoolExecutor(_INDEX_READERS, thread_name_prefix="tilepipe-cache") as pool:
                 found = list(pool.map(lambda each: self._index(*each), listed))
         except OSError as error:
@@ -280,6 +289,21 @@ class TileCache:
         self._counts["kept"] += len(entries)
         if len(self._own) < _OWN_ENTRIES:
             self._own.update({key: (name, row) for key, row in zip(entries, rows, strict=True)})
+
+
+def _open_place(address: str) -> Place:
+    """Open the folder of a cache: check that it is writable, and delete old partial files."""
+    base = storage.normalise_place("cache", address)
+    place = Place(f"{base.rstrip('/')}/{FOLDER}")
+    try:
+        place.write("README.txt", [_NOTE])
+        place.sweep(_STALE_SECONDS)  # a younger one may belong to another process
+    except StorageError as error:
+        raise StorageError(
+            f"The cache must be writable. Received: cache={address!r}, which gives: {str(error).rstrip('.')}. "
+            "Give another address in the options of pack, or leave it empty to go without."
+        ) from None
+    return place
 
 
 def open_cache(address: str, snapshot: str) -> contextlib.AbstractContextManager[TileCache | None]:

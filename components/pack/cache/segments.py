@@ -16,7 +16,7 @@ import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
-from tilepipe.components.pack.cache.cache_place import Place
+from tilepipe.components.shared.storage.place import Place
 
 SEGMENT_BYTES = 32 * 1024 * 1024
 """Size at which a segment is written: few objects, but little to hold in memory or to lose."""

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from tilepipe.components.shared.errors import ParameterError, StorageError
 from tilepipe.components.shared.runtime.config import StepConfig
 from tilepipe.components.shared.storage import storage
-from tilepipe.components.train.checkpoints.checkpoint_place import Place
+from tilepipe.components.shared.storage.place import Place
 from tilepipe.components.train.checkpoints.file import State, owned
 from tilepipe.components.train.checkpoints.store import KEPT, CheckpointStore
 

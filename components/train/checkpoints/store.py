@@ -16,7 +16,7 @@ from typing import Any
 import numpy.typing as npt
 
 from tilepipe.components.shared.errors import ArtifactError, SourceError, StorageError
-from tilepipe.components.train.checkpoints.checkpoint_place import Place
+from tilepipe.components.shared.storage.place import Place
 from tilepipe.components.train.checkpoints.file import MAX_FILE_BYTES, Encoded, State, decode, encode
 
 logger = logging.getLogger("tilepipe.train")
@@ -53,7 +53,7 @@ class CheckpointStore:
         Raises:
             StorageError: files cannot be written or deleted.
         """
-        self._place.write(_PROBE, [b"tilepipe can write here\n"])
+        self._place.write(_PROBE, [b"tilepipe can write here\n"], durable=True)
         self._place.delete(_PROBE)
         self._place.sweep()
         free = self._place.free_bytes()
@@ -101,7 +101,7 @@ class CheckpointStore:
         file = encode(self._key, state.arrays, state.facts)
         digests = f"{file.digest}-{best.digest}" if best else file.digest
         name = f"state-{number:06}-{digests}.safetensors"
-        self._place.write(name, file.parts)
+        self._place.write(name, file.parts, durable=True)
         logger.debug("checkpoint %s: %.1f MB in %.2f s", name, file.bytes / 1e6, time.monotonic() - began)
         try:
             self._prune([*states, name], sizes)
@@ -117,12 +117,13 @@ class CheckpointStore:
         for name in self._place.sizes():
             if name == _PROBE or _is_ours(name):
                 self._place.delete(name)
-        self._place.close()
+        self._place.sweep()
+        self._place.remove_if_empty()
 
     def _write_best(self, best: Encoded, sizes: Mapping[str, int]) -> None:
         name = f"best-{best.digest}.safetensors"
         if sizes.get(name) != best.bytes or name in self._damaged:
-            self._place.write(name, best.parts)
+            self._place.write(name, best.parts, durable=True)
             self._damaged.discard(name)
 
     def _prune(self, states: list[str], names: Iterable[str]) -> None:

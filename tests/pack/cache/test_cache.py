@@ -9,8 +9,7 @@ import pytest
 
 from tilepipe.components.pack.cache import cache as module
 from tilepipe.components.pack.cache import segments
-from tilepipe.components.pack.cache.cache import TileCache
-from tilepipe.components.pack.cache.cache_place import FOLDER
+from tilepipe.components.pack.cache.cache import FOLDER, TileCache
 from tilepipe.components.shared.errors import ParameterError, StorageError
 from tilepipe.components.shared.storage import s3
 

@@ -198,7 +198,7 @@ for number in range(rounds):
     reached = step
 checkpoints = Checkpoints(location, "killed")
 checkpoints.check()
-print(*sorted(os.listdir(checkpoints._store._place._folder)))
+print(*sorted(os.listdir(checkpoints._store._place._address)))
 checkpoints.remove()
 """
 
