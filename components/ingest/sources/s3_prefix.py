@@ -5,7 +5,6 @@ Memory holds a few pages, independent of the number of objects.
 """
 
 import logging
-import os
 import re
 import xml.etree.ElementTree as ET
 from collections import deque
@@ -19,8 +18,9 @@ from tilepipe.components.ingest.config import SourceKind
 from tilepipe.components.ingest.sources.folder import ListedFile, class_rows, folder_split, split_folders
 from tilepipe.components.ingest.sources.tile_row import TileRow
 from tilepipe.components.shared.contracts.manifest import Split
-from tilepipe.components.shared.errors import SourceError, StorageError, TilepipeError
+from tilepipe.components.shared.errors import TilepipeError
 from tilepipe.components.shared.runtime.progress import Progress
+from tilepipe.components.shared.storage import s3_session
 
 logger = logging.getLogger("tilepipe.ingest")
 
@@ -143,7 +143,7 @@ def _has_folders(page: _Page, prefix: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Listing:
-    client: Any
+    client: s3_session.S3Client
     bucket: str
     root: str
 
@@ -183,35 +183,12 @@ class _Listing:
         try:
             answer: dict[str, Any] = getattr(self.client, operation)(**arguments)
         except (ClientError, BotoCoreError) as error:
-            raise _translate(self.root, error) from None
+            raise s3_session.translate(error, self.root, action="s3:ListBucket", attempts=_ATTEMPTS) from None
         return answer
 
 
-def _connect(root: str) -> Any:  # noqa: ANN401 - boto3 creates the classes of its clients at run time
-    import boto3
-    from botocore import UNSIGNED
-    from botocore.config import Config
-    from botocore.exceptions import BotoCoreError
-
-    # An empty variable means none, as in a pod whose optional secret is absent.
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
-    if endpoint and not re.match(r"https?://[^/]", endpoint):
-        shown = re.sub(r"\S*@", "", endpoint)
-        raise StorageError(f"AWS_ENDPOINT_URL must be http://<host> or https://<host>. Received: {shown!r}.")
-    try:
-        session = boto3.Session()
-        region = os.environ.get("AWS_REGION") or session.region_name or "us-east-1"
-        config = Config(
-            s3={"addressing_style": "path" if endpoint else "auto"},
-            signature_version=None if session.get_credentials() else UNSIGNED,
-            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-            connect_timeout=5,
-            read_timeout=60,
-            max_pool_connections=THREADS,
-        )
-        client = session.client("s3", endpoint_url=endpoint, region_name=region, config=config)
-    except (BotoCoreError, ValueError) as error:
-        raise _translate(root, error) from None
+def _connect(root: str) -> s3_session.S3Client:
+    client = s3_session.connect(root, attempts=_ATTEMPTS, connections=THREADS, anonymous=True)
     client.meta.events.register("before-parse.s3.ListObjectsV2", _take_entries)
     return client
 
@@ -237,23 +214,3 @@ def _take_entries(response_dict: dict[str, Any], customized_response_dict: dict[
         document.remove(element)
     customized_response_dict["Entries"] = entries
     response_dict["body"] = ET.tostring(document)
-
-
-def _translate(root: str, error: Exception) -> TilepipeError:
-    """Translate an error of botocore."""
-    answer = getattr(error, "response", {})
-    code = str(answer.get("Error", {}).get("Code", ""))
-    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    if code == "NoSuchBucket":
-        return SourceError(f"A bucket must exist to be listed. Received: source={root} ({code}). Check its name.")
-    if status in {401, 403} or type(error).__name__ in {"NoCredentialsError", "PartialCredentialsError"}:
-        return StorageError(
-            "A bucket must be listable with the credentials of the environment, or without any where there are none. "
-            f"Received: source={root}, which is refused with {code or type(error).__name__}. Check "
-            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and that the bucket's policy allows s3:ListBucket."
-        )
-    said = re.sub(r"//[^/@\s]+@", "//", str(error).splitlines()[0] if str(error) else type(error).__name__)
-    return StorageError(
-        f"An object store must be reachable. Received: source={root}, which gives after {_ATTEMPTS} attempts: "
-        f"{said[:300].rstrip('. ')}. Check AWS_ENDPOINT_URL and AWS_REGION, and that the server runs."
-    )

@@ -4,37 +4,22 @@ import contextlib
 import functools
 import itertools
 import os
-import re
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from tilepipe.components.shared.errors import SourceError, StorageError, TilepipeError
+from tilepipe.components.shared.errors import SourceError
+from tilepipe.components.shared.storage import s3_session
 from tilepipe.components.shared.storage.plain_get import Answer, PlainServer
 
 if TYPE_CHECKING:
-    from obstore.auth.boto3 import Boto3CredentialProvider
     from obstore.store import S3Store
 
 MAX_RETRIES = 5
 RETRY_TIMEOUT = timedelta(seconds=60)
 """The two limits bound how long an unreachable object store blocks a step; obstore adds jitter to its retries."""
 
-SETTINGS = (
-    "AWS_ENDPOINT_URL_S3",
-    "AWS_ENDPOINT_URL",
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-)
-OTHER_CREDENTIALS = (
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-)
 _CHUNK_BYTES = 8 * 1024 * 1024
 _REQUESTS_AHEAD = 8
 """Open requests, and therefore connections, per thread."""
@@ -159,33 +144,23 @@ def list_objects(uri: str) -> Iterator[tuple[str, int]]:
 
 def _locate(uri: str) -> tuple["S3Store", str]:
     bucket, _, key = uri[5:].partition("/")
-    values = _settings()
-    if values[2] or any(os.environ.get(name) for name in OTHER_CREDENTIALS):
-        return _open_store(bucket, values, anonymous=False), key
-    profile = _profile()
-    return _open_store(bucket, values, anonymous=profile is None, profile=profile), key
+    return _open_store(bucket, _settings(), _profile()), key
 
 
 def _settings() -> tuple[str, ...]:
-    return tuple(os.environ.get(name, "") for name in SETTINGS)
+    return tuple(os.environ.get(name, "") for name in (*s3_session.SETTINGS, *s3_session.OTHER_CREDENTIALS))
 
 
 @functools.lru_cache(maxsize=32)
 def _plain_server(values: tuple[str, ...]) -> PlainServer | None:
-    _, _, key_id, secret, token, _, _ = values
-    return PlainServer.at(*_place(values), key_id, secret, token)
-
-
-def _place(values: tuple[str, ...]) -> tuple[str, str]:
-    """Return the endpoint and the region."""
-    s3_endpoint, any_endpoint, _, _, _, region, default_region = values
-    region = region or default_region or "us-east-1"
-    # Always passed explicitly: obstore also reads the environment and panics if a variable is empty.
-    return s3_endpoint or any_endpoint or f"https://s3.{region}.amazonaws.com", region
+    key_id, secret, token = values[2:5]
+    return PlainServer.at(s3_session.endpoint(), s3_session.region(), key_id, secret, token)
 
 
 def _profile() -> str | None:
-    """Return the AWS profile to take credentials from: empty for the default profile, None without AWS files."""
+    """Return the AWS profile to take credentials from: empty for the default profile, None where none is needed."""
+    if any(os.environ.get(name) for name in ("AWS_ACCESS_KEY_ID", *s3_session.OTHER_CREDENTIALS)):
+        return None
     home = Path.home() / ".aws"
     files = [
         Path(os.environ.get("AWS_SHARED_CREDENTIALS_FILE") or home / "credentials"),
@@ -195,31 +170,35 @@ def _profile() -> str | None:
 
 
 @functools.lru_cache(maxsize=32)
-def _open_store(bucket: str, values: tuple[str, ...], anonymous: bool, profile: str | None = None) -> "S3Store":
+def _open_store(bucket: str, values: tuple[str, ...], profile: str | None) -> "S3Store":
     from obstore.store import S3Store
 
-    endpoint, region = _place(values)
     key_id, secret, token = values[2:5]
-    if not re.match(r"https?://[^/]", endpoint):
-        shown = re.sub(r"\S*@", "", endpoint)
-        raise StorageError(f"AWS_ENDPOINT_URL must be http://<host> or https://<host>. Received: {shown!r}.")
-    given = {"access_key_id": key_id, "secret_access_key": secret, "session_token": token}
-    provider = None if profile is None else _provider(profile)
+    given: dict[str, object] = {"access_key_id": key_id, "secret_access_key": secret, "session_token": token}
+    is_anonymous, configured = not (key_id or any(values[len(s3_session.SETTINGS) :])), None
     with translate_errors(f"s3://{bucket}"):
+        if profile is not None:
+            given["credential_provider"], configured = _provider(profile)
+            is_anonymous = given["credential_provider"] is None
+        region = s3_session.region(configured)
+        # Always passed explicitly: obstore also reads the environment and panics if a variable is empty.
+        endpoint = s3_session.endpoint() or f"https://s3.{region}.amazonaws.com"
+        client_options: dict[str, object] = {
+            "allow_http": endpoint.startswith("http://"),
+            "connect_timeout": "5s",
+            "timeout": "120s",
+            "pool_max_idle_per_host": "64",
+        }
+        if s3_session.ca_file():
+            client_options["root_certificate"] = Path(s3_session.ca_file()).read_bytes()
         return S3Store(
             bucket,
             region=region,
             endpoint=endpoint,
             aws_endpoint_url_s3=endpoint,
             virtual_hosted_style_request=False,  # path style, as MinIO and similar servers expect
-            skip_signature=anonymous or (profile is not None and provider is None),
-            credential_provider=provider,
-            client_options={
-                "allow_http": endpoint.startswith("http://"),
-                "connect_timeout": "5s",
-                "timeout": "120s",
-                "pool_max_idle_per_host": "64",
-            },
+            skip_signature=is_anonymous,
+            client_options=client_options,  # type: ignore[arg-type]
             retry_config={
                 "max_retries": MAX_RETRIES,
                 "retry_timeout": RETRY_TIMEOUT,
@@ -229,56 +208,25 @@ def _open_store(bucket: str, values: tuple[str, ...], anonymous: bool, profile: 
         )
 
 
-def _provider(profile: str) -> "Boto3CredentialProvider | None":
-    """Return boto3's credential provider for the AWS files, so that obstore and boto3 act as the same user."""
+def _provider(profile: str) -> tuple[object, str | None]:
+    """Return boto3's credential provider and region for an AWS profile: obstore and boto3 act as the same user."""
     import boto3
-    from botocore.exceptions import BotoCoreError
     from obstore.auth.boto3 import Boto3CredentialProvider
 
-    try:
-        session = boto3.Session(profile_name=profile or None)
-        return Boto3CredentialProvider(session) if session.get_credentials() else None
-    except BotoCoreError as error:
-        raise StorageError(
-            f"The AWS profile must provide credentials. Received: {error}. Correct AWS_PROFILE."
-        ) from None
+    session = boto3.Session(profile_name=profile or None)
+    return Boto3CredentialProvider(session) if session.get_credentials() else None, session.region_name
 
 
 @contextlib.contextmanager
 def translate_errors(uri: str) -> Iterator[None]:
-    """Translate errors of obstore into errors of tilepipe."""
+    """Translate errors of obstore and boto3 into errors of tilepipe."""
     from obstore.exceptions import BaseError
 
     try:
         yield
-    except OSError as error:
-        if error.errno is not None:  # from the local disk, such as a full one
+    except Exception as error:
+        is_boto = type(error).__module__.startswith("botocore.")  # loaded only with AWS configuration files
+        is_local = isinstance(error, OSError) and error.errno is not None  # the local disk, such as a full one
+        if is_local or not (is_boto or isinstance(error, OSError | BaseError)):
             raise
-        raise _translate(uri, error) from None
-    except BaseError as error:
-        raise _translate(uri, error) from None
-
-
-def _translate(uri: str, error: Exception) -> TilepipeError:
-    """Translate an error of obstore; the message has the server's answer but not the request with its credentials."""
-    text = str(error)
-    code = re.search(r"<Code>(\w+)</Code>", text)
-    answer = code[1] if code else _first_line(error)
-    if (code and code[1] == "InvalidRange") or "status code: 416" in text:
-        return SourceError(f"A range must lie within its object. Received: {uri}, which is shorter ({answer}).")
-    if isinstance(error, FileNotFoundError) or (code and code[1] in {"NoSuchBucket", "NoSuchKey"}):
-        return SourceError(f"An object must exist to be read. Received: {uri} ({answer}).")
-    if re.search(r"status code: 40[13]|Missing (AccessKeyId|SecretAccessKey)", text):
-        return StorageError(
-            f"An object must be readable with the credentials in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. "
-            f"Received: {uri}, which was refused with {answer}. Check both variables and the bucket policy."
-        )
-    return StorageError(
-        f"An object store must be reachable. Received: {uri}, which failed after {MAX_RETRIES} retries: {answer}. "
-        "Check AWS_ENDPOINT_URL and AWS_REGION, and that the server is running."
-    )
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return re.sub(r"//[^/@\s]+@", "//", lines[0])[:300].rstrip(". ")
+        raise s3_session.translate(error, uri, attempts=MAX_RETRIES + 1) from None

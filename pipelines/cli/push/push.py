@@ -11,7 +11,8 @@ from typing import Any
 from tilepipe.components.shared.errors import ParameterError, SourceError
 from tilepipe.components.shared.runtime.parallel import map_in_order
 from tilepipe.components.shared.storage import storage
-from tilepipe.pipelines.cli.push.bucket import S3Client, connect, explained, find_or_make
+from tilepipe.components.shared.storage.s3_session import S3Client
+from tilepipe.pipelines.cli.push.bucket import connect, find_or_make, translate_errors
 from tilepipe.pipelines.cli.push.local_folder import MAX_KEY_BYTES, LocalFile, walk
 
 THREADS = 16
@@ -120,9 +121,9 @@ def push(folder: Path, address: str, progress: Callable[[int, int], None]) -> Pu
     uri, bucket, prefix = target(address)
     began = time.monotonic()
     notes: list[str] = []
-    is_new = find_or_make(connect(attempts=FIRST_ATTEMPTS), bucket, notes.append)
+    is_new = find_or_make(connect(uri, attempts=FIRST_ATTEMPTS), bucket, notes.append)
     done = Pushed(uri, is_new, notes=notes)
-    client = connect(attempts=ATTEMPTS)
+    client = connect(uri, attempts=ATTEMPTS)
 
     def send(pair: tuple[LocalFile, _Object | None]) -> tuple[LocalFile, bool]:
         file, there = pair
@@ -141,15 +142,11 @@ def push(folder: Path, address: str, progress: Callable[[int, int], None]) -> Pu
 
 
 def _objects(client: S3Client, bucket: str, prefix: str) -> Iterator[_Object]:
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
+    with translate_errors(f"s3://{bucket}/{prefix}"):
         pages = client.get_paginator("list_objects_v2")
         for page in pages.paginate(Bucket=bucket, Prefix=prefix, PaginationConfig={"PageSize": _PAGE_KEYS}):
             for entry in page.get("Contents", ()):
                 yield _Object(entry["Key"], entry["Size"], entry["ETag"].strip('"'))
-    except (ClientError, BotoCoreError) as error:
-        raise explained(error, client.meta.endpoint_url, f"s3://{bucket}/{prefix}") from None
 
 
 def _paired(
@@ -168,31 +165,25 @@ def _paired(
 
 def _send(client: S3Client, bucket: str, key: str, file: LocalFile, there: _Object | None) -> bool:
     """Upload a file unless it is already there; returns whether it was uploaded."""
-    from boto3.exceptions import Boto3Error
     from boto3.s3.transfer import TransferConfig
-    from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         before = Path(file.path).stat()
         content = Path(file.path).read_bytes() if before.st_size < _MULTIPART_BYTES else None
         md5, checksum = _digests(file.path, content)
-        if there and there.bytes == before.st_size and _is_same(client, bucket, there, md5, checksum):
-            return False
         kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
         extra: dict[str, Any] = {"ContentType": kind, "Metadata": {_CHECKSUM: checksum}}
-        if content is not None:
-            client.put_object(Bucket=bucket, Key=key, Body=content, **extra)
-        else:
+        with translate_errors(f"s3://{bucket}/{key}"):
+            if there and there.bytes == before.st_size and _is_same(client, bucket, there, md5, checksum):
+                return False
+            if content is not None:
+                client.put_object(Bucket=bucket, Key=key, Body=content, **extra)
+                return True
             config = TransferConfig(_MULTIPART_BYTES, _PART_THREADS, _PART_BYTES)
             client.upload_file(file.path, bucket, key, ExtraArgs=extra, Config=config)
-            after = Path(file.path).stat()
-            if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-                raise SourceError(f"A file must not change while it is pushed. Received: {file.path}. Push again.")
-    except (ClientError, BotoCoreError, Boto3Error) as error:
-        cause = error.__context__ if isinstance(error, Boto3Error) and error.__context__ else error
-        raise explained(
-            cause if isinstance(cause, Exception) else error, client.meta.endpoint_url, f"s3://{bucket}/{key}"
-        ) from None
+        after = Path(file.path).stat()
+        if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+            raise SourceError(f"A file must not change while it is pushed. Received: {file.path}. Push again.")
     except OSError as error:
         if error.errno is None:  # a StorageError or SourceError
             raise

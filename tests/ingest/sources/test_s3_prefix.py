@@ -122,7 +122,7 @@ def without_other_credentials(monkeypatch):
 
 
 def test_a_bucket_that_is_not_there(bucket):
-    with pytest.raises(SourceError, match=r"bucket must exist.*s3://no-such-bucket/tiles \(NoSuchBucket\)"):
+    with pytest.raises(SourceError, match=r"bucket must exist.*s3://no-such-bucket/tiles \(NoSuchBucket at http"):
         list(S3ClassFolders("s3://no-such-bucket/tiles").rows())
 
 
@@ -141,15 +141,22 @@ def test_no_tiles(bucket, keys, message):
         rows_of(bucket, "tiles")
 
 
-@pytest.mark.parametrize("key_id", ["", "somebody", None])
-def test_no_access(bucket, monkeypatch, key_id):
+@pytest.mark.parametrize(
+    ("key_id", "message"),
+    [
+        ("", "AccessDenied.*AWS_SECRET_ACCESS_KEY, and that the bucket's policy allows s3:ListBucket"),
+        ("somebody", "InvalidAccessKeyId.*AWS_SECRET_ACCESS_KEY, and that AWS_ENDPOINT_URL"),
+        (None, "complete credentials.*AWS_SECRET_ACCESS_KEY"),
+    ],
+)
+def test_no_access(bucket, monkeypatch, key_id, message):
     without_other_credentials(monkeypatch)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     if key_id is None:  # half of the credentials
         monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     else:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", key_id)
-    with pytest.raises(StorageError, match="AWS_SECRET_ACCESS_KEY, and that the bucket's policy") as caught:
+    with pytest.raises(StorageError, match=message) as caught:
         rows_of(bucket)
     assert SECRET not in str(caught.value)
 
@@ -162,7 +169,7 @@ def test_a_server_that_is_away(monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     started = time.monotonic()
-    with pytest.raises(StorageError, match=r"reachable.*s3://tiles/x, which gives after 4 attempts.*AWS_ENDPOINT_URL"):
+    with pytest.raises(StorageError, match=r"reachable.*s3://tiles/x .*after 4 attempts.*AWS_ENDPOINT_URL"):
         list(S3ClassFolders("s3://tiles/x").rows())
     assert time.monotonic() - started < 15
 

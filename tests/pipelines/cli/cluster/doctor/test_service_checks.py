@@ -7,9 +7,12 @@ import uuid
 from pathlib import Path
 
 import pytest
+from botocore.exceptions import ClientError
 
+import tilepipe.components.shared.storage as storage_package
 from tests.pipelines.cli.cluster.test_endpoint import serving
 from tests.support.minio_server import minio_server
+from tilepipe.components.shared.storage import s3_session
 from tilepipe.pipelines.cli.cluster.doctor import services_probe
 from tilepipe.pipelines.cli.cluster.doctor.service_checks import artifact_store, resolves, tile_store
 
@@ -28,17 +31,13 @@ def bucket(minio_server, monkeypatch):
     return minio_server.make_bucket(f"doctor-{uuid.uuid4().hex[:8]}")
 
 
-@pytest.mark.parametrize("store", ["_Boto3", "_Obstore"])
-def test_a_bucket_that_works(bucket, monkeypatch, store):
-    monkeypatch.setattr(services_probe, "_store", getattr(services_probe, store))
+def test_a_bucket_that_works(bucket):
     (found,) = services_probe.probe_buckets([bucket.name])
     assert found == {"level": "ok", "subject": f"bucket {bucket.name}", "detail": "readable and writable", "advice": ""}
     assert list(bucket.objects.all()) == []
 
 
-@pytest.mark.parametrize("store", ["_Boto3", "_Obstore"])
-def test_buckets_that_do_not(bucket, monkeypatch, store):
-    monkeypatch.setattr(services_probe, "_store", getattr(services_probe, store))
+def test_buckets_that_do_not(bucket, monkeypatch):
     (missing,) = services_probe.probe_buckets(["not-there-at-all"])
     assert missing["level"] == "problem"
     assert "does not exist" in missing["detail"]
@@ -50,9 +49,7 @@ def test_buckets_that_do_not(bucket, monkeypatch, store):
     assert "AWS_SECRET_ACCESS_KEY" in refused["advice"]
 
 
-@pytest.mark.parametrize("store", ["_Boto3", "_Obstore"])
-def test_a_store_that_is_away(monkeypatch, store):
-    monkeypatch.setattr(services_probe, "_store", getattr(services_probe, store))
+def test_a_store_that_is_away(monkeypatch):
     for name, value in (("ENDPOINT_URL", "http://127.0.0.1:9"), ("ACCESS_KEY_ID", "a"), ("SECRET_ACCESS_KEY", "b")):
         monkeypatch.setenv(f"AWS_{name}", value)
     (found,) = services_probe.probe_buckets(["any"])
@@ -69,6 +66,19 @@ def test_no_credentials(bucket, monkeypatch):
     assert found["detail"] == "no credentials"
 
 
+def test_an_endpoint_that_is_none(monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "nonsense")
+    (found,) = services_probe.probe_buckets(["any"])
+    assert (found["level"], "AWS_ENDPOINT_URL must be" in found["detail"]) == ("problem", True)
+
+
+def test_a_pod_whose_image_is_older(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tilepipe.components.shared.storage.s3_session", None)
+    monkeypatch.delattr(storage_package, "s3_session")
+    (found,) = services_probe.probe_buckets(["any"])
+    assert (found["level"], "not checked" in found["detail"]) == ("warning", True)
+
+
 @pytest.mark.parametrize(
     ("done", "level", "detail"),
     [
@@ -79,7 +89,8 @@ def test_no_credentials(bucket, monkeypatch):
     ],
 )
 def test_a_bucket_with_some_rights(done, level, detail):
-    found = services_probe._judge("AccessDenied", "An error occurred (AccessDenied)", done)
+    error = ClientError({"Error": {"Code": "AccessDenied"}}, "any")
+    found = services_probe._judge(s3_session.diagnose(error), done)
     assert found[0] == level
     assert detail in found[1]
 
