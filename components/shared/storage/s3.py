@@ -47,11 +47,17 @@ def size(uri: str) -> int:
 
 def read_bytes(uri: str) -> bytes:
     """Read a whole object."""
-    return PrefetchingReader([uri]).read(uri)
+    import obstore
+
+    store, key = _locate(uri)
+    with translate_errors(uri):
+        return obstore.get(store, key).bytes().to_bytes()
 
 
 class PrefetchingReader:
     """Reader that requests the next objects ahead of time, where the server supports plain GET requests.
+
+    Only `pack` reads this way; DECISIONS.md has the reasons and the measurements.
 
     Args:
         uris: normalized addresses, in reading order.
@@ -73,7 +79,7 @@ class PrefetchingReader:
             answer = self._request(uri)
         data = answer.read() if answer else None
         self._fill()
-        return _fetch(uri) if data is None else data
+        return read_bytes(uri) if data is None else data
 
     def _fill(self) -> None:
         if self._server is not None:
@@ -84,14 +90,6 @@ class PrefetchingReader:
     def _request(self, uri: str) -> Answer | None:
         bucket, _, key = uri[5:].partition("/")
         return None if self._server is None else self._server.ask(bucket, key)
-
-
-def _fetch(uri: str) -> bytes:
-    import obstore
-
-    store, key = _locate(uri)
-    with translate_errors(uri):
-        return obstore.get(store, key).bytes().to_bytes()
 
 
 def read_range(uri: str, offset: int, length: int) -> bytes:

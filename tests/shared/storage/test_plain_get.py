@@ -39,6 +39,10 @@ def no_obstore(monkeypatch):
     monkeypatch.setattr(storage.s3, "_locate", None)
 
 
+def read_plainly(uri):
+    return storage.prefetch_reader([uri])(uri)
+
+
 @pytest.mark.parametrize(
     ("key", "size"),
     [
@@ -54,7 +58,13 @@ def test_objects_of_a_real_server(bucket, monkeypatch, key, size):
     content = random.Random(size).randbytes(size)
     bucket.put_object(Key=key, Body=content)
     no_obstore(monkeypatch)
-    assert storage.read_bytes(f"s3://{bucket.name}/{key}") == content
+    assert read_plainly(f"s3://{bucket.name}/{key}") == content
+
+
+def test_only_the_prefetching_reader_reads_plainly(bucket, monkeypatch):
+    bucket.put_object(Key="x", Body=BODY)
+    monkeypatch.setattr(PlainServer, "ask", None)
+    assert storage.read_bytes(f"s3://{bucket.name}/x") == BODY
 
 
 def test_a_session_token_is_signed(bucket, minio_server, monkeypatch):
@@ -73,7 +83,7 @@ def test_a_session_token_is_signed(bucket, minio_server, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", given["SecretAccessKey"])
     monkeypatch.setenv("AWS_SESSION_TOKEN", given["SessionToken"])
     no_obstore(monkeypatch)
-    assert storage.read_bytes(f"s3://{bucket.name}/x") == BODY
+    assert read_plainly(f"s3://{bucket.name}/x") == BODY
 
 
 @pytest.mark.parametrize("token", ["", "of-a-session"])
@@ -374,9 +384,9 @@ def test_a_server_that_was_away(tmp_path, monkeypatch):
     with own_server(tmp_path / "minio") as server:
         server.use(monkeypatch)
         server.make_bucket("tiles").put_object(Key="x", Body=BODY)
-        assert storage.read_bytes("s3://tiles/x") == BODY
+        assert read_plainly("s3://tiles/x") == BODY
     with own_server(tmp_path / "minio", int(server.endpoint.rsplit(":", 1)[1])):
-        assert storage.read_bytes("s3://tiles/x") == BODY
+        assert read_plainly("s3://tiles/x") == BODY
 
 
 def test_many_threads_get_what_they_asked_for(bucket, monkeypatch):
