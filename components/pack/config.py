@@ -1,9 +1,10 @@
 """Parameters of the `pack` step."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from tilepipe.components.pack.tiles.alpha import AlphaPolicy
 from tilepipe.components.pack.tiles.resample import Resampling
 from tilepipe.components.shared.contracts.bands import distinct_bands
 from tilepipe.components.shared.runtime.config import StepConfig
@@ -40,6 +41,14 @@ class PackOptions(StepConfig):
         ge=0,
         le=100,
         description="A tile with more nodata than this is left out; a blank one always is",
+    )
+    nodata: float | Literal["nan"] | None = Field(
+        default=None, description='Number that marks invalid pixels in files that state none; "nan" is NaN'
+    )
+    alpha: AlphaPolicy = Field(
+        default="auto",
+        description="Use of a channel marked as alpha: mask makes pixels with 0 invalid, band keeps it as a band, and "
+        "auto is band where all channels have names, otherwise mask if it holds transparency alone",
     )
     nodata_fill: float | None = Field(
         default=None,

@@ -19,6 +19,7 @@ from tilepipe.components.pack.tiles.assemble import masks
 from tilepipe.components.pack.tiles.decode import Pixels
 from tilepipe.components.pack.tiles.reader import Layout, Rejected, Tile, content, fetch, finest
 from tilepipe.components.pack.tiles.resample import Mask
+from tilepipe.components.pack.tiles.validity import ValidityRules, has_remote_sidecar
 from tilepipe.components.shared.contracts.manifest import SPLITS, Split
 from tilepipe.components.shared.contracts.tile_table import RecordFeature, TileTableInfo, damaged, read_tile_table_info
 from tilepipe.components.shared.errors import ArtifactError, BandError, ParameterError, TileError
@@ -158,7 +159,10 @@ def find_layout(plan: Plan, config: PackConfig, cache: TileCache | None = None) 
         ParameterError: if `nodata_fill` cannot be represented in the dtype of the tiles.
     """
     options = config.options
-    probe = functools.partial(probe_tile, features=plan.info.record_features, cache=cache)
+    info, rules = _rules(plan.info, config)
+    probe = functools.partial(
+        probe_tile, features=info.record_features, cache=cache, rules=rules, bands=len(info.bands)
+    )
     results = list(map_in_order(probe, plan.sample(), threads=options.readers))
     probes = [one for one in results if isinstance(one, TileProbe)]
     if not probes:
@@ -170,7 +174,7 @@ def find_layout(plan: Plan, config: PackConfig, cache: TileCache | None = None) 
     kind = Counter(one.kind(any_size=bool(options.tile_size)) for one in probes).most_common(1)[0][0]
     alike = [one for one in probes if one.kind(any_size=bool(options.tile_size)) == kind]
     descriptions = Counter(one.descriptions for one in alike).most_common(1)[0][0]
-    order = file_bands(plan.info, len(alike[0].dtypes), alike[0].dtypes[0], descriptions)
+    order = file_bands(info, len(alike[0].dtypes), alike[0].dtypes[0], descriptions)
     keep = select(order, config.bands)
     # Bands of 8 bits have been stretched independently, so the ratios between them carry no information.
     if options.check_band_identity and alike[0].dtypes[0] != "uint8":
@@ -184,22 +188,42 @@ def find_layout(plan: Plan, config: PackConfig, cache: TileCache | None = None) 
             f"The selected bands must have the same dtype. Received: {each}. "
             "Select bands of one dtype with bands=[...]."
         )
+    has_masks = any(one.has_mask for one in alike)
     height, width = options.tile_size or finest([alike[0].sizes[place] for place in keep])
     return Layout(
         (height, width, len(order.names)),
         dtypes[0],
         order,
         keep,
-        plan.info.record_features,
+        info.record_features,
         bool(options.tile_size),
         options.resampling,
-        _packed_nodata(options, dtypes[0], [one.nodata[place] for one in alike for place in keep]),
+        _packed_nodata(options, dtypes[0], [one.nodata[place] for one in alike for place in keep], has_masks=has_masks),
         options.max_nodata_percent,
+        replace(rules, has_sidecars=any(one.has_remote_sidecar for one in alike)),
     )
 
 
-def _packed_nodata(options: PackOptions, dtype: str, stated: Sequence[float | None]) -> float | None:
-    """Choose one nodata value for all tiles: the user's, else the most common one of the files, with 0 for NaN."""
+def _rules(info: TileTableInfo, config: PackConfig) -> tuple[TileTableInfo, ValidityRules]:
+    """Combine the statements on validity of the tile table and of the user; a band named alpha is no band."""
+    options = config.options
+    alpha = options.alpha
+    if info.bands and info.bands[-1].lower() == "alpha" and alpha != "band":
+        if alpha == "auto" and info.bands[-1] in config.bands:
+            alpha = "band"
+        else:
+            info, alpha = info.model_copy(update={"bands": info.bands[:-1]}), "mask"
+    user = () if options.nodata is None else (float(options.nodata),)
+    return info, ValidityRules(alpha, user)
+
+
+def _packed_nodata(
+    options: PackOptions, dtype: str, stated: Sequence[float | None], *, has_masks: bool
+) -> float | None:
+    """Choose one nodata value for all tiles: the user's, else the most common one of the files, with 0 for NaN.
+
+    Masks and alpha channels state no number, so that 0 is used for them too.
+    """
     if options.nodata_fill is not None:
         fill = options.nodata_fill
         limits = np.iinfo(dtype) if np.dtype(dtype).kind != "f" else np.finfo(dtype)
@@ -211,7 +235,7 @@ def _packed_nodata(options: PackOptions, dtype: str, stated: Sequence[float | No
         return fill
     counts = Counter("nan" if math.isnan(number) else number for number in stated if number is not None)
     if not counts:
-        return None
+        return 0.0 if has_masks else None
     number = float(counts.most_common(1)[0][0])
     return number if math.isfinite(number) else 0.0
 
@@ -226,17 +250,24 @@ class TileProbe:
     means: tuple[float, ...]
     """Mean of the valid pixels; NaN if the whole band is nodata."""
     descriptions: tuple[str, ...]
+    has_mask: bool = False
+    """True if a mask or an alpha channel leaves out pixels."""
+    has_remote_sidecar: bool = False
 
     def kind(self, *, any_size: bool) -> tuple[object, ...]:
         """Return the properties that must be equal in all tiles: the dtypes and, unless `any_size`, the sizes."""
         return (self.dtypes,) if any_size else (self.sizes, self.dtypes)
 
 
-def probe_tile(tile: Tile, features: Sequence[RecordFeature], cache: TileCache | None) -> TileProbe | Rejected:
+def probe_tile(
+    tile: Tile, features: Sequence[RecordFeature], cache: TileCache | None, rules: ValidityRules, bands: int
+) -> TileProbe | Rejected:
     """Read one tile and return its properties, or the reason why it cannot be used."""
+    has_sidecar = tile.member is None and tile.offset is None and has_remote_sidecar(tile.uri)
+    rules = replace(rules, has_sidecars=has_sidecar)
     reader = None if cache is None else CachedReader(cache, content)
     try:
-        pictures, _ = fetch(tile, features, read=reader or content)
+        pictures, _ = fetch(tile, features, read=reader or content, rules=rules, bands=bands or None)
         valid = masks(pictures)
     except TileError as error:
         return Rejected(tile, str(error))
@@ -250,6 +281,8 @@ def probe_tile(tile: Tile, features: Sequence[RecordFeature], cache: TileCache |
         tuple(one.nodata for one, _ in per_band),
         tuple(means),
         pictures[0].descriptions if len(pictures) == 1 else (),
+        any(one.valid is not None for one in pictures),
+        has_sidecar,
     )
 
 

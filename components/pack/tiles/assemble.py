@@ -73,6 +73,9 @@ def _valid(picture: Picture) -> Mask | None:
     else:
         valid = ~np.isnan(pixels) if math.isnan(nodata) else pixels != pixels.dtype.type(nodata)
         valid = None if valid.all() else valid
+    if picture.valid is not None:
+        stated = np.broadcast_to(picture.valid, pixels.shape)
+        valid = stated.copy() if valid is None else valid & stated
     if pixels.dtype.kind == "f" and not np.isfinite(pixels if valid is None else pixels[valid]).all():
         raise TileError("it has pixels that are not finite")
     return valid

@@ -15,11 +15,12 @@ import numpy.typing as npt
 import tifffile
 from PIL import Image
 
-from tilepipe.components.pack.tiles.plain_tiff import read_plain_tiff
+from tilepipe.components.pack.tiles.plain_tiff import ALPHA_KINDS, read_plain_tiff
 from tilepipe.components.pack.tiles.tiff_pages import apply_palette, check_lerc, read_mask
 from tilepipe.components.shared.errors import TileError
 
 Pixels = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
 
 DTYPES = ("uint8", "uint16", "int16", "float32")
 """What the manifest, and so every later step, can hold."""
@@ -34,6 +35,8 @@ _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _BMP_MAGIC = b"BM"
 _WEBP_MAGIC = re.compile(rb"RIFF....WEBP", re.DOTALL)
 _PNG_DEPTH_OFFSET = 24
+_SHOWN = {"P": "RGB", "1": "L", "PA": "RGBA"}
+"""What indexes into a palette and single bits show: colors and grey."""
 _GDAL_NODATA = 42113
 _GDAL_METADATA = 42112  # https://gdal.org/en/stable/drivers/raster/gtiff.html#metadata
 
@@ -51,6 +54,13 @@ class Picture:
     """Names of the bands as the file itself has them; empty unless each band has one."""
     nodata: float | None = None
     """The number that stands for nothing, where the file names one that its pixels can have; may be NaN."""
+    valid: Mask | None = None
+    """Mask of the valid pixels that a mask or an alpha channel states, `(height, width, bands)` or `(height, width,
+    1)`; None if there is none or all pixels are valid."""
+    has_alpha: bool = False
+    """True if the file marks the last band as alpha, and it is still among `pixels`."""
+    alpha_is_doubtful: bool = False
+    """True if that mark proves little: TIFFs of red, green, blue and near infrared often have it."""
 
 
 Shape = tuple[int | None, int | None, int]
@@ -75,14 +85,15 @@ def decode(data: bytes, expected_shape: Shape | None = None) -> Picture:
     try:
         plain = read_plain_tiff(data)
         if plain is not None:
-            _check_shape(plain.shape, plain.dtype, expected_shape)
-            descriptions = _descriptions(plain.metadata, plain.shape[-1]) if plain.metadata else ()
-            nodata = None if plain.nodata is None else _nodata(plain.nodata, plain.dtype)
-            picture = Picture(plain.pixels(data), descriptions, nodata)
+            _check_shape(plain.shape, plain.dtype, expected_shape, has_alpha=plain.has_alpha)
+            descriptions = _descriptions(plain.metadata, plain.shape[-1], plain.has_alpha) if plain.metadata else ()
+            nodata = None if plain.nodata is None else stated_nodata(plain.nodata, plain.dtype)
+            alpha = plain.has_alpha
+            picture = Picture(plain.pixels(data), descriptions, nodata, has_alpha=alpha, alpha_is_doubtful=alpha)
         elif data.startswith(_TIFF_MAGIC):
             picture = _decode_tiff(data, expected_shape)
         elif data.startswith((_JPEG_MAGIC, _PNG_MAGIC, _BMP_MAGIC)) or _WEBP_MAGIC.match(data):
-            picture = Picture(_decode_picture(data, expected_shape))
+            picture = _decode_picture(data, expected_shape)
         else:
             raise TileError("it is no GeoTIFF, JPEG, PNG, BMP or WebP" if data else "it is empty")
     except TileError:
@@ -104,7 +115,8 @@ def _decode_tiff(data: bytes, expected_shape: Shape | None) -> Picture:
         is_palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None
         if is_palette:
             shape = (*shape[:2], 3)
-        _check_shape(shape, page.dtype, expected_shape)
+        has_alpha = not is_palette and bool(page.extrasamples) and int(page.extrasamples[-1]) in ALPHA_KINDS
+        _check_shape(shape, page.dtype, expected_shape, has_alpha=has_alpha)
         ends = (offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True))
         if max(ends, default=0) > len(data):
             raise TileError(f"it is truncated: its pixels would end after its last byte, {len(data):,}")
@@ -112,24 +124,24 @@ def _decode_tiff(data: bytes, expected_shape: Shape | None) -> Picture:
         check_lerc(page, data)
         pixels = page.asarray(maxworkers=1)
         tag = page.tags.get(_GDAL_METADATA)
-        descriptions = _descriptions(tag.value, shape[-1]) if tag is not None else ()
+        descriptions = _descriptions(tag.value, shape[-1], has_alpha) if tag is not None else ()
         stated = page.tags.get(_GDAL_NODATA)
-        nodata = _nodata(str(stated.value), page.dtype) if stated is not None else None
+        nodata = stated_nodata(str(stated.value), page.dtype) if stated is not None else None
         if is_palette:
             pixels, axes = apply_palette(page, pixels), "YXS"
     pixels = np.moveaxis(pixels, 0, -1) if axes == "SYX" else pixels.reshape(shape)
-    if mask is not None:
-        if nodata is None:
-            raise TileError(
-                f"its internal mask leaves out {np.count_nonzero(~mask):,} pixels, and it states no nodata number to "
-                "pack in their place; give it one with `gdal_edit.py -a_nodata 0`"
-            )
-        pixels = np.where(mask[..., np.newaxis], pixels, pixels.dtype.type(nodata))
-    return Picture(pixels.astype(pixels.dtype.newbyteorder("<"), copy=False), descriptions, nodata)
+    return Picture(
+        pixels.astype(pixels.dtype.newbyteorder("<"), copy=False),
+        descriptions,
+        nodata,
+        None if mask is None else mask[..., np.newaxis],
+        has_alpha,
+        has_alpha,
+    )
 
 
 @functools.lru_cache(maxsize=64)
-def _nodata(stated: str, dtype: np.dtype[Any]) -> float | None:
+def stated_nodata(stated: str, dtype: np.dtype[Any]) -> float | None:
     """GDAL's text as a number that pixels of that dtype can be; -9999 in a file of uint16 stands for no pixel."""
     try:
         number = float(stated.strip(" \0"))
@@ -142,8 +154,8 @@ def _nodata(stated: str, dtype: np.dtype[Any]) -> float | None:
 
 
 @functools.lru_cache(maxsize=64)
-def _descriptions(metadata: str, bands: int) -> tuple[str, ...]:
-    """GDAL's descriptions of the bands; the text is the same in file after file."""
+def _descriptions(metadata: str, bands: int, has_alpha: bool = False) -> tuple[str, ...]:
+    """GDAL's descriptions of the bands, or of all but alpha; the text is the same in file after file."""
     if "description" not in metadata or re.search(r"<!(DOCTYPE|ENTITY)", metadata):  # GDAL writes no such declarations
         return ()
     try:
@@ -153,10 +165,12 @@ def _descriptions(metadata: str, bands: int) -> tuple[str, ...]:
     described = [item for item in items if item.get("role") == "description"]
     found = {int(item.get("sample", -1)): (item.text or "").strip() for item in described}
     names = tuple(found.get(band, "") for band in range(bands))
-    return names if all(names) and len(set(names)) == bands else ()
+    if has_alpha and not names[-1]:
+        names = names[:-1]
+    return names if all(names) and len(set(names)) == len(names) else ()
 
 
-def _decode_picture(data: bytes, expected_shape: Shape | None) -> Pixels:
+def _decode_picture(data: bytes, expected_shape: Shape | None) -> Picture:
     with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "BMP", "WEBP")) as file:
         image: Image.Image = file
         width, height = image.size
@@ -165,27 +179,42 @@ def _decode_picture(data: bytes, expected_shape: Shape | None) -> Pixels:
             raise TileError("it is an animated WebP, not one image")
         if image.mode == "CMYK":
             raise TileError("it is a CMYK JPEG, whose channels are inks, not bands")
-        if image.mode in {"P", "1"}:  # indexes into a palette, and single bits: what they show is colours and grey
-            _check_shape((height, width, 3 if image.mode == "P" else 1), np.dtype(np.uint8), expected_shape)
-            image = image.convert("RGB" if image.mode == "P" else "L")
-        shape = (height, width, len(image.getbands()))
-        _check_shape(shape, np.dtype(np.uint16 if deep else np.uint8), expected_shape)
+        shown = _SHOWN.get(image.mode, image.mode)
+        if "transparency" in image.info and not deep:  # of a palette, or one colour
+            shown = {"L": "LA", "RGB": "RGBA"}.get(shown, shown)
+        has_alpha = shown in {"LA", "RGBA"}
+        shape = (height, width, Image.getmodebands(shown))
+        dtype = np.dtype(np.uint16 if deep else np.uint8)
+        _check_shape(shape, dtype, expected_shape, has_alpha=has_alpha)
+        if shown != image.mode:
+            image = image.convert(shown)
         if deep:  # Pillow would cut colours of 16 bits down to 8
             import imagecodecs
 
             image.load()  # checks every chunk's CRC, which imagecodecs does not report
-            return np.asarray(imagecodecs.png_decode(data)).reshape(shape)
-        return np.asarray(image).reshape(shape)
+            return Picture(np.asarray(imagecodecs.png_decode(data)).reshape(shape), has_alpha=has_alpha)
+        return Picture(np.asarray(image).reshape(shape), has_alpha=has_alpha)
 
 
-def _check_shape(shape: tuple[int, ...], dtype: np.dtype[Any], expected: Shape | None) -> None:
+def _check_shape(
+    shape: tuple[int, ...], dtype: np.dtype[Any], expected: Shape | None, *, has_alpha: bool = False
+) -> None:
     if dtype is None or math.prod(shape) * dtype.itemsize > MAX_BYTES:
-        raise TileError(f"it claims {_size(shape)}, which is more than {MAX_BYTES // 2**20} MiB or of no known dtype")
-    if expected is not None and any(want not in {None, have} for want, have in zip(expected, shape, strict=True)):
-        raise TileError(f"it is {_size(shape)}, where the tiles are {_size(expected)}")
+        raise TileError(
+            f"it claims {size_text(shape)}, which is more than {MAX_BYTES // 2**20} MiB or of no known dtype"
+        )
+    if expected is None or _fits(shape, expected):
+        return
+    if not has_alpha or not _fits((*shape[:2], shape[2] - 1), expected):
+        raise TileError(f"it is {size_text(shape)}, where the tiles are {size_text(expected)}")
 
 
-def _size(shape: Sequence[int | None]) -> str:
+def _fits(shape: tuple[int, ...], expected: Shape) -> bool:
+    return all(want in {None, have} for want, have in zip(expected, shape, strict=True))
+
+
+def size_text(shape: Sequence[int | None]) -> str:
+    """Format a size, such as `64x64 pixels of 3 bands`."""
     height, width, bands = shape
     pixels = "pixels" if height is None else f"{height}x{width} pixels"
     return f"{pixels} of {bands} band{'s' if bands != 1 else ''}"

@@ -15,9 +15,18 @@ import numpy as np
 import numpy.typing as npt
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
-_FILL_ORDER, _OFFSETS, _SAMPLES, _BYTE_COUNTS, _PLANAR, _PREDICTOR, _FORMAT = 266, 273, 277, 279, 284, 317, 339
+_EXTRA_SAMPLES, _FILL_ORDER, _OFFSETS, _SAMPLES, _BYTE_COUNTS, _PLANAR, _PREDICTOR, _FORMAT = (
+    338,
+    266,
+    273,
+    277,
+    279,
+    284,
+    317,
+    339,
+)
 _GDAL_METADATA, _GDAL_NODATA = 42112, 42113
-_NUMBERS, _TEXTS = (_OFFSETS, _BYTE_COUNTS, _BITS, _FORMAT), (_GDAL_METADATA, _GDAL_NODATA)
+_NUMBERS, _TEXTS = (_OFFSETS, _BYTE_COUNTS, _BITS, _FORMAT, _EXTRA_SAMPLES), (_GDAL_METADATA, _GDAL_NODATA)
 _DEFAULTS = {_SUBFILE: 0, _COMPRESSION: 1, _FILL_ORDER: 1, _SAMPLES: 1, _PLANAR: 1, _PREDICTOR: 1}
 _PLAIN = {
     _SUBFILE: (0,),
@@ -28,6 +37,8 @@ _PLAIN = {
     _PLANAR: (1, 2),
 }
 _DTYPES = {(1, 8): "u1", (1, 16): "u2", (2, 16): "i2", (3, 32): "f4"}
+ALPHA_KINDS = (1, 2)
+"""Values of ExtraSamples: associated and unassociated alpha (TIFF 6.0, page 31)."""
 _ASCII, _SHORT, _LONG = 2, 3, 4
 _MOST_ENTRIES = 64
 _MOST_VALUES = 4096
@@ -49,6 +60,8 @@ class PlainTiff:
     """GDAL metadata (XML), or empty."""
     nodata: str | None
     """GDAL nodata value, as written in the file; None if absent."""
+    has_alpha: bool = False
+    """True if the last band is marked as alpha."""
 
     def pixels(self, data: bytes) -> npt.NDArray[Any]:
         """Return the pixels as `(height, width, bands)`, little-endian and read-only, without a copy if possible."""
@@ -111,7 +124,8 @@ def _read(data: bytes, order: str) -> PlainTiff:
         raise ValueError(shape)
     is_planar = found[_PLANAR] == 2 and shape[2] > 1
     metadata = texts.get(_GDAL_METADATA, "")
-    return PlainTiff(shape, dtype, is_planar, start, metadata, texts.get(_GDAL_NODATA))
+    has_alpha = lists.get(_EXTRA_SAMPLES, (0,))[-1] in ALPHA_KINDS
+    return PlainTiff(shape, dtype, is_planar, start, metadata, texts.get(_GDAL_NODATA), has_alpha)
 
 
 def _numbers(data: bytes, order: str, kind: int, count: int, inline: bytes) -> tuple[int, ...]:

@@ -12,9 +12,10 @@ from tilepipe.components.pack.bands.order import BandOrder
 from tilepipe.components.pack.cache.cache import CachedReader, TileCache
 from tilepipe.components.pack.tiles.assemble import assemble, masks
 from tilepipe.components.pack.tiles.checksum import verify
-from tilepipe.components.pack.tiles.decode import Picture, Pixels, Shape, decode
+from tilepipe.components.pack.tiles.decode import Picture, Pixels, Shape, decode, size_text
 from tilepipe.components.pack.tiles.example_decoder import decode_record
 from tilepipe.components.pack.tiles.resample import Mask, Resampling
+from tilepipe.components.pack.tiles.validity import NO_RULES, ValidityRules, apply_rules, with_sidecar
 from tilepipe.components.shared.contracts.bands import canonical_band
 from tilepipe.components.shared.contracts.tile_table import RecordFeature
 from tilepipe.components.shared.errors import SourceError, TileError
@@ -85,6 +86,8 @@ class Layout:
     """Nodata value of the packed tiles; None if no sampled tile declares one."""
     max_nodata_percent: float = 100.0
     """Tiles with a larger percentage of nodata are left out."""
+    rules: ValidityRules = NO_RULES
+    """Statements on validity from outside the files."""
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -130,6 +133,8 @@ def fetch(
     features: Sequence[RecordFeature] = (),
     layout: Layout | None = None,
     read: Callable[[Tile], bytes] = content,
+    rules: ValidityRules = NO_RULES,
+    bands: int | None = None,
 ) -> tuple[list[Picture], bool]:
     """Read and decode one tile.
 
@@ -138,6 +143,8 @@ def fetch(
         features: the features that hold the bands, for a TFRecord. Defaults to none.
         layout: the required layout. Defaults to None: any layout is accepted, and all bands are read.
         read: function that reads the bytes of the tile, or of one of its files. Defaults to `content`.
+        rules: statements on validity from outside the files, if `layout` is None. Defaults to none.
+        bands: number of named bands, if `layout` is None. Defaults to None, unknown.
 
     Returns:
         One picture with all bands, or one picture per selected band if the bands are stored separately; and True if
@@ -147,17 +154,28 @@ def fetch(
         TileError: if the tile is missing or damaged, has another shape, or differs from what its source states.
         StorageError: if the disk or the bucket cannot be read.
     """
+    if layout is not None:
+        rules, bands = layout.rules, layout.shape[2]
     if tile.band_uris is not None:
         places = range(len(tile.band_uris)) if layout is None else layout.keep
         if layout is not None and len(tile.band_uris) != layout.shape[2]:
             raise TileError(f"it has files of {len(tile.band_uris)} bands, where the tiles have {layout.shape[2]}")
-        return [_band(_file(tile, tile.band_uris[place]), read) for place in places], bool(tile.checksum)
+        files = [(_file(tile, tile.band_uris[place]), place) for place in places]
+        return [_band(file, read, rules, place) for file, place in files], bool(tile.checksum)
     data = _read(tile, read)
     is_unverified = verify(data, tile.bytes, tile.checksum)
     if features:
         chosen = features if layout is None else [features[place] for place in layout.keep]
         return decode_record(data, chosen), is_unverified
-    return [decode(data, None if layout is None else layout.file_shape)], is_unverified
+    picture = decode(data, None if layout is None else layout.file_shape)
+    if tile.member is None:
+        picture = with_sidecar(picture, tile.uri, rules, lambda uri: read(_file(tile, uri)))
+    if bands is None and picture.descriptions:
+        bands = len(picture.descriptions)
+    picture = apply_rules(picture, rules, bands)
+    if layout is not None and picture.pixels.shape[-1] != layout.shape[2]:
+        raise TileError(f"it is {size_text(picture.pixels.shape)}, where the tiles are {size_text(layout.file_shape)}")
+    return [picture], is_unverified
 
 
 def read_records(
@@ -243,9 +261,11 @@ def _file(tile: Tile, uri: str) -> Tile:
     return Tile(tile.tile_id, uri, tile.label, None, None)
 
 
-def _band(file: Tile, read: Callable[[Tile], bytes]) -> Picture:
+def _band(file: Tile, read: Callable[[Tile], bytes], rules: ValidityRules, place: int) -> Picture:
     try:
-        return decode(_read(file, read), (None, None, 1))
+        picture = decode(_read(file, read), (None, None, 1))
+        picture = with_sidecar(picture, file.uri, rules, lambda uri: read(_file(file, uri)))
+        return apply_rules(picture, rules, 1, place)
     except TileError as error:
         raise TileError(f"its file {posixpath.basename(file.uri)}: {error}") from None
 
@@ -253,7 +273,10 @@ def _band(file: Tile, read: Callable[[Tile], bytes]) -> Picture:
 def _kept(picture: Picture, keep: tuple[int, ...]) -> Picture:
     if keep == tuple(range(picture.pixels.shape[-1])):
         return picture
-    return Picture(picture.pixels.take(keep, axis=-1), picture.descriptions, picture.nodata)
+    valid = picture.valid
+    if valid is not None and valid.shape[-1] > 1:
+        valid = valid.take(keep, axis=-1)
+    return Picture(picture.pixels.take(keep, axis=-1), picture.descriptions, picture.nodata, valid)
 
 
 def _check_dtypes(pictures: Sequence[Picture], dtype: str) -> None:

@@ -66,7 +66,7 @@ def test_names_and_nodata(tmp_path):
     ],
 )
 def test_nodata_that_pixels_can_have(dtype, stated, nodata):
-    np.testing.assert_equal(module._nodata(stated, np.dtype(dtype)), nodata)
+    np.testing.assert_equal(module.stated_nodata(stated, np.dtype(dtype)), nodata)
 
 
 def test_files_that_name_no_nodata(tmp_path):

@@ -32,24 +32,26 @@ def pixels():
 
 
 @pytest.mark.parametrize("profile", [{}, {"compress": "deflate"}, {"interleave": "pixel"}])
-def test_masked_pixels_become_nodata(tmp_path, pixels, profile):
+def test_masked_pixels_are_not_valid(tmp_path, pixels, profile):
     mask = np.ones((32, 32), bool)
     mask[:8] = False
     picture = decode(write(tmp_path / "a.tif", pixels, mask, nodata=0, **profile))
     assert picture.nodata == 0
-    assert not picture.pixels[:8].any()
+    assert np.array_equal(picture.valid[..., 0], mask)
     assert np.array_equal(picture.pixels[8:], np.moveaxis(pixels, 0, -1)[8:])
 
 
-def test_a_mask_without_a_nodata_number_is_refused(tmp_path, pixels):
+def test_a_mask_needs_no_nodata_number(tmp_path, pixels):
     mask = np.ones((32, 32), bool)
     mask[0, :5] = False
-    with pytest.raises(TileError, match=r"internal mask leaves out 5 pixels.*-a_nodata 0"):
-        decode(write(tmp_path / "a.tif", pixels, mask))
+    picture = decode(write(tmp_path / "a.tif", pixels, mask))
+    assert picture.nodata is None
+    assert np.array_equal(picture.valid[..., 0], mask)
 
 
 def test_a_mask_of_valid_pixels_changes_nothing(tmp_path, pixels):
     picture = decode(write(tmp_path / "a.tif", pixels, np.ones((32, 32), bool)))
+    assert picture.valid is None
     assert np.array_equal(picture.pixels, np.moveaxis(pixels, 0, -1))
 
 
