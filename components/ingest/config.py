@@ -86,6 +86,10 @@ class IngestOptions(StepConfig):
     band_assets: dict[str, str] = Field(
         default={}, description="STAC asset of each band, in the order of the bands, if each band is a file of its own"
     )
+    allow_mixed_scaling: bool = Field(
+        default=False,
+        description="Whether STAC items may state different scales or offsets, which are never applied",
+    )
     record_shape: tuple[int, ...] = Field(default=(), description="Height and width of the images in TFRecords")
     name: str = Field(default="", description="Name of the dataset; default: the collection's id or the folder's name")
     max_class_ratio: float = Field(

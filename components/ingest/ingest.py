@@ -16,6 +16,7 @@ from tilepipe.components.ingest.sources.source_view import ColumnSource, open_so
 from tilepipe.components.ingest.sources.tile_row import TileSource
 from tilepipe.components.ingest.splits.predefined import has_split_folders, keep_unselected
 from tilepipe.components.ingest.splits.splits import split_tiles
+from tilepipe.components.ingest.stated_raster import check_raster
 from tilepipe.components.shared.contracts.bands import canonical_band
 from tilepipe.components.shared.contracts.manifest import SPLITS
 from tilepipe.components.shared.contracts.tile_table import SCHEMA, RecordFeature, TileTableInfo, write_tile_table
@@ -70,12 +71,13 @@ def ingest(config: IngestConfig, outputs: IngestOutputs) -> dict[str, str | int]
         if isinstance(source, ColumnSource):
             source.resolve_addresses(connection)
         bands = config.source_bands or _stated_bands(connection)
+        nodata = check_raster(connection, allow_mixed_scaling=config.options.allow_mixed_scaling)
         _check_ids(connection, config)
         by_folders = has_split_folders(connection, config)
         unlisted = split_tiles(connection, config)
         _sort(connection)
         counts, class_names = _check_splits(connection, config, selection)
-        info = _info(config, source, class_names, bands)
+        info = _info(config, source, class_names, bands, nodata)
         report = make_report(connection, info, _facts(config, selection, unlisted, by_folders=by_folders))
         _check_duplicates(report, config)
         _write(connection, info, outputs.tiles)
@@ -169,7 +171,11 @@ def _check_splits(
 
 
 def _info(
-    config: IngestConfig, source: TileSource, class_names: tuple[str, ...], bands: tuple[str, ...]
+    config: IngestConfig,
+    source: TileSource,
+    class_names: tuple[str, ...],
+    bands: tuple[str, ...],
+    nodata: tuple[str | None, ...],
 ) -> TileTableInfo:
     features: tuple[RecordFeature, ...] = getattr(source, "record_features", ())
     return TileTableInfo(
@@ -180,6 +186,7 @@ def _info(
         snapshot=config.snapshot,
         bands=bands,
         bands_stated_by="user" if config.source_bands else "metadata" if bands else "nobody",
+        nodata=nodata,
         record_features=features,
         class_names=class_names,
     )

@@ -213,8 +213,8 @@ def _rules(info: TileTableInfo, config: PackConfig) -> tuple[TileTableInfo, Vali
             alpha = "band"
         else:
             info, alpha = info.model_copy(update={"bands": info.bands[:-1]}), "mask"
-    user = () if options.nodata is None else (float(options.nodata),)
-    return info, ValidityRules(alpha, user)
+    stated = tuple(None if number is None else float(number) for number in info.nodata)
+    return info, ValidityRules(alpha, stated if options.nodata is None else (float(options.nodata),))
 
 
 def _packed_nodata(

@@ -113,7 +113,8 @@ def _decode_sidecar(data: bytes) -> Mask:
         raise TileError(f"its .msk file does not decode: {type(error).__name__}: {str(error)[:200]}") from error
     if axes == "SYX":
         flags = np.moveaxis(flags, 0, -1)
-    return flags[..., np.newaxis] if flags.ndim == 2 else flags
+    mask: Mask = flags[..., np.newaxis] if flags.ndim == 2 else flags
+    return mask
 
 
 def _check_named_alpha(picture: Picture) -> None:

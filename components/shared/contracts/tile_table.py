@@ -133,6 +133,8 @@ class TileTableInfo(BaseModel):
     """Bands in the order of the files; empty if only the files state them."""
     bands_stated_by: str = "nobody"
     """`user`, `metadata` or `nobody`."""
+    nodata: tuple[str | None, ...] = ()
+    """Nodata value of each band, or one of all bands, as the source states it; empty if it states none."""
     record_features: tuple[RecordFeature, ...] = ()
     """In the order of `bands`; empty if the tiles are not in TFRecords."""
     class_names: tuple[str, ...] = ()

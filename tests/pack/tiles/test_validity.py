@@ -171,3 +171,26 @@ def test_the_nodata_of_the_file_comes_before_that_of_the_user(table, run):
 
     manifest = run(fill(table, write).write(), options={"nodata": 0})
     assert (manifest.nodata, manifest.statistics[0].minimum) == (7, 0)
+
+
+def test_nodata_that_only_the_catalog_states(table, run):
+    def write(number, path):
+        pixels = visible(number)
+        pixels[0, 7] = (7, 100, 100)
+        write_geotiff(path, pixels, photometric="rgb")
+
+    manifest = run(fill(table, write).write(nodata=("0",)))
+    assert (manifest.nodata, [one.minimum for one in manifest.statistics]) == (0, [7, 100, 100])
+    each = run(table.write(nodata=("7", None, "0")), out="each")
+    assert (each.nodata, [one.minimum for one in each.statistics]) == (0, [0, 0, 100])
+
+
+def test_nodata_of_one_file_per_band(table, run):
+    for number in range(6):
+        paths = []
+        for band in range(2):
+            pixels = visible(number, 1)
+            paths.append(str(write_geotiff(table.folder / f"{number}_{band}.tif", pixels)))
+        table.add(f"t{number}", paths[0], split=SPLITS[number % 3], band_uris=paths)
+    manifest = run(table.write(bands=("a", "b"), bands_stated_by="user", nodata=(None, "0")))
+    assert [one.minimum for one in manifest.statistics] == [0, 100]

@@ -17,6 +17,7 @@ from tilepipe.components.ingest.sources.href_columns import resolve
 from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.ingest.sources.stac import item_columns
 from tilepipe.components.ingest.sources.stac.assets import canonical_bands, stated_bands
+from tilepipe.components.ingest.sources.stac.raster import raster_columns
 from tilepipe.components.shared.contracts.tile_table import CORNERS
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.runtime.database import quoted, reason
@@ -139,6 +140,7 @@ class StacGeoParquet:
             "bytes": item_columns.of_assets(keys, "file:size", assets, "BIGINT"),
             "checksum": f"lower({item_columns.of_assets(keys, 'file:checksum', assets, 'VARCHAR')})",
             "bands": bands,
+            "stated_raster": raster_columns(keys, assets, types, one_per_band=bool(config.options.band_assets)),
         }
         member = expressions["member"]
         if not member.startswith(

@@ -17,6 +17,7 @@ from tilepipe.components.ingest.sources.stac.assets import (
     describe,
     stated_bands,
 )
+from tilepipe.components.ingest.sources.stac.raster import stated_raster
 from tilepipe.components.ingest.sources.tile_row import TileRow
 from tilepipe.components.shared.contracts.tile_table import CORNERS, BoundingBox
 from tilepipe.components.shared.errors import SourceError
@@ -34,6 +35,7 @@ class _Pixels:
     checksum: str | None
     bands: tuple[str, ...]
     member: str | None = None
+    stated: str | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ class ItemReader:
             bytes=pixels.bytes,
             checksum=pixels.checksum,
             bands=pixels.bands,
+            stated_raster=pixels.stated,
             properties=self._carried(item, properties) if self.wanted else _NOTHING,
         )
 
@@ -135,8 +138,9 @@ class ItemReader:
                 "The assets of options.band_assets must not be members of an archive. Received: archive:href in "
                 f"{where}. Unpack the archive."
             )
+        raster = stated_raster(tuple(zip(keys, stated, strict=True)), properties, collection)
         if self.band_assets:  # size and checksum are those of one file, not of the tile
-            return _Pixels(uris, None, None, canonical_bands(tuple(self.band_assets)))
+            return _Pixels(uris, None, None, canonical_bands(tuple(self.band_assets)), stated=raster)
         asset = stated[0]
         member = archive.member_of(asset, f"asset {keys[0]} of {where}")
         return _Pixels(
@@ -145,6 +149,7 @@ class ItemReader:
             None if member else _checksum(asset.get("file:checksum"), where),
             stated_bands(keys[0], asset, properties, collection),
             member,
+            raster,
         )
 
     def _carried(self, item: Properties, properties: Properties) -> dict[str, Any]:

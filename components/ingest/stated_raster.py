@@ -1,0 +1,161 @@
+"""Agreement of the tiles on what their source states of the pixels: nodata, scale, offset, processing baseline."""
+
+import json
+import logging
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tilepipe.components.shared.errors import SourceError
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+logger = logging.getLogger("tilepipe.ingest")
+
+_SHIFTED_FROM = "04.00"
+"""Sentinel-2 baseline since which digital numbers have an offset of 1000:
+https://sentinels.copernicus.eu/web/sentinel/-/copernicus-sentinel-2-major-products-upgrade-upcoming."""
+
+
+@dataclass
+class _Counts:
+    """Number of tiles for each statement."""
+
+    nodata: Counter[tuple[str | None, ...]]
+    scaling: Counter[tuple[tuple[float, float], ...]]
+    baselines: Counter[str]
+
+
+def check_raster(connection: "DuckDBPyConnection", *, allow_mixed_scaling: bool) -> tuple[str | None, ...]:
+    """Check that the pixels of all tiles mean the same, as far as their source states it.
+
+    Scale and offset are not applied. Several values, or Sentinel-2 baselines on both sides of the offset of 1000,
+    mean that equal numbers stand for different reflectances.
+
+    Args:
+        connection: a database with the table `chosen`.
+        allow_mixed_scaling: True to accept several values of scale and offset, with a warning.
+
+    Returns:
+        Nodata value of each band as text, None where there is none; empty if the source states none.
+
+    Raises:
+        SourceError: if the tiles state several nodata values, or several values of scale or offset.
+    """
+    counts = _Counts(Counter(), Counter(), Counter())
+    query = "SELECT stated_raster, count(*) FROM chosen GROUP BY stated_raster"
+    for text, tiles in connection.execute(query).fetchall():
+        stated = json.loads(text) if text else {}
+        nodata = tuple(_text(value) for value in stated.get("nodata") or ())
+        counts.nodata[nodata if any(nodata) else ()] += tiles
+        counts.scaling[_scaling(stated)] += tiles
+        if stated.get("baseline"):
+            counts.baselines[_baseline(stated)] += tiles
+    _check_scaling(counts, allow_mixed_scaling=allow_mixed_scaling)
+    return _one_nodata(counts.nodata)
+
+
+def _one_nodata(counts: Counter[tuple[str | None, ...]]) -> tuple[str | None, ...]:
+    stated = Counter({_short(values): 0 for values in counts if values})
+    for values, tiles in counts.items():
+        if values:
+            stated[_short(values)] += tiles
+    if len(stated) > 1:
+        each = "; ".join(f"{list(values)} in {tiles:,} tiles" for values, tiles in stated.most_common(5))
+        raise SourceError(
+            f"All tiles must state the same nodata values. Received: {each}. "
+            "Correct the items, or select those with one value with where."
+        )
+    if not stated:
+        return ()
+    [(values, tiles)] = stated.items()
+    if counts[()]:
+        logger.warning(
+            "%s tiles state the nodata values %s and %s state none; it is applied to all of them",
+            f"{tiles:,}",
+            list(values),
+            f"{counts[()]:,}",
+        )
+    return values
+
+
+def _check_scaling(counts: _Counts, *, allow_mixed_scaling: bool) -> None:
+    baselines = ", ".join(f"{name} in {tiles:,} tiles" for name, tiles in sorted(counts.baselines.items()))
+    if len(counts.scaling) > 1:
+        each = "; ".join(
+            f"{_scaling_text(values)} in {tiles:,} tiles" for values, tiles in counts.scaling.most_common(5)
+        )
+        said = f"{each}{f' (processing baselines {baselines})' if baselines else ''}"
+        if not allow_mixed_scaling:
+            raise SourceError(
+                f"All tiles must state the same scale and offset, since neither is applied. Received: {said}. "
+                "Select tiles of one kind with where, rewrite the others, or set "
+                "data_options='{\"allow_mixed_scaling\": true}' if the numbers have been made equal already."
+            )
+        logger.warning("the tiles state several values of scale and offset, and none is applied: %s", said)
+    elif len({name >= _SHIFTED_FROM for name in counts.baselines if not name.endswith(_APPLIED)}) > 1 and not any(
+        name.endswith(_APPLIED) for name in counts.baselines
+    ):
+        logger.warning(
+            "the tiles are of Sentinel-2 baselines before and since %s, whose digital numbers differ by an offset of "
+            "1000 unless it has been removed: %s",
+            _SHIFTED_FROM,
+            baselines,
+        )
+
+
+_APPLIED = " (offset applied)"
+
+
+def _baseline(stated: Mapping[str, Any]) -> str:
+    return f"{stated['baseline']}{_APPLIED if _is_true(stated.get('offset_applied')) else ''}"
+
+
+def _scaling(stated: Mapping[str, Any]) -> tuple[tuple[float, float], ...]:
+    """Return scale and offset of each band, or of all bands; earth-search states offsets that are already applied."""
+    scales, offsets = _numbers(stated.get("scale"), 1.0), _numbers(stated.get("offset"), 0.0)
+    if _is_true(stated.get("offset_applied")):
+        offsets = [0.0] * len(offsets)
+    bands = max(len(scales), len(offsets))
+    scales, offsets = (values * bands if len(values) == 1 else values for values in (scales, offsets))
+    pairs = tuple(zip(scales, offsets, strict=False))
+    return pairs[:1] if len(set(pairs)) == 1 else pairs
+
+
+def _numbers(values: Sequence[object] | None, default: float) -> list[float]:
+    numbers = []
+    for value in values or [None]:
+        try:
+            numbers.append(default if value is None else float(str(value)))
+        except ValueError:
+            raise SourceError(f"A scale or an offset must be a number. Received: {value!r} in an item.") from None
+    return numbers
+
+
+def _scaling_text(pairs: Sequence[tuple[float, float]]) -> str:
+    scales, offsets = (sorted(set(values)) for values in zip(*pairs, strict=True))
+    return f"scale {', '.join(f'{one:g}' for one in scales)}, offset {', '.join(f'{one:g}' for one in offsets)}"
+
+
+def _is_true(value: object) -> bool:
+    return value is True or str(value).lower() == "true"
+
+
+def _short(values: tuple[str | None, ...]) -> tuple[str | None, ...]:
+    return values[:1] if len(set(values)) == 1 else values
+
+
+def _text(value: object) -> str | None:
+    """Write a nodata value, a number or one of `nan`, `inf` and `-inf`, as text."""
+    if value is None or value == "":
+        return None
+    try:
+        number = float(str(value))
+    except ValueError:
+        raise SourceError(f"A nodata value must be a number or nan. Received: {value!r} in an item.") from None
+    if math.isnan(number):
+        return "nan"
+    return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)

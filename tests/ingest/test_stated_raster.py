@@ -1,0 +1,77 @@
+import json
+import logging
+
+import pytest
+
+from tilepipe.components.ingest.stated_raster import check_raster
+from tilepipe.components.shared.errors import SourceError
+from tilepipe.components.shared.runtime.database import open_database
+
+
+@pytest.fixture
+def check():
+    def check(*statements, allow_mixed_scaling=False):
+        with open_database() as connection:
+            connection.execute("CREATE TABLE chosen (stated_raster VARCHAR)")
+            for one in statements:
+                connection.execute("INSERT INTO chosen VALUES (?)", [json.dumps(one) if one else None])
+            return check_raster(connection, allow_mixed_scaling=allow_mixed_scaling)
+
+    return check
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected"),
+    [
+        ([None], ()),
+        ([{"nodata": [0, 0]}, {"nodata": ["0", "0.0"]}], ("0",)),
+        ([{"nodata": [0, None]}], ("0", None)),
+        ([{"nodata": ["NaN"]}], ("nan",)),
+        ([{"nodata": [-3.4e38]}], ("-3.4e+38",)),
+        ([{"nodata": [None, None]}], ()),
+    ],
+)
+def test_one_nodata(check, stated, expected):
+    assert check(*stated) == expected
+
+
+def test_several_nodata_values_stop(check):
+    with pytest.raises(SourceError, match=r"same nodata values. Received: \['0'\] in 2 tiles; \['255'\] in 1 tiles"):
+        check({"nodata": [0]}, {"nodata": [0]}, {"nodata": [255]})
+
+
+def test_silent_items_are_counted(check, caplog):
+    assert check({"nodata": [0]}, None) == ("0",)
+    assert "1 tiles state the nodata values ['0'] and 1 state none" in caplog.text
+
+
+def test_offsets_that_differ_stop(check, caplog):
+    old = {"scale": [1e-4] * 4, "offset": [0] * 4, "baseline": "02.14"}
+    new = {"scale": [1e-4] * 4, "offset": [-0.1] * 4, "baseline": "05.09"}
+    said = r"scale 0.0001, offset 0 in 2 tiles; scale 0.0001, offset -0.1 in 1 tiles \(processing baselines 02.14 in 2"
+    with pytest.raises(SourceError, match=said):
+        check(old, old, new)
+    assert check(old, new, allow_mixed_scaling=True) == ()
+    assert "several values of scale and offset" in caplog.text
+    assert check(old, old) == ()
+
+
+def test_a_stated_scale_differs_from_none(check):
+    with pytest.raises(SourceError, match=r"scale 1, offset 0 in 1 tiles"):
+        check({"scale": [0.1]}, None)
+    check({"scale": [1], "offset": [0.0]}, None)
+
+
+def test_offsets_that_are_applied_already_do_not_count(check, caplog):
+    new = {"scale": [1e-4], "offset": [-0.1], "baseline": "05.09", "offset_applied": True}
+    check({"scale": [1e-4], "baseline": "02.14"}, new)
+    assert not caplog.records
+
+
+def test_baselines_on_both_sides_of_the_offset_are_warned_of(check, caplog):
+    with caplog.at_level(logging.WARNING):
+        check({"baseline": "02.14"}, {"baseline": "02.14"}, {"baseline": "05.09"})
+    assert "02.14 in 2 tiles, 05.09 in 1 tiles" in caplog.text
+    caplog.clear()
+    check({"baseline": "04.00"}, {"baseline": "05.09"})
+    assert not caplog.records
