@@ -91,7 +91,7 @@ def test_a_wrong_command_would_be_noticed():
 @pytest.mark.parametrize("name", NAMES)
 def test_python_blocks_compile(name):
     for block in blocks(name, "python"):
-        ast.parse(block)
+        assert ast.parse(block).body
 
 
 def test_examples_of_the_steps_compile_as_one_pipeline(tmp_path):

@@ -156,14 +156,18 @@ def test_a_step_tells_what_went_in_and_out(page, look_at):
     for title in ("Input Artifacts", "Output Artifacts"):
         page.get_by_text(title, exact=True).wait_for()
     for name in ("val_shards", "report"):
-        page.get_by_role("link", name=name, exact=True).first.wait_for()
+        link = page.get_by_role("link", name=name, exact=True).first
+        link.wait_for()
+        assert link.is_visible()
     shoot(page, "6-evaluate-model")
 
 
 def test_the_metrics_are_a_table(page, look_at):
     look_at(artifact(page, "metrics"), "Visualization")
     for name in ("test_accuracy", "test_macro_f1", "val_accuracy"):
-        page.get_by_text(name, exact=True).wait_for()
+        figure = page.get_by_text(name, exact=True)
+        figure.wait_for()
+        assert figure.is_visible()
     shoot(page, "7-metrics")
 
 

@@ -64,7 +64,8 @@ def test_without_test_tiles_validation_is_the_headline(run, make_data, caplog):
 def test_an_empty_split_needs_no_folder(run, make_data):
     root = make_data(test=0)
     (root / "test").rmdir()
-    run(root)
+    found, _ = run(root)
+    assert list(found.scores) == ["val"]
 
 
 def test_test_tiles_alone_are_enough(run, make_data):
@@ -84,7 +85,8 @@ def test_a_model_of_another_manifest_is_refused(run, make_data, make_model, wron
 
 
 def test_a_model_that_takes_any_size_fits(run, make_data, make_model):
-    run(make_data(), model=make_model(shape=(None, None, 2)))
+    found, _ = run(make_data(), model=make_model(shape=(None, None, 2)))
+    assert set(found.scores) == {"val", "test"}
 
 
 def test_shards_of_another_pack_are_refused(run, make_data):

@@ -4,14 +4,12 @@ import os
 import socket
 import subprocess
 import sys
-import time
-import urllib.request
-from pathlib import Path
 
 import pytest
 
 from tests.support.image_environments import image_environment, uv
 from tests.support.minio_server import minio_server  # noqa: F401 - a fixture
+from tests.support.servers import wait_for
 
 
 @pytest.fixture(scope="session")
@@ -39,20 +37,8 @@ def mlflow_server(tmp_path_factory):
         server = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=folder)
     address = f"http://127.0.0.1:{port}"
     try:
-        _wait_for(f"{address}/health", server, folder / "log")
+        wait_for(f"{address}/health", server, folder / "log", "MLflow")
         yield address
     finally:
         server.terminate()
         server.wait(30)
-
-
-def _wait_for(address: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    for _ in range(240):
-        try:
-            with urllib.request.urlopen(address, timeout=2):
-                return
-        except OSError:
-            if server.poll() is not None:
-                break
-            time.sleep(0.5)
-    pytest.fail(f"the server at {address} did not come up: {log.read_text()[-2000:]}")

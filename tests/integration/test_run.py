@@ -6,11 +6,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import wait_until
 from tilepipe.components.pack.config import PackConfig
 from tilepipe.components.pack.merge import MergeInputs, merge
 from tilepipe.components.pack.pack import PackOutputs, pack
@@ -89,9 +89,8 @@ def _kill_when(is_time, *words, cwd):
     command = [sys.executable, "-W", "ignore", "-m", "tilepipe.pipelines.cli.app", *map(str, words)]
     environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
     with subprocess.Popen(command, cwd=cwd, env=environment, stdout=subprocess.DEVNULL, start_new_session=True) as run:
-        while not is_time():
-            assert run.poll() is None, f"it ended with {run.returncode} before it could be killed"
-            time.sleep(0.05)
+        wait_until(lambda: is_time() or run.poll() is not None, 600, pause_seconds=0.05)
+        assert run.poll() is None, f"it ended with {run.returncode} before it could be killed"
         os.killpg(run.pid, signal.SIGKILL)
 
 

@@ -2,17 +2,16 @@
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+from tests.support.waiting import wait_until
 from tilepipe.components.shared.contracts.history import read_history
 from tilepipe.components.shared.errors import ParameterError
 
@@ -64,11 +63,9 @@ def newest(folder: Path) -> int:
 
 
 def kill_after(process, folder: Path, states: int) -> None:
-    """Kill it with SIGKILL a moment after it has written so many more checkpoints, or has ended."""
+    """Kill it with SIGKILL once it has written so many more checkpoints, or has ended."""
     goal = newest(folder) + states
-    while newest(folder) < goal and process.poll() is None:
-        time.sleep(0.005)
-    time.sleep(random.random() / 50)
+    wait_until(lambda: newest(folder) >= goal or process.poll() is not None, 300, pause_seconds=0.005)
     process.kill()
     process.communicate()
 
@@ -124,9 +121,7 @@ def test_sigterm_saves_where_there_is_time(workplace, tmp_path, monkeypatch):
     saved = tmp_path / "checkpoints"
     rarely = {"checkpoint_uri": str(saved), "epochs": 2000, "options": {"checkpoint_every_seconds": 3600}}
     process = start(place, "out", **rarely)
-    while not newest(saved):
-        time.sleep(0.01)
-    time.sleep(1)
+    assert any("epoch 3 of 2000" in line for line in process.stderr)  # reads no further than that
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 143, errors

@@ -6,6 +6,7 @@ import pytest
 import tifffile
 
 from tests.pack.conftest import CLAIMED_ORDER, TRUE_ORDER
+from tests.support.checks import assert_accepted
 from tilepipe.components.pack.bands.identity import EUROSAT_MEAN, check_band_identity, find_contradiction
 from tilepipe.components.shared.contracts.bands import SENTINEL_2_BANDS
 from tilepipe.components.shared.errors import BandError
@@ -142,7 +143,7 @@ def test_real_tiles_in_their_true_order_pass(eurosat100):
 def test_real_tiles_without_cirrus_pass(eurosat100):
     keep = [place for place, band in enumerate(TRUE_ORDER) if band != "B10"]
     for tiles in eurosat100.values():
-        check_band_identity([TRUE_ORDER[place] for place in keep], tiles[:, keep], "user")
+        assert_accepted(check_band_identity, [TRUE_ORDER[place] for place in keep], tiles[:, keep], "user")
 
 
 def test_any_six_bands_of_real_tiles_pass(eurosat100):
@@ -165,4 +166,4 @@ def test_a_real_level_2a_scene_passes(real_data):
     order = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B11", "B12")
     for row, column in itertools.product(range(0, 320, 64), repeat=2):
         tile = pixels[row : row + 64, column : column + 64]
-        check_band_identity(order, tile.mean(axis=(0, 1))[None], "user")
+        assert_accepted(check_band_identity, order, tile.mean(axis=(0, 1))[None], "user")

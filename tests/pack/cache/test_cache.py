@@ -7,6 +7,7 @@ import uuid
 import numpy as np
 import pytest
 
+from tests.support.waiting import wait_until
 from tilepipe.components.pack.cache import cache as module
 from tilepipe.components.pack.cache import segments
 from tilepipe.components.pack.cache.cache import FOLDER, TileCache
@@ -100,9 +101,7 @@ def test_few_large_files(folder, monkeypatch):
 def test_a_slow_source_is_written_after_some_time(folder):
     with TileCache(str(folder), "", flush_seconds=0.1) as cache:
         cache.put(key(cache, 1), content(1))
-        until = time.monotonic() + 10
-        while not segment_files(folder) and time.monotonic() < until:
-            time.sleep(0.02)
+        wait_until(lambda: segment_files(folder))
         assert len(segment_files(folder)) == 1
 
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.pack.conftest import outputs, random_pixels, write_picture
+from tests.support.waiting import wait_until, wait_until_unchanged
 from tilepipe.components.pack.cache import cache as module
 from tilepipe.components.pack.cache.cache import TileCache
 from tilepipe.components.pack.config import PackConfig
@@ -168,17 +169,12 @@ def test_a_killed_packing_fetches_only_what_is_missing(counting, upload, table, 
     tiles = table.write()
     counting.delay_seconds = 0.01  # so that there is time to kill it
     first = start(tiles, address, tmp_path / "out")
-    until = time.monotonic() + 60
-    while len(counting.reads) < TILES // 2 and time.monotonic() < until and first.poll() is None:
-        time.sleep(0.005)
+    wait_until(lambda: len(counting.reads) >= TILES // 2 or first.poll() is not None, 60, pause_seconds=0.005)
     assert first.poll() is None
     first.kill()
     first.communicate()
     assert not (tmp_path / "out" / "train").exists()
-    asked = -1
-    while asked != len(counting.reads):  # what the killed process had asked for may still be on its way
-        asked = len(counting.reads)
-        time.sleep(0.5)
+    wait_until_unchanged(lambda: len(counting.reads))  # requests of the killed process may still be in flight
     fetched = counting.take()
     there = kept(address, table)
     assert len(fetched) - 60 <= len(there) < TILES  # no more is lost than two segments and what was in flight

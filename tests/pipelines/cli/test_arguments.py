@@ -88,4 +88,5 @@ def test_config_that_is_missing_or_no_mapping(pipeline, tmp_path):
 
 def test_defaults_pass_the_steps_own_checks():
     for name in compiled_pipeline.names():
-        arguments.collect(compiled_pipeline.load(name), None, ["data_source=/tiles"])
+        given = arguments.collect(compiled_pipeline.load(name), None, ["data_source=/tiles"])
+        assert given == {"data_source": "/tiles"}

@@ -162,7 +162,7 @@ def test_what_no_checkpoint_holds_is_an_error_at_once(local):
 
 
 KILLED = """
-import os, random, signal, sys, time
+import os, signal, sys, time
 import numpy as np
 from tilepipe.components.train.checkpoints.checkpoints import Checkpoints, State
 
@@ -185,7 +185,7 @@ for number in range(rounds):
         write(location, writing)
     os.close(writing)
     promised = int.from_bytes(os.read(reading, 8), "little")  # it has begun
-    time.sleep(random.uniform(0, 0.15))
+    time.sleep(0.15 * number / rounds)  # another moment of the writing in each round
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     while more := os.read(reading, 8):

@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 import threading
-import time
 import tracemalloc
 from datetime import timedelta
 
@@ -16,6 +15,7 @@ import pytest
 
 from tests.support.counting_proxy import CountingProxy
 from tests.support.packed import write_packed
+from tests.support.waiting import check_stays, wait_until
 from tilepipe.components.shared.contracts import shard_tiles
 from tilepipe.components.shared.errors import ArtifactError, ParameterError, SourceError, StorageError
 from tilepipe.components.shared.storage import s3
@@ -263,7 +263,7 @@ def test_a_shard_that_is_damaged_in_the_middle_of_an_epoch_is_said_as_such(packe
         with pytest.raises(ArtifactError, match=r"must have [\d,]+ bytes. Received"), tiles.translate_errors():
             for _ in data:
                 pass
-    assert no_threads()
+    check_no_threads()
 
 
 def test_records_that_are_no_such_tiles(packed, tmp_path):
@@ -277,27 +277,22 @@ def test_records_that_are_no_such_tiles(packed, tmp_path):
             )  # fmt: skip
 
 
-def no_threads():
-    """Whether all reading has ended, or does so at once."""
+def check_no_threads():
+    """Check that all reading has ended, or ends soon."""
     gc.collect()
-    until = time.monotonic() + 10
-    while any(thread.name.startswith("tilepipe") for thread in threading.enumerate()):
-        if time.monotonic() > until:
-            return False
-        time.sleep(0.01)
-    return True
+    wait_until(lambda: not any(thread.name.startswith("tilepipe") for thread in threading.enumerate()), 10)
 
 
 def test_a_stream_that_is_left_unfinished_ends_its_threads(opened):
     tiles = opened()
     for _ in tiles.shuffled(0).prefetch(1):
         break
-    assert no_threads()
+    check_no_threads()
     held = iter(tiles.shuffled(0).prefetch(1))
     next(held)
     assert any(thread.name.startswith("tilepipe") for thread in threading.enumerate())
     tiles.close()
-    assert no_threads()
+    check_no_threads()
 
 
 @pytest.mark.parametrize("tiles", [400, 1200])
@@ -370,11 +365,8 @@ def test_the_next_window_comes_while_one_is_used(opened, in_s3):
     with opened(where=[uri], options={"shard_cache_mebibytes": 100}) as tiles:
         data = iter(tiles.shuffled(0))
         next(data)  # of the first window of two shards
-        until = time.monotonic() + 10
-        while len(proxy.gets) < 4 and time.monotonic() < until:
-            time.sleep(0.01)
-        time.sleep(0.2)
-        assert len(proxy.gets) == 4  # and not the third window's
+        wait_until(lambda: len(proxy.gets) == 4)
+        check_stays(lambda: len(proxy.gets) == 4)  # and not the third window's
 
 
 def test_a_later_start_does_not_read_what_lies_before(opened, in_s3):
@@ -419,7 +411,7 @@ def test_a_server_that_goes_away_is_said_as_such(opened, in_s3, monkeypatch):
         with pytest.raises(StorageError, match="must be reachable"), tiles.translate_errors():
             for _ in data:
                 pass
-    assert no_threads()
+    check_no_threads()
 
 
 def test_a_cache_for_less_than_two_shards_is_refused_before_anything_is_read(opened, in_s3):
@@ -429,22 +421,13 @@ def test_a_cache_for_less_than_two_shards_is_refused_before_anything_is_read(ope
     assert proxy.gets == []
 
 
-def appears(folder, pattern, seconds=20):
-    """Wait for a file: while one shard is replaced by the next, the cache may be empty for a moment."""
-    deadline = time.monotonic() + seconds
-    while not list(folder.glob(pattern)):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
-
-
 def test_temporary_files_go_with_the_tiles(opened, in_s3, tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    tiles = opened(where=[in_s3[0]])
+    # Room for all shards: none is removed to make room for another while the folder is looked at.
+    tiles = opened(where=[in_s3[0]], options={"shard_cache_mebibytes": 100})
     data = iter(tiles.shuffled(0))
     next(data)
-    assert appears(tmp_path, "tilepipe-shards-*/*.tfrecord")
+    assert list(tmp_path.glob("tilepipe-shards-*/*.tfrecord"))
     tiles.close()
     assert list(tmp_path.iterdir()) == []
-    assert no_threads()
+    check_no_threads()

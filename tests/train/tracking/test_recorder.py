@@ -3,15 +3,18 @@ import json
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from tests.support.packed import manifest_for
+from tests.support.waiting import check_stays, wait_until
 from tilepipe.components.shared.errors import TrackingError
 from tilepipe.components.shared.runtime import tracking
 from tilepipe.components.train.config import TrainConfig
 from tilepipe.components.train.figures.epoch_figures import curves_file
+from tilepipe.components.train.tracking import recorder
 from tilepipe.components.train.tracking.mlflow_run import MlflowTracker
 from tilepipe.components.train.tracking.recorder import Record, open_record
 from tilepipe.components.train.tracking.trackers import File, Point, Results, TrackingOptions
@@ -81,13 +84,6 @@ def far():
     return FarTracker()
 
 
-def until(condition, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def steps(points):
     return [point.step for point in points]
 
@@ -99,7 +95,7 @@ def history_of(store, run_id, name):
 def test_figures_are_sent_as_they_come_under_their_own_names(far):
     with Record({"far": far}, QUIET) as record:
         record.epoch(1, FIGURES)
-        until(lambda: far.points)
+        wait_until(lambda: far.points)
     assert far.points[0].step == 1
     assert far.points[0].metrics == {
         "train_loss": 1.0,
@@ -124,15 +120,15 @@ def test_a_tracker_that_takes_its_time_does_not_hold_up_the_training(far):
 def test_what_an_absent_tracker_missed_goes_in_order_with_the_next_success(far, caplog):
     with Record({"far": far}, QUIET, pause_seconds=0.05) as record:
         record.epoch(1, FIGURES)
-        until(lambda: far.points)
+        wait_until(lambda: far.points)
         far.away = True
         tries = far.tries
         record.epoch(2, FIGURES)
         record.epoch(3, FIGURES)
-        until(lambda: far.tries > tries + 1)
+        wait_until(lambda: far.tries > tries + 1)
         far.away = False
         record.epoch(4, FIGURES)
-        until(lambda: len(far.points) == 4)
+        wait_until(lambda: len(far.points) == 4)
     assert steps(far.points) == [1, 2, 3, 4]
     assert [point.at_milliseconds for point in far.points] == sorted(point.at_milliseconds for point in far.points)
     assert "figures for afar are queued: It must be reachable." in caplog.text
@@ -142,11 +138,10 @@ def test_an_absent_tracker_is_left_alone_for_a_while_but_not_at_the_end(far):
     far.away = True
     with Record({"far": far}, QUIET, pause_seconds=1000) as record:
         record.epoch(1, FIGURES)
-        until(lambda: far.tries)
+        wait_until(lambda: far.tries)
         far.away = False
         record.epoch(2, FIGURES)
-        time.sleep(0.2)
-        assert far.tries == 1
+        check_stays(lambda: far.tries == 1)
     assert steps(far.points) == [1, 2]
 
 
@@ -170,7 +165,9 @@ def test_a_file_that_is_refused_keeps_no_figure_waiting(far):
     with Record({"far": far}, QUIET.model_copy(update={"tracking_wait_seconds": 1}), pause_seconds=0.05) as record:
         record.epoch(1, FIGURES, b"curves")
         record.epoch(2, FIGURES, b"curves")
-        until(lambda: len(far.points) == 2)
+        wait_until(lambda: len(far.points) == 2)
+    assert steps(far.points) == [1, 2]
+    assert far.files == []
 
 
 def test_a_checkpoint_holds_what_waits_and_a_resumed_training_sends_it(far):
@@ -178,7 +175,7 @@ def test_a_checkpoint_holds_what_waits_and_a_resumed_training_sends_it(far):
     options = QUIET.model_copy(update={"tracking_wait_seconds": 0})
     with Record({"far": far}, options) as record:
         record.epoch(1, FIGURES)
-        until(lambda: far.tries)
+        wait_until(lambda: far.tries)
         state = json.loads(json.dumps(record.state()))
     assert state["far"]["run_id"] == "far-1"
     far.away = False
@@ -189,15 +186,14 @@ def test_a_checkpoint_holds_what_waits_and_a_resumed_training_sends_it(far):
     assert far.points[0].metrics["train_loss"] == 1.0
 
 
-def test_figures_within_an_epoch_come_so_often_and_no_more(far):
-    with Record({"far": far}, QUIET.model_copy(update={"running_figures_seconds": 0.1})) as record:
-        started = time.monotonic()
-        step = 0
-        while time.monotonic() - started < 0.55:
-            step += 1
-            record.running(step, {"loss": 2.0, "seconds_left": 9.0})
-            time.sleep(0.001)
-    assert 1 <= len(far.points) <= 5
+def test_figures_within_an_epoch_are_recorded_once_per_interval(far, monkeypatch):
+    with Record({"far": far}, QUIET.model_copy(update={"running_figures_seconds": 10})) as record:
+        opened = time.monotonic() + 0.5
+        with monkeypatch.context() as patch:
+            for step in range(1, 56):
+                patch.setattr(recorder, "time", SimpleNamespace(monotonic=lambda now=opened + step: now))
+                record.running(step, {"loss": 2.0, "seconds_left": 9.0})
+    assert steps(far.points) == [10, 20, 30, 40, 50]
     assert far.points[0].metrics == {"running/loss": 2.0, "running/seconds_left": 9.0}
     with Record({"far": far}, QUIET.model_copy(update={"running_figures_seconds": 0})) as record:
         far.points.clear()
@@ -339,7 +335,7 @@ def test_more_figures_than_mlflow_takes_at_once(store):
 def test_use_of_the_machine_is_tracked_under_mlflows_names(store):
     run_id, record = open_record(EXPERIMENT, MANIFEST, TrackingOptions(system_metrics_seconds=0.1))
     with record:
-        until(lambda: len(history_of(store, run_id, "system/cpu_utilization_percentage")) >= 2)
+        wait_until(lambda: len(history_of(store, run_id, "system/cpu_utilization_percentage")) >= 2)
     found = store.get_run(run_id).data.metrics
     assert {"system/system_memory_usage_megabytes", "system/disk_usage_percentage"} <= found.keys()
     assert 0 <= found["system/cpu_utilization_percentage"] <= 100

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.checks import assert_accepted
 from tests.support.packed import manifest_for
 from tilepipe.components.shared.errors import ParameterError
 from tilepipe.components.train.tracking.recorder import open_record
@@ -124,4 +125,4 @@ def test_without_the_package_nothing_begins(monkeypatch):
 
 
 def test_who_does_not_ask_for_it_needs_none():
-    check_wandb(TrackingOptions())
+    assert_accepted(check_wandb, TrackingOptions())

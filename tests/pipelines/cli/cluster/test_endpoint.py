@@ -95,7 +95,7 @@ def test_https_where_http_is_spoken():
 
 
 def test_no_address_at_all():
-    refused_within(5, "http://:::", ParameterError)
+    assert "Received: http://:::" in refused_within(5, "http://:::", ParameterError)
 
 
 @pytest.mark.parametrize("body", ["<html>hello</html>", {"status": "ok"}, [], ""])

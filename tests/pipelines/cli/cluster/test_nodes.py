@@ -2,6 +2,7 @@ from decimal import Decimal
 
 import pytest
 
+from tests.support.checks import assert_accepted
 from tilepipe.components.shared.errors import ParameterError
 from tilepipe.pipelines.cli.cluster.nodes import Node, check_feasible, describe_taint, quantity
 from tilepipe.pipelines.cli.cluster.requirements import TaskNeeds
@@ -33,17 +34,17 @@ def refusal(task, *nodes):
 
 
 def test_one_node_that_can_is_enough():
-    check_feasible([needs()], [node(gpus=0), node("node2", gpus=1)])
-    check_feasible([needs({})], [node(gpus=0)])
-    check_feasible([needs({"cpu": "500m", "memory": "8G"})], [node()])
+    assert_accepted(check_feasible, [needs()], [node(gpus=0), node("node2", gpus=1)])
+    assert_accepted(check_feasible, [needs({})], [node(gpus=0)])
+    assert_accepted(check_feasible, [needs({"cpu": "500m", "memory": "8G"})], [node()])
 
 
 def test_busy_is_not_unable():
-    check_feasible([needs()], [node(requested={GPU: Decimal(2)})])
+    assert_accepted(check_feasible, [needs()], [node(requested={GPU: Decimal(2)})])
 
 
 def test_nodes_that_may_not_be_seen_say_nothing():
-    check_feasible([needs()], [])
+    assert_accepted(check_feasible, [needs()], [])
 
 
 def test_what_each_node_lacks_is_said_with_the_parameters_to_change():
@@ -73,7 +74,7 @@ def test_labels():
     ],
 )
 def test_taints_that_are_tolerated(toleration):
-    check_feasible([needs(tolerations=[toleration])], [node(taints=[TAINT])])
+    assert_accepted(check_feasible, [needs(tolerations=[toleration])], [node(taints=[TAINT])])
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_taints_that_are_not(toleration):
 
 
 def test_a_preference_does_not_repel():
-    check_feasible([needs()], [node(taints=[{**TAINT, "effect": "PreferNoSchedule"}])])
+    assert_accepted(check_feasible, [needs()], [node(taints=[{**TAINT, "effect": "PreferNoSchedule"}])])
 
 
 def test_many_nodes_are_counted():

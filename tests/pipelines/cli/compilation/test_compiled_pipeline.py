@@ -35,7 +35,9 @@ def test_page_is_up_to_date(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_parses_as_the_api_server_does(name):
-    compiled_pipeline.parse_strictly(compiled_pipeline.load(name).path)
+    pipeline = compiled_pipeline.load(name)
+    compiled_pipeline.parse_strictly(pipeline.path)
+    assert len(pipeline.documents) == 2  # the specification and the platform's, both parsed
 
 
 @pytest.mark.parametrize("document", [0, 1])

@@ -11,6 +11,7 @@ import boto3
 import pytest
 
 from tests.support.minio_server import minio_server
+from tests.support.waiting import wait_until_unchanged
 from tilepipe.components.shared.errors import ParameterError, SourceError, StorageError
 from tilepipe.components.shared.storage import storage
 from tilepipe.pipelines.cli import app
@@ -134,8 +135,7 @@ def test_a_push_that_was_killed_is_resumed(tmp_path, bucket, s3):
         for _ in range(50):
             process.stdout.readline()
         process.send_signal(signal.SIGKILL)
-    time.sleep(0.2)
-    there = len(list(storage.list_files(f"s3://{bucket}/set")))
+    there = wait_until_unchanged(lambda: len(list(storage.list_files(f"s3://{bucket}/set"))))
     assert 50 <= there < 600
     done, _ = do_push(root, f"s3://{bucket}/set")
     assert (done.skipped, done.uploaded) == (there, 600 - there)
