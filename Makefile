@@ -12,6 +12,8 @@ UV := $(shell command -v uv || echo build/uv/bin/uv)
 VENV := .venv/bin
 COMPILED := .venv/compiled.lock
 SAMPLE := build/sample
+LOWEST := build/lowest
+LOWEST_TESTS := snapshot ingest pack prepare train evaluate finish shared pipelines
 VERSION := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' components/shared/version.py)
 ENGINE ?= docker
 REGISTRY ?= ghcr.io/tilepipe
@@ -20,7 +22,7 @@ RECIPE ?= finetune
 PARTS ?=
 NAME ?=
 
-.PHONY: help setup browser run test lint types layers pipelines step unit bench accuracy e2e images clean
+.PHONY: help setup browser run test lint types layers pipelines step unit lowest bench accuracy e2e images clean
 
 help: ## Print all targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -57,6 +59,12 @@ layers: setup ## Check which package may import which
 
 unit: setup browser ## Run the tests in parallel
 	@$(VENV)/pytest -n 2 --dist worksteal
+
+# An environment of its own, never from uv.lock. Old versions may use what newer ones of their own dependencies deprecate.
+lowest: setup ## Run the tests of steps and pipelines with the lowest versions that pyproject.toml allows
+	@$(UV) venv --quiet --clear --python $(VENV)/python $(LOWEST)
+	@VIRTUAL_ENV=$(LOWEST) $(UV) pip install --quiet --resolution lowest-direct --group dev -e '.[data,train,cli]'
+	@$(LOWEST)/bin/pytest -n 2 --dist worksteal -W ignore::DeprecationWarning -W ignore::FutureWarning $(addprefix tests/,$(LOWEST_TESTS))
 
 pipelines: setup ## Rewrite what derives from config.py: signatures, committed YAML, tables in the READMEs
 	@$(VENV)/python -m tilepipe.pipelines.cli.compilation.signatures && $(VENV)/tilepipe compile && $(VENV)/tilepipe docs
