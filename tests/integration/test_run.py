@@ -66,7 +66,9 @@ def test_a_streaming_training_that_is_killed_goes_on_when_its_run_is_started_aga
     words += ["pack_workers=2", 'pack_options={"shard_mebibytes": 1}']
     words += ['train_options={"placement": "streamed", "window_mebibytes": 1, "checkpoint_every_epochs": 1}']
     checkpoints = tmp_path / "runs" / "checkpoints"
-    _kill_when(lambda: any(checkpoints.rglob("state-*-*-*.safetensors")), *words, cwd=tmp_path)  # with an epoch's weights
+    _kill_when(
+        lambda: any(checkpoints.rglob("state-*-*-*.safetensors")), *words, cwd=tmp_path
+    )  # with an epoch's weights
 
     done = tilepipe(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
