@@ -13,8 +13,22 @@ from tilepipe.components.shared.runtime.step import USER_ERROR_EXIT_CODE
 from tilepipe.components.shared.version import VERSION
 from tilepipe.pipelines.cli.cluster import commands
 
+EXIT_CODES = {
+    0: "success",
+    1: "the run failed, or doctor found a problem",
+    2: "an error that you can correct, such as a wrong parameter or an unreadable tile",
+    3: "submit stopped following the run after --timeout-minutes; it continues",
+    130: "interrupted",
+}
+_EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:<4} {meaning}" for code, meaning in EXIT_CODES.items())
+
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None, help=__doc__
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help=__doc__,
+    epilog=_EPILOG,
 )
 console = Console(highlight=False)
 

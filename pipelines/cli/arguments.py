@@ -9,7 +9,8 @@ from typing import Any
 import yaml
 
 from tilepipe.components.shared.errors import ParameterError
-from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline, Parameter
+from tilepipe.pipelines.cli.compilation import user_terms
+from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline, Parameter, step_config
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "STRING": (str,),
@@ -60,8 +61,27 @@ def collect(pipeline: CompiledPipeline, config: Path | None, words: Sequence[str
     if problems:
         raise ParameterError("\n".join(problems))
     defaults = {p.name: p.default for p in pipeline.parameters.values()}
-    pipeline.check_steps({**defaults, **arguments})
+    _check_steps(pipeline, {**defaults, **arguments})
     return arguments
+
+
+def _check_steps(pipeline: CompiledPipeline, arguments: Mapping[str, Any]) -> None:
+    """Check the arguments, including defaults, with the configurations of the steps."""
+    problems: dict[str, None] = {}
+    for task in pipeline.tasks:
+        config = step_config(task.step)
+        if config is None:
+            continue
+        given = {key: value for key, value in task.constants.items() if key in config.model_fields}
+        names = {key: name for key, name in task.from_parameters.items() if key in config.model_fields}
+        given.update({key: arguments[name] for key, name in names.items()})
+        try:
+            config.parse(**given)
+        except ParameterError as error:
+            lines = str(error).splitlines()
+            problems.update(dict.fromkeys(user_terms.translate(pipeline, task.name, line) for line in lines))
+    if problems:
+        raise ParameterError("\n".join(problems))
 
 
 def _read_config(path: Path | None) -> Mapping[str, Any]:

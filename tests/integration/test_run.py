@@ -154,7 +154,10 @@ CASES = {
     "missing folder": (lambda p: [f"data_source={p / 'absent'}"], "absent"),
     "empty source": (lambda p: [f"data_source={(p / 'empty').mkdir() or p / 'empty'}"], "empty"),
     "class too small": (lambda p: [f"data_source={_folder_of(p, _noise, count=2)}"], "`split_fractions`|tiles"),
-    "unreadable": (lambda p: [f"data_source={_folder_of(p, _unreadable)}"], r"a_3\.png"),
+    "unreadable": (
+        lambda p: [f"data_source={_folder_of(p, _unreadable)}"],
+        r"""(?s)pack_options='\{"max_quarantine_percent": .*a_3\.png""",
+    ),
     "shapes": (lambda p: [f"data_source={_folder_of(p, _two_shapes)}"], r"a_3\.png"),
     "unknown band": (lambda p: [f"data_source={_folder_of(p, _noise)}", "data_bands=red,B99"], "B99"),
 }

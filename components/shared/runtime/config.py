@@ -1,5 +1,6 @@
 """What every step's configuration has in common: frozen, no unknown fields, and errors for people."""
 
+import difflib
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -59,8 +60,14 @@ def _explain_one(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
     name = ".".join(str(part) for part in problem["loc"]) or "the parameters"
     received = repr(problem["input"])
     if problem["type"] == "extra_forbidden":
-        known = ", ".join(sorted(_fields_at(model, problem["loc"][:-1])))
-        return f"`{name}` is not a parameter. Received: {name}={received}. Use one of: {known}."
+        known = sorted(_fields_at(model, problem["loc"][:-1]))
+        close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
+        hint = (
+            f"Did you mean {'.'.join(map(str, (*problem['loc'][:-1], close[0])))}?"
+            if close
+            else f"Use one of: {', '.join(known)}."
+        )
+        return f"`{name}` is not a parameter. Received: {name}={received}. {hint}"
     if problem["type"] == "missing":
         return f"`{name}` is required and was not given. Give {name}=..."
     message = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")

@@ -1,6 +1,7 @@
 """The commands that need a cluster: submit, upload, schedule and doctor."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -47,7 +48,7 @@ def submit(
     from tilepipe.pipelines.cli import arguments
     from tilepipe.pipelines.cli.cluster import access, follow, requirements
     from tilepipe.pipelines.cli.cluster import submit as submitting
-    from tilepipe.pipelines.cli.compilation import compiled_pipeline
+    from tilepipe.pipelines.cli.compilation import compiled_pipeline, user_terms
 
     found = compiled_pipeline.load(pipeline)
     checked = arguments.collect(found, config, words or [])
@@ -83,7 +84,10 @@ def submit(
         raise SystemExit(STILL_RUNNING_EXIT_CODE)
     cluster_display.ended(console, run, state, time.monotonic() - began)
     if state != "succeeded":
-        cluster_display.failure(console, cluster, run, follow.explain(cluster, run.run_id, by_name))
+        outcome = follow.explain(cluster, run.run_id, by_name)
+        if outcome:
+            outcome = replace(outcome, reason=user_terms.translate(found, outcome.failed_task, outcome.reason))
+        cluster_display.failure(console, cluster, run, outcome)
         raise SystemExit(FAILED_EXIT_CODE)
 
 

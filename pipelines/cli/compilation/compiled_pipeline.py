@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
@@ -145,31 +146,6 @@ class CompiledPipeline:
                 needs=tuple(dict.fromkeys(makers.values())),
             )
 
-    def check_steps(self, arguments: dict[str, Any]) -> None:
-        """Check the arguments with the configurations of the steps.
-
-        Args:
-            arguments: pipeline parameter -> value, including defaults.
-
-        Raises:
-            ParameterError: a step would refuse its parameters; the message contains all problems of all steps, with
-                the names of the pipeline's parameters.
-        """
-        problems: dict[str, None] = {}
-        for task in self.tasks:
-            config = step_config(task.step)
-            if config is None:
-                continue
-            given = {key: value for key, value in task.constants.items() if key in config.model_fields}
-            names = {key: name for key, name in task.from_parameters.items() if key in config.model_fields}
-            given.update({key: arguments[name] for key, name in names.items()})
-            try:
-                config.parse(**given)
-            except ParameterError as error:
-                problems.update(dict.fromkeys(_renamed(line, names) for line in str(error).splitlines()))
-        if problems:
-            raise ParameterError("\n".join(problems))
-
 
 def step_config(step: str) -> type[StepConfig] | None:
     """Return the configuration class of a step, such as `IngestConfig`; None for a step of another project."""
@@ -203,8 +179,10 @@ def load(name: str) -> CompiledPipeline:
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else committed(name.replace("-", "_"))
     if not path.is_file():
+        close = get_close_matches(name.replace("-", "_"), names(), n=1)
+        hint = f"Did you mean {close[0]}?" if close else "`tilepipe compile` writes the YAML."
         raise ParameterError(
-            f"A pipeline is one of {', '.join(names())}, or the path of a compiled YAML. Received: {name}."
+            f"A pipeline is one of {', '.join(names())}, or the path of a compiled YAML. Received: {name}. {hint}"
         )
     pipeline = CompiledPipeline(path.parent.name if path.name == "pipeline.yaml" else path.stem, path)
     try:
@@ -248,13 +226,3 @@ def parse_strictly(path: Path) -> None:
 def _as_typed(default: Any, kind: ParameterType) -> Any:  # noqa: ANN401
     """Restore the type of a default; in the YAML all numbers are doubles, as in KFP's protocol buffers."""
     return int(default) if kind == "NUMBER_INTEGER" and default is not None else default
-
-
-def _renamed(message: str, names: dict[str, str]) -> str:
-    """Replace the names of a step's parameters by those of the pipeline: `epochs` is `train_epochs` there."""
-    for key in sorted(names, key=len, reverse=True):
-        if names[key] == key:
-            continue
-        for before, after in (("`", "`"), ("`", "."), ("Received: ", "="), ("Received: ", ".")):
-            message = message.replace(f"{before}{key}{after}", f"{before}{names[key]}{after}")
-    return message

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from tilepipe.pipelines.cli.compilation import user_terms
 from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
@@ -106,11 +107,12 @@ def run_locally(
     with log.open("w", encoding="utf-8") as sink, _started(command, environment) as process:
         assert process.stdout is not None  # noqa: S101 - for the type checker; PIPE was asked for
         for line in _lines(process.stdout, sink):
-            _follow(line, steps, names, errors, on_change)
-    said = note.read_text(encoding="utf-8")
+            _follow(line, steps, pipeline, names, errors, on_change)
     failure = ""
     if process.returncode:
-        failure = said.partition(": ")[2] or f"kfp.local stopped with code {process.returncode}"
+        reason = note.read_text(encoding="utf-8").partition(": ")[2]
+        failed = next((step.task for step in steps.values() if step.ended and not step.succeeded), "")
+        failure = user_terms.translate(pipeline, failed, reason) or f"kfp.local stopped with code {process.returncode}"
     return LocalRun(
         folder=_artifact_folder(root),
         log=log,
@@ -152,6 +154,7 @@ def _lines(stream: IO[str], sink: IO[str]) -> Iterator[str]:
 def _follow(
     line: str,
     steps: dict[str, StepState],
+    pipeline: CompiledPipeline,
     names: Mapping[str, str],
     errors: list[str],
     on_change: Callable[[StepState], None],
@@ -174,6 +177,8 @@ def _follow(
         said_by = next((s for s in running if s.name == name), running[-1] if running else None)
         if said_by is None:
             return
+        if level != "INFO":
+            message = user_terms.translate(pipeline, said_by.task, message)
         if level == "ERROR" and said_by.name != "finish":
             errors.append(message)
         if level == "WARNING":

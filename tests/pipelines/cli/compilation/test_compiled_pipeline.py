@@ -182,6 +182,8 @@ def test_side_effects_are_not_cached():
 def test_unknown_pipeline():
     with pytest.raises(ParameterError, match="Received: nonsense"):
         compiled_pipeline.load("nonsense")
+    with pytest.raises(ParameterError, match=r"Did you mean train_classifier\?"):
+        compiled_pipeline.load("train-clasifier")
 
 
 def test_a_file_that_is_no_pipeline(tmp_path):

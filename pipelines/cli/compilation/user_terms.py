@@ -1,0 +1,164 @@
+"""Messages of the steps, with parameters as a user types them on the command line.
+
+A step knows its parameters by names of its own: `options.max_quarantine_percent=3` in a message of `pack` is
+`pack_options='{"max_quarantine_percent": 3}'` for whoever runs the pipeline.
+"""
+
+import ast
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tilepipe.components.shared.runtime.config import StepConfig
+from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline, Task, step_config
+
+_NAME = re.compile(r"(?<![\w./'\"-])(`?)([a-z]\w*)((?:\.\w+)*)(?![\w/-])")
+_SCALAR = re.compile(
+    r"'(?:[^'\\\n]|\\.)*'|\"(?:[^\"\\\n]|\\.)*\"|-?\d+(?:\.\d+)?(?:e[-+]?\d+)?\b|(?:True|False|None|true|false)\b"
+)
+_BRACKETS = {"[": "]", "{": "}", "(": ")"}
+_STRUCT = re.compile(r"(\{[^{}]*\}) in the options of \w+ \(a pipeline's `?(\w+)`?\)")
+_ASIDE = re.compile(r"(?: in the options of \w+)? \(a pipeline's `?\w+`?\)| \(in a pipeline: as `?\w+`?\)")
+"""What a message adds for users of the pipelines; superfluous with their names."""
+_CHOICES = "Use one of: "
+# Too common as words to be taken for an option without `options.` before them.
+_ORDINARY = {"kind", "name", "cache"}
+
+
+@dataclass(frozen=True)
+class _Names:
+    """Names of one task: step parameter -> pipeline parameter, and those of its parameters that are structs."""
+
+    own: Mapping[str, str]
+    structs: Mapping[str, Sequence[str]]
+    others: Mapping[str, str]
+    """Step parameter -> pipeline parameter of the other tasks, where it is the same for all of them."""
+
+    def resolve(self, name: str, path: Sequence[str], *, marked: bool) -> tuple[str, tuple[str, ...]] | None:
+        """Return the pipeline parameter that a name refers to, and the path in its struct; None for other words.
+
+        Args:
+            name: the name up to the first dot.
+            path: the names after it.
+            marked: whether backticks or `=` mark the name as code.
+        """
+        if path:
+            known = path[0] in self.structs.get(name, ())
+            is_item = marked and name in self.own and (name in self.structs or path[0].isdigit())
+            return (self.own[name], tuple(path)) if known or is_item else None
+        if not marked and "_" not in name:
+            return None
+        if name in self.own:
+            return self.own[name], ()
+        if name in self.structs.get("options", ()) and name not in _ORDINARY:
+            return self.own["options"], (name,)
+        return (self.others[name], ()) if name in self.others else None
+
+
+def translate(pipeline: CompiledPipeline, task: str, message: str) -> str:
+    """Replace names and values of a step's parameters by those of the pipeline.
+
+    Args:
+        pipeline: the pipeline.
+        task: name of the task whose step wrote the message.
+        message: the message; other words stay as they are.
+
+    Returns:
+        The message, in which `name=value` can be pasted into a shell.
+    """
+    names = _names(pipeline, task)
+    message, listing, choices = _ASIDE.sub("", _STRUCT.sub(r"\2='\1'", message)).partition(_CHOICES)
+    parts, position = [], 0
+    while match := _NAME.search(message, position):
+        parts.append(message[position : match.start()])
+        text, position = _replace(names, message, match)
+        parts.append(text)
+    return "".join([*parts, message[position:], listing, choices])
+
+
+def _names(pipeline: CompiledPipeline, name: str) -> _Names:
+    task = next((task for task in pipeline.tasks if task.name == name), None)
+    others: dict[str, set[str]] = {}
+    for other in pipeline.tasks:
+        for key, parameter in other.from_parameters.items():
+            others.setdefault(key, set()).add(parameter)
+    unique = {key: found.pop() for key, found in others.items() if len(found) == 1}
+    return _Names(task.from_parameters if task else {}, _structs(task) if task else {}, unique)
+
+
+def _structs(task: Task) -> dict[str, Sequence[str]]:
+    config = step_config(task.step)
+    fields = config.model_fields if config else {}
+    kinds = {key: field.annotation for key, field in fields.items() if key in task.from_parameters}
+    return {
+        key: tuple(kind.model_fields)
+        for key, kind in kinds.items()
+        if isinstance(kind, type) and issubclass(kind, StepConfig)
+    }
+
+
+def _replace(names: _Names, message: str, match: re.Match[str]) -> tuple[str, int]:
+    """Return the replacement of a name, and the position after what it replaces."""
+    quote, name, dotted = match.groups()
+    end = match.end()
+    follows = message[end : end + 1]
+    found = names.resolve(name, dotted.split(".")[1:], marked=bool(quote) or follows == "=")
+    if found is None:
+        return match[0], end
+    parameter, path = found
+    if follows == "=":
+        value, after = _literal(message, end + 1)
+        if after > end + 1:
+            return quote + _assigned(parameter, path, value, message[end + 1 : after]), after
+        return quote + ".".join((parameter, *path)), end
+    if quote or not path:
+        return quote + ".".join((parameter, *path)), end
+    return f"{parameter}='{_nested(path, '...')}'", end
+
+
+def _assigned(parameter: str, path: Sequence[str], value: Any, text: str) -> str:  # noqa: ANN401 - any literal
+    if any(part.isdigit() for part in path):  # an item of a list
+        return f"{'.'.join((parameter, *path))}={text}"
+    if path:
+        return f"{parameter}={shlex.quote(_nested(path, json.dumps(value, ensure_ascii=False)))}"
+    if isinstance(value, bool | list | tuple | dict):
+        return f"{parameter}={shlex.quote(json.dumps(value, ensure_ascii=False))}"
+    return f"{parameter}={text}"
+
+
+def _nested(path: Sequence[str], text: str) -> str:
+    for name in reversed(path):
+        text = f'{{"{name}": {text}}}'
+    return text
+
+
+def _literal(text: str, start: int) -> tuple[Any, int]:
+    """Return the literal at a position, and the position after it; the same position if there is none."""
+    closing: list[str] = []
+    position = start
+    while position < len(text):
+        scalar = _SCALAR.match(text, position)
+        if scalar:
+            position = scalar.end()
+        elif text[position] in _BRACKETS:
+            closing.append(_BRACKETS[text[position]])
+            position += 1
+        elif closing and text[position] == closing[-1]:
+            closing.pop()
+            position += 1
+        elif closing and text[position] in ",: ":
+            position += 1
+        else:
+            return None, start
+        if not closing:
+            break
+    literal = text[start:position]
+    try:
+        value = json.loads(literal) if literal in {"true", "false"} else ast.literal_eval(literal)
+        json.dumps(value)
+    except (ValueError, SyntaxError, TypeError):
+        return None, start
+    return value, position

@@ -1,0 +1,92 @@
+"""Messages of the steps, as a user of the pipeline reads them."""
+
+import pytest
+
+from tilepipe.pipelines.cli.compilation import compiled_pipeline
+from tilepipe.pipelines.cli.compilation.user_terms import translate
+
+PIPELINE = compiled_pipeline.load("train_classifier")
+
+
+@pytest.mark.parametrize(
+    ("task", "message", "expected"),
+    [
+        (
+            "pack-tiles",
+            "At most 0 tiles may be unusable (options.max_quarantine_percent). Received: 3 of 100.",
+            """At most 0 tiles may be unusable (pack_options='{"max_quarantine_percent": ...}'). Received: 3 of 100.""",
+        ),
+        (
+            "pack-tiles",
+            "`tile_size` must be two numbers. Received: tile_size=[1]. Set allow_duplicates=True.",
+            "`pack_options.tile_size` must be two numbers. Received: "
+            """pack_options='{"tile_size": [1]}'. Set pack_options='{"allow_duplicates": true}'.""",
+        ),
+        (
+            "ingest-tiles",
+            "Say which with options.asset_key. Complete the table, or leave such rows out with `where`.",
+            """Say which with data_options='{"asset_key": ...}'. Complete the table, """
+            "or leave such rows out with `data_where`.",
+        ),
+        (
+            "ingest-tiles",
+            "Received: source='a b', columns={'label': \"it's\"}, options.kind='folder'. Use split_files.",
+            "Received: data_source='a b', "
+            """data_columns='{"label": "it'"'"'s"}', data_options='{"kind": "folder"}'. Use split_files.""",
+        ),
+        (
+            "train-model",
+            "`head_epochs` must be fewer than `epochs`. Received: head_epochs=5 with epochs=3. Use more epochs.",
+            "`train_options.head_epochs` must be fewer than `train_epochs`. Received: "
+            """train_options='{"head_epochs": 5}' with train_epochs=3. Use more epochs.""",
+        ),
+        (  # of another step
+            "evaluate-model",
+            "Train again with a smaller `learning_rate`, or give `ingest` other `split_fractions`.",
+            "Train again with a smaller `train_learning_rate`, or give `ingest` other `split_fractions`.",
+        ),
+        (  # the values of the user are no names
+            "ingest-tiles",
+            "Received: where=\"label='River' AND seed=3\". In /data/source/seed.txt, kind of options.",
+            "Received: data_where=\"label='River' AND seed=3\". In /data/source/seed.txt, kind of options.",
+        ),
+        (
+            "pack-tiles",
+            "`part` must be smaller than `parts`. Received: part=0, parts=1.",
+            "`part` must be smaller than `pack_workers`. Received: part=0, pack_workers=1.",
+        ),
+        (
+            "train-model",
+            "`options.zzz` is not a parameter. Received: options.zzz=1. Use one of: head_epochs, schedule.",
+            """`train_options.zzz` is not a parameter. Received: train_options='{"zzz": 1}'. """
+            "Use one of: head_epochs, schedule.",
+        ),
+        ("no-such-task", "Nothing known. Received: [1, 'a'].", "Nothing known. Received: [1, 'a']."),
+        ("train-model", "epochs=[1, <object>] and epochs=", "train_epochs=[1, <object>] and train_epochs="),
+    ],
+)
+def test_names_and_values_are_those_of_the_pipeline(task, message, expected):
+    assert translate(PIPELINE, task, message) == expected
+
+
+def test_names_of_the_pipeline_stay():
+    message = "Give data_source_bands=[...], `data_bands`, or train_epochs=3."
+    assert translate(PIPELINE, "pack-tiles", message) == message
+
+
+def test_remarks_for_users_of_the_pipeline_are_left_out():
+    message = (
+        "Give source_bands=[...] (a pipeline's `data_source_bands`). "
+        "Raise max_quarantine_percent in the "
+        "options of pack (a pipeline's pack_options) to leave them out."
+    )
+    assert translate(PIPELINE, "pack-tiles", message) == (
+        "Give data_source_bands=[...]. "
+        """Raise pack_options='{"max_quarantine_percent": ...}' to leave them out."""
+    )
+    message = 'Give {"check_band_identity": false} in the options of pack (a pipeline\'s pack_options).'
+    assert translate(PIPELINE, "pack-tiles", message) == """Give pack_options='{"check_band_identity": false}'."""
+    message = 'Say source_bands=["B04", "B03"] (in a pipeline: as data_source_bands), or allow_duplicates=true.'
+    assert translate(PIPELINE, "pack-tiles", message) == (
+        """Say data_source_bands='["B04", "B03"]', or pack_options='{"allow_duplicates": true}'."""
+    )

@@ -1,0 +1,54 @@
+"""The command line as a whole: exit codes in its help, and colors only where they belong."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+
+import pytest
+
+from tests.conftest import ROOT
+from tilepipe.pipelines.cli import app
+
+COMMAND = [sys.executable, "-m", "tilepipe.pipelines.cli.app"]
+
+
+def test_exit_codes_are_listed_in_the_help_and_in_the_readme(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["tilepipe", "--help"])
+    with pytest.raises(SystemExit):
+        app.main()
+    listed = re.findall(r"^ +(\d+) +(.+)$", capsys.readouterr().out.partition("Exit codes:")[2], re.MULTILINE)
+    expected = [(str(code), meaning) for code, meaning in app.EXIT_CODES.items()]
+    assert listed == expected
+    rows = re.findall(r"^\| (\d+) \| (.+) \|$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert [(code, meaning.replace("`", "")) for code, meaning in rows] == expected
+
+
+@pytest.mark.parametrize(("variables", "colored"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_colors_in_a_terminal(variables, colored):
+    ours, theirs = pty.openpty()
+    environment = {k: v for k, v in os.environ.items() if k not in {"NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"}}
+    with os.fdopen(ours, "rb") as terminal:
+        done = subprocess.run(
+            [*COMMAND, "run", "absent"],
+            env=environment | {"TERM": "xterm"} | variables,
+            stdout=theirs,
+            stderr=theirs,
+            timeout=60,
+            check=False,
+        )
+        written = os.read(terminal.fileno(), 100_000).decode()
+        os.close(theirs)
+    assert done.returncode == 2
+    assert "A pipeline is one of" in written
+    assert ("\x1b[31m" in written) is colored
+
+
+def test_no_colors_in_a_pipe():
+    environment = {k: v for k, v in os.environ.items() if k not in {"NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE"}}
+    done = subprocess.run(
+        [*COMMAND, "run", "absent"], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "A pipeline is one of" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
