@@ -1,10 +1,12 @@
 """Parameters of the `ingest` step."""
 
+import json
 import math
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from tilepipe.components.ingest.arguments import argument
 from tilepipe.components.ingest.sources.stac.query import check_bbox, check_datetime, check_filter
 from tilepipe.components.shared.contracts.bands import distinct_bands
 from tilepipe.components.shared.contracts.manifest import SPLITS, Split
@@ -180,7 +182,7 @@ class IngestConfig(StepConfig):
             try:
                 allowed = bool(prefix and replacement and storage.normalise(replacement))
             except SourceError as error:
-                raise ValueError(f"{error} It stands in href_rewrite, for {prefix!r}.") from None
+                raise ValueError(f"{error} It is in href_rewrite, for {prefix!r}.") from None
             if not allowed:
                 raise ValueError(
                     "`href_rewrite` must map prefixes of addresses to a local folder, s3:// or https://. "
@@ -194,7 +196,7 @@ class IngestConfig(StepConfig):
         named = {name: split_named(name) for name in given}
         wrong = [name for name, split in named.items() if split is None]
         if wrong or len(set(named.values())) < len(given):
-            raise ValueError(f"Splits must be named train, val and test, each once. Received: {given}.")
+            raise ValueError(f"Splits must be named train, val and test, each once. Received: {json.dumps(given)}.")
         return {split: given[name] for split in SPLITS for name, meant in named.items() if meant == split}
 
     @field_validator("split_fractions")
@@ -205,12 +207,12 @@ class IngestConfig(StepConfig):
         if negative or not math.isclose(total, 1, abs_tol=1e-6):
             raise ValueError(
                 "`split_fractions` must be 0 or more and add up to 1. "
-                f"Received: split_fractions={fractions}, which add up to {total:.6g}."
+                f"Received: {argument('split_fractions', fractions)}, which add up to {total:.6g}."
             )
         if any(fractions.get(split, 0) <= 0 for split in ("train", "val")):
             raise ValueError(
                 "`split_fractions` must give train and val more than 0: the best epoch is chosen on val. "
-                f"Received: split_fractions={fractions}."
+                f"Received: {argument('split_fractions', fractions)}."
             )
         return fractions
 
@@ -219,32 +221,34 @@ class IngestConfig(StepConfig):
         if self.split_files and self.split_property:
             raise ValueError(
                 "`split_files` and `split_property` exclude each other. "
-                f"Received: split_files={self.split_files}, split_property={self.split_property!r}. Give one of them."
+                f"Received: {argument('split_files', self.split_files)} "
+                f"{argument('split_property', self.split_property)}. Give one of them."
             )
         if self.split_files and not {"train", "val"} <= set(self.split_files):
             raise ValueError(
                 "`split_files` must have a list for train and one for val. "
-                f"Received: split_files={self.split_files}. Give both, or use split_fractions."
+                f"Received: {argument('split_files', self.split_files)}. Give both, or use split_fractions."
             )
         if self.split_by != "class" and (self.split_files or self.split_property):
             raise ValueError(
-                "`split_by` is for splits that are still to be made: split_files and split_property make them. "
-                f"Received: split_by={self.split_by!r} beside one of these. Leave split_by at 'class'."
+                "`split_by` cannot be combined with predefined splits (split_files, split_property). "
+                f"Received: split_by={self.split_by} and one of these. Use split_by=class, the default."
             )
         if (self.split_by == "block") != (self.split_block_metres > 0):
             raise ValueError(
-                "`split_by` block and `split_block_metres`, the side of a block, come together. "
-                f"Received: split_by={self.split_by!r}, split_block_metres={self.split_block_metres:g}. "
-                "Give both, or neither."
+                "`split_by` block requires `split_block_metres`, the side of a block, and the other way round. "
+                f"Received: split_by={self.split_by} split_block_metres={self.split_block_metres:g}. "
+                "Give both, such as split_by=block split_block_metres=5000, or neither."
             )
         if self.options.asset_key and self.options.band_assets:
             raise ValueError(
-                "`asset_key` and `band_assets` exclude each other. "
-                f"Received: asset_key={self.options.asset_key!r}, band_assets={self.options.band_assets}. Give one."
+                "`options.asset_key` and `options.band_assets` exclude each other. "
+                f"Received: {argument('options', self.options.model_dump(exclude_defaults=True))}. Give one of them."
             )
         if self.split_property and self.options.kind == "folder":
             raise ValueError(
                 "`split_property` is for STAC sources, tables and TFRecords: a folder's files have no properties. "
-                f"Received: split_property={self.split_property!r}, options.kind='folder'. Use split_files."
+                f"Received: {argument('split_property', self.split_property)} "
+                f"{argument('options', {'kind': 'folder'})}. Use split_files."
             )
         return self

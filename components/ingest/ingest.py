@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tilepipe.components.ingest.arguments import argument
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.label_map import write_label_map
 from tilepipe.components.ingest.report.facts import IngestReport, SelectionFacts, make_report
@@ -100,7 +101,7 @@ def _stated_bands(connection: "DuckDBPyConnection") -> tuple[str, ...]:
         raise BandError(
             "All tiles must state the same bands in the same order. Received: "
             f"{stated[0][1]} with {', '.join(stated[0][0])}, but {different[1]} with {', '.join(different[0])}. "
-            "Correct the items, or set the true order with source_bands."
+            f"Correct the items, or give the true order, such as {argument('source_bands', stated[0][0])}."
         )
     return stated[0][0] if stated else ()
 
@@ -161,7 +162,8 @@ def _check_splits(
     if untrained:
         raise SplitError(
             f"Each class must have tiles in train. Received: {', '.join(untrained)} with none. "
-            "Correct the predefined splits, use split_by class, or drop the class with recode."
+            f"Correct the predefined splits, use split_by=class, or drop the class with "
+            f"{argument('recode', {untrained[0]: ''})}."
         )
     for split in SPLITS[1:]:
         absent = [name for name in class_names if not pairs.get((split, name))]
@@ -211,14 +213,15 @@ def _check_duplicates(report: IngestReport, config: IngestConfig) -> None:
     duplicates = report.duplicates
     if not duplicates.checksums or config.options.allow_duplicates:
         return
+    allowed = {"allow_duplicates": True}
     examples = "; ".join(
         " = ".join(f"{tile} ({split})" for tile, split in example.tiles) for example in duplicates.examples[:3]
     )
     raise SplitError(
         "The same tile must not be in two splits, or metrics are computed on tiles of the training set. Received: "
         f"{duplicates.tiles:,} tiles that share {duplicates.checksums:,} checksums across splits, such as {examples}. "
-        "Remove one of each, keep them together with split_by group, or allow them with allow_duplicates=true in the "
-        "options of ingest and of pack (a pipeline's data_options and pack_options)."
+        "Remove one of each, keep them together with split_by=group, or allow them with "
+        f"{argument('options', allowed)} {argument('pack_options', allowed)}."
     )
 
 

@@ -2,11 +2,13 @@
 
 import json
 import logging
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tilepipe.components.ingest.arguments import argument
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.label_map import sorted_labels
 from tilepipe.components.ingest.sources.source_view import COLUMNS
@@ -135,10 +137,11 @@ def _filter(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[int
     if not taken:
         if found:
             raise SourceError(
-                "`where` must be true for at least one tile. "
-                f"Received: where={config.where!r}, and it is true for none of the {found:,} tiles of {config.source}."
+                "`data_where` must be true for at least one tile. "
+                f"Received: data_where={config.where!r}, and it is true for none of the {found:,} tiles of "
+                f"{config.source}."
             )
-        raise SourceError(f"A source must contain at least one tile. Received: source={config.source} with none.")
+        raise SourceError(f"A source must contain at least one tile. Received: data_source={config.source} with none.")
     return found, found - taken
 
 
@@ -150,7 +153,8 @@ def _recode(connection: "DuckDBPyConnection", config: IngestConfig) -> dict[str,
     unknown = sorted(set(config.recode) - {label or "" for label in counts})
     if unknown:
         raise ParameterError(
-            f"`recode` must name labels that the source has. Received: {unknown}, and the source has {_some(counts)}."
+            f"`data_recode` must name labels that the source has. Received: {unknown}, and the source has "
+            f"{_some(counts)}."
         )
     pairs = [(label, new or None) for label, new in config.recode.items()]
     connection.execute("CREATE TEMP TABLE recode (label VARCHAR, class VARCHAR)")
@@ -174,29 +178,33 @@ def _classes(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[st
         examples = ", ".join(name for (name,) in connection.execute(query).fetchall())
         raise SourceError(
             f"Each tile must have a label. Received: {counts[None]:,} of {sum(counts.values()):,} without one, such as "
-            f'{examples}, in {config.source}. Drop them with recode={{"": ""}}, or name the property or column with '
-            'columns={"label": ...}.'
+            f"{examples}, in {config.source}. Name the property or column with "
+            f"{argument('columns', {'label': '...'})}, or drop these tiles with {argument('recode', {'': ''})}."
         )
     names = tuple(sorted_labels(str(name) for name in counts))
     if config.classes:
         outside = [name for name in names if name not in config.classes]
         if outside:
             raise SourceError(
-                f"Each label must be one of `classes`. Received: {_some({name: counts[name] for name in outside})}, "
-                f"and classes={list(config.classes)}. Add them, or merge or drop them with recode."
+                f"Each label must be one of `data_classes`. Received: "
+                f"{_some({name: counts[name] for name in outside})}, and data_classes={list(config.classes)}. Add "
+                f"them: {argument('classes', [*config.classes, *outside[:_SHOWN]])}; or drop them: "
+                f"{argument('recode', dict.fromkeys(outside[:_SHOWN], ''))}."
             )
         absent = [name for name in config.classes if name not in names]
         if absent:
             raise SourceError(
-                f"Each of `classes` must have tiles. Received: none of {', '.join(absent)} in {config.source}, "
-                f"whose labels are {_some(counts)}."
+                f"Each of `data_classes` must have tiles. Received: none of {', '.join(absent)} in {config.source}, "
+                f"whose labels are {_some(counts)}. Use those with tiles: "
+                f"{argument('classes', [name for name in config.classes if name in names])}."
             )
         names = config.classes
     if len(names) < 2:
         raise SourceError(
             "A classifier needs at least two classes. "
-            f"Received: source={config.source} with only {list(names)}. The classes of a folder are the folders "
-            'directly below it; for items and tables, columns={"label": ...} names the property or column.'
+            f"Received: data_source={config.source} with only {list(names)}. The classes of a folder are the folders "
+            f"directly below it; for items and tables, name the property or column with "
+            f"{argument('columns', {'label': '...'})}."
         )
     return names
 
@@ -204,17 +212,19 @@ def _classes(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[st
 def _cap(connection: "DuckDBPyConnection", config: IngestConfig) -> int:
     """Drop random tiles of classes with more than the maximum; return the number of dropped tiles."""
     counts = _labels(connection)
+    mean = sum(counts.values()) / len(counts)
     caps = [config.max_per_class] if config.max_per_class else []
     if config.options.max_class_ratio:
-        caps.append(int(config.options.max_class_ratio * sum(counts.values()) / len(counts)))
+        caps.append(int(config.options.max_class_ratio * mean))
     if not caps or max(counts.values()) <= min(caps):
         return 0
     cap = min(caps)
     if cap < 1:
         raise ParameterError(
-            "`max_class_ratio` must leave each class at least one tile. "
-            f"Received: max_class_ratio={config.options.max_class_ratio} of a mean class size of "
-            f"{sum(counts.values()) / len(counts):.3g}. Raise it."
+            "`data_options.max_class_ratio` must leave each class at least one tile. "
+            f"Received: data_options.max_class_ratio={config.options.max_class_ratio} of a mean class size of "
+            f"{mean:.3g}. Raise it to at least "
+            f"{argument('options', {'max_class_ratio': math.ceil(1000 / mean) / 1000})}."
         )
     # By a hash, not by number: tiles with neighboring numbers are often neighbors on the ground.
     connection.execute(
@@ -247,6 +257,6 @@ def _some(counts: dict[str, int] | dict[str | None, int]) -> str:
 
 def _bad_condition(where: str, why: str) -> ParameterError:
     return ParameterError(
-        "`where` must be an SQL condition on the columns of the tiles, such as label <> 'River' AND \"eo:cloud_cover\" "
-        f"< 20. Received: where={where!r}: {why}."
+        "`data_where` must be an SQL condition on the columns of the tiles, such as label <> 'River' AND "
+        f'"eo:cloud_cover" < 20. Received: data_where={where!r}: {why}.'
     )

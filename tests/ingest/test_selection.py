@@ -62,7 +62,7 @@ def test_a_condition_on_the_items_own_properties(run, catalog, condition, number
     ],
 )
 def test_conditions_that_are_none(run, class_folders, condition, message):
-    with pytest.raises(ParameterError, match=rf"`where` must be an SQL condition.*{message}"):
+    with pytest.raises(ParameterError, match=rf"`data_where` must be an SQL condition.*{message}"):
         run(class_folders(), where=condition)
 
 
@@ -99,7 +99,7 @@ def test_classes_in_an_order_of_ones_own(run, class_folders):
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        (["Forest", "River"], r"must be one of `classes`. Received: SeaLake \(6\)"),
+        (["Forest", "River"], r"must be one of `data_classes`. Received: SeaLake \(6\)"),
         (["Forest", "River", "SeaLake", "Desert"], r"must have tiles. Received: none of Desert"),
     ],
 )

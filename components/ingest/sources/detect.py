@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from tilepipe.components.ingest.arguments import PIPELINE_NAMES, argument
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
 from tilepipe.components.ingest.sources.folder import ClassFolders
 from tilepipe.components.ingest.sources.s3_prefix import S3ClassFolders
@@ -43,7 +44,7 @@ def _class_folders(uri: str) -> RowSource:
     if storage.is_web(uri):
         raise ParameterError(
             "A folder must be local or in S3: web servers do not list folders. "
-            f"Received: source={storage.shown(uri)}. Copy it to a bucket, or give a table of its files."
+            f"Received: data_source={storage.shown(uri)}. Copy it to a bucket, or give a table of its files."
         )
     return S3ClassFolders(uri) if storage.is_remote(uri) else ClassFolders(uri)
 
@@ -76,7 +77,7 @@ SOURCES: dict[SourceKind, Source] = {
 
 _REMEDIES = {
     "columns": "Remove it: the class of a file is the name of its folder. Or give a table of the files.",
-    "query": "Select tiles with where, or give the address of a STAC API.",
+    "query": "Select tiles with data_where, or give the address of a STAC API.",
     "split_property": "Use split_files: files have no properties.",
 }
 """Parameter -> remedy, for the parameters that only some kinds accept."""
@@ -98,7 +99,9 @@ def open_source(config: IngestConfig, wanted: frozenset[str] = frozenset()) -> R
     """
     uri = storage.normalise(config.source)
     if not storage.is_remote(uri) and not Path(uri).exists():
-        raise SourceError(f"A source must exist. Received: source={config.source}, which is {uri}. Check the address.")
+        raise SourceError(
+            f"A source must exist. Received: data_source={config.source}, which is {uri}. Check the address."
+        )
     kind = detect_kind(uri) if config.options.kind == "auto" else config.options.kind
     _check_parameters(config, kind)
     return SOURCES[kind].open(uri, config, wanted)
@@ -124,9 +127,10 @@ def _check_parameters(config: IngestConfig, kind: SourceKind) -> None:
         value = getattr(config, name)
         if name in SOURCES[kind].accepts or value == IngestConfig.model_fields[name].default:
             continue
-        kinds = ", ".join(other for other, source in SOURCES.items() if name in source.accepts)
+        kinds = [other for other, source in SOURCES.items() if name in source.accepts]
         given = value.model_dump(exclude_defaults=True) if isinstance(value, BaseModel) else value
         raise ParameterError(
-            f"`{name}` is for sources of the kinds {kinds}. Received: {name}={given!r}, and "
-            f"source={storage.shown(config.source)}, a source of the kind {kind}. {remedy}"
+            f"`{PIPELINE_NAMES.get(name, name)}` is for sources of the kinds {', '.join(kinds)}. Received: "
+            f"{argument(name, given)}, and data_source={storage.shown(config.source)}, a source of the kind {kind}. "
+            f"{remedy} If the kind is wrong, set it with {argument('options', {'kind': next(iter(kinds))})}."
         )

@@ -119,7 +119,7 @@ def split_folders(root: str, children: Iterable[str], holds_folders: Iterable[st
     if len(set(splits.values())) < len(splits):
         raise SourceError(
             "Each split must have one folder. "
-            f"Received: source={root} with {', '.join(f'{name} ({split})' for name, split in splits.items())}. "
+            f"Received: data_source={root} with {', '.join(f'{name} ({split})' for name, split in splits.items())}. "
             "Move the class folders of the same split into one folder."
         )
     logger.info(
@@ -172,7 +172,7 @@ def class_rows(root: str, files: Iterable[ListedFile]) -> Iterator[TileRow]:
         found = f"{beside} images and no class folder" if beside else f"{others.total()} files, no images{unread}"
         raise SourceError(
             f"A folder of tiles must hold one folder per class with images in it ({', '.join(SUFFIXES)}). "
-            f"Received: source={root} with {found}. Sort the images into folders named after their class."
+            f"Received: data_source={root} with {found}. Sort the images into folders named after their class."
         )
     if counts:
         logger.warning("skipped %s files with an unsupported suffix: %s", f"{suffixes.total():,}", counts)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 
+from tilepipe.components.ingest.arguments import argument
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.storage import storage
 
@@ -91,7 +92,7 @@ class HrefResolver:
             allowed = [folder for folder in self._allowed if not storage.is_remote(folder)]
         folder = storage.parent(uri).rstrip("/") + "/"
         return (
-            f"{rule} a replacement of href_rewrite ({', '.join(allowed) or none}). "
+            f"{rule} a replacement of data_href_rewrite ({', '.join(allowed) or none}). "
             f"Received: href={href} in {where}, which is {storage.shown(uri)}. If this is intended, allow its folder "
-            f'with href_rewrite={{"{folder}": "{folder}"}}; or copy the data and give the folder of the copy there.'
+            f"with {argument('href_rewrite', {folder: folder})}; or copy the data and give the folder of the copy."
         )

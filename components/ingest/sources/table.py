@@ -138,14 +138,14 @@ class TableSource:
         Raises:
             SourceError: if a tile has no address or no id, or an address is outside the allowed locations.
         """
-        for column, what in (("uri", "columns.image"), ("tile_id", "columns.id")):
+        for column, what in (("uri", "data_columns.image"), ("tile_id", "data_columns.id")):
             query = f"SELECT count(*), min(tile_id) FROM chosen WHERE {column} IS NULL"  # noqa: S608
             without, example = connection.execute(query).fetchall()[0]
             if without:
                 raise SourceError(
                     f"Each row must have the address of an image and an id. Received: {without:,} rows of "
                     f"{self._shown} with nothing in the column of {what}{f', such as {example}' if example else ''}. "
-                    "Complete the table, or exclude such rows with `where`."
+                    "Complete the table, or exclude such rows with `data_where`."
                 )
         resolve(connection, storage.parent(self.file), self.config.href_rewrite, self._shown)
 

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tilepipe.components.ingest.arguments import argument
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.shared.contracts.tile_table import CORNERS
@@ -75,7 +76,7 @@ def choose(types: Types, config: IngestConfig, file: str) -> Chosen:
         return column
 
     def find(role: str, *, is_needed: bool) -> str:
-        parameter = f"columns.{role}"
+        parameter = f"data_columns.{role}"
         stated = named(getattr(columns, role), parameter)
         if stated:
             return stated
@@ -86,7 +87,8 @@ def choose(types: Types, config: IngestConfig, file: str) -> Chosen:
             which = f"several: {found}" if found else "none with a usual name"
             raise SourceError(
                 f"A table must have one column for the {role}. Received: {file} with {which}; its columns are "
-                f"{sorted(types)}. Name the column with `{parameter}`."
+                f"{sorted(types)}. Name the column, such as "
+                f"{argument('columns', {role: min(found or types)})}."
             )
         return ""
 
@@ -95,7 +97,7 @@ def choose(types: Types, config: IngestConfig, file: str) -> Chosen:
         label=find("label", is_needed=True),
         group=find("group", is_needed=config.split_by == "group"),
         datetime=find("datetime", is_needed=config.split_by == "time"),
-        id=named(columns.id, "columns.id"),
+        id=named(columns.id, "data_columns.id"),
         split=named(config.split_property, "split_property"),
         place=_place(types, by_name),
     )

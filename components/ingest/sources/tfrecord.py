@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tilepipe.components.ingest.arguments import argument
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
 from tilepipe.components.ingest.sources.tile_row import TileRow
 from tilepipe.components.shared.contracts.bands import canonical_band
@@ -107,14 +108,15 @@ class TfrecordSource:
         progress.finish()
         if not progress.done:
             raise SourceError(
-                f"TFRecord files must contain records. Received: source={self.root}, whose files are empty."
+                f"TFRecord files must contain records. Received: data_source={self.root}, whose files are empty."
             )
         if not self.record_features:
             raise SourceError(problem)
         if not labels:
             raise SourceError(
-                f"Records must have a feature with the label. Received: source={self.root}, where no record has "
-                f"{self._label_name!r}; one has {unlabelled_features}. Name the feature with columns={{'label': ...}}."
+                f"Records must have a feature with the label. Received: data_source={self.root}, where no record has "
+                f"{self._label_name!r}; one has {unlabelled_features}. Name the feature with "
+                f"{argument('columns', {'label': '...'})}."
             )
 
     @property
@@ -125,7 +127,8 @@ class TfrecordSource:
         shape = self.config.options.record_shape
         if shape and (len(shape) != 2 or min(shape) < 1):
             raise ParameterError(
-                f"`options.record_shape` must be a height and a width in pixels. Received: record_shape={list(shape)}."
+                f"`data_options.record_shape` must be a height and a width in pixels. Received: "
+                f"data_options.record_shape={list(shape)}. Such as {argument('options', {'record_shape': [64, 64]})}."
             )
 
     def _files(self) -> list[tuple[str, str]]:
@@ -135,7 +138,7 @@ class TfrecordSource:
         if not files:
             raise SourceError(
                 "A folder of TFRecords must contain files named *.tfrecord, *.tfrecord-00000-of-00010 or part-r-00000. "
-                f"Received: source={self.root} without one. If the file has another name, "
+                f"Received: data_source={self.root} without one. If the file has another name, "
                 "give the address of the file itself."
             )
         return files
@@ -169,13 +172,15 @@ class TfrecordSource:
                 return named
             missing = [band for band, name in zip(self.config.source_bands, named, strict=True) if not name]
             raise SourceError(
-                f"Each of source_bands must be a feature. Received: {missing}, and the features are {sorted(features)}."
+                f"Each of data_source_bands must be a feature. Received: {missing}, and the features are "
+                f"{sorted(features)}."
             )
         found = {name: match for name in features if (match := _BAND.fullmatch(name))}
         if not found:
             raise SourceError(
                 "Records must hold each band as a feature of bytes named B1, B2 and so on. Received: the features "
-                f"{sorted(features)}. Name the features of the bands with source_bands."
+                f"{sorted(features)}. Name the features of the bands, such as "
+                f"{argument('source_bands', ['B2', 'B3', 'B4'])}."
             )
         return sorted(found, key=lambda name: (int(found[name][1]), found[name][2], name))
 
@@ -186,7 +191,7 @@ class TfrecordSource:
             raise SourceError(
                 f"The feature of a band must be a single value of bytes. Received: the feature {name} with "
                 f"{len(values)} values{f' ({type(values[0]).__name__})' if values else ''}. Remove it from "
-                "source_bands."
+                "data_source_bands."
             )
         shape = self.config.options.record_shape
         count = len(pixels)
@@ -203,9 +208,9 @@ class TfrecordSource:
         if dtype is None or not count:
             raise SourceError(
                 "The feature of a band must have 1 (uint8), 2 (uint16) or 4 (float32) bytes per pixel. "
-                f"Received: the feature {name} with {count} bytes, and options.record_shape is "
+                f"Received: the feature {name} with {count} bytes, and data_options.record_shape is "
                 f"{list(shape) or 'not given, which requires square images of 1 or 2 bytes per pixel'}. "
-                "Set options.record_shape to the height and width."
+                f"Set height and width, such as {argument('options', {'record_shape': [64, 64]})}."
             )
         return RecordFeature(name=name, dtype=dtype, height=height, width=width)
 
@@ -215,7 +220,9 @@ class TfrecordSource:
         if columns.id:
             stated = _text(features.get(columns.id))
             if stated is None:
-                raise SourceError(f"A tile must have an id. Received: no feature {columns.id!r} in record {tile_id}.")
+                raise SourceError(
+                    f"A tile must have an id. Received: no feature data_columns.id={columns.id!r} in record {tile_id}."
+                )
             tile_id = stated
         elif original := _text(features.get("filename")):
             tile_id += f"/{original.rpartition('/')[2]}"

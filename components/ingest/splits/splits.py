@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from tilepipe.components.ingest.arguments import argument
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.splits.groups import assign_groups
 from tilepipe.components.ingest.splits.predefined import (
@@ -80,7 +81,9 @@ def _split_by_class(connection: "DuckDBPyConnection", fractions: Mapping[str, fl
         raise SplitError(
             f"Each class must have at least {len(active)} tiles, one for each of {', '.join(active)}. "
             f"Received: {', '.join(listed[:_SHOWN])}{more}. "
-            "Add tiles, drop the class with recode, or set the fraction of a split to 0."
+            "Add tiles; set the fraction of a split to 0, such as "
+            f"{argument('split_fractions', {'train': 0.8, 'val': 0.2})}; or drop the class: "
+            f"{argument('recode', dict.fromkeys(list(small)[:_SHOWN], ''))}."
         )
     cuts: list[tuple[str, str, int, int]] = []
     for label, count in counts.items():
@@ -125,10 +128,10 @@ def _split_by_group(connection: "DuckDBPyConnection", config: IngestConfig) -> N
     without = connection.execute('SELECT count(*), min(tile_id) FROM chosen WHERE "group" IS NULL').fetchall()[0]
     if without[0]:
         raise SplitError(
-            "With split_by group each tile must have a group. "
+            "With split_by=group each tile must have a group. "
             f"Received: {without[0]:,} tiles without one, such as {without[1]}; "
-            f"columns.group={config.columns.group!r}. "
-            'Name the property or column with columns={"group": ...}.'
+            f"data_columns.group={config.columns.group!r}. "
+            f"Name the property or column with {argument('columns', {'group': '...'})}."
         )
     counts = connection.sql('SELECT "group", label, count(*) FROM chosen GROUP BY ALL').to_arrow_table()
     active = {split: config.split_fractions[split] for split in SPLITS if config.split_fractions.get(split, 0) > 0}
@@ -157,7 +160,7 @@ def _make_blocks(connection: "DuckDBPyConnection", metres: float) -> None:
     if missing[0]:
         box = f" with {list(missing[2].values())}" if missing[2] else ""
         raise SplitError(
-            "With split_by block each tile must have a bbox: west, south, east, north in degrees. "
+            "With split_by=block each tile must have a bbox: west, south, east, north in degrees. "
             f"Received: {missing[0]:,} tiles without a valid one, such as {missing[1]}{box}. Use split_by class, "
             "group or time, or drop these tiles with `where`."
         )
@@ -183,9 +186,9 @@ def _split_by_time(connection: "DuckDBPyConnection", fractions: Mapping[str, flo
     missing = connection.execute("SELECT count(*), min(tile_id) FROM chosen WHERE datetime IS NULL").fetchall()[0]
     if missing[0]:
         raise ParameterError(
-            "With split_by time each tile must have a time. "
+            "With split_by=time each tile must have a time. "
             f"Received: {missing[0]:,} tiles without one, such as {missing[1]}. "
-            'Name the property or column with columns={"datetime": ...}.'
+            f"Name the property or column with {argument('columns', {'datetime': '...'})}."
         )
     active = [split for split in SPLITS if fractions.get(split, 0) > 0]
     instants, total = connection.execute("SELECT count(DISTINCT datetime), count(*) FROM chosen").fetchall()[0]

@@ -57,7 +57,7 @@ def test_the_kind_may_be_said(catalog):
     ("source", "message"),
     [
         ("gs://bucket/x", "local path, file://, s3://, https:// or http://"),
-        ("/no/such/folder", "A source must exist. Received: source=/no/such/folder"),
+        ("/no/such/folder", "A source must exist. Received: data_source=/no/such/folder"),
         ("/no/such/catalog.json", "A source must exist"),
         ("/no/such/items.parquet", "A source must exist"),
     ],
@@ -68,7 +68,9 @@ def test_sources_that_cannot_be_opened(source, message):
 
 
 def test_a_query_is_for_an_api(class_folders):
-    with pytest.raises(ParameterError, match=r"kinds stac-api\. Received: query={'max_items': 3}.*kind folder"):
+    with pytest.raises(
+        ParameterError, match=r"kinds stac-api\. Received: data_query='{\"max_items\": 3}'.*kind folder"
+    ):
         opened(class_folders(), query={"max_items": 3})
 
 
@@ -78,12 +80,12 @@ def test_a_folder_has_no_properties(class_folders):
 
 
 def test_a_folder_has_no_columns(class_folders):
-    with pytest.raises(ParameterError, match=r"`columns` is for.*Received: columns={'label': 'class'}"):
+    with pytest.raises(ParameterError, match=r"`data_columns` is for.*Received: data_columns='{\"label\": \"class\"}'"):
         opened(class_folders(), columns={"label": "class"})
 
 
 def test_the_web_has_no_folders():
-    message = r"local or in S3: .*Received: source=https://example.org/tiles\?\.\.\.\."
+    message = r"local or in S3: .*Received: data_source=https://example.org/tiles\?\.\.\.\."
     with pytest.raises(ParameterError, match=message):
         opened("https://example.org/tiles?sig=c2VjcmV0", options={"kind": "folder"})
 

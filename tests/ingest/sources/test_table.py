@@ -156,12 +156,16 @@ def test_an_address_that_leads_out(write, address):
     [
         ("", {}, "tiles.csv, which is empty"),
         ("image,label\n", {}, "one row per tile.*without rows"),
-        ("image,path,label\na,b,c\n", {}, r"one column for the image.*several: \['image', 'path'\].*columns.image"),
+        (
+            "image,path,label\na,b,c\n",
+            {},
+            r"one column for the image.*several: \['image', 'path'\].*data_columns='{\"image\": \"image\"}'",
+        ),
         ("image,kind\na,b\n", {}, r"one column for the label.*none.*columns are \['image', 'kind'\]"),
         (
             "image,label\na,b\n",
             {"columns": {"label": "kind"}},
-            r"`columns.label`.*no column 'kind'.*\['image', 'label'\]",
+            r"`data_columns.label`.*no column 'kind'.*\['image', 'label'\]",
         ),
         ("image,label\na,b\n", {"split_property": "fold"}, "`split_property`.*no column 'fold'"),
         ("image,label\na,b\n", {"split_by": "group"}, "one column for the group"),
@@ -171,8 +175,8 @@ def test_an_address_that_leads_out(write, address):
         (b"image,label\na,b\nc,\xff\xfe\n", {}, "tiles.csv"),
         (b"image,l\xff\xfebel\na,b\n", {}, "must be UTF-8"),
         (b"\0" * 100, {}, "must be a text file.*contains zero bytes"),
-        ("image,label\na,b\n ,c\n", {}, "1 rows of .*tiles.csv with nothing in the column of columns.image"),
-        ("image,label,k\na,b,1\nc,c,\n", {"columns": {"id": "k"}}, "1 rows of .*column of columns.id"),
+        ("image,label\na,b\n ,c\n", {}, "1 rows of .*tiles.csv with nothing in the column of data_columns.image"),
+        ("image,label,k\na,b,1\nc,c,\n", {"columns": {"id": "k"}}, "1 rows of .*column of data_columns.id"),
         ("image,label,t\na,b,soon\n", {"columns": {"datetime": "t"}}, "ISO 8601.*1 rows.*column t, such as 'soon'"),
     ],
 )

@@ -109,7 +109,11 @@ def test_sixteen_bits_are_told_by_a_length_that_is_no_square(write):
         (example(label=1, B1=5), {}, r"B1 with 1 values \(int\)"),
         (example(**TILE), {}, r"no record has 'label'; one has \['B1', 'B10', 'B8', 'B8A'\]"),
         (example(label=1, **TILE), {"columns": {"label": "kind"}}, "no record has 'kind'"),
-        (example(label=1, **TILE), {"columns": {"id": "key"}}, "no feature 'key' in record part-r-00000#000000"),
+        (
+            example(label=1, **TILE),
+            {"columns": {"id": "key"}},
+            "no feature data_columns.id='key' in record part-r-00000#000000",
+        ),
         (example(label=1, when=b"soon", **TILE), {"columns": {"datetime": "when"}}, "ISO 8601. Received: 'soon'"),
     ],
 )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from tilepipe.components.ingest.arguments import argument
 from tilepipe.components.ingest.config import IngestConfig, Query, SourceKind
 from tilepipe.components.ingest.sources.hrefs import HrefResolver
 from tilepipe.components.ingest.sources.stac.item import ItemReader
@@ -124,12 +125,12 @@ def _checked(url: str) -> str:
     """Return the normalized address; it is stored in the tile table, so it must not contain credentials."""
     rule = "A STAC API's address must be https://host/path, without a user or a query"
     if storage.scheme(url) not in {"http", "https"}:
-        raise SourceError(f"{rule}. Received: source={url}.")
+        raise SourceError(f"{rule}. Received: data_source={url}.")
     normalized = storage.normalise(url)
     if "?" in normalized:
         raise SourceError(
-            f"{rule}. Received: source={storage.shown(url)}. Set credentials in the environment, such as "
-            "TILEPIPE_STAC_TOKEN, and the search in `query`."
+            f"{rule}. Received: data_source={storage.shown(url)}. Set credentials in the environment, such as "
+            "TILEPIPE_STAC_TOKEN, and the search in `data_query`."
         )
     return normalized.rstrip("/")
 
@@ -148,7 +149,11 @@ def _open(url: str, io: "ApiIO", query: Query) -> "Client":
         raise SourceError(
             "The address of a STAC API must be that of its landing page: a JSON object with type Catalog and "
             f"conformsTo. Received: {url} with type={landing.get('type')!r} and {sorted(landing)[:_SHOWN_NAMES]}. "
-            + ("It looks like a static catalog: set options.kind=stac-catalog." if static else "Correct `source`.")
+            + (
+                f"It looks like a static catalog: set {argument('options', {'kind': 'stac-catalog'})}."
+                if static
+                else "Correct `data_source`."
+            )
         )
     try:
         with warnings.catch_warnings():
@@ -166,8 +171,8 @@ def _open(url: str, io: "ApiIO", query: Query) -> "Client":
         )
     if query.filter and not client.conforms_to(ConformanceClasses.FILTER):
         raise SourceError(
-            "`query.filter` requires an API with the filter extension (conformsTo with .../item-search#filter). "
-            f"Received: query.filter={query.filter!r}, and {url} does not support it. Use `where`, which "
+            "`data_query.filter` requires an API with the filter extension (conformsTo with .../item-search#filter). "
+            f"Received: data_query.filter={query.filter!r}, and {url} does not support it. Use `data_where`, which "
             "is applied after reading."
         )
     return client
@@ -205,7 +210,7 @@ def _asked_collection(io: "ApiIO", collections_url: str, name: str) -> dict[str,
         ]
         more = ", ..." if len(known) > _SHOWN_NAMES else ""
         raise SourceError(
-            f"Each of query.collections must exist in the API. Received: {name!r}, which {io.url} does not "
+            f"Each of data_query.collections must exist in the API. Received: {name!r}, which {io.url} does not "
             f"have. It has: {', '.join(known[:_SHOWN_NAMES]) or 'none'}{more}."
         )
     return collection
@@ -222,4 +227,4 @@ def _matched(page: Mapping[str, Any], query: Query) -> int | None:
 
 def _asked(query: Query) -> str:
     given = {name: value for name, value in query.model_dump(mode="json").items() if value}
-    return ", ".join(f"query.{name}={value!r}" for name, value in given.items()) or "all items"
+    return ", ".join(f"data_query.{name}={value!r}" for name, value in given.items()) or "all items"

@@ -56,7 +56,7 @@ class Credentials:
         if url.startswith("http://") and not _is_loopback(urlsplit(url).hostname or ""):
             raise ParameterError(
                 "Credentials must be sent over https:// (http:// only to localhost), because http:// is not encrypted. "
-                f"Received: source={url} and {' and '.join(given)}. Use https://, or unset them."
+                f"Received: data_source={url} and {' and '.join(given)}. Use https://, or unset them."
             )
         if token:
             return cls(f"Bearer {token}", (token,))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from tilepipe.components.ingest.arguments import argument
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
 from tilepipe.components.ingest.sources.duckdb_files import readable
 from tilepipe.components.ingest.sources.href_columns import resolve
@@ -97,7 +98,7 @@ class StacGeoParquet:
             raise SourceError(
                 "An item must have an asset with the tile's pixels (role data and an image type). "
                 f"Received: {without:,} items without one, such as {example} in {self._shown}. "
-                "Name the asset with options.asset_key."
+                f"Name the asset with {argument('options', {'asset_key': '...'})}."
             )
         escaping = r"(^|/)\.\.(/|$)|^[A-Za-z]:|\\|^$"
         odd = "SELECT tile_id, member FROM chosen WHERE regexp_matches(member, ?) LIMIT 1"
@@ -124,7 +125,7 @@ class StacGeoParquet:
             bands = f"{names}"
         times = [f"{quoted(name)}::TIMESTAMPTZ" for name in ("datetime", "start_datetime") if name in types]
         if config.columns.datetime:
-            item_columns.column_text(config.columns.datetime, types, "columns.datetime", self._shown)
+            item_columns.column_text(config.columns.datetime, types, "data_columns.datetime", self._shown)
             times = [f"{quoted(config.columns.datetime)}::TIMESTAMPTZ"]
         expressions = {
             "tile_id": "id",  # without conversion where possible, so that conditions can skip row groups
@@ -133,7 +134,7 @@ class StacGeoParquet:
             "band_uris": several,
             "label": item_columns.label(config, types, self._shown),
             "split": item_columns.column_text(config.split_property, types, "split_property", self._shown),
-            "group": item_columns.column_text(config.columns.group, types, "columns.group", self._shown),
+            "group": item_columns.column_text(config.columns.group, types, "data_columns.group", self._shown),
             "datetime": f"coalesce({', '.join(times)})" if len(times) > 1 else times[0] if times else "NULL",
             "bbox": _bbox(types),
             "geometry": _geometry(types),
@@ -161,7 +162,7 @@ class StacGeoParquet:
         unknown = [key for key in named if key not in assets]
         if unknown:
             raise SourceError(
-                "The assets of options.asset_key and options.band_assets must be in every item. "
+                "The assets of data_options.asset_key and data_options.band_assets must be in every item. "
                 f"Received: {', '.join(unknown)}, and {self._shown} has {sorted(assets)}."
             )
         keys = named or item_columns.pixel_assets(connection, path, assets)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Self
 
+from tilepipe.components.ingest.arguments import argument
 from tilepipe.components.ingest.config import Columns, IngestConfig
 from tilepipe.components.ingest.sources.hrefs import HrefResolver
 from tilepipe.components.ingest.sources.stac import archive
@@ -122,7 +123,7 @@ class ItemReader:
             missing = [key for key in self.band_assets.values() if key not in assets]
             if missing:
                 raise SourceError(
-                    "The assets of options.band_assets must be in every item. Received: "
+                    "The assets of data_options.band_assets must be in every item. Received: "
                     f"band_assets={dict(self.band_assets)}, and {where} has {sorted(assets)}: {missing} are missing."
                 )
             keys = tuple(self.band_assets.values())
@@ -135,7 +136,7 @@ class ItemReader:
         )
         if self.band_assets and any(archive.is_member(asset) for asset in stated):
             raise SourceError(
-                "The assets of options.band_assets must not be members of an archive. Received: archive:href in "
+                "The assets of data_options.band_assets must not be members of an archive. Received: archive:href in "
                 f"{where}. Unpack the archive."
             )
         raster = stated_raster(tuple(zip(keys, stated, strict=True)), properties, collection)
@@ -162,8 +163,8 @@ class ItemReader:
         if self.asset_key:
             if self.asset_key not in assets:
                 raise SourceError(
-                    f"The asset of options.asset_key must be in every item. Received: asset_key={self.asset_key!r}, "
-                    f"and {where} has {sorted(assets)}."
+                    f"The asset of data_options.asset_key must be in every item. Received: "
+                    f"asset_key={self.asset_key!r}, and {where} has {sorted(assets)}."
                 )
             return self.asset_key
         candidates = {key: asset for key, asset in assets.items() if isinstance(asset, dict)}
@@ -172,14 +173,14 @@ class ItemReader:
         if len(best) > 1:
             raise SourceError(
                 "An item must have one asset with the tile's pixels (role data and an image type). Received: "
-                f"{sorted(best)} in {where}. Name it with options.asset_key."
+                f"{sorted(best)} in {where}. Name it, such as {argument('options', {'asset_key': min(best)})}."
             )
         if best:
             return best[0]
         described = {key: describe(asset)[0] for key, asset in sorted(candidates.items())}
         raise SourceError(
             "An item must have an asset with the tile's pixels (role data and an image type). Received: "
-            f"{described} in {where}. Name it with options.asset_key."
+            f"{described} in {where}. Name it with {argument('options', {'asset_key': '...'})}."
         )
 
     def _label(self, properties: Properties, where: str) -> str | None:
@@ -188,8 +189,8 @@ class ItemReader:
             label = _text(properties.get(named))
             if label is None and self.label_required:
                 raise SourceError(
-                    "The property of columns.label must hold the class in every item. Received: "
-                    f"columns.label={named!r}, whose value is {properties.get(named)!r} in {where}, with the "
+                    "The property of data_columns.label must hold the class in every item. Received: "
+                    f"data_columns.label={named!r}, whose value is {properties.get(named)!r} in {where}, with the "
                     f"properties {sorted(properties)}."
                 )
             return label
@@ -205,7 +206,8 @@ class ItemReader:
         found = f"label:overviews with {names}" if names else f"the properties {sorted(properties)}"
         raise SourceError(
             "An item must have one label: a property class or label, or the label extension's label:overviews with "
-            f"one class. Received: {found} in {where}. Name the property with columns.label."
+            f"one class. Received: {found} in {where}. Name the property with "
+            f"{argument('columns', {'label': '...'})}."
         )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
+from tilepipe.components.ingest.arguments import argument
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.sources.stac.archive import HREF, TYPE
 from tilepipe.components.ingest.sources.stac.assets import LABEL_PROPERTIES, asset_rank
@@ -66,7 +67,7 @@ def column_text(name: str, types: Types, option: str, file: str) -> str:
 def label(config: IngestConfig, types: Types, file: str) -> str:
     """Return an expression for the class: `columns.label`, else `class`, `label` or label:overviews with one class."""
     if config.columns.label:
-        return column_text(config.columns.label, types, "columns.label", file)
+        return column_text(config.columns.label, types, "data_columns.label", file)
     found = [text(quoted(name), types[name]) for name in LABEL_PROPERTIES if name in types]
     overviews = types.get("label:overviews")
     element = fields(fields(overviews)["child"]) if overviews is not None and overviews.id == "list" else {}
@@ -108,7 +109,7 @@ def pixel_assets(connection: "DuckDBPyConnection", file: str, assets: Types) -> 
     if not ranks:
         raise SourceError(
             "An item must have an asset with the tile's pixels (role data and an image type). Received: "
-            f"the assets {described}. Name it with options.asset_key."
+            f"the assets {described}. Name it with {argument('options', {'asset_key': '...'})}."
         )
     best = min(ranks.values())
     return [key for key, rank in ranks.items() if rank == best]

@@ -19,6 +19,7 @@ from pystac_client.stac_api_io import StacApiIO
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
+from tilepipe.components.ingest.arguments import argument
 from tilepipe.components.ingest.sources.stac.credentials import PASSWORD, TOKEN, USERNAME, Credentials
 from tilepipe.components.shared.errors import SourceError, StorageError, TilepipeError
 from tilepipe.components.shared.storage import storage
@@ -204,11 +205,12 @@ class ApiIO(StacApiIO):
             tries = MAX_RETRIES + 1 if status in _PASSING else 1
             return FailedError(
                 f"A STAC API must answer. Received: status {status} from {shown} ({tries} x): {message}. "
-                "Try again later, or change `query` if the API cannot process it.",
+                "Try again later, or change `data_query` if the API cannot process it.",
                 status,
             )
         return RefusedError(
-            f"A STAC API must accept the request. Received: status {status} from {shown}: {message}. Correct `query`.",
+            f"A STAC API must accept the request. Received: status {status} from {shown}: {message}. "
+            "Correct `data_query`.",
             status,
         )
 
@@ -268,8 +270,8 @@ class _Session(requests.Session):  # type: ignore[misc] # requests ships no type
             raise SourceError(
                 "A STAC API must stay on its own host: next links, search links and redirects to another host "
                 f"are not followed. Received: {storage.shown(address)}, from {self._home}. If that host belongs to the "
-                "API, give its address as `source`; otherwise allow it, which requires a source without credentials, "
-                f'with href_rewrite={{"{folder}": "{folder}"}}.'
+                "API, give its address as `data_source`; otherwise allow it, which requires a source without "
+                f"credentials, with {argument('href_rewrite', {folder: folder})}."
             )
         if self._credentials.header:
             request.headers["Authorization"] = self._credentials.header
@@ -352,5 +354,6 @@ def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
 def _goes_round(what: str, url: str) -> str:
     return (
         f"The pages of a STAC API must not form a cycle. Received: {what} from {storage.shown(url)}. Report it to the "
-        "operator of the API, or set query.max_items to at most the number of items before the cycle."
+        "operator of the API, or limit the number of items to those before the cycle, such as "
+        f"{argument('query', {'max_items': 1000})}."
     )

@@ -344,7 +344,7 @@ def only_landing(**changes):
         (only_landing(conformsTo=[]), "item search"),
         (only_landing(conformsTo="x"), "must be that of its landing page"),
         (only_landing(links=None), "must be a STAC catalog"),
-        (lambda path, document: document.pop("conformsTo", None), "options.kind=stac-catalog"),
+        (lambda path, document: document.pop("conformsTo", None), 'data_options=\'{"kind": "stac-catalog"}\''),
         (lambda path, document: document.pop("features", None), "FeatureCollection"),
         (lambda path, document: document.update(features=[3]) if "features" in document else None, "FeatureCollection"),
     ],

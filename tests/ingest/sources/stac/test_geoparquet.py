@@ -89,7 +89,9 @@ def test_a_label_of_ones_own(items, tmp_path):
     path = write(tmp_path / "items.parquet", items)
     assert read(path, columns={"label": 'my cover\'s "name"'})[1][0]["label"] == "7"
     assert read(path)[1][0]["label"] is None
-    with pytest.raises(SourceError, match=r"The column of columns.label must be in the file.*columns.label='cover'"):
+    with pytest.raises(
+        SourceError, match=r"The column of data_columns.label must be in the file.*data_columns.label='cover'"
+    ):
         read(path, columns={"label": "cover"})
 
 

@@ -49,7 +49,7 @@ def test_the_asset_is_found(assets, expected):
 def test_the_asset_is_said():
     item = make_item(assets={"a": asset("image/tiff", ["data"]), "b": asset("image/tiff", ["data"], href="./b.tif")})
     assert read(item, asset_key="b").uri == "/data/items/b.tif"
-    with pytest.raises(SourceError, match=r"\['a', 'b'\].*options.asset_key"):
+    with pytest.raises(SourceError, match=r"\['a', 'b'\].*data_options=.*asset_key"):
         read(item)
     with pytest.raises(SourceError, match=r"asset_key='c'.*\['a', 'b'\]"):
         read(item, asset_key="c")
@@ -90,14 +90,14 @@ def test_the_label_is_found(properties, expected):
     ],
 )
 def test_no_label_or_several(properties):
-    with pytest.raises(SourceError, match=r"columns.label"):
+    with pytest.raises(SourceError, match=r"data_columns=.*label"):
         read(make_item(properties=properties))
 
 
 def test_the_label_is_said():
     item = make_item(properties={"class": "x", "cover": "Forest"})
     assert read(item, columns=Columns(label="cover")).label == "Forest"
-    with pytest.raises(SourceError, match=r"columns.label='kind'.*\['class', 'cover'\]"):
+    with pytest.raises(SourceError, match=r"data_columns.label='kind'.*\['class', 'cover'\]"):
         read(item, columns=Columns(label="kind"))
 
 

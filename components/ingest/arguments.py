@@ -1,0 +1,35 @@
+"""Parameters in messages: under their names in the pipelines, in the form in which `tilepipe run` accepts them."""
+
+import json
+import shlex
+
+PIPELINE_NAMES = {
+    name: f"data_{name}"
+    for name in (
+        "source",
+        "source_bands",
+        "href_rewrite",
+        "query",
+        "columns",
+        "where",
+        "classes",
+        "recode",
+        "max_per_class",
+        "options",
+    )
+}
+"""Parameter of the step -> parameter of the pipelines; all others have the same name in both."""
+
+
+def argument(name: str, value: object) -> str:
+    """Format a parameter of the step as an argument of `tilepipe run`.
+
+    Args:
+        name: name of the parameter, such as `options`.
+        value: its value.
+
+    Returns:
+        A word for a shell, such as `data_options='{"kind": "folder"}'`.
+    """
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return f"{PIPELINE_NAMES.get(name, name)}={shlex.quote(text)}"
