@@ -83,6 +83,16 @@ class Evaluation:
         )
 
     @property
+    def left_out(self) -> str:
+        """Sentence on the tiles that `pack` left out, with reasons, or empty; it contains text from outside."""
+        left_out = sum(self.manifest.left_out.values())
+        if not left_out:
+            return ""
+        total = left_out + sum(split.tiles for split in self.manifest.splits.values())
+        reasons = "; ".join(f"{count:,} because {reason}" for reason, count in self.manifest.left_out.items())
+        return f"{left_out:,} of {total:,} tiles were unusable, and pack left them out: {reasons}."
+
+    @property
     def matrix_is_shown(self) -> bool:
         """Whether the confusion matrix is small enough to be shown."""
         return len(self.manifest.class_names) <= LARGEST_MATRIX

@@ -25,7 +25,10 @@ class PackOptions(StepConfig):
         description="Whether Sentinel-2's band names are held against the pixels, unless those have 8 bits",
     )
     max_quarantine_percent: float = Field(
-        default=0.0, ge=0, lt=100, description="Share of the tiles that may be left out as unusable"
+        default=1.0,
+        ge=0,
+        lt=100,
+        description="Percentage of all tiles that may be left out as unusable, with a warning; more are an error",
     )
     allow_duplicates: bool = Field(
         default=False, description="Whether the same pixels may be in two splits; a warning says so then"

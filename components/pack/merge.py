@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tilepipe.components.pack.pack import listed, too_many
 from tilepipe.components.pack.part_manifest import PackedShard, PartManifest, SharedLayout, read_part
+from tilepipe.components.pack.quarantine import Rejection, count_by_reason, listed, too_many
 from tilepipe.components.pack.shards.contents import read_quarantine, write_quarantine
 from tilepipe.components.pack.shards.duplicates import find_duplicates
 from tilepipe.components.pack.statistics.moments import Moments
@@ -57,13 +57,20 @@ def merge(inputs: MergeInputs, manifest_path: Path, quarantine_path: Path) -> Ma
         logger.warning("%s tiles have checksums of an unsupported kind and were not verified", f"{unverified:,}")
     rejected = read_quarantine(inputs.quarantines)
     if len(rejected) > common.allowed:
-        raise too_many(common.allowed, len(rejected), rejected)
+        raise too_many(common.allowed, common.total, rejected)
     counts = _tiles_per_class(common, shards)
     _check_nothing_is_emptied(common, counts, rejected)
     _check_duplicates(common, inputs.contents)
-    manifest = _manifest(common, shards, counts)
+    left_out = count_by_reason(rejected)
+    manifest = _manifest(common, shards, counts, left_out)
     if rejected:
-        logger.warning("left out %s tiles in total: see the quarantine artifact", f"{len(rejected):,}")
+        reasons = "".join(f"\n  {tiles:,}: {reason}" for reason, tiles in left_out.items())
+        logger.warning(
+            "%s of %s tiles are unusable and were LEFT OUT (listed in the quarantine artifact):%s",
+            f"{len(rejected):,}",
+            f"{common.total:,}",
+            reasons,
+        )
     write_quarantine(rejected, quarantine_path)
     manifest.write(manifest_path)
     logger.info("%s", ", ".join(f"{manifest.splits[split].tiles:,} tiles in {split}" for split in SPLITS))
@@ -102,7 +109,7 @@ def _tiles_per_class(common: SharedLayout, shards: _Shards) -> dict[Split, dict[
 
 
 def _check_nothing_is_emptied(
-    common: SharedLayout, counts: Mapping[Split, Mapping[str, int]], rejected: Sequence[tuple[str, str, str]]
+    common: SharedLayout, counts: Mapping[Split, Mapping[str, int]], rejected: Sequence[Rejection]
 ) -> None:
     emptied = [split for split in SPLITS if common.planned[split] and not any(counts[split].values())]
     untrained = [name for name in common.class_names if not counts["train"][name]]
@@ -132,7 +139,9 @@ def _check_duplicates(common: SharedLayout, contents: Sequence[Path]) -> None:
     )
 
 
-def _manifest(common: SharedLayout, shards: _Shards, counts: Mapping[Split, dict[str, int]]) -> Manifest:
+def _manifest(
+    common: SharedLayout, shards: _Shards, counts: Mapping[Split, dict[str, int]], left_out: dict[str, int]
+) -> Manifest:
     checksums = "".join(one.shard.checksum for split in SPLITS for one in shards[split])
     return Manifest(
         tilepipe_version=common.tilepipe_version,
@@ -146,6 +155,7 @@ def _manifest(common: SharedLayout, shards: _Shards, counts: Mapping[Split, dict
         width=common.width,
         nodata=common.nodata,
         class_names=common.class_names,
+        left_out=left_out,
         splits={
             split: SplitSummary(
                 tiles=sum(counts[split].values()),

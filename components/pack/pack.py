@@ -14,13 +14,13 @@ from tilepipe.components.pack.cache.cache import TileCache, open_cache
 from tilepipe.components.pack.config import PackConfig
 from tilepipe.components.pack.packing_order import Plan, find_layout, open_plan
 from tilepipe.components.pack.part_manifest import PackedShard, PartManifest, SharedLayout
+from tilepipe.components.pack.quarantine import Rejection, too_many
 from tilepipe.components.pack.shards.contents import Contents, write_contents, write_quarantine
 from tilepipe.components.pack.shards.writer import ShardPlan, ShardWriter
 from tilepipe.components.pack.statistics.moments import Moments
 from tilepipe.components.pack.statistics.tile_moments import TileMoments
 from tilepipe.components.pack.tiles.reader import Layout, Record, Rejected, Tile, read_records
 from tilepipe.components.shared.contracts.manifest import SPLITS, Split
-from tilepipe.components.shared.errors import TileError
 from tilepipe.components.shared.runtime.parallel import map_in_order
 from tilepipe.components.shared.runtime.progress import Progress
 from tilepipe.components.shared.storage import storage
@@ -63,8 +63,9 @@ class _Tally:
 
     allowed: int
     """Number of tiles that may be left out, over all parts."""
-    rejected: list[tuple[str, str, str]] = field(default_factory=list)
-    """Id, URI and reason of each tile that was left out."""
+    total: int
+    """Number of tiles of all parts."""
+    rejected: list[Rejection] = field(default_factory=list)
     classes: defaultdict[tuple[Split, int], Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     moments: dict[int, Moments] = field(default_factory=dict)
     """Statistics of each finished training shard, by its number."""
@@ -79,7 +80,7 @@ class _Tally:
         if len(self.rejected) <= _LOGGED_REJECTED:
             logger.warning("left out %s: %s", tile.tile_id, rejected.reason)
         if len(self.rejected) > self.allowed + _MORE_REJECTED:
-            raise too_many(self.allowed, len(self.rejected), sorted(self.rejected), "at least ")
+            raise too_many(self.allowed, self.total, self.rejected, so_far=True)
 
     def count(self, job: _Job, record: Record) -> None:
         self.classes[job.split, job.shard][job.tile.label] += 1
@@ -129,7 +130,7 @@ def _pack(plan: Plan, config: PackConfig, outputs: PackOutputs, cache: TileCache
     common = _shared_layout(plan, layout, config)
     shard_plans = _shard_plans(plan, layout, config)
     logger.info("tiles are %dx%d %s, bands %s", common.height, common.width, layout.dtype, ", ".join(layout.bands))
-    tally = _Tally(common.allowed)
+    tally = _Tally(common.allowed, common.total)
     with contextlib.ExitStack() as stack:
         writers = {}
         for split in SPLITS:
@@ -190,8 +191,7 @@ def _pack_tiles(
     tally.finish_shard()
     progress.finish()
     if len(tally.rejected) > tally.allowed:  # this part alone exceeds the limit for all parts
-        at_least = "" if config.parts == 1 else "at least "
-        raise too_many(tally.allowed, len(tally.rejected), sorted(tally.rejected), at_least)
+        raise too_many(tally.allowed, tally.total, tally.rejected, so_far=config.parts > 1)
 
 
 def _jobs(plan: Plan, shard_plans: Mapping[Split, ShardPlan], numbers: Mapping[Split, Sequence[int]]) -> Iterator[_Job]:
@@ -238,29 +238,3 @@ def _packed(split: Split, writer: ShardWriter, tally: _Tally) -> tuple[PackedSha
         )
         for number, shard in writer.finish().items()
     )
-
-
-def too_many(allowed: int, count: int, rejected: Sequence[tuple[str, str, str]], at_least: str = "") -> TileError:
-    """Build the error for too many unusable tiles.
-
-    Args:
-        allowed: number of tiles that may be left out.
-        count: number of unusable tiles.
-        rejected: id, URI and reason of some of the unusable tiles.
-        at_least: prefix of the count, such as `"at least "`. Defaults to none.
-
-    Returns:
-        The error, for the caller to raise.
-    """
-    return TileError(
-        f"At most {allowed:,} tiles may be unusable (options.max_quarantine_percent). Received: "
-        f"{at_least}{count:,} unusable tiles:{listed(rejected)}\n"
-        "Repair them or remove them from the source, or raise max_quarantine_percent in the options of pack "
-        "(a pipeline's pack_options) to leave them out."
-    )
-
-
-def listed(rejected: Sequence[tuple[str, str, str]]) -> str:
-    """Format the first five unusable tiles, one per line."""
-    lines = [f"\n  {tile_id} ({uri}): {reason}" for tile_id, uri, reason in rejected[:5]]
-    return "".join(lines) + ("\n  ..." if len(rejected) > len(lines) else "")

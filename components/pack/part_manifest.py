@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tilepipe.components.pack.quarantine import allowed_tiles
 from tilepipe.components.shared.contracts.manifest import Dtype, Shard, Split
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.storage.atomic import whole_file
@@ -51,9 +52,14 @@ class SharedLayout(_Frozen):
     allow_duplicates: bool
 
     @property
+    def total(self) -> int:
+        """Number of tiles of all parts."""
+        return sum(self.planned.values())
+
+    @property
     def allowed(self) -> int:
         """Number of tiles that may be left out, over all parts."""
-        return int(sum(self.planned.values()) * self.max_quarantine_percent / 100)
+        return allowed_tiles(self.max_quarantine_percent, self.total)
 
 
 class PartManifest(_Frozen):

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 
 import numpy as np
@@ -17,6 +18,15 @@ def test_without_a_test_split_the_headline_is_validation_and_says_so(make_evalua
     assert found.headline_split == "val"
     assert "no test split" in found.remark
     assert [name for name in found.scalars() if name.startswith("test_")] == []
+
+
+def test_tiles_that_pack_left_out_are_counted_by_reason(make_evaluation):
+    found = make_evaluation()
+    assert found.left_out == ""
+    manifest = found.manifest.model_copy(update={"left_out": {"it is missing": 2, "it is <blank>": 1}})
+    assert dataclasses.replace(found, manifest=manifest).left_out == (
+        "3 of 273 tiles were unusable, and pack left them out: 2 because it is missing; 1 because it is <blank>."
+    )
 
 
 def test_scalars_are_flat_and_finite(make_evaluation):

@@ -8,7 +8,7 @@ def test_numbers_as_kfp_sends_them():
     given = {"shard_mebibytes": 64.0, "readers": 2.0, "tile_size": [64.0, 32.0], "nodata_fill": 3}
     options = PackConfig.parse(bands=["B8a"], seed=1.0, options=given).options
     assert (options.tile_size, options.nodata_fill) == ((64, 32), 3.0)
-    assert (options.shard_mebibytes, options.readers, options.max_quarantine_percent) == (64, 2, 0)
+    assert (options.shard_mebibytes, options.readers, options.max_quarantine_percent) == (64, 2, 1)
 
 
 @pytest.mark.parametrize(

@@ -56,8 +56,9 @@ def test_the_limit_is_judged_over_all_parts(table, run, tmp_path):
     for percent, parts in itertools.product((0, 2), (1, 3)):
         options = {"shard_mebibytes": 1, "max_quarantine_percent": percent}
         said = r"(at least )?2 unusable tiles:\n  tile-3 .*\n  tile-40 "
-        with pytest.raises(TileError, match=rf"At most [01] tiles .*: {said}"):
+        with pytest.raises(TileError, match=rf"At most [01] of 60 tiles .*: {said}") as caught:
             run(path, f"{percent}-{parts}", parts, options=options)
+        assert str(caught.value).endswith("""\npack_options='{"max_quarantine_percent": 4}'""")
         assert not (tmp_path / f"{percent}-{parts}" / "manifest.json").exists()
 
 
@@ -123,7 +124,7 @@ def test_a_part_that_has_more_than_the_whole_may_have_stops(table, tmp_path, mon
     config = PackConfig.parse(options={"max_quarantine_percent": 10})  # one tile of twelve
     for more, said in ((1, "at least 3 unusable tiles"), (3, "4 unusable tiles")):
         monkeypatch.setattr(module, "_MORE_REJECTED", more)
-        with pytest.raises(TileError, match=rf"At most 1 tiles .* Received: {said}"):
+        with pytest.raises(TileError, match=rf"At most 1 of 12 tiles .* Received: {said}"):
             pack(config, path, outputs(tmp_path / "out"))
         assert not list(tmp_path.glob("out/**/*.*")), "half-written"
 

@@ -117,14 +117,18 @@ def damaged(table):
     return table.write()
 
 
-def test_bad_tiles_stop_the_step_unless_some_may_be_left_out(damaged, run, tmp_path):
+def test_bad_tiles_stop_the_step_unless_some_may_be_left_out(damaged, run, tmp_path, caplog):
     for percent in (0, 2.9):
-        with pytest.raises(TileError, match=r"At most [02] tiles.*3 unusable tiles:\n  tile-") as caught:
+        with pytest.raises(TileError, match=r"At most [02] of 100 tiles.*3 unusable tiles:\n  tile-") as caught:
             run(damaged, options={"max_quarantine_percent": percent})
-        assert "max_quarantine_percent" in str(caught.value)
+        assert str(caught.value).endswith("""\npack_options='{"max_quarantine_percent": 3}'""")
         assert not (tmp_path / "out" / "manifest.json").exists()
         assert not list((tmp_path / "out").rglob(".partial-*")), "nothing is left half written"
     manifest = run(damaged, options={"max_quarantine_percent": 3})
+    assert sum(manifest.left_out.values()) == 3
+    assert manifest.left_out["it is missing"] == 1
+    assert "3 of 100 tiles are unusable and were LEFT OUT" in caplog.text
+    assert "\n  1: it is missing" in caplog.text
     assert sum(split.tiles for split in manifest.splits.values()) == 97
     left_out = {row["tile_id"]: row for row in pq.read_table(tmp_path / "out" / "q.parquet").to_pylist()}
     assert set(left_out) == {"tile-0", "tile-1", "tile-2"}
@@ -161,7 +165,7 @@ def test_hundreds_of_bad_tiles_are_not_waited_for(table, run, monkeypatch, tmp_p
     table.add_geotiffs(8, descriptions=BANDS)
     for number in range(400):
         table.add(f"missing-{number}", f"/none/{number}", "ab"[number % 2])
-    with pytest.raises(TileError, match="at least 6 unusable tiles"):
+    with pytest.raises(TileError, match="at least 10 unusable tiles"):
         run(table.write())
     assert list((tmp_path / "out").iterdir()) == [], "nothing is left half written"
 

@@ -20,6 +20,7 @@ def render_summary(evaluation: Evaluation) -> str:
         "",
         f"Right on {scores.correct:,} of {tiles(scores.tiles)} of the {split} split: **{percent(scores.accuracy)}**.",
         *(["", evaluation.remark] if evaluation.remark else []),
+        *(["", plain(evaluation.left_out)] if evaluation.left_out else []),
         "",
         *_splits(evaluation),
         "",

@@ -38,6 +38,7 @@ def _header(evaluation: Evaluation) -> Markup:
         element("p", *_lede(evaluation), class_="lede"),
         _weakness(evaluation),
         element("p", evaluation.remark, class_="remark") if evaluation.remark else None,
+        element("p", breakable(evaluation.left_out), class_="remark") if evaluation.left_out else None,
         sections.headline_list(evaluation),
     )
 

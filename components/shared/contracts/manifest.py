@@ -69,6 +69,8 @@ class Manifest(_Frozen):
     """What stands for nothing in the tiles, and is in no statistics; None where no file looked at names one."""
     class_names: tuple[str, ...]
     """In the order of the integer labels."""
+    left_out: dict[str, int] = {}
+    """Number of tiles that were unusable and left out, by reason."""
     splits: dict[Split, SplitSummary]
     statistics: tuple[BandStatistics, ...]
     """In band order, over the training split alone."""

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 
 from tilepipe.components.evaluate.report.evaluation_summary import render_summary
@@ -27,3 +28,12 @@ def test_names_are_inert(make_evaluation):
     summary = render_summary(make_evaluation(NAMES, name="<script>alert(1)</script>\n# Other"))
     assert not re.search(r"(?<!\\)[<\[]", summary)
     assert "\n# Other" not in summary
+
+
+def test_tiles_that_were_left_out_are_stated(make_evaluation):
+    found = make_evaluation()
+    manifest = found.manifest.model_copy(update={"left_out": {"it is | missing": 2}})
+    assert "unusable" not in render_summary(found)
+    text = render_summary(dataclasses.replace(found, manifest=manifest))
+    assert "2 of 272 tiles were unusable" in text
+    assert "2 because it is \\| missing" in text

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 from html.parser import HTMLParser
 
@@ -77,6 +78,15 @@ def test_a_missing_test_split_is_remarked(make_evaluation):
     page = render_report(make_evaluation(test=False))
     assert "This data set has no test split" in page
     assert "of the validation split" in page
+
+
+def test_tiles_that_were_left_out_are_remarked(make_evaluation):
+    found = make_evaluation()
+    manifest = found.manifest.model_copy(update={"left_out": {"it is <b>missing": 2}})
+    page = render_report(dataclasses.replace(found, manifest=manifest))
+    assert "2 of 272 tiles were unusable" in Outline(page).text
+    assert "<b>missing" not in page
+    assert "unusable" not in render_report(found)
 
 
 def test_too_many_classes_for_a_matrix_leave_the_rest_of_the_report(make_evaluation):

@@ -1,0 +1,85 @@
+"""Limit and description of the tiles that are left out as unusable."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from tilepipe.components.shared.errors import TileError
+
+Rejection = tuple[str, str, str]
+"""Id, URI and reason of a tile that was left out."""
+
+_NUMBER = re.compile(r"\d[\d,.]*")
+_KINDS = 5
+_OTHER = "other reasons"
+
+
+def too_many(allowed: int, total: int, rejected: Sequence[Rejection], *, so_far: bool = False) -> TileError:
+    """Build the error for too many unusable tiles.
+
+    Args:
+        allowed: number of tiles that may be left out.
+        total: number of tiles of all parts.
+        rejected: the unusable tiles.
+        so_far: whether there may be more than these. Defaults to False.
+
+    Returns:
+        The error, for the caller to raise.
+    """
+    percent = passing_percent(len(rejected), total)
+    remedy = "Repair them or remove them from the source"
+    if percent is not None:
+        needed = "These tiles alone need" if so_far else "To leave them out, set"
+        remedy += f". {needed}, with any other options inside the braces:\n"
+        remedy += f"pack_options='{{\"max_quarantine_percent\": {percent}}}'"
+    else:
+        remedy += "; no tile would be left."
+    return TileError(
+        f"At most {allowed:,} of {total:,} tiles may be unusable (max_quarantine_percent). Received: "
+        f"{'at least ' if so_far else ''}{len(rejected):,} unusable tiles:{listed(sorted(rejected))}\n{remedy}"
+    )
+
+
+def passing_percent(count: int, total: int) -> str | None:
+    """Find a short percentage of `total` that is at least `count`; None if only 100 % is."""
+    for digits in range(10):
+        unit = 10**digits
+        scaled = -(-count * 100 * unit // total)
+        while allowed_tiles(scaled / unit, total) < count:  # floating-point rounding
+            scaled += 1
+        # Round no further than 1.5 times what is needed.
+        if scaled < 100 * unit and scaled * total <= 150 * unit * count:
+            return f"{scaled / unit:.{digits}f}"
+    return None
+
+
+def allowed_tiles(percent: float, total: int) -> int:
+    """Compute how many of `total` tiles may be left out."""
+    return int(total * percent / 100)
+
+
+def listed(rejected: Sequence[Rejection]) -> str:
+    """Format the first five unusable tiles, one per line."""
+    lines = [f"\n  {tile_id} ({uri}): {reason}" for tile_id, uri, reason in rejected[:5]]
+    return "".join(lines) + ("\n  ..." if len(rejected) > len(lines) else "")
+
+
+def count_by_reason(rejected: Sequence[Rejection]) -> dict[str, int]:
+    """Count the tiles for each reason, the most frequent first.
+
+    Reasons that differ only in numbers, such as sizes, count as one, with `N` for a number. Beyond five reasons the
+    rest is `other reasons`.
+    """
+    reasons = [reason for _, _, reason in rejected]
+    groups = Counter(map(_without_numbers, reasons))
+    spelled = {_without_numbers(reason): reason for reason in reasons}
+    distinct = Counter(map(_without_numbers, set(reasons)))
+    ordered = sorted(groups.items(), key=lambda group: (-group[1], group[0]))
+    counts = {spelled[kind] if distinct[kind] == 1 else kind: tiles for kind, tiles in ordered[:_KINDS]}
+    if rest := sum(tiles for _, tiles in ordered[_KINDS:]):
+        counts[_OTHER] = rest
+    return counts
+
+
+def _without_numbers(reason: str) -> str:
+    return _NUMBER.sub("N", reason)
