@@ -9,6 +9,7 @@ from tilepipe.components.prepare.networks.freezing import FreezingOptions
 from tilepipe.components.prepare.networks.indices import Sensor, checked_index
 from tilepipe.components.prepare.networks.networks import NETWORKS, Architecture
 from tilepipe.components.prepare.weights.band_weights import expected_input
+from tilepipe.components.prepare.weights.weights import IMAGENET
 from tilepipe.components.shared.runtime.config import StepConfig
 
 InputScaling = Literal["auto", "standardise", "min_max", "reflectance"]
@@ -117,11 +118,6 @@ class ModelOptions(FreezingOptions):
                 "The dense layers are given once. Received: "
                 f"head_units={list(self.head_units)} and dense_units={self.dense_units}. Leave `dense_units` out."
             )
-        if self.rgb_bands and not self.weights_uri:
-            raise ValueError(
-                "`rgb_bands` says where weights of photographs go. "
-                f"Received: rgb_bands={list(self.rgb_bands)} without weights_uri. Give weights_uri, or leave it out."
-            )
         repeated = sorted({name for name in self.indices if self.indices.count(name) > 1})
         if repeated:
             raise ValueError(
@@ -149,32 +145,25 @@ class PrepareConfig(StepConfig):
 
     @model_validator(mode="before")
     @classmethod
-    def _weights_among_options(cls, values: Any) -> Any:  # noqa: ANN401 - whatever came; the fields are checked next
-        """Copy `weights_uri` into the options, which check it together with the options that depend on it."""
-        if not isinstance(values, dict) or not values.get("weights_uri"):
-            return values
-        options = values.get("options", {})
-        if isinstance(options, ModelOptions):
-            options = options.model_dump(exclude_unset=True)
-        if not isinstance(options, dict):
-            return values
-        if options.get("weights_uri", values["weights_uri"]) != values["weights_uri"]:
+    def _no_weights_among_options(cls, values: Any) -> Any:  # noqa: ANN401 - the fields are checked afterwards
+        options = values.get("options") if isinstance(values, dict) else None
+        if isinstance(options, dict) and "weights_uri" in options:
             raise ValueError(
-                f"`weights_uri` is given once. Received: weights_uri={values['weights_uri']!r} and "
-                f"options.weights_uri={options['weights_uri']!r}. Leave one of them out."
+                "The address of the weights is a parameter of its own, not an option. "
+                f"Received: options.weights_uri={options['weights_uri']!r}. Give it as `model_weights_uri` of the "
+                "pipeline (`weights_uri` of prepare_model)."
             )
-        return {**values, "options": {**options, "weights_uri": values["weights_uri"]}}
+        return values
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
+        self._check_weights()
         for name in sorted(self.options.model_fields_set):
             if self.architecture not in _ONLY_FOR.get(name, (self.architecture,)):
                 raise ValueError(
                     f"`{name}` is a setting of {', '.join(sorted(_ONLY_FOR[name]))}. "
                     f"Received: options.{name} with architecture={self.architecture!r}. Leave one of them out."
                 )
-        if self.options.weights_uri:
-            expected_input(self.architecture)
         size, shortest = self.options.input_size_pixels, NETWORKS[self.architecture].shortest_side_pixels
         if 0 < size < shortest:
             raise ValueError(
@@ -182,3 +171,26 @@ class PrepareConfig(StepConfig):
                 f"Received: input_size_pixels={size}. Give 0 for the smallest that fits the tiles and the network."
             )
         return self
+
+    def _check_weights(self) -> None:
+        options = self.options
+        if self.weights_uri:
+            expected_input(self.architecture)
+        if options.weights_sha256 and self.weights_uri in {"", IMAGENET}:
+            raise ValueError(
+                "`weights_sha256` is the checksum of a file. "
+                f"Received: options.weights_sha256={options.weights_sha256} with weights_uri={self.weights_uri!r}. "
+                "Give the file's address, or no checksum: Keras checks what it downloads itself."
+            )
+        if options.rgb_bands and not self.weights_uri:
+            raise ValueError(
+                "`rgb_bands` are the input bands of weights trained on RGB images. "
+                f"Received: options.rgb_bands={list(options.rgb_bands)} without weights_uri. Give `model_weights_uri` "
+                "of the pipeline (`weights_uri` of prepare_model), or leave rgb_bands out."
+            )
+        if options.trainable_backbone != "all" and not self.weights_uri:
+            raise ValueError(
+                "A frozen backbone needs weights: random ones would never learn. Received: "
+                f"options.trainable_backbone={options.trainable_backbone} without weights_uri. Give "
+                "`model_weights_uri` of the pipeline (`weights_uri` of prepare_model), or trainable_backbone=all."
+            )

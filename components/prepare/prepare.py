@@ -73,13 +73,13 @@ def _build(config: PrepareConfig, manifest: Manifest) -> tuple["keras.Model", st
     from tilepipe.components.prepare.networks.preprocessing import INDEX_STATISTICS
 
     options = config.options
-    if not options.weights_uri:
+    if not config.weights_uri:
         return build_model(config.architecture, manifest, options), f"random, seed {config.seed}"
     backbone = build_backbone(config.architecture, manifest, options)
     digest = load_weights(
         backbone,
         config.architecture,
-        options.weights_uri,
+        config.weights_uri,
         options.weights_sha256,
         channels=(*manifest.bands, *options.indices),
         rgb_bands=options.rgb_bands,
@@ -90,5 +90,5 @@ def _build(config: PrepareConfig, manifest: Manifest) -> tuple["keras.Model", st
         computed = [INDEX_STATISTICS] * len(options.indices)
         scaling = input_scaling(config.architecture, manifest, options.rgb_bands, computed)
     model = build_model(config.architecture, manifest, options, backbone=backbone, scaling=scaling)
-    name = "Keras, learnt on ImageNet" if digest == IMAGENET else f"{shown(options.weights_uri)}, SHA-256 {digest}"
+    name = "Keras, learnt on ImageNet" if digest == IMAGENET else f"{shown(config.weights_uri)}, SHA-256 {digest}"
     return model, name

@@ -55,5 +55,5 @@ def test_every_choice_is_documented():
     from tilepipe.components.prepare.networks.networks import Architecture
 
     text = prepare_model.python_func.__doc__
-    for name in (*get_args(Architecture), *set(ModelOptions.model_fields) - {"weights_uri"}):
+    for name in (*get_args(Architecture), *ModelOptions.model_fields):
         assert re.search(rf"\b{name}\b", text), name

@@ -31,8 +31,24 @@ def test_numbers_may_arrive_as_floats():
         ({"options": {"regularizer_rate": 0.1}}, "A rate needs a penalty. Received: regularizer_rate=0.1"),
         ({"options": {"rgb_bands": ["B04", "B03", "B02"]}}, r"rgb_bands=\['B04', 'B03', 'B02'\] without weights_uri"),
         ({"options": {"trainable_backbone": "none"}}, "frozen backbone needs weights.*trainable_backbone=none"),
+        (
+            {"options": {"trainable_backbone": "last_blocks", "trainable_blocks": 2}},
+            "frozen backbone needs weights.* without weights_uri",
+        ),
         ({"weights_uri": "w.npz"}, "Weights can be given to one of .*Received: architecture=cnn"),
-        ({"weights_uri": "a", "options": {"weights_uri": "b"}}, "is given once. Received: weights_uri='a' and .*'b'"),
+        (
+            {"architecture": "resnet50", "options": {"weights_uri": "b"}},
+            "is a parameter of its own.*Received: options.weights_uri='b'. Give it as `model_weights_uri`",
+        ),
+        (
+            {"architecture": "resnet50", "weights_uri": "b", "options": {"weights_uri": "b"}},
+            "is a parameter of its own.*Received: options.weights_uri='b'",
+        ),
+        (
+            {"architecture": "mobilenet_v2", "weights_uri": "imagenet", "options": {"weights_sha256": "0" * 64}},
+            "checksum of a file. Received: .* with weights_uri='imagenet'",
+        ),
+        ({"options": {"weights_sha256": "0" * 64}}, "checksum of a file. Received: .* with weights_uri=''"),
         ({"weights_uri": 3}, "`weights_uri` should be a valid string"),
         ({"weights_uri": "a", "options": 3}, "`options` should be a valid dictionary"),
         (
@@ -51,11 +67,10 @@ def test_a_wrong_value_is_one_message(given, message):
         PrepareConfig.parse(**given)
 
 
-def test_the_address_of_weights_counts_among_the_options():
-    config = PrepareConfig.parse(
-        architecture="resnet50", weights_uri="s3://b/w.h5", options={"trainable_backbone": "none"}
-    )
-    assert config.options.weights_uri == config.weights_uri == "s3://b/w.h5"
+def test_a_backbone_with_weights_may_be_frozen():
+    options = {"trainable_backbone": "none", "rgb_bands": ["B04", "B03", "B02"], "weights_sha256": "0" * 64}
+    config = PrepareConfig.parse(architecture="resnet50", weights_uri="s3://b/w.h5", options=options)
+    assert config.options.trainable_backbone == "none"
 
 
 def test_options_read_without_keras():

@@ -57,7 +57,7 @@ def test_each_setting_and_each_check_stands_in_one_group():
     ("given", "message"),
     [
         ({"schedule": "step"}, "`step_epochs` must be given with schedule step"),
-        ({"loss": "squared_hinge", "label_smoothing": 0.1}, "`label_smoothing` must be 0 unless"),
+        ({"focal_gamma": 1.0}, "`focal_gamma` must be left out unless"),
         ({"gradient_clip_norm": 1, "gradient_clip_value": 1}, "Only one of `gradient_clip_norm` and"),
         ({"class_weight_sensitivity": 0.7}, "`class_weight_sensitivity` must be left out"),
         (

@@ -29,12 +29,6 @@ class FreezingOptions(WeightsOptions):
 
     @model_validator(mode="after")
     def _freezing_agrees(self) -> Self:
-        if self.trainable_backbone != "all" and not self.weights_uri:
-            raise ValueError(
-                "A frozen backbone needs weights: random ones would never learn. Received: "
-                f"trainable_backbone={self.trainable_backbone} without weights_uri. Give `weights_uri`, or "
-                "trainable_backbone=all."
-            )
         if (self.trainable_backbone == "last_blocks") != (self.trainable_blocks > 0):
             raise ValueError(
                 "`trainable_blocks` says how many blocks learn where trainable_backbone is last_blocks. Received: "

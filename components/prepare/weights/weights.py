@@ -32,13 +32,8 @@ _CLASSIFIER = "classifier/"
 
 
 class WeightsOptions(StepConfig):
-    """Initial weights of the backbone."""
+    """Check of the initial weights, and their input bands."""
 
-    weights_uri: str = Field(
-        default="",
-        description="Initial weights: a path, s3:// or https:// address of a .npz, .h5 or .keras file; "
-        '"imagenet" to let Keras download them; empty for random weights',
-    )
     weights_sha256: str = Field(
         default="",
         pattern="^([0-9a-fA-F]{64})?$",
@@ -52,12 +47,6 @@ class WeightsOptions(StepConfig):
 
     @model_validator(mode="after")
     def _weights_agree(self) -> Self:
-        if self.weights_sha256 and self.weights_uri in {"", IMAGENET}:
-            raise ValueError(
-                "`weights_sha256` is the checksum of a file. "
-                f"Received: weights_sha256={self.weights_sha256} with weights_uri={self.weights_uri!r}. "
-                "Give the file's address, or no checksum: Keras checks what it downloads itself."
-            )
         if self.rgb_bands and len(set(self.rgb_bands)) != 3:
             raise ValueError(
                 f"`rgb_bands` must name three bands: red, green, blue. Received: rgb_bands={list(self.rgb_bands)}."

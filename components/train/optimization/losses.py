@@ -9,16 +9,7 @@ from tilepipe.components.shared.runtime.config import StepConfig
 if TYPE_CHECKING:
     import keras
 
-Loss = Literal[
-    "categorical_crossentropy",
-    "binary_crossentropy",
-    "focal",
-    "cosine_similarity",
-    "mean_absolute_error",
-    "mean_squared_logarithmic_error",
-    "squared_hinge",
-]
-_SMOOTHED = ("categorical_crossentropy", "binary_crossentropy", "focal")
+Loss = Literal["categorical_crossentropy", "focal"]
 _FOCAL_GAMMA = 2.0
 
 
@@ -38,11 +29,6 @@ class LossOptions(StepConfig):
 
     @model_validator(mode="after")
     def _loss_agrees(self) -> Self:
-        if self.label_smoothing and self.loss not in _SMOOTHED:
-            raise ValueError(
-                f"`label_smoothing` must be 0 unless `loss` is one of {', '.join(_SMOOTHED)}. "
-                f"Received: label_smoothing={self.label_smoothing:g} with loss={self.loss!r}. Leave one of them out."
-            )
         if self.focal_gamma != _FOCAL_GAMMA and self.loss != "focal":
             raise ValueError(
                 "`focal_gamma` must be left out unless `loss` is focal. "
@@ -55,7 +41,7 @@ def make_loss(options: LossOptions) -> "keras.losses.Loss":
     """Create the loss: the mean over the batch, weighted if tiles have weights.
 
     Label smoothing also applies to validation, as always in Keras. Values and gradients stay finite for probabilities
-    of exactly 0 and 1. `cosine_similarity` is the negative cosine, from -1 to 0 for probabilities.
+    of exactly 0 and 1.
 
     Args:
         options: the loss and its parameters.
@@ -65,26 +51,10 @@ def make_loss(options: LossOptions) -> "keras.losses.Loss":
     """
     import keras
 
-    from tilepipe.components.train.optimization.hinge import SquaredHinge
-
-    smoothing = options.label_smoothing
-    match options.loss:
-        case "categorical_crossentropy":
-            loss = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
-        case "binary_crossentropy":
-            loss = keras.losses.BinaryCrossentropy(label_smoothing=smoothing)
-        case "focal":
-            # Keras' alpha of 0.25 is meant for one class against the background; here `class_weights` weighs the
-            # classes, so that gamma=0 is cross-entropy (https://arxiv.org/abs/1708.02002, equations 3 to 5).
-            loss = keras.losses.CategoricalFocalCrossentropy(
-                alpha=1.0, gamma=options.focal_gamma, label_smoothing=smoothing
-            )
-        case "cosine_similarity":
-            loss = keras.losses.CosineSimilarity()
-        case "mean_absolute_error":
-            loss = keras.losses.MeanAbsoluteError()
-        case "mean_squared_logarithmic_error":
-            loss = keras.losses.MeanSquaredLogarithmicError()
-        case "squared_hinge":
-            loss = SquaredHinge()
-    return loss
+    if options.loss == "categorical_crossentropy":
+        return keras.losses.CategoricalCrossentropy(label_smoothing=options.label_smoothing)
+    # Keras' alpha of 0.25 is meant for one class against the background; here `class_weights` weighs the classes, so
+    # that gamma=0 is cross-entropy (https://arxiv.org/abs/1708.02002, equations 3 to 5).
+    return keras.losses.CategoricalFocalCrossentropy(
+        alpha=1.0, gamma=options.focal_gamma, label_smoothing=options.label_smoothing
+    )

@@ -136,5 +136,9 @@ def _values(field: dict[str, Any]) -> str:
     if "enum" in field or "const" in field:
         return ", ".join(map(str, field.get("enum", [field.get("const")])))
     kind = _KINDS.get(field["type"], "number")
-    bounds = (f"{word} {field[bound]:,g}" for bound, word in _BOUNDS.items() if bound in field)
+    bounds = (f"{word} {_number(field[bound])}" for bound, word in _BOUNDS.items() if bound in field)
     return " ".join((kind, *bounds))
+
+
+def _number(value: float) -> str:
+    return f"{int(value):,}" if value == int(value) else f"{value:g}"

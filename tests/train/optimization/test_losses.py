@@ -14,18 +14,7 @@ def by_hand(loss, y, p, smoothing=0.0, gamma=2.0):
     even = y * (1 - smoothing) + smoothing / y.shape[1]
     if loss == "categorical_crossentropy":
         return (-even * np.log(p)).sum(1)
-    if loss == "focal":
-        return (-even * (1 - p) ** gamma * np.log(p)).sum(1)
-    if loss == "binary_crossentropy":
-        half = y * (1 - smoothing) + smoothing / 2
-        return -(half * np.log(p) + (1 - half) * np.log(1 - p)).mean(1)
-    if loss == "cosine_similarity":
-        return -(y * p).sum(1) / np.linalg.norm(y, axis=1) / np.linalg.norm(p, axis=1)
-    if loss == "mean_absolute_error":
-        return np.abs(y - p).mean(1)
-    if loss == "mean_squared_logarithmic_error":
-        return ((np.log1p(y) - np.log1p(p)) ** 2).mean(1)
-    return (np.maximum(1 - (2 * y - 1) * p, 0) ** 2).mean(1)
+    return (-even * (1 - p) ** gamma * np.log(p)).sum(1)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -37,7 +26,7 @@ def test_values_are_those_of_the_formula(loss):
     assert float(made(LABELS, PROBABILITIES, weights)) == pytest.approx((expected * weights).mean(), rel=1e-5)
 
 
-@pytest.mark.parametrize("loss", ["categorical_crossentropy", "binary_crossentropy", "focal"])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_smoothing_and_gamma_reach_the_loss(loss):
     gamma = {"focal_gamma": 0.5} if loss == "focal" else {}
     made = make_loss(LossOptions(loss=loss, label_smoothing=0.1, **gamma))
@@ -51,12 +40,6 @@ def test_the_default_is_what_whole_labels_were_trained_with():
     whole = np.eye(3, dtype=np.float32)[[0, 1, 0]]
     sparse = keras.losses.SparseCategoricalCrossentropy()(np.array([0, 1, 0]), PROBABILITIES)
     assert float(make_loss(LossOptions())(whole, PROBABILITIES)) == pytest.approx(float(sparse), rel=1e-6)
-
-
-def test_a_hinge_takes_each_tile_alone():
-    made = make_loss(LossOptions(loss="squared_hinge"))
-    alone = [float(made(LABELS[i : i + 1], PROBABILITIES[i : i + 1])) for i in range(3)]
-    assert float(made(LABELS, PROBABILITIES)) == pytest.approx(np.mean(alone), rel=1e-6)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -92,9 +75,8 @@ def test_it_can_be_learnt_from(loss):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"loss": "hinge"}, "`loss` should be 'categorical_crossentropy'"),
+        ({"loss": "squared_hinge"}, "`loss` should be 'categorical_crossentropy' or 'focal'"),
         ({"label_smoothing": 1}, "`label_smoothing` should be less than 1"),
-        ({"loss": "squared_hinge", "label_smoothing": 0.1}, "`label_smoothing` must be 0 unless `loss` is one of"),
         ({"focal_gamma": 1.0}, "`focal_gamma` must be left out unless `loss` is focal"),
         ({"loss": "focal", "focal_gamma": -1}, "`focal_gamma` should be greater than or equal to 0"),
     ],
