@@ -16,6 +16,7 @@ from tilepipe.components.shared.runtime.config import StepConfig
 from tilepipe.components.shared.storage import storage
 
 SourceKind = Literal["stac-api", "stac-catalog", "stac-geoparquet", "folder", "table", "tfrecord"]
+RecordDtype = Literal["uint8", "uint16", "int16", "float32", "int32", "uint32", "float64"]
 SplitBy = Literal["class", "group", "block", "time"]
 
 _SPLIT_SPELLINGS: dict[str, Split] = {
@@ -93,6 +94,9 @@ class IngestOptions(StepConfig):
         description="Whether STAC items may state different scales or offsets, which are never applied",
     )
     record_shape: tuple[int, ...] = Field(default=(), description="Height and width of the images in TFRecords")
+    record_dtype: RecordDtype | None = Field(
+        default=None, description="Dtype of raw bytes in TFRecords; by default detected from the features and values"
+    )
     name: str = Field(default="", description="Name of the dataset; default: the collection's id or the folder's name")
     max_class_ratio: float = Field(
         default=0, ge=0, description="Maximum size of a class as a multiple of the mean class size; 0 takes all"

@@ -1,23 +1,24 @@
 """A file, a folder or a prefix of TFRecord files with one labelled tile per record.
 
-The records are `tf.train.Example`s in which each band is a feature: its pixels row by row, as bytes. Ingest stores the
-offset of each record, so that packing fetches only the selected records.
+The records are `tf.train.Example`s in which each band is a feature, or one feature holds an image with all bands.
+Ingest stores the offset of each record, so that packing fetches only the selected records.
 """
 
 import datetime as dt
+import gzip
 import hashlib
 import itertools
 import logging
-import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tilepipe.components.ingest.arguments import argument
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
+from tilepipe.components.ingest.sources.tfrecord_bands import Features, RecordLayout, find_layout
 from tilepipe.components.ingest.sources.tile_row import TileRow
-from tilepipe.components.shared.contracts.bands import canonical_band
 from tilepipe.components.shared.contracts.tile_table import RecordFeature
 from tilepipe.components.shared.errors import ParameterError, SourceError
 from tilepipe.components.shared.records.example import Values, parse_example
@@ -27,16 +28,18 @@ from tilepipe.components.shared.storage import storage
 
 logger = logging.getLogger("tilepipe.ingest")
 
-# Names used by writers: x.tfrecord, x.tfrecords-00000-of-00010, and part-r-00012 of Spark and Beam.
-_NAME = re.compile(r"(?:.*[._-])?tfrecords?(?:[._-].*)?|part-r-\d+", re.IGNORECASE)
-_BAND = re.compile(r"B(\d+)(A?)", re.IGNORECASE)
-_DTYPES = {1: "uint8", 2: "uint16", 4: "float32"}
+# Names used by writers: x.tfrecord, x.tfrecords-00000-of-00010, Spark's and Beam's part-r-00012, and the Object
+# Detection API's x.record-00000-of-00010.
+_NAME = re.compile(
+    r"(?:(?:.*[._-])?tfrecords?(?:[._-].*)?|part-r-\d+|.*\.records?(?:-\d+-of-\d+)?)(?:\.gz)?", re.IGNORECASE
+)
+_LABELS = ("label", "image/class/label")
+_FILE_NAMES = ("filename", "image/filename")
+_GZIP = b"\x1f\x8b"
 _CHUNK_BYTES = 8 * 2**20
 _LOOKED_AT = 100
 _SHA256 = "1220"
 """Code and length of the multihash, which precede the digest."""
-
-Features = Mapping[str, Values]
 
 
 def is_record_file(name: str) -> bool:
@@ -75,7 +78,7 @@ class TfrecordSource:
     wanted: frozenset[str] = frozenset()
     kind: SourceKind = "tfrecord"
     record_features: tuple[RecordFeature, ...] = ()
-    """Features of the bands in the first record that has all of them; known after rows have been read."""
+    """Features with pixels; known after rows have been read."""
 
     @property
     def name(self) -> str:
@@ -92,14 +95,19 @@ class TfrecordSource:
         self._check_shape()
         progress = Progress(logger, "read", None, "records")
         labels, unlabelled_features, problem = 0, [""], ""
+        layout: RecordLayout | None = None
+        options = self.config.options
         for name, uri in self._files():
             for index, (offset, payload, features) in enumerate(self._records(uri)):
-                if not self.record_features:
+                if layout is None:
                     try:
-                        self.record_features = self._describe(features)
+                        stated = self.config.source_bands
+                        layout = find_layout(features, stated, options.record_shape, options.record_dtype)
                     except SourceError as error:
                         problem = problem or f"{error} The record is {name}#{index:06d}."
-                row = self._row(name, uri, index, offset, payload, features)
+                if layout is not None:
+                    layout.observe(features)
+                row = self._row(name, uri, index, offset, payload, features, layout.names if layout else ())
                 if row.label is None:
                     unlabelled_features = sorted(features)
                 labels += row.label is not None
@@ -110,8 +118,9 @@ class TfrecordSource:
             raise SourceError(
                 f"TFRecord files must contain records. Received: data_source={self.root}, whose files are empty."
             )
-        if not self.record_features:
+        if layout is None:
             raise SourceError(problem)
+        self.record_features = layout.features()
         if not labels:
             raise SourceError(
                 f"Records must have a feature with the label. Received: data_source={self.root}, where no record has "
@@ -121,7 +130,11 @@ class TfrecordSource:
 
     @property
     def _label_name(self) -> str:
-        return self.config.columns.label or "label"
+        return self.config.columns.label or _LABELS[0]
+
+    def _label(self, features: Features) -> str | None:
+        named = self.config.columns.label
+        return next((text for name in ((named,) if named else _LABELS) if (text := _text(features.get(name)))), None)
 
     def _check_shape(self) -> None:
         shape = self.config.options.record_shape
@@ -145,7 +158,7 @@ class TfrecordSource:
 
     def _records(self, uri: str) -> Iterator[tuple[int, bytes, Features]]:
         with storage.staged(uri) as local:
-            frames = iter_frames(_chunks(local))
+            frames = iter_frames(_chunks(local, is_packed=storage.path_of(uri).lower().endswith(".gz")))
             while True:
                 try:
                     found = next(frames, None)
@@ -153,68 +166,23 @@ class TfrecordSource:
                         return
                     offset, payload = found
                     features = _parsed(payload, offset)
-                except ValueError as error:
+                except (ValueError, EOFError, zlib.error, gzip.BadGzipFile) as error:
                     raise SourceError(
-                        f"A TFRecord file must contain complete, uncompressed records of tf.train.Example. Received: "
-                        f"{uri}: {error}. {_remedy(local)}"
+                        f"A TFRecord file must contain complete records of tf.train.Example. Received: {uri}: "
+                        f"{error}. {_remedy(local)}"
                     ) from None
                 yield offset, payload, features
 
-    def _describe(self, features: Features) -> tuple[RecordFeature, ...]:
-        return tuple(self._feature(name, features) for name in self._band_names(features))
-
-    def _band_names(self, features: Features) -> list[str]:
-        """Return the names of the bands' features as spelled in the file: Landsat's B2 is not Sentinel-2's B02."""
-        if self.config.source_bands:
-            spelled = {canonical_band(name): name for name in sorted(features)}
-            named = [band if band in features else spelled.get(band, "") for band in self.config.source_bands]
-            if all(named):
-                return named
-            missing = [band for band, name in zip(self.config.source_bands, named, strict=True) if not name]
-            raise SourceError(
-                f"Each of data_source_bands must be a feature. Received: {missing}, and the features are "
-                f"{sorted(features)}."
-            )
-        found = {name: match for name in features if (match := _BAND.fullmatch(name))}
-        if not found:
-            raise SourceError(
-                "Records must hold each band as a feature of bytes named B1, B2 and so on. Received: the features "
-                f"{sorted(features)}. Name the features of the bands, such as "
-                f"{argument('source_bands', ['B2', 'B3', 'B4'])}."
-            )
-        return sorted(found, key=lambda name: (int(found[name][1]), found[name][2], name))
-
-    def _feature(self, name: str, features: Features) -> RecordFeature:
-        values = features[name]
-        pixels = values[0] if len(values) == 1 else None
-        if not isinstance(pixels, bytes):
-            raise SourceError(
-                f"The feature of a band must be a single value of bytes. Received: the feature {name} with "
-                f"{len(values)} values{f' ({type(values[0]).__name__})' if values else ''}. Remove it from "
-                "data_source_bands."
-            )
-        shape = self.config.options.record_shape
-        count = len(pixels)
-        if shape:
-            height, width = shape
-            dtype = _DTYPES.get(count // (height * width)) if count % (height * width) == 0 else None
-        else:
-            # One or two bytes per pixel: a square number is never twice another square number.
-            size, dtype = next(
-                ((size, _DTYPES[each]) for each in (1, 2) if (size := math.isqrt(count // each)) ** 2 * each == count),
-                (0, None),
-            )
-            height = width = size
-        if dtype is None or not count:
-            raise SourceError(
-                "The feature of a band must have 1 (uint8), 2 (uint16) or 4 (float32) bytes per pixel. "
-                f"Received: the feature {name} with {count} bytes, and data_options.record_shape is "
-                f"{list(shape) or 'not given, which requires square images of 1 or 2 bytes per pixel'}. "
-                f"Set height and width, such as {argument('options', {'record_shape': [64, 64]})}."
-            )
-        return RecordFeature(name=name, dtype=dtype, height=height, width=width)
-
-    def _row(self, name: str, uri: str, index: int, offset: int, payload: bytes, features: Features) -> TileRow:
+    def _row(
+        self,
+        name: str,
+        uri: str,
+        index: int,
+        offset: int,
+        payload: bytes,
+        features: Features,
+        bands: tuple[str, ...],
+    ) -> TileRow:
         columns = self.config.columns
         tile_id = f"{name}#{index:06d}"
         if columns.id:
@@ -224,7 +192,7 @@ class TfrecordSource:
                     f"A tile must have an id. Received: no feature data_columns.id={columns.id!r} in record {tile_id}."
                 )
             tile_id = stated
-        elif original := _text(features.get("filename")):
+        elif original := next((text for each in _FILE_NAMES if (text := _text(features.get(each)))), None):
             tile_id += f"/{original.rpartition('/')[2]}"
         return TileRow(
             tile_id=tile_id,
@@ -232,17 +200,20 @@ class TfrecordSource:
             offset=offset,
             bytes=len(payload) + FRAMING_BYTES,
             checksum=_SHA256 + hashlib.sha256(frame(payload)).hexdigest(),
-            label=_text(features.get(self._label_name)),
+            label=self._label(features),
             split=_text(features.get(self.config.split_property)) if self.config.split_property else None,
             group=_text(features.get(columns.group)) if columns.group else None,
             datetime=_time(features.get(columns.datetime), tile_id) if columns.datetime else None,
-            bands=tuple(feature.name for feature in self.record_features),
+            bands=bands,
             properties={key: scalar for key in self.wanted if (scalar := _scalar(features.get(key))) is not None},
         )
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
+def _chunks(path: Path, *, is_packed: bool) -> Iterator[bytes]:
+    """Read a file in chunks; gzip is read by Python, which also reads what follows an empty member."""
+    with path.open("rb") as start:
+        is_packed = is_packed and start.read(2) == _GZIP
+    with gzip.open(path) if is_packed else path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
             yield chunk
 
@@ -257,7 +228,9 @@ def _parsed(payload: bytes, offset: int) -> Features:
 def _remedy(path: Path) -> str:
     with path.open("rb") as file:
         start = file.read(2)
-    return "Decompress it: it is a gzip file." if start == b"\x1f\x8b" else "Copy it or create it again."
+    if start == _GZIP:
+        return "Name the file *.gz, or decompress it: it is a gzip file."
+    return "Copy it or create it again."
 
 
 def _scalar(values: Sequence[bytes] | Sequence[int] | Sequence[float] | None) -> str | int | float | None:
@@ -275,6 +248,8 @@ def _scalar(values: Sequence[bytes] | Sequence[int] | Sequence[float] | None) ->
 
 def _text(values: Sequence[bytes] | Sequence[int] | Sequence[float] | None) -> str | None:
     value = _scalar(values)
+    if isinstance(value, float) and value.is_integer():  # Earth Engine writes all numbers as floats
+        value = int(value)
     return None if value is None or value == "" else str(value)
 
 

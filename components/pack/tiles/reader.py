@@ -13,7 +13,8 @@ from tilepipe.components.pack.cache.cache import CachedReader, TileCache
 from tilepipe.components.pack.tiles.assemble import assemble, masks
 from tilepipe.components.pack.tiles.checksum import verify
 from tilepipe.components.pack.tiles.decode import Picture, Pixels, Shape, decode, size_text
-from tilepipe.components.pack.tiles.example_decoder import decode_record
+from tilepipe.components.pack.tiles.example_decoder import decode_image, decode_record
+from tilepipe.components.pack.tiles.packed_records import is_packed, read_packed_record
 from tilepipe.components.pack.tiles.resample import Mask, Resampling
 from tilepipe.components.pack.tiles.validity import NO_RULES, ValidityRules, apply_rules, with_sidecar
 from tilepipe.components.shared.contracts.bands import canonical_band
@@ -95,6 +96,11 @@ class Layout:
         return tuple(self.order.names[place] for place in self.keep)
 
     @property
+    def has_band_features(self) -> bool:
+        """True if tiles are records with one feature per band."""
+        return bool(self.features) and not self.features[0].holds_all_bands
+
+    @property
     def tile_bytes(self) -> int:
         """Size of the packed pixels of one tile, in bytes."""
         return self.shape[0] * self.shape[1] * len(self.keep) * np.dtype(self.dtype).itemsize
@@ -124,6 +130,8 @@ def content(tile: Tile, read_file: Callable[[str], bytes] = storage.read_bytes) 
 
         return zip_members.read_member(tile.uri, tile.member)
     if tile.offset is not None and tile.bytes is not None:
+        if is_packed(tile.uri):
+            return read_packed_record(tile.uri, tile.offset, tile.bytes)
         return storage.read_range(tile.uri, tile.offset, tile.bytes)
     return read_file(tile.uri)
 
@@ -164,16 +172,17 @@ def fetch(
         return [_band(file, read, rules, place) for file, place in files], bool(tile.checksum)
     data = _read(tile, read)
     is_unverified = verify(data, tile.bytes, tile.checksum)
-    if features:
+    shape = None if layout is None else layout.file_shape
+    if features and not features[0].holds_all_bands:
         chosen = features if layout is None else [features[place] for place in layout.keep]
         return decode_record(data, chosen), is_unverified
-    picture = decode(data, None if layout is None else layout.file_shape)
-    if tile.member is None:
+    picture = decode_image(data, features[0], shape) if features else decode(data, shape)
+    if tile.member is None and not features:
         picture = with_sidecar(picture, tile.uri, rules, lambda uri: read(_file(tile, uri)))
     if bands is None and picture.descriptions:
         bands = len(picture.descriptions)
     picture = apply_rules(picture, rules, bands)
-    if layout is not None and picture.pixels.shape[-1] != layout.shape[2]:
+    if layout is not None and not _fits(picture, layout.file_shape):
         raise TileError(f"it is {size_text(picture.pixels.shape)}, where the tiles are {size_text(layout.file_shape)}")
     return [picture], is_unverified
 
@@ -228,7 +237,7 @@ def _record(tile: Tile, layout: Layout, labels: Mapping[str, int], read: Callabl
     try:
         pictures, is_unverified = fetch(tile, layout.features, layout, read)
         _check_dtypes(pictures, layout.dtype)
-        if tile.band_uris is None and not layout.features:
+        if tile.band_uris is None and not layout.has_band_features:
             _check_descriptions(pictures[0].descriptions, layout.order)
             pictures = [_kept(pictures[0], layout.keep)]
         elif not layout.resizes:
@@ -246,6 +255,10 @@ def _record(tile: Tile, layout: Layout, labels: Mapping[str, int], read: Callabl
         image,
         mask,
     )
+
+
+def _fits(picture: Picture, shape: Shape) -> bool:
+    return all(want in {None, have} for want, have in zip(shape, picture.pixels.shape, strict=True))
 
 
 def _read(tile: Tile, read: Callable[[Tile], bytes]) -> bytes:

@@ -104,8 +104,12 @@ _GEOMETRY_TYPES = (
 )
 
 
+ENCODED = "encoded"
+"""`RecordFeature.dtype` of a feature that holds an image file, such as a JPEG, with all bands."""
+
+
 class RecordFeature(BaseModel):
-    """A feature of a `tf.train.Example` that holds one band's pixels, row by row."""
+    """A feature of a `tf.train.Example` that holds the pixels of one band, or of all bands, row by row."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -114,6 +118,13 @@ class RecordFeature(BaseModel):
     dtype: str
     height: int
     width: int
+    bands: int = 1
+    """Number of bands, which are interleaved by pixel."""
+
+    @property
+    def holds_all_bands(self) -> bool:
+        """True if this is the only feature and holds an image of all bands."""
+        return self.dtype == ENCODED or self.bands > 1
 
 
 class TileTableInfo(BaseModel):

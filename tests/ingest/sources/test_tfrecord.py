@@ -1,3 +1,4 @@
+import gzip
 import struct
 import uuid
 
@@ -122,6 +123,28 @@ def test_records_that_do_not_fit(write, record, changes, message):
         list(source_of(write(record), **changes).rows())
 
 
+def test_gzip_with_an_empty_member_loses_no_record(tmp_path):
+    records = [frame(example(label=number, **TILE)) for number in range(4)]
+    path = tmp_path / "x.tfrecord.gz"
+    path.write_bytes(gzip.compress(records[0]) + gzip.compress(b"") + gzip.compress(b"".join(records[1:])))
+    rows = list(source_of(path).rows())
+    assert [row.label for row in rows] == ["0", "1", "2", "3"]
+    assert [row.offset for row in rows] == [sum(map(len, records[:number])) for number in range(4)]
+
+
+def test_a_truncated_gzip(tmp_path):
+    path = tmp_path / "x.tfrecord.gz"
+    path.write_bytes(gzip.compress(frame(example(label=1, **TILE)))[:-9])
+    with pytest.raises(SourceError, match="must hold whole records"):
+        list(source_of(path).rows())
+
+
+def test_labels_of_the_object_detection_api(write):
+    record = example(**{"image/class/label": 2, "image/class/text": b"b", "image/filename": b"a/x.jpg"}, **TILE)
+    (row,) = source_of(write(record)).rows()
+    assert (row.label, row.tile_id) == ("2", "part-r-00000#000000/x.jpg")
+
+
 def test_a_shape_that_is_none(write):
     source = source_of(write(example(label=1, **TILE)), options={"record_shape": (3,)})
     with pytest.raises(ParameterError, match=r"height and a width.*\[3\]"):
@@ -160,6 +183,12 @@ def test_a_folder_without_records(tmp_path):
         ("x.tfrecords-00000-of-00010", True),
         ("tfrecord", True),
         ("my_tfrecord_00.gz", True),
+        ("train.record-00000-of-00001", True),
+        ("x.record", True),
+        ("patches.tfrecord.gz", True),
+        ("part-r-00012.gz", True),
+        ("x.record.csv", False),
+        ("a_record-2.tif", False),
         ("x.tfrecord/readme.txt", False),
         ("notfrecords.csv", False),
         ("part-r-x", False),

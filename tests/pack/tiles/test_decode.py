@@ -196,10 +196,9 @@ def test_what_is_no_tile(data, reason):
         decode(data)
 
 
-@pytest.mark.parametrize("dtype", ["float64", "uint32", "int32"])
-def test_dtypes_that_no_later_step_takes(tmp_path, dtype):
-    data = write_geotiff(tmp_path / "x.tif", random_pixels(dtype=dtype)).read_bytes()
-    with pytest.raises(TileError, match=f"{dtype}, which is none of uint8, uint16, int16, float32"):
+def test_dtypes_that_no_later_step_takes(tmp_path):
+    data = write_geotiff(tmp_path / "x.tif", random_pixels(dtype="complex64")).read_bytes()
+    with pytest.raises(TileError, match="complex64, which is none of uint8, uint16, int16, float32, int8"):
         decode(data)
 
 
