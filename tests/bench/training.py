@@ -94,7 +94,7 @@ def _speed(tiles: Generated, architecture: str, *, steps: int, epochs: int) -> _
 
 @contextlib.contextmanager
 def _after_each_epoch(act: Callable[[], object]) -> Iterator[None]:
-    """Do something while a training stands between two epochs: right after it has logged one."""
+    """Do something while a training is between two epochs, right after it has logged one."""
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -154,7 +154,7 @@ def _bare(model_path: Path, manifest_path: Path, steps: int) -> None:
 
 
 def _input(tiles: Generated) -> tuple[float, float]:
-    """Tiles a second of batches that nobody trains on, without what begins an epoch; and the seconds of that."""
+    """Tiles per second of batches without training on them or starting an epoch; and the seconds of that start."""
     rates, starts = [], []
     with tiles.batches(TrainConfig()) as batches:
         for epoch in range(_STARTS):

@@ -54,7 +54,7 @@ class Cost:
     """Seconds of something that is done once."""
 
     pause: float
-    """For which the training stands still."""
+    """Seconds for which the training is blocked."""
     behind: float = 0.0
     """Processor time of other threads."""
 
@@ -102,7 +102,7 @@ def _standing(tiles: Generated, base_model: Path, checkpoints: Path) -> Iterator
 
 
 class Standing:
-    """A training that stands, and what is done around its steps, each by itself."""
+    """A paused training, and each operation around its steps, measured separately."""
 
     def __init__(
         self,

@@ -197,7 +197,7 @@ def test_without_kubernetes_only_the_states_are_known(write):
     assert "in Kubeflow's pages" in said
 
 
-def test_an_image_that_cannot_be_pulled_is_said_at_once(write, runs):
+def test_an_image_that_cannot_be_pulled_is_reported_at_once(write, runs):
     began = time.monotonic()
     words = ["train_image=registry.invalid/none:1", "--timeout-minutes", "0.7"]
     said = tilepipe("submit", write(training), *words, code=3)
@@ -401,7 +401,7 @@ def test_a_change_that_kfp_refuses_leaves_the_old_one_at_work(uploadable, schedu
 
 
 def test_a_change_neither_misses_nor_doubles_a_run_and_lets_the_running_one_finish(uploadable, schedule, runs):
-    """Every minute, changed while the first run goes on: each minute starts one run, and none is cut off."""
+    """A schedule is changed while its first run is in progress: each minute starts one run, and none is cut off."""
     name, path = uploadable
 
     def started():

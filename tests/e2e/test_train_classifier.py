@@ -193,7 +193,7 @@ def test_a_failing_task_is_named_with_its_reason(kubeflow, pipeline_yaml, sample
     assert "B99" in run.data.tags[tracking.FAILURE_TAG]
 
 
-def test_a_retry_mends_what_was_missing(kubeflow, pipeline_yaml, tmp_path):
+def test_a_retry_supplies_what_was_missing(kubeflow, pipeline_yaml, tmp_path):
     prefix = f"late-{uuid.uuid4().hex[:8]}"
     catalog = f"s3://{kubeflow.bucket.name}/{prefix}/catalog.json"
     run_id, _ = submit(kubeflow, pipeline_yaml, f"data_source={catalog}", *SMALL, "--no-wait")
@@ -271,7 +271,7 @@ def _training_pod(kubeflow, run_id):
     pytest.fail("training was not reached within five minutes")
 
 
-def test_a_gpu_that_no_node_has_is_said_at_once(kubeflow, pipeline_yaml, sample):
+def test_a_gpu_that_no_node_has_is_reported_at_once(kubeflow, pipeline_yaml, sample):
     began = time.monotonic()
     done = kubeflow.tilepipe(
         "submit", str(pipeline_yaml), f"data_source={sample}", *SMALL, "train_gpu_count=64", check=False
@@ -297,7 +297,7 @@ def test_a_terminated_run_is_killed_in_mlflow(kubeflow, pipeline_yaml, sample):
 
 
 @pytest.mark.parametrize("how", ["tilepipe schedule", "kfp, a pinned version"])
-def test_a_recurring_run_reads_its_source_anew(kubeflow, pipeline_yaml, first_run, how):
+def test_a_recurring_run_reads_its_source_again(kubeflow, pipeline_yaml, first_run, how):
     _, arguments = first_run
     name = f"e2e-{uuid.uuid4().hex[:8]}"
     remove = _schedule(kubeflow, pipeline_yaml, name, arguments, how)

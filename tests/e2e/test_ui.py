@@ -123,7 +123,7 @@ def seen_to_succeed(page):
 
 @pytest.fixture
 def look_at(page, finished):
-    """Open a node of the graph, at a tab; when all is seen its panel is closed, which lies over other nodes."""
+    """Open a node of the graph, at a tab; close its panel afterwards, which covers other nodes."""
 
     def look_at(node, tab):
         node.dispatch_event("click")  # the map in the corner may lie over it, so the mouse cannot
@@ -151,7 +151,7 @@ def test_the_graph_shows_each_step_succeeded(page, finished, kubeflow):
     assert kubeflow.wait(finished, 120).state == "SUCCEEDED"
 
 
-def test_a_step_tells_what_went_in_and_out(page, look_at):
+def test_a_step_shows_its_inputs_and_outputs(page, look_at):
     look_at(page.get_by_title("evaluate-model", exact=True), "Input/Output")
     for title in ("Input Artifacts", "Output Artifacts"):
         page.get_by_text(title, exact=True).wait_for()

@@ -116,7 +116,7 @@ def make_data(tmp_path: Path) -> MakeData:
 
 @pytest.fixture(scope="session")
 def make_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Save a model whose weights are set by hand: it tells the classes apart by brightness."""
+    """Save a model whose weights are set by hand: it separates the classes by brightness."""
 
     def make(
         shape: tuple[int | None, ...] = (SIZE, SIZE, 2),

@@ -77,7 +77,7 @@ def test_loss_is_that_of_keras() -> None:
 
 
 @pytest.mark.parametrize("classes", [2, 8])
-def test_roc_points_lie_on_the_curve_of_scikit_learn_and_are_finite(classes: int) -> None:
+def test_roc_points_are_finite_and_on_the_curve_of_scikit_learn(classes: int) -> None:
     labels, probabilities = answers(classes, 500, seed=classes)
     curve = metrics.roc_curve(labels, probabilities)
     onehot = np.eye(classes)[labels]

@@ -55,7 +55,7 @@ def test_a_catalog_with_all_there_is_to_know(run, catalog, tmp_path):
     assert geo["columns"]["geometry"]["bbox"] == pytest.approx([10, 50, 10.06, 50.01])
 
 
-def test_other_geometries_are_told_from_polygons(run, catalog, tmp_path):
+def test_other_geometries_are_distinguished_from_polygons(run, catalog, tmp_path):
     def change(item):
         if item["id"] == "Forest_0":
             item["geometry"] = {"type": "Point", "coordinates": [10.0, 50.0]}
@@ -190,7 +190,7 @@ def test_splits_that_nothing_can_be_learnt_from(run, class_folders, tmp_path, li
         run(root, split_files=split_files(tmp_path, **lists))
 
 
-def test_a_class_that_will_not_be_measured_is_said(run, class_folders, tmp_path, caplog):
+def test_a_class_without_evaluation_tiles_is_reported(run, class_folders, tmp_path, caplog):
     root = class_folders(classes=("a", "b"), count=3)
     run(root, split_files=split_files(tmp_path, train=["a_0.jpg", "b_0.jpg"], val=["a_1.jpg"]))
     assert "val has no tiles of b" in caplog.text

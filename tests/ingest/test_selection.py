@@ -142,7 +142,7 @@ def test_at_most_a_multiple_of_the_mean_class_size(run, class_folders):
     assert Counter(table["label"].to_pylist()) == {"a": 10, "b": 10, "c": 45}
 
 
-def test_items_without_a_group_are_told(run, catalog):
+def test_items_without_a_group_are_reported(run, catalog):
     root = catalog(change=lambda item: item["properties"].update(scene="s" if "Forest" in item["id"] else None))
     with pytest.raises(Exception, match=r"each tile must have a group. Received: 12 tiles.*such as River_0"):
         run(root, split_by="group", columns={"group": "scene"})

@@ -45,7 +45,7 @@ def test_bands_that_contradict_the_pixels_stop_the_run(eurosat100, tmp_path):
     assert "Traceback" not in output
 
 
-def test_the_true_order_goes_on(eurosat100, tmp_path):
+def test_the_true_band_order_is_accepted(eurosat100, tmp_path):
     done = tilepipe("run", "train_classifier", *_words(eurosat100), f"data_source_bands={TRUE_ORDER}", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     (path,) = tmp_path.glob("runs/*/*/merge-packed/manifest.json")

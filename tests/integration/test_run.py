@@ -61,7 +61,7 @@ def test_the_main_job(sample, tmp_path):
     assert dataset.dataset.digest
 
 
-def test_a_streaming_training_that_is_killed_goes_on_when_its_run_is_started_again(sample, tmp_path):
+def test_a_killed_streaming_training_resumes_when_its_run_is_restarted(sample, tmp_path):
     words = ["run", "train_classifier_streaming", f"data_source={sample / 'catalog.json'}", *TINY, "train_epochs=12"]
     words += ["pack_workers=2", 'pack_options={"shard_mebibytes": 1}']
     words += ['train_options={"placement": "streamed", "window_mebibytes": 1, "checkpoint_every_epochs": 1}']

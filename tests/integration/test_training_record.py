@@ -55,7 +55,7 @@ def test_the_server_holds_figures_files_and_a_model(run):
 
 def test_a_server_that_goes_away_and_comes_back_misses_nothing(run, monkeypatch, mlflow_server, caplog):
     def epoch(self, epoch, figures, curves=b""):
-        # Away while the second epoch ends: nobody listens on the discard port.
+        # Unreachable while the second epoch ends: no server listens on the discard port.
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9" if epoch == 2 else mlflow_server)
         report(self, epoch, figures, curves)
         if epoch == 2:

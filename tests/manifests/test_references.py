@@ -104,7 +104,7 @@ def test_what_the_pipelines_name_is_declared_without_a_hash(composition):
 
 
 @pytest.mark.parametrize("composition", COMPOSITIONS)
-def test_the_launcher_is_told_of_the_same_store_as_the_steps(composition):
+def test_the_launcher_uses_the_same_store_as_the_steps(composition):
     there = config_maps(composition)
     s3 = yaml.safe_load(there["kfp-launcher"]["providers"])["s3"]["default"]
     credentials = s3["credentials"]["secretRef"]

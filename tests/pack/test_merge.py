@@ -131,7 +131,7 @@ def test_a_part_that_has_more_than_the_whole_may_have_stops(table, tmp_path, mon
 
 @pytest.fixture
 def duplicated(table):
-    """Twins in train and test, as two kinds of file; and twins within train, which harm nobody."""
+    """Twins in train and test, as two kinds of file; and twins within train, which are harmless."""
     table.add_geotiffs(16, shape=(8, 8, 3), dtype="uint8", high=255, descriptions=("red", "green", "blue"))
     twin = random_pixels(99, (8, 8, 3), "uint8", 255)
     table.add("twin-1", write_geotiff(table.folder / "t1.tif", twin), "a", "train")

@@ -240,7 +240,7 @@ def test_memory_does_not_grow_with_the_number_of_tiles(tmp_path, run):
     assert peaks[1] < peaks[0] + 3_000_000  # 400 more tiles hold 13 MB
 
 
-def test_a_constant_band_is_said(table, run, caplog):
+def test_a_constant_band_is_reported(table, run, caplog):
     caplog.set_level(logging.WARNING)
     for number in range(4):
         pixels = random_pixels(number, (8, 8, 2))
@@ -316,7 +316,7 @@ class Empty(BaseHTTPRequestHandler):
         pass
 
 
-def test_a_signature_is_not_told(table, run, tmp_path, caplog):
+def test_a_signature_is_not_disclosed(table, run, tmp_path, caplog):
     table.add_geotiffs(40)
     with ThreadingHTTPServer(("127.0.0.1", 0), Empty) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

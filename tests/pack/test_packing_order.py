@@ -38,7 +38,7 @@ def test_a_tile_has_columns_of_the_table():
     assert {field.name for field in fields(Tile)} <= COLUMNS.keys()
 
 
-def test_each_tile_stands_in_its_split_once_and_classes_are_mixed(table, planned):
+def test_each_tile_is_in_its_split_once_and_classes_are_mixed(table, planned):
     plan = planned(many(table))
     train, val, test = order(plan)
     assert sorted(train + val + test) == sorted(f"t{number}" for number in range(3000))
@@ -139,7 +139,7 @@ def test_no_tile_can_be_used(table, planned):
         find_layout(planned(table.write()), CONFIG)
 
 
-def test_names_are_held_against_pixels_unless_told_otherwise(table, planned):
+def test_names_are_checked_against_pixels_unless_disabled(table, planned):
     levels = np.array([12, 1000, 900, 2300, 2600, 1800, 1100])
     for number in range(4):
         pixels = (random_pixels(number, (8, 8, 7), high=20) + levels).astype("uint16")

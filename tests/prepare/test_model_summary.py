@@ -56,7 +56,7 @@ def test_a_network_within_is_a_row_for_each_resolution(nested):
     assert sum(int(row[2].replace(",", "")) for row in rows) == 2_257_984 + 3 * 3 * 10 * 32  # 13 channels, not 3
 
 
-def test_what_is_frozen_scaled_and_added_is_said(nested):
+def test_frozen_scaled_and_added_layers_are_reported(nested):
     table = cells(nested)
     assert table["parameters that learn"] == [f"{1280 * 3 + 3:,}"]
     assert "Works at 96 x 128 pixels" in nested

@@ -8,7 +8,7 @@ KEY = "0123456789abcdef"
 
 
 def make_state(step, *, best=None, size=100):
-    """A state whose every number tells its step, and whose best weights tell theirs."""
+    """A state whose numbers all equal its step, and whose best weights equal theirs."""
     weights = {} if best is None else {"kernel": np.full((7, 3), best, "float32")}
     return State({"kernel": np.full(size, step, "float32"), "seed": np.uint32([step, 1])}, weights, {"step": step})
 

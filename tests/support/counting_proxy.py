@@ -1,4 +1,4 @@
-"""A door in front of an S3 server: it counts what is asked for, and can be shut."""
+"""A proxy in front of an S3 server that counts requests and can refuse them."""
 
 import http.server
 import threading

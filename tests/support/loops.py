@@ -52,7 +52,7 @@ def make_model(shape=(4, 4, 2), classes=3, *, backbone=True, frozen=()):
 
 
 class Told:
-    """Takes the place of `Record`: keeps what it is told."""
+    """Replaces `Record` and keeps what it receives."""
 
     def __init__(self) -> None:
         self.epochs: list[int] = []
@@ -151,7 +151,7 @@ class Ground:
 
     @contextlib.contextmanager
     def loop(self, model=None, devices=None, **parameters):
-        """A loop, its model, and what its record was told."""
+        """A loop, its model, and what its record received."""
         import tensorflow as tf
 
         from tilepipe.components.train.loop.epochs import Epochs
@@ -169,7 +169,7 @@ class Ground:
             yield Loop(model, config, self.manifest, batches, devices, epochs), model, told
 
     def run(self, look=None, start=None, **parameters):
-        """Train; gives the history, the model's variables, and what the record was told."""
+        """Train; gives the history, the model's variables, and what the record received."""
         with self.loop(**parameters) as (loop, model, told):
             history = loop.run(look or Look(), loop._config.learning_rate, start)
             return history, [variable.numpy() for variable in model.variables], told

@@ -35,7 +35,7 @@ TILES = "https://tiles.test/"
 
 @dataclass
 class Gate:
-    """What stands between ingest and the API, and all that came by."""
+    """A proxy between ingest and the API that records all requests."""
 
     url: str = ""
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)

@@ -42,7 +42,7 @@ def test_tiles_may_fill_a_third_of_the_memory(memory, memory_mebibytes):
     assert TrainConfig.parse(memory=memory).memory_mebibytes == memory_mebibytes
 
 
-def test_each_setting_and_each_check_stands_in_one_group():
+def test_each_setting_and_each_check_is_in_one_group():
     """Two of the same name would be one, that of whichever group comes first."""
     groups = [group for group in TrainOptions.__mro__ if group.__module__.startswith("tilepipe.components.train")]
     names = [name for group in groups for name in group.__annotations__]

@@ -130,7 +130,7 @@ def test_sigterm_saves_where_there_is_time(workplace, tmp_path, monkeypatch):
     assert not (place.folder / "out").exists()
 
 
-def test_what_is_trained_otherwise_starts_anew(workplace, tmp_path, caplog):
+def test_other_parameters_start_a_new_training(workplace, tmp_path, caplog):
     caplog.set_level("INFO", "tilepipe.train")
     place = workplace(tiles=(48, 24, 0))
     saved = str(tmp_path / "checkpoints")

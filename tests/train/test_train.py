@@ -189,7 +189,7 @@ class TestTracked:
         needed = Path(fluent.pyfunc.get_model_dependencies(model.metadata.get_model_info().model_uri)).read_text()
         assert {line.split("==")[0] for line in needed.split()} == {"mlflow", "keras", "tensorflow", "numpy"}
 
-    def test_a_retry_goes_on_in_its_own_run(self, place, mlflow):
+    def test_a_retry_continues_its_own_run(self, place, mlflow):
         first = place.train(epochs=1)
         again = place.train("again", epochs=1)
         assert again.mlflow_run_id == first.mlflow_run_id

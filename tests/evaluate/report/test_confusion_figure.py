@@ -18,7 +18,7 @@ def test_it_is_a_whole_drawing_with_each_name_twice(make_evaluation, classes):
     assert len(list(drawing.iter(f"{SVG}rect"))) == classes**2 + 1
 
 
-def test_all_of_it_lies_within_the_drawing(make_evaluation):
+def test_everything_is_within_the_drawing(make_evaluation):
     drawing = ElementTree.fromstring(confusion_figure(make_evaluation(["x" * 100, "y"])))
     width, height = float(drawing.get("width")), float(drawing.get("height"))
     for rect in drawing.iter(f"{SVG}rect"):

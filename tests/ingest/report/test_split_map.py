@@ -18,7 +18,7 @@ def test_a_degree_is_as_long_across_as_up_in_the_middle():
     assert "dots-val" not in drawn
 
 
-def test_what_lies_on_both_sides_of_the_antimeridian_is_drawn_together():
+def test_both_sides_of_the_antimeridian_are_drawn_together():
     drawn = split_map({"train": ((179, -17), (-179, -17)), "val": ((-180, -18),), "test": ()})
     (west, _), (east, _) = places(drawn, "train")
     ((middle, _),) = places(drawn, "val")

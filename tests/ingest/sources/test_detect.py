@@ -26,7 +26,7 @@ def opened(source, **parameters):
         ("https://example.org/api/v1", "stac-api"),
     ],
 )
-def test_the_name_tells_the_kind(uri, kind):
+def test_the_name_determines_the_kind(uri, kind):
     assert detect_kind(uri) == kind
 
 
@@ -35,7 +35,7 @@ def test_each_kind_has_a_source():
     assert set(get_args(IngestOptions.model_fields["kind"].annotation)) == {"auto", *SOURCES}
 
 
-def test_a_parquet_is_told_by_its_columns(tmp_path):
+def test_the_kind_of_a_parquet_is_detected_by_its_columns(tmp_path):
     for columns, kind in (({"id": ["a"], "assets": [{"x": 1}]}, "stac-geoparquet"), ({"image": ["a"]}, "table")):
         pq.write_table(pa.table(columns), tmp_path / "x.parquet")
         assert detect_kind(str(tmp_path / "x.parquet")) == kind
@@ -90,8 +90,8 @@ def test_the_web_has_no_folders():
         opened("https://example.org/tiles?sig=c2VjcmV0", options={"kind": "folder"})
 
 
-def test_a_parquet_that_cannot_be_reached_is_said_to_be_so(minio_server, monkeypatch):
+def test_an_unreachable_parquet_is_reported_as_such(minio_server, monkeypatch):
     minio_server.use(monkeypatch)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another-secret")
-    with pytest.raises(StorageError, match="must be readable with the credentials"):
+    with pytest.raises(StorageError, match="credentials must permit the request"):
         detect_kind("s3://a-bucket/items.parquet")

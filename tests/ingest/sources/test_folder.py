@@ -18,7 +18,7 @@ def test_the_folder_right_below_is_the_class(class_folders):
     assert source.name == "tiles"
 
 
-def test_what_is_left_out_is_said(class_folders, caplog):
+def test_ignored_folders_and_images_are_reported(class_folders, caplog):
     root = class_folders(count=2)
     (root / "beside.png").write_bytes(b"1")
     (root / "docs").mkdir()

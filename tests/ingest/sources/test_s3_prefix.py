@@ -53,7 +53,7 @@ def test_names_that_must_be_escaped(bucket):
     assert [storage.read_bytes(row.uri).decode() for row in found] == sorted(ODD)
 
 
-def test_what_is_left_out_is_said(bucket, caplog):
+def test_ignored_folders_and_images_are_reported(bucket, caplog):
     for key in ("Forest/a.jpg", "docs/readme.txt", "beside.png"):
         bucket.put_object(Key=key, Body=b"x")
     assert len(rows_of(bucket)) == 1
@@ -181,7 +181,7 @@ def test_an_endpoint_that_is_none(monkeypatch):
     assert SECRET not in str(caught.value)
 
 
-def test_progress_is_said(bucket, caplog):
+def test_progress_is_reported(bucket, caplog):
     caplog.set_level(logging.INFO, "tilepipe.ingest")
     bucket.put_object(Key="Forest/a.tif", Body=b"x")
     rows_of(bucket)

@@ -187,7 +187,7 @@ def test_tables_that_do_not_fit(write, content, changes, message):
     assert str(path) in str(caught.value)
 
 
-def test_a_time_that_nobody_asked_for(write, caplog):
+def test_a_time_column_is_not_required(write, caplog):
     (row,) = read(write("image,label,date\na.png,b,soon\n"))
     assert row["datetime"] is None
     assert "ignored the times of 1 rows, such as 'soon' in date" in caplog.text

@@ -93,7 +93,7 @@ def test_bands_by_their_order_and_shape_as_given(write):
     ]
 
 
-def test_sixteen_bits_are_told_by_a_length_that_is_no_square(write):
+def test_sixteen_bits_are_detected_by_a_length_that_is_no_square(write):
     source = source_of(write(example(label=1, B1=b"x" * 50)))
     assert list(source.rows())
     assert source.record_features == (RecordFeature(name="B1", dtype="uint16", height=5, width=5),)

@@ -71,7 +71,7 @@ def test_other_orders_that_cannot_be_are_caught(wrong):
     assert find_contradiction(wrong, means(spectrum("land"), TRUE_ORDER)) is not None
 
 
-def test_neighbours_that_look_alike_are_not_told_apart():
+def test_similar_neighbors_are_not_distinguished():
     swapped = ("B03", "B02")
     order = ("B01", *swapped, *SENTINEL_2_BANDS[3:])
     assert find_contradiction(order, means(spectrum("land"), SENTINEL_2_BANDS)) is None

@@ -36,7 +36,7 @@ def test_who_says_what_the_bands_are(stated, channels, dtype, descriptions, expe
         (info(), 2, "uint16", ("B2", "B02"), "must have names"),
     ],
 )
-def test_nobody_says_or_they_contradict_each_other(stated, channels, dtype, descriptions, message):
+def test_band_names_are_missing_or_contradictory(stated, channels, dtype, descriptions, message):
     with pytest.raises(BandError, match=message):
         file_bands(stated, channels, dtype, descriptions)
 

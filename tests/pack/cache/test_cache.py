@@ -65,7 +65,7 @@ def test_what_was_put_is_there_in_the_next_run(address, caplog):
     assert f"300 of 310 reads of tiles came from the cache at {address}, 0 fetched tiles" in caplog.text
 
 
-def test_whether_something_is_held_is_told_without_reading_it(folder):
+def test_membership_needs_no_read(folder):
     with TileCache(str(folder), "2026-01-01") as cache:
         assert not cache.holds(key(cache, 1))
         cache.put(key(cache, 1), content(1))
@@ -177,7 +177,7 @@ def test_another_tile_or_version_has_another_key(folder, changed):
         assert cache.key(**given) != cache.key(**{**given, **changed})
 
 
-def test_a_snapshot_counts_where_nothing_else_tells_versions_apart(folder):
+def test_a_snapshot_counts_where_nothing_else_identifies_a_version(folder):
     with TileCache(str(folder), "2026-01-01") as old, TileCache(str(folder), "2026-02-01") as new:
         for size in (None, 1000):
             assert old.key("s3://t/a", None, None, size, None) != new.key("s3://t/a", None, None, size, None)
@@ -215,7 +215,7 @@ def damage_count(path):
     ],
     ids=["content", "index", "count", "cut", "shorter", "empty"],
 )
-def test_what_is_damaged_is_missing_and_said_once(folder, caplog, damage, lost):
+def test_damaged_content_is_missing_and_reported_once(folder, caplog, damage, lost):
     fill(folder, range(4))
     (damaged,) = segment_files(folder)
     fill(folder, range(4, 8))
@@ -296,7 +296,7 @@ def test_an_address_that_cannot_be_a_cache(address):
         TileCache(address, "")
 
 
-def test_a_place_that_cannot_be_written_is_said_at_once(tmp_path):
+def test_an_unwritable_place_is_reported_at_once(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageError, match=r"cache must be writable.*options of pack"):
         TileCache(str(tmp_path / "file"), "")
@@ -304,7 +304,7 @@ def test_a_place_that_cannot_be_written_is_said_at_once(tmp_path):
         TileCache("/proc/nowhere", "")
 
 
-def test_a_bucket_that_is_missing_or_refuses_is_said_at_once(minio_server, monkeypatch):
+def test_a_missing_or_forbidden_bucket_is_reported_at_once(minio_server, monkeypatch):
     minio_server.use(monkeypatch)
     with pytest.raises(StorageError, match=r"cache must be writable.*NoSuchBucket"):
         TileCache("s3://no-such-bucket-here/x", "")
@@ -315,7 +315,7 @@ def test_a_bucket_that_is_missing_or_refuses_is_said_at_once(minio_server, monke
     assert "a-wrong-secret" not in str(caught.value)
 
 
-def test_a_full_disk_is_said_once_and_ends_the_writing_alone(folder, monkeypatch, caplog):
+def test_a_full_disk_is_reported_once_and_only_ends_the_writing(folder, monkeypatch, caplog):
     fill(folder, [1])
     resource = pytest.importorskip("resource")
     monkeypatch.setattr(module, "SEGMENT_BYTES", 5_000)

@@ -213,7 +213,7 @@ def test_two_workers_share_a_cache(counting, upload, table, run, tmp_path):
     assert counting.take() == []
 
 
-def test_a_tile_that_its_owner_mends_is_read_again(counting, upload, table, bucket, run, tmp_path):
+def test_a_repaired_tile_is_read_again(counting, upload, table, bucket, run, tmp_path):
     """Neither its size nor a checksum says that it is another."""
     upload(range(10))
     tiles, address = table.write(), str(tmp_path / "cache")
@@ -227,7 +227,7 @@ def test_a_tile_that_its_owner_mends_is_read_again(counting, upload, table, buck
     assert set(counting.take()) == {"4"}
 
 
-def test_a_tile_that_is_unusable_as_it_was_kept_is_fetched_anew(counting, upload, table, run, tmp_path):
+def test_an_unusable_cached_tile_is_fetched_again(counting, upload, table, run, tmp_path):
     upload(range(10))
     tiles, address = table.write(), str(tmp_path / "cache")
     row = table.rows[4]

@@ -29,5 +29,5 @@ def test_sizes():
 
 
 @pytest.mark.parametrize("checksum", ["b220" + "0" * 64, "1220abcd", "zz"])
-def test_kinds_that_are_not_known_are_told_apart(checksum):
+def test_unknown_kinds_are_distinguished(checksum):
     assert verify(DATA, None, checksum) is True

@@ -160,7 +160,7 @@ def test_palettes_and_bits_are_what_they_show(tmp_path):
         np.testing.assert_array_equal(decode((tmp_path / "x.png").read_bytes()).pixels, shown)
 
 
-def test_the_content_tells_the_kind_not_the_name(tmp_path):
+def test_the_content_determines_the_kind_not_the_name(tmp_path):
     png = write_picture(tmp_path / "x.png", random_pixels(1, (9, 7, 3), "uint8", 255))
     assert decode(png.rename(tmp_path / "x.tif").read_bytes()).pixels.shape == (9, 7, 3)
 
@@ -221,7 +221,7 @@ def test_truncated_files_never_pass(tmp_path, kind, share):
 
 @pytest.mark.parametrize("seed", range(60))
 def test_damaged_files_give_a_reason_or_pixels(tmp_path, seed):
-    """Any byte may be wrong; nothing but a `TileError` may come of it."""
+    """Any byte may be wrong; the only error is a `TileError`."""
     rng = np.random.default_rng(seed)
     if seed % 3 == 0:
         path = write_picture(tmp_path / "x.png", random_pixels(1, (16, 16, 3), "uint8", 255))

@@ -49,7 +49,7 @@ def test_the_rest_is_left_to_tifffile(tmp_path, profile):
     assert read_plain_tiff(write_geotiff(tmp_path / "x.tif", pixels, **profile).read_bytes()) is None
 
 
-def test_strips_that_lie_apart_are_left_to_tifffile():
+def test_separate_strips_are_left_to_tifffile():
     pixels = random_pixels(1, (8, 8, 1))[..., 0]
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, pixels, rowsperstrip=4)

@@ -22,11 +22,11 @@ KERNEL = np.random.default_rng(0).normal(size=(3, 3, 3, 4)).astype("float32")
         (("B08", "B4", "B03"), ("B8", "B04", "B03"), RGB),
     ],
 )
-def test_names_tell_the_colours(channels, rgb_bands, colours):
+def test_names_determine_the_colors(channels, rgb_bands, colours):
     assert colours_of(channels, rgb_bands) == colours
 
 
-def test_names_that_tell_too_much_or_nothing():
+def test_ambiguous_and_unknown_names():
     with pytest.raises(BandError, match=r"Only one band can be red. Received: red, B04. Name the three in `rgb_bands`"):
         colours_of(("red", "B04", "green"))
     for rgb_bands in [("B04", "B03"), ("B04", "B03", "B99"), ("B04", "B04", "B03")]:

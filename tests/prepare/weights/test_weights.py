@@ -173,7 +173,7 @@ def test_pickles_are_not_opened(tmp_path):
         (LITE, __file__, ParameterError, r"must end with \.npz, \.h5, \.keras"),
     ],
 )
-def test_what_cannot_be_loaded_is_said(architecture, uri, error, message):
+def test_a_model_that_cannot_be_loaded_is_reported(architecture, uri, error, message):
     with pytest.raises(error, match=message):
         load_weights(small(), architecture, uri, channels=RGB)
 

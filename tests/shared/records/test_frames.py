@@ -25,7 +25,7 @@ def test_records_however_the_file_is_cut(size):
         (lambda data: data[:34] + b"\x01" + data[35:], "record at offset 21 does not fit its checksum"),
     ],
 )
-def test_damage_is_told_with_its_place(damage, message):
+def test_damage_is_reported_with_its_position(damage, message):
     data = frame(b"first") + frame(b"second")
     with pytest.raises(ValueError, match=message):
         list(iter_frames([damage(data)]))

@@ -49,7 +49,7 @@ def test_names_are_quoted():
         assert connection.execute(f"SELECT {quoted(name)} FROM (SELECT 1 AS {quoted(name)})").fetchall() == [(1,)]
 
 
-def test_a_full_disk_is_said():
+def test_a_full_disk_is_reported():
     with pytest.raises(StorageError, match=r"There must be disk space.*larger disk"), open_database(256) as connection:
         connection.execute("SET max_temp_directory_size = '1MB'")
         connection.execute("CREATE TEMP TABLE many AS SELECT md5(range::VARCHAR) AS hash FROM range(8000000)")

@@ -259,7 +259,7 @@ def test_no_server_at_all(monkeypatch):
     assert SECRET not in str(caught.value)
 
 
-def test_a_redirect_is_told_nothing(web):
+def test_a_redirect_forwards_no_secrets(web):
     other = web(ranged)
     first = web(status(302, Location=f"{other.url}/moved", Set_Cookie=f"session={SECRET}"))
     assert storage.read_range(f"{first.url}/x?sig={SECRET}", 10, 5) == BODY[10:15]

@@ -122,7 +122,7 @@ def test_only_what_is_ours_is_removed(local, tmp_path):
 def test_what_is_saved_is_what_was_there_then(local):
     values, facts = np.zeros(50), {"steps": [1]}
     local.save(State({"view": values[10:20], "own": np.ones(3)}, {}, facts))
-    values += 5  # a view of memory that goes on changing was copied
+    values += 5  # a view of memory that changes later was copied
     facts["steps"].append(2)
     assert local.wait(30)
     latest = local.latest()
@@ -256,7 +256,7 @@ def small_disk(folder, kibibytes):
         subprocess.run(["umount", folder], check=True)
 
 
-def test_a_full_disk_is_told_at_the_start_and_never_ends_the_training(tmp_path, caplog):
+def test_a_full_disk_is_reported_at_the_start_and_never_ends_the_training(tmp_path, caplog):
     disk = tmp_path / "disk"
     with small_disk(disk, 1024):
         checkpoints = Checkpoints(str(disk), KEY)
@@ -279,7 +279,7 @@ def test_a_full_disk_is_told_at_the_start_and_never_ends_the_training(tmp_path, 
         checkpoints.close()
 
 
-def test_a_place_that_cannot_be_written_is_told_at_the_start(tmp_path, minio_server, monkeypatch):
+def test_an_unwritable_place_is_reported_at_the_start(tmp_path, minio_server, monkeypatch):
     disk = tmp_path / "disk"
     with small_disk(disk, 1024):
         subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
@@ -287,7 +287,7 @@ def test_a_place_that_cannot_be_written_is_told_at_the_start(tmp_path, minio_ser
             Checkpoints(str(disk / "below"), KEY).check()
 
 
-def test_an_address_that_is_none_is_told_at_the_start(tmp_path, minio_server, monkeypatch):
+def test_an_invalid_address_is_reported_at_the_start(tmp_path, minio_server, monkeypatch):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"must be writable.*Not a directory"):
         Checkpoints(str(tmp_path / "file"), KEY).check()

@@ -44,7 +44,7 @@ def test_a_damaged_newest_one_is_passed_over(local, tmp_path, caplog, damage):
         assert step_of(again.latest()) == 3
 
 
-def test_where_all_are_damaged_it_is_said_that_the_training_begins_anew(local, tmp_path, caplog):
+def test_if_all_are_damaged_the_restart_is_reported(local, tmp_path, caplog):
     save(local, make_state(1), make_state(2))
     for path in files(tmp_path):
         path.write_bytes(path.read_bytes()[:50])

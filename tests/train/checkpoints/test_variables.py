@@ -1,4 +1,4 @@
-"""Variables that are taken and put back: the training goes on as if it had never stopped."""
+"""Variables are saved and restored: the training resumes as if it had never stopped."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def train(model, steps):
         model.train_on_batch(random.random((8, 3), "float32"), random.random((8, 2), "float32"))
 
 
-def test_a_training_goes_on_to_the_bit(tmp_path):
+def test_a_training_resumes_to_the_bit(tmp_path):
     model = make_model()
     train(model, 3)
     taken = values_of(groups(model))

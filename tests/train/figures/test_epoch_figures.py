@@ -55,7 +55,7 @@ def test_a_split_without_tiles_has_no_figures():
     assert epoch_figures(np.zeros((4, 4), np.int64), NAMES) == {}
 
 
-def test_labels_are_names_that_mlflow_takes_and_tell_classes_apart():
+def test_labels_are_unique_names_that_mlflow_accepts():
     from mlflow.utils.validation import _validate_metric_name
 
     names = ("Wälder", "a/b", "a:b", "a_b", "A_B", "..", "", "x-9", "x", "X", "<b>&", "../../etc", "l" * 400, "木")

@@ -49,7 +49,7 @@ def test_brightness_moves_a_band_by_a_share_of_its_deviation(dtype):
     assert abs(np.corrcoef(shares.T)[0, 1]) < 0.2
 
 
-def test_contrast_and_brightness_throw_alike_alone_and_together():
+def test_contrast_and_brightness_draw_the_same_values_separately_and_together():
     tiles = normal_tiles()
     both = changed(tiles, ("contrast", "brightness"))
     summed = changed(tiles, ("contrast",)) + changed(tiles, ("brightness",)) - tiles
@@ -140,7 +140,7 @@ def test_a_tiles_change_is_its_own(name):
     assert len(np.unique(changed(same, (name,)), axis=0)) > 3
 
 
-def test_one_kind_more_leaves_the_others_throws():
+def test_adding_a_kind_does_not_change_the_draws_of_the_others():
     tiles = tiles_of(64, (8, 8, 1))
     flipped = changed(tiles, ("flip",))
     moved = changed(tiles, ("flip", "brightness"), statistics=[(100.0, 1.0)]) - flipped

@@ -48,7 +48,7 @@ def test_a_shift_moves_the_content_by_whole_pixels_and_reflects_the_rest():
     assert result.dtype == tiles.dtype
     assert {down for down, _ in found} == set(range(-2, 3))
     assert {right for _, right in found} == set(range(-4, 5))
-    assert len(found) > 40  # of 45: each direction throws for itself
+    assert len(found) > 40  # of 45: each direction is drawn separately
 
 
 def test_turn_flip_and_shift_come_in_that_order():

@@ -30,7 +30,7 @@ SMALL = {"window_mebibytes": 3, "shard_cache_mebibytes": 3}
 
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory):
-    """A data set whose tiles can be told from each other by their pixels."""
+    """A data set whose tiles differ in their pixels."""
     folder = tmp_path_factory.mktemp("packed")
     return folder, write_packed(folder, tiles=(TILES, 35, 0), shape=SHAPE, shards=SHARDS)
 
@@ -253,7 +253,7 @@ def test_a_kept_split_is_verified_while_it_is_read(packed, opened, tmp_path):
         opened("memory", where=[tmp_path / "train"])
 
 
-def test_a_shard_that_is_damaged_in_the_middle_of_an_epoch_is_said_as_such(packed, opened, tmp_path):
+def test_a_shard_damaged_in_the_middle_of_an_epoch_is_reported_as_such(packed, opened, tmp_path):
     paths = copied(packed, tmp_path)
     with opened(where=[tmp_path / "train"]) as tiles:
         data = iter(tiles.shuffled(0))
@@ -316,7 +316,7 @@ def test_memory_holds_two_windows_whatever_the_split(tmp_path, monkeypatch, tile
 
 @pytest.fixture
 def in_s3(packed, minio_server, monkeypatch, request):
-    """The split in a bucket, behind a door that counts: its address, the bucket and the door."""
+    """The split in a bucket, behind a counting proxy: its address, the bucket and the proxy."""
     minio_server.use(monkeypatch)
     name = f"tiles-{abs(hash(request.node.name)) % 10**8}"
     bucket = minio_server.make_bucket(name)
@@ -369,7 +369,7 @@ def test_the_next_window_comes_while_one_is_used(opened, in_s3):
         check_stays(lambda: len(proxy.gets) == 4)  # and not the third window's
 
 
-def test_a_later_start_does_not_read_what_lies_before(opened, in_s3):
+def test_a_later_start_does_not_read_earlier_windows(opened, in_s3):
     uri, _, proxy = in_s3
     with opened(where=[uri]) as tiles:
         assert len(contents(tiles, tiles.shuffled(0, tiles.steps - 1))) == 1
@@ -380,7 +380,7 @@ def test_a_later_start_does_not_read_what_lies_before(opened, in_s3):
 
 
 @pytest.mark.parametrize("change", ["truncated", "changed", "gone"])
-def test_an_object_that_changes_during_the_training_is_said_as_such(packed, opened, in_s3, change):
+def test_an_object_that_changes_during_the_training_is_reported_as_such(packed, opened, in_s3, change):
     uri, bucket, _ = in_s3
     message = {
         "truncated": r"s3://.* must have [\d,]+ bytes",
@@ -400,7 +400,7 @@ def test_an_object_that_changes_during_the_training_is_said_as_such(packed, open
                 pass
 
 
-def test_a_server_that_goes_away_is_said_as_such(opened, in_s3, monkeypatch):
+def test_a_server_that_goes_away_is_reported_as_such(opened, in_s3, monkeypatch):
     uri, _, proxy = in_s3
     monkeypatch.setattr(s3, "MAX_RETRIES", 1)
     monkeypatch.setattr(s3, "RETRY_TIMEOUT", timedelta(seconds=1))

@@ -16,7 +16,7 @@ from tilepipe.components.train.loop.model_layers import layers_of
 
 @pytest.fixture
 def machine(monkeypatch):
-    """A machine with some GPUs; gives what TensorFlow was told of them."""
+    """A machine with some GPUs; gives the settings that TensorFlow received for them."""
 
     def make(gpus):
         devices = [SimpleNamespace(name=f"/physical_device:GPU:{number}") for number in range(gpus)]

@@ -108,7 +108,7 @@ def test_an_epoch_is_one_line(caplog):
     ]
 
 
-def test_long_epochs_tell_how_far_they_are(caplog, monkeypatch):
+def test_long_epochs_report_progress(caplog, monkeypatch):
     caplog.set_level(logging.INFO, "tilepipe.train")
     clock = iter(range(0, 10_000, 6))
     monkeypatch.setattr("time.monotonic", lambda: float(next(clock)))
@@ -137,7 +137,7 @@ def test_a_second_phase_has_patience_of_its_own():
 class TestResumed:
     FIGURES = ((0.9, 0.5), (1 / 3, 0.1 + 0.2), (0.7, 0.1), (0.6, 0.2))
 
-    def test_it_goes_on_as_if_it_had_never_stopped(self):
+    def test_it_resumes_as_if_it_had_never_stopped(self):
         """Its figures survive JSON to the last digit, and the epoch that is the best by then is no longer here."""
         options = {"early_stopping_patience_epochs": 3, "best_metric": "val_loss"}
         whole, _, _ = run(self.FIGURES, epochs=10, options=options)

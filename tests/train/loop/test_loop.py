@@ -58,7 +58,7 @@ class TestPhases:
 
 
 class TestAverages:
-    def test_they_are_validated_and_kept_while_the_training_goes_on_with_its_own(self, ground):
+    def test_averages_are_validated_and_kept_while_training_uses_its_own_weights(self, ground):
         plain, own, _ = ground.run(epochs=2)
         look = Look(((1, 0),))
         averaged, kept, _ = ground.run(look, epochs=2, options={"ema_momentum": 0.99})
@@ -219,7 +219,7 @@ def test_tiles_on_the_device_train_to_the_same_weights(ground):
     assert same(others, weights)
 
 
-def test_the_best_epoch_is_told(ground, caplog):
+def test_the_best_epoch_is_logged(ground, caplog):
     caplog.set_level(logging.INFO, "tilepipe.train")
     history, *_ = ground.run(epochs=1)
     assert f"best epoch: 1 of 1, by {history.metric}" in caplog.text

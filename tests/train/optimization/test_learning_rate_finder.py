@@ -69,7 +69,7 @@ def test_a_loss_that_does_not_fall_suggests_nothing():
     assert curve.steepest is None
 
 
-def test_a_broken_start_is_said():
+def test_a_broken_start_is_reported():
     with pytest.raises(ParameterError, match="The loss must be finite at the lowest learning rate of the finder"):
         find_rate(lambda _: math.inf, steps=20)
 

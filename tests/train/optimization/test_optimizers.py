@@ -117,7 +117,7 @@ def test_a_rate_is_a_variable_that_can_be_set():
     assert any(variable is optimizer.learning_rate for variable in optimizer.variables)
 
 
-def test_averages_are_lent_and_given_back_to_the_bit():
+def test_averages_are_swapped_in_and_out_to_the_bit():
     model = trained(make_optimizer("sgd", 0.1, OptimizerOptions(ema_momentum=0.5)), 1)
     expected = [variable.numpy() for variable in model.trainable_variables]  # the average starts as these
     for _ in range(3):
@@ -133,7 +133,7 @@ def test_averages_are_lent_and_given_back_to_the_bit():
     assert same(model.get_weights(), own)
 
 
-def test_lending_changes_nothing_of_the_training():
+def test_swapping_averages_does_not_change_the_training():
     options = OptimizerOptions(ema_momentum=0.9)
     undisturbed = trained(make_optimizer("adam", 0.01, options), 4)
     lent = trained(make_optimizer("adam", 0.01, options), 2)

@@ -61,7 +61,7 @@ def test_cosine_after_a_warm_up():
         {"schedule": "step", "step_epochs": [3]},
     ],
 )
-def test_any_other_schedule_goes_on_after_the_warm_up(options):
+def test_any_other_schedule_continues_after_the_warmup(options):
     cold = rates(**options) if options else [RATE] * 80
     warm = rates(**options, warmup_epochs=1.5)
     assert warm[0] == pytest.approx(RATE / 15)
@@ -98,7 +98,7 @@ def test_a_plateau_lowers_the_rate_to_its_minimum():
     assert [plateau.see(figure) for figure in figures] == pytest.approx(expected)
 
 
-def test_a_plateau_of_losses_lies_below_and_small_changes_are_none():
+def test_a_plateau_of_losses_ignores_small_changes():
     options = ScheduleOptions(
         schedule="reduce_on_plateau", plateau_patience_epochs=1, plateau_factor=0.5, plateau_minimum_change=0.1
     )
@@ -107,7 +107,7 @@ def test_a_plateau_of_losses_lies_below_and_small_changes_are_none():
 
 
 @pytest.mark.parametrize("seen", range(7))
-def test_a_plateau_goes_on_where_it_was(seen):
+def test_a_plateau_resumes_where_it_was(seen):
     options = ScheduleOptions(schedule="reduce_on_plateau", plateau_patience_epochs=2)
     figures = [0.5, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6]
     undisturbed = Plateau(1.0, options, higher_is_better=True)

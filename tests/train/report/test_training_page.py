@@ -43,7 +43,7 @@ class Tags(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_stands_alone():
+def test_the_page_is_self_contained():
     tags = Tags(page()).seen
     assert not {tag for tag, _ in tags} & {"script", "link", "img", "iframe"}
     assert not [attrs for _, attrs in tags if {"src", "href"} & set(attrs)]
@@ -51,7 +51,7 @@ def test_the_page_stands_alone():
     assert [attrs["content"] for _, attrs in tags if attrs.get("http-equiv") == "Content-Security-Policy"]
 
 
-def test_the_best_epoch_is_said():
+def test_the_best_epoch_is_stated():
     content = page()
     assert "Best epoch: 3 of 3, by the lowest validation loss: accuracy 30.0\u202f%, loss 0.367" in content
     assert '<tr class="best"><th scope="row">3</th>' in content

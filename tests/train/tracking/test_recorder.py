@@ -48,7 +48,7 @@ def store(database, monkeypatch):
 
 
 class FarTracker:
-    """Where a tracker stands that can be away."""
+    """A tracker that can be made unreachable."""
 
     name, run_id, is_continued = "afar", "far-1", False
 
@@ -230,7 +230,7 @@ def test_mlflow_holds_what_went_in_figures_and_arrays(store):
     assert np.array_equal(np.load(io.BytesIO(content))["confusion"], counts)
 
 
-def test_a_resumed_training_goes_on_in_its_run_and_says_nothing_twice(store):
+def test_a_resumed_training_continues_its_run_without_duplicates(store):
     run_id, record = open_record(EXPERIMENT, MANIFEST, QUIET)
     with record:
         record.epoch(1, FIGURES)
@@ -251,7 +251,7 @@ def test_a_resumed_training_goes_on_in_its_run_and_says_nothing_twice(store):
 
 
 @pytest.mark.parametrize("gone", ["deleted", "unknown"])
-def test_a_training_whose_run_is_gone_goes_on_in_another(store, gone):
+def test_a_training_whose_run_is_gone_continues_in_another(store, gone):
     first, record = open_record(EXPERIMENT, MANIFEST, QUIET)
     with record:
         state = record.state()
@@ -276,7 +276,7 @@ def test_a_resumed_training_does_not_need_the_server_at_its_start(store, databas
         record.epoch(1, FIGURES)
         state = record.state()
     tracking.close_run(run_id, "FAILED")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # nobody listens on the discard port
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # no server listens on the discard port
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(TrackingError, match="to open a run"):
         open_record(EXPERIMENT, MANIFEST, QUIET)

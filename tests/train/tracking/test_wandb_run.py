@@ -82,7 +82,7 @@ def records_of(folder):
 
 
 @needs_wandb
-def test_what_a_training_tells_lies_on_disk_and_a_resumed_one_keeps_its_run(tmp_path):
+def test_an_offline_run_is_written_to_disk_and_continued_after_a_resume(tmp_path):
     state = train(tmp_path / "first")
     records = list(records_of(tmp_path / "first"))
     rows = [

@@ -369,7 +369,7 @@ def test_what_the_server_says_of_a_wrong_filter_is_passed_on(gate):
     assert len(str(refused.value)) < 800
 
 
-def test_nobody_listens(monkeypatch):
+def test_connection_refused(monkeypatch):
     monkeypatch.setattr(session, "BACKOFF_SECONDS", 0.5)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

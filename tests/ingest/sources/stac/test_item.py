@@ -46,7 +46,7 @@ def test_the_asset_is_found(assets, expected):
     assert read(item).uri == f"/data/items/{expected}.tif"
 
 
-def test_the_asset_is_said():
+def test_asset_key_selects_the_asset():
     item = make_item(assets={"a": asset("image/tiff", ["data"]), "b": asset("image/tiff", ["data"], href="./b.tif")})
     assert read(item, asset_key="b").uri == "/data/items/b.tif"
     with pytest.raises(SourceError, match=r"\['a', 'b'\].*data_options=.*asset_key"):
@@ -94,7 +94,7 @@ def test_no_label_or_several(properties):
         read(make_item(properties=properties))
 
 
-def test_the_label_is_said():
+def test_the_label_column_selects_the_label():
     item = make_item(properties={"class": "x", "cover": "Forest"})
     assert read(item, columns=Columns(label="cover")).label == "Forest"
     with pytest.raises(SourceError, match=r"data_columns.label='kind'.*\['class', 'cover'\]"):

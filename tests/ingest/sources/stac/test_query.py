@@ -57,6 +57,6 @@ def test_times(text):
         ({"limit": 1}, "not a parameter"),
     ],
 )
-def test_what_is_wrong_is_said_before_anything_is_sent(given, message):
+def test_mistakes_are_reported_before_anything_is_sent(given, message):
     with pytest.raises(ParameterError, match=message):
         query(**given)

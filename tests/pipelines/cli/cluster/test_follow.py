@@ -21,7 +21,7 @@ def states(*details, ended=False):
     return [(state.task, state.state, state.seconds) for state in task_states(details, NAMES, ended=ended)]
 
 
-def test_only_tasks_are_told_in_the_order_in_which_they_began():
+def test_tasks_are_reported_in_the_order_of_their_start():
     assert states(
         detail("train-model", "RUNNING", 30),
         detail("root-driver", "SUCCEEDED", 0, 3),
@@ -58,7 +58,7 @@ def test_a_driver_that_fails_is_its_tasks_failure():
     assert states(detail("root-driver", "FAILED", 10, 2)) == []
 
 
-def test_a_task_in_a_loop_is_told_each_time():
+def test_each_iteration_of_a_loop_is_reported():
     found = list(task_states([detail("train-model", "RUNNING", at) for at in (1, 2)], NAMES, ended=False))
     assert found == [TaskState(f"train-model-{at}", "train-model", "started") for at in (1, 2)]
 

@@ -47,7 +47,7 @@ def test_nodes_that_may_not_be_seen_say_nothing():
     assert_accepted(check_feasible, [needs()], [])
 
 
-def test_what_each_node_lacks_is_said_with_the_parameters_to_change():
+def test_the_shortage_of_each_node_is_reported_with_the_parameters_to_change():
     message = refusal(needs({"memory": "80Gi", GPU: "4"}), node(), node("node2", gpus=8, closed="cordoned"))
     assert "node1: memory: 80Gi wanted, has 64.0Gi; nvidia.com/gpu: 4 wanted, has 2" in message
     assert "node2: cordoned; memory: 80Gi wanted, has 64.0Gi" in message

@@ -56,7 +56,7 @@ def test_changes_are_named():
     assert replace(RUN, version_id="v1").differs_from(WANTED, "e") == ["follows the newest version"]
 
 
-def test_with_the_same_times_the_new_one_goes_on_where_the_old_one_stands():
+def test_with_the_same_times_the_new_one_continues_the_old_one():
     assert anchor([RUN], FIRED, NIGHTLY) == FIRED
     assert anchor([RUN], None, NIGHTLY) == MADE  # never fired: what was due since it was made still is
 

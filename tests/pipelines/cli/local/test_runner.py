@@ -9,7 +9,7 @@ from tilepipe.pipelines.cli.local import runner
 
 
 @pytest.mark.parametrize("name", ["train_classifier", "train_classifier_streaming"])
-def test_checkpoints_are_beside_the_runs_wherever_one_stands(name, tmp_path, monkeypatch):
+def test_checkpoints_are_beside_the_runs_from_any_folder(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = runner.with_checkpoints(compiled_pipeline.load(name), {"seed": 4}, Path("runs"))
     assert found == {"seed": 4, "train_checkpoint_uri": str(tmp_path / "runs" / "checkpoints")}

@@ -62,7 +62,7 @@ def test_plants_are_green_and_water_is_dark(pixels: NDArray[np.uint16]) -> None:
     assert ndvi["Industrial"] < 0.35
 
 
-def test_band_means_alone_do_not_tell_the_classes_apart(pixels: NDArray[np.uint16]) -> None:
+def test_band_means_do_not_separate_the_classes(pixels: NDArray[np.uint16]) -> None:
     """The sample must reward a model that sees shapes: what needs none stays below 90 %."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import cross_val_score
