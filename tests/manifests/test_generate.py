@@ -86,7 +86,7 @@ def test_what_is_there_stays(generate, api, caplog):
     caplog.set_level("INFO")
     generate.main(INDEX)
     assert api.secrets["tilepipe-s3"] == {"AWS_ACCESS_KEY_ID": "mine"}
-    assert "Secret tilepipe-s3 was there already." in caplog.text
+    assert "Secret tilepipe-s3 already exists." in caplog.text
 
 
 def test_a_refusal_says_where_to_look(generate, api):

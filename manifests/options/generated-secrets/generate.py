@@ -1,8 +1,8 @@
-"""Make the Secrets that are missing, with random values; those that are there stay as they are.
+"""Create missing Secrets with random values; existing ones are not changed.
 
     python3 generate.py secrets.yaml
 
-Runs in a pod and needs the right to create Secrets, and no other: what is there is never read.
+Runs in a pod and only needs the right to create Secrets; existing ones are never read.
 """
 
 import contextlib
@@ -62,7 +62,7 @@ def create(connection: http.client.HTTPConnection, token: str, namespace: str, b
 
 
 def main(file: Path) -> None:
-    """Make the missing ones of the Secrets that the file names and that are not optional."""
+    """Create the missing Secrets in the file that are not optional."""
     token, namespace = ((SERVICE_ACCOUNT / name).read_text(encoding="utf-8").strip() for name in ("token", "namespace"))
     connection = http.client.HTTPSConnection(
         os.environ["KUBERNETES_SERVICE_HOST"],
@@ -75,7 +75,7 @@ def main(file: Path) -> None:
         for name, entry in index.items():
             if not entry.get("optional"):
                 made = create(connection, token, namespace, secret(name, entry["purpose"], entry["keys"]))
-                logger.info("Secret %s %s.", name, "is made" if made else "was there already")
+                logger.info("Secret %s %s.", name, "was created" if made else "already exists")
 
 
 if __name__ == "__main__":

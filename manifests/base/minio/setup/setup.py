@@ -1,11 +1,11 @@
-"""Make tilepipe's buckets, and the users that may reach them; safe to run at any time.
+"""Create tilepipe's buckets and their users; idempotent.
 
     python3 setup.py storage.yaml
 
-The file says which buckets there are and who may do what in them. The server and its administrator come from
-`AWS_ENDPOINT_URL`, `AWS_REGION`, `MINIO_ROOT_USER` and `MINIO_ROOT_PASSWORD`, a user's keys from the folder of its
-name in `CREDENTIALS` (default /credentials), where the Secret of that name is mounted. A user whose key is in no Secret
-any more loses its access, so that changing a Secret and running this again is all that a rotation takes.
+The file defines the buckets and the rights of the users. The server and its administrator come from
+`AWS_ENDPOINT_URL`, `AWS_REGION`, `MINIO_ROOT_USER` and `MINIO_ROOT_PASSWORD`. The keys of a user come from the folder
+of its name in `CREDENTIALS` (default: /credentials), where the Secret of that name is mounted. Keys that are no longer
+in a Secret lose their access; to rotate keys, change the Secret and run this again.
 """
 
 import contextlib
@@ -33,10 +33,10 @@ WAIT_SECONDS = 300
 
 
 def wait_for_server(endpoint: str, wait_seconds: float = WAIT_SECONDS) -> None:
-    """Wait until MinIO answers: on a first `kubectl apply` it starts at the same time as this.
+    """Wait until MinIO answers, which the first `kubectl apply` starts at the same time.
 
     Raises:
-        TimeoutError: it does not.
+        TimeoutError: it does not answer in time.
     """
     url = urlsplit(endpoint)
     connection_type = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
@@ -92,7 +92,7 @@ def policy_document(statements: list[dict[str, list[str]]]) -> dict[str, Any]:
 
 
 def make_user(admin: MinioAdmin, name: str, statements: list[dict[str, list[str]]], keys: Path) -> None:
-    """Give the keys in a mounted Secret one policy and nothing else, and take it from keys that were there before."""
+    """Attach one policy to the keys in a mounted Secret, and remove users with earlier keys."""
     access_key, secret_key = (
         (keys / name).read_text(encoding="utf-8").strip() for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     )
@@ -102,12 +102,12 @@ def make_user(admin: MinioAdmin, name: str, statements: list[dict[str, list[str]
     for user, details in json.loads(admin.user_list()).items():
         if details.get("policyName") == name and user != access_key:
             admin.user_remove(user)
-            logger.info("User %s had other keys before: they are removed.", name)
-    logger.info("User %s is there.", name)
+            logger.info("Earlier keys of user %s were removed.", name)
+    logger.info("User %s exists.", name)
 
 
 def main(file: Path, credentials: Path) -> None:
-    """Make everything that the file names."""
+    """Create all buckets and users in the file."""
     storage = yaml.safe_load(file.read_text(encoding="utf-8"))
     endpoint, region = os.environ["AWS_ENDPOINT_URL"], os.environ["AWS_REGION"]
     wait_for_server(endpoint)
