@@ -5,6 +5,8 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from tilepipe.components.pack.tiles.alpha import AlphaPolicy
+from tilepipe.components.pack.tiles.channels import Channels
+from tilepipe.components.pack.tiles.fit import Fit
 from tilepipe.components.pack.tiles.resample import Resampling
 from tilepipe.components.shared.contracts.bands import distinct_bands
 from tilepipe.components.shared.runtime.config import StepConfig
@@ -35,6 +37,15 @@ class PackOptions(StepConfig):
     )
     tile_size: tuple[int, ...] = Field(
         default=(), description="Height and width that all tiles are resized to; empty leaves them as they are"
+    )
+    fit: Fit = Field(
+        default="stretch",
+        description="How tiles of another shape get tile_size: stretch, pad with nodata, or crop in the center; "
+        "pad and crop keep the ratio of height and width",
+    )
+    channels: Channels = Field(
+        default="",
+        description="Converts grey and color images to rgb (3 channels) or grey (1); empty leaves them as they are",
     )
     resampling: Resampling = Field(
         default="bilinear", description="How tiles or bands are resized; antialiased where they shrink, but for nearest"
@@ -72,6 +83,15 @@ class PackOptions(StepConfig):
                 f"Received: tile_size={list(size)}."
             )
         return size
+
+    @model_validator(mode="after")
+    def _fit_needs_size(self) -> Self:
+        if self.fit != "stretch" and not self.tile_size:
+            raise ValueError(
+                f"`fit` is for tiles that are resized to `tile_size`. Received: fit={self.fit!r} without tile_size. "
+                "Set tile_size=[height, width]."
+            )
+        return self
 
 
 class PackConfig(StepConfig):

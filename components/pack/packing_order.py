@@ -16,6 +16,7 @@ from tilepipe.components.pack.bands.order import file_bands, select
 from tilepipe.components.pack.cache.cache import CachedReader, TileCache
 from tilepipe.components.pack.config import PackConfig, PackOptions
 from tilepipe.components.pack.tiles.assemble import masks
+from tilepipe.components.pack.tiles.channels import CHANNEL_COUNTS
 from tilepipe.components.pack.tiles.decode import Pixels
 from tilepipe.components.pack.tiles.reader import Layout, Rejected, Tile, content, fetch, finest
 from tilepipe.components.pack.tiles.resample import Mask
@@ -160,9 +161,8 @@ def find_layout(plan: Plan, config: PackConfig, cache: TileCache | None = None) 
     """
     options = config.options
     info, rules = _rules(plan.info, config)
-    probe = functools.partial(
-        probe_tile, features=info.record_features, cache=cache, rules=rules, bands=len(info.bands)
-    )
+    bands = CHANNEL_COUNTS[options.channels] or len(info.bands)
+    probe = functools.partial(probe_tile, features=info.record_features, cache=cache, rules=rules, bands=bands)
     results = list(map_in_order(probe, plan.sample(), threads=options.readers))
     probes = [one for one in results if isinstance(one, TileProbe)]
     if not probes:
@@ -174,7 +174,8 @@ def find_layout(plan: Plan, config: PackConfig, cache: TileCache | None = None) 
     kind = Counter(one.kind(any_size=bool(options.tile_size)) for one in probes).most_common(1)[0][0]
     alike = [one for one in probes if one.kind(any_size=bool(options.tile_size)) == kind]
     descriptions = Counter(one.descriptions for one in alike).most_common(1)[0][0]
-    order = file_bands(info, len(alike[0].dtypes), alike[0].dtypes[0], descriptions)
+    convention = "uint8" if options.channels else alike[0].dtypes[0]
+    order = file_bands(info, len(alike[0].dtypes), convention, descriptions)
     keep = select(order, config.bands)
     # Bands of 8 bits have been stretched independently, so the ratios between them carry no information.
     if options.check_band_identity and alike[0].dtypes[0] != "uint8":
@@ -188,7 +189,7 @@ def find_layout(plan: Plan, config: PackConfig, cache: TileCache | None = None) 
             f"The selected bands must have the same dtype. Received: {each}. "
             "Select bands of one dtype with bands=[...]."
         )
-    has_masks = any(one.has_mask for one in alike)
+    has_masks = options.fit == "pad" or any(one.has_mask for one in alike)
     height, width = options.tile_size or finest([alike[0].sizes[place] for place in keep])
     return Layout(
         (height, width, len(order.names)),
@@ -201,6 +202,7 @@ def find_layout(plan: Plan, config: PackConfig, cache: TileCache | None = None) 
         _packed_nodata(options, dtypes[0], [one.nodata[place] for one in alike for place in keep], has_masks=has_masks),
         options.max_nodata_percent,
         replace(rules, has_sidecars=any(one.has_remote_sidecar for one in alike)),
+        options.fit,
     )
 
 
@@ -214,7 +216,8 @@ def _rules(info: TileTableInfo, config: PackConfig) -> tuple[TileTableInfo, Vali
         else:
             info, alpha = info.model_copy(update={"bands": info.bands[:-1]}), "mask"
     stated = tuple(None if number is None else float(number) for number in info.nodata)
-    return info, ValidityRules(alpha, stated if options.nodata is None else (float(options.nodata),))
+    nodata = stated if options.nodata is None else (float(options.nodata),)
+    return info, ValidityRules(alpha, nodata, channels=options.channels)
 
 
 def _packed_nodata(

@@ -10,6 +10,10 @@ Rejection = tuple[str, str, str]
 """Id, URI and reason of a tile that was left out."""
 
 _NUMBER = re.compile(r"\d[\d,.]*")
+_OTHER_SHAPE = re.compile(
+    r"it is (?P<size>\d+x\d+) pixels of (?P<bands>\d+) bands?, "
+    r"where the tiles are (?:(?P<wanted>\d+x\d+) )?pixels of (?P<kept>\d+) bands?"
+)
 _KINDS = 5
 _OTHER = "other reasons"
 
@@ -34,10 +38,25 @@ def too_many(allowed: int, total: int, rejected: Sequence[Rejection], *, so_far:
         remedy += f"pack_options='{{\"max_quarantine_percent\": {percent}}}'"
     else:
         remedy += "; no tile would be left."
+    remedy += _conversions([reason for _, _, reason in rejected])
     return TileError(
         f"At most {allowed:,} of {total:,} tiles may be unusable (max_quarantine_percent). Received: "
         f"{'at least ' if so_far else ''}{len(rejected):,} unusable tiles:{listed(sorted(rejected))}\n{remedy}"
     )
+
+
+def _conversions(reasons: Sequence[str]) -> str:
+    """Name the options that make tiles of other sizes, or of other numbers of channels, usable."""
+    remedy = ""
+    found = [match for reason in reasons if (match := _OTHER_SHAPE.match(reason))]
+    if sized := next((match for match in found if match["wanted"] and match["size"] != match["wanted"]), None):
+        height, width = sized["wanted"].split("x")
+        remedy += f"\nTo resize all tiles, set pack_options='{{\"tile_size\": [{height}, {width}]}}'."
+    mixed = [match for match in found if match["bands"] != match["kept"] and int(match["bands"]) <= 4]
+    if kept := next((match["kept"] for match in mixed if match["kept"] in "13"), ""):
+        channels = "rgb" if kept == "3" else "grey"
+        remedy += f'\nTo convert all images, set pack_options=\'{{"channels": "{channels}"}}\'.'
+    return remedy
 
 
 def passing_percent(count: int, total: int) -> str | None:

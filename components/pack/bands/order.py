@@ -52,6 +52,8 @@ def file_bands(info: TileTableInfo, channels: int, dtype: str, descriptions: Seq
         return BandOrder(described, "files")
     if channels == len(RGB_BANDS) and dtype == "uint8":
         return BandOrder(RGB_BANDS, "convention")
+    if channels == 1 and dtype == "uint8":
+        return BandOrder(("grey",), "convention")
     raise BandError(
         f"The bands must have names. Received: tiles with {channels} band{'s' if channels > 1 else ''} of {dtype}, "
         "which neither the source's metadata nor the files name. Give source_bands=[...] (a pipeline's "

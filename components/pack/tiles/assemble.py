@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tilepipe.components.pack.tiles.decode import Picture, Pixels
-from tilepipe.components.pack.tiles.resample import Mask, Resampling, resample
+from tilepipe.components.pack.tiles.fit import Fit, fit_into
+from tilepipe.components.pack.tiles.resample import Mask, Resampling
 from tilepipe.components.shared.errors import TileError
 
 
@@ -43,6 +44,7 @@ def assemble(
     size: tuple[int, int],
     method: Resampling,
     fill: float,
+    fit: Fit = "stretch",
 ) -> tuple[Pixels, Mask | None]:
     """Stack the bands at one size, with one nodata value.
 
@@ -52,12 +54,13 @@ def assemble(
         size: `(height, width)` of the result.
         method: resampling method for pictures of other sizes.
         fill: the value of nodata pixels, which the dtype must be able to represent.
+        fit: how pictures of another ratio of height and width are resized. Defaults to `stretch`.
 
     Returns:
         The image, contiguous, `(height, width, bands)` in the dtype of the pictures; and a bool mask of its valid
         pixels, or None if all are valid.
     """
-    parts = [resample(one.pixels, size, method, mask) for one, mask in zip(pictures, valid, strict=True)]
+    parts = [fit_into(one.pixels, size, method, mask, fit) for one, mask in zip(pictures, valid, strict=True)]
     image = parts[0][0] if len(parts) == 1 else np.concatenate([part for part, _ in parts], axis=-1)
     if all(mask is None for _, mask in parts):
         return np.ascontiguousarray(image), None

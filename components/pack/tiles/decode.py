@@ -63,7 +63,7 @@ class Picture:
     """True if that mark proves little: TIFFs of red, green, blue and near infrared often have it."""
 
 
-Shape = tuple[int | None, int | None, int]
+Shape = tuple[int | None, int | None, int | None]
 """`(height, width, bands)`; None is any."""
 
 
@@ -219,4 +219,6 @@ def size_text(shape: Sequence[int | None]) -> str:
     """Format a size, such as `64x64 pixels of 3 bands`."""
     height, width, bands = shape
     pixels = "pixels" if height is None else f"{height}x{width} pixels"
+    if bands is None:
+        return pixels
     return f"{pixels} of {bands} band{'s' if bands != 1 else ''}"

@@ -11,9 +11,11 @@ import xxhash
 from tilepipe.components.pack.bands.order import BandOrder
 from tilepipe.components.pack.cache.cache import CachedReader, TileCache
 from tilepipe.components.pack.tiles.assemble import assemble, masks
+from tilepipe.components.pack.tiles.channels import converted
 from tilepipe.components.pack.tiles.checksum import verify
 from tilepipe.components.pack.tiles.decode import Picture, Pixels, Shape, decode, size_text
 from tilepipe.components.pack.tiles.example_decoder import decode_image, decode_record
+from tilepipe.components.pack.tiles.fit import Fit
 from tilepipe.components.pack.tiles.packed_records import is_packed, read_packed_record
 from tilepipe.components.pack.tiles.resample import Mask, Resampling
 from tilepipe.components.pack.tiles.validity import NO_RULES, ValidityRules, apply_rules, with_sidecar
@@ -89,6 +91,8 @@ class Layout:
     """Tiles with a larger percentage of nodata are left out."""
     rules: ValidityRules = NO_RULES
     """Statements on validity from outside the files."""
+    fit: Fit = "stretch"
+    """How tiles of another shape are resized."""
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -108,7 +112,8 @@ class Layout:
     @property
     def file_shape(self) -> Shape:
         """Shape that the header of a file with all bands must state; None where any size is accepted."""
-        return (None, None, self.shape[2]) if self.resizes else self.shape
+        height, width, bands = self.shape
+        return (None, None, bands) if self.resizes else (height, width, bands)
 
 
 def content(tile: Tile, read_file: Callable[[str], bytes] = storage.read_bytes) -> bytes:
@@ -173,6 +178,8 @@ def fetch(
     data = _read(tile, read)
     is_unverified = verify(data, tile.bytes, tile.checksum)
     shape = None if layout is None else layout.file_shape
+    if shape is not None and rules.channels:  # any number of channels, until they are converted
+        shape = (*shape[:2], None)
     if features and not features[0].holds_all_bands:
         chosen = features if layout is None else [features[place] for place in layout.keep]
         return decode_record(data, chosen), is_unverified
@@ -182,6 +189,8 @@ def fetch(
     if bands is None and picture.descriptions:
         bands = len(picture.descriptions)
     picture = apply_rules(picture, rules, bands)
+    if rules.channels:
+        picture = converted(picture, rules.channels)
     if layout is not None and not _fits(picture, layout.file_shape):
         raise TileError(f"it is {size_text(picture.pixels.shape)}, where the tiles are {size_text(layout.file_shape)}")
     return [picture], is_unverified
@@ -245,7 +254,7 @@ def _record(tile: Tile, layout: Layout, labels: Mapping[str, int], read: Callabl
         valid = masks(pictures, layout.max_nodata_percent)
     except TileError as error:
         return Rejected(tile, str(error))
-    image, mask = assemble(pictures, valid, layout.shape[:2], layout.resampling, layout.nodata or 0)
+    image, mask = assemble(pictures, valid, layout.shape[:2], layout.resampling, layout.nodata or 0, layout.fit)
     pixels = image.reshape(-1).view(np.uint8)
     return Record(
         tile,

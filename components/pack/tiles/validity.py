@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tilepipe.components.pack.tiles.alpha import AlphaPolicy, split_alpha
+from tilepipe.components.pack.tiles.channels import Channels
 from tilepipe.components.pack.tiles.decode import Mask, Picture, size_text, stated_nodata
 from tilepipe.components.shared.errors import SourceError, StorageError, TileError
 from tilepipe.components.shared.storage import storage
@@ -25,6 +26,8 @@ class ValidityRules:
     """Nodata value of each band, for files that state none; a single value is for all bands, and empty for none."""
     has_sidecars: bool = False
     """True if remote files may have a `.msk` file beside them; local files are always checked."""
+    channels: Channels = ""
+    """Channels that images are converted to."""
 
 
 NO_RULES = ValidityRules()

@@ -17,6 +17,7 @@ def info(*bands, by="metadata"):
         (info("B02", "B03", by="user"), 2, "uint16", ("B3", "B2"), ("B02", "B03", "user")),
         (info(), 2, "uint16", ("B2", "NDVI"), ("B02", "NDVI", "files")),
         (info(), 3, "uint8", (), ("red", "green", "blue", "convention")),
+        (info(), 1, "uint8", (), ("grey", "convention")),
         (info(), 3, "uint8", ("B8A", "B4", "B3"), ("B8A", "B04", "B03", "files")),
     ],
 )
@@ -32,7 +33,7 @@ def test_who_says_what_the_bands_are(stated, channels, dtype, descriptions, expe
         (info("B02", "B02"), 2, "uint16", (), "one name for each band"),
         (info("B02", "B03"), 2, "uint16", ("B3", "B2"), "B02, B03 .*but the files say B03, B02.*source_bands"),
         (info(), 3, "uint16", (), "3 bands of uint16, which neither"),
-        (info(), 1, "uint8", (), "1 band of uint8.*Give source_bands"),
+        (info(), 1, "uint16", (), "1 band of uint16.*Give source_bands"),
         (info(), 2, "uint16", ("B2", "B02"), "must have names"),
     ],
 )
