@@ -47,6 +47,10 @@ class PackOptions(StepConfig):
         default="",
         description="Converts grey and color images to rgb (3 channels) or grey (1); empty leaves them as they are",
     )
+    allow_mixed_scaling: bool = Field(
+        default=False,
+        description="Whether GeoTIFFs may state different scales or offsets, which are never applied",
+    )
     resampling: Resampling = Field(
         default="bilinear", description="How tiles or bands are resized; antialiased where they shrink, but for nearest"
     )

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import logging
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from tilepipe.components.pack.cache.cache import CachedReader, TileCache
 from tilepipe.components.pack.config import PackConfig, PackOptions
 from tilepipe.components.pack.tiles.assemble import masks
 from tilepipe.components.pack.tiles.channels import CHANNEL_COUNTS
-from tilepipe.components.pack.tiles.decode import Pixels
+from tilepipe.components.pack.tiles.decode import Pixels, Scaling
 from tilepipe.components.pack.tiles.reader import Layout, Rejected, Tile, content, fetch, finest
 from tilepipe.components.pack.tiles.resample import Mask
 from tilepipe.components.pack.tiles.validity import ValidityRules, has_remote_sidecar
@@ -30,6 +31,8 @@ from tilepipe.components.shared.storage import storage
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+logger = logging.getLogger("tilepipe.pack")
 
 SAMPLE_TILES = 64
 """Approximate number of tiles that are inspected before packing starts."""
@@ -203,7 +206,23 @@ def find_layout(plan: Plan, config: PackConfig, cache: TileCache | None = None) 
         options.max_nodata_percent,
         replace(rules, has_sidecars=any(one.has_remote_sidecar for one in alike)),
         options.fit,
+        _common_scaling(alike, keep, allow_mixed=options.allow_mixed_scaling),
     )
+
+
+def _common_scaling(
+    probes: Sequence["TileProbe"], keep: Sequence[int], *, allow_mixed: bool
+) -> tuple[Scaling, ...] | None:
+    """Return what most tiles state as scale and offset; None if any is accepted."""
+    counts = Counter(one.scaling for one in probes)
+    scaling = counts.most_common(1)[0][0]
+    if allow_mixed:
+        if len(counts) > 1:
+            logger.warning(
+                "of %d inspected tiles, only %d state the same scale and offset", len(probes), counts[scaling]
+            )
+        return None
+    return scaling if len(scaling) == 1 else tuple(scaling[place] for place in keep)
 
 
 def _rules(info: TileTableInfo, config: PackConfig) -> tuple[TileTableInfo, ValidityRules]:
@@ -256,6 +275,8 @@ class TileProbe:
     has_mask: bool = False
     """True if a mask or an alpha channel leaves out pixels."""
     has_remote_sidecar: bool = False
+    scaling: tuple[Scaling, ...] = ()
+    """Scale and offset that each file states."""
 
     def kind(self, *, any_size: bool) -> tuple[object, ...]:
         """Return the properties that must be equal in all tiles: the dtypes and, unless `any_size`, the sizes."""
@@ -286,6 +307,7 @@ def probe_tile(
         pictures[0].descriptions if len(pictures) == 1 else (),
         any(one.valid is not None for one in pictures),
         has_sidecar,
+        tuple(one.scaling for one in pictures),
     )
 
 

@@ -60,6 +60,7 @@ def split_alpha(picture: Picture, policy: AlphaPolicy) -> Picture:
         picture.descriptions[:-1],
         picture.nodata,
         None if valid.all() else valid,
+        scaling=tuple(each for each in picture.scaling if each[0] < picture.pixels.shape[-1] - 1),
     )
 
 

@@ -44,6 +44,9 @@ _GDAL_METADATA = 42112  # https://gdal.org/en/stable/drivers/raster/gtiff.html#m
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
+Scaling = tuple[tuple[int, float, float], ...]
+
+
 @dataclass(frozen=True)
 class Picture:
     """What a file holds."""
@@ -61,6 +64,8 @@ class Picture:
     """True if the file marks the last band as alpha, and it is still among `pixels`."""
     alpha_is_doubtful: bool = False
     """True if that mark proves little: TIFFs of red, green, blue and near infrared often have it."""
+    scaling: Scaling = ()
+    """Scale and offset of each band that is not (1, 0), with its index, as GDAL's metadata state them."""
 
 
 Shape = tuple[int | None, int | None, int | None]
@@ -89,7 +94,9 @@ def decode(data: bytes, expected_shape: Shape | None = None) -> Picture:
             descriptions = _descriptions(plain.metadata, plain.shape[-1], plain.has_alpha) if plain.metadata else ()
             nodata = None if plain.nodata is None else stated_nodata(plain.nodata, plain.dtype)
             alpha = plain.has_alpha
-            picture = Picture(plain.pixels(data), descriptions, nodata, has_alpha=alpha, alpha_is_doubtful=alpha)
+            scaling = _scaling(plain.metadata) if plain.metadata else ()
+            pixels = plain.pixels(data)
+            picture = Picture(pixels, descriptions, nodata, None, alpha, alpha, scaling)
         elif data.startswith(_TIFF_MAGIC):
             picture = _decode_tiff(data, expected_shape)
         elif data.startswith((_JPEG_MAGIC, _PNG_MAGIC, _BMP_MAGIC)) or _WEBP_MAGIC.match(data):
@@ -139,6 +146,7 @@ def _decode_tiff(data: bytes, expected_shape: Shape | None) -> Picture:
         None if mask is None else mask[..., np.newaxis],
         has_alpha,
         has_alpha,
+        _scaling(tag.value) if tag is not None else (),
     )
 
 
@@ -158,18 +166,37 @@ def stated_nodata(stated: str, dtype: np.dtype[Any]) -> float | None:
 @functools.lru_cache(maxsize=64)
 def _descriptions(metadata: str, bands: int, has_alpha: bool = False) -> tuple[str, ...]:
     """GDAL's descriptions of the bands, or of all but alpha; the text is the same in file after file."""
-    if "description" not in metadata or re.search(r"<!(DOCTYPE|ENTITY)", metadata):  # GDAL writes no such declarations
-        return ()
-    try:
-        items = ET.fromstring(metadata).iter("Item")  # noqa: S314 - without declarations nothing expands
-    except ET.ParseError:
-        return ()
-    described = [item for item in items if item.get("role") == "description"]
+    described = _items(metadata, "description")
     found = {int(item.get("sample", -1)): (item.text or "").strip() for item in described}
     names = tuple(found.get(band, "") for band in range(bands))
     if has_alpha and not names[-1]:
         names = names[:-1]
     return names if all(names) and len(set(names)) == len(names) else ()
+
+
+@functools.lru_cache(maxsize=64)
+def _scaling(metadata: str) -> Scaling:
+    found: dict[int, dict[str, float]] = {}
+    for role, default in (("scale", 1.0), ("offset", 0.0)):
+        for item in _items(metadata, role):
+            try:
+                number = float(item.text or default)
+            except ValueError:
+                continue
+            found.setdefault(int(item.get("sample", -1)), {"scale": 1.0, "offset": 0.0})[role] = number
+    pairs = ((band, one["scale"], one["offset"]) for band, one in sorted(found.items()))
+    return tuple(each for each in pairs if each[1:] != (1, 0))
+
+
+def _items(metadata: str, role: str) -> list[ET.Element]:
+    """Return the items of GDAL's metadata with a role."""
+    if role not in metadata or re.search(r"<!(DOCTYPE|ENTITY)", metadata):  # GDAL writes no such declarations
+        return []
+    try:
+        items = ET.fromstring(metadata).iter("Item")  # noqa: S314 - without declarations nothing expands
+    except ET.ParseError:
+        return []
+    return [item for item in items if item.get("role") == role]
 
 
 def _decode_picture(data: bytes, expected_shape: Shape | None) -> Picture:

@@ -13,12 +13,12 @@ from tilepipe.components.pack.cache.cache import CachedReader, TileCache
 from tilepipe.components.pack.tiles.assemble import assemble, masks
 from tilepipe.components.pack.tiles.channels import converted
 from tilepipe.components.pack.tiles.checksum import verify
-from tilepipe.components.pack.tiles.decode import Picture, Pixels, Shape, decode, size_text
+from tilepipe.components.pack.tiles.decode import Picture, Pixels, Scaling, Shape, decode, size_text
 from tilepipe.components.pack.tiles.example_decoder import decode_image, decode_record
 from tilepipe.components.pack.tiles.fit import Fit
 from tilepipe.components.pack.tiles.packed_records import is_packed, read_packed_record
 from tilepipe.components.pack.tiles.resample import Mask, Resampling
-from tilepipe.components.pack.tiles.validity import NO_RULES, ValidityRules, apply_rules, with_sidecar
+from tilepipe.components.pack.tiles.validity import NO_RULES, ValidityRules, apply_rules, check_scaling, with_sidecar
 from tilepipe.components.shared.contracts.bands import canonical_band
 from tilepipe.components.shared.contracts.tile_table import RecordFeature
 from tilepipe.components.shared.errors import SourceError, TileError
@@ -93,6 +93,8 @@ class Layout:
     """Statements on validity from outside the files."""
     fit: Fit = "stretch"
     """How tiles of another shape are resized."""
+    scaling: tuple[Scaling, ...] | None = None
+    """Scale and offset that each file of a tile must state; None accepts any."""
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -246,6 +248,7 @@ def _record(tile: Tile, layout: Layout, labels: Mapping[str, int], read: Callabl
     try:
         pictures, is_unverified = fetch(tile, layout.features, layout, read)
         _check_dtypes(pictures, layout.dtype)
+        check_scaling(pictures, layout.scaling)
         if tile.band_uris is None and not layout.has_band_features:
             _check_descriptions(pictures[0].descriptions, layout.order)
             pictures = [_kept(pictures[0], layout.keep)]

@@ -3,14 +3,14 @@
 import io
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tilepipe.components.pack.tiles.alpha import AlphaPolicy, split_alpha
 from tilepipe.components.pack.tiles.channels import Channels
-from tilepipe.components.pack.tiles.decode import Mask, Picture, size_text, stated_nodata
+from tilepipe.components.pack.tiles.decode import Mask, Picture, Scaling, size_text, stated_nodata
 from tilepipe.components.shared.errors import SourceError, StorageError, TileError
 from tilepipe.components.shared.storage import storage
 
@@ -54,6 +54,34 @@ def apply_rules(picture: Picture, rules: ValidityRules, bands: int | None, place
         else:
             picture = split_alpha(picture, rules.alpha)
     return _with_nodata(picture, rules.nodata, place) if rules.nodata and picture.nodata is None else picture
+
+
+def check_scaling(pictures: Sequence[Picture], expected: tuple[Scaling, ...] | None) -> None:
+    """Check that a tile states the scale and the offset that most tiles state, since neither is applied.
+
+    Args:
+        pictures: the content of the tile.
+        expected: scale and offset of each file; None accepts any.
+
+    Raises:
+        TileError: if they differ.
+    """
+    if expected is None:
+        return
+    for picture, wanted in zip(pictures, expected, strict=True):
+        if picture.scaling != wanted:
+            raise TileError(
+                f"it states {scaling_text(picture.scaling)}, where the tiles state {scaling_text(wanted)}, and none is "
+                "applied; make them equal, or set pack_options='{\"allow_mixed_scaling\": true}'"
+            )
+
+
+def scaling_text(scaling: Scaling) -> str:
+    """Format scale and offset of the bands, such as `scale 0.0001 and offset -0.1`."""
+    if not scaling:
+        return "no scale or offset"
+    pairs = sorted({(scale, offset) for _, scale, offset in scaling})
+    return ", ".join(f"scale {scale:g} and offset {offset:g}" for scale, offset in pairs)
 
 
 def has_remote_sidecar(uri: str) -> bool:

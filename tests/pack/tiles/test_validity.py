@@ -194,3 +194,43 @@ def test_nodata_of_one_file_per_band(table, run):
         table.add(f"t{number}", paths[0], split=SPLITS[number % 3], band_uris=paths)
     manifest = run(table.write(bands=("a", "b"), bands_stated_by="user", nodata=(None, "0")))
     assert [one.minimum for one in manifest.statistics] == [0, 100]
+
+
+def scaled(offsets):
+    def write(number, path):
+        write_geotiff(path, random_pixels(number), ["B02", "B03", "B04", "B08"])
+        with rasterio.open(path, "r+") as out:
+            out.scales, out.offsets = (1e-4,) * 4, (offsets[number],) * 4
+
+    return write
+
+
+def test_one_scale_and_offset_is_fine(table, run):
+    assert run(fill(table, scaled([-0.1] * 6)).write()).statistics[0].minimum >= 1
+
+
+def test_offsets_that_differ_stop(table, run, caplog):
+    tiles = fill(table, scaled([-0.1] * 4 + [0] * 2)).write()
+    said = (
+        r"2 unusable tiles(.|\n)*states scale 0.0001 and offset 0, where the tiles state scale 0.0001 and offset -0.1"
+    )
+    with pytest.raises(TileError, match=said):
+        run(tiles)
+    run(tiles, options={"allow_mixed_scaling": True})
+    assert "of 6 inspected tiles, only 4 state the same scale and offset" in caplog.text
+
+
+def test_offsets_of_files_of_bands(table, run):
+    for number in range(6):
+        paths = []
+        for band in range(2):
+            path = write_geotiff(table.folder / f"{number}_{band}.tif", random_pixels(number, (8, 8, 1)))
+            with rasterio.open(path, "r+") as out:
+                out.offsets = ((number == 5) * 1.0 + band,)
+            paths.append(str(path))
+        table.add(f"t{number}", paths[0], split=SPLITS[number % 3], band_uris=paths)
+    tiles = table.write(bands=("a", "b"), bands_stated_by="user")
+    with pytest.raises(
+        TileError, match=r"1 unusable tiles(.|\n)*states scale 1 and offset 1, where the tiles state no"
+    ):
+        run(tiles, bands=["a"])
