@@ -145,7 +145,6 @@ def train(config: TrainConfig, inputs: Inputs, outputs: Outputs) -> Trained:
             interruptions = InterruptionHandler(checkpoints, config.options, record, kept, request)
             history = loop.run(interruptions, _learning_rate(config, curve), start)
         set_precision(model, "float32")
-        model = _without_optimizer(model)
         files = _write(model, history, manifest, outputs, curve)
         record.finish(Results(manifest, model, history.best_epoch, files))
         if checkpoints:
@@ -274,13 +273,6 @@ def _facts_of(model: "keras.Model", devices: Devices) -> dict[str, Any]:
         "device.precision": devices.precision,
         "device.xla": devices.xla,
     }
-
-
-def _without_optimizer(model: "keras.Model") -> "keras.Model":
-    """Return an uncompiled model: the optimizer state belongs to the last epoch, and enlarges the file."""
-    import keras
-
-    return keras.Model(model.input, model.output, name=model.name)
 
 
 def _write(

@@ -38,6 +38,23 @@ class Position:
     """Finished steps of the next epoch."""
 
 
+class TrainingModel(keras.Model):  # type: ignore[misc] # Keras has no types
+    """The classifier with a training step on the batches; it shares the layers of the model that is saved.
+
+    Args:
+        model: the classifier, which itself is never compiled.
+        batches: the training batches.
+    """
+
+    def __init__(self, model: keras.Model, batches: Batches) -> None:
+        super().__init__(model.input, model.output, name=model.name)
+        self._batches = batches
+
+    def train_step(self, data: Any) -> Any:  # noqa: ANN401 - an element of the batches
+        """Train on a batch, which is built here if the tiles are on the device."""
+        return super().train_step(self._batches.to_batch(data) if self._batches.builds_on_device else data)
+
+
 class Loop:
     """One training, from the start or from a checkpoint.
 
@@ -46,7 +63,7 @@ class Loop:
     deterministic kernels).
 
     Args:
-        model: the classifier; it ends with the weights of its best epoch.
+        model: the classifier; it ends with the weights of its best epoch, and is not compiled.
         config: the parameters of the step.
         manifest: description of the tiles.
         batches: the training and validation batches.
@@ -63,7 +80,9 @@ class Loop:
         devices: Devices,
         epochs: Epochs,
     ) -> None:
-        self._model, self._config, self._manifest = model, config, manifest
+        with devices.strategy.scope():
+            self._model = TrainingModel(model, batches)
+        self._config, self._manifest = config, manifest
         self._batches, self._devices, self._epochs = batches, devices, epochs
         self._backbone = backbone_of(model)
         # Per layer, since only the last blocks of a backbone may be trainable; freezing it loses that.
@@ -72,8 +91,8 @@ class Loop:
         self._at = Position()
         self._plateau: Plateau | None = None
         self._train_metrics: list[keras.Metric] = []
-        self._averages = Averages(model, batches, devices)
-        self._validation = Validation(model, config, manifest, devices)
+        self._averages = Averages(self._model, batches, devices)
+        self._validation = Validation(self._model, config, manifest, devices)
 
     @property
     def state(self) -> State:
@@ -187,9 +206,6 @@ class Loop:
             self._plateau = Plateau(
                 phase.learning_rate, options, higher_is_better=not lower_is_better(self._epochs.metric)
             )
-        if self._batches.builds_on_device:
-            by_keras = type(model).train_step
-            model.train_step = lambda data: by_keras(model, self._batches.to_batch(data))
         model.make_train_function(force=True)
         self._validation.prepare(self._batches)
         self._averages.prepare()
