@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tilepipe.components.ingest.report.distance import CENTRE, EARTH_RADIUS_METRES, LOCATED, smallest_distance_metres
+from tilepipe.components.ingest.report.distance import CENTER, EARTH_RADIUS_METRES, LOCATED, smallest_distance_metres
 from tilepipe.components.shared.contracts.manifest import SPLITS, Split
 from tilepipe.components.shared.contracts.tile_table import TileTableInfo
 
@@ -254,7 +254,7 @@ def _points(connection: "DuckDBPyConnection") -> dict[Split, tuple[tuple[float, 
     counts: dict[str, int] = dict(
         connection.execute(f"SELECT split, count(*) FROM tiles WHERE {LOCATED} GROUP BY split").fetchall()  # noqa: S608
     )
-    longitude, latitude = CENTRE
+    longitude, latitude = CENTER
     points: dict[Split, tuple[tuple[float, float], ...]] = {}
     for split, wanted in _shares([counts.get(split, 0) for split in SPLITS]):
         found = connection.execute(

@@ -42,12 +42,12 @@ def random_places(kind, rng):
     return {split: np.stack(both, axis=1) for split, both in spread.items()}
 
 
-@pytest.mark.parametrize("way", ["bands", "boxes"])
+@pytest.mark.parametrize("thinned_out", [False, True])
 @pytest.mark.parametrize("kind", ["sphere", "antimeridian", "pole", "apart", "grid"])
-def test_it_is_what_all_pairs_give(kind, way, monkeypatch):
-    if way == "boxes":
-        monkeypatch.setattr(distance, "_CANDIDATES", 0)
-        monkeypatch.setattr(distance, "_PAIRS_AT_ONCE", 16)  # several rounds, as with millions
+def test_it_is_what_all_pairs_give(kind, thinned_out, monkeypatch):
+    if thinned_out:  # several rounds, as with millions
+        for name, value in (("_SAMPLE", 4), ("_CANDIDATES_PER_POINT", 0), ("_CANDIDATES_AT_ONCE", 8)):
+            monkeypatch.setattr(distance, name, value)
     for seed in range(4):
         places = random_places(kind, np.random.default_rng(seed))
         found = smallest_distance_metres(table_at(places))
