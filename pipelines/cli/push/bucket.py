@@ -83,6 +83,19 @@ def find_or_make(client: S3Client, bucket: str, note: Callable[[str], None]) -> 
     return True
 
 
+def exists(client: S3Client, bucket: str, key: str) -> bool:
+    """Return True if there is an object; False as well where the credentials do not permit the question."""
+    from botocore.exceptions import ClientError
+
+    try:
+        client.head_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if _code(error) not in {"404", "NoSuchKey", "403", "AccessDenied"}:
+            raise
+        return False
+    return True
+
+
 def _make_safe(client: S3Client, bucket: str, note: Callable[[str], None]) -> None:
     from botocore.exceptions import ClientError
 

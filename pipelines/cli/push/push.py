@@ -1,5 +1,6 @@
 """Upload of a local folder to a bucket; files that are already there are skipped."""
 
+import functools
 import hashlib
 import mimetypes
 import time
@@ -8,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tilepipe.components.shared.errors import ParameterError, SourceError
+from tilepipe.components.shared.errors import ParameterError, SourceError, StorageError
 from tilepipe.components.shared.runtime.parallel import map_in_order
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.storage.s3_session import S3Client
-from tilepipe.pipelines.cli.push.bucket import connect, find_or_make, translate_errors
+from tilepipe.pipelines.cli.push.bucket import connect, exists, find_or_make, translate_errors
 from tilepipe.pipelines.cli.push.local_folder import MAX_KEY_BYTES, LocalFile, walk
 
 THREADS = 16
@@ -116,7 +117,7 @@ def push(folder: Path, address: str, progress: Callable[[int, int], None]) -> Pu
     Raises:
         ParameterError: the address is not one of S3.
         SourceError: the folder cannot be pushed, or a file changed during the upload.
-        StorageError: the server cannot be reached, or refuses.
+        StorageError: the server cannot be reached, refuses, or does not list what was uploaded.
     """
     uri, bucket, prefix = target(address)
     began = time.monotonic()
@@ -132,13 +133,40 @@ def push(folder: Path, address: str, progress: Callable[[int, int], None]) -> Pu
     pairs = _paired(walk(folder, lambda name: None), prefix, _objects(client, bucket, prefix))  # noqa: ARG005
     for file, is_uploaded in map_in_order(send, pairs, threads=THREADS):
         if is_uploaded:
+            if not done.uploaded and next(_objects(client, bucket, prefix), None) is None:
+                _check_listed(client, bucket, prefix, iter([file]))  # early: the whole prefix may be hidden
             done.uploaded += 1
             done.uploaded_bytes += file.bytes
         else:
             done.skipped += 1
         progress(1, file.bytes)
+    if done.uploaded:
+        _check_listed(client, bucket, prefix, walk(folder, lambda name: None))  # noqa: ARG005
     done.seconds = time.monotonic() - began
     return done
+
+
+def _check_listed(client: S3Client, bucket: str, prefix: str, files: Iterator[LocalFile]) -> None:
+    """Check that no object hides uploaded ones from listings, which are how `ingest` finds them.
+
+    MinIO accepts the keys `a` and `a/b`, but then lists nothing directly below `a/`. Other servers reject the second
+    key or list both. A file without an entry is no error in itself: it may be new, or the server may not sort its list.
+    """
+
+    @functools.lru_cache(maxsize=1024)
+    def is_object(key: str) -> bool:
+        with translate_errors(f"s3://{bucket}/{key}"):
+            return exists(client, bucket, key)
+
+    for file, there in _paired(files, prefix, _objects(client, bucket, prefix)):
+        parts = (prefix + file.name).split("/")
+        parents = ["/".join(parts[:depth]) for depth in range(1, len(parts))] if there is None else []
+        if hiding := next(filter(is_object, parents), None):
+            raise StorageError(
+                f"Uploaded objects must appear in listings. Received: s3://{bucket}/{prefix}{file.name}, which the "
+                f"server hides because of the object s3://{bucket}/{hiding}, which has the name of a folder. Delete "
+                "that object, or push to another prefix."
+            )
 
 
 def _objects(client: S3Client, bucket: str, prefix: str) -> Iterator[_Object]:

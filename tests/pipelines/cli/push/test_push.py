@@ -151,6 +151,29 @@ def test_a_bucket_that_was_there_stays_as_it_is(folder, bucket, s3):
     assert "keeps no versions" in note
 
 
+@pytest.mark.parametrize("key", ["sets/one", "sets/one/b"])
+def test_an_object_with_the_name_of_a_folder(folder, bucket, s3, key):
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    for _ in range(2):  # pushed again, nothing more is listed
+        with pytest.raises(StorageError, match=rf"must appear in listings.*object s3://{bucket}/{key}, which"):
+            do_push(folder, f"s3://{bucket}/sets/one")
+    s3.delete_object(Bucket=bucket, Key=key)
+    do_push(folder, f"s3://{bucket}/sets/one")
+    assert contents(f"s3://{bucket}/sets/one") == on_disk(folder)
+
+
+def test_a_prefix_that_is_hidden_is_found_out_at_once(tmp_path, bucket, s3):
+    s3.create_bucket(Bucket=bucket)
+    s3.put_object(Bucket=bucket, Key="set", Body=b"x")
+    for number in range(300):
+        (tmp_path / f"{number}.tif").write_bytes(b"x")
+    told = []
+    with pytest.raises(StorageError, match="must appear in listings"):
+        push.push(tmp_path, f"s3://{bucket}/set", lambda files, size: told.append(files))
+    assert told == []
+
+
 def test_wrong_credentials(folder, bucket, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     with pytest.raises(StorageError, match=r"must permit the request.*AWS_SECRET_ACCESS_KEY.*PutObject") as caught:
