@@ -14,13 +14,13 @@ import pycurl
 from tests.bench.bucket import BUCKET
 from tests.support.minio_server import S3Server
 from tilepipe.components.pack.tiles.decode import decode
-from tilepipe.components.shared.storage.plain_get import PlainServer
+from tilepipe.components.shared.storage.curl_get import CurlServer
 
 Fetch = Callable[[str], object]
 Run = Callable[[Sequence[str]], object]
 
 OWN = "own"
-"""The way that packing itself takes, which is no library: nothing is measured against it, and it is shown."""
+"""The way that packing itself takes, one request at a time: nothing is measured against it, and it is shown."""
 _THREADS = (4, 8, 16, 32)
 _READ_ROUNDS = 5
 _CALIBRATIONS = 2
@@ -77,10 +77,10 @@ def clients(server: S3Server) -> dict[str, dict[str, Run]]:
         handles.curl.perform()
         b"".join(pieces)
 
-    plain = PlainServer.at(server.endpoint, "us-east-1", server.access_key, server.secret_key)
+    own = CurlServer.at(server.endpoint, "us-east-1", server.access_key, server.secret_key)
 
-    def plainly(key: str) -> None:
-        answer = plain.ask(BUCKET, key) if plain else None
+    def ahead(key: str) -> None:
+        answer = own.ask(BUCKET, key) if own else None
         if answer is None or answer.read() is None:
             raise ConnectionError(key)
 
@@ -93,7 +93,7 @@ def clients(server: S3Server) -> dict[str, dict[str, Run]]:
         "minio": _threads(with_minio),
         "boto3": _threads(with_boto3),
         "curl": _threads(with_curl),
-        OWN: _threads(plainly),
+        OWN: _threads(ahead),
     }
 
 

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.storage import s3_session
-from tilepipe.components.shared.storage.plain_get import Answer, PlainServer
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
+
+    from tilepipe.components.shared.storage.curl_get import Answer, CurlServer
 
 MAX_RETRIES = 5
 RETRY_TIMEOUT = timedelta(seconds=60)
@@ -55,7 +56,7 @@ def read_bytes(uri: str) -> bytes:
 
 
 class PrefetchingReader:
-    """Reader that requests the next objects ahead of time, where the server supports plain GET requests.
+    """Reader that requests the next objects ahead of time, where there is a static key.
 
     Only `pack` reads this way; DECISIONS.md has the reasons and the measurements.
 
@@ -64,7 +65,7 @@ class PrefetchingReader:
     """
 
     def __init__(self, uris: Iterable[str]) -> None:
-        self._server = _plain_server(_settings())
+        self._server = _curl_server(_settings())
         self._waiting = iter(uris)
         self._answers: dict[str, Answer | None] = {}
         self._fill()
@@ -87,7 +88,7 @@ class PrefetchingReader:
                 if uri not in self._answers:
                     self._answers[uri] = self._request(uri)
 
-    def _request(self, uri: str) -> Answer | None:
+    def _request(self, uri: str) -> "Answer | None":
         bucket, _, key = uri[5:].partition("/")
         return None if self._server is None else self._server.ask(bucket, key)
 
@@ -150,9 +151,18 @@ def _settings() -> tuple[str, ...]:
 
 
 @functools.lru_cache(maxsize=32)
-def _plain_server(values: tuple[str, ...]) -> PlainServer | None:
+def _curl_server(values: tuple[str, ...]) -> "CurlServer | None":
     key_id, secret, token = values[2:5]
-    return PlainServer.at(s3_session.endpoint(), s3_session.region(), key_id, secret, token)
+    if not (key_id and secret):
+        return None
+    from tilepipe.components.shared.storage.curl_get import CurlServer
+
+    region = s3_session.region()
+    return CurlServer.at(_endpoint(region), region, key_id, secret, token, s3_session.ca_file())
+
+
+def _endpoint(region: str) -> str:
+    return s3_session.endpoint() or f"https://s3.{region}.amazonaws.com"
 
 
 def _profile() -> str | None:
@@ -180,7 +190,7 @@ def _open_store(bucket: str, values: tuple[str, ...], profile: str | None) -> "S
             is_anonymous = given["credential_provider"] is None
         region = s3_session.region(configured)
         # Always passed explicitly: obstore also reads the environment and panics if a variable is empty.
-        endpoint = s3_session.endpoint() or f"https://s3.{region}.amazonaws.com"
+        endpoint = _endpoint(region)
         client_options: dict[str, object] = {
             "allow_http": endpoint.startswith("http://"),
             "connect_timeout": "5s",

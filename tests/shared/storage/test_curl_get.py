@@ -1,9 +1,12 @@
-"""The plain GETs: against a real MinIO, and against servers that answer whatever they please."""
+"""GET requests through libcurl: to a real MinIO, in the clear and over TLS, and to servers with odd answers."""
 
 import contextlib
 import datetime
 import random
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 import uuid
@@ -16,10 +19,9 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from tests.support.minio_server import S3Server, own_server
-from tests.support.waiting import wait_until
-from tilepipe.components.shared.errors import SourceError
-from tilepipe.components.shared.storage import plain_get, storage
-from tilepipe.components.shared.storage.plain_get import PlainServer
+from tilepipe.components.shared.errors import SourceError, StorageError
+from tilepipe.components.shared.storage import curl_get, s3_session, storage
+from tilepipe.components.shared.storage.curl_get import CurlServer
 
 SECRET = "a-secret-that-must-not-show"
 BODY = bytes(range(256)) * 40
@@ -31,16 +33,16 @@ def bucket(minio_server, monkeypatch):
     return minio_server.make_bucket(f"plain-{uuid.uuid4().hex[:8]}")
 
 
-def plain(server):
-    return PlainServer.at(server.endpoint, "us-east-1", server.access_key, server.secret_key)
+def curl(server):
+    return CurlServer.at(server.endpoint, "us-east-1", server.access_key, server.secret_key)
 
 
 def no_obstore(monkeypatch):
-    """What is read after this was read plainly."""
+    """What is read after this was read with libcurl."""
     monkeypatch.setattr(storage.s3, "_locate", None)
 
 
-def read_plainly(uri):
+def read_ahead(uri):
     return storage.prefetch_reader([uri])(uri)
 
 
@@ -59,12 +61,12 @@ def test_objects_of_a_real_server(bucket, monkeypatch, key, size):
     content = random.Random(size).randbytes(size)
     bucket.put_object(Key=key, Body=content)
     no_obstore(monkeypatch)
-    assert read_plainly(f"s3://{bucket.name}/{key}") == content
+    assert read_ahead(f"s3://{bucket.name}/{key}") == content
 
 
-def test_only_the_prefetching_reader_reads_plainly(bucket, monkeypatch):
+def test_only_the_prefetching_reader_uses_libcurl(bucket, monkeypatch):
     bucket.put_object(Key="x", Body=BODY)
-    monkeypatch.setattr(PlainServer, "ask", None)
+    monkeypatch.setattr(CurlServer, "ask", None)
     assert storage.read_bytes(f"s3://{bucket.name}/x") == BODY
 
 
@@ -84,17 +86,20 @@ def test_a_session_token_is_signed(bucket, minio_server, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", given["SecretAccessKey"])
     monkeypatch.setenv("AWS_SESSION_TOKEN", given["SessionToken"])
     no_obstore(monkeypatch)
-    assert read_plainly(f"s3://{bucket.name}/x") == BODY
+    assert read_ahead(f"s3://{bucket.name}/x") == BODY
 
 
 @pytest.mark.parametrize("token", ["", "of-a-session"])
-def test_the_signature_is_botocores(token):
-    server = PlainServer.at("http://store:9000", "eu-west-3", "who", SECRET, token)
-    lines = server._request("/tiles/a%20b.tif").decode().split("\r\n")
-    headers = dict(line.split(":", 1) for line in lines[1:-2])
+def test_the_signature_is_botocores(raw, token):
+    started = raw(answer())
+    server = CurlServer.at(started.endpoint, "eu-west-3", "who", SECRET, token)
+    assert server.ask("tiles", "a b.tif").read() == BODY
+    lines = started.requests[0].decode().split("\r\n")
+    assert lines[0] == "GET /tiles/a%20b.tif HTTP/1.1"
+    headers = {name.lower(): value.strip() for name, value in (line.split(":", 1) for line in lines[1:-2])}
     stamp = datetime.datetime.strptime(headers["x-amz-date"], "%Y%m%dT%H%M%S%z")
     assert abs((datetime.datetime.now(datetime.UTC) - stamp).total_seconds()) < 60
-    request = AWSRequest("GET", "http://store:9000/tiles/a%20b.tif")
+    request = AWSRequest("GET", f"{started.endpoint}/tiles/a%20b.tif")
     request.context["timestamp"] = headers["x-amz-date"]
     request.headers["X-Amz-Date"] = headers["x-amz-date"]
     request.headers["X-Amz-Content-SHA256"] = headers["x-amz-content-sha256"]
@@ -109,7 +114,7 @@ def test_the_signature_is_botocores(token):
 @pytest.mark.parametrize(
     "given",
     [
-        {"endpoint": "https://store:9000"},
+        {"endpoint": "ftp://store:9000"},
         {"endpoint": "http://user:word@store:9000"},
         {"endpoint": "http://store:9000/below"},
         {"endpoint": "http://store:9000?x"},
@@ -132,23 +137,83 @@ def test_the_signature_is_botocores(token):
     ],
     ids=str,
 )
-def test_what_is_not_plain(given):
+def test_endpoints_and_keys_that_are_left_to_obstore(given):
     usual = {"endpoint": "http://store:9000", "region": "us-east-1", "key_id": "who", "secret": SECRET, "token": ""}
-    assert PlainServer.at(**usual) is not None
-    assert PlainServer.at(**(usual | given)) is None
+    assert CurlServer.at(**usual) is not None
+    assert CurlServer.at(**(usual | given)) is None
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
-def test_a_proxy_is_not_plain(monkeypatch, variable):
-    monkeypatch.setenv(variable, "http://proxy:3128")
-    assert PlainServer.at("http://store:9000", "us-east-1", "who", SECRET) is None
-    monkeypatch.setenv("no_proxy", "store")
-    assert PlainServer.at("http://store:9000", "us-east-1", "who", SECRET) is not None
+def test_a_proxy_is_used(raw, monkeypatch, variable):
+    proxy = raw(answer())
+    monkeypatch.setenv(variable, proxy.endpoint)
+    assert CurlServer.at("http://store:9000", "us-east-1", "who", SECRET).ask("tiles", "x").read() == BODY
+    assert proxy.requests[0].startswith(b"GET http://store:9000/tiles/x HTTP/1.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert raw(answer()).server.ask("tiles", "x").read() == BODY
+    assert len(proxy.requests) == 1
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    """A certificate authority, and a folder with the key and the certificate of a server on this machine."""
+    folder = tmp_path_factory.mktemp("tls")
+    request = "req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout"
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE")
+    for command in (
+        f"{request} ca.key -x509 -days 2 -out ca.crt",
+        f"{request} private.key -out server.csr",
+        "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile names -out public.crt",
+    ):
+        if not shutil.which("openssl"):
+            pytest.skip("openssl makes the certificates, and is not there")
+        subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture
+def tls(raw, authority, monkeypatch):
+    """Makes raw servers speak TLS."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority / "public.crt", authority / "private.key")
+    monkeypatch.setattr(Raw, "wrap", lambda self, connection: context.wrap_socket(connection, server_side=True))
+    monkeypatch.setattr(Raw, "scheme", "https")
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(authority / "ca.crt"))
+    return raw
+
+
+def test_answers_over_tls(tls, monkeypatch):
+    started = tls(*[answer(body=bytes([number])) for number in range(20)])
+    S3Server(started.endpoint, "who", SECRET).use(monkeypatch)
+    no_obstore(monkeypatch)
+    uris = [f"s3://tiles/{number}" for number in range(20)]
+    read = storage.prefetch_reader(uris)
+    assert len({read(uri) for uri in uris}) == 20
+    assert started.connections <= 8
+
+
+def test_a_certificate_must_be_trusted(tls, monkeypatch):
+    started = tls(answer(), answer())
+    S3Server(started.endpoint, "who", SECRET).use(monkeypatch)
+    monkeypatch.setattr(storage.s3, "MAX_RETRIES", 0)
+    monkeypatch.delenv("AWS_CA_BUNDLE")
+    with pytest.raises(StorageError, match=r"certificate .* must be valid and trusted.*AWS_CA_BUNDLE"):
+        read_ahead("s3://tiles/x")
+    assert started.requests == []
+
+
+def test_every_client_trusts_the_bundle(tls, monkeypatch):
+    known = b'ETag: "0"\r\nLast-Modified: Wed, 01 Jan 2025 00:00:00 GMT\r\nx: keep\r\n'
+    started = tls(*[answer(headers=known)] * 2)
+    S3Server(started.endpoint, "who", SECRET).use(monkeypatch)
+    assert storage.read_bytes("s3://tiles/x") == BODY
+    client = s3_session.connect("s3://tiles", attempts=1)
+    assert client.get_object(Bucket="tiles", Key="x")["Body"].read() == BODY
 
 
 @pytest.mark.parametrize("key", ["", "a//b", "a/../b", "a/./b", "..", "a/"])
 def test_keys_that_some_take_for_others(key):
-    server = PlainServer.at("http://127.0.0.1:1", "us-east-1", "who", SECRET)
+    server = CurlServer.at("http://127.0.0.1:1", "us-east-1", "who", SECRET)
     assert server.ask("tiles", key) is None
 
 
@@ -158,11 +223,13 @@ class Raw:
     A list it gives slowly, and after None it says no more.
     """
 
+    scheme = "http"
+
     def __init__(self, *answers):
         self.answers, self.connections, self.closed, self.requests = list(answers), 0, 0, []
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self.endpoint = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self.server = PlainServer.at(self.endpoint, "us-east-1", "who", SECRET)
+        self.endpoint = f"{self.scheme}://127.0.0.1:{self._socket.getsockname()[1]}"
+        self.server = CurlServer.at(self.endpoint, "us-east-1", "who", SECRET)
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
@@ -173,8 +240,11 @@ class Raw:
                 self.connections += 1
                 threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
 
+    def wrap(self, connection):
+        return connection
+
     def _talk(self, connection):
-        with connection, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), self.wrap(connection) as connection:
             while request := connection.recv(65536):
                 self.requests.append(request)
                 answer = self.answers.pop(0)
@@ -189,7 +259,11 @@ class Raw:
         self.closed += 1
 
     def wait_for(self, happened):
-        wait_until(happened)
+        for _ in range(1000):
+            if happened():
+                return
+            time.sleep(0.005)
+        pytest.fail("it does not happen")
 
     def close(self):
         self._socket.shutdown(socket.SHUT_RDWR)
@@ -222,13 +296,11 @@ def answer(status=b"200 OK", version=b"HTTP/1.1", length=-1, headers=b"x: keep\r
         answer(status=b"206 Partial Content"),
         answer(status=b"503 Slow Down"),
         answer(status=b"301 Moved", headers=b"Location: http://169.254.169.254/\r\n"),
-        answer(version=b"HTTP/1.0"),
         answer(length=None),
         answer(length=len(BODY) + 1, headers=b""),
         answer(length=10**14, headers=b""),
         answer(length=10**20, headers=b""),
         answer(headers=b"Transfer-Encoding: chunked\r\n"),
-        answer(headers=b"Connection: close\r\n"),
         answer(headers=b"Content-Length: 5\r\n"),
         b"SSH-2.0-OpenSSH\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Length: 5",
@@ -237,16 +309,25 @@ def answer(status=b"200 OK", version=b"HTTP/1.1", length=-1, headers=b"x: keep\r
     ],
     ids=lambda given: given[:60],
 )
-def test_answers_that_are_not_plain(raw, monkeypatch, given):
-    monkeypatch.setattr(plain_get, "_FIRST_PAUSE_SECONDS", 0)
+def test_answers_that_are_left_to_obstore(raw, monkeypatch, given):
+    monkeypatch.setattr(curl_get, "_SILENCE_SECONDS", 1)  # for the one that states no length, and does not end
+    monkeypatch.setattr(curl_get, "_FIRST_PAUSE_SECONDS", 0)
     server = raw(given, answer()).server
     assert server.ask("tiles", "x").read() is None
     # What went wrong is no part of what comes next: that has a connection of its own.
     assert server.ask("tiles", "x").read() == BODY
 
 
+@pytest.mark.parametrize("given", [answer(version=b"HTTP/1.0"), answer(headers=b"Connection: close\r\n")])
+def test_an_answer_that_ends_its_connection(raw, given):
+    started = raw(given, answer())
+    assert started.server.ask("tiles", "x").read() == BODY
+    assert started.server.ask("tiles", "x").read() == BODY
+    assert started.connections == 2
+
+
 def test_silence_has_a_limit(raw, monkeypatch):
-    monkeypatch.setattr(plain_get, "_SILENCE_SECONDS", 1)
+    monkeypatch.setattr(curl_get, "_SILENCE_SECONDS", 1)
     assert raw(None).server.ask("tiles", "x").read() is None
     started = time.monotonic()
     drops = [answer()[: -len(BODY)], *(bytes([number]) for number in BODY)]
@@ -254,36 +335,19 @@ def test_silence_has_a_limit(raw, monkeypatch):
     assert time.monotonic() - started < 5
 
 
-class Clock:
-    """Stands in for the module `time`: its monotonic clock can be set ahead."""
-
-    strftime, gmtime = staticmethod(time.strftime), staticmethod(time.gmtime)
-    ahead_seconds = 0.0
-
-    def monotonic(self):
-        return time.monotonic() + self.ahead_seconds
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    clock = Clock()
-    monkeypatch.setattr(plain_get, "time", clock)
-    return clock
-
-
-def test_a_server_that_fails_is_not_asked_for_a_while(raw, monkeypatch, clock):
-    monkeypatch.setattr(plain_get, "_FIRST_PAUSE_SECONDS", 100)
+def test_a_server_that_fails_is_left_alone_for_a_while(raw, monkeypatch):
+    monkeypatch.setattr(curl_get, "_FIRST_PAUSE_SECONDS", 0.5)
     server = raw(b"nonsense", b"nonsense", answer(), answer()).server
     for pauses in (1, 2):  # the second time it is longer
         assert server.ask("tiles", "x").read() is None
         for _ in range(pauses):
             assert server.ask("tiles", "x") is None
-            clock.ahead_seconds += 120
+            time.sleep(0.6)
     for _ in range(2):
         assert server.ask("tiles", "x").read() == BODY
 
 
-def test_no_thread_waits_for_a_failing_server(raw):
+def test_nobody_waits_for_a_server_that_fails(raw):
     server = raw(None, None).server
     first, second = server.ask("tiles", "x"), server.ask("tiles", "y")
     server._pause()  # as another thread does
@@ -298,21 +362,14 @@ def test_what_is_missing_is_no_failure_of_the_server(raw):
     assert server.ask("tiles", "y").read() == BODY
 
 
-def test_a_server_that_is_away_is_asked_once(monkeypatch):
-    tried = []
-
-    def connect(*_):
-        tried.append(1)
-        raise TimeoutError
-
-    monkeypatch.setattr(plain_get.socket, "create_connection", connect)
-    server = PlainServer.at("http://127.0.0.1:1", "us-east-1", "who", SECRET)
+def test_a_server_that_is_away_is_asked_once():
+    server = CurlServer.at("http://127.0.0.1:1", "us-east-1", "who", SECRET)
+    assert server.ask("tiles", "x").read() is None
     assert [server.ask("tiles", "x") for _ in range(50)] == [None] * 50
-    assert len(tried) == 1
 
 
 def test_connections_have_a_bound(raw, monkeypatch):
-    monkeypatch.setattr(plain_get, "_MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(curl_get, "_MOST_CONNECTIONS", 3)
     server = raw(*[answer()] * 10).server
     asked = [server.ask("tiles", "x") for _ in range(5)]
     assert asked[3:] == [None, None]
@@ -322,11 +379,12 @@ def test_connections_have_a_bound(raw, monkeypatch):
     assert [server.ask("tiles", "x").read() for _ in range(3)] == [BODY] * 3
 
 
-def test_a_connection_is_not_kept_for_long(raw, clock):
+def test_a_connection_is_not_kept_for_long(raw, monkeypatch):
+    monkeypatch.setattr(curl_get, "_IDLE_SECONDS", 0.1)
     started = raw(*[answer()] * 3)
-    for idle_seconds in (0, plain_get._IDLE_SECONDS + 1, 0):
+    for pause in (0, 0.2, 0):
         assert started.server.ask("tiles", "x").read() == BODY
-        clock.ahead_seconds += idle_seconds
+        time.sleep(pause)
     assert started.connections == 2
 
 
@@ -338,7 +396,7 @@ def test_a_connection_is_kept(raw):
     assert len(started.requests) == 20
 
 
-def test_surplus_bytes_do_not_reach_the_next_request(raw):
+def test_what_a_server_says_too_much_is_nobody_elses(raw):
     started = raw(answer(body=b"first") + answer(body=b"wrong"), answer(body=b"second"))
     assert started.server.ask("tiles", "x").read() == b"first"
     assert started.server.ask("tiles", "y").read() == b"second"
@@ -353,9 +411,11 @@ def test_a_connection_that_was_closed_is_not_asked(raw):
     assert (started.connections, len(started.requests)) == (3, 3)
 
 
-def test_an_unread_answer_does_not_reach_the_next_request(raw):
-    started = raw(answer(body=b"1"), answer(body=b"2"))
-    started.server.ask("tiles", "first")
+def test_what_is_asked_for_and_never_read_is_nobody_elses(raw):
+    started = raw(answer(body=b"0"), answer(body=b"1"), answer(body=b"2"))
+    assert started.server.ask("tiles", "x").read() == b"0"
+    started.server.ask("tiles", "first")  # at once, on the connection that is there
+    started.wait_for(lambda: len(started.requests) == 2)
     assert started.server.ask("tiles", "second").read() == b"2"
     assert started.connections == 2
 
@@ -378,13 +438,13 @@ def test_what_is_left_out_makes_room_for_what_follows(raw, monkeypatch):
     started = raw(*[answer(body=b"x")] * 60)
     S3Server(started.endpoint, "who", SECRET).use(monkeypatch)
     no_obstore(monkeypatch)
-    read = storage.prefetch_reader(f"s3://tiles/{number}" for number in range(40))
+    reader = storage.s3.PrefetchingReader(f"s3://tiles/{number}" for number in range(40))
     for number in (0, 6, 7, 13):
-        assert read(f"s3://tiles/{number}") == b"x"
-    started.wait_for(lambda: any(b"/tiles/21 " in request for request in started.requests))
+        assert reader.read(f"s3://tiles/{number}") == b"x"
+    assert list(reader._answers) == [f"s3://tiles/{number}" for number in range(14, 22)]
 
 
-def test_what_is_not_plain_is_asked_for_once_more_and_no_oftener(raw, monkeypatch):
+def test_what_has_no_stated_length_is_asked_for_once_more_and_no_oftener(raw, monkeypatch):
     known = b'ETag: "0"\r\nLast-Modified: Wed, 01 Jan 2025 00:00:00 GMT\r\nConnection: close\r\n'
     started = raw(*[answer(headers=known)] * 30)
     S3Server(started.endpoint, "who", SECRET).use(monkeypatch)
@@ -397,9 +457,9 @@ def test_a_server_that_was_away(tmp_path, monkeypatch):
     with own_server(tmp_path / "minio") as server:
         server.use(monkeypatch)
         server.make_bucket("tiles").put_object(Key="x", Body=BODY)
-        assert read_plainly("s3://tiles/x") == BODY
+        assert read_ahead("s3://tiles/x") == BODY
     with own_server(tmp_path / "minio", int(server.endpoint.rsplit(":", 1)[1])):
-        assert read_plainly("s3://tiles/x") == BODY
+        assert read_ahead("s3://tiles/x") == BODY
 
 
 def test_many_threads_get_what_they_asked_for(bucket, monkeypatch):
@@ -427,5 +487,5 @@ def test_what_is_asked_for_and_is_not_there(bucket, tmp_path):
     with pytest.raises(SourceError, match="must exist"):
         read(missing)
     assert read(there) == BODY
-    assert read(there) == BODY  # a new request
+    assert read(there) == BODY  # once more, and asked for anew
     assert read(str(tmp_path / "y")) == b"local"
