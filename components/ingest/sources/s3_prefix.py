@@ -18,7 +18,7 @@ from tilepipe.components.ingest.config import SourceKind
 from tilepipe.components.ingest.sources.folder import ListedFile, class_rows, folder_split, split_folders
 from tilepipe.components.ingest.sources.tile_row import TileRow
 from tilepipe.components.shared.contracts.manifest import Split
-from tilepipe.components.shared.errors import TilepipeError
+from tilepipe.components.shared.errors import SourceError, TilepipeError
 from tilepipe.components.shared.runtime.progress import Progress
 from tilepipe.components.shared.storage import s3_session
 
@@ -33,6 +33,8 @@ _PLAIN_ETAG = re.compile(r"[0-9a-f]{32}")
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_Object.html
 _ENCRYPTIONS_WITH_MD5 = {None, "AES256"}
 _DIRECTORY_BUCKET = "--x-s3"
+_SHOWN = 10
+_NAMES_HELD = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class S3ClassFolders:
         waiting, active = deque([_Request(base, is_folder=False)]), set[Future[_Page]]()
         held: list[str] = []  # folders named like splits, until all folders at the root are known
         children: set[str] = set()
+        without_suffix: set[str] = set()
         splits: Mapping[str, Split] = {}
         is_root_listed = False
         with ThreadPoolExecutor(THREADS, thread_name_prefix="tilepipe") as pool:
@@ -114,18 +117,41 @@ class S3ClassFolders:
                             if page.prefix == base and not name.startswith("."):
                                 children.add(name)
                         is_root_listed = is_root_listed or (page.prefix == base and not page.following)
+                        names = (entry[0].removeprefix(base) for entry in page.entries if page.prefix == base)
+                        if len(without_suffix) < _NAMES_HELD:
+                            without_suffix.update(name for name in names if name and "." not in name)
                         progress.advance(len(page.entries))
                         yield from _listed_files(page, f"s3://{bucket}/{base}", base, splits)
             finally:
                 for future in active:
                     future.cancel()
         progress.finish()
+        _check_hidden(listing, key if not progress.done else "", without_suffix - children)
 
     def _splits(self, listing: "_Listing", base: str, children: set[str], named: list[str]) -> Mapping[str, Split]:
         """Decide if folders with names of splits are splits, by the first page of each."""
         pages = {folder: listing.page(_Request(folder, is_folder=False)) for folder in named}
         nested = {folder.removeprefix(base).rstrip("/") for folder, page in pages.items() if _has_folders(page, folder)}
         return split_folders(self.root, children, nested)
+
+
+def _check_hidden(listing: "_Listing", empty: str, names: set[str]) -> None:
+    """Check for objects with the names of folders, below which MinIO lists nothing.
+
+    Args:
+        listing: the listing.
+        empty: key of the prefix if nothing was listed, else empty.
+        names: objects beside the class folders with names like theirs.
+    """
+    if empty and listing.is_object(empty):
+        raise SourceError(
+            "A prefix must not have the name of an object. "
+            f"Received: source={listing.root}, which is an object, and the server lists nothing below it. Delete or "
+            "rename the object: some servers, such as MinIO, hide everything below it."
+        )
+    if names:
+        shown = ", ".join(sorted(names)[:_SHOWN])
+        logger.warning("objects in the place of class folders: %s; MinIO hides everything below such an object", shown)
 
 
 def _listed_files(page: _Page, root: str, base: str, splits: Mapping[str, Split]) -> Iterator[ListedFile]:
@@ -167,15 +193,24 @@ class _Listing:
         """Return True if the ETags of a folder are MD5 digests, judged by its first object; False if unreadable."""
         if not _PLAIN_ETAG.fullmatch(etag) or self.bucket.endswith(_DIRECTORY_BUCKET):
             return False
-        try:
-            found = self._ask("head_object", {"Bucket": self.bucket, "Key": key})
-        except TilepipeError:
+        found = self._head(key)
+        if found is None:
             return False
         return (
             found.get("ServerSideEncryption") in _ENCRYPTIONS_WITH_MD5
             and "SSECustomerAlgorithm" not in found
             and found["ETag"].strip('"') == etag
         )
+
+    def is_object(self, key: str) -> bool:
+        """Return True if there is an object; False as well where the credentials do not permit the question."""
+        return self._head(key) is not None
+
+    def _head(self, key: str) -> dict[str, Any] | None:
+        try:
+            return self._ask("head_object", {"Bucket": self.bucket, "Key": key})
+        except TilepipeError:
+            return None
 
     def _ask(self, operation: str, arguments: dict[str, str]) -> dict[str, Any]:
         from botocore.exceptions import BotoCoreError, ClientError

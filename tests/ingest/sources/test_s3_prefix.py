@@ -181,6 +181,20 @@ def test_an_endpoint_that_is_none(monkeypatch):
     assert SECRET not in str(caught.value)
 
 
+def test_an_object_with_the_name_of_the_prefix(bucket):
+    for key in ("tiles", "tiles/Forest/a.jpg"):
+        bucket.put_object(Key=key, Body=b"x")
+    with pytest.raises(SourceError, match=rf"source=s3://{bucket.name}/tiles, which is an object"):
+        rows_of(bucket, "tiles")
+
+
+def test_an_object_with_the_name_of_a_class(bucket, caplog):
+    for key in ("tiles/Forest/a.jpg", "tiles/River/a.jpg", "tiles/River", "tiles/list.txt"):
+        bucket.put_object(Key=key, Body=b"x")
+    assert [row.tile_id for row in rows_of(bucket, "tiles")] == ["Forest/a.jpg"]
+    assert "objects in the place of class folders: River; MinIO hides" in caplog.text
+
+
 def test_progress_is_reported(bucket, caplog):
     caplog.set_level(logging.INFO, "tilepipe.ingest")
     bucket.put_object(Key="Forest/a.tif", Body=b"x")
