@@ -2,9 +2,9 @@
 
 S3 is configured by the environment: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`,
 `AWS_REGION` and `AWS_ENDPOINT_URL` (any S3 server, such as MinIO; plain http only if the endpoint uses it), else by the
-AWS configuration files (`AWS_PROFILE`). Without credentials, requests are anonymous, as for public buckets. The web is
-always read anonymously. Messages never contain credentials. Addresses inside third-party files are checked by their
-reader (`ingest.sources.hrefs`).
+AWS configuration files (`AWS_PROFILE`). `AWS_CA_BUNDLE` names a file with further trusted certificates. Without
+credentials, requests are anonymous, as for public buckets. The web is always read anonymously. Messages never contain
+credentials. Addresses inside third-party files are checked by their reader (`ingest.sources.hrefs`).
 """
 
 import contextlib
