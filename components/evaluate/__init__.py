@@ -1,1 +1,1 @@
-"""How good the model is, on tiles that it never learned from."""
+"""Evaluation of a trained model on tiles that it was not trained on."""

@@ -24,15 +24,15 @@ from tilepipe.components.shared.storage.atomic import whole_file
 logger = logging.getLogger("tilepipe.evaluate")
 
 ARTIFACT_FOLDER = "evaluation"
-"""Where the files lie in the MLflow run."""
+"""Folder of the files in the MLflow run."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Where the artifacts of the earlier steps are."""
+    """Paths of the artifacts of earlier steps."""
 
     val_shards: tuple[Path, ...]
-    """Folders, one a part that was packed."""
+    """Folders, one per packed part."""
     test_shards: tuple[Path, ...]
     manifest: Path
     model: Path
@@ -41,7 +41,7 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Files to appear."""
+    """Paths of the files to write."""
 
     metrics: Path
     confusion: Path
@@ -55,16 +55,16 @@ def evaluate(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> Evalua
 
     Args:
         config: the parameters.
-        inputs: what earlier steps wrote.
-        outputs: what this one writes.
+        inputs: paths of the inputs.
+        outputs: paths of the outputs.
 
     Returns:
-        What was found.
+        The evaluation.
 
     Raises:
-        ArtifactError: an input is damaged, or model, manifest and shards do not belong together.
-        SplitError: neither split holds a tile.
-        TrackingError: the tracking server does not take the results.
+        ArtifactError: an input is damaged, or model, manifest and shards do not match.
+        SplitError: both splits are empty.
+        TrackingError: the tracking server does not accept the results.
     """
     tracking.adopt_run(config.mlflow_run_id)
     manifest, history = read_manifest(inputs.manifest), read_history(inputs.history)
@@ -86,8 +86,8 @@ def _splits_to_measure(manifest: Manifest) -> list[Split]:
     splits = [split for split in order if manifest.splits[split].tiles]
     if not splits:
         raise SplitError(
-            "There must be validation or test tiles to measure a model on. Received: a manifest with "
-            f"{manifest.splits['train'].tiles:,} training tiles, and none else. Give `ingest` other `split_fractions`, "
+            "A model is evaluated on validation or test tiles. Received: a manifest with "
+            f"{manifest.splits['train'].tiles:,} training tiles and no others. Give `ingest` other `split_fractions`, "
             "`split_files` or a `split_property`."
         )
     if splits[0] != "test":
@@ -101,8 +101,8 @@ def _write(found: Evaluation, predictions: list[SplitPredictions], outputs: Outp
         "class_names": list(found.manifest.class_names),
         "rows": found.headline.confusion.tolist(),
     }
-    # KFP keeps figures in the artifacts' metadata alone, but its local runner counts a task as cached only where each
-    # artifact's file exists. So the files hold the same, as JSON.
+    # KFP stores figures in the metadata of the artifacts only, but its local runner treats a task as cached only if
+    # each artifact has a file. The files therefore repeat the figures as JSON.
     _write_text(outputs.metrics, json.dumps(found.scalars(), indent=2) + "\n")
     _write_text(outputs.confusion, json.dumps(confusion, indent=2) + "\n")
     _write_text(outputs.summary, render_summary(found))
@@ -113,11 +113,11 @@ def _write(found: Evaluation, predictions: list[SplitPredictions], outputs: Outp
 def _track(run_id: str, found: Evaluation, outputs: Outputs) -> None:
     if run_id == tracking.UNTRACKED:
         return
-    # `val_accuracy` and `val_loss` are the training's, by epoch, and MLflow shows a figure's last; these are the best.
+    # `val_accuracy` and `val_loss` are taken: training logs them per epoch. These are the figures of the best epoch.
     figures = {f"best_{name}" if name.startswith("val_") else name: value for name, value in found.scalars().items()}
     tracking.log_metrics(run_id, figures)
     with TemporaryDirectory() as folder:
-        # MLflow names an artifact by its file, and KFP's file names say nothing: hence links with names that do.
+        # MLflow names an artifact after its file, and KFP's file names are not descriptive: hence links.
         links = {
             "metrics.json": outputs.metrics,
             "report.html": outputs.report,
@@ -129,7 +129,7 @@ def _track(run_id: str, found: Evaluation, outputs: Outputs) -> None:
             (Path(folder) / "confusion.svg").write_text(confusion_figure(found), encoding="utf-8")
         for path in sorted(Path(folder).iterdir()):
             tracking.log_file(run_id, path, ARTIFACT_FOLDER)
-    # The last act: whoever looks at the run later takes a finished one for a whole one.
+    # Last, since a finished run is taken to be complete.
     tracking.close_run(run_id, "FINISHED")
 
 

@@ -1,4 +1,4 @@
-"""What an evaluation found, as the report, the summary and the figures for KFP and MLflow need it."""
+"""Results of an evaluation, for the report, the summary, KFP and MLflow."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,41 +14,41 @@ from tilepipe.components.shared.contracts.manifest import Manifest, Split
 MISTAKES_SHOWN = 12
 CONFUSIONS_SHOWN = 10
 LARGEST_MATRIX = 200
-"""Classes up to which a confusion matrix is drawn, and given to Kubeflow: beyond, an artifact's metadata near the 4 MiB
-that a gRPC message may have, and nobody reads a million cells."""
+"""Largest number of classes for which a confusion matrix is drawn and passed to Kubeflow. A larger one approaches the
+4 MiB that a gRPC message may have, and is not readable."""
 
 
 class Mistake(NamedTuple):
-    """One tile that the model got wrong."""
+    """A tile with a wrong prediction."""
 
     tile_id: str
     label: str
     predicted: str
     probability: float
-    """That the model gave to the wrong class."""
+    """Predicted probability of the wrong class."""
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Figures of each split that holds tiles, and what explains those of the headline split."""
+    """Figures of each split that has tiles, and details of the headline split."""
 
     manifest: Manifest
     history: History
     scores: Mapping[Split, SplitScores]
-    """Test before validation; only splits that hold tiles."""
+    """Scores per split, test before validation; only splits that have tiles."""
     roc: RocCurve
-    """Of the headline split."""
+    """ROC curve of the headline split."""
     mistakes: tuple[Mistake, ...]
-    """Of the headline split, the most confident first."""
+    """Wrong predictions of the headline split, the most confident first."""
 
     @classmethod
     def of(cls, manifest: Manifest, history: History, predictions: Sequence[SplitPredictions]) -> Self:
-        """Work out all figures.
+        """Compute all figures.
 
         Args:
-            manifest: what the shards hold.
-            history: of the training.
-            predictions: one entry a split, the headline split first.
+            manifest: description of the shards.
+            history: figures of each epoch of the training.
+            predictions: one entry per split, the headline split first.
 
         Returns:
             The evaluation.
@@ -64,7 +64,7 @@ class Evaluation:
 
     @property
     def headline_split(self) -> Split:
-        """`test`, or `val` where the data have no test split."""
+        """The test split, or the validation split if there is no test split."""
         return next(iter(self.scores))
 
     @property
@@ -74,12 +74,12 @@ class Evaluation:
 
     @property
     def remark(self) -> str:
-        """What to bear in mind when reading the headline, or empty."""
+        """Caveat about the headline figures, or empty."""
         if self.headline_split == "test":
             return ""
         return (
             "This data set has no test split, so these are the validation figures. The best epoch was chosen on the "
-            "same tiles: expect somewhat less on new ones."
+            "same tiles, so expect somewhat lower figures on new ones."
         )
 
     @property
@@ -103,25 +103,25 @@ class Evaluation:
         return top_confusions(self.headline.confusion, CONFUSIONS_SHOWN)
 
     def weakest_first(self) -> list[int]:
-        """Classes of the headline split by rising F1, then order; those without a tile last."""
+        """Sort the classes of the headline split by ascending F1, then by order; classes without tiles come last."""
         f1 = self.headline.f1
         return sorted(range(len(f1)), key=lambda i: (bool(np.isnan(f1[i])), 0.0 if np.isnan(f1[i]) else f1[i], i))
 
     def scalars(self) -> dict[str, float]:
-        """Each figure of each split under `<split>_<figure>`, all finite."""
+        """Return each figure of each split as `<split>_<figure>`, all finite."""
         return {f"{split}_{name}": value for split, one in self.scores.items() for name, value in one.scalars().items()}
 
 
 def confident_mistakes(predictions: SplitPredictions, class_names: tuple[str, ...], limit: int) -> tuple[Mistake, ...]:
-    """Find the wrong answers that the model was surest of: often these are wrong labels.
+    """Find the wrong predictions with the highest probability; often, their labels are wrong.
 
     Args:
-        predictions: of one split, sorted by tile id.
-        class_names: in the order of the labels.
-        limit: how many at most.
+        predictions: predictions of one split, sorted by tile id.
+        class_names: names of the classes, in the order of the labels.
+        limit: maximum number of predictions.
 
     Returns:
-        By falling probability, then tile id.
+        The predictions, by descending probability, then by tile id.
     """
     predicted, probability = predictions.predicted, predictions.probability
     wrong = np.flatnonzero(predicted != predictions.labels)

@@ -1,4 +1,4 @@
-"""The model's answer for each tile of a split."""
+"""Predictions of a model for each tile of a split."""
 
 import contextlib
 import itertools
@@ -31,18 +31,18 @@ _Batch = tuple[Images, Counts, list[str]]
 
 @dataclass(frozen=True, eq=False)
 class SplitPredictions:
-    """What the model says of each tile of a split, by rising `tile_id`."""
+    """Predictions for the tiles of a split, sorted by `tile_id`."""
 
     split: Split
     tile_ids: Sequence[str]
     labels: Counts
     """True classes, int64, `(tiles,)`."""
     probabilities: Probabilities
-    """Of each class, float32, `(tiles, classes)`."""
+    """Predicted probabilities, float32, `(tiles, classes)`."""
 
     @property
     def predicted(self) -> Counts:
-        """The most probable class, the first one where several are, int64, `(tiles,)`."""
+        """Class with the highest probability, the first one of several, int64, `(tiles,)`."""
         return np.asarray(self.probabilities.argmax(axis=1), dtype=np.int64)
 
     @property
@@ -60,20 +60,20 @@ def predict_split(
 ) -> SplitPredictions:
     """Run a model over one split, batch by batch.
 
-    Memory holds a few batches of tiles, and per tile its id and one number a class.
+    A few batches of tiles are in memory, and for every tile its id, label and probabilities.
 
     Args:
         model: a Keras model that fits the manifest.
-        folders: the split's shards, a folder a part that was packed.
-        split: the split's name; it must hold tiles.
-        manifest: what the shards hold.
-        batch_size: tiles a batch.
+        folders: folders with the shards of the split, one per packed part.
+        split: the split; it must not be empty.
+        manifest: description of the shards.
+        batch_size: tiles per batch; the last batch may be smaller.
 
     Returns:
         The predictions, sorted by `tile_id`.
 
     Raises:
-        ArtifactError: a shard is damaged, a label is no class, or the model's answers are no probabilities.
+        ArtifactError: a shard is damaged, a label is not a class, or the outputs of the model are not probabilities.
     """
     summary, classes = manifest.splits[split], len(manifest.class_names)
     labels = np.empty(summary.tiles, np.int64)
@@ -136,12 +136,13 @@ def _check_labels(labels: Counts, manifest: Manifest, split: Split) -> None:
 def _check_probabilities(probabilities: Probabilities) -> None:
     if not np.isfinite(probabilities).all():
         raise ArtifactError(
-            "A model must answer with finite numbers. Received: NaN or infinity, as after a training that diverged. "
-            "Look at the training's curves, and train again with a smaller `learning_rate`."
+            "The outputs of a model must be finite. Received: NaN or infinity, as after a training that diverged. "
+            "Check the training curves, and train again with a smaller `learning_rate`."
         )
     sums = probabilities.sum(axis=1, dtype=np.float64)
     if probabilities.min() < 0 or abs(sums - 1).max() > _SUM_TOLERANCE:
         raise ArtifactError(
-            "A model must answer with probabilities, none negative and with a sum of 1. Received: values down to "
-            f"{probabilities.min():.3g} and sums from {sums.min():.3g} to {sums.max():.3g}. End the model in a softmax."
+            "The outputs of a model must be probabilities, non-negative and with a sum of 1. Received: values down to "
+            f"{probabilities.min():.3g} and sums from {sums.min():.3g} to {sums.max():.3g}. End the model with a "
+            "softmax layer."
         )

@@ -1,4 +1,4 @@
-"""The predictions as Parquet: one row a tile."""
+"""Predictions as a Parquet file, one row per tile."""
 
 import json
 from collections.abc import Sequence
@@ -23,20 +23,20 @@ _FIELDS: "list[pa.Field[Any]]" = [
     pa.field("probabilities", pa.list_(pa.float32()), nullable=False),
 ]
 SCHEMA = pa.schema(_FIELDS)
-"""`probability` is the predicted class's; `probabilities` are all classes', in the order of `class_names` in the
-file's key-value metadata. A column a class would clash with the others where a class has the name of one."""
+"""`probability` is that of the predicted class; `probabilities` has one value per class, in the order of `class_names`
+in the key-value metadata of the file. One column per class could clash with another column's name."""
 
 ROWS_A_GROUP = 65_536
-"""Few enough that a list column's 32-bit offsets hold with any number of classes."""
+"""Rows per write: few enough for the 32-bit offsets of a list column with any number of classes."""
 
 
 def write_predictions(predictions: Sequence[SplitPredictions], manifest: Manifest, path: Path) -> None:
     """Write predictions sorted by split and tile id; the same predictions give the same bytes.
 
     Args:
-        predictions: one entry a split.
-        manifest: gives the classes' names, and the data's digest.
-        path: the file to appear.
+        predictions: one entry per split.
+        manifest: gives the class names and the digest of the data.
+        path: path of the file to write.
     """
     metadata = {
         "tilepipe_version": VERSION,

@@ -74,7 +74,7 @@ def test_test_tiles_alone_are_enough(run, make_data):
 
 
 def test_without_any_tiles_there_is_nothing_to_measure(run, make_data):
-    with pytest.raises(SplitError, match="Received: a manifest with 6 training tiles, and none else"):
+    with pytest.raises(SplitError, match="Received: a manifest with 6 training tiles and no others"):
         run(make_data(val=0, test=0))
 
 

@@ -61,7 +61,7 @@ def test_progress_is_logged(data, model_path, caplog):
 def test_a_model_without_softmax_is_refused(data, make_model):
     root, manifest = data
     model = load_model(make_model(activation="linear"), manifest)
-    with pytest.raises(ArtifactError, match="End the model in a softmax"):
+    with pytest.raises(ArtifactError, match="End the model with a softmax"):
         predict_split(model, [root / "test"], "test", manifest, batch_size=64)
 
 

@@ -1,4 +1,4 @@
-"""The confusion matrix as a picture of its own, for MLflow, which shows SVG files beside a run."""
+"""Confusion matrix as an SVG file, which MLflow shows in the artifacts of a run."""
 
 import math
 
@@ -14,13 +14,13 @@ _EMPTY = "#f3f5f7"
 
 
 def confusion_figure(evaluation: Evaluation) -> str:
-    """Draw the headline split's confusion matrix.
+    """Draw the confusion matrix of the headline split.
 
     Args:
-        evaluation: what was found.
+        evaluation: the evaluation.
 
     Returns:
-        An SVG document that needs no style from elsewhere.
+        A self-contained SVG document.
     """
     names = [_shortened(name) for name in evaluation.manifest.class_names]
     label = _CHARACTER * max(map(len, names)) + 2 * _MARGIN

@@ -1,4 +1,4 @@
-"""The summary: the figures in short, as Markdown, which Kubeflow shows with tables and without inline HTML."""
+"""Summary of an evaluation as Markdown. Kubeflow renders tables, but no inline HTML."""
 
 from tilepipe.components.evaluate.evaluation import Evaluation
 from tilepipe.components.shared.pages.formatting import SPLIT_NAMES, markdown_table, percent, plain, tiles
@@ -8,10 +8,10 @@ def render_summary(evaluation: Evaluation) -> str:
     """Write the summary.
 
     Args:
-        evaluation: what there is to say.
+        evaluation: the evaluation.
 
     Returns:
-        Markdown with tables; names from outside are inert text in it.
+        Markdown with tables; names from outside are escaped.
     """
     scores, names = evaluation.headline, evaluation.manifest.class_names
     split = SPLIT_NAMES[evaluation.headline_split]

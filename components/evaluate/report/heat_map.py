@@ -1,4 +1,4 @@
-"""The confusion matrix as a table with coloured cells: readable by eye, by screen reader, and by copy and paste."""
+"""Confusion matrix as a table with colored cells, which screen readers and copy and paste can read too."""
 
 from tilepipe.components.evaluate.metrics import Counts
 from tilepipe.components.evaluate.report.palette import LEVELS, RIGHT, WRONG, ink_on, ramp, right_level, wrong_level
@@ -6,16 +6,16 @@ from tilepipe.components.shared.pages.formatting import breakable, percent, shor
 from tilepipe.components.shared.pages.markup import Markup, element
 
 ROOMY_CLASSES = 12
-"""Up to so many classes a cell has room for both numbers; beyond, the reader picks one."""
+"""Largest number of classes for which a cell shows both numbers; with more classes, the reader selects one."""
 
 
 def heat_map(confusion: Counts, class_names: tuple[str, ...], caption: str) -> Markup:
     """Draw a confusion matrix.
 
     Args:
-        confusion: int64, `(classes, classes)`, a row a true class.
-        class_names: in the order of rows and columns.
-        caption: what the table shows.
+        confusion: int64, `(classes, classes)`, one row per true class.
+        class_names: names in the order of rows and columns.
+        caption: caption of the table.
 
     Returns:
         A figure; it needs `HEAT_MAP_STYLE`.
@@ -74,7 +74,7 @@ def _legend(*, roomy: bool) -> Markup:
 
 
 def _switch() -> Markup:
-    # Radio buttons that CSS reads: nothing to run, so it works in any sandbox.
+    # CSS reads the radio buttons, so no script is needed, which a sandbox would block.
     def choice(identifier: str, text: str, *, checked: bool) -> Markup:
         return element(
             "label", element("input", type="radio", name="matrix-shows", id=identifier, checked=checked), text
@@ -138,4 +138,4 @@ color:var(--soft);padding:0 .5rem .3rem 0;font-size:.65rem}}
 @media print{{.switch{{display:none}}.matrix tbody th,.matrix .corner{{position:static}}}}
 {_level_rules()}
 """
-"""Style of `heat_map`; colours `--ink`, `--soft` and `--accent` are the page's."""
+"""Style of `heat_map`; the colors `--ink`, `--soft` and `--accent` come from the page."""

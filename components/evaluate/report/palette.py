@@ -1,45 +1,45 @@
-"""The report's colours: blue for what is right, orange for what is wrong, told apart with any colour vision."""
+"""Colors of the report: blue for right, orange for wrong, distinguishable with any color vision."""
 
 from tilepipe.components.shared.pages.style import ACCENT, ALERT
 
 LEVELS = 9
-"""Steps of each ramp, beside white."""
+"""Number of steps of each ramp, not counting white."""
 
 RIGHT = ACCENT
 WRONG = ALERT
 INK = "#0a1016"
 
 
-def ramp(colour: str, level: int) -> str:
-    """Colour of a step of a ramp from white to `colour`, as `#rrggbb`; level 0 is white, `LEVELS` is `colour`."""
+def ramp(color: str, level: int) -> str:
+    """Compute a color of the ramp from white (level 0) to `color` (level `LEVELS`), as `#rrggbb`."""
     share = level / LEVELS
-    return "#" + "".join(f"{round(255 + (channel - 255) * share):02x}" for channel in _channels(colour))
+    return "#" + "".join(f"{round(255 + (channel - 255) * share):02x}" for channel in _channels(color))
 
 
 def ink_on(background: str) -> str:
-    """Whichever of dark ink and white contrasts more with a background, as WCAG 2 counts contrast."""
+    """Choose dark ink or white for text, whichever has the higher contrast (WCAG 2) with the background."""
     dark = _contrast(_luminance(INK), _luminance(background))
     white = _contrast(1.0, _luminance(background))
     return INK if dark >= white else "#ffffff"
 
 
 def right_level(share: float) -> int:
-    """Step for a class's share of right answers."""
+    """Compute the level for the fraction of a class that is right."""
     return round(share * LEVELS)
 
 
 def wrong_level(share: float) -> int:
-    """Step for a mistake's share of a class; the root makes small shares, the usual ones, visible."""
+    """Compute the level for the fraction of a class in a mistake; the square root makes small fractions visible."""
     return max(1, round(share**0.5 * LEVELS)) if share > 0 else 0
 
 
-def _channels(colour: str) -> tuple[int, int, int]:
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+def _channels(color: str) -> tuple[int, int, int]:
+    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
 
 
-def _luminance(colour: str) -> float:
+def _luminance(color: str) -> float:
     # https://www.w3.org/TR/WCAG22/#dfn-relative-luminance
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in _channels(colour))]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (v / 255 for v in _channels(color))]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 

@@ -1,4 +1,4 @@
-"""The report: one HTML page on what the model got right and wrong, and where."""
+"""Evaluation report as one HTML page."""
 
 from tilepipe.components.evaluate.evaluation import Evaluation
 from tilepipe.components.evaluate.metrics import wilson_interval
@@ -17,7 +17,7 @@ def render_report(evaluation: Evaluation) -> str:
     """Write the report.
 
     Args:
-        evaluation: what there is to say.
+        evaluation: the evaluation.
 
     Returns:
         An HTML document.

@@ -19,7 +19,7 @@ def bar(share: float, *, wrong: bool = False, tick: float | None = None) -> Mark
 
 
 def splits_table(evaluation: Evaluation) -> Markup:
-    """Each figure of each split, side by side."""
+    """Build the table of figures, one column per split."""
     shown = (
         ("Tiles", "tiles"),
         ("Accuracy", "accuracy"),
@@ -44,7 +44,7 @@ def splits_table(evaluation: Evaluation) -> Markup:
 
 
 def classes_table(evaluation: Evaluation) -> Markup:
-    """Precision, recall and F1 of each class, weakest first."""
+    """Build the table of precision, recall and F1 per class, weakest class first."""
     scores, names = evaluation.headline, evaluation.manifest.class_names
     rows = [
         element(
@@ -77,7 +77,7 @@ def confusions_table(evaluation: Evaluation) -> Markup:
 
 
 def calibration_table(evaluation: Evaluation) -> Markup:
-    """Stated probability against hit rate, by range of probability."""
+    """Build the table of probability and accuracy, per range of probabilities."""
     rows = [
         element(
             "tr",
@@ -108,7 +108,7 @@ def mistakes_table(evaluation: Evaluation) -> Markup:
 
 
 def counts_table(manifest: Manifest) -> Markup:
-    """Tiles of each class in each split."""
+    """Build the table of tiles per class and split."""
     counts = {split: manifest.splits[split].tiles_per_class for split in SPLITS}
     rows = [
         element(
@@ -126,7 +126,7 @@ def counts_table(manifest: Manifest) -> Markup:
 
 
 def facts_list(manifest: Manifest) -> Markup:
-    """Where the data come from, and what a tile is."""
+    """Build the list of facts about the data: source, tile shape, bands and counts."""
     rows: list[tuple[str, Child]] = [
         ("Name", manifest.name),
         ("Source", breakable(manifest.source)),

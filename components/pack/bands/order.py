@@ -10,27 +10,27 @@ from tilepipe.components.shared.errors import BandError
 
 @dataclass(frozen=True)
 class BandOrder:
-    """The bands of the files, in the files' order."""
+    """Names of the bands, in the order of the files."""
 
     names: tuple[str, ...]
     stated_by: str
-    """`user`, `metadata`, `files` (the bands' descriptions) or `convention` (colors)."""
+    """Source of the names: `user`, `metadata`, `files` (band descriptions) or `convention` (colors)."""
 
 
 def file_bands(info: TileTableInfo, channels: int, dtype: str, descriptions: Sequence[str]) -> BandOrder:
-    """Find out what the bands of the files are.
+    """Determine the bands of the files.
 
     Args:
-        info: what the tile table says.
-        channels: how many bands the pixels have.
-        dtype: their dtype.
-        descriptions: the bands' names in the files; empty where they have none.
+        info: metadata of the tile table.
+        channels: number of bands of the pixels.
+        dtype: dtype of the pixels.
+        descriptions: band descriptions in the files; empty if there are none.
 
     Returns:
         The names, in order.
 
     Raises:
-        BandError: nobody says what the bands are, or those who do contradict each other or the pixels.
+        BandError: the bands have no names, or the sources of names contradict each other or the pixels.
     """
     described = tuple(canonical_band(name) for name in descriptions)
     if info.bands:
@@ -66,13 +66,13 @@ def select(order: BandOrder, wanted: Sequence[str]) -> tuple[int, ...]:
 
     Args:
         order: the bands of the files.
-        wanted: names to keep, in order; empty keeps all.
+        wanted: names of the bands to keep, in order; empty keeps all.
 
     Returns:
-        A place in the file for each band kept.
+        The index in the file of each selected band.
 
     Raises:
-        BandError: a name that the files do not have.
+        BandError: the files have no band of that name.
     """
     unknown = [name for name in wanted if name not in order.names]
     if unknown:

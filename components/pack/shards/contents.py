@@ -25,10 +25,10 @@ _ROWS = 2048
 
 
 class Contents:
-    """Takes down what the shards hold, in bounded memory.
+    """Writer of the table of packed tiles, with bounded memory.
 
     Args:
-        writer: of a Parquet file with the columns of `CONTENTS`.
+        writer: writer of a Parquet file with the columns of `CONTENTS`.
     """
 
     def __init__(self, writer: pq.ParquetWriter) -> None:
@@ -36,13 +36,13 @@ class Contents:
         self._rows: list[tuple[str, Split, bytes]] = []
 
     def add(self, split: Split, tile_id: str, digest: bytes) -> None:
-        """Note one tile."""
+        """Add a tile."""
         self._rows.append((tile_id, split, digest))
         if len(self._rows) >= _ROWS:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits."""
+        """Write the rows that are in memory."""
         if self._rows:
             columns = zip(*self._rows, strict=True)
             arrays = [pa.array(column, kind) for column, kind in zip(columns, CONTENTS.types, strict=True)]
@@ -52,13 +52,13 @@ class Contents:
 
 @contextlib.contextmanager
 def write_contents(path: Path) -> Iterator[Contents]:
-    """Write a Parquet file of `CONTENTS`, which appears once the body has ended without an error.
+    """Write a Parquet file of `CONTENTS`; it appears when the context ends without an error.
 
     Args:
-        path: the file to appear.
+        path: path of the file.
 
     Yields:
-        What takes the rows.
+        The writer of rows.
     """
     with whole_file(path) as partial, pq.ParquetWriter(partial, CONTENTS, compression="zstd") as writer:
         contents = Contents(writer)
@@ -67,11 +67,11 @@ def write_contents(path: Path) -> Iterator[Contents]:
 
 
 def write_quarantine(rejected: Sequence[tuple[str, str, str]], path: Path) -> None:
-    """Write which tiles were left out, and why; the same tiles give the same bytes.
+    """Write the tiles that were left out, with reasons; the same tiles give the same bytes.
 
     Args:
-        rejected: id, address and reason of each, in any order.
-        path: the Parquet file to appear.
+        rejected: id, URI and reason of each tile, in any order.
+        path: path of the Parquet file.
     """
     columns = zip(*sorted(rejected), strict=True) if rejected else ((), (), ())
     arrays = [pa.array(column, pa.string()) for column in columns]

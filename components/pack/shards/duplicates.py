@@ -7,7 +7,7 @@ from pathlib import Path
 from tilepipe.components.shared.runtime.database import open_database
 
 _MOST_MEBIBYTES = 768
-"""Beyond it DuckDB goes to the disk, so that memory does not grow with the number of tiles."""
+"""Memory limit of DuckDB, which uses the disk beyond it; memory does not grow with the number of tiles."""
 
 
 @dataclass(frozen=True)
@@ -15,21 +15,21 @@ class Duplicates:
     """Tiles that have the same pixels as a tile of another split."""
 
     images: int
-    """How many different pictures they are."""
+    """Number of different images among them."""
     tiles: int
     examples: tuple[str, ...]
-    """The first few pictures: the first tile of each split that has it."""
+    """The first few images, each as the first tile of every split that contains it."""
 
 
 def find_duplicates(contents: Sequence[Path], limit: int = 5) -> Duplicates:
-    """Find pixels that more than one split has.
+    """Find pixels that occur in more than one split.
 
     Args:
-        contents: the Parquet files of all parts.
-        limit: how many examples to give.
+        contents: paths of the tables of packed tiles of all parts.
+        limit: number of examples.
 
     Returns:
-        How many there are, and the first by tile id.
+        The numbers of tiles and images, and the first examples by tile id.
     """
     with open_database(_MOST_MEBIBYTES) as database:
         files = [str(path) for path in contents]

@@ -1,4 +1,4 @@
-"""A split's shards: which tile goes into which file, and the files with their checksums."""
+"""Assignment of tiles to the shards of a split, and writing of the shards with their checksums."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ hashing and writing."""
 
 @dataclass(frozen=True)
 class ShardPlan:
-    """How many shards a split has, and which tiles each holds: by the tiles that were planned, whatever comes of them.
+    """Number of shards of a split, and assignment of the planned tiles to them.
 
-    So a tile that turns out unusable moves no other tile to another file, and whoever packs a part of the shards gives
-    them the same names and bytes as whoever packs them all.
+    Unusable tiles keep their places, so leaving one out does not move another tile to another shard, and a shard has
+    the same name and bytes whichever worker packs it.
     """
 
     split: Split
@@ -32,13 +32,13 @@ class ShardPlan:
 
     @classmethod
     def of(cls, split: Split, tiles: int, tile_bytes: int, shard_mebibytes: int) -> Self:
-        """As many shards as their size asks for.
+        """Plan shards of about the requested size.
 
         Args:
-            split: the first part of their names.
-            tiles: how many tiles are planned.
-            tile_bytes: size of one record, about.
-            shard_mebibytes: about how large a file may get.
+            split: the split, the first part of the file names.
+            tiles: number of planned tiles.
+            tile_bytes: approximate size of a record.
+            shard_mebibytes: approximate size of a shard.
         """
         wanted = round(tiles * tile_bytes / (shard_mebibytes * _MEBIBYTE))
         return cls(split, tiles, min(max(wanted, 1), tiles))
@@ -58,13 +58,13 @@ class ShardPlan:
 
 
 class ShardWriter:
-    """Writes a split's records into its shards, one shard after the other; one that gets no record is no file.
+    """Writer of the shards of a split, one after the other; a shard without records is not written.
 
-    Use as a context.
+    A context manager.
 
     Args:
-        folder: where the files go.
-        plan: their names.
+        folder: folder for the files.
+        plan: assignment of the tiles to shards.
     """
 
     def __init__(self, folder: Path, plan: ShardPlan) -> None:
@@ -84,10 +84,10 @@ class ShardWriter:
             self._file.close()
 
     def write(self, shard: int, record: Sequence[Buffer]) -> None:
-        """Write one record.
+        """Write a record.
 
         Args:
-            shard: the number of its shard; never one that was left before.
+            shard: number of its shard; must not be a finished one.
             record: the framed record, in parts.
         """
         if shard != self._number or self._file is None:
@@ -109,7 +109,7 @@ class ShardWriter:
         piece = b"".join(self._waiting)  # type: ignore[arg-type] # typeshed: arrays are buffers from Python 3.12 on
         self._hash.update(piece)
         written = 0
-        while written < len(piece):  # a raw file may take less than it is given
+        while written < len(piece):  # a raw file may write less than requested
             written += file.write(memoryview(piece)[written:])
         self._bytes += len(piece)
         self._waiting, self._waiting_bytes = [], 0

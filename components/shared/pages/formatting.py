@@ -1,4 +1,4 @@
-"""Numbers and names as reports and summaries print them."""
+"""Formatting of numbers and names for reports and summaries."""
 
 import math
 import re
@@ -10,7 +10,7 @@ from tilepipe.components.shared.pages.markup import Markup, element, join
 SPLIT_NAMES: Mapping[Split, str] = {"train": "training", "val": "validation", "test": "test"}
 
 TIMES = "\u00d7"  # between the sides of a tile
-DASH = "\u2013"  # between the ends of a range, and where there is no figure
+DASH = "\u2013"  # between the ends of a range, and instead of a missing figure
 _NARROW_SPACE = "\u202f"  # no break between a number and its unit
 _GAP = "&nbsp;&nbsp;"  # Kubeflow gives cells no padding: columns would touch
 _LONGEST_PART = 16
@@ -60,12 +60,12 @@ def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]], names: in
     """Format a Markdown table, with names left-aligned and numbers right-aligned.
 
     Args:
-        head: the columns' titles.
-        rows: as many cells each; what comes from outside has gone through `plain`.
-        names: how many of the first columns hold names.
+        head: titles of the columns.
+        rows: cells of each row; text from outside must be escaped with `plain`.
+        names: number of leading columns that hold names. Defaults to 1.
 
     Returns:
-        Its lines; none where there are no rows.
+        The lines of the table; none if there are no rows.
     """
     lines = ["| " + " | ".join([row[0], *(_GAP + cell for cell in row[1:])]) + " |" for row in (head, *rows)]
     if len(lines) == 1:

@@ -1,7 +1,7 @@
-"""HTML and SVG that are safe by construction: text is escaped unless it was built here.
+"""HTML and SVG elements whose text is always escaped.
 
-Names of classes and ids of tiles come from outside. Were each place that prints one to escape it, the one that forgets
-would be a hole; here the one that forgets prints harmless text.
+Names of classes and ids of tiles come from outside. Only the functions of this module return `Markup`; any other text
+is escaped when it is put into an element, so no caller can forget it.
 """
 
 import html
@@ -10,7 +10,7 @@ _VOID = frozenset({"col", "hr", "input", "meta", "wbr"})
 
 
 class Markup(str):
-    """Text that is markup already."""
+    """Text that is markup, and is not escaped again."""
 
     __slots__ = ()
 
@@ -19,12 +19,12 @@ Child = str | int | None
 
 
 def escaped(text: str) -> Markup:
-    """Turn any text into markup that shows it; markup stays as it is."""
+    """Escape text; markup is returned unchanged."""
     return text if isinstance(text, Markup) else Markup(html.escape(text, quote=True))
 
 
 def join(*children: Child) -> Markup:
-    """Put children one after another; text is escaped, None is nothing."""
+    """Concatenate children; text is escaped, None is skipped."""
     return Markup(
         "".join(escaped(str(child) if isinstance(child, int) else child) for child in children if child is not None)
     )
@@ -34,10 +34,10 @@ def element(tag: str, *children: Child, **attributes: str | float | bool | None)
     """Build one element.
 
     Args:
-        tag: its name.
-        *children: what is in it; text is escaped.
-        **attributes: values are escaped; None and False leave the attribute out, True gives it no value. A trailing
-            underscore avoids Python's keywords (`class_`), other underscores stand for hyphens (`aria_label`).
+        tag: name of the element.
+        *children: content; text is escaped.
+        **attributes: values are escaped; None and False omit the attribute, True gives an attribute without a value. A
+            trailing underscore is removed (`class_`), other underscores become hyphens (`aria_label`).
 
     Returns:
         The element.

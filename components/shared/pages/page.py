@@ -1,7 +1,7 @@
 """Build self-contained HTML pages without scripts.
 
-Kubeflow shows them in a sandboxed frame about 500 pixels wide, MLflow in a wider one, and people print or mail them. So
-there is no script, no storage and nothing to fetch; a content security policy says the same to the browser.
+Kubeflow shows them in a sandboxed frame about 500 pixels wide, MLflow in a wider one, and people print or mail them.
+They therefore use no scripts, storage or network; a content security policy enforces it.
 """
 
 from collections.abc import Iterable

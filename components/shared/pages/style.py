@@ -1,8 +1,8 @@
-"""The pages' style: one column at 500 pixels, where Kubeflow shows them, two on a wide screen, and fit for paper."""
+"""Style of all pages: one column in Kubeflow's frame of 500 pixels, two on wide screens, and rules for printing."""
 
 ACCENT = "#1d5a9c"
 ALERT = "#b9500b"
-"""Blue and orange, told apart with any colour vision."""
+"""Blue and orange, distinguishable with any color vision."""
 
 PAGE_STYLE = f"""
 :root{{--ink:#1c2733;--soft:#56636f;--line:#dfe5ea;--wash:#f4f6f8;--accent:{ACCENT};--alert:{ALERT};color-scheme:light}}
@@ -80,4 +80,4 @@ h2,h2+.note,.legend{{break-after:avoid}}
 .scroll{{overflow:visible}}
 }}
 """
-"""What the pages of all steps share, for the one `style` element."""
+"""Common content of the `style` element of all pages."""
