@@ -1,4 +1,4 @@
-"""What a model costs to run, from the shapes of its layers: the same for every backend, and without running it."""
+"""Operations and memory of a model, computed from the shapes of its layers."""
 
 import math
 from collections.abc import Iterator
@@ -10,27 +10,27 @@ _FLOAT_BYTES = 4
 
 
 class Cost(NamedTuple):
-    """What one tile costs in inference, and what the weights take."""
+    """Cost of inference for one tile, and memory of the weights."""
 
     multiply_adds: int
-    """Of convolutions and dense layers; what is done to each value once (BatchNormalization, activations) is left out,
-    as in published tables."""
+    """Multiply-adds of convolutions and dense layers; element-wise operations (BatchNormalization, activations) are not
+    counted, as in published tables."""
     activation_bytes: int
-    """The outputs of all layers as float32: what training keeps for each tile of a batch, at most."""
+    """Size of the outputs of all layers as float32, the most that training keeps per tile of a batch."""
     weight_bytes: int
-    """All weights as float32, running means and variances included."""
+    """Size of all weights as float32, including running means and variances."""
 
     @property
     def flops(self) -> int:
-        """Floating-point operations: a multiplication and an addition each."""
+        """Floating-point operations; a multiply-add counts as two."""
         return 2 * self.multiply_adds
 
 
 def cost(model: keras.Model) -> Cost:
-    """Count what a model costs.
+    """Compute the cost of a model.
 
     Args:
-        model: built, its layers' shapes known but for the batch; models within it are counted layer by layer.
+        model: a built model; only the batch size may be unknown. Nested models are counted layer by layer.
 
     Returns:
         The cost for one tile.
@@ -53,11 +53,11 @@ def leaves(model: keras.Model) -> Iterator[keras.Layer]:
 
 
 def multiply_adds(layer: keras.Layer) -> int:
-    """Multiplications with an addition for one tile: each weight of a kernel once for every position of the output."""
+    """Count multiply-adds for one tile: each weight of a kernel once per position of the output."""
     kernel = getattr(layer, "kernel", None)
     return 0 if kernel is None else math.prod(layer.output.shape[1:-1]) * math.prod(kernel.shape)
 
 
 def values(layer: keras.Layer) -> int:
-    """How many numbers a layer gives for one tile."""
+    """Count the output values of a layer for one tile."""
     return math.prod(layer.output.shape[1:])

@@ -1,4 +1,4 @@
-"""The model in a page of Markdown, which Kubeflow shows beside the step."""
+"""Summary of a model as Markdown, which Kubeflow shows with the step."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -19,13 +19,13 @@ def render_summary(model: keras.Model, manifest: Manifest, options: ModelOptions
     """Describe a model.
 
     Args:
-        model: what was built.
-        manifest: what it was built for.
-        options: the settings it was built with.
-        weights: where its first weights come from.
+        model: the model.
+        manifest: description of the tiles.
+        options: settings of the network.
+        weights: source of the initial weights.
 
     Returns:
-        Markdown without inline HTML, which Kubeflow would not show.
+        Markdown without inline HTML, which Kubeflow does not render.
     """
     height, width, bands = manifest.tile_shape
     lines = [
@@ -63,7 +63,7 @@ def render_summary(model: keras.Model, manifest: Manifest, options: ModelOptions
 
 def _cost_table(model: keras.Model, counted: Cost) -> list[str]:
     trainable = _count(model.trainable_weights)
-    # BatchNormalization's running figures never learn: they are not what was frozen.
+    # BatchNormalization's running statistics are never trainable, so they do not count as frozen.
     running = sum(_count(_running(layer)) for layer in leaves(model))
     mebibyte = 2**20
     return markdown_table(
@@ -81,7 +81,7 @@ def _cost_table(model: keras.Model, counted: Cost) -> list[str]:
 
 
 def _rows(layer: keras.Layer) -> list[_Row]:
-    """One row for a layer, or one for each resolution of a network within the model."""
+    """Build one row for a layer, or one per resolution of a nested network."""
     if not isinstance(layer, keras.Model):
         return [_row(plain(layer.name), type(layer).__name__, [layer])]
     rows = []
@@ -106,7 +106,7 @@ def _by_resolution(backbone: keras.Model) -> list[list[keras.Layer]]:
     for layer in leaves(backbone):
         sides = layer.output.shape[1:-1]
         smaller = math.prod(sides) < area
-        # A single pixel is squeeze-and-excitation's, within a block, except at the very end.
+        # A single pixel belongs to squeeze-and-excitation inside a block, except in the last layers.
         if len(sides) == 2 and smaller and (math.prod(sides) > 1 or backbone.output.shape[1:-1] == (1, 1)):
             area = math.prod(sides)
             if groups[-1]:

@@ -25,23 +25,23 @@ def prepare(config: PrepareConfig, manifest_path: Path, base_model: Path, summar
 
     Args:
         config: the parameters.
-        manifest_path: the manifest that `pack` wrote.
-        base_model: the `.keras` file to appear.
-        summary: the Markdown file to appear.
+        manifest_path: path of the manifest.
+        base_model: path of the `.keras` file to write.
+        summary: path of the Markdown file to write.
 
     Returns:
-        What the model's artifact shall say of it.
+        Metadata for the artifact of the model.
 
     Raises:
-        ArtifactError: the manifest is damaged, or names fewer than two classes.
-        BandError: the tiles lack a band that an index takes, or cannot be told which is red.
-        ParameterError: the weights are another architecture's, or have fewer blocks than shall learn.
+        ArtifactError: the manifest is damaged or has fewer than two classes.
+        BandError: the tiles lack a band that an index needs, or the red, green and blue bands are ambiguous.
+        ParameterError: the weights are those of another architecture, or `trainable_blocks` exceeds the blocks.
         SourceError: the weights are missing, damaged, or have another checksum.
     """
     manifest = read_manifest(manifest_path)
     if len(manifest.class_names) < 2:
         raise ArtifactError(
-            "A classifier needs two classes at least. "
+            "A classifier needs at least two classes. "
             f"Received: class_names={list(manifest.class_names)}. Give `ingest` a source with labels of two classes."
         )
     load_tensorflow()
@@ -68,7 +68,7 @@ def prepare(config: PrepareConfig, manifest_path: Path, base_model: Path, summar
 
 
 def _build(config: PrepareConfig, manifest: Manifest) -> tuple["keras.Model", str]:
-    """Build the model, with weights in it where there are any, and say where they came from."""
+    """Build the model with its initial weights, and return it with their source."""
     from tilepipe.components.prepare.networks.architectures import build_backbone, build_model
     from tilepipe.components.prepare.networks.preprocessing import INDEX_STATISTICS
 
@@ -90,5 +90,5 @@ def _build(config: PrepareConfig, manifest: Manifest) -> tuple["keras.Model", st
         computed = [INDEX_STATISTICS] * len(options.indices)
         scaling = input_scaling(config.architecture, manifest, options.rgb_bands, computed)
     model = build_model(config.architecture, manifest, options, backbone=backbone, scaling=scaling)
-    name = "Keras, learnt on ImageNet" if digest == IMAGENET else f"{shown(config.weights_uri)}, SHA-256 {digest}"
+    name = "Keras, trained on ImageNet" if digest == IMAGENET else f"{shown(config.weights_uri)}, SHA-256 {digest}"
     return model, name

@@ -43,7 +43,7 @@ def test_the_same_seed_gives_the_same_weights(run):
 
 
 def test_one_class_is_no_classification(run):
-    with pytest.raises(ArtifactError, match=r"two classes at least. Received: class_names=\['Forest'\]"):
+    with pytest.raises(ArtifactError, match=r"at least two classes. Received: class_names=\['Forest'\]"):
         run(manifest=manifest_for(classes=("Forest",)))
 
 

@@ -1,4 +1,4 @@
-"""A compact network: 0.29 million weights that learn small tiles from nothing, on a CPU too."""
+"""A compact network of 0.29 million weights for small tiles, which trains from random weights, also on a CPU."""
 
 import keras  # noqa: TID253 - this module is about Keras, and only functions import it
 
@@ -22,10 +22,10 @@ def compact(
     pixels are what CPUs compute fastest: separable ones have fewer operations and take longer.
 
     Args:
-        shape: `(height, width, channels)` of the input, any of them from 1 up.
-        width: factor on the channels of all stages, 32, 64 and 128 where it is 1.
-        residual_blocks: convolutions with a shortcut in each stage.
-        batch_norm_momentum: how slowly the running means and variances follow the batches; None is 0.9.
+        shape: `(height, width, channels)` of the input, each at least 1.
+        width: multiplier of the channels of the stages, which are 32, 64 and 128 for 1.
+        residual_blocks: number of convolutions with a shortcut per stage.
+        batch_norm_momentum: momentum of the running means and variances; None for 0.9.
 
     Returns:
         A model named `backbone`, from standardised values `(batch, height, width, channels)` to features
@@ -35,7 +35,7 @@ def compact(
     values = inputs = keras.Input(shape, name="values")
     for number, channels in enumerate(_STAGES, start=1):
         filters = max(1, round(channels * width))
-        # Pooled before it is normalised: a quarter to normalise, which on a CPU takes as long as a convolution.
+        # Pooling first leaves a quarter of the values to normalize; on a CPU, that takes as long as a convolution.
         values = _convolution(values, filters, f"stage{number}")
         pool = tuple(2 if side > 1 else 1 for side in values.shape[1:3])
         values = keras.layers.MaxPooling2D(pool, padding="same", name=f"stage{number}_pool")(values)

@@ -1,7 +1,7 @@
-"""EfficientNet-Lite0's feature extractor, of Keras' built-in layers.
+"""Feature extractor of EfficientNet-Lite0, built of Keras layers.
 
-Lite is EfficientNet without squeeze-and-excitation, and with ReLU6 in place of swish, so that it quantises well and is
-fast on CPUs (https://blog.tensorflow.org/2020/03/higher-accuracy-on-vision-models-with-efficientnet-lite.html).
+Lite is EfficientNet without squeeze-and-excitation, and with ReLU6 in place of swish, so it quantizes well and is fast
+on CPUs (https://blog.tensorflow.org/2020/03/higher-accuracy-on-vision-models-with-efficientnet-lite.html).
 Layers are named as in the weights file that `weights` reads.
 """
 
@@ -50,11 +50,11 @@ def efficientnet_lite0(
     """Build the network up to the last feature map, before pooling and classes.
 
     Args:
-        shape: `(height, width, channels)` of the input, any of them from 1 up.
-        drop_connect: how often the last block with a shortcut is left out for a tile in training; less often the
-            earlier the block, as in the original (0.2 there).
-        stem_stride: 2 as in the original, or 1 for small tiles: four times the pixels, and the work, in every layer.
-        batch_norm_momentum: how slowly the running means and variances follow the batches.
+        shape: `(height, width, channels)` of the input, each at least 1.
+        drop_connect: probability that the last block with a shortcut is skipped for a tile in training; lower in
+            earlier blocks, as in the original, which uses 0.2.
+        stem_stride: 2 as in the original, or 1 for small tiles, with four times the pixels and work in every layer.
+        batch_norm_momentum: momentum of the running means and variances.
 
     Returns:
         A model named `backbone`, from float values `(batch, height, width, channels)`, for ImageNet's weights
@@ -69,7 +69,7 @@ def efficientnet_lite0(
     for stage in _STAGES:
         for repeat in range(stage.repeats):
             stride = stage.stride if repeat == 0 else 1
-            # The deeper, the likelier: https://arxiv.org/abs/1603.09382, section 3.
+            # The drop rate grows with depth: https://arxiv.org/abs/1603.09382, section 3.
             dropped = drop_connect * number / BLOCKS
             values = _block(values, f"block{number}", stage, stride, dropped, momentum)
             number += 1
@@ -81,7 +81,7 @@ def efficientnet_lite0(
 def _block(
     inputs: keras.KerasTensor, name: str, stage: _Stage, stride: int, dropped: float, momentum: float
 ) -> keras.KerasTensor:
-    """Widen, convolve each channel by itself, narrow; with a shortcut where the shape stays."""
+    """Add an inverted residual block, with a shortcut if the shape is unchanged."""
     values = inputs
     if stage.expansion > 1:
         values = _conv(values, inputs.shape[-1] * stage.expansion, 1, 1, f"{name}_expand")
@@ -99,7 +99,7 @@ def _block(
     values = _normalise(values, f"{name}_project", momentum, activation=False)
     if stride != 1 or inputs.shape[-1] != stage.filters:
         return values
-    if dropped > 0:  # one draw a tile: the whole branch goes, or stays and is scaled up (stochastic depth)
+    if dropped > 0:  # stochastic depth: the branch is dropped per tile, else scaled up
         values = keras.layers.Dropout(dropped, noise_shape=(None, 1, 1, 1), name=f"{name}_drop")(values)
     return keras.layers.Add(name=f"{name}_add")([inputs, values])
 
@@ -116,5 +116,8 @@ def _normalise(values: keras.KerasTensor, name: str, momentum: float, *, activat
 
 
 def _initializer() -> keras.Initializer:
-    """Fan-out as in the original: https://github.com/tensorflow/tpu, efficientnet_model.py, conv_kernel_initializer."""
+    """Create the initializer by fan-out of the original.
+
+    https://github.com/tensorflow/tpu, efficientnet_model.py, conv_kernel_initializer.
+    """
     return keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal")

@@ -41,7 +41,7 @@ class FreezingOptions(WeightsOptions):
 def freeze(backbone: "keras.Model", architecture: Architecture, trainable: Trainable, blocks: int = 0) -> None:
     """Set which layers of a backbone are trainable; the flags are saved with the model.
 
-    A frozen BatchNormalization also keeps its running means and variances, and normalises with them in training
+    A frozen BatchNormalization also keeps its running means and variances, and normalizes with them in training
     (https://keras.io/api/layers/normalization_layers/batch_normalization/).
 
     Args:

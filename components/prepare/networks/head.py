@@ -1,4 +1,4 @@
-"""From a feature map to probabilities, and the penalty on kernels."""
+"""Classification head, and regularization of kernels."""
 
 from collections.abc import Sequence
 
@@ -14,10 +14,10 @@ def head(features: keras.KerasTensor, options: ModelOptions, units: Sequence[int
     Args:
         features: `(batch, height, width, channels)`.
         options: pooling and dropout.
-        units: of each dense layer, none to two.
+        units: units of each dense layer, up to two.
 
     Returns:
-        `(batch, units)`, what the class layer takes.
+        `(batch, units)`, the input of the classification layer.
     """
     pool = keras.layers.GlobalMaxPooling2D if options.pooling == "max" else keras.layers.GlobalAveragePooling2D
     values = pool(name=options.pooling)(features)
@@ -37,21 +37,21 @@ def probabilities(values: keras.KerasTensor, classes: int) -> keras.KerasTensor:
         classes: number of classes.
 
     Returns:
-        float32, `(batch, classes)`, adding up to 1.
+        Probabilities, float32, `(batch, classes)`.
     """
-    # float32 whatever the layers before compute in: a softmax in half precision does not add up to 1.
+    # Always float32: probabilities in half precision do not add up to 1.
     return keras.layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(values)
 
 
 def regularize(model: keras.Model, regularizer: Regularizer, rate: float) -> None:
-    """Put a penalty on the kernels of all convolutions and dense layers, those of models within it too.
+    """Add a penalty on the kernels of all convolutions and dense layers, including those of nested models.
 
-    Biases and BatchNormalization's weights have none: they are few, and shrinking them only moves outputs.
+    Biases and the weights of BatchNormalization are not penalized.
 
     Args:
-        model: built. Its weights stay as they are.
-        regularizer: which penalty.
-        rate: its factor.
+        model: a built model; its weights are not changed.
+        regularizer: kind of penalty.
+        rate: factor of the penalty.
     """
     if regularizer == "none":
         return
@@ -61,7 +61,7 @@ def regularize(model: keras.Model, regularizer: Regularizer, rate: float) -> Non
         kernel = getattr(layer, "kernel", None)
         if kernel is None:
             continue
-        # The variable's is what counts from now on, the layer's what is saved and makes the variable's when loading.
+        # The variable's regularizer applies now; the layer's is saved, and applies after loading.
         kernel.regularizer = penalty
         depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
         setattr(layer, "depthwise_regularizer" if depthwise else "kernel_regularizer", penalty)

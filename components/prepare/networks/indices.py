@@ -1,4 +1,4 @@
-"""Spectral indices: which bands they take, by sensor, and what they are made of. Nothing here needs Keras.
+"""Spectral indices: names, formulas and the bands they need per sensor. This module does not import Keras.
 
 Formulas as in https://github.com/awesome-spectral-indices/awesome-spectral-indices.
 """
@@ -13,7 +13,7 @@ from tilepipe.components.shared.errors import BandError
 
 Sensor = Literal["sentinel-2", "landsat-8"]
 Colour = Literal["blue", "green", "red", "nir", "swir16", "swir22"]
-"""Parts of the spectrum by STAC's common names; 16 and 22 stand for 1.6 and 2.2 micrometres."""
+"""STAC's common names of the bands of each index; 16 and 22 stand for 1.6 and 2.2 micrometers."""
 
 NORMALISED_DIFFERENCES: Mapping[str, tuple[Colour, Colour]] = {
     "NDVI": ("nir", "red"),
@@ -23,12 +23,12 @@ NORMALISED_DIFFERENCES: Mapping[str, tuple[Colour, Colour]] = {
 }
 EVI = "EVI"
 NAMES = (*NORMALISED_DIFFERENCES, EVI)
-"""Every index that has a name of its own."""
+"""All named indices."""
 
 REFLECTANCE_ONE: Mapping[Dtype, float] = {"uint8": 255.0, "uint16": 10_000.0, "int16": 10_000.0, "float32": 1.0}
-"""The digital number that stands for a reflectance of 1, unless one is given; 10,000 is Sentinel-2's."""
+"""Default digital number of reflectance 1, which is that of Sentinel-2."""
 
-# Numbered bands mean another colour on another sensor: Landsat's B08 is the panchromatic band.
+# Band numbers differ between sensors: Landsat's B08 is the panchromatic band.
 _NUMBERED: Mapping[Sensor, Mapping[Colour, tuple[str, ...]]] = {
     "sentinel-2": {
         "blue": ("B02",),
@@ -57,11 +57,11 @@ class SpectralIndex(NamedTuple):
 
     name: str
     bands: tuple[str, ...]
-    """Two bands a and b of (a - b) / (a + b); or for EVI near infrared, red and blue."""
+    """Bands a and b of (a - b) / (a + b); for EVI near infrared, red and blue."""
 
     @property
     def formula(self) -> str:
-        """What is computed, with the manifest's band names."""
+        """Formula with the band names of the manifest."""
         first, second, *rest = self.bands
         if rest:
             return f"2.5 ({first} - {second}) / ({first} + 6 {second} - 7.5 {rest[0]} + 1)"
@@ -78,7 +78,7 @@ def checked_index(name: str) -> str:
         The name in capitals, bands in their canonical spelling.
 
     Raises:
-        ValueError: it is neither; pydantic makes a ParameterError of it.
+        ValueError: it is neither.
     """
     if name.strip().upper() in NAMES:
         return name.strip().upper()
@@ -95,18 +95,18 @@ def checked_index(name: str) -> str:
 
 
 def find_indices(names: Iterable[str], bands: Sequence[str], sensor: Sensor) -> tuple[SpectralIndex, ...]:
-    """Find the bands that indices take.
+    """Find the bands that indices need.
 
     Args:
-        names: indices as `checked_index` spells them.
-        bands: the manifest's bands.
-        sensor: whose numbers they are where they are numbered.
+        names: canonical names of indices.
+        bands: bands of the manifest.
+        sensor: the sensor that defines the band numbers.
 
     Returns:
         The indices, in order.
 
     Raises:
-        BandError: the manifest lacks a band that an index takes.
+        BandError: the manifest lacks a band that an index needs.
     """
     return tuple(_find_index(name, bands, sensor) for name in names)
 

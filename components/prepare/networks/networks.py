@@ -1,4 +1,4 @@
-"""Registry of the networks that `prepare` can build: what each needs, and where Keras has it."""
+"""Registry of the networks that `prepare` can build, with their properties."""
 
 import re
 from collections.abc import Mapping
@@ -25,9 +25,9 @@ class ExpectedInput(NamedTuple):
     """Input of the ImageNet weights of a network: (pixel - mean) / scale, for pixels from 0 to 255."""
 
     mean: tuple[float, float, float]
-    """Of red, green, blue."""
+    """In the order red, green, blue."""
     scale: tuple[float, float, float]
-    """Of red, green, blue."""
+    """In the order red, green, blue."""
     channels: tuple[str, str, str] = RGB_BANDS
     """Order of the channels."""
 

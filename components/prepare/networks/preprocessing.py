@@ -1,7 +1,7 @@
-"""What happens to raw digital numbers inside the model, before its first weights: serving cannot differ from training.
+"""Preprocessing of raw digital numbers inside the model, so that serving and training use the same.
 
-Keras' own layers and operations only, so that the model loads without tilepipe; all in float32, since a digital number
-of 65,535 is beyond half precision.
+It consists of Keras layers and operations only, so the model loads without tilepipe. It computes in float32, since
+65,535 exceeds half precision.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,11 @@ from tilepipe.components.prepare.config import ModelOptions
 from tilepipe.components.prepare.networks.indices import REFLECTANCE_ONE, SpectralIndex, find_indices
 from tilepipe.components.shared.contracts.manifest import BandStatistics, Manifest
 
-# A sum of two bands below this stands for none. Far below one digital number, and far above where float32 gives out.
+# Denominators below this count as zero: far below one digital number, far above the limits of float32.
 _NOTHING = 1e-6
 
 INDEX_STATISTICS = (0.0, 0.5)
-"""Mean and standard deviation that indices, -1 to 1, are scaled by: the manifest has none of them."""
+"""Mean and standard deviation by which indices (-1 to 1) are scaled; the manifest has no statistics of them."""
 
 
 def preprocess(
@@ -32,19 +32,19 @@ def preprocess(
     Args:
         tiles: raw digital numbers, float32, `(batch, height, width, bands)`.
         manifest: statistics and names of the bands.
-        options: how to scale, and which indices.
-        shorter_side: pixels of the result's shorter side; the longer one in proportion.
-        scaling: means and variances of bands and indices that are known otherwise, as pretrained weights expect them;
-            None for those of `options.input_scaling`, of which `auto` then is `standardise`.
+        options: scaling and indices.
+        shorter_side: shorter side of the result in pixels; the aspect ratio is kept.
+        scaling: means and variances of bands and indices, as pretrained weights expect them; None for those of
+            `options.input_scaling`, where `auto` means `standardise`.
 
     Returns:
         float32, `(batch, height, width, bands + indices)`, of the new height and width.
 
     Raises:
-        BandError: the tiles lack a band that an index takes.
+        BandError: the tiles lack a band that an index needs.
     """
     means, variances = scaling or channel_scaling(manifest, options)
-    # A band that is the same everywhere has variance 0, and a pixel that differs at serving would become huge.
+    # A constant band has variance 0; a pixel that differs at serving would become huge.
     variances = [variance or 1.0 for variance in variances]
     indices = find_indices(options.indices, manifest.bands, options.sensor)
     values = tiles
@@ -60,14 +60,14 @@ def preprocess(
 
 
 def channel_scaling(manifest: Manifest, options: ModelOptions) -> tuple[list[float], list[float]]:
-    """Means and variances that bring bands and indices to the scale asked for: (value - mean) / sqrt(variance).
+    """Compute means and variances for scaling bands and indices as (value - mean) / sqrt(variance).
 
     Args:
         manifest: statistics of the training tiles.
-        options: how to scale, and which indices.
+        options: scaling and indices.
 
     Returns:
-        As many means and variances as bands and indices.
+        One mean and one variance per band and index.
     """
     bands = [_band_scaling(band, manifest, options) for band in manifest.statistics]
     scaling = bands + [INDEX_STATISTICS] * len(options.indices)
@@ -84,7 +84,7 @@ def _band_scaling(band: BandStatistics, manifest: Manifest, options: ModelOption
 
 
 def resized(height: int, width: int, shorter_side: int) -> tuple[int, int]:
-    """Height and width, in pixels, once the shorter side has `shorter_side`; the shape of the tile stays."""
+    """Compute height and width in pixels for a shorter side of `shorter_side`, with the aspect ratio of the tile."""
     shorter = min(height, width)
     return round(height * shorter_side / shorter), round(width * shorter_side / shorter)
 
@@ -102,13 +102,13 @@ def _index(
 
 
 def _ratio(above: keras.KerasTensor, below: keras.KerasTensor) -> keras.KerasTensor:
-    """Return a quotient within -1 and 1, and 0 where there is nothing to divide by.
+    """Divide, with the quotient clipped to -1 to 1, and 0 for a denominator near zero.
 
-    Over water and shadow, digital numbers near zero or below it would give any value, or none; EVI's denominator
+    Digital numbers near or below zero, as over water and shadow, would give arbitrary values; the denominator of EVI
     reaches zero over clouds.
     """
     something = keras.ops.abs(below) > _NOTHING
-    # Two times `where`: dividing by zero in the branch that is not taken would still spoil a gradient.
+    # `where` twice, since a division by zero in the branch that is not taken would still make gradients NaN.
     quotient = above / keras.ops.where(something, below, 1.0)
     return keras.ops.where(something, keras.ops.clip(quotient, -1.0, 1.0), 0.0)
 

@@ -1,4 +1,4 @@
-"""Weights learnt on RGB photographs, for tiles of any bands: the first convolution's kernel, and the input's scale."""
+"""Adaptation of weights trained on RGB images to any bands: kernel of the first convolution, and input scaling."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from tilepipe.components.shared.errors import BandError, ParameterError
 Floats = npt.NDArray[np.float32]
 
 _OTHERS_SHARE = 0.25
-"""Of the brightness in the first kernel, what the bands beside red, green and blue take together."""
+"""Share of the brightness of the first kernel that bands other than red, green and blue get in total."""
 
 # Common names, and the numbers that Sentinel-2 and Landsat 8 and 9 share.
 _NAMES = {
@@ -29,19 +29,19 @@ _IMAGENET_STD = (58.395, 57.12, 57.375)
 
 
 def colours_of(channels: Sequence[str], rgb_bands: Sequence[str] = ()) -> tuple[str, ...]:
-    """Say which channels are red, green and blue.
+    """Identify the red, green and blue channels.
 
     Args:
-        channels: names of the bands, and of channels computed from them, in order.
-        rgb_bands: the three that shall be red, green and blue; without them names decide (`red`, `R`, `B04`, ...).
+        channels: names of the bands and of channels computed from them, in order.
+        rgb_bands: names of the red, green and blue bands; empty to detect them by name (`red`, `R`, `B04`, ...).
 
     Returns:
-        A colour or an empty string for each channel. Where no name says anything, three channels and more are taken
-        for red, green and blue in turn, and fewer for none.
+        A color or an empty string per channel. If no name is known, the first three channels are red, green and blue;
+        with fewer than three channels, none is.
 
     Raises:
         ParameterError: `rgb_bands` are not three of the channels.
-        BandError: two channels have a name of the same colour.
+        BandError: two channels have names of the same color.
     """
     names = [canonical_band(channel) for channel in channels]
     if rgb_bands:
@@ -72,27 +72,27 @@ def _colour(name: str) -> str:
 
 
 def adapt_kernel(kernel: Floats, colours: Sequence[str], order: Sequence[str] = RGB_BANDS) -> Floats:
-    """Make the first convolution's kernel for red, green and blue one for any channels.
+    """Adapt the kernel of the first convolution from red, green and blue to any channels.
 
-    The kernel is taken apart into brightness, the mean of its three, and colour, what each differs from it by. Colour
-    stays whole with the channels that are red, green and blue. Of the brightness they keep three quarters, and the
-    other channels share the rest. The sum over all channels stays: where they all show the same, the activations are
-    those that the weights know, and the BatchNormalization behind them still fits.
+    The kernel is split into brightness, the mean of its three channels, and color, their differences from it. The red,
+    green and blue channels keep all of the color and three quarters of the brightness; the other channels share the
+    rest. The sum over all channels is unchanged: for channels with equal values, the activations are those of the
+    original weights, and the BatchNormalization after them still fits.
 
     Sharing everything evenly, as timm does (`adapt_input_conv`, kernels repeated and scaled by 3/N,
     https://github.com/huggingface/pytorch-image-models/blob/main/timm/models/_manipulate.py), would leave 13 bands a
-    quarter of the colour, and edges blurred by bands of 60 m. On the 100 tiles of EuroSAT100 the mean features of
+    quarter of the color, and edges blurred by bands of 60 m. On the 100 tiles of EuroSAT100 the mean features of
     EfficientNet-Lite0 for 13 bands have a cosine of 0.95 with those for RGB this way, 0.70 with the brightness shared
     evenly, 0.60 as in timm; after the first BatchNormalization the correlations are 0.992, 0.907 and 0.794.
 
     Args:
         kernel: float32 `(height, width, 3, filters)`.
-        colours: of each channel, as `colours_of` gives them.
-        order: of the kernel's channels.
+        colours: color of each channel, from `colours_of`.
+        order: order of the channels of the kernel.
 
     Returns:
-        float32 `(height, width, len(colours), filters)`. The kernel itself where the channels are red, green and blue,
-        in their order, to the bit.
+        float32 `(height, width, len(colours), filters)`. For red, green and blue in this order, the kernel
+        is returned unchanged.
     """
     if sorted(colours) == sorted(RGB_BANDS):
         return kernel[:, :, [order.index(colour) for colour in colours]]
@@ -107,7 +107,9 @@ def adapt_kernel(kernel: Floats, colours: Sequence[str], order: Sequence[str] = 
         if not colour:
             adapted[:, :, place] = brightness * shared / others
             continue
-        grey = np.mean([own[name] for name in present], axis=0)  # of those present: the differences sum to nothing
+        grey = np.mean(
+            [own[name] for name in present], axis=0
+        )  # of the present ones, so that the differences sum to zero
         adapted[:, :, place] = brightness * (1 - shared) / coloured
         adapted[:, :, place] += (own[colour] - grey) / colours.count(colour)
     return adapted.astype(np.float32)
@@ -119,26 +121,25 @@ def input_scaling(
     rgb_bands: Sequence[str] = (),
     computed: Sequence[tuple[float, float]] = (),
 ) -> tuple[list[float], list[float]]:
-    """Numbers for a `keras.layers.Normalization` that gives a network with ImageNet's weights what it knows.
+    """Compute the input normalization that ImageNet weights expect, for a `keras.layers.Normalization`.
 
-    RGB tiles of 8 bits are scaled as the weights' own photographs were. All other digital numbers mean something else:
-    each band is brought to the mean and the standard deviation that ImageNet's pixels have after that scaling, by its
-    statistics in the manifest. Plain standardising (mean 0, deviation 1) would be twice the contrast that the weights
-    know, where they expect (RGB - 127) / 128.
+    RGB tiles of 8 bits are scaled like the images that the weights were trained on. Other digital numbers are scaled
+    per band, by the statistics of the manifest, to the mean and standard deviation that ImageNet's pixels have after
+    that scaling. Plain standardization (mean 0, deviation 1) would double the contrast for weights that expect
+    (RGB - 127) / 128.
 
     Args:
         architecture: a network that has an `expected_input`.
         manifest: bands, dtype and statistics of the tiles.
         rgb_bands: see `colours_of`.
-        computed: mean and standard deviation of each channel that is computed from the bands and follows them.
+        computed: mean and standard deviation of each channel computed from the bands, which come after the bands.
 
     Returns:
-        Means and variances of each channel, in digital numbers (of a computed channel: in its own), for
-        (value - mean) / sqrt(variance).
+        Means and variances per channel, in the units of the channel, for (value - mean) / sqrt(variance).
 
     Raises:
         ParameterError: the architecture has no weights from ImageNet, or `rgb_bands` are not three of the bands.
-        BandError: two bands have a name of the same colour.
+        BandError: two bands have names of the same color.
     """
     expected = expected_input(architecture)
     colours = colours_of(manifest.bands, rgb_bands)
@@ -148,11 +149,11 @@ def input_scaling(
     statistics = [(band.mean, band.std) for band in manifest.statistics] + list(computed)
     means, variances = [], []
     for (mean, std), colour in zip(statistics, (*colours, *[""] * len(computed)), strict=True):
-        # ImageNet's own pixels as the network saw them; of channels without a colour, the mean over the three.
+        # Statistics of ImageNet's pixels as seen by the network; for channels without a color, the mean over the three.
         places = [RGB_BANDS.index(colour)] if colour else [0, 1, 2]
         centre = np.mean([(_IMAGENET_MEAN[place] - expected.mean[place]) / expected.scale[place] for place in places])
         spread = np.mean([_IMAGENET_STD[place] / expected.scale[place] for place in places])
-        scale = (std or 1.0) / float(spread)  # a band that is the same everywhere has deviation 0
+        scale = (std or 1.0) / float(spread)  # a constant band has deviation 0
         means.append(mean - float(centre) * scale)
         variances.append(scale**2)
     return means, variances

@@ -65,27 +65,28 @@ def load_weights(
 ) -> str:
     """Load weights from a file into a backbone, all of them or none.
 
-    The first convolution's kernel for red, green and blue is made one for the backbone's channels
-    (`band_weights.adapt_kernel`); one that has as many channels as the backbone, and not three, is taken as it is.
+    The kernel of the first convolution is adapted from red, green and blue to the channels of the backbone
+    (`band_weights.adapt_kernel`), unless it already has as many channels as the backbone.
 
     Args:
         backbone: the network without its head, freshly built.
         architecture: a network that has an `expected_input`.
-        uri: a path or an address of `.npz` (arrays named `<layer>/<variable>`, a `classifier` is left out), of `.h5`
-            or `.weights.h5` (saved by Keras of the network for RGB, without its top) or of `.keras` (a classifier of
-            `prepare` or `train` for the same channels, or its backbone); `imagenet` for what Keras downloads.
-        checksum: SHA-256 of the file in hexadecimal; empty for any.
-        channels: names of the backbone's input channels, bands first.
+        uri: path or address of a `.npz` file (arrays named `<layer>/<variable>`; a `classifier` is ignored), of a
+            `.h5` or `.weights.h5` file (the network for RGB without its top, saved by Keras), or of a `.keras` file (a
+            classifier of `prepare` or `train` for the same channels, or its backbone); `imagenet` for the weights that
+            Keras downloads.
+        checksum: expected SHA-256 of the file in hexadecimal; empty to skip the check.
+        channels: names of the input channels of the backbone, bands first.
         rgb_bands: see `band_weights.colours_of`.
 
     Returns:
-        SHA-256 of the file that was loaded; `imagenet` where Keras downloaded it.
+        SHA-256 of the loaded file, or `imagenet` if Keras downloaded it.
 
     Raises:
-        ParameterError: the weights are another architecture's, or the architecture has none.
-        SourceError: there is no such file, its checksum differs, or it is damaged; or Keras could not download.
+        ParameterError: the weights are those of another architecture, or the architecture has none.
+        SourceError: the file is missing or damaged or has another checksum, or the download failed.
         StorageError: the store cannot be reached.
-        BandError: two channels have a name of the same colour.
+        BandError: two channels have names of the same color.
     """
     order = expected_input(architecture).channels
     colours = colours_of(channels, rgb_bands)
@@ -104,7 +105,7 @@ def load_weights(
         found = f"it has {len(arrays)} arrays instead of {len(backbone.weights)}"
         raise ParameterError(_other_architecture(uri, architecture, found))
     stem = next(place for place, variable in enumerate(backbone.weights) if variable is _stem(backbone))
-    own_model = storage.path_of(uri).endswith(".keras")  # its channels are tiles' bands, whatever their number
+    own_model = storage.path_of(uri).endswith(".keras")  # its channels are bands of tiles, not RGB
     if not own_model and arrays[stem].ndim == 4 and arrays[stem].shape[2] == 3:
         arrays[stem] = adapt_kernel(arrays[stem].astype(np.float32), colours, order)
     _require_fit(dict(zip(_names(backbone), arrays, strict=True)), backbone, uri, architecture)
@@ -138,7 +139,7 @@ def _read(path: Path, address: str, backbone: "keras.Model", architecture: Archi
         return readers[suffix](path, backbone, architecture)
     except (ParameterError, SourceError):
         raise
-    # What NumPy, h5py and Keras raise for files that are cut off, or none of theirs.
+    # Errors of NumPy, h5py and Keras for files that are truncated or of another format.
     except (OSError, ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise SourceError(
             f"A weights file must be readable. Received: {storage.shown(address)}, which reads as: "
@@ -147,7 +148,7 @@ def _read(path: Path, address: str, backbone: "keras.Model", architecture: Archi
 
 
 def _read_npz(path: Path, backbone: "keras.Model", architecture: Architecture) -> Arrays:
-    # A pickle could run anything. Opened here: NumPy leaves a file open that it cannot read.
+    # No pickles, which can run code. The file is opened here, since NumPy leaves unreadable files open.
     with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files if not name.startswith(_CLASSIFIER)}
     _require_fit(arrays, backbone, path.name, architecture, of_photographs=True)
@@ -155,15 +156,15 @@ def _read_npz(path: Path, backbone: "keras.Model", architecture: Architecture) -
 
 
 def _read_h5(path: Path, backbone: "keras.Model", architecture: Architecture) -> Arrays:
-    """Let Keras read its own formats, into the same network for three channels."""
+    """Read one of Keras' own formats, into the same network for three channels."""
     import keras
 
     height, width = backbone.input_shape[1:3]
     network = keras.models.clone_model(backbone, input_tensors=keras.Input((height, width, 3)))
-    for variable in network.weights:  # what is none afterwards was not in the file
+    for variable in network.weights:  # values still NaN afterwards were not in the file
         variable.assign(np.full(variable.shape, np.nan))
     try:
-        with warnings.catch_warnings(action="ignore"):  # of what Keras skips: found below
+        with warnings.catch_warnings(action="ignore"):  # about skipped weights, which are found below
             network.load_weights(path)
     except ValueError as error:
         raise ParameterError(_other_architecture(path.name, architecture, str(error)[:300])) from error
@@ -180,9 +181,7 @@ def _read_keras(path: Path, backbone: "keras.Model", _: str) -> Arrays:
 
     model = keras.saving.load_model(path, compile=False)
     nested = [layer for layer in model.layers if layer.name == backbone.name]
-    return _arrays(
-        nested[0] if nested else model
-    )  # by order: Keras numbers layers without a name by how many were made before
+    return _arrays(nested[0] if nested else model)  # by order, since Keras numbers unnamed layers by creation
 
 
 def _download(architecture: Architecture) -> Arrays:
@@ -198,7 +197,7 @@ def _download(architecture: Architecture) -> Arrays:
     build = getattr(keras.applications, entry.function)
     try:
         network = build(weights=IMAGENET, include_top=False, input_shape=(224, 224, 3), **entry.settings)
-    except Exception as error:  # Keras raises a plain one where it cannot download
+    except Exception as error:  # Keras raises a plain Exception if a download fails
         raise SourceError(
             f"Keras must reach its server to download {entry.function}'s weights from ImageNet. "
             f"Received: {type(error).__name__}: {str(error)[:300]}. Give the address of a file as `weights_uri`."
@@ -221,7 +220,7 @@ def _arrays(network: "keras.Model") -> Arrays:
 
 
 def _names(network: "keras.Model") -> list[str]:
-    """`<layer>/<variable>` of each weight, in the order of `network.weights`."""
+    """Name each weight as `<layer>/<variable>`, in the order of `network.weights`."""
     return [f"{layer.name}/{variable.name}" for layer in network.layers for variable in layer.weights]
 
 
@@ -235,7 +234,7 @@ def _require_fit(
 ) -> None:
     """Check names, shapes and dtypes of arrays against the backbone.
 
-    Arrays of photographs may have three channels in the first kernel whatever the backbone has.
+    The first kernel may have three channels, for RGB, instead of those of the backbone.
     """
     stem = _stem(backbone)
     wanted = dict(zip(_names(backbone), backbone.weights, strict=True))
