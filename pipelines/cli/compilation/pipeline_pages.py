@@ -27,7 +27,7 @@ def write_page(pipeline: CompiledPipeline, out: Path | None = None) -> bool:
 def page(pipeline: CompiledPipeline) -> str:
     """Format the page as Markdown, with the graph as a Mermaid diagram."""
     rows = "\n".join(_row(parameter) for parameter in pipeline.parameters.values())
-    return f"""<!-- Written by `make pipelines`; edit config.py of the steps, or the docstring in pipeline.py, instead. -->
+    return f"""<!-- Written by `make pipelines`; edit the steps' config.py or the docstring in pipeline.py. -->
 
 # {pipeline.display_name}
 
