@@ -82,7 +82,7 @@ class Loop:
     ) -> None:
         with devices.strategy.scope():
             self._model = TrainingModel(model, batches)
-        self._config, self._manifest = config, manifest
+        self._config = config
         self._batches, self._devices, self._epochs = batches, devices, epochs
         self._backbone = backbone_of(model)
         # Per layer, since only the last blocks of a backbone may be trainable; freezing it loses that.
@@ -92,7 +92,7 @@ class Loop:
         self._plateau: Plateau | None = None
         self._train_metrics: list[keras.Metric] = []
         self._averages = Averages(self._model, batches, devices)
-        self._validation = Validation(self._model, config, manifest, devices)
+        self._validation = Validation(self._model, config.options, manifest.class_names, devices)
 
     @property
     def state(self) -> State:

@@ -1,30 +1,35 @@
 """Validation of the model after each epoch."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras  # noqa: TID253 - only functions import this module
 import numpy as np
 
-from tilepipe.components.shared.contracts.manifest import Manifest
-from tilepipe.components.train.config import TrainConfig
 from tilepipe.components.train.figures.counts import ClassCounts, ScoreCounts
 from tilepipe.components.train.figures.epoch_figures import curves_file, epoch_figures
 from tilepipe.components.train.input.batches import Batches
 from tilepipe.components.train.loop.devices import Devices
-from tilepipe.components.train.optimization.losses import make_loss
+from tilepipe.components.train.optimization.losses import LossOptions, make_loss
 
 
 class Validation:
-    """Evaluation on the whole validation split, without averaging over batches."""
+    """Evaluation on the whole validation split, without averaging over batches.
 
-    def __init__(self, model: keras.Model, config: TrainConfig, manifest: Manifest, devices: Devices) -> None:
-        self._model, self._config, self._devices = model, config, devices
-        self._class_names = manifest.class_names
+    Args:
+        model: the classifier.
+        options: the loss.
+        class_names: the names of the classes.
+        devices: the devices to compute on.
+    """
+
+    def __init__(self, model: keras.Model, options: LossOptions, class_names: Sequence[str], devices: Devices) -> None:
+        self._model, self._options, self._class_names, self._devices = model, options, class_names, devices
         self._step: Any = None
 
     def prepare(self, batches: Batches) -> None:
         """Build the step for the model as currently compiled; call it after each `compile`."""
-        model, loss_of = self._model, make_loss(self._config.options)
+        model, loss_of = self._model, make_loss(self._options)
         with self._devices.strategy.scope():
             # Per tile, since a device's share of the last batch may be smaller than that of the others, or empty.
             loss_of.reduction = "none"
