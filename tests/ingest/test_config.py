@@ -33,7 +33,7 @@ def test_snapshots(snapshot):
         ({"sauce": "x"}, "Did you mean source?"),
         (
             {"options": {"asset_keys": "x"}},
-            "`options.asset_keys` is not a parameter. Received: options.asset_keys='x'. Did you mean asset_key?",
+            "Received: options.asset_keys='x'. Did you mean options.asset_key",
         ),
         ({"source_bands": ["B1", "B01"]}, "name each band once"),
         ({"source_bands": [" "]}, "name each band once"),

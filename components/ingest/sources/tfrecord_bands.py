@@ -1,4 +1,4 @@
-"""The features of TFRecords that hold pixels, and their dtype and shape where several readings are possible.
+"""The features of TFRecords that hold pixels, and their dtype and shape if several readings are possible.
 
 Raw bytes state no dtype: float32 of 32x32 pixels has as many bytes as uint8 of 64x64. Features beside the pixels, or
 the user, decide; otherwise the values must leave one reading only.
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from tilepipe.components.ingest.arguments import argument
 from tilepipe.components.shared.contracts.bands import canonical_band
 from tilepipe.components.shared.contracts.tile_table import ENCODED, RecordFeature
 from tilepipe.components.shared.errors import SourceError
@@ -29,14 +30,14 @@ _DTYPE_NAMES = ("dtype", "image/dtype")
 _ENCODED = re.compile(rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|BM|RIFF....WEBP|II[*+]\0|MM\0[*+]", re.DOTALL)
 _SIGN_BIT = 0x8000
 _LARGEST_EXACT = 2**24
-"""float32 holds every whole number up to it."""
+"""float32 represents every integer up to it."""
 _SMALLEST, _LARGEST = 1e-10, 1e10
-"""Magnitudes beyond which bytes are no measurements; random bytes read as floats soon are."""
+"""Range of the magnitudes of measurements; arbitrary bytes read as floats are soon outside it."""
 
 
 @dataclass
 class _Band:
-    """The readings of one feature that no record has contradicted so far."""
+    """The possible readings of one feature, according to the records so far."""
 
     name: str
     bands: int
@@ -76,7 +77,8 @@ class _Band:
             raise SourceError(
                 "The bytes of a band must have one reading. Received: the feature "
                 f"{self.name} with {self.size} bytes, which may be {' or '.join(each) or 'of no dtype that is read'}. "
-                'State it with data_options=\'{"record_dtype": "float32"}\', and the size with record_shape.'
+                "State dtype and size, such as "
+                f"{argument('options', {'record_dtype': 'float32', 'record_shape': [64, 64]})}."
             )
         [(dtype, (height, width))] = self.readings.items()
         return self._of(dtype, height, width)
@@ -119,9 +121,9 @@ def find_layout(
 
     Args:
         features: the record.
-        source_bands: names of the bands that the user states: of features, or of the channels of one image.
-        shape: height and width that the user states; empty for none.
-        dtype: dtype that the user states, or None.
+        source_bands: names of the bands given by the user: of features, or of the channels of one image.
+        shape: height and width given by the user; empty for none.
+        dtype: dtype given by the user, or None.
 
     Returns:
         The layout; it has yet to observe the record.
@@ -137,18 +139,22 @@ def find_layout(
             return whole
         if named:
             missing = [band for band, name in zip(source_bands, named, strict=True) if not name]
-            raise SourceError(f"Each of source_bands must be a feature. Received: no {missing} among {list(features)}.")
+            raise SourceError(
+                f"Each of data_source_bands must be a feature. Received: {missing}, and the features are "
+                f"{sorted(features)}."
+            )
         if not found:
             raise SourceError(
-                "Records must hold each band as a feature of bytes or numbers, B1 and so on, or one encoded image. "
-                f"Received the features {sorted(features)}. Name those that are bands with source_bands."
+                "Records must hold each band as a feature of bytes or numbers named B1, B2 and so on, or one encoded "
+                f"image. Received: the features {sorted(features)}. Name the features of the bands, such as "
+                f"{argument('source_bands', ['B2', 'B3', 'B4'])}."
             )
         named = sorted(found, key=lambda name: (int(found[name][1]), found[name][2], name))
     return RecordLayout(tuple(named), _bands=[_band(name, features, shape, dtype) for name in named])
 
 
 def _whole_image(features: Features, shape: Sequence[int], dtype: str | None) -> RecordLayout | None:
-    """Find one feature with all bands: an encoded image, or raw pixels with the depth beside them."""
+    """Find one feature with all bands: an encoded image, or raw pixels with a feature for the depth."""
     single = {name: values[0] for name, values in features.items() if len(values) == 1 and isinstance(values[0], bytes)}
     encoded = [name for name, value in single.items() if _ENCODED.match(value)]
     preferred = [name for name in _IMAGES if name in encoded]
@@ -169,8 +175,9 @@ def _band(name: str, features: Features, shape: Sequence[int], dtype: str | None
     kind = type(values[0]) if values else bytes
     if (kind is bytes) != (len(values) == 1):
         raise SourceError(
-            f"A band's feature must be one value of bytes, or a list of numbers. Received: the feature {name} with "
-            f"{len(values)} values{f' ({kind.__name__})' if values else ''}. Leave it out of source_bands."
+            f"The feature of a band must be a single value of bytes, or a list of numbers. Received: the feature "
+            f"{name} with {len(values)} values{f' ({kind.__name__})' if values else ''}. "
+            "Remove it from data_source_bands."
         )
     if kind is bytes:
         length = len(values[0])  # type: ignore[arg-type] # the branch says so
@@ -187,9 +194,10 @@ def _band(name: str, features: Features, shape: Sequence[int], dtype: str | None
 
 def _wrong_length(name: str, length: int, unit: str, shape: Sequence[int | None]) -> str:
     return (
-        "A band's feature must be as long as the image has pixels, of 1 (uint8), 2 (uint16) or 4 (float32) "
-        f"bytes. Received: the feature {name} with {length} {unit}, where options.record_shape is "
-        f"{list(shape) or 'not given and the image not square'}. Give the height and width."
+        "The feature of a band must have 1 (uint8), 2 (uint16) or 4 (float32) bytes per pixel, or one number. "
+        f"Received: the feature {name} with {length} {unit}, and data_options.record_shape is "
+        f"{list(shape) or 'not given, which requires square images'}. Set height and width, such as "
+        f"{argument('options', {'record_shape': [64, 64]})}."
     )
 
 
