@@ -146,8 +146,8 @@ def _check_hidden(listing: "_Listing", empty: str, names: set[str]) -> None:
     if empty and listing.is_object(empty):
         raise SourceError(
             "A prefix must not have the name of an object. "
-            f"Received: source={listing.root}, which is an object, and the server lists nothing below it. Delete or "
-            "rename the object: some servers, such as MinIO, hide everything below it."
+            f"Received: data_source={listing.root}, which is an object, and the server lists nothing below it. "
+            "Delete or rename the object: some servers, such as MinIO, hide everything below it."
         )
     if names:
         shown = ", ".join(sorted(names)[:_SHOWN])

@@ -218,9 +218,9 @@ def _parquet_schema(uri: str) -> pa.Schema:
 def _reason(error: Exception, path: str, file: str) -> str:
     """Return a DuckDB error with the number of the line, but not the line, which may hold anything."""
     said = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = re.sub(r"^[\w ]+ Error: ", "", said[0])
+    text = re.sub(r"^[\w ]+ Error: ", "", said[0])
     place = _LINE.search(str(error))
     if place:
         what = next((line for line in said[1:] if not line.startswith("Original Line")), "")
-        told = f"line {place[1]}: {what or told}"
-    return told.replace(path, file).rstrip(". ")
+        text = f"line {place[1]}: {what or text}"
+    return text.replace(path, file).rstrip(". ")

@@ -184,7 +184,7 @@ def test_an_endpoint_that_is_none(monkeypatch):
 def test_an_object_with_the_name_of_the_prefix(bucket):
     for key in ("tiles", "tiles/Forest/a.jpg"):
         bucket.put_object(Key=key, Body=b"x")
-    with pytest.raises(SourceError, match=rf"source=s3://{bucket.name}/tiles, which is an object"):
+    with pytest.raises(SourceError, match=rf"data_source=s3://{bucket.name}/tiles, which is an object"):
         rows_of(bucket, "tiles")
 
 
