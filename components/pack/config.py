@@ -12,10 +12,10 @@ from tilepipe.components.shared.contracts.bands import distinct_bands
 from tilepipe.components.shared.runtime.config import StepConfig
 
 MOST_WORKERS = 256
-"""How many pods may pack one data set: beyond, starting them takes longer than the packing."""
+"""Largest number of pods per data set; starting more takes longer than packing."""
 
 LARGEST_SIDE = 8192
-"""Pixels: tiles are small pictures, and a number beyond is a slip."""
+"""Largest height and width of a tile in pixels; a larger value is taken for a mistake."""
 
 
 class PackOptions(StepConfig):

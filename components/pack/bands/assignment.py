@@ -1,24 +1,24 @@
-"""The cheapest one-to-one assignment of rows to columns (the Hungarian method)."""
+"""One-to-one assignment of rows to columns with the lowest cost (Hungarian method)."""
 
 import numpy as np
 import numpy.typing as npt
 
 
 def best_assignment(costs: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
-    """Assign each row a column of its own, such that the sum of the costs is least.
+    """Assign each row to a different column with the lowest sum of costs.
 
-    Shortest augmenting paths with potentials, in cubic time: Jonker and Volgenant 1987, doi:10.1007/BF02278710. Written
-    out, since SciPy is too large a dependency for matrices of 13 by 13.
+    Shortest augmenting paths with potentials, in cubic time: Jonker and Volgenant 1987, doi:10.1007/BF02278710. SciPy
+    would be too large a dependency for matrices of 13 by 13.
 
     Args:
-        costs: float64 `(n, n)`.
+        costs: float64, `(n, n)`.
 
     Returns:
         The column of each row, `(n,)`.
     """
     size = len(costs)
     row_potential, column_potential = np.zeros(size), np.zeros(size + 1)
-    row_of = np.full(size + 1, -1)  # the last column is where each search starts
+    row_of = np.full(size + 1, -1)  # the last column is the start of each search
     for row in range(size):
         row_of[size] = row
         column, distance = size, np.full(size, np.inf)

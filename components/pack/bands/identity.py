@@ -1,11 +1,11 @@
 """Check of Sentinel-2 band names against the pixels.
 
-Metadata that name the bands in another order than the files have them are common, and a model trained on such tiles
-looks fine until it meets tiles in the right order. Bands differ in brightness in ways that hold for whole land covers:
-cirrus (B10) is a hundred times darker than anything else, near infrared is bright over plants and dark over water. So
-the mean of each band is held against known spectra, as a ratio, since scales differ between processing chains; the
-best assignment of names to places is compared with the declared one. Only a large contradiction counts: snow, desert
-or water alone must not raise an alarm, and neighbouring bands that look alike cannot be told apart.
+Metadata often name the bands in another order than that of the files, and a model trained on such tiles seems fine
+until it is used on tiles in the right order. Brightness differs between bands in known ways: cirrus (B10) is a hundred
+times darker than all others, near infrared is bright over plants and dark over water. The mean of each band is
+therefore compared with known spectra, as a ratio, since scales differ between processing chains, and the best
+assignment of names is compared with the declared one. Only a large contradiction is an error: snow, desert or water
+alone must not cause one, and similar neighboring bands cannot be distinguished.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,7 +36,7 @@ EUROSAT_MEAN: dict[str, float] = {
     "B11": 1820.56,
     "B12": 1117.42,
 }
-"""Level 1C, mean digital numbers over the pixels of 19,440 tiles of EuroSAT (Helber et al. 2019,
+"""Level 1C: mean digital numbers of the pixels of 19,440 tiles of EuroSAT (Helber et al. 2019,
 doi:10.1109/JSTARS.2019.2918242)."""
 
 _WATER = (1218.0, 931.0, 737.0, 490.0, 470.0, 366.0, 361.0, 300.0, 287.0, 85.0, 7.0, 84.0, 55.0)
@@ -44,7 +44,7 @@ _FOREST = (1158.0, 836.0, 672.0, 400.0, 675.0, 1945.0, 2477.0, 2411.0, 2758.0, 7
 # BigEarthNet (Sumbul et al. 2019, doi:10.1109/IGARSS.2019.8900532):
 # https://git.tu-berlin.de/rsim/bigearthnet-models-tf/-/blob/master/BigEarthNet.py
 _LEVEL_2A = (340.77, 429.94, 614.22, 590.24, 950.68, 1792.46, 2075.47, 2218.95, 2266.46, 2246.06, 1594.43, 1009.33)
-_LEVEL_2A_BANDS = tuple(band for band in SENTINEL_2_BANDS if band != "B10")  # cirrus is no surface
+_LEVEL_2A_BANDS = tuple(band for band in SENTINEL_2_BANDS if band != "B10")  # cirrus does not show the surface
 
 SPECTRA: tuple[dict[str, float], ...] = (
     EUROSAT_MEAN,
@@ -52,18 +52,18 @@ SPECTRA: tuple[dict[str, float], ...] = (
     dict(zip(SENTINEL_2_BANDS, _FOREST, strict=True)),
     dict(zip(_LEVEL_2A_BANDS, _LEVEL_2A, strict=True)),
 )
-"""Spectra that a set of tiles may have on the whole. Water and forest are the means of ten tiles each of EuroSAT's
-SeaLake and Forest, the classes that are farthest from the mean of all."""
+"""Possible mean spectra of a set of tiles. Water and forest are the means of ten tiles each of EuroSAT's SeaLake and
+Forest, the classes farthest from the overall mean."""
 
 OFFSET = 1000.0
-"""Added to all digital numbers since processing baseline 04.00 (January 2022):
+"""Offset of all digital numbers since processing baseline 04.00 (January 2022):
 https://sentinels.copernicus.eu/web/sentinel/-/copernicus-sentinel-2-major-products-upgrade-upcoming"""
 
 MIN_BANDS = 6
-"""With fewer bands there is too little to hold against each other."""
+"""Smallest number of bands for a comparison."""
 
 MOVE_COST = 0.5
-"""What a name must gain (as a log ratio) to leave its declared place; keeps bands that look alike where they are."""
+"""Log ratio that a name must gain to leave its declared place; keeps similar bands in place."""
 
 MIN_GAIN = 2.5
 """Sum of log ratios by which the best order must beat the declared one, ..."""
@@ -82,19 +82,19 @@ class Contradiction:
     best: tuple[str, ...]
     means: tuple[float, ...]
     spectrum: Mapping[str, float]
-    """What each band has in the known spectrum that fits best, at the scale of `means`."""
+    """Values of the best-fitting known spectrum per band, at the scale of `means`."""
 
 
 def check_band_identity(names: Sequence[str], means: Floats, stated_by: str) -> None:
     """Compare band names with the pixels.
 
     Args:
-        names: names of the files' bands, in order.
-        means: mean of each band in each tile looked at, float64 `(tiles, bands)`.
-        stated_by: who says what the bands are, for the message.
+        names: names of the bands of the files, in order.
+        means: mean of each band in each sampled tile, float64, `(tiles, bands)`.
+        stated_by: source of the names, for the message.
 
     Raises:
-        BandError: the pixels contradict the names; says which band looks like which, and the order that fits best.
+        BandError: the pixels contradict the names; the message states which band resembles which, and the best order.
     """
     found = find_contradiction(names, means.mean(axis=0))
     if found is None:
@@ -121,16 +121,16 @@ def find_contradiction(names: Sequence[str], means: Floats) -> Contradiction | N
     """Compare the declared order with the best one.
 
     Args:
-        names: names of the files' bands, in order; those that are not Sentinel-2's are left out.
+        names: names of the bands of the files, in order; those that are not of Sentinel-2 are ignored.
         means: mean of each band, `(bands,)`.
 
     Returns:
-        What contradicts it, or None where the names are plausible or there is too little to tell.
+        The contradiction, or None if the names are plausible or there is too little information.
     """
     places = [place for place, name in enumerate(names) if name in SENTINEL_2_BANDS]
     declared = tuple(names[place] for place in places)
     values = means[places]
-    if len(declared) < MIN_BANDS or not np.median(values) > 0:  # standardised already, or nothing but fill
+    if len(declared) < MIN_BANDS or not np.median(values) > 0:  # already standardized, or only fill values
         return None
     declared_cost, best_cost = np.inf, np.inf
     best: tuple[str, ...] = declared
@@ -146,7 +146,7 @@ def find_contradiction(names: Sequence[str], means: Floats) -> Contradiction | N
 
 def _candidates(declared: Sequence[str], values: Floats) -> list[Mapping[str, float]]:
     plain = [spectrum for spectrum in SPECTRA if set(declared) <= set(spectrum)]
-    if values.min() < 0.9 * OFFSET:  # with the offset no band can be darker
+    if values.min() < 0.9 * OFFSET:  # with the offset, no band can be darker
         return list(plain)
     return [*plain, *({band: value + OFFSET for band, value in spectrum.items()} for spectrum in plain)]
 
@@ -154,14 +154,14 @@ def _candidates(declared: Sequence[str], values: Floats) -> list[Mapping[str, fl
 def _fit(
     declared: tuple[str, ...], values: Floats, spectrum: Mapping[str, float]
 ) -> tuple[float, float, tuple[str, ...], float]:
-    """Cost of the declared order, cost of the best one, the best one, and its scale."""
+    """Compute the cost of the declared order, the cost of the best order, the best order, and its scale."""
     logs = np.log(np.maximum(values, 1e-3 * np.median(values)))
     known = np.log([spectrum[name] for name in declared])
     staying = ~np.eye(len(declared), dtype=bool)
     places = np.arange(len(declared))
     declared_cost = float(np.abs(logs - known - np.median(logs - known)).sum())
     order = places
-    for _ in range(4):  # the scale depends on the order, and the order on the scale; it settles at once or nearly so
+    for _ in range(4):  # scale and order depend on each other; this converges in one or two steps
         costs = np.abs(logs[:, None] - known[None, :] - np.median(logs - known[order]))
         found = best_assignment(costs + MOVE_COST * staying)
         if np.array_equal(found, order):

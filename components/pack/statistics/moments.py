@@ -1,4 +1,4 @@
-"""Mean, spread and range of each band, tile by tile, in bounded memory, and the same however the tiles are divided."""
+"""Mean, standard deviation and range per band, accumulated in bounded memory, equal for any division of the tiles."""
 
 import math
 from abc import ABC, abstractmethod
@@ -13,7 +13,7 @@ Floats = npt.NDArray[np.float64]
 
 
 class Moments(ABC):
-    """Count, mean, spread and range of each band; nodata pixels are not in them."""
+    """Count, mean, standard deviation and range per band, without nodata pixels."""
 
     @property
     @abstractmethod
@@ -23,22 +23,22 @@ class Moments(ABC):
     @property
     @abstractmethod
     def mean(self) -> Floats:
-        """Mean of each band; 0 where no pixel is counted."""
+        """Mean of each band; 0 without pixels."""
 
     @property
     @abstractmethod
     def std(self) -> Floats:
-        """Standard deviation of the population; 0 where no pixel is counted."""
+        """Population standard deviation of each band; 0 without pixels."""
 
     @property
     @abstractmethod
     def minimum(self) -> Floats:
-        """Smallest number of each band; 0 where no pixel is counted."""
+        """Smallest value of each band; 0 without pixels."""
 
     @property
     @abstractmethod
     def maximum(self) -> Floats:
-        """Largest number of each band; 0 where no pixel is counted."""
+        """Largest value of each band; 0 without pixels."""
 
     @abstractmethod
     def merged(self, other: "Moments") -> "Moments":
@@ -53,7 +53,7 @@ class Moments(ABC):
         """Restore the moments that `to_json` wrote.
 
         Args:
-            value: as JSON gives it back.
+            value: the decoded JSON.
 
         Returns:
             The same moments, to the last bit.
@@ -73,13 +73,13 @@ class Moments(ABC):
 
 @dataclass(frozen=True, slots=True)
 class ExactMoments(Moments):
-    """Sums of whole numbers, which Python holds exactly: no order of merging changes a bit of them."""
+    """Moments of integers as exact sums; the order of merging does not change them."""
 
     _counts: tuple[int, ...]
     _sums: tuple[int, ...]
     _squares: tuple[int, ...]
     _lowest: tuple[int, ...]
-    """Where no pixel is counted, the largest number there is; likewise the smallest in `_highest`."""
+    """Smallest value per band; without pixels, the largest integer. `_highest` is the counterpart."""
     _highest: tuple[int, ...]
 
     @property
@@ -92,7 +92,7 @@ class ExactMoments(Moments):
 
     @property
     def std(self) -> Floats:  # noqa: D102
-        # One rounding, when whole numbers are divided: nothing cancels, however small the spread.
+        # Integers are divided with a single rounding, so nothing cancels, however small the deviation.
         parts = zip(self._counts, self._sums, self._squares, strict=True)
         return np.array([math.sqrt((n * squares - total * total) / (n * n or 1)) for n, total, squares in parts])
 
@@ -134,13 +134,13 @@ class ExactMoments(Moments):
 
 @dataclass(frozen=True, slots=True)
 class RunningMoments(Moments):
-    """Means and sums of squared deviations in float64; the same to the last bit when merged in the same order."""
+    """Moments of floats as means and sums of squared deviations in float64; the order of merging matters."""
 
     _counts: npt.NDArray[np.int64]
     _mean: Floats
     _squares: Floats
     _lowest: Floats
-    """Infinite where no pixel is counted; likewise `_highest`."""
+    """Smallest value per band; without pixels, infinity. `_highest` is the counterpart."""
     _highest: Floats
 
     @property

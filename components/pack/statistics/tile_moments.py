@@ -1,4 +1,4 @@
-"""The moments of the tiles of a shard, added up while they are packed."""
+"""Accumulation of the moments of the tiles of a shard."""
 
 from typing import Any
 
@@ -9,14 +9,14 @@ from tilepipe.components.pack.statistics.moments import ExactMoments, Moments, R
 from tilepipe.components.pack.tiles.resample import Mask, Pixels
 
 _BLOCK_VALUES = 1 << 16
-"""Looked at together: as 32 bits each they stay in the processor's cache. So many squares of 16-bit numbers have a sum
-below 2**53, up to which float64 holds every whole number."""
+"""Number of values processed at a time: with 32 bits each, they fit into the CPU cache. The sum of as many squares of
+16-bit integers is below 2**53, so float64 represents it exactly."""
 _MOST_ROWS = 1 << 30
-"""So many squares of 16-bit numbers have a sum below 2**63."""
+"""Number of squares of 16-bit integers whose sum is below 2**63."""
 
 
 class TileMoments:
-    """Adds up the moments of tiles of one size, one after the other."""
+    """Accumulator of the moments of tiles of one size."""
 
     def __init__(self) -> None:
         self._total: Moments | None = None
@@ -26,8 +26,8 @@ class TileMoments:
         """Add a tile.
 
         Args:
-            image: `(height, width, bands)` of whole numbers of at most 16 bits, or of floats.
-            valid: of the same shape, which pixels count; all, unless given.
+            image: `(height, width, bands)`, integers of at most 16 bits, or floats.
+            valid: True for values to count, bool, same shape. Defaults to all.
         """
         if image.dtype.kind == "f":
             self._merge(_running(image, valid))
@@ -39,7 +39,7 @@ class TileMoments:
             self._settle()
 
     def moments(self) -> Moments:
-        """Of all tiles so far, one or more: exact ones for whole numbers, running ones for floats."""
+        """Return the moments of all tiles so far, at least one; exact for integers."""
         self._settle()
         if self._total is None:
             raise ValueError("Moments are of one tile or more. Received: none.")
@@ -55,13 +55,13 @@ class TileMoments:
 
 
 class _Columns:
-    """Sums of whole numbers down the columns of the tiles, the bands side by side.
+    """Accumulator of sums of integers over the columns of the tiles, with the bands side by side.
 
-    Whole vectors are added to vectors, and their numbers are looked at once, at the end: a sum over each band would
-    step through memory, and to make numbers of each tile's own sums takes half as long as the sums themselves.
+    Vectors are added to vectors and reduced per band once, at the end: a sum per band would stride through memory, and
+    converting the sums of each tile to Python integers takes half as long as the sums.
 
     Args:
-        image: one of the tiles.
+        image: a tile, which gives shape and dtype.
     """
 
     def __init__(self, image: Pixels) -> None:
@@ -71,7 +71,7 @@ class _Columns:
         self._counts, self._sums, self._squares = np.zeros((3, columns), np.int64)
         self._lowest, self._highest = (np.full(columns, limit, image.dtype) for limit in (limits.max, limits.min))
         height = max(1, _BLOCK_VALUES // columns)
-        # Used again and again: memory that is asked for anew is paged in anew.
+        # Reused, since newly allocated memory causes page faults.
         self._wide = np.empty((height, columns), np.uint32 if image.dtype.kind == "u" else np.int32)
         self._floats: npt.NDArray[np.float64] | None = None
 
@@ -88,7 +88,7 @@ class _Columns:
             return columns.reshape(self._width, self._bands)
 
         counts, sums, squares = (
-            tuple(by_band(columns).astype(object).sum(axis=0).tolist())  # Python's numbers, which have no end
+            tuple(by_band(columns).astype(object).sum(axis=0).tolist())  # Python integers do not overflow
             for columns in (self._counts, self._sums, self._squares)
         )
         lowest, highest = by_band(self._lowest).min(axis=0), by_band(self._highest).max(axis=0)
@@ -112,7 +112,7 @@ class _Columns:
             self._sums += np.add.reduce(wide, axis=0, dtype=wide.dtype)
             np.multiply(wide, wide, out=wide)
             self._squares += np.add.reduce(wide, axis=0, dtype=wide.dtype)
-        else:  # half as fast; integers of 64 bits are slower still, for they have no fast multiply-and-add
+        else:  # half as fast; 64-bit integers are slower still, without a fast multiply-add
             if self._floats is None:
                 self._floats = np.empty(self._wide.shape, np.float64)
             floats = self._floats[: len(rows)]
@@ -122,7 +122,7 @@ class _Columns:
 
 
 def _running(image: Pixels, valid: Mask | None) -> Moments:
-    # Bands first: reductions over short last axes cost several times as much.
+    # Bands first, since reductions over short last axes are several times slower.
     bands = image.shape[-1]
     pixels = np.ascontiguousarray(image.reshape(-1, bands).T)
     if valid is None:
