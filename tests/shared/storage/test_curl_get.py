@@ -347,7 +347,7 @@ def test_a_server_that_fails_is_left_alone_for_a_while(raw, monkeypatch):
         assert server.ask("tiles", "x").read() == BODY
 
 
-def test_nobody_waits_for_a_server_that_fails(raw):
+def test_no_thread_waits_for_a_failing_server(raw):
     server = raw(None, None).server
     first, second = server.ask("tiles", "x"), server.ask("tiles", "y")
     server._pause()  # as another thread does
@@ -396,7 +396,7 @@ def test_a_connection_is_kept(raw):
     assert len(started.requests) == 20
 
 
-def test_what_a_server_says_too_much_is_nobody_elses(raw):
+def test_surplus_bytes_do_not_reach_the_next_request(raw):
     started = raw(answer(body=b"first") + answer(body=b"wrong"), answer(body=b"second"))
     assert started.server.ask("tiles", "x").read() == b"first"
     assert started.server.ask("tiles", "y").read() == b"second"
@@ -411,7 +411,7 @@ def test_a_connection_that_was_closed_is_not_asked(raw):
     assert (started.connections, len(started.requests)) == (3, 3)
 
 
-def test_what_is_asked_for_and_never_read_is_nobody_elses(raw):
+def test_an_unread_answer_does_not_reach_the_next_request(raw):
     started = raw(answer(body=b"0"), answer(body=b"1"), answer(body=b"2"))
     assert started.server.ask("tiles", "x").read() == b"0"
     started.server.ask("tiles", "first")  # at once, on the connection that is there
