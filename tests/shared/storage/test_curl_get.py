@@ -19,6 +19,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from tests.support.minio_server import S3Server, own_server
+from tests.support.waiting import wait_until
 from tilepipe.components.shared.errors import SourceError, StorageError
 from tilepipe.components.shared.storage import curl_get, s3_session, storage
 from tilepipe.components.shared.storage.curl_get import CurlServer
@@ -259,11 +260,7 @@ class Raw:
         self.closed += 1
 
     def wait_for(self, happened):
-        for _ in range(1000):
-            if happened():
-                return
-            time.sleep(0.005)
-        pytest.fail("it does not happen")
+        wait_until(happened)
 
     def close(self):
         self._socket.shutdown(socket.SHUT_RDWR)
@@ -335,14 +332,30 @@ def test_silence_has_a_limit(raw, monkeypatch):
     assert time.monotonic() - started < 5
 
 
-def test_a_server_that_fails_is_left_alone_for_a_while(raw, monkeypatch):
-    monkeypatch.setattr(curl_get, "_FIRST_PAUSE_SECONDS", 0.5)
+class Clock:
+    """Replaces the module `time`: its monotonic clock can be set ahead."""
+
+    ahead_seconds = 0.0
+
+    def monotonic(self):
+        return time.monotonic() + self.ahead_seconds
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    clock = Clock()
+    monkeypatch.setattr(curl_get, "time", clock)
+    return clock
+
+
+def test_a_server_that_fails_is_not_asked_for_a_while(raw, monkeypatch, clock):
+    monkeypatch.setattr(curl_get, "_FIRST_PAUSE_SECONDS", 100)
     server = raw(b"nonsense", b"nonsense", answer(), answer()).server
     for pauses in (1, 2):  # the second time it is longer
         assert server.ask("tiles", "x").read() is None
         for _ in range(pauses):
             assert server.ask("tiles", "x") is None
-            time.sleep(0.6)
+            clock.ahead_seconds += 120
     for _ in range(2):
         assert server.ask("tiles", "x").read() == BODY
 
@@ -379,12 +392,11 @@ def test_connections_have_a_bound(raw, monkeypatch):
     assert [server.ask("tiles", "x").read() for _ in range(3)] == [BODY] * 3
 
 
-def test_a_connection_is_not_kept_for_long(raw, monkeypatch):
-    monkeypatch.setattr(curl_get, "_IDLE_SECONDS", 0.1)
+def test_a_connection_is_not_kept_for_long(raw, clock):
     started = raw(*[answer()] * 3)
-    for pause in (0, 0.2, 0):
+    for idle_seconds in (0, curl_get._IDLE_SECONDS + 1, 0):
         assert started.server.ask("tiles", "x").read() == BODY
-        time.sleep(pause)
+        clock.ahead_seconds += idle_seconds
     assert started.connections == 2
 
 
