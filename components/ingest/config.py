@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from tilepipe.components.ingest.arguments import argument
+from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.sources.stac.query import check_bbox, check_datetime, check_filter
 from tilepipe.components.shared.contracts.bands import distinct_bands
 from tilepipe.components.shared.contracts.manifest import SPLITS, Split

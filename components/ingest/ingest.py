@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tilepipe.components.ingest.arguments import argument
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.label_map import write_label_map
+from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.report.facts import IngestReport, SelectionFacts, make_report
 from tilepipe.components.ingest.report.report_page import render_page
 from tilepipe.components.ingest.report.report_summary import render_summary

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from tilepipe.components.ingest.arguments import PIPELINE_NAMES, argument
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
+from tilepipe.components.ingest.parameter_names import PIPELINE_NAMES, argument
 from tilepipe.components.ingest.sources.folder import ClassFolders
 from tilepipe.components.ingest.sources.s3_prefix import S3ClassFolders
 from tilepipe.components.ingest.sources.source_view import ColumnSource

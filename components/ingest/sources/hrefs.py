@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 
-from tilepipe.components.ingest.arguments import argument
+from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.storage import storage
 

@@ -15,8 +15,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tilepipe.components.ingest.arguments import argument
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
+from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.sources.tfrecord_bands import Features, RecordLayout, find_layout
 from tilepipe.components.ingest.sources.tile_row import TileRow
 from tilepipe.components.shared.contracts.tile_table import RecordFeature

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tilepipe.components.ingest.arguments import argument
+from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.shared.contracts.bands import canonical_band
 from tilepipe.components.shared.contracts.tile_table import ENCODED, RecordFeature
 from tilepipe.components.shared.errors import SourceError

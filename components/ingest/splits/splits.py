@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from tilepipe.components.ingest.arguments import argument
 from tilepipe.components.ingest.config import IngestConfig
+from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.splits.groups import assign_groups
 from tilepipe.components.ingest.splits.predefined import (
     has_split_folders,

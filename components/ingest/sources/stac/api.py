@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from tilepipe.components.ingest.arguments import argument
 from tilepipe.components.ingest.config import IngestConfig, Query, SourceKind
+from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.sources.hrefs import HrefResolver
 from tilepipe.components.ingest.sources.stac.item import ItemReader
 from tilepipe.components.ingest.sources.tile_row import TileRow

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from tilepipe.components.ingest.arguments import argument
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
+from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.sources.duckdb_files import readable
 from tilepipe.components.ingest.sources.href_columns import resolve
 from tilepipe.components.ingest.sources.source_view import COLUMNS

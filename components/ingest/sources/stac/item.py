@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Self
 
-from tilepipe.components.ingest.arguments import argument
 from tilepipe.components.ingest.config import Columns, IngestConfig
+from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.sources.hrefs import HrefResolver
 from tilepipe.components.ingest.sources.stac import archive
 from tilepipe.components.ingest.sources.stac.assets import (

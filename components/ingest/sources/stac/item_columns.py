@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, cast
 
-from tilepipe.components.ingest.arguments import argument
 from tilepipe.components.ingest.config import IngestConfig
+from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.sources.stac.archive import HREF, TYPE
 from tilepipe.components.ingest.sources.stac.assets import LABEL_PROPERTIES, asset_rank
 from tilepipe.components.shared.errors import SourceError

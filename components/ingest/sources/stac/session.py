@@ -19,7 +19,7 @@ from pystac_client.stac_api_io import StacApiIO
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
-from tilepipe.components.ingest.arguments import argument
+from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.sources.stac.credentials import PASSWORD, TOKEN, USERNAME, Credentials
 from tilepipe.components.shared.errors import SourceError, StorageError, TilepipeError
 from tilepipe.components.shared.storage import storage

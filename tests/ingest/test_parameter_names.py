@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tilepipe.components.ingest.arguments import PIPELINE_NAMES, argument
 from tilepipe.components.ingest.config import IngestConfig
+from tilepipe.components.ingest.parameter_names import PIPELINE_NAMES, argument
 from tilepipe.pipelines.cli.compilation.compiled_pipeline import load
 
 INGEST = Path(__file__).parents[2] / "components" / "ingest"
