@@ -184,7 +184,7 @@ class IngestConfig(StepConfig):
     def _rewrite(cls, rewrite: dict[str, str]) -> dict[str, str]:
         for prefix, replacement in rewrite.items():
             try:
-                allowed = bool(prefix and replacement and storage.normalise(replacement))
+                allowed = bool(prefix and replacement and storage.normalize(replacement))
             except SourceError as error:
                 raise ValueError(f"{error} It is in href_rewrite, for {prefix!r}.") from None
             if not allowed:

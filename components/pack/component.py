@@ -36,7 +36,7 @@ def pack_tiles(
         seed: Seed of the tile order.
         part: Index of this worker's part of the shards, from 0.
         parts: Number of parts; the shards are the same for any number.
-        options: Rarely changed settings of pack: {"cache": "s3://bucket/cache"}, {"max_quarantine_percent": 1},
+        options: Rarely changed settings of pack: {"cache": "s3://bucket/cache"}, {"max_quarantine_percent": 5},
             {"tile_size": [64, 64]} and others.
 
     Returns:

@@ -109,7 +109,7 @@ class PackConfig(StepConfig):
     )
     options: PackOptions = Field(
         default=PackOptions(),
-        description='Rarely changed settings of pack: {"cache": "s3://bucket/cache"}, {"max_quarantine_percent": 1}, '
+        description='Rarely changed settings of pack: {"cache": "s3://bucket/cache"}, {"max_quarantine_percent": 5}, '
         '{"tile_size": [64, 64]} and others',
     )
 

@@ -254,7 +254,7 @@ def train_classifier(
             ["NDVI"]} and others.
         model_weights_uri: Pretrained weights: a path, s3:// or https:// address of .npz, .h5 or .keras; imagenet for
             those that Keras downloads; empty for random weights.
-        pack_options: Rarely changed settings of pack: {"cache": "s3://bucket/cache"}, {"max_quarantine_percent": 1},
+        pack_options: Rarely changed settings of pack: {"cache": "s3://bucket/cache"}, {"max_quarantine_percent": 5},
             {"tile_size": [64, 64]} and others.
         pack_workers: Number of pods that share the packing; the shards are the same for any number.
         seed: Seed of sampling, splits, tile order, initial weights and augmentation.

@@ -155,7 +155,7 @@ def make_evaluation(history):
         manifest = Manifest(
             tilepipe_version="0.1.0",
             name=name,
-            source="https://catalogue.example.org/eurosat/collection.json",
+            source="https://catalog.example.org/eurosat/collection.json",
             snapshot="2026-01-01T00:00:00Z",
             digest="0123456789abcdef" * 4,
             bands=("B02", "B03", "B04", "B08"),

@@ -5,7 +5,7 @@ import pytest
 from tests.support.ingested import CLASSES, SELECTION, box, info_for, scattered, table_of
 from tilepipe.components.ingest.report.facts import SelectionFacts, make_report
 from tilepipe.components.ingest.report.report_page import render_page
-from tilepipe.components.ingest.report.split_map import SPLIT_COLOURS
+from tilepipe.components.ingest.report.split_map import SPLIT_COLORS
 
 EVIL = (
     "<img src=x onerror=alert(1)>",
@@ -74,13 +74,13 @@ def test_it_is_quiet_and_fits(show, tmp_path, made, size):
 
 def test_the_map_has_dots_of_each_split_within_its_frame(show):
     shown = show(page())
-    assert len(set(SPLIT_COLOURS.values())) == 3
+    assert len(set(SPLIT_COLORS.values())) == 3
     dots = {"train": 0, "val": 0, "test": 0}
     frame = shown.document.query_selector(".map rect").bounding_box()
-    for split, colour in SPLIT_COLOURS.items():
+    for split, color in SPLIT_COLORS.items():
         path = shown.document.query_selector(f".map .dots-{split}")
         style = "fill" if split != "train" else "stroke"
-        red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+        red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
         assert path.evaluate(f"node => getComputedStyle(node).{style}") == f"rgb({red}, {green}, {blue})"
         dots[split] = path.get_attribute("d").count("M")
         inside = path.bounding_box()

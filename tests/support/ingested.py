@@ -27,7 +27,7 @@ def table_of(rows):
 
 
 def box(longitude, latitude, side=0.01):
-    """A bounding box around a centre; west is greater than east where it crosses the antimeridian."""
+    """A bounding box around a center; west is greater than east where it crosses the antimeridian."""
     west, east = ((x + 180) % 360 - 180 for x in (longitude - side / 2, longitude + side / 2))
     return {"xmin": west, "ymin": latitude - side / 2, "xmax": east, "ymax": latitude + side / 2}
 
@@ -56,7 +56,7 @@ def info_for(classes=CLASSES, **changes):
     """What the tile table says of itself."""
     given = {
         "name": "eurosat-sample (synthetic)",
-        "source": "https://catalogue.example.org/eurosat/collection.json",
+        "source": "https://catalog.example.org/eurosat/collection.json",
         "source_kind": "stac-catalog",
         "snapshot": "2026-01-01T00:00:00Z",
         "bands": ("B02", "B03", "B04", "B08"),

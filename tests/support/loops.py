@@ -23,7 +23,7 @@ CLOCK = {"seconds", "tiles_per_second"}
 
 
 def make_model(shape=(4, 4, 2), classes=3, *, backbone=True, frozen=()):
-    """A classifier with what keeps state: normalisation, dropout and a penalty; always with the same weights.
+    """A classifier with what keeps state: normalization, dropout and a penalty; always with the same weights.
 
     Args:
         shape: of a tile.
@@ -39,7 +39,7 @@ def make_model(shape=(4, 4, 2), classes=3, *, backbone=True, frozen=()):
     standardised = layers.Normalization(mean=[120.0] * shape[2], variance=[2500.0] * shape[2])(tiles)
     inner = keras.Input(shape)
     values = layers.Conv2D(3, 1, name="first")(inner)
-    values = layers.BatchNormalization(momentum=0.5, name="normalised")(values)
+    values = layers.BatchNormalization(momentum=0.5, name="normalized")(values)
     values = layers.Conv2D(4, 1, activation="relu", kernel_regularizer=keras.regularizers.L2(0.01), name="second")(
         values
     )

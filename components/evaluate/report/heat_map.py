@@ -87,12 +87,12 @@ def _switch() -> Markup:
 
 def _level_rules() -> str:
     backgrounds = {
-        f"{letter}{level}": ramp(colour, level)
-        for letter, colour in (("r", RIGHT), ("w", WRONG))
+        f"{letter}{level}": ramp(color, level)
+        for letter, color in (("r", RIGHT), ("w", WRONG))
         for level in range(LEVELS + 1)
     }
     return "\n".join(
-        f".heat-map .{name}{{background:{colour};color:{ink_on(colour)}}}" for name, colour in backgrounds.items()
+        f".heat-map .{name}{{background:{color};color:{ink_on(color)}}}" for name, color in backgrounds.items()
     )
 
 

@@ -2,7 +2,7 @@
 
 from tilepipe.components.ingest.report import wording
 from tilepipe.components.ingest.report.facts import IngestReport
-from tilepipe.components.ingest.report.split_map import SPLIT_COLOURS, legend_mark, split_map
+from tilepipe.components.ingest.report.split_map import SPLIT_COLORS, legend_mark, split_map
 from tilepipe.components.shared.contracts.manifest import Split
 from tilepipe.components.shared.pages.formatting import DASH, SPLIT_NAMES, breakable, percent, tiles
 from tilepipe.components.shared.pages.markup import Child, Markup, element, join
@@ -14,7 +14,7 @@ _MOST_CLASSES = 200
 _MOST_LABELS = 200
 _STYLE = (
     PAGE_STYLE
-    + "".join(f".part-{split}{{background:{colour}}}" for split, colour in SPLIT_COLOURS.items())
+    + "".join(f".part-{split}{{background:{color}}}" for split, color in SPLIT_COLORS.items())
     + """
 .parts{display:flex;height:.5rem;margin:.15rem 0 .1rem;min-width:1px}
 .parts span{min-width:1px}

@@ -8,7 +8,7 @@ from tilepipe.components.shared.contracts.manifest import Split
 from tilepipe.components.shared.pages.formatting import SPLIT_NAMES
 from tilepipe.components.shared.pages.markup import Markup, element
 
-SPLIT_COLOURS: Mapping[Split, str] = {"train": "#004488", "val": "#c48a00", "test": "#bb3355"}
+SPLIT_COLORS: Mapping[Split, str] = {"train": "#004488", "val": "#c48a00", "test": "#bb3355"}
 """Distinguishable with any color vision, after https://personal.sron.nl/~pault/ (high contrast), with darker yellow."""
 
 # One user unit is one pixel at the width of Kubeflow's HTML viewer.
@@ -155,15 +155,15 @@ def _label(text: str, x: float, y: float, anchor: str) -> Markup:
 
 def _dots(split: Split, places: Sequence[tuple[float, float]]) -> Markup:
     """Draw all dots of a split as one path, a tenth of the size of separate circles."""
-    colour = SPLIT_COLOURS[split]
+    color = SPLIT_COLORS[split]
     shape = _SHAPES[split]
     dots = "".join(f"M{x:.1f} {y:.1f}{shape}" for x, y in places)
     if split == "train":
         look: dict[str, str | float] = {
-            "stroke": colour,
+            "stroke": color,
             "stroke_width": 4,
             "stroke_linecap": "round",
             "stroke_opacity": 0.6,
         }
         return element("path", d=dots, class_="dots-train", fill="none", **look)
-    return element("path", d=dots, class_=f"dots-{split}", fill=colour, fill_opacity=0.85)
+    return element("path", d=dots, class_=f"dots-{split}", fill=color, fill_opacity=0.85)

@@ -97,7 +97,7 @@ def open_source(config: IngestConfig, wanted: frozenset[str] = frozenset()) -> R
         SourceError: if there is nothing at the address, or its scheme is not supported.
         ParameterError: if a parameter does not fit the kind of source.
     """
-    uri = storage.normalise(config.source)
+    uri = storage.normalize(config.source)
     if not storage.is_remote(uri) and not Path(uri).exists():
         raise SourceError(
             f"A source must exist. Received: data_source={config.source}, which is {uri}. Check the address."

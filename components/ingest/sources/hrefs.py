@@ -30,7 +30,7 @@ class HrefResolver:
         self._rewrite = sorted(rewrite.items(), key=lambda pair: (-len(pair[0]), pair[0]))
         self._any_bucket = not storage.is_web(root)
         own = storage.origin(root) if storage.is_web(root) else root
-        folders = [own, *(storage.normalise(replacement) for _, replacement in self._rewrite)]
+        folders = [own, *(storage.normalize(replacement) for _, replacement in self._rewrite)]
         real = [os.path.realpath(folder) for folder in folders if not storage.is_remote(folder)]
         self._allowed = sorted({*folders, *real})
 
@@ -66,7 +66,7 @@ class HrefResolver:
         if address is None and storage.scheme(href) == "" and (relative_to_host or not href.startswith("/")):
             joined = storage.join(folder, href)
             address = self._rewritten(joined) or joined
-        return storage.normalise(href if address is None else address)
+        return storage.normalize(href if address is None else address)
 
     def _rewritten(self, address: str) -> str | None:
         for prefix, replacement in self._rewrite:

@@ -98,7 +98,7 @@ def split_by_files(connection: "DuckDBPyConnection", files: Mapping[str, str]) -
     """
     columns: dict[str, list[str]] = {"split": [], "list": [], "name": []}
     for split, address in files.items():
-        uri = storage.normalise(address)
+        uri = storage.normalize(address)
         for name in _read_names(uri):
             for column, value in zip(columns, (split, uri, name), strict=True):
                 columns[column].append(value)

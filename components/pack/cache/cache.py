@@ -293,7 +293,7 @@ class TileCache:
 
 def _open_place(address: str) -> Place:
     """Open the folder of a cache: check that it is writable, and delete old partial files."""
-    base = storage.normalise_place("cache", address)
+    base = storage.normalize_place("cache", address)
     place = Place(f"{base.rstrip('/')}/{FOLDER}")
     try:
         place.write("README.txt", [_NOTE])

@@ -209,7 +209,7 @@ def _decode_picture(data: bytes, expected_shape: Shape | None) -> Picture:
         if image.mode == "CMYK":
             raise TileError("it is a CMYK JPEG, whose channels are inks, not bands")
         shown = _SHOWN.get(image.mode, image.mode)
-        if "transparency" in image.info and not deep:  # of a palette, or one colour
+        if "transparency" in image.info and not deep:  # of a palette, or one color
             shown = {"L": "LA", "RGB": "RGBA"}.get(shown, shown)
         has_alpha = shown in {"LA", "RGBA"}
         shape = (height, width, Image.getmodebands(shown))
@@ -217,7 +217,7 @@ def _decode_picture(data: bytes, expected_shape: Shape | None) -> Picture:
         _check_shape(shape, dtype, expected_shape, has_alpha=has_alpha)
         if shown != image.mode:
             image = image.convert(shown)
-        if deep:  # Pillow would cut colours of 16 bits down to 8
+        if deep:  # Pillow would cut colors of 16 bits down to 8
             import imagecodecs
 
             image.load()  # checks every chunk's CRC, which imagecodecs does not report

@@ -91,11 +91,11 @@ def _taps(size: int, wanted: int, method: Resampling) -> tuple[npt.NDArray[np.in
     kernel, reach = _KERNELS[method]
     step = size / wanted
     stretch = max(step, 1.0)  # antialiasing: shrinking widens the kernel
-    centres = (np.arange(wanted) + 0.5) * step
-    first = np.maximum((centres - reach * stretch + 0.5).astype(np.intp), 0)
-    last = np.minimum((centres + reach * stretch + 0.5).astype(np.intp), size)
+    centers = (np.arange(wanted) + 0.5) * step
+    first = np.maximum((centers - reach * stretch + 0.5).astype(np.intp), 0)
+    last = np.minimum((centers + reach * stretch + 0.5).astype(np.intp), size)
     places = first + np.arange((last - first).max())[:, None]
-    weights = np.where(places < last, kernel((places - centres + 0.5) / stretch), 0.0)
+    weights = np.where(places < last, kernel((places - centers + 0.5) / stretch), 0.0)
     weights /= weights.sum(axis=0)
     return np.minimum(places, size - 1), weights.astype(np.float32)[..., None]
 

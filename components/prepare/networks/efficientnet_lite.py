@@ -64,7 +64,7 @@ def efficientnet_lite0(
     momentum = batch_norm_momentum
     values = inputs = keras.Input(shape, name="values")
     values = _conv(values, _STEM_FILTERS, 3, stem_stride, "stem")
-    values = _normalise(values, "stem", momentum, activation=True)
+    values = _normalize(values, "stem", momentum, activation=True)
     number = 0
     for stage in _STAGES:
         for repeat in range(stage.repeats):
@@ -74,7 +74,7 @@ def efficientnet_lite0(
             values = _block(values, f"block{number}", stage, stride, dropped, momentum)
             number += 1
     values = _conv(values, _HEAD_FILTERS, 1, 1, "head")
-    values = _normalise(values, "head", momentum, activation=True)
+    values = _normalize(values, "head", momentum, activation=True)
     return keras.Model(inputs, values, name=BACKBONE)
 
 
@@ -85,7 +85,7 @@ def _block(
     values = inputs
     if stage.expansion > 1:
         values = _conv(values, inputs.shape[-1] * stage.expansion, 1, 1, f"{name}_expand")
-        values = _normalise(values, f"{name}_expand", momentum, activation=True)
+        values = _normalize(values, f"{name}_expand", momentum, activation=True)
     values = keras.layers.DepthwiseConv2D(
         stage.kernel_size,
         stride,
@@ -94,9 +94,9 @@ def _block(
         depthwise_initializer=_initializer(),
         name=f"{name}_depthwise_conv",
     )(values)
-    values = _normalise(values, f"{name}_depthwise", momentum, activation=True)
+    values = _normalize(values, f"{name}_depthwise", momentum, activation=True)
     values = _conv(values, stage.filters, 1, 1, f"{name}_project")
-    values = _normalise(values, f"{name}_project", momentum, activation=False)
+    values = _normalize(values, f"{name}_project", momentum, activation=False)
     if stride != 1 or inputs.shape[-1] != stage.filters:
         return values
     if dropped > 0:  # stochastic depth: the branch is dropped per tile, else scaled up
@@ -110,7 +110,7 @@ def _conv(values: keras.KerasTensor, filters: int, size: int, stride: int, name:
     )(values)
 
 
-def _normalise(values: keras.KerasTensor, name: str, momentum: float, *, activation: bool) -> keras.KerasTensor:
+def _normalize(values: keras.KerasTensor, name: str, momentum: float, *, activation: bool) -> keras.KerasTensor:
     values = keras.layers.BatchNormalization(momentum=momentum, epsilon=_BATCH_NORM_EPSILON, name=f"{name}_bn")(values)
     return keras.layers.ReLU(max_value=6.0, name=f"{name}_relu6")(values) if activation else values
 

@@ -12,24 +12,24 @@ from tilepipe.components.shared.contracts.manifest import Dtype
 from tilepipe.components.shared.errors import BandError
 
 Sensor = Literal["sentinel-2", "landsat-8"]
-Colour = Literal["blue", "green", "red", "nir", "swir16", "swir22"]
+Color = Literal["blue", "green", "red", "nir", "swir16", "swir22"]
 """STAC's common names of the bands of each index; 16 and 22 stand for 1.6 and 2.2 micrometers."""
 
-NORMALISED_DIFFERENCES: Mapping[str, tuple[Colour, Colour]] = {
+NORMALIZED_DIFFERENCES: Mapping[str, tuple[Color, Color]] = {
     "NDVI": ("nir", "red"),
     "NDMI": ("nir", "swir16"),
     "NDWI": ("green", "nir"),  # McFeeters', of open water; Gao's of leaves is what NDMI is today
     "NBR": ("nir", "swir22"),
 }
 EVI = "EVI"
-NAMES = (*NORMALISED_DIFFERENCES, EVI)
+NAMES = (*NORMALIZED_DIFFERENCES, EVI)
 """All named indices."""
 
 REFLECTANCE_ONE: Mapping[Dtype, float] = {"uint8": 255.0, "uint16": 10_000.0, "int16": 10_000.0, "float32": 1.0}
 """Default digital number of reflectance 1, which is that of Sentinel-2."""
 
 # Band numbers differ between sensors: Landsat's B08 is the panchromatic band.
-_NUMBERED: Mapping[Sensor, Mapping[Colour, tuple[str, ...]]] = {
+_NUMBERED: Mapping[Sensor, Mapping[Color, tuple[str, ...]]] = {
     "sentinel-2": {
         "blue": ("B02",),
         "green": ("B03",),
@@ -47,8 +47,8 @@ _NUMBERED: Mapping[Sensor, Mapping[Colour, tuple[str, ...]]] = {
         "swir22": ("B07",),
     },
 }
-# Catalogues' other common names, https://github.com/stac-extensions/eo#common-band-names.
-_OTHER_NAMES: Mapping[Colour, tuple[str, ...]] = {"nir": ("nir08",), "swir16": ("swir1",), "swir22": ("swir2",)}
+# Catalogs' other common names, https://github.com/stac-extensions/eo#common-band-names.
+_OTHER_NAMES: Mapping[Color, tuple[str, ...]] = {"nir": ("nir08",), "swir16": ("swir1",), "swir22": ("swir2",)}
 _DIFFERENCE = re.compile(r"ND\(\s*([^(),]+?)\s*,\s*([^(),]+?)\s*\)", re.IGNORECASE)
 
 
@@ -72,7 +72,7 @@ def checked_index(name: str) -> str:
     """Return the canonical name of an index.
 
     Args:
-        name: one of NAMES in any case, or a normalised difference of two bands such as `ND(B08,B04)`.
+        name: one of NAMES in any case, or a normalized difference of two bands such as `ND(B08,B04)`.
 
     Returns:
         The name in capitals, bands in their canonical spelling.
@@ -85,12 +85,12 @@ def checked_index(name: str) -> str:
     difference = _DIFFERENCE.fullmatch(name.strip())
     if difference is None:
         raise ValueError(
-            f"An index must be {', '.join(NAMES)} or a normalised difference of two bands such as 'ND(B08,B04)'. "
+            f"An index must be {', '.join(NAMES)} or a normalized difference of two bands such as 'ND(B08,B04)'. "
             f"Received: {name!r}. Correct `indices`."
         )
     first, second = canonical_band(difference[1]), canonical_band(difference[2])
     if first == second:
-        raise ValueError(f"A normalised difference must be of two bands. Received: {name!r}. Correct `indices`.")
+        raise ValueError(f"A normalized difference must be of two bands. Received: {name!r}. Correct `indices`.")
     return f"ND({first},{second})"
 
 
@@ -115,12 +115,12 @@ def _find_index(name: str, bands: Sequence[str], sensor: Sensor) -> SpectralInde
     difference = _DIFFERENCE.fullmatch(name)
     if difference is not None:
         return SpectralIndex(name, tuple(_find_band(band, (band,), name, bands) for band in difference.groups()))
-    colours: tuple[Colour, ...] = ("nir", "red", "blue") if name == EVI else NORMALISED_DIFFERENCES[name]
+    colors: tuple[Color, ...] = ("nir", "red", "blue") if name == EVI else NORMALIZED_DIFFERENCES[name]
     return SpectralIndex(
         name,
         tuple(
-            _find_band(colour, (colour, *_OTHER_NAMES.get(colour, ()), *_NUMBERED[sensor][colour]), name, bands)
-            for colour in colours
+            _find_band(color, (color, *_OTHER_NAMES.get(color, ()), *_NUMBERED[sensor][color]), name, bands)
+            for color in colors
         ),
     )
 

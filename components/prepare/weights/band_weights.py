@@ -28,7 +28,7 @@ _IMAGENET_MEAN = (123.675, 116.28, 103.53)
 _IMAGENET_STD = (58.395, 57.12, 57.375)
 
 
-def colours_of(channels: Sequence[str], rgb_bands: Sequence[str] = ()) -> tuple[str, ...]:
+def colors_of(channels: Sequence[str], rgb_bands: Sequence[str] = ()) -> tuple[str, ...]:
     """Identify the red, green and blue channels.
 
     Args:
@@ -52,26 +52,26 @@ def colours_of(channels: Sequence[str], rgb_bands: Sequence[str] = ()) -> tuple[
                 f"Received: rgb_bands={list(rgb_bands)}, with bands {', '.join(channels)}."
             )
         return tuple(RGB_BANDS[wanted.index(name)] if name in wanted else "" for name in names)
-    colours = tuple(_colour(name) for name in names)
-    for colour in RGB_BANDS:
-        if colours.count(colour) > 1:
-            same = [channel for channel, found in zip(channels, colours, strict=True) if found == colour]
+    colors = tuple(_color(name) for name in names)
+    for color in RGB_BANDS:
+        if colors.count(color) > 1:
+            same = [channel for channel, found in zip(channels, colors, strict=True) if found == color]
             raise BandError(
-                f"Only one band can be {colour}. Received: {', '.join(same)}. Name the three in `rgb_bands`."
+                f"Only one band can be {color}. Received: {', '.join(same)}. Name the three in `rgb_bands`."
             )
-    if any(colours) or len(channels) < 3:
-        return colours
+    if any(colors) or len(channels) < 3:
+        return colors
     return tuple(RGB_BANDS[place % 3] for place in range(len(channels)))
 
 
-def _colour(name: str) -> str:
-    for colour, names in _NAMES.items():
+def _color(name: str) -> str:
+    for color, names in _NAMES.items():
         if name in names or name.lower() in names:
-            return colour
+            return color
     return ""
 
 
-def adapt_kernel(kernel: Floats, colours: Sequence[str], order: Sequence[str] = RGB_BANDS) -> Floats:
+def adapt_kernel(kernel: Floats, colors: Sequence[str], order: Sequence[str] = RGB_BANDS) -> Floats:
     """Adapt the kernel of the first convolution from red, green and blue to any channels.
 
     The kernel is split into brightness, the mean of its three channels, and color, their differences from it. The red,
@@ -87,31 +87,31 @@ def adapt_kernel(kernel: Floats, colours: Sequence[str], order: Sequence[str] = 
 
     Args:
         kernel: float32 `(height, width, 3, filters)`.
-        colours: color of each channel, from `colours_of`.
+        colors: color of each channel, from `colors_of`.
         order: order of the channels of the kernel.
 
     Returns:
-        float32 `(height, width, len(colours), filters)`. For red, green and blue in this order, the kernel
+        float32 `(height, width, len(colors), filters)`. For red, green and blue in this order, the kernel
         is returned unchanged.
     """
-    if sorted(colours) == sorted(RGB_BANDS):
-        return kernel[:, :, [order.index(colour) for colour in colours]]
-    coloured = sum(bool(colour) for colour in colours)
-    others = len(colours) - coloured
-    shared = min(_OTHERS_SHARE, others / len(colours)) if coloured else 1.0
+    if sorted(colors) == sorted(RGB_BANDS):
+        return kernel[:, :, [order.index(color) for color in colors]]
+    colored = sum(bool(color) for color in colors)
+    others = len(colors) - colored
+    shared = min(_OTHERS_SHARE, others / len(colors)) if colored else 1.0
     brightness = kernel.sum(axis=2, dtype=np.float64)
-    present = [colour for colour in RGB_BANDS if colour in colours]
-    own = {colour: kernel[:, :, order.index(colour)].astype(np.float64) for colour in present}
-    adapted = np.empty((*kernel.shape[:2], len(colours), kernel.shape[3]))
-    for place, colour in enumerate(colours):
-        if not colour:
+    present = [color for color in RGB_BANDS if color in colors]
+    own = {color: kernel[:, :, order.index(color)].astype(np.float64) for color in present}
+    adapted = np.empty((*kernel.shape[:2], len(colors), kernel.shape[3]))
+    for place, color in enumerate(colors):
+        if not color:
             adapted[:, :, place] = brightness * shared / others
             continue
         grey = np.mean(
             [own[name] for name in present], axis=0
         )  # of the present ones, so that the differences sum to zero
-        adapted[:, :, place] = brightness * (1 - shared) / coloured
-        adapted[:, :, place] += (own[colour] - grey) / colours.count(colour)
+        adapted[:, :, place] = brightness * (1 - shared) / colored
+        adapted[:, :, place] += (own[color] - grey) / colors.count(color)
     return adapted.astype(np.float32)
 
 
@@ -131,7 +131,7 @@ def input_scaling(
     Args:
         architecture: a network that has an `expected_input`.
         manifest: bands, dtype and statistics of the tiles.
-        rgb_bands: see `colours_of`.
+        rgb_bands: see `colors_of`.
         computed: mean and standard deviation of each channel computed from the bands, which come after the bands.
 
     Returns:
@@ -142,19 +142,19 @@ def input_scaling(
         BandError: two bands have names of the same color.
     """
     expected = expected_input(architecture)
-    colours = colours_of(manifest.bands, rgb_bands)
-    if manifest.dtype == "uint8" and len(colours) == 3 and set(colours) == set(RGB_BANDS) and not computed:
-        places = [RGB_BANDS.index(colour) for colour in colours]
+    colors = colors_of(manifest.bands, rgb_bands)
+    if manifest.dtype == "uint8" and len(colors) == 3 and set(colors) == set(RGB_BANDS) and not computed:
+        places = [RGB_BANDS.index(color) for color in colors]
         return [expected.mean[place] for place in places], [expected.scale[place] ** 2 for place in places]
     statistics = [(band.mean, band.std) for band in manifest.statistics] + list(computed)
     means, variances = [], []
-    for (mean, std), colour in zip(statistics, (*colours, *[""] * len(computed)), strict=True):
+    for (mean, std), color in zip(statistics, (*colors, *[""] * len(computed)), strict=True):
         # Statistics of ImageNet's pixels as seen by the network; for channels without a color, the mean over the three.
-        places = [RGB_BANDS.index(colour)] if colour else [0, 1, 2]
-        centre = np.mean([(_IMAGENET_MEAN[place] - expected.mean[place]) / expected.scale[place] for place in places])
+        places = [RGB_BANDS.index(color)] if color else [0, 1, 2]
+        center = np.mean([(_IMAGENET_MEAN[place] - expected.mean[place]) / expected.scale[place] for place in places])
         spread = np.mean([_IMAGENET_STD[place] / expected.scale[place] for place in places])
         scale = (std or 1.0) / float(spread)  # a constant band has deviation 0
-        means.append(mean - float(centre) * scale)
+        means.append(mean - float(center) * scale)
         variances.append(scale**2)
     return means, variances
 

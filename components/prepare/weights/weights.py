@@ -13,7 +13,7 @@ import numpy.typing as npt
 from pydantic import Field, model_validator
 
 from tilepipe.components.prepare.networks.networks import NETWORKS, Architecture
-from tilepipe.components.prepare.weights.band_weights import adapt_kernel, colours_of, expected_input
+from tilepipe.components.prepare.weights.band_weights import adapt_kernel, colors_of, expected_input
 from tilepipe.components.shared.errors import ParameterError, SourceError
 from tilepipe.components.shared.runtime.config import StepConfig
 from tilepipe.components.shared.storage import storage
@@ -77,7 +77,7 @@ def load_weights(
             Keras downloads.
         checksum: expected SHA-256 of the file in hexadecimal; empty to skip the check.
         channels: names of the input channels of the backbone, bands first.
-        rgb_bands: see `band_weights.colours_of`.
+        rgb_bands: see `band_weights.colors_of`.
 
     Returns:
         SHA-256 of the loaded file, or `imagenet` if Keras downloaded it.
@@ -89,11 +89,11 @@ def load_weights(
         BandError: two channels have names of the same color.
     """
     order = expected_input(architecture).channels
-    colours = colours_of(channels, rgb_bands)
+    colors = colors_of(channels, rgb_bands)
     if uri == IMAGENET:
         arrays, digest = _download(architecture), IMAGENET
     else:
-        address = storage.normalise(uri)
+        address = storage.normalize(uri)
         with storage.staged(address) as path:
             digest = _checked_digest(path, uri, checksum)
             arrays = _read(path, storage.path_of(address), backbone, architecture)
@@ -107,7 +107,7 @@ def load_weights(
     stem = next(place for place, variable in enumerate(backbone.weights) if variable is _stem(backbone))
     own_model = storage.path_of(uri).endswith(".keras")  # its channels are bands of tiles, not RGB
     if not own_model and arrays[stem].ndim == 4 and arrays[stem].shape[2] == 3:
-        arrays[stem] = adapt_kernel(arrays[stem].astype(np.float32), colours, order)
+        arrays[stem] = adapt_kernel(arrays[stem].astype(np.float32), colors, order)
     _require_fit(dict(zip(_names(backbone), arrays, strict=True)), backbone, uri, architecture)
     for variable, array in zip(backbone.weights, arrays, strict=True):
         variable.assign(array)

@@ -23,7 +23,7 @@ class Place:
     In a local folder, symbolic links are not followed; a link in place of the folder can be neither listed nor written.
 
     Args:
-        address: the normalized address, as returned by `storage.normalise_place`. A local folder is created by the
+        address: the normalized address, as returned by `storage.normalize_place`. A local folder is created by the
             first `write`.
     """
 

@@ -67,7 +67,7 @@ def path_of(uri: str) -> str:
     return uri.partition("?")[0] if is_web(uri) else uri
 
 
-def normalise_place(parameter: str, address: str) -> str:
+def normalize_place(parameter: str, address: str) -> str:
     """Normalize the address of a storage location given as a parameter.
 
     Args:
@@ -75,7 +75,7 @@ def normalise_place(parameter: str, address: str) -> str:
         address: the value from the user.
 
     Returns:
-        The address as returned by `normalise`.
+        The address as returned by `normalize`.
 
     Raises:
         ParameterError: the address is neither a local folder nor a prefix in S3.
@@ -83,14 +83,14 @@ def normalise_place(parameter: str, address: str) -> str:
     try:
         if scheme(address) not in {"", "file", "s3"}:
             raise SourceError("The address is neither a folder nor s3://.")
-        return normalise(address)
+        return normalize(address)
     except SourceError as error:
         raise ParameterError(
             f"`{parameter}` must be a local folder or s3://bucket/prefix. Received: {address!r}. {error}"
         ) from None
 
 
-def normalise(address: str) -> str:
+def normalize(address: str) -> str:
     """Normalize an address to an absolute path, `s3://bucket/key` or a URL, with `.` and `..` resolved.
 
     Args:
@@ -108,7 +108,7 @@ def normalise(address: str) -> str:
     if "\0" in address:
         raise SourceError(f"An address must not contain a null character. Received: {address!r}.")
     if kind in {"http", "https"}:
-        return web.normalise(address)
+        return web.normalize(address)
     if kind == "":
         return os.path.abspath(address)  # noqa: PTH100 - resolves `..` without following links
     if kind == "file":
@@ -152,7 +152,7 @@ def join(folder: str, relative: str) -> str:
     """
     if is_web(folder):
         return web.join(folder, relative)
-    return normalise(f"{folder}/{relative}")
+    return normalize(f"{folder}/{relative}")
 
 
 def is_file(uri: str) -> bool:

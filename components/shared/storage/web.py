@@ -38,7 +38,7 @@ _PORTS = {"http": 80, "https": 443}
 Answer = TypeVar("Answer")
 
 
-def normalise(address: str) -> str:
+def normalize(address: str) -> str:
     """Normalize a URL (RFC 3986, section 6.2); the fragment is dropped, the query is kept."""
     rule = "A web address must be https://host/path or http://host/path"
     if re.search(r"[\x00-\x1f\x7f\\]", address):
@@ -77,10 +77,10 @@ def parent(uri: str) -> str:
 def join(folder: str, relative: str) -> str:
     """Resolve a relative reference against a normalized folder."""
     if relative.startswith("//"):
-        return normalise(f"{urlsplit(folder).scheme}:{relative}")
+        return normalize(f"{urlsplit(folder).scheme}:{relative}")
     if relative.startswith("/"):
-        return normalise(origin(folder) + relative)
-    return normalise(f"{folder}/{relative}")
+        return normalize(origin(folder) + relative)
+    return normalize(f"{folder}/{relative}")
 
 
 def shown(address: str) -> str:
@@ -224,7 +224,7 @@ def _followed(here: str, location: str) -> str:
     rule = "A web server's redirect must lead to"
     if not re.match(r"(?i)https?://", there):
         raise StorageError(f"{rule} the web. Received: {shown(there)} from {shown(here)}.")
-    there = normalise(there)
+    there = normalize(there)
     if here.startswith("https://") and there.startswith("http://"):
         raise StorageError(f"{rule} https:// again. Received: {shown(there)} from {shown(here)}.")
     if origin(there) != origin(here) and _is_private(there) and not _is_private(here):

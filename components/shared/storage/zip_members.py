@@ -73,7 +73,7 @@ def member_sizes(uri: str) -> dict[str, int]:
     """Return the size of every file in a zip.
 
     Args:
-        uri: a normalised address.
+        uri: a normalized address.
 
     Returns:
         Size in bytes, unpacked, by path within the zip.
@@ -89,7 +89,7 @@ def read_member(uri: str, member: str) -> bytes:
     """Read one file of a zip; safe to call from many threads.
 
     Args:
-        uri: a normalised address of the zip.
+        uri: a normalized address of the zip.
         member: path within it.
 
     Returns:

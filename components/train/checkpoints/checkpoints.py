@@ -76,7 +76,7 @@ class Checkpoints:
     """
 
     def __init__(self, location: str, key: str) -> None:
-        base = storage.normalise_place("checkpoint_uri", location)
+        base = storage.normalize_place("checkpoint_uri", location)
         if not _KEY.fullmatch(key):
             raise ParameterError(
                 f"A checkpoint key must consist of letters, digits, dots and dashes. Received: {key!r}."

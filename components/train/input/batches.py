@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from tilepipe.components.shared.contracts.manifest import SPLITS, Manifest
 from tilepipe.components.shared.errors import ParameterError, SplitError
-from tilepipe.components.shared.runtime.datasets import BATCHES_AHEAD, PARALLEL_CALLS, without_autotune
 from tilepipe.components.train.input.augmentation import Augmenter
+from tilepipe.components.train.input.datasets import BATCHES_AHEAD, PARALLEL_CALLS, without_autotune
 from tilepipe.components.train.input.tiles import Tiles
 from tilepipe.components.train.optimization.schedules import Schedule
 

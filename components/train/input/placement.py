@@ -38,7 +38,7 @@ def locate(where: Sequence[Path] | Sequence[str], summary: SplitSummary) -> list
     if all(isinstance(folder, Path) for folder in where):
         return [str(path) for path in check_shards([Path(folder) for folder in where], summary, verify=False)]
     names = {shard.name for shard in summary.shards}
-    folders = [storage.normalise(_S3.sub("s3://", str(folder))) for folder in where] if names else []
+    folders = [storage.normalize(_S3.sub("s3://", str(folder))) for folder in where] if names else []
     found = [file for folder in folders for file in storage.list_files(folder) if file.name in names]
     uris = []
     for shard in summary.shards:

@@ -44,7 +44,7 @@ class ShardCache:
         """Yield the path of a shard, which is kept until the context ends.
 
         Args:
-            uri: the shard's address, `s3://...`, normalised.
+            uri: the shard's address, `s3://...`, normalized.
             shard: its entry in the manifest.
 
         Yields:

@@ -94,7 +94,7 @@ def target(address: str) -> tuple[str, str, str]:
             f"A folder is pushed to s3://BUCKET/PREFIX. Received: {storage.shown(address)}. Give such an address."
         )
     try:
-        uri = storage.normalise(address)
+        uri = storage.normalize(address)
     except SourceError as error:
         raise ParameterError(str(error)) from None
     bucket, _, prefix = uri[5:].partition("/")

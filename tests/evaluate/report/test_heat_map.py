@@ -25,7 +25,7 @@ def test_cells_hold_tiles_and_share_of_the_class():
     assert third == ["<td></td>"] * 3
 
 
-def test_right_and_wrong_have_colours_of_their_own():
+def test_right_and_wrong_have_colors_of_their_own():
     (first, second, _) = rows(heat_map(CONFUSION, NAMES, "matrix"))
     assert 'class="r8"' in first[0]
     assert 'class="w3"' in first[1]

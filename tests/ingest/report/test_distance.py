@@ -80,7 +80,7 @@ def test_180_degrees_east_is_180_degrees_west_and_a_pole_is_one_place():
     assert found["train", "val"] == found["val", "test"] == 0
 
 
-def test_a_box_across_the_antimeridian_has_its_centre_there():
+def test_a_box_across_the_antimeridian_has_its_center_there():
     rows = [
         {"split": "train", "bbox": {"xmin": 179, "ymin": 0, "xmax": -179, "ymax": 0}},
         {"split": "test", "bbox": {"xmin": -179.5, "ymin": 0, "xmax": -179.5, "ymax": 0}},

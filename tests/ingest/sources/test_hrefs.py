@@ -107,7 +107,7 @@ def test_hrefs_that_lead_out_of_a_catalog_on_the_web(href, message):
 
 
 def test_a_catalog_on_a_private_host_may_name_that_host_alone():
-    """Which the user chose; that it is private says nothing for its neighbours."""
+    """Which the user chose; that it is private says nothing for its neighbors."""
     resolver = HrefResolver("http://10.0.0.1:8080/stac", {})
     assert resolver.resolve("../x.tif", "http://10.0.0.1:8080/stac", "item") == "http://10.0.0.1:8080/x.tif"
     with pytest.raises(SourceError, match="own host"):

@@ -99,7 +99,7 @@ def test_metadata_that_would_expand_are_not_read():
     assert module._descriptions("<GDALMetadata><Item role='description'", 1) == ()
 
 
-def test_the_first_image_of_a_cloud_optimised_geotiff(tmp_path):
+def test_the_first_image_of_a_cloud_optimized_geotiff(tmp_path):
     import rasterio
 
     pixels = random_pixels(1, (64, 64, 3))
@@ -110,10 +110,10 @@ def test_the_first_image_of_a_cloud_optimised_geotiff(tmp_path):
 
 
 def test_pngs_and_jpegs(tmp_path):
-    colours, grey = random_pixels(1, (9, 7, 3), "uint8", 255), random_pixels(2, (9, 7, 1), "uint8", 255)
+    colors, grey = random_pixels(1, (9, 7, 3), "uint8", 255), random_pixels(2, (9, 7, 1), "uint8", 255)
     deep = random_pixels(3, (9, 7, 1), "uint16", 60000)
     alpha = random_pixels(4, (9, 7, 4), "uint8", 255)
-    for number, pixels in enumerate((colours, grey, deep, alpha)):
+    for number, pixels in enumerate((colors, grey, deep, alpha)):
         picture = decode(write_picture(tmp_path / f"{number}.png", pixels).read_bytes(), pixels.shape)
         np.testing.assert_array_equal(picture.pixels, pixels)
         assert picture.pixels.dtype == pixels.dtype
@@ -144,7 +144,7 @@ def test_an_animated_webp_is_no_tile():
         decode(buffer.getvalue())
 
 
-def test_colours_of_16_bits_stay_so(tmp_path):
+def test_colors_of_16_bits_stay_so(tmp_path):
     import imagecodecs
 
     pixels = random_pixels(3, (9, 7, 3), "uint16", 60000)

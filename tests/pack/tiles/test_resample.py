@@ -25,7 +25,7 @@ def test_it_is_pillows(method, size):
 
 
 @pytest.mark.parametrize("size", [(32, 32), (64, 13), (37, 41), (128, 80)])
-def test_the_nearest_is_the_pixel_under_the_centre(size):
+def test_the_nearest_is_the_pixel_under_the_center(size):
     image = np.random.default_rng(0).random((64, 40, 3)).astype(np.float32)
     np.testing.assert_array_equal(resample(image, size, "nearest")[0], pillow(image, size, "nearest"))
 

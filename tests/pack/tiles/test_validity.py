@@ -53,14 +53,14 @@ def with_png_alpha(number, path):
     return path
 
 
-def with_transparent_colour(number, path):
+def with_transparent_color(number, path):
     path = path.with_suffix(".png")
     Image.fromarray(visible(number)).save(path, transparency=(0, 0, 0))
     return path
 
 
 @pytest.mark.parametrize(
-    "write", [with_internal_mask, with_sidecar, with_alpha, with_png_alpha, with_transparent_colour]
+    "write", [with_internal_mask, with_sidecar, with_alpha, with_png_alpha, with_transparent_color]
 )
 def test_masked_pixels_are_nodata_and_left_out_of_the_statistics(table, run, write):
     manifest = run(fill(table, write).write())

@@ -91,7 +91,7 @@ def test_tiles_are_enlarged_inside_where_asked(architecture):
 
 
 @pytest.mark.parametrize("architecture", ["compact", "efficientnet_lite0", "mobilenet_v2"])
-def test_momentum_reaches_every_normalisation(architecture):
+def test_momentum_reaches_every_normalization(architecture):
     def momenta(**options):
         backbone = build_model(architecture, manifest_for((32, 32, 1)), ModelOptions(**options)).get_layer("backbone")
         return {layer.momentum for layer in backbone.layers if isinstance(layer, keras.layers.BatchNormalization)}

@@ -3,7 +3,7 @@ import pytest
 
 from tests.support.packed import manifest_for
 from tilepipe.components.prepare.networks.networks import NETWORKS
-from tilepipe.components.prepare.weights.band_weights import adapt_kernel, colours_of, input_scaling
+from tilepipe.components.prepare.weights.band_weights import adapt_kernel, colors_of, input_scaling
 from tilepipe.components.shared.errors import BandError, ParameterError
 
 RGB = ("red", "green", "blue")
@@ -11,7 +11,7 @@ KERNEL = np.random.default_rng(0).normal(size=(3, 3, 3, 4)).astype("float32")
 
 
 @pytest.mark.parametrize(
-    ("channels", "rgb_bands", "colours"),
+    ("channels", "rgb_bands", "colors"),
     [
         (("R", "G", "B"), (), RGB),
         (("B02", "B03", "B04", "B08", "NDVI"), (), ("blue", "green", "red", "", "")),
@@ -22,38 +22,38 @@ KERNEL = np.random.default_rng(0).normal(size=(3, 3, 3, 4)).astype("float32")
         (("B08", "B4", "B03"), ("B8", "B04", "B03"), RGB),
     ],
 )
-def test_names_determine_the_colors(channels, rgb_bands, colours):
-    assert colours_of(channels, rgb_bands) == colours
+def test_names_determine_the_colors(channels, rgb_bands, colors):
+    assert colors_of(channels, rgb_bands) == colors
 
 
 def test_ambiguous_and_unknown_names():
     with pytest.raises(BandError, match=r"Only one band can be red. Received: red, B04. Name the three in `rgb_bands`"):
-        colours_of(("red", "B04", "green"))
+        colors_of(("red", "B04", "green"))
     for rgb_bands in [("B04", "B03"), ("B04", "B03", "B99"), ("B04", "B04", "B03")]:
         with pytest.raises(ParameterError, match=r"`rgb_bands` must name .* Received: rgb_bands="):
-            colours_of(("B04", "B03", "B02", "B08"), rgb_bands)
+            colors_of(("B04", "B03", "B02", "B08"), rgb_bands)
 
 
 @pytest.mark.parametrize("order", [RGB, RGB[::-1]])
-@pytest.mark.parametrize("colours", [RGB, ("blue", "red", "green")])
-def test_rgb_in_any_order_is_the_network_itself_to_the_bit(colours, order):
-    adapted = adapt_kernel(KERNEL, colours, order)
-    for place, colour in enumerate(colours):
-        assert np.array_equal(adapted[:, :, place], KERNEL[:, :, order.index(colour)])
+@pytest.mark.parametrize("colors", [RGB, ("blue", "red", "green")])
+def test_rgb_in_any_order_is_the_network_itself_to_the_bit(colors, order):
+    adapted = adapt_kernel(KERNEL, colors, order)
+    for place, color in enumerate(colors):
+        assert np.array_equal(adapted[:, :, place], KERNEL[:, :, order.index(color)])
 
 
 @pytest.mark.parametrize(
-    "colours",
+    "colors",
     [("",), ("red",), ("red", ""), ("", "red", "green"), (*RGB, ""), (*RGB, *[""] * 10), (*RGB, *RGB), (*RGB, "red")],
 )
-def test_a_grey_picture_gives_what_the_weights_know(colours):
-    adapted = adapt_kernel(KERNEL, colours)
-    assert adapted.shape == (3, 3, len(colours), 4)
+def test_a_grey_picture_gives_what_the_weights_know(colors):
+    adapted = adapt_kernel(KERNEL, colors)
+    assert adapted.shape == (3, 3, len(colors), 4)
     assert adapted.dtype == np.float32
     assert np.allclose(adapted.sum(axis=2), KERNEL.sum(axis=2), atol=1e-5)
 
 
-def test_colours_stay_whole_and_the_others_share_a_quarter_of_the_brightness():
+def test_colors_stay_whole_and_the_others_share_a_quarter_of_the_brightness():
     adapted = adapt_kernel(KERNEL, (*RGB, *[""] * 10))
     assert np.allclose(adapted[:, :, 0] - adapted[:, :, 2], KERNEL[:, :, 0] - KERNEL[:, :, 2], atol=1e-6)
     assert np.allclose(adapted[:, :, 3:].sum(axis=2), KERNEL.sum(axis=2) / 4, atol=1e-6)

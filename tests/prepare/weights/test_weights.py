@@ -68,7 +68,7 @@ def _legacy(network, path):
 
 
 @pytest.mark.parametrize("suffix", ["npz", "weights.h5", "h5"])
-def test_more_bands_take_the_kernels_of_their_colours(tmp_path, suffix):
+def test_more_bands_take_the_kernels_of_their_colors(tmp_path, suffix):
     source, path = small(), tmp_path / f"file.{suffix}"
     if suffix == "npz":
         path = saved(tmp_path, source)

@@ -36,13 +36,13 @@ def _no_settings(monkeypatch, tmp_path):
         ("s3://bucket/a b.tif", "s3://bucket/a b.tif"),
     ],
 )
-def test_normalise(address, expected):
-    assert storage.normalise(address) == expected
+def test_normalize(address, expected):
+    assert storage.normalize(address) == expected
 
 
 def test_a_relative_path_is_relative_to_the_working_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert storage.normalise("tiles/x.tif") == str(tmp_path / "tiles" / "x.tif")
+    assert storage.normalize("tiles/x.tif") == str(tmp_path / "tiles" / "x.tif")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_relative_path_is_relative_to_the_working_directory(tmp_path, monkeypa
 )
 def test_addresses_that_are_refused(address, message):
     with pytest.raises(SourceError, match=message):
-        storage.normalise(address)
+        storage.normalize(address)
 
 
 def test_parent_and_join():

@@ -117,9 +117,9 @@ def _soon(monkeypatch):
         ("http://[::1]:8000/x", "http://[::1]:8000/x"),
     ],
 )
-def test_normalise(address, expected):
-    assert storage.normalise(address) == expected
-    assert storage.normalise(expected) == expected
+def test_normalize(address, expected):
+    assert storage.normalize(address) == expected
+    assert storage.normalize(expected) == expected
     assert storage.is_remote(expected)
     assert storage.is_web(expected)
 
@@ -143,7 +143,7 @@ def test_normalise(address, expected):
 )
 def test_addresses_that_are_refused(address, message):
     with pytest.raises(SourceError, match=message) as caught:
-        storage.normalise(address)
+        storage.normalize(address)
     assert SECRET not in str(caught.value)
 
 

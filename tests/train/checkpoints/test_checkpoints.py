@@ -37,7 +37,7 @@ def location(request, tmp_path):
 def names(location):
     if not storage.is_remote(location) and not Path(location).exists():
         return []
-    return sorted(file.name for file in storage.list_files(storage.normalise(location)))
+    return sorted(file.name for file in storage.list_files(storage.normalize(location)))
 
 
 @pytest.fixture

@@ -101,7 +101,7 @@ def test_mixup_mixes_images_and_labels_alike():
     images, labels = changed(tiles, ("mixup",), labels=one_hot(60), mixup_alpha=1.0)
     assert images.dtype == labels.dtype == np.float32
     assert np.allclose(labels.sum(1), 1, atol=1e-6)
-    shares = labels[np.arange(60), np.arange(60) % 3]  # neighbours are of other classes
+    shares = labels[np.arange(60), np.arange(60) % 3]  # neighbors are of other classes
     assert labels[np.arange(60), (np.arange(60) - 1) % 3] == pytest.approx(1 - shares, abs=1e-6)
     by_hand = shares[:, None, None, None] * tiles + (1 - shares[:, None, None, None]) * np.roll(tiles, 1, axis=0)
     assert np.allclose(images, by_hand, atol=1e-3)

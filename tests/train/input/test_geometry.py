@@ -68,7 +68,7 @@ def disc_of(side, radius, shape=None):
 
 
 @pytest.mark.parametrize("shape", [(65, 65), (65, 81)])
-def test_a_zoom_scales_the_area_of_a_centred_disc_by_its_square(shape):
+def test_a_zoom_scales_the_area_of_a_centerd_disc_by_its_square(shape):
     tiles = np.stack([disc_of(65, 16, shape)] * 100)
     areas = changed(tiles, ("zoom",), zoom_percent=30).sum((1, 2, 3)) / tiles[0].sum()
     factors = np.sqrt(areas)
@@ -77,7 +77,7 @@ def test_a_zoom_scales_the_area_of_a_centred_disc_by_its_square(shape):
     assert abs(factors.mean() - 1) < 0.1
 
 
-def test_a_zoom_is_bilinear_and_keeps_centre_and_straight_lines():
+def test_a_zoom_is_bilinear_and_keeps_center_and_straight_lines():
     row = np.arange(33, dtype="float32")
     tiles = np.stack([np.stack([np.add.outer(row, 3 * row)] * 2, -1)] * 30)
     result = changed(tiles, ("zoom",), zoom_percent=20)

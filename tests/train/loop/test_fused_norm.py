@@ -11,7 +11,7 @@ SHAPE, BATCH = (8, 8, 3), 16
 
 
 def make_model(**normalization):
-    """Two normalisations, one of them in a model within the model."""
+    """Two normalizations, one of them in a model within the model."""
     keras.utils.set_random_seed(3)
     inner = keras.Input((8, 8, 4))
     values = layers.BatchNormalization(momentum=0.9, name="within", **normalization)(inner)

@@ -36,7 +36,7 @@ class TestPhases:
         assert {path.split("/")[0] for path in changed_first} == {"probabilities", "seed_generator"}
         changed_then = {path for path in head if not np.array_equal(head[path], all_[path])}
         parts = {path.split("/")[-2] for path in changed_then}
-        assert parts >= {"second", "normalised", "probabilities"}
+        assert parts >= {"second", "normalized", "probabilities"}
         assert "first" not in parts
         assert [layer.name for layer in layers_of(model) if not layer.trainable] == ["first"]
         assert [epoch["learning_rate"] for epoch in history.epochs] == pytest.approx([0.03, 0.003])
@@ -46,7 +46,7 @@ class TestPhases:
         [
             ({"backbone": False}, "head_epochs=1 with tiny, which has none"),
             (
-                {"frozen": ("first", "normalised", "second")},
+                {"frozen": ("first", "normalized", "second")},
                 "head_epochs=1 with tiny, whose backbone is frozen already",
             ),
         ],
@@ -81,7 +81,7 @@ class TestAverages:
         last = [array for name, array in state.arrays.items() if name.startswith("model/")]
         assert same(last, own)
 
-    def test_normalisation_has_statistics_of_the_averages_and_not_of_the_last_weights(self, tmp_path):
+    def test_normalization_has_statistics_of_the_averages_and_not_of_the_last_weights(self, tmp_path):
         import keras
 
         ground = Ground.make(tmp_path, tiles=(18, 0, 6))
@@ -92,7 +92,7 @@ class TestAverages:
         scaled = next(layer for layer in model.layers if isinstance(layer, keras.layers.Normalization))
         with ground.batches(ground.config()) as batches:
             values = [before(scaled(images)).numpy().reshape(-1, 3) for images, _ in batches.train(0)]
-        norm = part.get_layer("normalised")
+        norm = part.get_layer("normalized")
         means, variances = (np.mean([f(v) for v in values], axis=0) for f in (lambda v: v.mean(0), lambda v: v.var(0)))
         assert np.allclose(norm.moving_mean, means, atol=1e-4)
         assert np.allclose(norm.moving_variance, variances * 96 / 95, rtol=1e-3)  # 6 tiles of 16 pixels in a batch

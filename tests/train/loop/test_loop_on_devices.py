@@ -66,7 +66,7 @@ def test_each_takes_a_part_of_every_batch(told):
 
 
 def test_the_losses_are_those_of_one_device(told):
-    """But for what dropout and normalisation see of a smaller batch."""
+    """But for what dropout and normalization see of a smaller batch."""
     for one, both in zip(told["one"], told["both"], strict=True):
         assert both["loss"] == pytest.approx(one["loss"], rel=0.2)
         assert both["val_loss"] == pytest.approx(one["val_loss"], rel=0.2)

@@ -126,7 +126,7 @@ def _checked(url: str) -> str:
     rule = "A STAC API's address must be https://host/path, without a user or a query"
     if storage.scheme(url) not in {"http", "https"}:
         raise SourceError(f"{rule}. Received: data_source={url}.")
-    normalized = storage.normalise(url)
+    normalized = storage.normalize(url)
     if "?" in normalized:
         raise SourceError(
             f"{rule}. Received: data_source={storage.shown(url)}. Set credentials in the environment, such as "

@@ -77,7 +77,7 @@ class ApiIO(StacApiIO):
         web = {prefix: to for prefix, to in rewrite.items() if storage.scheme(to) in {"http", "https"}}
         self._rewrite = sorted(web.items(), key=lambda pair: (-len(pair[0]), pair[0]))
         super().__init__(timeout=_TIMEOUT_SECONDS)
-        self.session = _Session(url, self.credentials, tuple(storage.normalise(to) for to in web.values()))
+        self.session = _Session(url, self.credentials, tuple(storage.normalize(to) for to in web.values()))
 
     def request(
         self,

@@ -3,7 +3,7 @@ import time
 import pytest
 import tensorflow as tf
 
-from tilepipe.components.shared.runtime.datasets import without_autotune
+from tilepipe.components.train.input.datasets import without_autotune
 
 
 def seconds_to_let_go(data, used_seconds):
