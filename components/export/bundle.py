@@ -1,0 +1,90 @@
+"""The bundle: a trained model with all that is needed to use it, in one archive."""
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tilepipe.components.shared.errors import ArtifactError
+from tilepipe.components.shared.storage.atomic import whole_file
+
+CHECKSUMS = "checksums.json"
+_LARGEST_MEMBER_BYTES = 8 * 2**30
+
+
+def as_json(value: Any) -> bytes:  # noqa: ANN401 - any JSON
+    """Encode a value as indented JSON without NaN or infinity."""
+    return (json.dumps(value, indent=2, allow_nan=False) + "\n").encode()
+
+
+def write_bundle(files: Mapping[str, bytes], path: Path) -> str:
+    """Write a gzipped tar archive with the SHA-256 of each file in it.
+
+    Times, owners and modes are constant, so that the same files give the same bytes.
+
+    Args:
+        files: Name in the archive -> content.
+        path: The archive to appear, whole or not at all.
+
+    Returns:
+        SHA-256 of the archive, in hexadecimal.
+    """
+    checksums = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    members = {**files, CHECKSUMS: as_json(dict(sorted(checksums.items())))}
+    with (
+        whole_file(path) as partial,
+        partial.open("wb") as file,
+        gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0, compresslevel=6) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        for name in sorted(members):
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(members[name]), 0o644
+            archive.addfile(member, io.BytesIO(members[name]))
+    with path.open("rb") as written:
+        return hashlib.file_digest(written, "sha256").hexdigest()
+
+
+def read_bundle(path: Path) -> dict[str, bytes]:
+    """Read a bundle and check every file in it.
+
+    Nothing is unpacked to disk, so that names in the archive cannot lead anywhere.
+
+    Args:
+        path: The archive.
+
+    Returns:
+        Name in the archive -> content, without the checksums.
+
+    Raises:
+        ArtifactError: The archive is damaged, holds anything but plain files, or a file has another checksum.
+    """
+    try:
+        with gzip.open(path) as packed, tarfile.open(fileobj=packed, mode="r:") as archive:
+            files: dict[str, bytes] = {}
+            for member in archive:
+                content = archive.extractfile(member) if member.isreg() else None
+                if content is None or member.size > _LARGEST_MEMBER_BYTES or member.name in files:
+                    raise _damaged(path, f"the entry {member.name!r} is no plain file, is too large or is there twice")
+                files[member.name] = content.read()
+            while packed.read(2**20):  # to its end, where gzip keeps its own checksum
+                pass
+        stated = json.loads(files.pop(CHECKSUMS))
+    except (tarfile.TarError, EOFError, OSError, KeyError, ValueError) as error:
+        raise _damaged(path, str(error)) from error
+    found = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    if found != stated:
+        names = sorted(name for name in {*found, *stated} if found.get(name) != dict(stated).get(name))
+        raise _damaged(path, f"{', '.join(names)} differs from its checksum or is missing")
+    return files
+
+
+def _damaged(path: Path, why: str) -> ArtifactError:
+    return ArtifactError(
+        f"A bundle must be a .tar.gz of `export` with the files and checksums that it was written with. "
+        f"Received: {path.name}, in which {why}. Export the model again."
+    )

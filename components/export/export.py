@@ -1,0 +1,194 @@
+"""Export a trained model: ONNX that gives Keras' answers, a STAC item, a model card and a bundle of all of them."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tilepipe.components.export.bundle import as_json, write_bundle
+from tilepipe.components.export.config import ExportConfig
+from tilepipe.components.export.description import Description, Extent, read_evaluation
+from tilepipe.components.export.mlm_item import model_item
+from tilepipe.components.export.model_card import render_card
+from tilepipe.components.export.onnx_graph import convert_to_onnx, write_onnx
+from tilepipe.components.export.parity import Tiles, check_parity, compare, open_session
+from tilepipe.components.shared.contracts.manifest import Manifest, read_manifest
+from tilepipe.components.shared.contracts.model_file import load_model
+from tilepipe.components.shared.contracts.shard_tiles import read_tiles
+from tilepipe.components.shared.contracts.shards import check_shards
+from tilepipe.components.shared.storage.atomic import whole_file
+from tilepipe.components.shared.storage.place import Place
+from tilepipe.components.shared.version import VERSION
+
+logger = logging.getLogger("tilepipe.export")
+
+BATCH_TILES = 64
+BUNDLE = "model.tar.gz"
+_PACKAGES = ("keras", "tensorflow", "onnx", "onnxruntime", "tf2onnx")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Files and folders that the step reads."""
+
+    tiles: Path
+    val_shards: tuple[Path, ...]
+    manifest: Path
+    model: Path
+    history: Path
+    metrics: Path
+    confusion: Path
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Files that the step writes."""
+
+    onnx_model: Path
+    bundle: Path
+    card: Path
+    item: Path
+
+
+def export(config: ExportConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
+    """Export a model, compare it with Keras and bundle it.
+
+    Args:
+        config: Parameters of the step.
+        inputs: Files to read.
+        outputs: Files to write; none appears unless the comparison succeeds.
+
+    Returns:
+        Facts for the metadata of the ONNX artifact.
+
+    Raises:
+        ArtifactError: An input is damaged or of another run, or ONNX does not give Keras' answers.
+        StorageError: The bundle cannot be copied to `bundle_uri`.
+    """
+    manifest = read_manifest(inputs.manifest)
+    evaluation = read_evaluation(inputs.metrics, inputs.confusion, inputs.history, manifest)
+    model = load_model(inputs.model, manifest)
+    network = model.name
+    name = config.name or _file_name(f"{manifest.name}-{network}")
+    with whole_file(outputs.onnx_model) as partial:
+        graph = convert_to_onnx(model, dtype=manifest.dtype, opset=config.options.opset, name=name)
+        write_onnx(graph, partial)
+        parity = compare(model.predict_on_batch, open_session(partial), _tiles(config, inputs, manifest))
+        check_parity(parity, config.options.max_difference)
+    description = Description(
+        name=name,
+        created=datetime.now(UTC),
+        manifest=manifest,
+        extent=Extent.of(inputs.tiles),
+        parity=parity,
+        network=network,
+        parameters=model.count_params(),
+        versions={"tilepipe": VERSION, **{package: version(package) for package in _PACKAGES}},
+        **evaluation,
+    )
+    digest = _write(description, inputs, outputs)
+    logger.info(
+        "ONNX differs from Keras by up to %.2g on %s tiles; %.0f tiles per second, Keras %.0f",
+        parity.max_difference,
+        f"{parity.tiles:,}",
+        parity.tiles_per_second,
+        parity.keras_tiles_per_second,
+    )
+    address = _copy(config, description, outputs.bundle)
+    return {
+        "name": name,
+        "opset": config.options.opset,
+        "ir_version": graph.ir_version,
+        "bundle_sha256": digest,
+        **({"bundle_uri": address} if address else {}),
+        **parity.facts(),
+    }
+
+
+def _tiles(config: ExportConfig, inputs: Inputs, manifest: Manifest) -> Iterator[Tiles]:
+    """Yield batches of the first validation tiles, in the manifest's dtype, up to the limit."""
+    summary, left = manifest.splits["val"], config.options.parity_tiles
+    paths = check_shards(inputs.val_shards, summary, verify=False)
+    for path, shard in zip(paths, summary.shards, strict=True):
+        tiles = read_tiles(path, shard, manifest)
+        while batch := [tile.image.copy() for tile in islice(tiles, min(BATCH_TILES, left))]:
+            yield np.stack(batch)
+            left -= len(batch)
+        for _ in tiles:  # to the end of the shard, where its checksum is compared
+            pass
+        if not left:
+            return
+
+
+def _write(description: Description, inputs: Inputs, outputs: Outputs) -> str:
+    """Write item, card and bundle; return the digest of the bundle."""
+    content = outputs.onnx_model.read_bytes()
+    multihash = "1220" + hashlib.sha256(content).hexdigest()
+    item = as_json(model_item(description, "model.onnx", len(content), multihash))
+    card = render_card(description).encode()
+    manifest = description.manifest
+    files = {
+        "README.md": card,
+        "model.onnx": content,
+        "model.keras": inputs.model.read_bytes(),
+        "item.json": item,
+        "labels.json": as_json(dict(enumerate(manifest.class_names))),
+        "bands.json": as_json(
+            {
+                "bands": [statistics.model_dump() for statistics in manifest.statistics],
+                "dtype": manifest.dtype,
+                "height": manifest.height,
+                "width": manifest.width,
+                "nodata": manifest.nodata,
+            }
+        ),
+        "classification_report.json": as_json(description.classification_report()),
+        "confusion_matrix.json": inputs.confusion.read_bytes(),
+        "figures.json": as_json(description.metrics),
+        "configuration.json": as_json(_configuration(description)),
+    }
+    for path, data in ((outputs.item, item), (outputs.card, card)):
+        with whole_file(path) as partial:
+            partial.write_bytes(data)
+    return write_bundle(files, outputs.bundle)
+
+
+def _configuration(description: Description) -> dict[str, Any]:
+    manifest, history = description.manifest, description.history
+    return {
+        "name": description.name,
+        "network": description.network,
+        "parameters": description.parameters,
+        "dataset": json.loads(manifest.model_dump_json(include={"name", "source", "snapshot", "digest"})),
+        "best_epoch": history.best_epoch,
+        "best_metric": history.metric,
+        "epochs": len(history.epochs),
+        "parity": description.parity.facts(),
+        "versions": description.versions,
+    }
+
+
+def _copy(config: ExportConfig, description: Description, bundle: Path) -> str:
+    """Copy the bundle to `bundle_uri`, and return its address; empty without one."""
+    if not config.bundle_uri:
+        return ""
+    stamp = description.created.strftime("%Y-%m-%d-%H-%M-%S")
+    folder = f"{config.bundle_uri.rstrip('/')}/{description.name}-{stamp}"
+    Place(folder).write(BUNDLE, [bundle.read_bytes()], durable=True)
+    address = f"{folder}/{BUNDLE}"
+    logger.info("bundle copied to %s", address)
+    return address
+
+
+def _file_name(text: str) -> str:
+    """Turn any text into a name for files and addresses."""
+    kept = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in text).strip("-._")
+    return kept[:100] or "model"

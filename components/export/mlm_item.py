@@ -1,0 +1,112 @@
+"""The STAC item of an exported model, with the Machine Learning Model (MLM) extension.
+
+Fields follow https://github.com/stac-extensions/mlm, version 1.5.2.
+"""
+
+from typing import Any
+
+from tilepipe.components.export.description import Description
+from tilepipe.components.export.onnx_graph import INPUT, OUTPUT
+
+MLM_SCHEMA = "https://stac-extensions.github.io/mlm/v1.5.2/schema.json"
+FILE_SCHEMA = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
+_WHOLE_EARTH = (-180.0, -90.0, 180.0, 90.0)
+
+
+def model_item(description: Description, href: str, content_bytes: int, multihash: str) -> dict[str, Any]:
+    """Describe a model for programs that read STAC: its input, bands, scaling, output and classes.
+
+    Args:
+        description: Facts about the model.
+        href: Address of the ONNX file, absolute or relative to the item.
+        content_bytes: Size of the ONNX file.
+        multihash: SHA-256 multihash of the ONNX file in hexadecimal.
+
+    Returns:
+        The item as JSON. Where the tiles have no place, its geometry is the whole Earth: an item without a geometry
+        makes a GeoParquet table of items unreadable.
+    """
+    bbox = description.extent.bbox or _WHOLE_EARTH
+    west, south, east, north = bbox
+    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
+    created = _rfc3339(description.created)
+    start, end = description.extent.start, description.extent.end
+    times: dict[str, str | None] = {"datetime": created}
+    if start and end:
+        times = {"datetime": None, "start_datetime": _rfc3339(start), "end_datetime": _rfc3339(end)}
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": [MLM_SCHEMA, FILE_SCHEMA],
+        "id": description.name,
+        "geometry": {"type": "Polygon", "coordinates": [ring]},
+        "bbox": list(bbox),
+        "properties": {
+            **times,
+            "created": created,
+            "description": f"Classifier of image tiles, trained on {description.manifest.name}",
+            "mlm:name": description.name,
+            "mlm:architecture": description.network,
+            "mlm:tasks": ["scene-classification"],
+            "mlm:framework": "ONNX",
+            "mlm:framework_version": description.versions["onnx"],
+            "mlm:total_parameters": description.parameters,
+            "mlm:pretrained": True,
+            "mlm:pretrained_source": description.manifest.name,
+            "mlm:batch_size_suggestion": 64,
+            "mlm:accelerator": "amd64",
+            "mlm:accelerator_constrained": False,
+            "mlm:input": [_input(description)],
+            "mlm:output": [_output(description)],
+        },
+        "links": [],
+        "assets": {
+            "model": {
+                "href": href,
+                "type": "application/octet-stream; framework=onnx",
+                "title": "Classifier as ONNX",
+                "roles": ["mlm:model", "data"],
+                "mlm:artifact_type": "onnx",
+                "bands": [{"name": band} for band in description.manifest.bands],
+                "file:size": content_bytes,
+                "file:checksum": multihash,
+            }
+        },
+    }
+
+
+def _input(description: Description) -> dict[str, Any]:
+    manifest = description.manifest
+    height, width, bands = manifest.tile_shape
+    return {
+        "name": INPUT,
+        "description": "Digital numbers of a tile; scaling and indices are part of the model",
+        "bands": [{"name": band} for band in manifest.bands],
+        "input": {
+            "shape": [-1, height, width, bands],
+            "dim_order": ["batch", "height", "width", "bands"],
+            "data_type": manifest.dtype,
+        },
+        "value_scaling": None,
+        "resize_type": None,
+        "statistics": [
+            {"mean": s.mean, "stddev": s.std, "minimum": s.minimum, "maximum": s.maximum} for s in manifest.statistics
+        ],
+        "pre_processing_function": None,
+    }
+
+
+def _output(description: Description) -> dict[str, Any]:
+    names = description.manifest.class_names
+    return {
+        "name": OUTPUT,
+        "description": "Probability of each class",
+        "tasks": ["scene-classification"],
+        "result": {"shape": [-1, len(names)], "dim_order": ["batch", "class"], "data_type": "float32"},
+        "classification:classes": [{"value": index, "name": name} for index, name in enumerate(names)],
+        "post_processing_function": None,
+    }
+
+
+def _rfc3339(time: Any) -> str:  # noqa: ANN401 - datetime, with or without a zone
+    return str(time.strftime("%Y-%m-%dT%H:%M:%SZ"))

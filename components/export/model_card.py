@@ -1,0 +1,112 @@
+"""The model card: what a model is, what it does well and badly, and how to use it, as Markdown."""
+
+from typing import Any
+
+from tilepipe.components.export.description import Description
+from tilepipe.components.export.onnx_graph import INPUT, OUTPUT
+from tilepipe.components.shared.contracts.manifest import SPLITS
+
+_FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "loss", "calibration_error")
+
+
+def render_card(description: Description) -> str:
+    """Write the model card.
+
+    Args:
+        description: Facts about the model.
+
+    Returns:
+        Markdown without inline HTML, which Kubeflow's page does not show.
+    """
+    manifest, history = description.manifest, description.history
+    height, width, bands = manifest.tile_shape
+    return f"""# {_text(description.name)}
+
+Classifier of image tiles: {_text(description.network)}, {description.parameters:,} parameters, trained on \
+{_text(manifest.name)}.
+
+## Input and output
+
+| | |
+| --- | --- |
+| `{INPUT}` | {manifest.dtype}, `(batch, {height}, {width}, {bands})`, digital numbers; scaling is part of the model |
+| bands | {", ".join(map(_text, manifest.bands))} |
+| nodata | {"none" if manifest.nodata is None else f"{manifest.nodata:g}"} |
+| `{OUTPUT}` | float32, `(batch, {len(manifest.class_names)})` |
+| classes | {", ".join(map(_text, manifest.class_names))} |
+
+## Data
+
+| split | tiles |
+| --- | --- |
+{_rows([(split, f"{manifest.splits[split].tiles:,}") for split in SPLITS])}
+
+Source: {_text(manifest.source)}{f", as of {_text(manifest.snapshot)}" if manifest.snapshot else ""}. Digest of the \
+packed data: `{manifest.digest}`.
+
+## Figures
+
+| figure | {" | ".join(_splits(description))} |
+| --- |{" --- |" * len(_splits(description))}
+{_rows(_figures(description))}
+
+The weights are those of epoch {history.best_epoch} of {len(history.epochs)}, chosen by {_text(history.metric)}.
+
+## Weakest classes
+
+| class | F1 on {description.split} | tiles |
+| --- | --- | --- |
+{_rows([(_text(name), f"{f1:.3f}", f"{tiles:,}") for name, f1, tiles in description.weakest_classes()])}
+
+## ONNX and Keras
+
+On {description.parity.tiles:,} validation tiles the probabilities of `model.onnx` differ from those of Keras by up to \
+{description.parity.max_difference:.2g}, and {description.parity.differing_labels:,} tiles get another class. On the \
+CPU of the export, onnxruntime classified {description.parity.tiles_per_second:,.0f} tiles per second and Keras \
+{description.parity.keras_tiles_per_second:,.0f}.
+
+## Use
+
+Made for tiles of the bands, units and kind of place above. The figures hold for tiles that are drawn as the \
+{description.split} split was; another sensor, product level, region or season needs an evaluation of its own.
+
+```python
+import onnxruntime
+
+session = onnxruntime.InferenceSession("model.onnx")
+(probabilities,) = session.run(None, {{"{INPUT}": tiles}})
+```
+
+## Versions
+
+{_rows([(name, version) for name, version in description.versions.items()], head="| package | version |")}
+"""
+
+
+def _splits(description: Description) -> list[str]:
+    return [split for split in SPLITS if f"{split}_accuracy" in description.metrics]
+
+
+def _figures(description: Description) -> list[tuple[str, ...]]:
+    return [
+        (
+            name.replace("_", " "),
+            *(_figure(description.metrics.get(f"{split}_{name}")) for split in _splits(description)),
+        )
+        for name in _FIGURES
+    ]
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _rows(rows: list[tuple[str, ...]], head: str = "") -> str:
+    lines = [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join([head, "| --- | --- |", *lines] if head else lines)
+
+
+def _text(value: Any) -> str:  # noqa: ANN401 - whatever came from outside
+    """Escape text from outside for a Markdown table."""
+    text = " ".join(str(value).split())
+    return "".join(f"\\{c}" if c in "\\`*_|[]<>#" else c for c in text if c.isprintable())
