@@ -69,7 +69,7 @@ lowest: setup ## Run the tests of steps and pipelines with the lowest versions t
 pipelines: setup ## Rewrite what derives from config.py: signatures, committed YAML, tables in the READMEs
 	@$(VENV)/python -m tilepipe.pipelines.cli.compilation.signatures && $(VENV)/tilepipe compile && $(VENV)/tilepipe docs
 
-step: setup ## Write the skeleton of a new step (NAME=export)
+step: setup ## Write the skeleton of a new step (NAME=sharpen)
 	@$(VENV)/python -m tests.support.step_skeleton $(NAME)
 
 bench: setup ## Measure speed and memory (only some: PARTS="pack training"); writes build/bench.json

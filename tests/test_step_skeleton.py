@@ -22,7 +22,7 @@ def copy(tmp_path_factory) -> Path:
     (root / "site" / "tilepipe").mkdir(parents=True)
     for top in ("components", "pipelines"):
         (root / "site" / "tilepipe" / top).symlink_to(root / top)
-    write_step("export", root)
+    write_step("sharpen", root)
     return root
 
 
@@ -35,18 +35,18 @@ def check_run(root: Path, *words: str) -> None:
 
 
 def test_it_passes_lint(copy):
-    paths = ("components/export", "tests/export")
+    paths = ("components/sharpen", "tests/sharpen")
     check_run(copy, "ruff", "check", "--no-cache", "--extend-select", "D401", *paths)
     check_run(copy, "ruff", "format", "--no-cache", "--check", *paths)
 
 
 def test_it_passes_the_tests_of_the_layout_and_its_own(copy):
     words = ("-q", "-p", "no:cacheprovider", "-k", "not make_help")
-    check_run(copy, "pytest", *words, "tests/test_layout.py", "tests/export")
+    check_run(copy, "pytest", *words, "tests/test_layout.py", "tests/sharpen")
 
 
 def test_its_component_compiles(copy):
-    code = "from tilepipe.components.export.component import export_tiles as e; assert e.component_spec.name"
+    code = "from tilepipe.components.sharpen.component import sharpen_tiles as e; assert e.component_spec.name"
     environment = {**os.environ, "PYTHONPATH": str(copy / "site")}
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], env=environment, check=False)
     assert done.returncode == 0

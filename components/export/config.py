@@ -43,4 +43,4 @@ class ExportConfig(StepConfig):
     @field_validator("bundle_uri")
     @classmethod
     def _address(cls, bundle_uri: str) -> str:
-        return storage.normalise_place("bundle_uri", bundle_uri) if bundle_uri else bundle_uri
+        return storage.normalize_place("bundle_uri", bundle_uri) if bundle_uri else bundle_uri

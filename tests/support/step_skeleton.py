@@ -1,4 +1,4 @@
-"""Write the skeleton of a new step: `make step NAME=export`."""
+"""Write the skeleton of a new step: `make step NAME=sharpen`."""
 
 import keyword
 import re
@@ -159,7 +159,7 @@ def check_name(name: str, root: Path) -> None:
     """
     if not re.fullmatch(r"[a-z]{2,20}", name) or keyword.iskeyword(name) or name in {"component", "config", "step"}:
         raise ValueError(
-            f"A step's name is one word of 2 to 20 letters a to z. Received: NAME={name}. Use NAME=export."
+            f"A step's name is one word of 2 to 20 letters a to z. Received: NAME={name}. Use NAME=sharpen."
         )
     if (root / "components" / name).exists():
         raise ValueError(f"A step's name must be new. Received: NAME={name}, which is in components/. Use another.")
