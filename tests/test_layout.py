@@ -109,3 +109,42 @@ def test_a_file_name_has_one_meaning():
 def test_folders_stay_small():
     modules = Counter(path.parent.relative_to(ROOT) for path in product_modules() if path.name != "__init__.py")
     assert {str(folder): count for folder, count in modules.items() if count > 15} == {}
+
+
+# Tests of what several modules do together, by their path below tests/.
+BY_BEHAVIOR = {
+    "pack/cache/test_cache_resume.py",
+    "pack/test_s3.py",
+    "pipelines/test_parameters.py",
+    "prepare/test_portable.py",
+    "shared/records/test_encoding.py",
+    "train/loop/test_loop_on_devices.py",
+    "train/loop/test_loop_resume.py",
+    "train/test_resume.py",
+}
+# Folders whose tests are no module's: of files that are not Python, of whole runs, and of speed and accuracy.
+WITHOUT_MODULES = {"accuracy", "bench", "browser", "e2e", "images", "integration", "manifests", "support"}
+
+
+def source_of(test: Path) -> Path:
+    """Return the module that a test file is named after."""
+    inner = test.relative_to(ROOT / "tests")
+    room = inner.parent if inner.parts[0] == "pipelines" else Path("components") / inner.parent
+    return ROOT / room / f"{inner.stem.removeprefix('test_')}.py"
+
+
+def test_tests_mirror_the_sources():
+    tests = (ROOT / "tests").glob("*/**/test_*.py")
+    mirrored = [path for path in tests if path.relative_to(ROOT / "tests").parts[0] not in WITHOUT_MODULES]
+    stray = {str(path.relative_to(ROOT / "tests")) for path in mirrored if not source_of(path).is_file()}
+    assert stray == BY_BEHAVIOR
+
+
+def test_every_room_has_tests():
+    rooms = {path.parent for folder in ("components", "pipelines") for path in (ROOT / folder).glob("*/**/*.py")}
+    rooms = {room for room in rooms if any(path.name != "__init__.py" for path in room.glob("*.py"))}
+    tested = {source_of(path).parent for path in (ROOT / "tests").glob("*/**/test_*.py")}
+    # A pipeline's wiring is tested as its YAML, in tests/pipelines/cli/compilation and tests/integration.
+    assert {str(room.relative_to(ROOT)) for room in rooms - tested} == {
+        f"pipelines/{name}" for name in ("train_classifier", "train_classifier_small", "train_classifier_streaming")
+    }
