@@ -45,6 +45,7 @@ def model_item(description: Description, href: str, content_bytes: int, multihas
             **times,
             "created": created,
             "description": f"Classifier of image tiles, trained on {description.manifest.name}",
+            "bands": [{"name": band} for band in description.manifest.bands],  # the schema refers to these by name
             "mlm:name": description.name,
             "mlm:architecture": description.network,
             "mlm:tasks": ["scene-classification"],
@@ -67,7 +68,6 @@ def model_item(description: Description, href: str, content_bytes: int, multihas
                 "title": "Classifier as ONNX",
                 "roles": ["mlm:model", "data"],
                 "mlm:artifact_type": "onnx",
-                "bands": [{"name": band} for band in description.manifest.bands],
                 "file:size": content_bytes,
                 "file:checksum": multihash,
             }
@@ -87,12 +87,9 @@ def _input(description: Description) -> dict[str, Any]:
             "dim_order": ["batch", "height", "width", "bands"],
             "data_type": manifest.dtype,
         },
-        "value_scaling": None,
-        "resize_type": None,
         "statistics": [
             {"mean": s.mean, "stddev": s.std, "minimum": s.minimum, "maximum": s.maximum} for s in manifest.statistics
         ],
-        "pre_processing_function": None,
     }
 
 
@@ -104,7 +101,6 @@ def _output(description: Description) -> dict[str, Any]:
         "tasks": ["scene-classification"],
         "result": {"shape": [-1, len(names)], "dim_order": ["batch", "class"], "data_type": "float32"},
         "classification:classes": [{"value": index, "name": name} for index, name in enumerate(names)],
-        "post_processing_function": None,
     }
 
 

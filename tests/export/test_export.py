@@ -65,7 +65,7 @@ def test_the_item_describes_input_and_output(run, manifest):
         "dim_order": ["batch", "height", "width", "bands"],
         "data_type": "uint16",
     }
-    assert [band["name"] for band in source["bands"]] == list(manifest.bands)
+    assert source["bands"] == item.properties["bands"] == [{"name": band} for band in manifest.bands]
     assert [entry["name"] for entry in result["classification:classes"]] == ["Forest", "SeaLake", "Industrial"]
     assert item.bbox == [10.0, 50.0, 11.5, 50.5]
     assert item.properties["start_datetime"] == "2026-01-01T00:00:00Z"
