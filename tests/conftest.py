@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+import pycurl  # noqa: F401 - before any test imports TensorFlow, which hides pycurl's own libcurl
 import pytest
 
 ROOT = Path(__file__).parents[1]

@@ -99,7 +99,7 @@ def test_from_class_folders_in_a_bucket_with_lists_beside_them(upload, run, tmp_
 
 def test_a_catalog_in_a_bucket_must_not_read_this_machines_files(stac, upload, tmp_path):
     edit_json(stac / "a_0.json", lambda item: item["assets"]["image"].update(href="file:///etc/passwd"))
-    with pytest.raises(SourceError, match="must stay below"):
+    with pytest.raises(SourceError, match="must be below the catalog's folder"):
         ingest_into(tmp_path, source=f"{upload(stac, 'evil')}/catalog.json")
 
 

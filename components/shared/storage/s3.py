@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import itertools
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
@@ -22,6 +23,8 @@ RETRY_TIMEOUT = timedelta(seconds=60)
 """The two limits bound how long an unreachable object store blocks a step; obstore adds jitter to its retries."""
 
 _CHUNK_BYTES = 8 * 1024 * 1024
+logger = logging.getLogger("tilepipe.storage")
+
 _REQUESTS_AHEAD = 8
 """Open requests, and therefore connections, per thread."""
 
@@ -155,8 +158,12 @@ def _curl_server(values: tuple[str, ...]) -> "CurlServer | None":
     key_id, secret, token = values[2:5]
     if not (key_id and secret):
         return None
-    from tilepipe.components.shared.storage.curl_get import CurlServer
-
+    try:
+        from tilepipe.components.shared.storage.curl_get import CurlServer
+    except ImportError as error:
+        # TensorFlow exports the symbols of an older libcurl to every library that is loaded after it.
+        logger.warning("objects are not read ahead, since libcurl cannot be loaded: %s", error)
+        return None
     region = s3_session.region()
     return CurlServer.at(_endpoint(region), region, key_id, secret, token, s3_session.ca_file())
 

@@ -7,6 +7,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import sys
 import threading
 import time
 import uuid
@@ -21,7 +22,7 @@ from botocore.credentials import Credentials
 from tests.support.minio_server import S3Server, own_server
 from tests.support.waiting import wait_until
 from tilepipe.components.shared.errors import SourceError, StorageError
-from tilepipe.components.shared.storage import curl_get, s3_session, storage
+from tilepipe.components.shared.storage import curl_get, s3, s3_session, storage
 from tilepipe.components.shared.storage.curl_get import CurlServer
 
 SECRET = "a-secret-that-must-not-show"
@@ -501,3 +502,14 @@ def test_what_is_asked_for_and_is_not_there(bucket, tmp_path):
     assert read(there) == BODY
     assert read(there) == BODY  # once more, and asked for anew
     assert read(str(tmp_path / "y")) == b"local"
+
+
+def test_where_libcurl_cannot_be_loaded_objects_are_read_all_the_same(bucket, monkeypatch, caplog):
+    bucket.put_object(Key="x", Body=BODY)
+    monkeypatch.setitem(sys.modules, "tilepipe.components.shared.storage.curl_get", None)  # its import fails
+    s3._curl_server.cache_clear()
+    try:
+        assert read_ahead(f"s3://{bucket.name}/x") == BODY
+    finally:
+        s3._curl_server.cache_clear()
+    assert "objects are not read ahead, since libcurl cannot be loaded" in caplog.text
