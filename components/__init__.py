@@ -1,1 +1,1 @@
-"""What runs inside the containers: one package a step, and what steps share."""
+"""Code that runs inside the containers: one package per step, and `shared` for several steps."""

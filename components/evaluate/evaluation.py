@@ -94,7 +94,7 @@ class Evaluation:
 
     @property
     def matrix_is_shown(self) -> bool:
-        """Whether the confusion matrix is small enough to be shown."""
+        """True if the confusion matrix is small enough to be shown."""
         return len(self.manifest.class_names) <= LARGEST_MATRIX
 
     @property

@@ -1,1 +1,1 @@
-"""Close the run's books, however it ended."""
+"""Set the final status of the MLflow run, regardless of how the pipeline run ended."""

@@ -17,8 +17,8 @@ def finish(config: FinishConfig, kfp_state: str) -> Outcome:
     """Determine how the run ended, log it, and close its MLflow run.
 
     Args:
-        config: where a failure is recorded that happened before training opened a run.
-        kfp_state: `PipelineTaskFinalStatus.state`; believed only where there is no cluster to ask.
+        config: MLflow experiment for a failure before training opened a run.
+        kfp_state: `PipelineTaskFinalStatus.state`; only used without a cluster.
 
     Returns:
         The outcome.
@@ -49,7 +49,7 @@ def _close(config: FinishConfig, outcome: Outcome) -> None:
     if not run_id and outcome.state == "succeeded":
         logger.info("training came from the cache: its MLflow run stays as it is")
         return
-    if not run_id:  # it failed before training: a failure that MLflow does not show is one that nobody sees
+    if not run_id:  # it failed before training: MLflow should show that failure too
         run_id = tracking.open_run(config.experiment, "failed before training", {})
     tracking.close_run(run_id, _STATUS[outcome.state], failed_step=outcome.failed_task, reason=outcome.reason)
     logger.info("MLflow run %s is %s", run_id, _STATUS[outcome.state])

@@ -1,9 +1,9 @@
 """Outcome of a run, from its Argo Workflow and pods.
 
-KFP's own word is weak: `PipelineTaskFinalStatus.state` is `RUNNING` after a driver's failure, after a terminated run,
-and after some successes, and its message is always empty. The Argo Workflow holds the truth while the exit handler
-runs: in its spec where a person terminated it, and each node's phase; the pods hold what a step left as its
-termination message.
+KFP's own status is unreliable: `PipelineTaskFinalStatus.state` is `RUNNING` after a driver's failure, after a
+terminated run, and after some successes, and its message is always empty. While the exit handler runs, the Argo
+Workflow has the facts: its spec states if a person terminated it, and each node has a phase. The pods have the
+termination messages of the steps.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ _FAILED_PHASES = {"Failed", "Error"}
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended: the state, and of a failure the first task and its reason."""
+    """End state of a run; after a failure, also the first task that failed, and the reason."""
 
     state: State
     failed_task: str = ""
@@ -38,10 +38,10 @@ def from_cluster(workflow: dict[str, Any], pods: Sequence[Any], end_of_log: Call
     Args:
         workflow: the Argo Workflow, as the API server gives it, while the exit handler's own pod still runs.
         pods: its pods, as `kubernetes.client.V1Pod`.
-        end_of_log: gives the end of a pod's log, for a step that left no reason.
+        end_of_log: returns the end of a pod's log, for a step without a termination message.
 
     Returns:
-        The outcome; where several tasks failed, the one that ended first.
+        The outcome; if several tasks failed, it names the one that ended first.
     """
     spec = workflow.get("spec", {})
     # KFP's API terminates a run by a deadline of 0 (seen in 2.17); Argo's own tools by `shutdown`.
@@ -49,9 +49,9 @@ def from_cluster(workflow: dict[str, Any], pods: Sequence[Any], end_of_log: Call
         return Outcome("terminated", reason="The run was terminated by a person.")
     nodes = workflow.get("status", {}).get("nodes", {}).values()
     failed = [node for node in nodes if node.get("type") == "Pod" and node.get("phase") in _FAILED_PHASES]
-    # A try that a later one made good is no failure of its task.
-    mended = {child for node in nodes if _is_mended_retry(node) for child in node.get("children", [])}
-    failed = [node for node in failed if node["id"] not in mended]
+    # A failed attempt is no failure of its task if a later attempt succeeded.
+    retried = {child for node in nodes if _is_successful_retry(node) for child in node.get("children", [])}
+    failed = [node for node in failed if node["id"] not in retried]
     if not failed:
         return Outcome("succeeded")
     first = min(failed, key=lambda node: (node.get("finishedAt") or "9", node["id"]))
@@ -66,7 +66,7 @@ def from_cluster(workflow: dict[str, Any], pods: Sequence[Any], end_of_log: Call
     return Outcome("failed", task, reason.removeprefix(f"{task.partition('-')[0]}: "))
 
 
-def _is_mended_retry(node: dict[str, Any]) -> bool:
+def _is_successful_retry(node: dict[str, Any]) -> bool:
     return node.get("type") == "Retry" and node.get("phase") == "Succeeded"
 
 
@@ -80,7 +80,7 @@ def _pod_of(node: dict[str, Any], pods: Sequence[Any]) -> Any:  # noqa: ANN401
 def _task_of(node: dict[str, Any], pod: Any) -> tuple[str, bool]:  # noqa: ANN401
     """Return the name of the task, and True if its driver failed.
 
-    A driver's node is called `<task>-driver`; a container's `executor`, under the node of its task.
+    A driver's node is named `<task>-driver`; a container's is named `executor`, below the node of its task.
     """
     name = str(node.get("displayName", ""))
     if name.endswith("-driver"):

@@ -33,14 +33,14 @@ def check_raster(connection: "DuckDBPyConnection", *, allow_mixed_scaling: bool)
     """Check that the pixels of all tiles mean the same, as far as their source states it.
 
     Scale and offset are not applied. Several values, or Sentinel-2 baselines on both sides of the offset of 1000,
-    mean that equal numbers stand for different reflectances.
+    mean that equal numbers are different reflectances.
 
     Args:
         connection: a database with the table `chosen`.
         allow_mixed_scaling: True to accept several values of scale and offset, with a warning.
 
     Returns:
-        Nodata value of each band as text, None where there is none; empty if the source states none.
+        Nodata value of each band as text, None for a band without one; empty if the source states none.
 
     Raises:
         SourceError: if the tiles state several nodata values, or several values of scale or offset.

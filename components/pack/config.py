@@ -21,10 +21,10 @@ LARGEST_SIDE = 8192
 class PackOptions(StepConfig):
     """Settings that few data sets need."""
 
-    shard_mebibytes: int = Field(default=128, ge=1, le=4096, description="About how large a shard gets, in MiB")
+    shard_mebibytes: int = Field(default=128, ge=1, le=4096, description="Approximate size of a shard, in MiB")
     check_band_identity: bool = Field(
         default=True,
-        description="Whether Sentinel-2's band names are held against the pixels, unless those have 8 bits",
+        description="Whether Sentinel-2 band names are checked against the pixels, unless those have 8 bits",
     )
     max_quarantine_percent: float = Field(
         default=1.0,
@@ -33,32 +33,32 @@ class PackOptions(StepConfig):
         description="Percentage of all tiles that may be left out as unusable, with a warning; more are an error",
     )
     allow_duplicates: bool = Field(
-        default=False, description="Whether the same pixels may be in two splits; a warning says so then"
+        default=False, description="Whether two splits may contain the same pixels, with a warning"
     )
     tile_size: tuple[int, ...] = Field(
-        default=(), description="Height and width that all tiles are resized to; empty leaves them as they are"
+        default=(), description="Height and width to which all tiles are resized; empty keeps their size"
     )
     fit: Fit = Field(
         default="stretch",
-        description="How tiles of another shape get tile_size: stretch, pad with nodata, or crop in the center; "
-        "pad and crop keep the ratio of height and width",
+        description="How tiles of another shape are fitted to tile_size: stretch, pad with nodata, or crop to the "
+        "center; pad and crop keep the ratio of height and width",
     )
     channels: Channels = Field(
         default="",
-        description="Converts grey and color images to rgb (3 channels) or grey (1); empty leaves them as they are",
+        description="Channels to which grey and color images are converted: rgb (3) or grey (1); empty keeps theirs",
     )
     allow_mixed_scaling: bool = Field(
         default=False,
         description="Whether GeoTIFFs may state different scales or offsets, which are never applied",
     )
     resampling: Resampling = Field(
-        default="bilinear", description="How tiles or bands are resized; antialiased where they shrink, but for nearest"
+        default="bilinear", description="Resampling of tiles and bands; antialiased when they shrink, except nearest"
     )
     max_nodata_percent: float = Field(
         default=100.0,
         ge=0,
         le=100,
-        description="A tile with more nodata than this is left out; a blank one always is",
+        description="Largest percentage of nodata in a tile; others are left out, as are all blank tiles",
     )
     nodata: float | Literal["nan"] | None = Field(
         default=None, description='Number that marks invalid pixels in files that state none; "nan" is NaN'
@@ -66,15 +66,15 @@ class PackOptions(StepConfig):
     alpha: AlphaPolicy = Field(
         default="auto",
         description="Use of a channel marked as alpha: mask makes pixels with 0 invalid, band keeps it as a band, and "
-        "auto is band where all channels have names, otherwise mask if it holds transparency alone",
+        "auto is band if all channels have names, otherwise mask if it holds only transparency",
     )
     nodata_fill: float | None = Field(
         default=None,
-        description="The number packed where a file has nodata; unless given, the files' own, and 0 in place of NaN",
+        description="Number packed in place of nodata; null for that of the files, with 0 in place of NaN",
     )
     cache: str = Field(
         default="",
-        description="Where fetched tiles are kept for later runs: a folder or s3://bucket/prefix; empty keeps none",
+        description="Folder or s3://bucket/prefix that keeps fetched tiles for later runs; empty keeps none",
     )
     readers: int = Field(default=16, ge=1, le=256, description="Threads that read and decode tiles")
 

@@ -118,7 +118,7 @@ def pack(config: PackConfig, tiles: Path, outputs: PackOutputs) -> PartManifest:
     Raises:
         ArtifactError: if the tile table is damaged.
         BandError: if the bands have no names, if an unknown band is requested, or if the pixels contradict the names.
-        TileError: if this part alone has more unusable tiles than are allowed for all parts.
+        TileError: if this part has more unusable tiles than are allowed for all parts together.
         StorageError: if the tiles cannot be reached.
     """
     with open_plan(tiles, config.seed) as plan, open_cache(config.options.cache, plan.info.snapshot) as cache:
@@ -190,7 +190,7 @@ def _pack_tiles(
             progress.advance(left_out=isinstance(result, Rejected))
     tally.finish_shard()
     progress.finish()
-    if len(tally.rejected) > tally.allowed:  # this part alone exceeds the limit for all parts
+    if len(tally.rejected) > tally.allowed:  # this part exceeds the limit for all parts together
         raise too_many(tally.allowed, tally.total, tally.rejected, so_far=config.parts > 1)
 
 

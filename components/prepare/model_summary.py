@@ -69,13 +69,13 @@ def _cost_table(model: keras.Model, counted: Cost) -> list[str]:
     return markdown_table(
         ("", ""),
         [
-            ("parameters that learn", f"{trainable:,}"),
-            ("parameters that are frozen", f"{model.count_params() - trainable - running:,}"),
+            ("trainable parameters", f"{trainable:,}"),
+            ("frozen parameters", f"{model.count_params() - trainable - running:,}"),
             ("running means and variances", f"{running:,}"),
             ("weights as float32", f"{counted.weight_bytes / mebibyte:.2f} MiB"),
-            ("operations a tile", f"{counted.flops / 1e6:,.1f} MFLOPs"),
-            ("multiply-adds a tile", f"{counted.multiply_adds / 1e6:,.1f} million"),
-            ("outputs of all layers a tile", f"{counted.activation_bytes / mebibyte:.2f} MiB"),
+            ("operations per tile", f"{counted.flops / 1e6:,.1f} MFLOPs"),
+            ("multiply-adds per tile", f"{counted.multiply_adds / 1e6:,.1f} million"),
+            ("outputs of all layers per tile", f"{counted.activation_bytes / mebibyte:.2f} MiB"),
         ],
     )
 

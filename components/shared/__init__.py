@@ -1,1 +1,1 @@
-"""What at least two steps use: one concept a module, without kfp and without Keras."""
+"""Code that at least two steps use: one concept per module, without kfp and without Keras."""

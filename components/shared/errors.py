@@ -1,16 +1,17 @@
-"""Everything tilepipe raises on purpose: one tree, each class also the builtin that fits it.
+"""Errors that tilepipe raises: one class hierarchy, each class also derived from a matching builtin.
 
-A message says the rule, what came, and what to do next. A step that stops with one of these ends with exit code 2 and
-no traceback (see `tilepipe.components.shared.runtime.step`); any other exception is a bug and keeps its traceback.
+A message states the rule, what was received, and the remedy. A step that stops with one of these errors ends with exit
+code 2 and no traceback (see `tilepipe.components.shared.runtime.step`); any other exception is a bug and keeps its
+traceback.
 """
 
 
 class TilepipeError(Exception):
-    """Base of all errors that are the answer to something a user can change."""
+    """Base class of all errors whose cause a user can change."""
 
 
 class ParameterError(TilepipeError, ValueError):
-    """A parameter that is unknown, of the wrong type, out of range, or at odds with another."""
+    """A parameter that is unknown, of the wrong type, out of range, or in conflict with another."""
 
 
 class SourceError(TilepipeError, LookupError):
@@ -22,7 +23,7 @@ class BandError(TilepipeError, ValueError):
 
 
 class TileError(TilepipeError, ValueError):
-    """A tile that cannot be used: corrupt, truncated, missing, blank, or of another shape than the rest."""
+    """A tile that cannot be used: corrupt, truncated, missing, blank, or of another shape than the others."""
 
 
 class SplitError(TilepipeError, ValueError):
@@ -38,7 +39,7 @@ class StorageError(TilepipeError, OSError):
 
 
 class TrackingError(TilepipeError, ConnectionError):
-    """A tracking server that does not take what a step must record."""
+    """A tracking server that is unreachable, or rejects what a step must record."""
 
 
 class ClusterError(TilepipeError, ConnectionError):

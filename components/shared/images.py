@@ -5,14 +5,14 @@ import os
 from tilepipe.components.shared.version import VERSION
 
 REGISTRY = os.environ.get("TILEPIPE_IMAGE_REGISTRY", "ghcr.io/tilepipe")
-"""Where the images are; set when compiling (`tilepipe compile --registry`)."""
+"""Registry of the images; set when compiling (`tilepipe compile --registry`)."""
 
 TAG = os.environ.get("TILEPIPE_IMAGE_TAG", VERSION)
-"""Immutable, since KFP's cache knows an image by its name alone."""
+"""Immutable, since KFP's cache identifies an image only by its name."""
 
 
 def image(name: str) -> str:
-    """Full name of one of tilepipe's images, such as `data` or `train`."""
+    """Return the full name of one of tilepipe's images, such as `data` or `train`."""
     return f"{REGISTRY}/{name}:{TAG}"
 
 

@@ -1,3 +1,3 @@
-"""The one place that holds tilepipe's version, which is also the tag of its images."""
+"""tilepipe's version, which is also the tag of its images."""
 
 VERSION = "0.1.0"

@@ -1,1 +1,1 @@
-"""Fix the moment of the source that a run reads."""
+"""Choose the time as of which a run reads its source."""

@@ -12,8 +12,8 @@ def snapshot_source(
     """Choose the time as of which the source is read, so that no recurring run is served from Kubeflow's cache.
 
     Args:
-        snapshot: ISO 8601 time as of which the source is read; give another to read a source again that has changed.
-            Default: none, or in a recurring run the time at which it fired.
+        snapshot: ISO 8601 time as of which the source is read; set another to read a changed source again. Default:
+            none, or in a recurring run the time at which it was triggered.
 
     Returns:
         Time for the later steps; empty for none.

@@ -11,6 +11,6 @@ class SnapshotConfig(StepConfig):
 
     snapshot: Snapshot = Field(
         default="",
-        description="ISO 8601 time as of which the source is read; give another to read a source again that has "
-        "changed. Default: none, or in a recurring run the time at which it fired",
+        description="ISO 8601 time as of which the source is read; set another to read a changed source again. "
+        "Default: none, or in a recurring run the time at which it was triggered",
     )

@@ -1,9 +1,9 @@
-"""Fix the moment of the source that a run reads, so that KFP's cache stays honest.
+"""Choose the time as of which a run reads its source, so that KFP's cache never returns outdated tiles.
 
-KFP's cache knows a source by its address, not by what is behind it. So a time is made part of ingest's parameters: the
-one that the user gives, or none (the same run again comes from the cache), or, in a recurring run, the time at which
-it fired (each run reads its source anew). Whether a run is a recurring one only the cluster knows, since KFP 2.17 fills
-in time macros in some kinds of recurring runs and not in others (kubeflow/pipelines #12494).
+KFP's cache identifies a source by its address, not by its content. Therefore `ingest` gets a time as a parameter: the
+time that the user gives; otherwise none, so that a repeated run comes from the cache; or, in a recurring run, the time
+at which it was triggered, so that each run reads its source again. Only the cluster knows if a run is recurring, since
+KFP 2.17 fills in time macros in some kinds of recurring runs and not in others (kubeflow/pipelines #12494).
 """
 
 import logging
@@ -24,11 +24,11 @@ def choose_snapshot(config: SnapshotConfig) -> str:
         config: the user's choice.
 
     Returns:
-        ISO 8601, or empty: the user's time; else the creation time of the Workflow in a recurring run; else empty.
+        ISO 8601: the user's time; else the creation time of the Workflow in a recurring run; else empty.
 
     Raises:
-        kubernetes.client.ApiException: on a cluster, when this run may not read its own Workflow: going on without
-            would let a recurring run answer from the cache for ever.
+        kubernetes.client.ApiException: on a cluster, if this run may not read its own Workflow; without it, a recurring
+            run would always get the cached result.
     """
     if config.snapshot:
         return config.snapshot
@@ -40,7 +40,7 @@ def choose_snapshot(config: SnapshotConfig) -> str:
 
 
 def fired_at(workflow: dict[str, Any]) -> str:
-    """Return the time at which a recurring run fired, ISO 8601; empty for a one-off run.
+    """Return the time at which a recurring run was triggered, ISO 8601; empty for a one-off run.
 
     Args:
         workflow: the Argo Workflow, as the API server gives it.

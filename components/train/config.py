@@ -134,12 +134,12 @@ class TrainConfig(StepConfig):
 
     @property
     def gpus(self) -> int:
-        """How many GPUs the pod asked for."""
+        """Number of GPUs that the pod requests."""
         return int(self.gpu_count)
 
     @property
     def memory_mebibytes(self) -> int:
-        """How much memory tiles may take, beside the network and its batches."""
+        """Memory for tiles, in MiB, apart from the network and its batches."""
         match = _QUANTITY.fullmatch(self.memory)
         limit_bytes = float(match[1]) * _UNITS[match[2]] if match else 0.0
         return int(limit_bytes / 3 / 2**20)

@@ -244,8 +244,8 @@ def train_classifier(
             "filter": "CQL2", "max_items": 0}.
         data_recode: Class of each label to rename: {"Pasture": "Grass", "Unknown": ""}; "" drops the tiles.
         data_secret_name: Secret with TILEPIPE_STAC_TOKEN, or _USERNAME and _PASSWORD, for a STAC API; may be absent.
-        data_snapshot: ISO 8601 time as of which the source is read; give another to read a source again that has
-            changed. Default: none, or in a recurring run the time at which it fired.
+        data_snapshot: ISO 8601 time as of which the source is read; set another to read a changed source again.
+            Default: none, or in a recurring run the time at which it was triggered.
         data_source_bands: Order of the bands in the files, if their metadata lack it or state it wrongly.
         data_where: SQL condition that a tile must meet, such as label <> 'River' AND "eo:cloud_cover" < 20.
         model_architecture: Network: cnn, compact, efficientnet_lite0, efficientnet_v2_b1, efficientnet_v2_s,

@@ -46,8 +46,8 @@ def test_total_and_size_are_given(summary):
     table = cells(summary)
     assert table["weights as float32"] == [f"{total * 4 / 2**20:.2f} MiB"]
     assert table["running means and variances"] == ["24"]  # two for each of 4 + 8 filters
-    assert table["parameters that learn"] == [f"{total - 24:,}"]
-    assert table["parameters that are frozen"] == ["0"]
+    assert table["trainable parameters"] == [f"{total - 24:,}"]
+    assert table["frozen parameters"] == ["0"]
 
 
 def test_a_network_within_is_a_row_for_each_resolution(nested):
@@ -58,7 +58,7 @@ def test_a_network_within_is_a_row_for_each_resolution(nested):
 
 def test_frozen_scaled_and_added_layers_are_reported(nested):
     table = cells(nested)
-    assert table["parameters that learn"] == [f"{1280 * 3 + 3:,}"]
+    assert table["trainable parameters"] == [f"{1280 * 3 + 3:,}"]
     assert "Works at 96 x 128 pixels" in nested
     assert "First weights: s3://bucket/weights.npz, SHA-256 abc." in nested.replace("\\", "")
     assert table["B08"] == ["1,000.00", "300.00"]

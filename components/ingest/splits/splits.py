@@ -69,8 +69,8 @@ def split_tiles(connection: "DuckDBPyConnection", config: IngestConfig) -> int:
 def _split_by_class(connection: "DuckDBPyConnection", fractions: Mapping[str, float], seed: int) -> None:
     """Split each class in the same proportions.
 
-    The order within a class is that of the MD5 of the seed and the id: the same on every machine, whatever the order
-    of the rows.
+    The order within a class is that of the MD5 of the seed and the id: the same on every machine, and independent of
+    the order of the rows.
     """
     active = [split for split in SPLITS if fractions.get(split, 0) > 0]
     counts = Counter(dict(connection.execute("SELECT label, count(*) FROM chosen GROUP BY label").fetchall()))

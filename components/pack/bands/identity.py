@@ -4,8 +4,8 @@ Metadata often name the bands in another order than that of the files, and a mod
 until it is used on tiles in the right order. Brightness differs between bands in known ways: cirrus (B10) is a hundred
 times darker than all others, near infrared is bright over plants and dark over water. The mean of each band is
 therefore compared with known spectra, as a ratio, since scales differ between processing chains, and the best
-assignment of names is compared with the declared one. Only a large contradiction is an error: snow, desert or water
-alone must not cause one, and similar neighboring bands cannot be distinguished.
+assignment of names is compared with the declared one. Only a large contradiction is an error: tiles of nothing but
+snow, desert or water must not cause one, and similar neighboring bands cannot be distinguished.
 """
 
 from collections.abc import Mapping, Sequence

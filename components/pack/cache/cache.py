@@ -279,7 +279,7 @@ class TileCache:
                 "writes", "the cache cannot be written any more, so the remaining tiles are not cached: %s", said
             )
         finally:
-            with self._changed:  # release all waiting threads, whatever ended this one
+            with self._changed:  # release all waiting threads in any case
                 self._writes_failed = True
                 self._filling, self._writing = {}, {}
                 self._changed.notify_all()

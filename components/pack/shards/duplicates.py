@@ -15,7 +15,7 @@ class Duplicates:
     """Tiles that have the same pixels as a tile of another split."""
 
     images: int
-    """Number of different images among them."""
+    """Number of distinct images among them."""
     tiles: int
     examples: tuple[str, ...]
     """The first few images, each as the first tile of every split that contains it."""

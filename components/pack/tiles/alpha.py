@@ -9,7 +9,7 @@ from tilepipe.components.pack.tiles.decode import Picture
 from tilepipe.components.shared.errors import TileError
 
 AlphaPolicy = Literal["auto", "mask", "band"]
-"""How a channel that a file marks as alpha is used."""
+"""Use of a channel that a file marks as alpha."""
 
 
 def is_transparency(picture: Picture) -> bool:

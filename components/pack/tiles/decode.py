@@ -23,11 +23,11 @@ Pixels = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
 DTYPES = ("uint8", "uint16", "int16", "float32")
-"""What the manifest, and so every later step, can hold."""
+"""Dtypes that the manifest, and so every later step, supports."""
 _NUMPY_DTYPES = frozenset(map(np.dtype, DTYPES))
 
 MAX_BYTES = 256 * 1024 * 1024
-"""Pixels of one tile; a damaged header may claim any size."""
+"""Largest size of the pixels of one tile; a damaged header may claim any size."""
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JPEG_MAGIC = b"\xff\xd8\xff"
@@ -36,11 +36,11 @@ _BMP_MAGIC = b"BM"
 _WEBP_MAGIC = re.compile(rb"RIFF....WEBP", re.DOTALL)
 _PNG_DEPTH_OFFSET = 24
 _SHOWN = {"P": "RGB", "1": "L", "PA": "RGBA"}
-"""What indexes into a palette and single bits show: colors and grey."""
+"""Pillow's mode of the colors or greys for each mode of palette indexes or single bits."""
 _GDAL_NODATA = 42113
 _GDAL_METADATA = 42112  # https://gdal.org/en/stable/drivers/raster/gtiff.html#metadata
 
-# What tifffile has to say of a damaged file becomes the reason in the quarantine, instead of lines without its name.
+# The reason in the quarantine table repeats what tifffile logs about a damaged file; its log lines lack the file name.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
@@ -49,14 +49,14 @@ Scaling = tuple[tuple[int, float, float], ...]
 
 @dataclass(frozen=True)
 class Picture:
-    """What a file holds."""
+    """Content of an image file."""
 
     pixels: Pixels
     """`(height, width, bands)`, little-endian."""
     descriptions: tuple[str, ...] = ()
-    """Names of the bands as the file itself has them; empty unless each band has one."""
+    """Names of the bands in the file itself; empty unless each band has one."""
     nodata: float | None = None
-    """The number that stands for nothing, where the file names one that its pixels can have; may be NaN."""
+    """Nodata value of the file, may be NaN; None if the file states none, or one that its pixels cannot have."""
     valid: Mask | None = None
     """Mask of the valid pixels that a mask or an alpha channel states, `(height, width, bands)` or `(height, width,
     1)`; None if there is none or all pixels are valid."""
@@ -79,13 +79,13 @@ def decode(data: bytes, expected_shape: Shape | None = None) -> Picture:
 
     Args:
         data: the file.
-        expected_shape: what the header must state, or None; checked before any pixel is read.
+        expected_shape: shape that the header must state, checked before any pixel is read. Defaults to None, any.
 
     Returns:
         The pixels, in the file's own dtype.
 
     Raises:
-        TileError: the file is damaged, of another shape, or of a kind that is not read; the message is a reason alone.
+        TileError: the file is damaged, of another shape, or of an unsupported kind; the message is only the reason.
     """
     try:
         plain = read_plain_tiff(data)
@@ -105,7 +105,7 @@ def decode(data: bytes, expected_shape: Shape | None = None) -> Picture:
             raise TileError("it is no GeoTIFF, JPEG, PNG, BMP or WebP" if data else "it is empty")
     except TileError:
         raise
-    except Exception as error:  # a damaged file makes the decoders raise whatever they please, IndexError included
+    except Exception as error:  # for a damaged file the decoders raise any type, IndexError included
         raise TileError(f"it does not decode: {type(error).__name__}: {str(error)[:200]}") from error
     if picture.pixels.dtype not in _NUMPY_DTYPES:  # the name of a dtype costs as much as ten such comparisons
         from tilepipe.components.pack.tiles.narrow import narrowed
@@ -152,7 +152,7 @@ def _decode_tiff(data: bytes, expected_shape: Shape | None) -> Picture:
 
 @functools.lru_cache(maxsize=64)
 def stated_nodata(stated: str, dtype: np.dtype[Any]) -> float | None:
-    """GDAL's text as a number that pixels of that dtype can be; -9999 in a file of uint16 stands for no pixel."""
+    """Convert GDAL's text to a value of the dtype; None if pixels cannot have it, such as -9999 in a uint16 file."""
     try:
         number = float(stated.strip(" \0"))
     except ValueError:
@@ -165,7 +165,7 @@ def stated_nodata(stated: str, dtype: np.dtype[Any]) -> float | None:
 
 @functools.lru_cache(maxsize=64)
 def _descriptions(metadata: str, bands: int, has_alpha: bool = False) -> tuple[str, ...]:
-    """GDAL's descriptions of the bands, or of all but alpha; the text is the same in file after file."""
+    """Return GDAL's descriptions of all bands, or of all but alpha; cached, since files often have the same text."""
     described = _items(metadata, "description")
     found = {int(item.get("sample", -1)): (item.text or "").strip() for item in described}
     names = tuple(found.get(band, "") for band in range(bands))

@@ -19,7 +19,7 @@ _GZIP = b"\x1f\x8b"
 
 
 class _DecompressedFiles:
-    """Decompressed copies of files, each made once whatever the number of threads."""
+    """Decompressed copies of files, each made once for any number of threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,6 +1,6 @@
 """Fast reader for plain GeoTIFFs, which are uncompressed and contiguous.
 
-Most small tiles are such files. A general reader spends 0.1 ms on their tags alone, more than all other packing work on
+Most small tiles are such files. A general reader spends 0.1 ms on their tags, more than all other packing work on
 them. Files that are not plain, or are damaged, are left to the general reader and its error messages.
 
 Format: https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf, pages 13 to 41.

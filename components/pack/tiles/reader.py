@@ -92,7 +92,7 @@ class Layout:
     rules: ValidityRules = NO_RULES
     """Statements on validity from outside the files."""
     fit: Fit = "stretch"
-    """How tiles of another shape are resized."""
+    """Way in which tiles of another shape are resized."""
     scaling: tuple[Scaling, ...] | None = None
     """Scale and offset that each file of a tile must state; None accepts any."""
 

@@ -1,6 +1,6 @@
 """Content of a TIFF beyond the first image's numbers: further pages, validity masks, palettes.
 
-A reader that takes the first page alone would treat masked pixels as measurements, palette indexes as intensities and
+A reader that takes only the first page would treat masked pixels as measurements, palette indexes as intensities and
 the other bands of a multi-page file as absent, all without an error.
 """
 

@@ -140,7 +140,7 @@ def _decode_sidecar(data: bytes) -> Mask:
             page = tiff.pages.first
             flags = page.asarray(maxworkers=1).astype(bool)
             axes = page.axes
-    except Exception as error:  # a damaged file makes tifffile raise whatever it pleases
+    except Exception as error:  # for a damaged file tifffile raises any type
         raise TileError(f"its .msk file does not decode: {type(error).__name__}: {str(error)[:200]}") from error
     if axes == "SYX":
         flags = np.moveaxis(flags, 0, -1)
@@ -155,7 +155,7 @@ def _check_named_alpha(picture: Picture) -> None:
         return
     if ((channel == 0) | (channel == channel.max())).all():
         raise TileError(
-            "its last channel is marked as alpha and holds transparent and opaque pixels alone, but is named as a "
+            "its last channel is marked as alpha and holds only transparent and opaque pixels, but is named as a "
             'band; set pack_options=\'{"alpha": "mask"}\' and leave its name out, or set "band"'
         )
 

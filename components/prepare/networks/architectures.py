@@ -60,8 +60,8 @@ def build_model(
         architecture: the network.
         manifest: shape, statistics and classes of the tiles.
         options: the network's settings.
-        backbone: what `build_backbone` built, with weights in it; None for random weights.
-        scaling: means and variances of the bands that those weights expect; None for those that the options ask for.
+        backbone: result of `build_backbone`, with pretrained weights. Defaults to None, random weights.
+        scaling: means and variances of the bands that those weights expect. Defaults to None: those of the options.
 
     Returns:
         A compiled model from raw digital numbers, any dtype, `(batch, height, width, bands)`, to probabilities of the
@@ -89,7 +89,7 @@ def _shorter_side(architecture: Architecture, manifest: Manifest, options: Model
 
 
 def _cnn(values: keras.KerasTensor, options: ModelOptions) -> keras.KerasTensor:
-    """Blocks of convolution, each halving the sides as long as there are pixels left."""
+    """Build blocks of convolution, each of which halves the sides while there are pixels left."""
     momentum = _CNN_BATCH_NORM_MOMENTUM if options.batch_norm_momentum is None else options.batch_norm_momentum
     sides: tuple[int, ...] = values.shape[1:3]
     for number, filters in enumerate(options.filters, start=1):

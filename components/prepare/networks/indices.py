@@ -13,7 +13,7 @@ from tilepipe.components.shared.errors import BandError
 
 Sensor = Literal["sentinel-2", "landsat-8"]
 Color = Literal["blue", "green", "red", "nir", "swir16", "swir22"]
-"""STAC's common names of the bands of each index; 16 and 22 stand for 1.6 and 2.2 micrometers."""
+"""STAC's common names of the bands of each index; 16 and 22 mean 1.6 and 2.2 micrometers."""
 
 NORMALIZED_DIFFERENCES: Mapping[str, tuple[Color, Color]] = {
     "NDVI": ("nir", "red"),

@@ -1,4 +1,4 @@
-"""The history of a training: what `train` writes, and `evaluate` shows."""
+"""The history of a training, which `train` writes and `evaluate` shows."""
 
 import math
 from collections.abc import Mapping
@@ -13,10 +13,10 @@ from tilepipe.components.shared.storage.atomic import whole_file
 SCHEMA_VERSION: Literal[1] = 1
 
 LAST_EPOCH = "last_epoch"
-"""Stands for the figure where there are no validation tiles: the epoch is the model's for being the last."""
+"""Replaces the name of a figure without validation tiles: the last epoch is then the best one."""
 
 ChosenBy = Annotated[str, Field(pattern=rf"^(val_\S.*|{LAST_EPOCH})$")]
-"""What chose the epoch: a figure, or, where there are no validation tiles, its being the last."""
+"""Name of the figure that selected the best epoch; `LAST_EPOCH` without validation tiles."""
 
 
 def lower_is_better(metric: str) -> bool:
@@ -25,15 +25,15 @@ def lower_is_better(metric: str) -> bool:
 
 
 def rank(metric: str, figures: Mapping[str, float]) -> tuple[float, float]:
-    """How good an epoch is; the best epoch is the first one with the highest rank.
+    """Compute the rank of an epoch; the best epoch is the first one with the highest rank.
 
     Args:
-        metric: the figure that decides, one of the validation tiles.
-        figures: the epoch's, `val_loss` among them.
+        metric: name of a validation figure.
+        figures: figures of the epoch, including `val_loss`.
 
     Returns:
-        The figure, negative where the lowest is the best, then the validation loss, negative: where two epochs are
-        equal in the figure the smaller loss decides. What is no number ranks below all that are.
+        The figure, negated if lower is better; then the negated validation loss, which decides between epochs with the
+        same figure. NaN ranks below all numbers.
     """
     value = -figures[metric] if lower_is_better(metric) else figures[metric]
     loss = figures["val_loss"]
@@ -48,20 +48,20 @@ def in_words(metric: str) -> str:
 
 
 class History(BaseModel):
-    """Figures of each epoch, and which epoch the model was taken from."""
+    """Figures of each epoch, and the epoch whose weights the model has."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = SCHEMA_VERSION
     metric: ChosenBy
-    """The figure that chose the best epoch."""
+    """The figure that selected the best epoch."""
     best_epoch: int
-    """Counted from 1; the model's weights are this epoch's."""
+    """Counted from 1; the model has the weights of this epoch."""
     epochs: tuple[dict[str, float], ...]
-    """One entry a finished epoch, in order. Always there: `loss`, `accuracy`, `learning_rate`, `seconds` and
-    `tiles_per_second` (training alone, without validation); with validation tiles also `val_loss` and `val_accuracy`,
-    and since tilepipe counts them `val_balanced_accuracy`, averages, and recall, precision and F1 of each class
-    (`val_recall/Forest`). Accuracies are fractions."""
+    """One entry per finished epoch, in order. Every entry has `loss`, `accuracy`, `learning_rate`, `seconds` and
+    `tiles_per_second` (of training, without validation). With validation tiles it also has `val_loss`, `val_accuracy`,
+    `val_balanced_accuracy`, macro averages, and recall, precision and F1 of each class (`val_recall/Forest`).
+    Accuracies are fractions."""
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -82,7 +82,7 @@ class History(BaseModel):
         return self.epochs[self.best_epoch - 1]
 
     def write(self, path: Path) -> None:
-        """Write the history as indented JSON, whole or not at all."""
+        """Write the history as indented JSON, completely or not at all."""
         with whole_file(path) as partial:
             partial.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 

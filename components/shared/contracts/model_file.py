@@ -23,12 +23,12 @@ _CHATTER = re.compile(rb"^(I0000 |WARNING: All log messages before absl::Initial
 
 
 def load_tensorflow(*, gpu: bool = False) -> None:
-    """Import TensorFlow and Keras, once, without the lines about a machine in good order.
+    """Import TensorFlow and Keras once, without TensorFlow's startup messages.
 
-    A step calls it before anything else imports them: log level and backend are read at import.
+    A step calls this before anything else imports them: log level and backend are read at import.
 
     Args:
-        gpu: whether a GPU is wanted. Where it is not, TensorFlow's errors about not finding one are left out too.
+        gpu: whether a GPU is used. Defaults to False: TensorFlow's errors about a missing GPU are then hidden too.
     """
     if "tensorflow" in sys.modules:
         return
@@ -45,13 +45,13 @@ def load_model(path: Path, manifest: Manifest) -> "keras.Model":
 
     Args:
         path: a `.keras` file.
-        manifest: what the tiles are.
+        manifest: description of the tiles.
 
     Returns:
-        The model, not compiled: whoever trains it chooses loss and optimizer.
+        The model, not compiled: `train` chooses loss and optimizer.
 
     Raises:
-        ArtifactError: the file is no model, or the model takes other tiles or tells other classes apart.
+        ArtifactError: the file is no model, or the model has another tile shape or another number of classes.
     """
     load_tensorflow()
     import keras
@@ -79,7 +79,7 @@ def load_model(path: Path, manifest: Manifest) -> "keras.Model":
 
 
 def _fits(shape: object, wanted: tuple[int, ...]) -> bool:
-    """Whether a layer's shape takes `wanted` behind its batch axis; None in a shape takes any size."""
+    """Check that a layer's shape accepts `wanted` after its batch axis; None in a shape accepts any size."""
     if not isinstance(shape, tuple) or len(shape) != len(wanted) + 1:
         return False
     return all(size in (None, want) for size, want in zip(shape[1:], wanted, strict=True))
@@ -87,9 +87,9 @@ def _fits(shape: object, wanted: tuple[int, ...]) -> bool:
 
 @contextlib.contextmanager
 def _without_chatter() -> Iterator[None]:
-    """Hold back what is written to the process's standard error, and let all but the chatter through afterwards.
+    """Filter the startup messages out of the standard error of the process; other lines are written at the end.
 
-    No setting of TensorFlow's own reaches these lines (tensorflow/tensorflow#100442), and `sys.stderr` neither.
+    Neither a setting of TensorFlow (tensorflow/tensorflow#100442) nor `sys.stderr` affects these messages.
     """
     sys.stderr.flush()
     standard_error = os.dup(2)

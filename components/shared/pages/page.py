@@ -41,7 +41,7 @@ def section(title: str, note: Child, *content: Child, long: bool = False) -> Mar
 
 
 def pair(one: Markup, other: Markup, kind: str = "") -> Markup:
-    """Build two sections, side by side where there is room."""
+    """Build two sections, side by side on wide screens."""
     return element("div", one, other, class_=f"pair {kind}".strip())
 
 

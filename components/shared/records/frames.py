@@ -35,7 +35,7 @@ def masked_crc(*parts: Buffer | memoryview) -> int:
     Returns:
         The checksum, an unsigned 32-bit integer.
     """
-    import google_crc32c  # the train image reads payloads alone and has no such package
+    import google_crc32c  # the train image, which only reads payloads, has no such package
 
     crc = 0
     for part in parts:

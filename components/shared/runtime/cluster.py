@@ -52,7 +52,7 @@ def end_of_log(pod: str, lines: int = 5) -> str:
     from kubernetes import client
 
     api = client.CoreV1Api(_api_client())
-    # Left to itself, the client parses a log that is JSON, and gives back Python's way of writing it.
+    # By default, the client parses a log that is JSON, and returns it as Python would write it.
     answer = api.read_namespaced_pod_log(
         pod, namespace(), container="main", tail_lines=100, _preload_content=False, _request_timeout=20
     )

@@ -1,4 +1,4 @@
-"""What every step's configuration has in common: frozen, no unknown fields, and errors for people."""
+"""Base of the configurations of all steps: frozen, without unknown fields, and with readable errors."""
 
 import difflib
 from collections.abc import Mapping
@@ -10,26 +10,26 @@ from tilepipe.components.shared.errors import ParameterError
 
 
 class StepConfig(BaseModel):
-    """Base of the one configuration that each step has, and of the structs in it.
+    """Base class of the configuration of each step, and of the structs in it.
 
-    The fields of a step's configuration carry the names of its component's parameters, so that `tilepipe run` can
-    check a whole run with the very rules that the steps apply, before anything starts.
+    The fields of a step's configuration have the names of its component's parameters, so that `tilepipe run` can
+    check a whole run by the rules of the steps before anything starts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
-    def parse(cls, **values: Any) -> Self:  # noqa: ANN401 - whatever came; checking it is the point
+    def parse(cls, **values: Any) -> Self:  # noqa: ANN401 - unchecked input
         """Build the configuration from parameters as KFP delivers them.
 
         Args:
-            **values: one value a field; numbers inside structs may arrive as floats, as KFP sends them.
+            **values: one value per field; numbers inside structs may be floats, as KFP sends them.
 
         Returns:
             The checked configuration.
 
         Raises:
-            ParameterError: a name, a type or a value is wrong; all problems are in the one message.
+            ParameterError: a name, a type or a value is wrong; the message lists all problems.
         """
         try:
             return cls(**values)
@@ -41,13 +41,13 @@ class StepConfig(BaseModel):
         """Build the configuration from a component function's `locals()`.
 
         Args:
-            arguments: names and values; those that are no field, such as artifacts, are ignored.
+            arguments: names and values; those without a field, such as artifacts, are ignored.
 
         Returns:
             The checked configuration.
 
         Raises:
-            ParameterError: a type or a value is wrong; all problems are in the one message.
+            ParameterError: a type or a value is wrong; the message lists all problems.
         """
         return cls.parse(**{name: value for name, value in arguments.items() if name in cls.model_fields})
 

@@ -28,7 +28,7 @@ def open_database(most_mebibytes: int = 2048) -> Iterator["DuckDBPyConnection"]:
     Data beyond half of the step's memory is spilled to the folder; no extensions are downloaded.
 
     Args:
-        most_mebibytes: the most it takes of the memory, where half of that is more.
+        most_mebibytes: upper limit of its memory in MiB, which is otherwise half of the step's memory.
 
     Yields:
         The connection.
@@ -102,7 +102,7 @@ def reason(error: Exception) -> str:
 
 
 def _memory_mebibytes(most: int) -> int:
-    """Half of what the container, or the machine, has; the other half is for what Python and Arrow hold."""
+    """Return half of the memory of the container or the machine; the other half is for Python and Arrow."""
     available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     with contextlib.suppress(OSError, ValueError):  # no limit reads as `max`
         available = min(available, int(_CGROUP_LIMIT.read_text()))

@@ -1,4 +1,4 @@
-"""The boundary around a step's work: logging, one clear error, the exit code, and the reason for whoever asks later."""
+"""Context in which every step runs: logging, one clear error message, the exit code, and a record of the failure."""
 
 import contextlib
 import errno
@@ -19,9 +19,9 @@ def step(name: str) -> Iterator[logging.Logger]:
     """Run a step's body under the rules that all steps share.
 
     Log lines go to standard error as `<time> <level> tilepipe.<step>: <message>`: `kubectl logs`, Kubeflow's log tab
-    and `tilepipe run` all show the same lines. A `TilepipeError` ends the process with exit code 2 and its message
-    alone; anything else keeps its traceback. Either way the reason is left in the MLflow run, if there is one, since
-    KFP hands no error message to an exit handler.
+    and `tilepipe run` all show the same lines. A `TilepipeError` ends the process with exit code 2 and only its
+    message; any other exception keeps its traceback. In both cases the reason is recorded in the MLflow run, if there
+    is one, since KFP passes no error message to an exit handler.
 
     Args:
         name: the step's name, such as `ingest`.
@@ -30,7 +30,7 @@ def step(name: str) -> Iterator[logging.Logger]:
         The step's logger.
 
     Raises:
-        SystemExit: with code 2, after a user's mistake.
+        SystemExit: with code 2, after a `TilepipeError`.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(EscapingFormatter(LOG_FORMAT))

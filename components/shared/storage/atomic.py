@@ -1,4 +1,4 @@
-"""Outputs that appear whole or not at all."""
+"""Outputs that are written completely or not at all."""
 
 import contextlib
 import os
@@ -13,10 +13,10 @@ def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, and move it there once the body has ended without an error.
 
     Args:
-        path: the file to appear; its folder is made where it is missing.
+        path: the file to write; its folder is created if it is missing.
 
     Yields:
-        Where to write, with the suffix of `path`.
+        The temporary path to write to, with the suffix of `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.suffix)
@@ -35,7 +35,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`, and move it there once the body has ended without an error.
 
     Args:
-        path: the folder to appear; whatever stood there before is replaced.
+        path: the folder to write; an existing file or folder is replaced.
 
     Yields:
         The folder to write into.

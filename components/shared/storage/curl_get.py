@@ -2,8 +2,8 @@
 
 Packing reads thousands of small objects per second, where a general S3 client takes more processor time than all other
 work on a tile (DECISIONS.md has the measurements). libcurl signs the requests and handles TLS, proxies and persistent
-connections. Whatever does not succeed is left to the general client, with its retries and errors: here nothing is
-retried or explained.
+connections. Requests that fail are left to the general client, with its retries and errors: this module neither retries
+nor explains.
 """
 
 import re
@@ -24,7 +24,7 @@ _SILENCE_SECONDS = 30
 _SILENCE_BYTES = 1000
 """Bytes per second; an answer that is slower for `_SILENCE_SECONDS` is given up."""
 _IDLE_SECONDS = 20
-"""How long a connection is kept; an older one may have been dropped without notice."""
+"""Time for which an idle connection is kept; the server may have dropped an older one without notice."""
 _FIRST_PAUSE_SECONDS = 2.0
 _MOST_CONNECTIONS = 256
 """Limit per process, which often may have no more than 1,024 files open."""
@@ -173,7 +173,7 @@ class Answer:
 class _Connection:
     """One request at a time, over a connection that is kept for the next one.
 
-    Each has a multi handle of its own: libcurl then works on this request alone while an answer is read, and the next
+    Each has a multi handle of its own: libcurl then works only on this request while an answer is read, and the next
     answers arrive in the kernel's buffers meanwhile.
     """
 
@@ -210,14 +210,14 @@ class _Connection:
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if self._handle.getinfo(pycurl.RESPONSE_CODE) != 200:
             return None
-        # Without a stated length, the end of the object cannot be told from a lost connection.
+        # Without a stated length, the end of the object looks the same as a lost connection.
         if self._handle.getinfo(pycurl.CONTENT_LENGTH_DOWNLOAD_T) != len(data):
             raise pycurl.error(pycurl.E_PARTIAL_FILE, "the answer states no length")
         return data
 
 
 def _proxy(endpoint: str) -> str:
-    """Return the proxy of the environment for an endpoint; empty for none. libcurl alone ignores HTTP_PROXY."""
+    """Return the proxy of the environment for an endpoint; empty for none. libcurl itself ignores HTTP_PROXY."""
     parts, proxies = urlsplit(endpoint), urllib.request.getproxies()
     if urllib.request.proxy_bypass(parts.netloc):
         return ""

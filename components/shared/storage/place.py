@@ -1,4 +1,4 @@
-"""Flat folders of files that appear whole or not at all: local (a disk, a PVC) or in S3, with one interface.
+"""Flat folders of files that are written completely or not at all: local (a disk, a PVC) or in S3, with one interface.
 
 A file is renamed into place in a local folder, and written by a single PUT in S3.
 """

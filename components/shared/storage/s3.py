@@ -59,7 +59,7 @@ def read_bytes(uri: str) -> bytes:
 
 
 class PrefetchingReader:
-    """Reader that requests the next objects ahead of time, where there is a static key.
+    """Reader that requests the next objects ahead of time if there is a static key.
 
     Only `pack` reads this way; DECISIONS.md has the reasons and the measurements.
 
@@ -173,7 +173,7 @@ def _endpoint(region: str) -> str:
 
 
 def _profile() -> str | None:
-    """Return the AWS profile to take credentials from: empty for the default profile, None where none is needed."""
+    """Return the AWS profile to take credentials from: empty for the default profile, None if none is needed."""
     if any(os.environ.get(name) for name in ("AWS_ACCESS_KEY_ID", *s3_session.OTHER_CREDENTIALS)):
         return None
     home = Path.home() / ".aws"

@@ -1,8 +1,8 @@
-"""Members of zips, wherever the zip is: its directory is read once, then each member with one request for its bytes.
+"""Members of local and remote zips: the directory is read once, then each member with one request for its bytes.
 
-The directory is parsed by the standard library, and the format is
-https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT. A zip is somebody else's file: whatever it claims about
-names, sizes and places is checked before it is believed.
+The directory is parsed by the standard library. Format:
+https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT. A zip is not trusted: its names, sizes and positions are
+checked before they are used.
 """
 
 import functools
@@ -25,7 +25,7 @@ _TAIL_BYTES = 128 * 1024
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _ENCRYPTED = 0x1 | 0x40
 _UTF8 = 0x800
-# Alignment and time stamps that local headers have and the directory has not; where it is not enough, one more request.
+# Room for alignment and time stamps, which only local headers have; if it is not enough, there is one more request.
 _EXTRA_ALLOWANCE = 256
 
 
@@ -52,13 +52,13 @@ def check_member(name: str, where: str) -> str:
 
     Args:
         name: the path within the archive.
-        where: the archive or whatever names the member, for the message.
+        where: the archive or the source that names the member, for the message.
 
     Returns:
         The name.
 
     Raises:
-        SourceError: it is empty, absolute, or leads out.
+        SourceError: it is empty, absolute, or leads out of the archive.
     """
     parts = name.split("/")
     if not name or "\\" in name or "\0" in name or re.match(r"/|[A-Za-z]:", name) or ".." in parts:
@@ -145,7 +145,7 @@ def _unpacked(member: _Member, packed: bytes) -> bytes:
     else:
         unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
         try:
-            # One byte more than is claimed, and never more than that, whatever the data would unpack to.
+            # At most one byte more than the stated size, however large the unpacked data would be.
             data = unpacker.decompress(packed, member.bytes + 1)
         except zlib.error as error:
             raise TileError(f"it is damaged within its zip ({error})") from None

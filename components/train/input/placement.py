@@ -17,7 +17,7 @@ from tilepipe.components.train.input.shuffle_order import ShuffleOrder
 Place = Literal["memory", "device", "streamed"]
 
 _S3 = re.compile("^minio://")
-"""Scheme that KFP uses for its own S3 store, whatever its implementation."""
+"""Scheme that KFP uses for its own S3 store, of any implementation."""
 
 
 def locate(where: Sequence[Path] | Sequence[str], summary: SplitSummary) -> list[str]:

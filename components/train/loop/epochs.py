@@ -48,7 +48,7 @@ class Epochs:
 
     @property
     def is_enough(self) -> bool:
-        """Whether early stopping applies; the patience starts over in a second phase."""
+        """True if early stopping applies; the patience starts over in a second phase."""
         options = self._config.options
         patience, since = options.early_stopping_patience_epochs, max(self._best_epoch, options.head_epochs)
         return bool(patience) and len(self._epochs) - since >= patience

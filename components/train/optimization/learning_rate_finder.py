@@ -50,7 +50,7 @@ class RateCurve(BaseModel):
     smoothed: tuple[float, ...]
     """Bias-corrected moving average of the losses."""
     diverged: bool
-    """Whether the test stopped early because the loss diverged."""
+    """True if the test stopped early because the loss diverged."""
     suggestion: float | None
     """A tenth of the rate with the lowest smoothed loss; None if the loss did not fall."""
     steepest: float | None

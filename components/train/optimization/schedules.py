@@ -100,7 +100,7 @@ class Phase:
     learning_rate: float
     """Initial learning rate of the phase."""
     frozen: bool
-    """Whether the backbone is frozen and only the head is trained."""
+    """True if the backbone is frozen and only the head is trained."""
 
 
 def phases(epochs: int, learning_rate: float, options: ScheduleOptions) -> tuple[Phase, ...]:

@@ -96,7 +96,7 @@ class Tracker(Protocol):
     run_id: str
     """Identifies the run when a training resumes."""
     is_continued: bool
-    """Whether the run already has the inputs of this training, from before a resume."""
+    """True if the run already has the inputs of this training, from before a resume."""
 
     def log_inputs(self, params: Mapping[str, Any], manifest: Manifest) -> None:
         """Log the inputs of the training."""

@@ -49,7 +49,7 @@ Arrows are artifacts and values; `finish` runs however the others ended.
 
 Kubeflow's run form shows them in this order, by name, type and default.
 
-| name | type | default | what it is |
+| name | type | default | description |
 | --- | --- | --- | --- |
 {rows}
 """

@@ -115,7 +115,7 @@ def test_near_infrared_without_a_name_is_no_mask(table, run):
 def test_transparency_with_a_bands_name_is_refused(table, run):
     names = ("red", "green", "blue", "nir")
     tiles = fill(table, with_alpha).write(bands=names, bands_stated_by="user")
-    with pytest.raises(TileError, match=r"transparent and opaque pixels alone, but is named as a band"):
+    with pytest.raises(TileError, match=r"only transparent and opaque pixels, but is named as a band"):
         run(tiles)
     assert run(tiles, options={"alpha": "band"}).bands == names
 
