@@ -1,1 +1,1 @@
-"""Wiring of the steps into pipelines, and everything that submits or runs them."""
+"""Pipelines that connect the steps, and the command line that compiles and runs them."""

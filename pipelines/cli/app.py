@@ -17,7 +17,7 @@ EXIT_CODES = {
     0: "success",
     1: "the run failed, or doctor found a problem",
     2: "an error that you can correct, such as a wrong parameter or an unreadable tile",
-    3: "submit stopped following the run after --timeout-minutes; it continues",
+    3: "submit stopped following the run after --timeout-minutes; the run continues",
     130: "interrupted",
 }
 _EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:<4} {meaning}" for code, meaning in EXIT_CODES.items())

@@ -34,16 +34,16 @@ def collect(pipeline: CompiledPipeline, config: Path | None, words: Sequence[str
     """Collect and check the arguments of a run.
 
     Args:
-        pipeline: The pipeline to run.
+        pipeline: the pipeline to run.
         config: YAML or JSON file of parameters, if any.
-        words: Words `name=value`, which override the file.
+        words: words `name=value`, which override the file.
 
     Returns:
         Parameter -> value of the parameter's type, without the pipeline's defaults.
 
     Raises:
-        ParameterError: A name is unknown, a value has the wrong type, or a step would refuse it; all problems are in
-            the one message.
+        ParameterError: a name is unknown, a value has the wrong type, or a step would refuse it; the message lists all
+            problems.
     """
     given = {**_read_config(config), **dict(_split(word) for word in words)}
     problems, arguments = [], {}

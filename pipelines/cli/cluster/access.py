@@ -109,7 +109,7 @@ class Cluster:
     def where_it_runs(self, run_id: str) -> "Cluster":
         """Return this access for the namespace of a run that was just started.
 
-        A single-user server puts all runs into its own namespace, whatever namespace the request names.
+        A single-user server puts all runs into its own namespace and ignores the namespace of the request.
         """
         from kubernetes import client
 

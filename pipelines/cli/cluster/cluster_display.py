@@ -48,7 +48,7 @@ def show(console: Console, message: Message) -> None:
 
 
 def ended(console: Console, run: Run, state: RunState, seconds: float) -> None:
-    """Print how a run ended."""
+    """Print the final state of a run."""
     style = "green" if state == "succeeded" else "red"
     console.print(Text(f"run {state} after {seconds:.0f} s", style=style).append(f": {run.page or run.run_id}", "none"))
 

@@ -38,7 +38,7 @@ def submit(
     cache: Annotated[bool, typer.Option(help="Take results of tasks from KFP's cache.")] = True,
     checks: Annotated[bool, typer.Option(help="Check nodes, Secrets and namespace first.")] = True,
     timeout_minutes: Annotated[
-        float | None, typer.Option(help="Stop following the run after this time; it continues.", min=0)
+        float | None, typer.Option(help="Stop following the run after this time; the run continues.", min=0)
     ] = None,
 ) -> None:
     """Run a pipeline on Kubeflow and follow it.

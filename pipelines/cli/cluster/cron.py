@@ -1,7 +1,7 @@
 """Conversion of standard cron expressions to those of KFP, which start with the seconds.
 
 KFP reads five fields as second, minute, hour, day and month: the standard `0 3 * * *`, every night at three, would
-fire at three minutes past every hour. KFP's server checks the values, with
+start a run at three minutes past every hour. KFP's server checks the values, with
 https://pkg.go.dev/github.com/robfig/cron@v1.2.0.
 """
 

@@ -114,8 +114,8 @@ def takes_security_contexts(kubeflow: Kubeflow) -> bool:
     """Return whether the server is 2.16 or later.
 
     If the server does not know its version, this requests a run whose settings contain a security context and then a
-    field that no version knows. The server refuses it, so nothing is started; which of the two fields it calls unknown
-    tells whether it knows security contexts.
+    field that no version knows. The server refuses it, so nothing is started. If it calls the second field unknown, it
+    knows security contexts; if the first one, it does not.
     """
     numbers = re.findall(r"\d+", kubeflow.version)
     if len(numbers) >= 2:

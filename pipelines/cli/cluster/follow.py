@@ -112,7 +112,7 @@ def task_states(details: Sequence[Any], names: Collection[str], *, ended: bool) 
     Args:
         details: `V2beta1PipelineTaskDetail` of the run: Argo's nodes, which are also groups, drivers and executors.
         names: names of the tasks that run a container.
-        ended: whether the run has ended: what has no state then was never run.
+        ended: whether the run has ended; a task without a state was then never run.
 
     Yields:
         One state per task that has started, or never will.

@@ -99,7 +99,7 @@ class _Reader:
             return str(self.task.constants[name])
         return str(self._parameter(setting, self.task.from_parameters.get(name, name)) or "")
 
-    def platform(self, setting: str, raw: Mapping[str, Any] | None) -> Any:  # noqa: ANN401 - whatever JSON
+    def platform(self, setting: str, raw: Mapping[str, Any] | None) -> Any:  # noqa: ANN401 - any JSON
         """Read a Kubernetes setting: `{runtimeValue: {constant: ...}}` or `{componentInputParameter: ...}`."""
         if not raw:
             return None

@@ -1,9 +1,9 @@
 """Recurring runs by name: create, change, pause and delete.
 
 KFP's API has no update. A change first creates the new recurring run, paused, so that KFP validates it while the old
-one is still active. It then pauses the old one, reads when it fired last, starts the new one from that time, and
-deletes the old one. With the same trigger, the new one starts exactly the runs that the old one would have started: no
-run is missed, and none starts twice.
+one is still active. It then pauses the old one, reads when it last started a run, starts the new one from that time,
+and deletes the old one. With the same trigger, the new one starts exactly the runs that the old one would have started:
+no run is missed, and none starts twice.
 """
 
 import datetime
@@ -112,7 +112,7 @@ def put(kubeflow: Kubeflow, wanted: Wanted) -> str:
         wanted: the desired state.
 
     Returns:
-        A line that says what was done.
+        A line that describes what was done.
 
     Raises:
         ClusterError: KFP refuses; the old one, if any, stays active.
@@ -210,7 +210,7 @@ def anchor(old: Sequence[RecurringRun], last_fired: datetime.datetime | None, tr
 
     Args:
         old: the recurring runs that it replaces, newest first.
-        last_fired: when they fired last; None if never.
+        last_fired: time at which they last started a run; None if never.
         trigger: trigger of the replacement.
 
     Returns:
@@ -234,7 +234,7 @@ def _replace(
     if any(run.enabled for run in old):
         time.sleep(_SETTLE_SECONDS)
     after = _last_fired(kubeflow, old)
-    if after != before:  # it fired in the meantime: the new one must not fire for the same time
+    if after != before:  # a run started in the meantime: the new one must not start another for the same time
         _delete(kubeflow, new)
         new = _create(kubeflow, wanted, experiment_id, enabled=False, begins=after)
     if enabled:
@@ -295,7 +295,7 @@ def _disable(kubeflow: Kubeflow, run: RecurringRun) -> None:
 
 
 def _delete(kubeflow: Kubeflow, run: RecurringRun) -> None:
-    # ORPHAN: the runs that it started belong to it, and would be deleted with it while they are going on.
+    # ORPHAN: the runs that it started belong to it, and would otherwise be deleted with it, even while they run.
     method = kubeflow.client.recurring_runs.recurring_run_service_delete_recurring_run
     kubeflow.call(method, run.recurring_run_id, propagation_policy="ORPHAN")
 

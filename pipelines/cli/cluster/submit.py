@@ -35,7 +35,7 @@ def check(cluster: Cluster, tasks: Sequence[TaskNeeds], arguments: Mapping[str, 
 
     Raises:
         ClusterError: the namespace is not one for runs.
-        ParameterError: a node, a Secret or a key that the run needs is missing; all problems are in the one message.
+        ParameterError: a node, a Secret or a key that the run needs is missing; the message lists all problems.
     """
     cluster.check_namespace()
     problems = list(_missing(cluster, tasks, arguments))

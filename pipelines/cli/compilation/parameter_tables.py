@@ -1,4 +1,4 @@
-"""The tables of a step's parameters and options in its README, written from the fields that check them."""
+"""The tables of a step's parameters and options in its README, written from the fields of its configuration."""
 
 import inspect
 import json
@@ -44,7 +44,7 @@ def write_tables(step: str) -> bool:
         Whether the file changed.
 
     Raises:
-        ArtifactError: The README has no place for them.
+        ArtifactError: the README lacks the marks between which they are written.
     """
     path = readme(step)
     text = path.read_text(encoding="utf-8")
@@ -58,7 +58,7 @@ def with_tables(text: str, step: str) -> str:
     """Replace the text between the two marks of a README by the tables of a step.
 
     Raises:
-        ArtifactError: A mark is missing.
+        ArtifactError: a mark is missing.
     """
     before, opens, rest = text.partition(OPENS)
     _, closes, after = rest.partition(CLOSES)
@@ -80,8 +80,8 @@ def parameter_table(config: type[BaseModel], names: dict[str, str]) -> str:
     """Return the table of a step's parameters, followed by those of the structs among them.
 
     Args:
-        config: The step's configuration.
-        names: Parameter -> its name in `train_classifier`.
+        config: the step's configuration.
+        names: parameter -> its name in `train_classifier`.
     """
     fields = config.model_json_schema()["properties"]
     rows = "\n".join(_row(name, fields[name], f" {_code(names.get(name, ''))} |") for name in config.model_fields)
@@ -95,10 +95,10 @@ def parameter_table(config: type[BaseModel], names: dict[str, str]) -> str:
 
 
 def option_tables(options: type[BaseModel]) -> str:
-    """Return a table for each class that the options are made of, under the first line of its docstring.
+    """Return a table for each class that the options consist of, below the first line of its docstring.
 
     Args:
-        options: A model, or one that inherits from several, each with a group of the fields.
+        options: a model, or one that inherits from several, each with a group of the fields.
     """
     fields = options.model_json_schema()["properties"]
     return "\n\n".join(

@@ -39,7 +39,7 @@ tilepipe run {pipeline.name} data_source=...
 
 ## Graph
 
-Arrows are artifacts and values; `finish` runs however the others ended.
+Arrows are artifacts and values; `finish` always runs, even after a failure.
 
 ```mermaid
 {graph(pipeline)}

@@ -1,9 +1,9 @@
 """The parameters in the source of components and pipelines, written from the configurations of the steps.
 
-KFP reads a component's parameters from the source of its function, so they have to be written out there. A parameter's
-type, default and description stand in the field of its step's configuration; `make pipelines` copies them into the
-signature and the docstring of the component, and of each pipeline that passes the parameter on. Artifacts, and
-parameters of a pipeline that no single field describes, are written by hand and left as they are.
+KFP reads a component's parameters from the source of its function, so they have to be written out there. The field of
+the step's configuration defines type, default and description; `make pipelines` copies them into the signature and the
+docstring of the component, and of each pipeline that passes the parameter on. Artifacts, and parameters of a pipeline
+that no single field describes, are written by hand and not changed.
 """
 
 import ast
@@ -25,13 +25,13 @@ from tilepipe.pipelines.cli.compilation import compiled_pipeline
 _COMPONENTS = Path(components.__file__).resolve().parent  # an editable install links here
 _WIRING = "train_classifier"
 _LOOP_ITEMS = frozenset({"part"})
-"""KFP passes a loop's items as text, and refuses text where a number is declared."""
+"""KFP passes the items of a loop as text, and refuses text for a parameter declared as a number."""
 _LINE_LENGTH = 120
 
 
 @dataclass(frozen=True)
 class Argument:
-    """A parameter of a function, as its source declares it."""
+    """A parameter of a function, as declared in its source."""
 
     name: str
     annotation: str
@@ -82,8 +82,8 @@ def component_source(text: str, config: type[StepConfig]) -> str:
     """Write a configuration's fields into the component function that calls `from_arguments(locals())`.
 
     Args:
-        text: Source of `component.py`.
-        config: The step's configuration.
+        text: source of `component.py`.
+        config: the step's configuration.
 
     Returns:
         The source with the function's parameters and their descriptions brought up to date.
@@ -102,11 +102,11 @@ def pipeline_source(text: str) -> str:
     """Write the parameters that a pipeline's `wire` passes to the steps into its signature and `PipelineArguments`.
 
     Args:
-        text: Source of `pipeline.py`.
+        text: source of `pipeline.py`.
 
     Returns:
-        The source, with its parameters sorted by name after the required ones. A parameter of several fields keeps
-        the description that it has.
+        The source, with its parameters sorted by name after the required ones. A parameter that sets several fields
+        keeps its description.
     """
     function = _function(text, _WIRING)
     current = {argument.name: argument for argument in _arguments(text, function)}

@@ -1,7 +1,7 @@
 """Messages of the steps, with parameters as a user types them on the command line.
 
-A step knows its parameters by names of its own: `options.max_quarantine_percent=3` in a message of `pack` is
-`pack_options='{"max_quarantine_percent": 3}'` for whoever runs the pipeline.
+The parameters of a step have other names than those of the pipeline: `options.max_quarantine_percent=3` in a message of
+`pack` is `pack_options='{"max_quarantine_percent": 3}'` for a user of the pipeline.
 """
 
 import ast
@@ -22,7 +22,7 @@ _SCALAR = re.compile(
 _BRACKETS = {"[": "]", "{": "}", "(": ")"}
 _STRUCT = re.compile(r"(\{[^{}]*\}) in the options of \w+ \(a pipeline's `?(\w+)`?\)")
 _ASIDE = re.compile(r"(?: in the options of \w+)? \(a pipeline's `?\w+`?\)| \(in a pipeline: as `?\w+`?\)")
-"""What a message adds for users of the pipelines; superfluous with their names."""
+"""Remarks in messages for users of the pipelines, which are superfluous with the names of the pipeline."""
 _CHOICES = "Use one of: "
 # Too common as words to be taken for an option without `options.` before them.
 _ORDINARY = {"kind", "name", "cache"}

@@ -1,4 +1,4 @@
-"""The bucket that a folder is pushed to: found, or made as safe as its server can."""
+"""The bucket to which a folder is pushed; a new one is created with the protections that its server supports."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -45,18 +45,18 @@ def translate_errors(place: str) -> Iterator[None]:
 
 
 def find_or_make(client: S3Client, bucket: str, note: Callable[[str], None]) -> bool:
-    """Make sure that there is a bucket.
+    """Create a bucket if it does not exist.
 
-    One that is there stays as it is. One that is made is versioned, encrypted, closed to the public and tagged, as
-    far as its server can do that.
+    An existing bucket is not changed. A new one gets versioning, encryption, a block of public access and tags, as far
+    as its server supports them.
 
     Args:
-        client: of `connect`.
-        bucket: its name.
-        note: told once for each thing that the server does not do.
+        client: result of `connect`.
+        bucket: name of the bucket.
+        note: called with a message for each protection that is missing.
 
     Returns:
-        Whether it has been made.
+        True if the bucket was created.
 
     Raises:
         StorageError: the server cannot be reached, or refuses.
@@ -77,14 +77,14 @@ def find_or_make(client: S3Client, bucket: str, note: Callable[[str], None]) -> 
         try:
             client.create_bucket(Bucket=bucket, **constraint)
         except ClientError as error:
-            if _code(error) != "BucketAlreadyOwnedByYou":  # made at the same moment by another push
+            if _code(error) != "BucketAlreadyOwnedByYou":  # created at the same moment by another push
                 raise
     _make_safe(client, bucket, note)
     return True
 
 
 def exists(client: S3Client, bucket: str, key: str) -> bool:
-    """Return True if there is an object; False as well where the credentials do not permit the question."""
+    """Return whether an object exists; False also if the credentials do not permit the request."""
     from botocore.exceptions import ClientError
 
     try:
@@ -133,15 +133,15 @@ def _make_safe(client: S3Client, bucket: str, note: Callable[[str], None]) -> No
 
 
 def _look_at(client: S3Client, bucket: str, note: Callable[[str], None]) -> None:
-    """Say of a bucket that was there before what may cost its owner data."""
+    """Report that an existing bucket keeps no versions, since its owner may lose data."""
     from botocore.exceptions import ClientError
 
     try:
         is_versioned = client.get_bucket_versioning(Bucket=bucket).get("Status") == "Enabled"
-    except ClientError:  # a policy may well forbid to ask
+    except ClientError:  # a policy may forbid the request
         return
     if not is_versioned:
-        note(f"s3://{bucket}, which was there before, keeps no versions: a changed file replaces the one that is there")
+        note(f"s3://{bucket} existed before and keeps no versions: a changed file overwrites its former version")
 
 
 def _code(error: Any) -> str:  # noqa: ANN401 - botocore.exceptions.ClientError, which is imported late

@@ -1,4 +1,4 @@
-"""Checks with a pod: whether images can be pulled, and whether services answer inside the cluster."""
+"""Checks with short-lived pods: image pulls, and services that only answer inside the cluster."""
 
 import json
 import time

@@ -26,7 +26,7 @@ def probe_buckets(buckets: list[str]) -> list[dict[str, str]]:
         buckets: their names.
 
     Returns:
-        One finding a bucket: `{level, subject, detail, advice}`.
+        One finding per bucket: `{level, subject, detail, advice}`.
     """
     return [_probe_bucket(bucket) for bucket in buckets]
 
@@ -97,7 +97,7 @@ def _judge(found: "Diagnosis", done: list[str]) -> tuple[str, str, str]:
     if cause.name in {"bucket", "object"}:
         return "problem", f"does not exist at {found.server}", "Create it, or correct the name."
     if cause.name == "credentials":
-        return "problem", "no credentials", "Put them into the Secret, under the names that the finding about it says."
+        return "problem", "no credentials", "Put them into the Secret, under the keys that its own finding lists."
     if not cause.is_refusal:
         failed = "does not answer" if cause.name in {"unreachable", "busy"} else "refuses"
         return "problem", f"{found.server} {failed}: {code}", cause.remedy
