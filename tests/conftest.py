@@ -1,4 +1,4 @@
-"""What all tests share."""
+"""Fixtures and helpers of all tests."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ DATA = Path(os.environ.get("TILE_DATA_DIR", ROOT.parent / "shared" / "data"))
 
 @pytest.fixture
 def real_data():
-    """Gives a file or folder of the real data, or skips with a reason where it is absent."""
+    """Function that returns a file or folder of the real data, or skips the test if it is absent."""
 
     def find(name: str) -> Path:
         path = DATA / name
@@ -26,7 +26,7 @@ def real_data():
 
 @pytest.fixture(scope="session")
 def _empty_store(tmp_path_factory):
-    """An MLflow store with all its tables: making them takes seconds, copying them none."""
+    """An MLflow store with all its tables, to copy: creating them takes seconds."""
     from mlflow import MlflowClient
 
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
@@ -36,7 +36,7 @@ def _empty_store(tmp_path_factory):
 
 @pytest.fixture
 def mlflow_store(_empty_store, tmp_path, monkeypatch):
-    """A real MLflow store of the test's own, named by `MLFLOW_TRACKING_URI`; gives the URI."""
+    """URI of a real MLflow store for one test, which `MLFLOW_TRACKING_URI` names."""
     shutil.copy(_empty_store, tmp_path / "mlflow.db")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)

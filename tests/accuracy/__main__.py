@@ -1,7 +1,7 @@
 """`make accuracy`: a recipe of the compiled pipeline on all of real EuroSAT RGB, with its canonical split.
 
-RECIPE=finetune (the default) starts from ImageNet's weights, RECIPE=scratch from nothing, RECIPE=quick is the default
-network for three epochs. Their configurations, with what they took and gave, are in
+RECIPE=finetune (the default) starts from ImageNet weights, RECIPE=scratch from random weights, and RECIPE=quick trains
+the default network for three epochs. Their configurations and measurements are in
 `pipelines/train_classifier/configs`.
 """
 
@@ -28,7 +28,7 @@ _RECIPES = {
 
 
 def main(recipe: str) -> int:
-    """Train by a recipe; gives the number of goals that do not hold."""
+    """Train by a recipe; returns the number of missed goals."""
     if recipe not in _RECIPES:
         print(f"RECIPE must be one of {', '.join(_RECIPES)}. Received: RECIPE={recipe}.", file=sys.stderr)
         return 2
@@ -61,7 +61,7 @@ def main(recipe: str) -> int:
 
 
 def _shown(command: list[str]) -> str:
-    """Run a command and show what it prints as it comes; gives it."""
+    """Run a command and show its output immediately; returns the output."""
     lines = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         for line in process.stdout or ():

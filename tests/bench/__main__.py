@@ -1,6 +1,6 @@
-"""`make bench`: speed, memory and start-up, each against what a user would do instead or against the limit.
+"""`make bench`: speed, memory and start-up, each compared with an alternative for users or with a limit.
 
-PARTS="pack training", or the same as arguments, measures some parts alone.
+PARTS="pack training", or the same as arguments, measures only some parts.
 """
 
 import sys
@@ -14,7 +14,7 @@ _PARTS = {part.__name__.rpartition(".")[2]: part for part in (start, whole_run, 
 
 
 def main(names: list[str]) -> int:
-    """Measure some parts, or all; gives the exit code."""
+    """Measure some parts, or all; returns the exit code."""
     if unknown := set(names) - set(_PARTS):
         print(f"PARTS must be of {', '.join(_PARTS)}. Received: {', '.join(sorted(unknown))}.", file=sys.stderr)
         return 2
@@ -23,7 +23,7 @@ def main(names: list[str]) -> int:
         for name in names or _PARTS:
             with tempfile.TemporaryDirectory() as folder:
                 figures += _PARTS[name].measure(Path(folder))
-    finally:  # a part that breaks does not take the others' minutes with it
+    finally:  # the other parts are measured even if one fails
         if figures:
             missed = report("bench", figures)
     return 1 if missed else 0

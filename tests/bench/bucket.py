@@ -1,4 +1,4 @@
-"""The sample in a bucket of a MinIO on this machine, for what is measured against an object store."""
+"""The sample in a bucket of a MinIO on this machine, for measurements with an object store."""
 
 import contextlib
 import os
@@ -25,17 +25,17 @@ _SPARE_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Bucket:
-    """Where the tiles are."""
+    """Addresses of the tiles."""
 
     server: S3Server
     keys: list[str]
     table: Path
-    """The tile table, as ingest makes it of a catalog: without checksums, which a GET does not look at either."""
+    """Tile table as ingest creates it from a catalog: without checksums, which a GET does not verify either."""
     checked_table: Path
-    """As ingest makes it of the prefix: with the MD5s that the listing gives."""
+    """Tile table as ingest creates it from the prefix: with the MD5s of the listing."""
 
     def many(self, path: Path, times: int, *, checked: bool = False) -> Path:
-        """A table of the same objects, each so many times under other ids; with their checksums, if asked for."""
+        """Create a table with each object several times under different ids, optionally with the checksums."""
         table, info = read_tile_table(self.checked_table if checked else self.table)
         place = table.schema.get_field_index("tile_id")
         parts = [
@@ -63,7 +63,7 @@ def sample_in_a_bucket(scratch: Path) -> Iterator[Bucket]:
         place = table.schema.get_field_index("checksum")
         unchecked = table.set_column(place, "checksum", pa.nulls(table.num_rows, pa.string()))
         write_tile_table(unchecked, info, scratch / "unchecked.parquet")
-        time.sleep(_SPARE_SECONDS)  # the server puts away what it was given
+        time.sleep(_SPARE_SECONDS)  # the server finishes its writes
         keys = [file.uri.removeprefix(f"s3://{BUCKET}/") for file in list_files(f"s3://{BUCKET}/set")]
         yield Bucket(server, keys, scratch / "unchecked.parquet", folder / "tiles.parquet")
 

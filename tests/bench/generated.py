@@ -1,4 +1,4 @@
-"""Shards of noise, as many as are needed, and base models for them: speed does not depend on what tiles show."""
+"""Any number of shards of noise, and base models for them: speed does not depend on the content of the tiles."""
 
 import contextlib
 from collections.abc import Iterator
@@ -28,23 +28,23 @@ _DIGITAL_NUMBERS = 250  # fits all dtypes
 
 @dataclass(frozen=True)
 class Generated:
-    """A packed data set without validation tiles; its shards are all alike in size."""
+    """A packed data set without validation tiles, whose shards have equal sizes."""
 
     folder: Path
     manifest: Manifest
 
     @property
     def shards(self) -> Path:
-        """Where they are."""
+        """Folders of the shards."""
         return self.folder / _FOLDER
 
     @property
     def manifest_path(self) -> Path:
-        """Where the manifest is."""
+        """Path of the manifest."""
         return self.folder / "manifest.json"
 
     def first(self, shards: int) -> "Generated":
-        """The same shards, as many of them, as a data set of their own."""
+        """Return a data set of the first shards."""
         summary = _summary(self.manifest.splits["train"].shards[:shards])
         folder = self.folder / f"first-{shards}"
         if not folder.exists():
@@ -55,7 +55,7 @@ class Generated:
         return Generated(folder, manifest)
 
     def base_model(self, architecture: str, **options) -> Path:
-        """What `prepare` makes for these tiles."""
+        """Build a base model for these tiles with `prepare`."""
         path = self.folder / f"{architecture}.keras"
         config = PrepareConfig.parse(architecture=architecture, options=options)
         prepare(config, self.manifest_path, path, path.with_suffix(".md"))
@@ -68,7 +68,7 @@ class Generated:
         return train(TrainConfig.parse(**parameters), inputs, outputs)
 
     def opened(self, config: TrainConfig) -> Tiles:
-        """The tiles as `train` opens them."""
+        """Open the tiles as `train` does."""
         return open_tiles(
             [self.shards],
             "train",
@@ -81,7 +81,7 @@ class Generated:
 
     @contextlib.contextmanager
     def batches(self, config: TrainConfig) -> Iterator[Batches]:
-        """The batches as `train` makes them."""
+        """Build batches as `train` does."""
         with self.opened(config) as tiles:
             yield Batches(
                 tiles,
@@ -94,8 +94,9 @@ class Generated:
 
 
 def write_tiles(folder: Path, *, shape: tuple[int, int, int], dtype: str, shards: int) -> Generated:
-    """Write shards of `SHARD_TILES` tiles, and a manifest that also tells of test tiles, which training wants to hear
-    of where it has none to validate on.
+    """Write shards of `SHARD_TILES` tiles, and their manifest.
+
+    The manifest also lists test tiles, which training requires if there are no validation tiles.
     """
     rng = np.random.default_rng(0)
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize

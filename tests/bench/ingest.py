@@ -1,7 +1,7 @@
-"""Ingest of a generated STAC-GeoParquet of ten million rows, against one of a million.
+"""Ingest of a generated STAC-GeoParquet of ten million rows, compared with one of a million.
 
-Run as a module, it generates one (`generate ROWS FILE`), or ingests one (`ingest FILE FOLDER`), and prints the seconds
-that took and the peak of its memory.
+Run as a module, it generates one (`generate ROWS FILE`), or ingests one (`ingest FILE FOLDER`), and prints the duration
+in seconds and the peak of its memory.
 """
 
 import sys
@@ -33,7 +33,7 @@ FROM (SELECT range AS i, -180 + (range % 36000) * 0.00999 AS lon, -60 + (range /
 
 
 def measure(scratch: Path) -> list[Figure]:
-    """Filtered, sampled, and split by group: time and memory, each in a process of its own."""
+    """Measure time and memory with a filter, a sample and a split by group, each in a process of its own."""
     few, many = (_measured(scratch, rows) for rows in _ROWS)
     seconds = [float(each.lines[-1]) for each in (few, many)]
     times, gibibytes = seconds[1] / seconds[0], many.peak_bytes / _GIBIBYTE
@@ -56,7 +56,7 @@ def _measured(scratch: Path, rows: int) -> Measured:
 
 
 def _generate(rows: int, path: Path) -> None:
-    """Items in rows of a grid, 200 a scene, with footprints; as wide a table as real ones are."""
+    """Write items in rows of a grid, 200 per scene, with footprints; the table is as wide as real ones."""
     import duckdb
     import numpy as np
     import pyarrow as pa

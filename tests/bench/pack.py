@@ -1,6 +1,6 @@
-"""Packing from MinIO on this machine, against the mere fetching of the same objects and what a user would do instead.
+"""Packing from MinIO on this machine, compared with only fetching the same objects and with alternatives for users.
 
-Run as a module with a tile table and a folder, it packs there, and prints the peak of its memory in bytes.
+Run as a module with a tile table and a folder, it packs into the folder, and prints its peak memory in bytes.
 """
 
 import logging
@@ -31,7 +31,7 @@ from tilepipe.components.shared.contracts.manifest import SPLITS
 
 _ROUNDS = 5
 _TIMES_OVER = 4
-"""Objects fetched in a round, of all there are: to open the table and look at a few tiles takes a tenth of a second."""
+"""Times that a round fetches each object; opening the table and inspecting tiles takes a tenth of a second."""
 _CALIBRATED = 900
 _VSIS3_TILES = 120
 _BOTO3_TILES = 400
@@ -40,13 +40,13 @@ _GIBIBYTE = 2**30
 
 
 def measure(scratch: Path) -> list[Figure]:
-    """Rates against MinIO, the readers on one core, and the memory of two sizes."""
+    """Measure the rates with MinIO, the readers on one core, and the memory for two sizes."""
     with sample_in_a_bucket(scratch) as bucket:
         return [*_rates(bucket, scratch), *stages.measure(bucket), *_memory(bucket, scratch)]
 
 
 def outputs(folder: Path) -> PackOutputs:
-    """Where a packing in a folder goes."""
+    """Return the output paths of a packing in a folder."""
     return PackOutputs(
         {split: folder / split for split in SPLITS},
         folder / "part.json",
@@ -74,7 +74,7 @@ def _rates(bucket: Bucket, scratch: Path) -> list[Figure]:
     loops = vsis3_loop(bucket.server), boto3_loop(bucket.server)
     rates, used = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
     for number in range(_ROUNDS):
-        # GDAL keeps what it has read: another part of the objects in each round.
+        # GDAL caches what it has read: each round uses other objects.
         parts = [bucket.keys[number * size :][:size] for size in (_VSIS3_TILES, _BOTO3_TILES)]
         runs: dict[str, tuple[Run, Sequence[str]]] = {
             "pack": (packing(table), keys),
@@ -115,7 +115,7 @@ def _rates(bucket: Bucket, scratch: Path) -> list[Figure]:
 
 
 def _memory(bucket: Bucket, scratch: Path) -> list[Figure]:
-    """The peak of a process that packs; the larger table has each object ten times, under other ids."""
+    """Return the peak memory of a process that packs; the larger table has each object ten times, under other ids."""
     tables = [bucket.table, bucket.many(scratch / "many.parquet", _TIMES)]
     peaks = []
     for table in tables:

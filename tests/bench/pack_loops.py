@@ -1,4 +1,4 @@
-"""What packing from a bucket is measured against: clients that fetch and drop, readers, and loops of a notebook."""
+"""Baselines for packing from a bucket: clients that fetch and discard, readers, and loops of a notebook."""
 
 import asyncio
 import itertools
@@ -20,14 +20,14 @@ Fetch = Callable[[str], object]
 Run = Callable[[Sequence[str]], object]
 
 OWN = "own"
-"""The way that packing itself takes, one request at a time: nothing is measured against it, and it is shown."""
+"""The client that packing itself uses, with one request at a time: shown, but not used as a baseline."""
 _THREADS = (4, 8, 16, 32)
 _READ_ROUNDS = 5
 _CALIBRATIONS = 2
 
 
 def clients(server: S3Server) -> dict[str, dict[str, Run]]:
-    """Ways to GET objects and drop them: of each library and our own, one with each number of threads or tasks."""
+    """Ways to GET and discard objects: each library and our own client, with each number of threads or tasks."""
     import boto3
     import obstore
     from botocore.config import Config
@@ -98,7 +98,7 @@ def clients(server: S3Server) -> dict[str, dict[str, Run]]:
 
 
 def _curl(server: S3Server) -> "pycurl.Curl":
-    """libcurl, which signs by itself and keeps its connection."""
+    """Fetch with libcurl, which signs the requests and keeps its connection."""
     curl = pycurl.Curl()
     curl.setopt(pycurl.AWS_SIGV4, "aws:amz:us-east-1:s3")
     curl.setopt(pycurl.USERPWD, f"{server.access_key}:{server.secret_key}")
@@ -109,7 +109,7 @@ def _curl(server: S3Server) -> "pycurl.Curl":
 
 
 def fastest(ways: dict[str, Run], keys: Sequence[str]) -> str:
-    """Which of the ways fetches the objects in the shortest time; the best of two passes, since machines have moods."""
+    """Find the fastest way to fetch the objects, by the better of two passes, since other work may slow one down."""
     best = dict.fromkeys(ways, float("inf"))
     for _, name in itertools.product(range(_CALIBRATIONS), ways):
         started = time.perf_counter()
@@ -119,7 +119,7 @@ def fastest(ways: dict[str, Run], keys: Sequence[str]) -> str:
 
 
 def vsis3_loop(server: S3Server) -> Run:
-    """`rasterio.open` of each object's address, one after the other, as the published EuroSAT pipeline does it."""
+    """Read with `rasterio.open` from each object's address, one after the other, as the published EuroSAT pipeline."""
     import rasterio
 
     settings = {"AWS_S3_ENDPOINT": urlsplit(server.endpoint).netloc, "AWS_HTTPS": "NO", "AWS_VIRTUAL_HOSTING": "FALSE"}
@@ -134,9 +134,9 @@ def vsis3_loop(server: S3Server) -> Run:
 
 
 def boto3_loop(server: S3Server) -> Run:
-    """boto3's GET and rasterio from memory, one after the other.
+    """Read with boto3's GET and rasterio from memory, one after the other.
 
-    In one `rasterio.Env`, without which rasterio would make a session of boto3 for each tile, and be six times slower.
+    One `rasterio.Env` is used; otherwise rasterio would create a boto3 session for each tile and be six times slower.
     """
     import boto3
     import rasterio
@@ -152,7 +152,7 @@ def boto3_loop(server: S3Server) -> Run:
 
 
 def reader_rates(files: Sequence[bytes]) -> dict[str, float]:
-    """Tiles a second that each reader decodes on one core, from memory."""
+    """Measure the tiles per second that each reader decodes on one core, from memory."""
     import rasterio
 
     readers = {"pack": decode, "tifffile": _with_tifffile, "rasterio": _with_rasterio}
@@ -207,6 +207,6 @@ def _tasks(fetch: Callable[[str], "asyncio.Future[None]"], count: int) -> Run:
 
 
 def processor_seconds() -> float:
-    """What this process has used of all processors."""
+    """Return the processor time of this process on all processors."""
     used = os.times()
     return used.user + used.system

@@ -1,4 +1,4 @@
-"""The peak of a process's memory, and its time: the module that is measured runs in a process of its own."""
+"""Peak memory and duration of a process: the measured module runs in a process of its own."""
 
 import subprocess
 import sys
@@ -11,17 +11,17 @@ from tests.support.measure import ROOT
 
 @dataclass(frozen=True)
 class Measured:
-    """What a module took, run as a process."""
+    """Resources that a module used when run as a process."""
 
     peak_bytes: int
     seconds: float
-    """With the start of the process."""
+    """Duration, including the start of the process."""
     lines: list[str]
-    """What else it printed."""
+    """Other output of the process."""
 
 
 def own_peak() -> None:
-    """Print what `peak_of` reads: the most that this process has had in memory."""
+    """Print the peak memory of this process for `peak_of`."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     kibibytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
     print(int(kibibytes) * 1024)

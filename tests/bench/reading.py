@@ -1,6 +1,6 @@
-"""Reading the shards back as training does, against a plain sequential read of the same files.
+"""Reading of shards as in training, compared with a plain sequential read of the same files.
 
-Run as a module with the folder of a packed data set, it prints bytes a second of either, and tiles a second.
+Run as a module with the folder of a packed data set, it prints bytes per second of both, and tiles per second.
 """
 
 import statistics
@@ -25,7 +25,7 @@ _CHUNK_BYTES = 2**20
 
 
 def measure(scratch: Path) -> list[Figure]:
-    """The training split of a packed sample, in another order in each pass, and no pass from memory."""
+    """Read the training split of a packed sample, in another order in each pass, without keeping it in memory."""
     folder, sample = scratch / "read", scratch / "read-sample"
     folder.mkdir()
     write_sample(sample, tiles_per_class=_TILES_PER_CLASS)

@@ -1,4 +1,4 @@
-"""Where the processor's time goes while packing: each stage alone, on one thread, with everything in memory."""
+"""Processor time of each stage of packing, measured separately on one thread, with everything in memory."""
 
 import hashlib
 import time
@@ -22,7 +22,7 @@ _PIECE_TILES = 3
 
 
 def measure(bucket: Bucket) -> list[Figure]:
-    """Seconds of one core for 1,000 tiles, a figure a stage; and the rates of the readers."""
+    """Measure the seconds of one core per 1,000 tiles, one figure per stage; and the rates of the readers."""
     files = [read_bytes(f"s3://{BUCKET}/{key}") for key in bucket.keys[:_TILES]]
     images = [decode(data).pixels for data in files]
     pixels = [image.reshape(-1).view(np.uint8) for image in images]

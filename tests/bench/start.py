@@ -1,4 +1,4 @@
-"""Start-up: what an image adds to its base, and the time from a process's start to the step's own first line."""
+"""Start-up: size that an image adds to its base, and time from the start of a process to the first line of the step."""
 
 import json
 import os
@@ -19,7 +19,7 @@ _GOAL_SECONDS = 1.0
 
 
 def measure(scratch: Path) -> list[Figure]:
-    """The compiled command of each step, cut off where its work begins."""
+    """The compiled command of each step, stopped before its work begins."""
     pipeline = compiled_pipeline.load("train_classifier")
     figures = []
     for task in pipeline.tasks:
@@ -30,7 +30,7 @@ def measure(scratch: Path) -> list[Figure]:
 
 
 def _sizes() -> list[Figure]:
-    """What each image adds to its Python base image, unpacked; `train` is the CPU variant."""
+    """Measure the unpacked size that each image adds to its Python base image; `train` is the CPU variant."""
     found = uv()
     if found is None:
         return []
@@ -50,7 +50,7 @@ def _seconds(pipeline: compiled_pipeline.CompiledPipeline, component: str, scrat
     # The executor wants every input; the process ends before any is used.
     words = [json.dumps(_inputs(spec, scratch)) if word == "{{$}}" else word for word in words]
     code = next(i for i, word in enumerate(words) if "from kfp.dsl import *" in word)
-    # Once the step's modules are imported and its rules are in place: where the work itself would begin.
+    # After the imports and the set-up of the step, where its work would begin.
     head, begun, body = re.split(r"(\n    with step\(.*\):\n)", words[code], maxsplit=1)
     mark = '        import os, time; print("FIRST", time.time(), flush=True); os._exit(0)\n'
     words[code] = f"{head}{begun}{mark}{body}"

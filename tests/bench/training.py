@@ -1,7 +1,7 @@
-"""Training on two cores: its step against Keras' own, its input, what is done around the steps, and streaming.
+"""Training on two cores: its step compared with Keras' own, its input, the work around the steps, and streaming.
 
-Run as a module: `bare MODEL MANIFEST STEPS` makes so many steps of a bare Keras for each line that it reads, and prints
-tiles a second; `stream FOLDER` reads an epoch of streamed batches, and prints tiles a second and its memory's peak.
+Run as a module, `bare MODEL MANIFEST STEPS` trains that many steps with plain Keras per line that it reads, and prints
+tiles per second; `stream FOLDER` reads one epoch of streamed batches, and prints tiles per second and its peak memory.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from tilepipe.components.train.config import TrainConfig
 
 _MULTISPECTRAL, _RGB = ((64, 64, 13), "uint16"), ((64, 64, 3), "uint8")
 _SHARDS = 128
-"""650 MiB of multispectral tiles; a quarter of them is ten windows that are streamed, so that both fill them."""
+"""650 MiB of multispectral tiles; a quarter of them already fills ten streamed windows."""
 _WINDOW_MEBIBYTES = 16
 _BATCH_SIZE = TrainConfig().batch_size
 _WARM_UP_STEPS = 3
@@ -37,13 +37,13 @@ _STARTS = 5
 @dataclass(frozen=True)
 class _Speed:
     train: float
-    """Tiles a second."""
+    """Tiles per second."""
     bare: float
     of_bare: float
 
 
 def measure(scratch: Path) -> list[Figure]:
-    """Generated tiles, the defaults of `prepare` and `train`, and each speed beside what it is held against."""
+    """Measure with generated tiles and the defaults of `prepare` and `train`; each speed has its baseline beside it."""
     with patch.dict(os.environ):
         os.environ.pop("MLFLOW_TRACKING_URI", None)
         tiles = write_tiles(scratch / "tiles", shape=_MULTISPECTRAL[0], dtype=_MULTISPECTRAL[1], shards=_SHARDS)
@@ -71,12 +71,11 @@ def measure(scratch: Path) -> list[Figure]:
 
 
 def _speed(tiles: Generated, architecture: str, *, steps: int, epochs: int) -> _Speed:
-    """The steps of `train` and bare ones in turn, an epoch each: what slows the machine slows both.
+    """Measure the steps of `train` and plain Keras steps in alternate epochs, so that other load slows both.
 
-    What begins an epoch is left out: here, an epoch is far shorter than real ones. It is in `training_costs`.
+    The start of an epoch is left out, since these epochs are far shorter than real ones; `training_costs` measures it.
 
-    `train` may well be the faster one: the bare step is Keras' own, whose batch normalizations do without TensorFlow's
-    fused kernel.
+    `train` may be the faster one: the plain step of Keras does not use TensorFlow's fused batch normalization.
     """
     tiles = tiles.first(-(-steps * _BATCH_SIZE // SHARD_TILES))
     base_model, rates = tiles.base_model(architecture), []
@@ -84,7 +83,7 @@ def _speed(tiles: Generated, architecture: str, *, steps: int, epochs: int) -> _
     with bare_keras as bare, _after_each_epoch(lambda: rates.append(bare())):
         trained = tiles.train(base_model, epochs=epochs)
     start = _input(tiles)[1]
-    # The first epoch holds the building of the graph, and the other process's start.
+    # The first epoch includes building the graph and starting the other process.
     seconds = [steps * _BATCH_SIZE / epoch["tiles_per_second"] - start for epoch in trained.history.epochs[1:]]
     ours = [steps * _BATCH_SIZE / each for each in seconds]
     beside = [(before + after) / 2 for before, after in itertools.pairwise(rates)]
@@ -94,7 +93,7 @@ def _speed(tiles: Generated, architecture: str, *, steps: int, epochs: int) -> _
 
 @contextlib.contextmanager
 def _after_each_epoch(act: Callable[[], object]) -> Iterator[None]:
-    """Do something while a training is between two epochs, right after it has logged one."""
+    """Call a function between two epochs of a training, right after the log line of the first one."""
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -114,20 +113,20 @@ def _after_each_epoch(act: Callable[[], object]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _bare_keras(model: Path, manifest: Path, steps: int) -> Iterator[Callable[[], float]]:
-    """Gives what measures tiles a second; in a process of its own, since `train` changes settings of TensorFlow."""
+    """Yield a function that measures tiles per second; in another process: `train` changes TensorFlow settings."""
     command = [sys.executable, "-m", "tests.bench.training", "bare", str(model), str(manifest), str(steps)]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        told, said = process.stdin, process.stdout
+        commands, answers = process.stdin, process.stdout
 
         def measure() -> float:
-            told.write("\n")
-            told.flush()
-            return float(said.readline())
+            commands.write("\n")
+            commands.flush()
+            return float(answers.readline())
 
         try:
             yield measure
         finally:
-            told.close()
+            commands.close()
 
 
 def _bare(model_path: Path, manifest_path: Path, steps: int) -> None:
@@ -141,7 +140,7 @@ def _bare(model_path: Path, manifest_path: Path, steps: int) -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 250, (_BATCH_SIZE, *manifest.tile_shape)).astype(manifest.dtype)
     labels = np.eye(len(manifest.class_names), dtype=np.float32)[rng.integers(0, 10, _BATCH_SIZE)]
-    batch = tf.data.Dataset.from_tensors((images, labels)).repeat()  # the same two tensors, again and again
+    batch = tf.data.Dataset.from_tensors((images, labels)).repeat()  # the same two tensors each time
     model.make_train_function()
     batches, step = iter(batch), model.train_function
     for _ in range(_WARM_UP_STEPS):
@@ -169,7 +168,7 @@ def _input(tiles: Generated) -> tuple[float, float]:
 
 
 def _streaming(many: Generated, few: Generated) -> list[Figure]:
-    """The peaks of processes that stream four times as many tiles, or not."""
+    """Measure the peak memory of processes that stream the tiles, and four times as many."""
     found = [peak_of("tests.bench.training", "stream", str(each.folder)) for each in (few, many)]
     growth = found[1].peak_bytes / found[0].peak_bytes
     return [

@@ -1,16 +1,16 @@
-"""What a training does around its steps, as a share of epochs of a minute.
+"""Cost of the work around the steps of a training, as a share of epochs of one minute.
 
-With the default model and options, an MLflow store in SQLite and checkpoints in a local folder, each of these is done
-alone, a few times over, on a loop that stands:
+With the default model and options, an MLflow store in SQLite and checkpoints in a local folder, each of these is
+measured separately, several times, on a paused loop:
 
-- after each step, the figures are counted and the clock is looked at;
-- each epoch begins with building its input, up to its first batch; it ends with figures of each class, the best weights
-  (each epoch is the best one, as at the beginning of a training), a log line, and what MLflow gets;
-- twice a minute MLflow gets running figures, and six times what the machine does;
-- every two minutes there is a checkpoint, whose best weights are new.
+- after each step, the figures are counted and the clock is read;
+- each epoch begins with building its input, up to its first batch; it ends with figures per class, the best weights
+  (each epoch is the best one, as at the beginning of a training), a log line, and the figures for MLflow;
+- twice per minute MLflow gets figures within the epoch, and six times per minute system metrics;
+- every two minutes there is a checkpoint with new best weights.
 
-A cost is the time for which the training stands still and, as there are no more than two cores to compute on, the
-processor time of the threads that work behind it. Validation is none: how much of it there is, is the user's choice.
+A cost is the time for which the training is blocked and, since there are only two cores, the processor time of the
+background threads. Validation is not included, since its extent is the user's choice.
 """
 
 import contextlib
@@ -44,14 +44,14 @@ _SHARDS, _BINS = 4, 256
 _TIMES = 5
 _STEPS = 1000
 _A_MINUTE = {"step": 0.0, "start": 1.0, "epoch": 1.0, "running": 2.0, "machine": 6.0, "checkpoint": 0.5}
-"""How often a minute has each; steps as many as the default model makes."""
+"""Number of times per minute; that of `step` is replaced by the steps of the default model."""
 _MACHINE_SECONDS = 3600.0
-"""The machine's figures are taken when they are measured, and at no other time."""
+"""So long that system metrics are sampled only by the measurement."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of something that is done once."""
+    """Cost of one execution, in seconds."""
 
     pause: float
     """Seconds for which the training is blocked."""
@@ -60,24 +60,24 @@ class Cost:
 
     @property
     def seconds(self) -> float:
-        """Of both."""
+        """Sum of both."""
         return self.pause + self.behind
 
 
 def measure(scratch: Path, tiles: Generated, steps_a_minute: float) -> list[Figure]:
-    """What is done around the steps.
+    """Measure the work around the steps.
 
     Args:
         scratch: a folder.
-        tiles: to train on.
-        steps_a_minute: how many steps the default model makes.
+        tiles: tiles to train on.
+        steps_a_minute: number of steps of the default model per minute.
     """
     tiles = tiles.first(_SHARDS)
     with patch.dict(os.environ, MLFLOW_TRACKING_URI=f"sqlite:///{scratch / 'mlflow.db'}"):
-        with _standing(tiles, tiles.base_model("cnn"), scratch / "checkpoints") as training:
+        with _paused(tiles, tiles.base_model("cnn"), scratch / "checkpoints") as training:
             costs = training.costs()
         # 2.7 million parameters, each with two moments of the optimizer
-        with _standing(tiles, tiles.base_model("compact", width=3.0), scratch / "large-checkpoints") as training:
+        with _paused(tiles, tiles.base_model("compact", width=3.0), scratch / "large-checkpoints") as training:
             large = training.checkpoint()
     share = sum(times * costs[name].seconds for name, times in {**_A_MINUTE, "step": steps_a_minute}.items()) / 60
     return [
@@ -89,8 +89,8 @@ def measure(scratch: Path, tiles: Generated, steps_a_minute: float) -> list[Figu
 
 
 @contextlib.contextmanager
-def _standing(tiles: Generated, base_model: Path, checkpoints: Path) -> Iterator["Standing"]:
-    """A training that is set up, and makes no step."""
+def _paused(tiles: Generated, base_model: Path, checkpoints: Path) -> Iterator["PausedTraining"]:
+    """Set up a training that makes no step."""
     from tilepipe.components.shared.contracts.model_file import load_model
 
     options = {"system_metrics_seconds": _MACHINE_SECONDS}
@@ -98,10 +98,10 @@ def _standing(tiles: Generated, base_model: Path, checkpoints: Path) -> Iterator
     model = load_model(base_model, tiles.manifest)
     _, record = open_record(config.experiment, tiles.manifest, config.options)
     with record, tiles.batches(config) as batches, Checkpoints(str(checkpoints), "bench") as kept:
-        yield Standing(model, config, tiles.manifest, batches, record, kept)
+        yield PausedTraining(model, config, tiles.manifest, batches, record, kept)
 
 
-class Standing:
+class PausedTraining:
     """A paused training, and each operation around its steps, measured separately."""
 
     def __init__(
@@ -129,7 +129,7 @@ class Standing:
             self._loop.run(Look(at=((0, 0),), halts=True), config.learning_rate)
 
     def costs(self) -> dict[str, Cost]:
-        """By the names in `_A_MINUTE`."""
+        """Measure all costs, by the names in `_A_MINUTE`."""
         return {
             "step": self._steps(),
             "start": _typical(self._start),
@@ -140,7 +140,7 @@ class Standing:
         }
 
     def checkpoint(self) -> Cost:
-        """With best weights that no checkpoint has held."""
+        """Measure a checkpoint with new best weights."""
         return _typical(self._checkpoint)
 
     def _steps(self) -> Cost:
@@ -159,7 +159,7 @@ class Standing:
         return Cost(cost.pause / _STEPS, cost.behind / _STEPS)
 
     def _start(self, number: int) -> Cost:
-        # What other threads do meanwhile is to make batches, which are used.
+        # Other threads meanwhile build batches that are used, which is no overhead.
         return Cost(_cost(lambda: next(iter(self._batches.train(number)))).pause)
 
     def _ended(self, number: int) -> Cost:
@@ -208,11 +208,11 @@ class Standing:
 
 
 def _cost(act: Callable[[], object], wait: Callable[[], object] = lambda: None) -> Cost:
-    """Measure.
+    """Measure one execution.
 
     Args:
-        act: what the training does.
-        wait: waits until what follows from it is done.
+        act: the work of the training.
+        wait: waits until the background work that it causes is done.
     """
     everywhere, here, started = time.process_time(), time.thread_time(), time.perf_counter()
     act()
@@ -222,6 +222,6 @@ def _cost(act: Callable[[], object], wait: Callable[[], object] = lambda: None) 
 
 
 def _typical(measured: Callable[[int], Cost]) -> Cost:
-    """Of some times after a first one, which has things to import and tables to fill."""
+    """Return the median after a first execution, which imports modules and fills tables."""
     found = [measured(number) for number in range(1 + _TIMES)][1:]
     return Cost(statistics.median(cost.pause for cost in found), statistics.median(cost.behind for cost in found))

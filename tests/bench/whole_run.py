@@ -1,4 +1,4 @@
-"""The main job, as `make run` does it, on a sample of its own: wall time and peak memory."""
+"""A whole run as in `make run`, on a sample of its own: wall time and peak memory."""
 
 import re
 import resource
@@ -13,7 +13,7 @@ _GOAL_SECONDS = 240
 
 
 def measure(scratch: Path) -> list[Figure]:
-    """`tilepipe sample` and `tilepipe run`, one after the other."""
+    """Measure `tilepipe sample` and then `tilepipe run`."""
     tilepipe = str(Path(sys.executable).with_name("tilepipe"))
     sample = scratch / "sample"
     started = time.monotonic()

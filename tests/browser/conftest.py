@@ -1,6 +1,6 @@
 """A real browser, and pages in it as Kubeflow shows them.
 
-Playwright drives the Chromium that the machine has (Debian's package), and brings none of its own.
+Playwright drives the installed Chromium (Debian's package) and downloads none.
 """
 
 import html
@@ -35,7 +35,7 @@ WIDE = (1280, 900)
 
 @pytest.fixture(scope="session")
 def browser():
-    """Chromium, without a window; where it is absent tests skip, or fail where CI demands them."""
+    """Headless Chromium; without it, tests are skipped, or fail if CI demands them."""
     if not shutil.which(CHROMIUM):
         reason = f"no Chromium at {CHROMIUM} (apt-get install chromium, or set TILEPIPE_CHROMIUM)"
         if os.environ.get("CI") or os.environ.get("TILEPIPE_REQUIRE_BROWSER"):
@@ -44,7 +44,7 @@ def browser():
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        # Scroll bars take 15 pixels from Kubeflow's frame, so they shall be there.
+        # Scroll bars take 15 pixels from Kubeflow's frame, so they must be visible.
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=ARGUMENTS, ignore_default_args=["--hide-scrollbars"]
         )
@@ -54,7 +54,7 @@ def browser():
 
 @dataclass
 class Shown:
-    """A page in the browser, and what it did."""
+    """A page in the browser, and its behavior."""
 
     page: object
     document: object
@@ -71,12 +71,12 @@ class Shown:
 
 @pytest.fixture
 def show(browser, tmp_path):
-    """Open a page: `framed` as Kubeflow does, in a sandboxed frame, else alone in a window; nothing can be fetched."""
+    """Open a page, if `framed` in a sandboxed frame as in Kubeflow, else in its own window; nothing can be fetched."""
     contexts = []
 
     def show(content, *, framed=True, size=None):
         width, height = size or (FRAME if framed else WIDE)
-        # The frame's page has margins of its own around it.
+        # The page with the frame has margins of its own.
         context = browser.new_context(viewport={"width": width + 40, "height": height + 40} if framed else None)
         contexts.append(context)
         page = context.new_page()
@@ -117,7 +117,7 @@ def _note(shown, url, itself):
 
 @pytest.fixture
 def history():
-    """Of a training whose ninth epoch of twelve was the best."""
+    """History of a training of twelve epochs, of which the ninth was the best."""
     epochs = [
         {
             "loss": 2.1 * np.exp(-epoch / 4) + 0.12,

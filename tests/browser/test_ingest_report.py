@@ -25,7 +25,7 @@ def page(rows=None, classes=CLASSES, selection=SELECTION, **changes):
 
 
 def islands():
-    """On both sides of the antimeridian, with duplicates, in many classes."""
+    """Report of tiles on both sides of the antimeridian, with duplicates, in many classes."""
     rows = scattered(5000, MANY, longitude=(176, 184), latitude=(-20, -15))
     for i in range(40):
         rows[i]["checksum"] = rows[4970 + i % 20]["checksum"]

@@ -1,13 +1,13 @@
-"""A real Kubeflow, named by the environment; everything here skips with a reason where there is none.
+"""A real Kubeflow, named by the environment; without one, all tests in this folder are skipped with a reason.
 
 KFP_ENDPOINT             the pipelines API, such as http://127.0.0.1:8888
 KFP_NAMESPACE            namespace of the runs [kubeflow]
 KFP_UI_URL               Kubeflow's pages, for the tests in a browser
-TILEPIPE_IMAGE_REGISTRY  where the cluster's nodes find the images [ghcr.io/tilepipe]
-E2E_S3_ENDPOINT          the tiles' object store as this machine reaches it
-E2E_S3_BUCKET            a bucket in it [tilepipe-e2e], made where it is missing
+TILEPIPE_IMAGE_REGISTRY  registry from which the nodes pull the images [ghcr.io/tilepipe]
+E2E_S3_ENDPOINT          address of the tiles' object store from this machine
+E2E_S3_BUCKET            a bucket in it [tilepipe-e2e], created if it is missing
 E2E_RUNS_BUCKET          the runs' bucket in the same store [mlpipeline]
-E2E_MLFLOW_URI           the tracking server as this machine reaches it
+E2E_MLFLOW_URI           address of the tracking server from this machine
 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY   for the bucket, from this machine; the pods take theirs from the Secret
 KUBECONFIG               the cluster
 """
@@ -32,14 +32,14 @@ FIGURES: list[Figure] = []
 
 @dataclass(frozen=True)
 class Kubeflow:
-    """What the tests know of the installation."""
+    """Clients and names of the installation."""
 
     endpoint: str
     namespace: str
     bucket: Any
-    """boto3's Bucket with the tiles."""
+    """boto3 Bucket with the tiles."""
     artifacts: Any
-    """boto3's Bucket that holds the runs' artifacts."""
+    """boto3 Bucket with the artifacts of the runs."""
     runs: Any
     """kfp_server_api.RunServiceApi."""
     core: Any
@@ -120,7 +120,7 @@ def kubeflow():
 
 @pytest.fixture(scope="session")
 def pipeline_yaml(kubeflow, tmp_path_factory) -> Path:
-    """`train_classifier`, compiled for the images that this cluster has."""
+    """`train_classifier`, compiled for the images of this cluster."""
     folder = tmp_path_factory.mktemp("compiled")
     kubeflow.tilepipe("compile", "train_classifier", "--out", str(folder))
     return folder / "train_classifier.yaml"
@@ -128,12 +128,12 @@ def pipeline_yaml(kubeflow, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def sample(kubeflow, tmp_path_factory) -> str:
-    """The synthetic sample in the bucket; gives the catalog's address."""
+    """Address of the catalog of a synthetic sample in the bucket."""
     return upload_sample(kubeflow, tmp_path_factory.mktemp("sample") / "sample", f"sample-{uuid.uuid4().hex[:8]}")
 
 
 def upload_sample(kubeflow: Kubeflow, folder: Path, prefix: str, tiles_per_class: int = 20) -> str:
-    """Make a sample and put it into the bucket; gives the catalog's address."""
+    """Upload a sample to the bucket; returns the address of its catalog."""
     from concurrent.futures import ThreadPoolExecutor
 
     from tilepipe.pipelines.cli.sample.sample import write_sample
@@ -146,7 +146,7 @@ def upload_sample(kubeflow: Kubeflow, folder: Path, prefix: str, tiles_per_class
 
 
 def run_id_in(text: str) -> str:
-    """The id of the run that `tilepipe submit` printed."""
+    """Return the id of the run that `tilepipe submit` printed."""
     found = re.search(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", text)
     if found is None:
         pytest.fail(f"no run id in: {text}")
@@ -154,6 +154,6 @@ def run_id_in(text: str) -> str:
 
 
 def pytest_sessionfinish() -> None:
-    """Print and write down what was measured."""
+    """Print the measurements and write them to a file."""
     if FIGURES:
         report("e2e", FIGURES)

@@ -1,7 +1,7 @@
 """`tilepipe submit`, `upload`, `schedule` and `doctor` on a real Kubeflow, with pipelines of a few seconds.
 
-They need no bucket and no MLflow: KFP_ENDPOINT, KUBECONFIG, and an image with Python that the nodes have or can pull
-(E2E_PYTHON_IMAGE [localhost/python:3.11]).
+They need KFP_ENDPOINT, KUBECONFIG, and an image with Python that the nodes have or can pull (E2E_PYTHON_IMAGE
+[localhost/python:3.11]), but no bucket and no MLflow.
 """
 
 import contextlib
@@ -123,7 +123,7 @@ def namespace():
 
 @pytest.fixture
 def write(tmp_path):
-    """Compiles a pipeline; gives the YAML's path."""
+    """Function that compiles a pipeline and returns the path of the YAML."""
 
     def compiled(pipeline, name="pipeline"):
         path = tmp_path / f"{name}.yaml"
@@ -156,7 +156,7 @@ def run_id_in(text):
 
 @contextlib.contextmanager
 def terminated(runs, said):
-    """Ends the run that an output names, whatever the test finds."""
+    """Function that terminates the run that an output names, even if the test fails."""
     run_id = run_id_in(said)
     try:
         yield run_id
@@ -214,7 +214,7 @@ def test_a_gpu_request_that_no_node_can_meet(write, runs):
     assert "At least one node must be able to run `train`, and none is" in said
     assert "nvidia.com/gpu: 99 wanted" in said
     assert "Change train_gpu_count" in said
-    # A cluster that adds nodes by itself: the run starts, and the pod's own state says what it waits for.
+    # As in a cluster with autoscaling: the run starts, and the state of the pod shows what it waits for.
     said = tilepipe("submit", path, "train_gpu_count=99", "--no-checks", "--timeout-minutes", "0.7", code=3)
     with terminated(runs, said):
         assert said.count("waiting Unschedulable") == 1
@@ -241,7 +241,7 @@ def test_a_person_who_stops_watching_leaves_the_run_going(write, runs):
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        # A shell that runs the tests in the background has them ignore the signal.
+        # A shell that runs the tests in the background makes them ignore the signal.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
     )
     with process:
@@ -281,7 +281,7 @@ def test_a_run_that_a_person_terminates(write, runs):
 
 
 def test_the_namespace_of_a_server_for_one_user_is_its_own(write, core, runs):
-    """Another namespace that looks right is taken, and where the run really is is said."""
+    """Another plausible namespace is accepted, and the actual namespace of the run is printed."""
     from kubernetes import client
 
     name = f"e2e-{uuid.uuid4().hex[:8]}"
@@ -308,7 +308,7 @@ def pipelines(api):
 
 @pytest.fixture
 def uploadable(write, pipelines):
-    """A pipeline with a name of its own, which is removed after the test."""
+    """A pipeline with a unique name, which is removed after the test."""
     name = f"e2e-{uuid.uuid4().hex[:8]}"
     yield name, write(greetings(name), name)
     found = [p for p in pipelines.pipeline_service_list_pipelines(page_size=200).pipelines or [] if p.name == name]
@@ -342,7 +342,7 @@ def test_what_kfp_refuses_leaves_nothing_behind(uploadable, pipelines):
 
 @pytest.fixture
 def schedule(uploadable):
-    """Runs `tilepipe schedule` for a recurring run that is removed after the test."""
+    """Function that runs `tilepipe schedule` for a recurring run that is removed after the test."""
     name, path = uploadable
     tilepipe("upload", path)
     yield lambda *words, **more: tilepipe("schedule", name, *words, **more)
@@ -371,7 +371,7 @@ def test_a_recurring_run_from_creation_to_deletion(uploadable, schedule, recurri
     assert first.trigger.cron_schedule.cron == "0 0 3 * * *"
     assert first.runtime_config.parameters == {"text": "a"}
     assert (first.status, first.no_catchup, first.max_concurrency) == ("ENABLED", True, "1")
-    assert not first.pipeline_version_reference.pipeline_version_id  # the newest counts, at each start
+    assert not first.pipeline_version_reference.pipeline_version_id  # each start uses the newest version
     assert "unchanged" in schedule(path, *nightly, "text=a")
     assert recurring(name)[0].recurring_run_id == first.recurring_run_id
     assert "changed (text: a -> b)" in schedule(path, *nightly, "text=b")
@@ -401,7 +401,7 @@ def test_a_change_that_kfp_refuses_leaves_the_old_one_at_work(uploadable, schedu
 
 
 def test_a_change_neither_misses_nor_doubles_a_run_and_lets_the_running_one_finish(uploadable, schedule, runs):
-    """A schedule is changed while its first run is in progress: each minute starts one run, and none is cut off."""
+    """A schedule is changed while its first run is in progress: one run starts per minute, and none is terminated."""
     name, path = uploadable
 
     def started():

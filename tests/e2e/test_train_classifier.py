@@ -1,4 +1,4 @@
-"""`train_classifier` on a real Kubeflow, as its users run it, and every way in which it may end."""
+"""`train_classifier` on a real Kubeflow as users run it, with every way in which a run can end."""
 
 import hashlib
 import json
@@ -41,7 +41,7 @@ def seconds(node):
 
 
 def own_seconds(kubeflow, run_id):
-    """Task -> seconds of its own container, without the drivers and the pod's start."""
+    """Return the seconds of each task's own container, without drivers and pod start."""
     found = {}
     for pod in kubeflow.pods(run_id):
         name = (pod.metadata.annotations or {}).get("workflows.argoproj.io/node-name", "")
@@ -54,7 +54,7 @@ def own_seconds(kubeflow, run_id):
 
 @pytest.fixture(scope="module")
 def first_run(kubeflow, pipeline_yaml, sample):
-    """One finished run; gives its id and the arguments that it had."""
+    """Id and arguments of a finished run."""
     arguments = [f"data_source={sample}", *SMALL]
     run_id, done = submit(kubeflow, pipeline_yaml, *arguments)
     assert kubeflow.run(run_id).state == "SUCCEEDED", done.stdout
@@ -124,10 +124,10 @@ def test_two_pods_pack_what_one_would(kubeflow, pipeline_yaml, sample):
 
 
 def test_a_training_whose_pod_is_deleted_ends_with_the_same_model(kubeflow, pipeline_yaml, sample):
-    """An evicted pod has under a second: what counts is the last checkpoint, and that Argo starts the pod again."""
+    """An evicted pod has under a second: it resumes from the last checkpoint after Argo has started it again."""
     prefix = f"checkpoints-{uuid.uuid4().hex[:8]}"
     place = f"s3://{kubeflow.bucket.name}/{prefix}"
-    # Long enough to be caught in the middle of; the same but for the place, which only the killed one has.
+    # Long enough to be killed in the middle. Both runs are the same, except that only the killed one has checkpoints.
     words = [f"data_source={sample}", *SMALL, "train_epochs=60", 'train_augmentation=["flip", "shift"]']
     undisturbed, _ = submit(kubeflow, pipeline_yaml, *words)
     words += [f"train_checkpoint_uri={place}", 'train_options={"checkpoint_every_seconds": 1}']
@@ -142,7 +142,7 @@ def test_a_training_whose_pod_is_deleted_ends_with_the_same_model(kubeflow, pipe
     kubeflow.core.delete_namespaced_pod(pod.metadata.name, kubeflow.namespace, grace_period_seconds=0)
     assert kubeflow.wait(run_id).state == "SUCCEEDED"
     again = [p for p in kubeflow.pods(run_id) if "train-model.executor" in p.metadata.annotations.get(_NODE_NAME, "")]
-    assert any("resuming from epoch" in _log(kubeflow, p) for p in again), "it began anew"
+    assert any("resuming from epoch" in _log(kubeflow, p) for p in again), "it started over"
     assert not states(), "a training that has ended well leaves no checkpoints"
     assert _weights(kubeflow, run_id) == _weights(kubeflow, undisturbed)
     runs = kubeflow.mlflow.search_runs(
@@ -154,7 +154,7 @@ def test_a_training_whose_pod_is_deleted_ends_with_the_same_model(kubeflow, pipe
 
 
 def test_a_training_streams_its_shards(kubeflow, sample, tmp_path):
-    """Its pod gets addresses of shards and no copies, and trains as the other does."""
+    """Its pod gets addresses of shards instead of copies, and trains like the other one."""
     kubeflow.tilepipe("compile", "train_classifier_streaming", "--out", str(tmp_path))
     words = [f"data_source={sample}", *SMALL, 'train_options={"placement": "streamed"}']
     run_id, _ = submit(kubeflow, tmp_path / "train_classifier_streaming.yaml", *words)
@@ -170,7 +170,7 @@ def _log(kubeflow, pod):
 
 
 def _weights(kubeflow, run_id):
-    """Digest of the trained model's weights; the file around them holds times."""
+    """Return the digest of the trained weights; the whole file contains times."""
     stored = (o.key for o in kubeflow.artifacts.objects.all() if f"/{run_id}/" in o.key)
     (key,) = (key for key in stored if key.endswith("model.keras") and "/train-model/" in key)
     content = kubeflow.artifacts.Object(key).get()["Body"].read()
@@ -210,7 +210,7 @@ def test_a_retry_supplies_what_was_missing(kubeflow, pipeline_yaml, tmp_path):
 
 
 def test_a_gpu_is_scheduled_by_selector_and_toleration(kubeflow, pipeline_yaml, sample):
-    """Training waits for a GPU that is taken, and gets it on a tainted node; where TensorFlow sees none, it says so."""
+    """Training waits for a GPU in use and gets it on a tainted node; if TensorFlow sees none, the message says so."""
     node = next(n for n in kubeflow.core.list_node().items if "nvidia.com/gpu" in (n.status.allocatable or {}))
     before = node.spec.taints
     words = [f"data_source={sample}", *SMALL, "train_gpu_count=1", 'train_node_selector={"accelerator": "gpu"}']
@@ -234,7 +234,7 @@ def test_a_gpu_is_scheduled_by_selector_and_toleration(kubeflow, pipeline_yaml, 
     assert pod.spec.node_selector["accelerator"] == "gpu"
     main = next(c for c in pod.spec.containers if c.name == "main")
     assert main.resources.limits["nvidia.com/gpu"] == "1"
-    if kubeflow.wait(run_id).state == "FAILED":  # a pretended GPU, or an image without CUDA
+    if kubeflow.wait(run_id).state == "FAILED":  # a simulated GPU, or an image without CUDA
         run = mlflow_run(kubeflow, run_id)
         assert run.info.status == "FAILED"
         assert run.data.tags[tracking.FAILED_STEP_TAG] == "train-model"
@@ -242,7 +242,7 @@ def test_a_gpu_is_scheduled_by_selector_and_toleration(kubeflow, pipeline_yaml, 
 
 
 def _occupy_gpus(kubeflow, node):
-    """A pod that holds every GPU of the node; gives its name."""
+    """Start a pod that uses every GPU of the node; yields its name."""
     name, count = f"e2e-gpus-{uuid.uuid4().hex[:6]}", node.status.allocatable["nvidia.com/gpu"]
     security = {"runAsNonRoot": True, "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     container = {
@@ -289,7 +289,7 @@ def test_a_terminated_run_is_killed_in_mlflow(kubeflow, pipeline_yaml, sample):
         time.sleep(2)
     kubeflow.runs.run_service_terminate_run(run_id)
     kubeflow.wait(run_id)
-    for _ in range(60):  # the exit handler runs on after the run's state has settled
+    for _ in range(60):  # the exit handler still runs after the run has its final state
         if tracking.find_run(kubeflow.mlflow, run_id):
             break
         time.sleep(2)
@@ -317,7 +317,7 @@ def _schedule(kubeflow, yaml, name, arguments, how):
         return lambda: kubeflow.tilepipe("schedule", name, "--delete")
     import kfp
 
-    with warnings.catch_warnings():  # that it works with KFP 2 alone
+    with warnings.catch_warnings():  # a warning that it only works with KFP 2
         warnings.simplefilter("ignore", FutureWarning)
         client = kfp.Client(host=kubeflow.endpoint, namespace=kubeflow.namespace)
     pipeline = client.upload_pipeline(str(yaml), pipeline_name=name)

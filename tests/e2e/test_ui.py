@@ -1,9 +1,9 @@
-"""`train_classifier` through Kubeflow's pages in a real browser, as a person goes: upload, run form, graph, figures.
+"""`train_classifier` through Kubeflow's pages in a real browser, like a person: upload, run form, graph, figures.
 
 KFP_UI_URL   Kubeflow's pages, such as http://127.0.0.1:3000
-E2E_SAMPLE   catalog of a sample that is in the bucket already; without it one is made
+E2E_SAMPLE   catalog of a sample that is already in the bucket; default: a new sample is uploaded
 
-Each stage leaves a picture in build/e2e.
+Each stage saves a screenshot in build/e2e.
 """
 
 import os
@@ -29,7 +29,7 @@ SMALL = {
 }
 GROUP = "train-classifier"
 LOOP = "pack"
-"""Its tasks are a graph of their own; like any group, it seems to run for ever where all in it came from the cache."""
+"""Its tasks are a nested graph; like any group, it seems to run forever if all of its results came from the cache."""
 STEPS = ("ingest-tiles", "merge-packed", "prepare-model", "train-model", "evaluate-model")
 DONE = re.compile("^(CheckCircleIcon|CloudDownloadIcon)$")
 """Icons of a node that has succeeded, and of one whose results came from the cache."""
@@ -38,7 +38,7 @@ ID = "([0-9a-f-]{36})"
 
 
 def shoot(page, name):
-    """Leave a picture of what is seen."""
+    """Save a screenshot."""
     PICTURES.mkdir(parents=True, exist_ok=True)
     page.wait_for_timeout(1000)
     page.screenshot(path=PICTURES / f"{name}.png")
@@ -67,7 +67,7 @@ def catalog(page, request):
 
 @pytest.fixture(scope="module")
 def uploaded(page, pipeline_yaml):
-    """The pipeline, uploaded by the upload page under a name of its own, which it gives; the window shows its graph."""
+    """Name of the pipeline, uploaded through the upload page under a unique name; the window shows its graph."""
     name = f"e2e-ui-{uuid.uuid4().hex[:8]}"
     page.get_by_role("button", name="Pipelines", exact=True).click()
     page.get_by_role("button", name="Upload pipeline").click()
@@ -82,7 +82,7 @@ def uploaded(page, pipeline_yaml):
 
 @pytest.fixture(scope="module")
 def run_id(page, uploaded, catalog):
-    """A run, started by the run form; the window shows it."""
+    """A run started through the run form; the window shows it."""
     page.get_by_role("button", name="Create run").click()
     page.get_by_label("Run name").fill(f"{uploaded} run")
     for name, value in {"data_source": catalog, **SMALL}.items():
@@ -96,7 +96,7 @@ def run_id(page, uploaded, catalog):
 
 @pytest.fixture(scope="module")
 def finished(page, run_id):
-    """The run, succeeded; the window shows the graph inside of its group."""
+    """The run after its success; the window shows the graph inside its group."""
     page.get_by_title(GROUP, exact=True).wait_for()
     shoot(page, "3-run-started")
     seen_to_succeed(page)
@@ -109,7 +109,7 @@ def finished(page, run_id):
 
 
 def seen_to_succeed(page):
-    """Wait until the run's details say so: where all steps of a group are cached, its node seems to run for ever."""
+    """Wait until the details show that the run succeeded: the node of a fully cached group seems to run forever."""
     for _ in range(RUN_SECONDS // 20):
         page.get_by_role("button", name="Detail", exact=True).click()
         page.get_by_text("Run details", exact=True).wait_for()
@@ -123,10 +123,10 @@ def seen_to_succeed(page):
 
 @pytest.fixture
 def look_at(page, finished):
-    """Open a node of the graph, at a tab; close its panel afterwards, which covers other nodes."""
+    """Open a tab of a node of the graph, and close its panel afterwards, which covers other nodes."""
 
     def look_at(node, tab):
-        node.dispatch_event("click")  # the map in the corner may lie over it, so the mouse cannot
+        node.dispatch_event("click")  # the overview map may cover it, so a mouse click would fail
         page.get_by_role("button", name=tab, exact=True).click()
 
     yield look_at
@@ -134,7 +134,7 @@ def look_at(page, finished):
 
 
 def artifact(page, name):
-    """The node of an artifact of `evaluate-model`."""
+    """Return the node of an artifact of `evaluate-model`."""
     return page.get_by_test_id(f"artifact.evaluate-model.{name}")
 
 
