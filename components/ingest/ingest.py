@@ -17,11 +17,11 @@ from tilepipe.components.ingest.sources.source_view import ColumnSource, open_so
 from tilepipe.components.ingest.sources.tile_row import TileSource
 from tilepipe.components.ingest.splits.predefined import has_split_folders, keep_unselected
 from tilepipe.components.ingest.splits.splits import split_tiles
+from tilepipe.components.ingest.stated_bands import StatedBands, find_stated_bands
 from tilepipe.components.ingest.stated_raster import check_raster
-from tilepipe.components.shared.contracts.bands import canonical_band
 from tilepipe.components.shared.contracts.manifest import SPLITS
 from tilepipe.components.shared.contracts.tile_table import SCHEMA, RecordFeature, TileTableInfo, write_tile_table
-from tilepipe.components.shared.errors import BandError, SourceError, SplitError
+from tilepipe.components.shared.errors import SourceError, SplitError
 from tilepipe.components.shared.runtime.database import lock, open_database, quoted
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.storage.atomic import whole_file
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tilepipe.ingest")
 
 _BATCH_ROWS = 65_536
+_OMITTED_IF_DEFAULT = ("allow_mixed_scaling",)
+"""Options that the tile table names only if they are set, so that tables without them keep their bytes."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def ingest(config: IngestConfig, outputs: IngestOutputs) -> dict[str, str | int]
                 keep_unselected(connection)
         if isinstance(source, ColumnSource):
             source.resolve_addresses(connection)
-        bands = config.source_bands or _stated_bands(connection)
+        bands = find_stated_bands(connection, config)
         nodata = check_raster(connection, allow_mixed_scaling=config.options.allow_mixed_scaling)
         _check_ids(connection, config)
         by_folders = has_split_folders(connection, config)
@@ -87,23 +89,6 @@ def ingest(config: IngestConfig, outputs: IngestOutputs) -> dict[str, str | int]
         with whole_file(path) as partial:
             partial.write_text(text, encoding="utf-8")
     return _summary(info, counts)
-
-
-def _stated_bands(connection: "DuckDBPyConnection") -> tuple[str, ...]:
-    query = "SELECT bands, min(tile_id) AS first FROM chosen WHERE bands IS NOT NULL GROUP BY bands ORDER BY first"
-    stated = [
-        (tuple(canonical_band(name) for name in names), tile)
-        for names, tile in connection.execute(query).fetchall()
-        if names
-    ]
-    different = next(((bands, tile) for bands, tile in stated if bands != stated[0][0]), None)
-    if different is not None:
-        raise BandError(
-            "All tiles must state the same bands in the same order. Received: "
-            f"{stated[0][1]} with {', '.join(stated[0][0])}, but {different[1]} with {', '.join(different[0])}. "
-            f"Correct the items, or give the true order, such as {argument('source_bands', stated[0][0])}."
-        )
-    return stated[0][0] if stated else ()
 
 
 def _check_ids(connection: "DuckDBPyConnection", config: IngestConfig) -> None:
@@ -176,18 +161,24 @@ def _info(
     config: IngestConfig,
     source: TileSource,
     class_names: tuple[str, ...],
-    bands: tuple[str, ...],
+    bands: StatedBands,
     nodata: tuple[str | None, ...],
 ) -> TileTableInfo:
     features: tuple[RecordFeature, ...] = getattr(source, "record_features", ())
+    query = config.model_dump(mode="json", exclude={"source", "snapshot", "source_bands", "workers"})
+    for name in _OMITTED_IF_DEFAULT:
+        if getattr(config.options, name) == type(config.options).model_fields[name].default:
+            del query["options"][name]
     return TileTableInfo(
         name=config.options.name or source.name,
         source=storage.shown(config.source),  # a web address may contain a signature
         source_kind=source.kind,
-        query=config.model_dump(mode="json", exclude={"source", "snapshot", "source_bands", "workers"}),
+        query=query,
         snapshot=config.snapshot,
-        bands=bands,
-        bands_stated_by="user" if config.source_bands else "metadata" if bands else "nobody",
+        bands=bands.names,
+        bands_stated_by="user" if config.source_bands else "metadata" if bands.names else "nobody",
+        common_names=bands.common_names,
+        platform=bands.platform,
         nodata=nodata,
         record_features=features,
         class_names=class_names,

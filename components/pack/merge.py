@@ -150,6 +150,8 @@ def _manifest(
         snapshot=common.snapshot,
         digest=hashlib.sha256(checksums.encode()).hexdigest(),
         bands=common.bands,
+        common_names=common.common_names,
+        platform=common.platform,
         dtype=common.dtype,
         height=common.height,
         width=common.width,

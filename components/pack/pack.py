@@ -215,6 +215,8 @@ def _shared_layout(plan: Plan, layout: Layout, config: PackConfig) -> SharedLayo
         source=plan.info.source,
         snapshot=plan.info.snapshot,
         bands=layout.bands,
+        common_names=layout.common_names,
+        platform=layout.order.platform,
         dtype=layout.dtype,
         height=height,
         width=width,

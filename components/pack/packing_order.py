@@ -184,7 +184,7 @@ def find_layout(plan: Plan, config: PackConfig, cache: TileCache | None = None) 
     if options.check_band_identity and alike[0].dtypes[0] != "uint8":
         whole = [one.means for one in alike if np.isfinite(one.means).all()]
         if whole:
-            check_band_identity(order.names, np.array(whole), order.stated_by)
+            check_band_identity(order, np.array(whole))
     dtypes = [alike[0].dtypes[place] for place in keep]
     if len(set(dtypes)) > 1:
         each = ", ".join(f"{order.names[place]} {dtype}" for place, dtype in zip(keep, dtypes, strict=True))

@@ -1,12 +1,13 @@
 """Manifest of one part: the JSON file that one worker writes and that `merge` combines into the final manifest."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tilepipe.components.pack.quarantine import allowed_tiles
 from tilepipe.components.shared.contracts.manifest import Dtype, Shard, Split
+from tilepipe.components.shared.contracts.optional_fields import SparseModel
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.storage.atomic import whole_file
 
@@ -30,14 +31,18 @@ class PackedShard(_Frozen):
     numbers in the same order for any number of workers."""
 
 
-class SharedLayout(_Frozen):
+class SharedLayout(_Frozen, SparseModel):
     """The values that are the same in all parts, since they depend only on the tile table and the parameters."""
+
+    omitted_if_default: ClassVar[frozenset[str]] = frozenset({"common_names", "platform"})
 
     tilepipe_version: str
     name: str
     source: str
     snapshot: str
     bands: tuple[str, ...]
+    common_names: tuple[str, ...] = ()
+    platform: str = ""
     dtype: Dtype
     height: int
     width: int

@@ -127,7 +127,7 @@ def _scaling_rows(model: keras.Model, manifest: Manifest, options: ModelOptions)
 
 
 def _index_lines(manifest: Manifest, options: ModelOptions) -> list[str]:
-    indices = find_indices(options.indices, manifest.bands, options.sensor)
+    indices = find_indices(options.indices, manifest.bands, options.sensor, manifest.common_names, manifest.platform)
     if not indices:
         return []
     table = markdown_table(

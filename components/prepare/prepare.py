@@ -83,6 +83,8 @@ def _build(config: PrepareConfig, manifest: Manifest) -> tuple["keras.Model", st
         options.weights_sha256,
         channels=(*manifest.bands, *options.indices),
         rgb_bands=options.rgb_bands,
+        common_names=manifest.common_names,
+        platform=manifest.platform,
     )
     freeze(backbone, config.architecture, options.trainable_backbone, options.trainable_blocks)
     scaling = None

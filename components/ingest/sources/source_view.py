@@ -33,13 +33,14 @@ def _sql_type(kind: pa.DataType) -> str:
     return _SQL_TYPES[kind]
 
 
-_STATED = (("bands", pa.list_(pa.string())), ("stated_raster", pa.string()))
+_STATED = (("bands", pa.list_(pa.string())), ("stated_raster", pa.string()), ("stated_sensor", pa.string()))
 _ARROW = pa.schema([*((field.name, field.type) for field in SCHEMA), *_STATED])
 COLUMNS = {field.name: _sql_type(field.type) for field in _ARROW}
 """Name -> SQL type of the columns of `found`: those of the tile table, and what the source states.
 
-`split` is the source's own name of the split, `bands` are the names that it states, and `stated_raster` its JSON on
-nodata, scale and offset. `where` may also use the source's own columns.
+`split` is the source's own name of the split, `bands` are the names that it states, `stated_raster` its JSON on
+nodata, scale and offset, and `stated_sensor` its JSON on common names of the bands and platform.
+`where` may also use the source's own columns.
 """
 
 _BATCH_ROWS = 8192

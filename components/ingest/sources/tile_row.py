@@ -16,6 +16,8 @@ class TileRow(TableRow):
     """Canonical names in the order stated by the source; empty if it states none."""
     stated_raster: str | None = None
     """What the source states on the pixels, as JSON: nodata, scale, offset, processing baseline."""
+    stated_sensor: str | None = None
+    """What the source states on the sensor, as JSON: common names of the bands, platform."""
     properties: Mapping[str, Any] = field(default_factory=dict)
     """Scalars by name: the source's own properties that `where` uses."""
 

@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tilepipe.components.pack.bands.assignment import best_assignment
-from tilepipe.components.shared.contracts.bands import SENTINEL_2_BANDS
+from tilepipe.components.pack.bands.order import BandOrder
+from tilepipe.components.shared.contracts.bands import SENTINEL_2_BANDS, is_sentinel_2_band
 from tilepipe.components.shared.errors import BandError
 
 Floats = npt.NDArray[np.float64]
@@ -85,17 +86,23 @@ class Contradiction:
     """Values of the best-fitting known spectrum per band, at the scale of `means`."""
 
 
-def check_band_identity(names: Sequence[str], means: Floats, stated_by: str) -> None:
+def check_band_identity(order: BandOrder, means: Floats) -> None:
     """Compare band names with the pixels.
 
+    Numbers that the common names or the platform contradict are not those of Sentinel-2, and are ignored.
+
     Args:
-        names: names of the bands of the files, in order.
+        order: the bands of the files.
         means: mean of each band in each sampled tile, float64, `(tiles, bands)`.
-        stated_by: source of the names, for the message.
 
     Raises:
         BandError: the pixels contradict the names; the message states which band resembles which, and the best order.
     """
+    common = order.common_names or ("",) * len(order.names)
+    names = [
+        name if is_sentinel_2_band(name, common_name, order.platform) else f"({name})"
+        for name, common_name in zip(order.names, common, strict=True)
+    ]
     found = find_contradiction(names, means.mean(axis=0))
     if found is None:
         return
@@ -106,11 +113,13 @@ def check_band_identity(names: Sequence[str], means: Floats, stated_by: str) -> 
         if name != looks
     ]
     renamed = iter(found.best)
-    order = [next(renamed) if name in SENTINEL_2_BANDS else name for name in names]
-    listed = ", ".join(f'"{name}"' for name in order)
+    listed = ", ".join(
+        f'"{next(renamed) if sure in SENTINEL_2_BANDS else name}"'
+        for name, sure in zip(order.names, names, strict=True)
+    )
     raise BandError(
-        f"The names of Sentinel-2's bands must fit the pixels. Received: {', '.join(names)} (stated by {stated_by}), "
-        f"which the pixels of {len(means)} tiles contradict:\n" + "\n".join(lines) + "\n"
+        f"The names of Sentinel-2's bands must fit the pixels. Received: {', '.join(order.names)} "
+        f"(stated by {order.stated_by}), which the pixels of {len(means)} tiles contradict:\n" + "\n".join(lines) + "\n"
         f"The order that fits best: source_bands=[{listed}]. If it is right, run ingest again with it "
         "(in a pipeline: as data_source_bands). If the names are right as they are, or another satellite's, set "
         '{"check_band_identity": false} in the options of pack (a pipeline\'s pack_options).'

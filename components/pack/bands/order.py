@@ -15,6 +15,10 @@ class BandOrder:
     names: tuple[str, ...]
     stated_by: str
     """Source of the names: `user`, `metadata`, `files` (band descriptions) or `convention` (colors)."""
+    common_names: tuple[str, ...] = ()
+    """STAC common name of each band, or an empty string; empty if none is stated."""
+    platform: str = ""
+    """Platform of the tiles if it does not number its bands as Sentinel-2 does."""
 
 
 def file_bands(info: TileTableInfo, channels: int, dtype: str, descriptions: Sequence[str]) -> BandOrder:
@@ -47,9 +51,9 @@ def file_bands(info: TileTableInfo, channels: int, dtype: str, descriptions: Seq
                 f"{', '.join(info.bands)} (stated by {info.bands_stated_by}), but the files say "
                 f"{', '.join(described)}. Say the true order with source_bands=[...] (a pipeline's data_source_bands)."
             )
-        return BandOrder(info.bands, info.bands_stated_by)
+        return BandOrder(info.bands, info.bands_stated_by, info.common_names[:channels], info.platform)
     if len(set(described)) == channels:
-        return BandOrder(described, "files")
+        return BandOrder(described, "files", platform=info.platform)
     if channels == len(RGB_BANDS) and dtype == "uint8":
         return BandOrder(RGB_BANDS, "convention")
     if channels == 1 and dtype == "uint8":

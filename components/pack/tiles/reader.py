@@ -19,7 +19,7 @@ from tilepipe.components.pack.tiles.fit import Fit
 from tilepipe.components.pack.tiles.packed_records import is_packed, read_packed_record
 from tilepipe.components.pack.tiles.resample import Mask, Resampling
 from tilepipe.components.pack.tiles.validity import NO_RULES, ValidityRules, apply_rules, check_scaling, with_sidecar
-from tilepipe.components.shared.contracts.bands import canonical_band
+from tilepipe.components.shared.contracts.bands import canonical_band, informative_common_names
 from tilepipe.components.shared.contracts.tile_table import RecordFeature
 from tilepipe.components.shared.errors import SourceError, TileError
 from tilepipe.components.shared.records.example import frame_example
@@ -100,6 +100,12 @@ class Layout:
     def bands(self) -> tuple[str, ...]:
         """Names of the selected bands."""
         return tuple(self.order.names[place] for place in self.keep)
+
+    @property
+    def common_names(self) -> tuple[str, ...]:
+        """Common names of the selected bands; empty if they say no more than the names."""
+        common = self.order.common_names
+        return informative_common_names(self.bands, tuple(common[place] for place in self.keep) if common else ())
 
     @property
     def has_band_features(self) -> bool:

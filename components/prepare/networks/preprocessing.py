@@ -46,7 +46,7 @@ def preprocess(
     means, variances = scaling or channel_scaling(manifest, options)
     # A constant band has variance 0; a pixel that differs at serving would become huge.
     variances = [variance or 1.0 for variance in variances]
-    indices = find_indices(options.indices, manifest.bands, options.sensor)
+    indices = find_indices(options.indices, manifest.bands, options.sensor, manifest.common_names, manifest.platform)
     values = tiles
     if indices:
         found = [_index(tiles, index, manifest, options) for index in indices]

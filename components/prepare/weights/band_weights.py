@@ -21,6 +21,8 @@ _NAMES = {
     "green": ("green", "g", "B03"),
     "blue": ("blue", "b", "B02"),
 }
+_NUMBERS = {"B02", "B03", "B04"}
+_SAME_NUMBERS = {"landsat-8", "landsat-9"}
 
 
 # Pixels of ImageNet, red, green, blue, 0 to 255: https://pytorch.org/vision/stable/models.html, times 255.
@@ -28,12 +30,20 @@ _IMAGENET_MEAN = (123.675, 116.28, 103.53)
 _IMAGENET_STD = (58.395, 57.12, 57.375)
 
 
-def colors_of(channels: Sequence[str], rgb_bands: Sequence[str] = ()) -> tuple[str, ...]:
+def colors_of(
+    channels: Sequence[str],
+    rgb_bands: Sequence[str] = (),
+    common_names: Sequence[str] = (),
+    platform: str = "",
+) -> tuple[str, ...]:
     """Identify the red, green and blue channels.
 
     Args:
         channels: names of the bands and of channels computed from them, in order.
-        rgb_bands: names of the red, green and blue bands; empty to detect them by name (`red`, `R`, `B04`, ...).
+        rgb_bands: names of the red, green and blue bands; empty to detect them by common name, else by name (`red`,
+            `R`, `B04`, ...).
+        common_names: common name of each band, which are the first channels; an empty string or a missing one for none.
+        platform: platform of the tiles as in the manifest; its band numbers count if it is empty, Landsat 8 or 9.
 
     Returns:
         A color or an empty string per channel. If no name is known, the first three channels are red, green and blue;
@@ -41,7 +51,7 @@ def colors_of(channels: Sequence[str], rgb_bands: Sequence[str] = ()) -> tuple[s
 
     Raises:
         ParameterError: `rgb_bands` are not three of the channels.
-        BandError: two channels have names of the same color.
+        BandError: two channels have names of the same color, or the platform contradicts the numbers.
     """
     names = [canonical_band(channel) for channel in channels]
     if rgb_bands:
@@ -52,7 +62,16 @@ def colors_of(channels: Sequence[str], rgb_bands: Sequence[str] = ()) -> tuple[s
                 f"Received: rgb_bands={list(rgb_bands)}, with bands {', '.join(channels)}."
             )
         return tuple(RGB_BANDS[wanted.index(name)] if name in wanted else "" for name in names)
-    colors = tuple(_color(name) for name in names)
+    stated = (*common_names, *[""] * (len(names) - len(common_names)))
+    colors = tuple(_color(common or name) for name, common in zip(names, stated, strict=True))
+    numbered = [
+        name for name, common in zip(names, stated, strict=True) if not common and name in _NUMBERS and platform
+    ]
+    if numbered and not set(platform.split(", ")) <= _SAME_NUMBERS:
+        raise BandError(
+            f"The numbers of red, green and blue must be those of the platform. Received: {', '.join(numbered)} of "
+            f"{platform}, whose numbers are not those of Sentinel-2. Name the three in `rgb_bands`."
+        )
     for color in RGB_BANDS:
         if colors.count(color) > 1:
             same = [channel for channel, found in zip(channels, colors, strict=True) if found == color]
@@ -142,7 +161,7 @@ def input_scaling(
         BandError: two bands have names of the same color.
     """
     expected = expected_input(architecture)
-    colors = colors_of(manifest.bands, rgb_bands)
+    colors = colors_of(manifest.bands, rgb_bands, manifest.common_names, manifest.platform)
     if manifest.dtype == "uint8" and len(colors) == 3 and set(colors) == set(RGB_BANDS) and not computed:
         places = [RGB_BANDS.index(color) for color in colors]
         return [expected.mean[place] for place in places], [expected.scale[place] ** 2 for place in places]

@@ -62,6 +62,8 @@ def load_weights(
     *,
     channels: Sequence[str],
     rgb_bands: Sequence[str] = (),
+    common_names: Sequence[str] = (),
+    platform: str = "",
 ) -> str:
     """Load weights from a file into a backbone, all of them or none.
 
@@ -78,6 +80,8 @@ def load_weights(
         checksum: expected SHA-256 of the file in hexadecimal; empty to skip the check.
         channels: names of the input channels of the backbone, bands first.
         rgb_bands: see `band_weights.colors_of`.
+        common_names: see `band_weights.colors_of`.
+        platform: see `band_weights.colors_of`.
 
     Returns:
         SHA-256 of the loaded file, or `imagenet` if Keras downloaded it.
@@ -89,7 +93,7 @@ def load_weights(
         BandError: two channels have names of the same color.
     """
     order = expected_input(architecture).channels
-    colors = colors_of(channels, rgb_bands)
+    colors = colors_of(channels, rgb_bands, common_names, platform)
     if uri == IMAGENET:
         arrays, digest = _download(architecture), IMAGENET
     else:

@@ -1,6 +1,7 @@
 """Canonical band names, and their conversion from the spellings of users and catalogs."""
 
 import re
+from collections.abc import Mapping, Sequence
 
 SENTINEL_2_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 """ESA's names, in order of wavelength."""
@@ -51,3 +52,63 @@ def distinct_bands(parameter: str, bands: tuple[str, ...]) -> tuple[str, ...]:
             f"Received: {parameter}={list(bands)}, where {repeated or ['']} is repeated or empty."
         )
     return names
+
+
+SENTINEL_2_COMMON_NAMES: Mapping[str, tuple[str, ...]] = {
+    "B01": ("coastal",),
+    "B02": ("blue",),
+    "B03": ("green",),
+    "B04": ("red",),
+    "B05": ("rededge", "rededge071", "rededge1"),
+    "B06": ("rededge", "rededge075", "rededge2"),
+    "B07": ("rededge", "rededge078", "rededge3"),
+    "B08": ("nir",),
+    "B8A": ("nir08", "rededge", "rededge4"),
+    "B09": ("nir09", "water_vapor"),
+    "B10": ("cirrus",),
+    "B11": ("swir16", "swir1"),
+    "B12": ("swir22", "swir2"),
+}
+"""STAC common names that catalogs give to Sentinel-2's bands: https://github.com/stac-extensions/eo#common-band-names."""
+
+_SENTINEL_2 = re.compile(r"sentinel-?2", re.IGNORECASE)
+# Platforms and instruments with other band numbers; others, such as a made-up name, contradict nothing.
+_OTHER_NUMBERS = re.compile(
+    r"landsat|modis|viirs|\b(?:etm\+?|oli|tm|mss|terra|aqua|aster|olci|wv-?\d|ps2\w*|psb\.sd)\b|"
+    r"sentinel-?[13]|planet|rapideye|\bspot|worldview|pleiades|cbers|gaofen",
+    re.IGNORECASE,
+)
+_LANDSAT = re.compile(r"landsat-?(\d)")
+
+
+def other_platform(stated: str) -> str:
+    """Return the platform that an item states, if it does not number its bands as Sentinel-2 does.
+
+    Args:
+        stated: the item's platform, constellation and instruments, separated by spaces.
+
+    Returns:
+        The first word in the spelling of STAC, such as `landsat-5`; empty for Sentinel-2 and unknown platforms.
+    """
+    text = stated.lower().replace("_", "-")
+    if not _OTHER_NUMBERS.search(text) or _SENTINEL_2.search(text):
+        return ""
+    return _LANDSAT.sub(r"landsat-\1", text.split()[0])
+
+
+def is_sentinel_2_band(name: str, common_name: str = "", platform: str = "") -> bool:
+    """Return True if a name is that of a Sentinel-2 band, and common name and platform do not contradict it.
+
+    Args:
+        name: canonical name of the band.
+        common_name: its common name, or an empty string.
+        platform: platform of the tiles as in the manifest; empty for Sentinel-2 or an unknown one.
+    """
+    common = common_name.lower()
+    return not platform and name in SENTINEL_2_BANDS and (not common or common in SENTINEL_2_COMMON_NAMES[name])
+
+
+def informative_common_names(bands: Sequence[str], common_names: Sequence[str]) -> tuple[str, ...]:
+    """Return the common names; empty if none says more than the name of its band."""
+    pairs = zip(bands, common_names, strict=True) if common_names else ()
+    return tuple(common_names) if any(common not in {"", band.lower()} for band, common in pairs) else ()

@@ -1,10 +1,11 @@
 """The manifest: the small JSON that tells every later step what the shards hold."""
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from tilepipe.components.shared.contracts.optional_fields import SparseModel
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.storage.atomic import whole_file
 
@@ -49,8 +50,10 @@ class BandStatistics(_Frozen):
     maximum: float
 
 
-class Manifest(_Frozen):
+class Manifest(_Frozen, SparseModel):
     """What the shards hold. Versioned: a step refuses a `schema_version` that it does not know."""
+
+    omitted_if_default: ClassVar[frozenset[str]] = frozenset({"common_names", "platform", "left_out"})
 
     schema_version: Literal[1] = SCHEMA_VERSION
     tilepipe_version: str
@@ -62,6 +65,10 @@ class Manifest(_Frozen):
     """SHA-256 over the shards' checksums, in order: the identity of the packed data."""
     bands: tuple[str, ...]
     """Names in the order of the last axis of a tile."""
+    common_names: tuple[str, ...] = ()
+    """STAC common name of each band, or an empty string; empty if the source states none beside the names."""
+    platform: str = ""
+    """Platform of the tiles if it does not number its bands as Sentinel-2 does, such as `landsat-5`; else empty."""
     dtype: Dtype
     height: int
     width: int
@@ -81,6 +88,8 @@ class Manifest(_Frozen):
             raise ValueError("statistics must be given for each band, in band order")
         if set(self.splits) != set(SPLITS):
             raise ValueError(f"splits must be {list(SPLITS)}")
+        if self.common_names and len(self.common_names) != len(self.bands):
+            raise ValueError("common_names must be given for each band, in band order")
         if len(set(self.bands)) != len(self.bands) or len(set(self.class_names)) != len(self.class_names):
             raise ValueError("bands and class names must be unique")
         names = [shard.name for split in self.splits.values() for shard in split.shards]

@@ -5,13 +5,14 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, get_args, get_type_hints
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
+from tilepipe.components.shared.contracts.optional_fields import SparseModel
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.storage.atomic import whole_file
 from tilepipe.components.shared.version import VERSION
@@ -108,10 +109,11 @@ ENCODED = "encoded"
 """`RecordFeature.dtype` of a feature that holds an image file, such as a JPEG, with all bands."""
 
 
-class RecordFeature(BaseModel):
+class RecordFeature(SparseModel):
     """A feature of a `tf.train.Example` that holds the pixels of one band, or of all bands, row by row."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    omitted_if_default: ClassVar[frozenset[str]] = frozenset({"bands"})
 
     name: str
     """Name of the feature, as spelled in the records."""
@@ -127,16 +129,17 @@ class RecordFeature(BaseModel):
         return self.dtype == ENCODED or self.bands > 1
 
 
-class TileTableInfo(BaseModel):
+class TileTableInfo(SparseModel):
     """Key-value metadata of the table."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    omitted_if_default: ClassVar[frozenset[str]] = frozenset({"nodata", "common_names", "platform"})
 
     name: str
     """Name of the data set: a collection's id, or a folder's name."""
     source: str
     source_kind: str
-    query: dict[str, Any] = {}
+    query: dict[str, Any] = Field(default_factory=dict)
     """Parameters of the step."""
     snapshot: str = ""
     """ISO 8601 time as of which the source is read, or empty."""
@@ -144,6 +147,11 @@ class TileTableInfo(BaseModel):
     """Bands in the order of the files; empty if only the files state them."""
     bands_stated_by: str = "nobody"
     """`user`, `metadata` or `nobody`."""
+    common_names: tuple[str, ...] = ()
+    """STAC common name of each band, such as `nir`, or an empty string; empty if the names of the bands say the
+    same."""
+    platform: str = ""
+    """Platform of the tiles if it does not number its bands as Sentinel-2 does, such as `landsat-5`; else empty."""
     nodata: tuple[str | None, ...] = ()
     """Nodata value of each band, or one of all bands, as the source states it; empty if it states none."""
     record_features: tuple[RecordFeature, ...] = ()

@@ -50,3 +50,13 @@ def test_common_names_go_before_numbers_in_any_case():
 def test_a_missing_band_is_one_message_that_names_what_is_there(name, missing):
     with pytest.raises(BandError, match=rf"which takes {missing}, for tiles of B02, B03, B04, B08\. "):
         find_indices([name], ("B02", "B03", "B04", "B08"), "sentinel-2")
+
+
+def test_a_band_that_is_stated_to_be_another_color_is_not_taken_by_its_number():
+    with pytest.raises(BandError, match=r"NDVI, which takes nir .*, for tiles of B04 \(red\), B08 \(pan\)\. "):
+        find_indices(["NDVI"], ("B04", "B08"), "sentinel-2", ("red", "pan"))
+
+
+def test_a_difference_may_name_common_names():
+    (index,) = find_indices(["ND(nir,red)"], ("b1", "b2"), "sentinel-2", ("red", "nir"))
+    assert index.bands == ("b2", "b1")

@@ -84,3 +84,9 @@ def test_other_numbers_get_the_distribution_of_photographs(architecture):
 def test_networks_without_pretrained_weights_have_no_such_scale():
     with pytest.raises(ParameterError, match="Received: architecture=cnn"):
         input_scaling("cnn", manifest_for((8, 8, 3)))
+
+
+def test_numbers_of_a_platform_that_are_not_sentinel_2s_are_not_colors():
+    with pytest.raises(BandError, match=r"Received: B02, B03, B04 of landsat-5, .*rgb_bands"):
+        colors_of(("B01", "B02", "B03", "B04"), (), (), "landsat-5")
+    assert colors_of(("B01", "B02", "B03", "B04"), (), (), "landsat-8") == ("", "blue", "green", "red")

@@ -1,8 +1,9 @@
 """Rules for the assets and bands of STAC items, read as JSON or as columns."""
 
 import functools
+import json
 import mimetypes
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tilepipe.components.ingest.sources.stac import archive
@@ -47,16 +48,69 @@ def stated_bands(key: str, asset: Properties, properties: Properties, collection
     Returns:
         Canonical names; empty if they are not stated.
     """
+    for stated in _band_lists(key, asset, properties, collection):
+        names = tuple(_band_name(band) for band in stated)
+        if all(names):  # STAC 1.1's `bands` may have only data types, no names
+            return canonical_bands(names)
+    return ()
+
+
+def common_names(
+    names: tuple[str, ...], key: str, asset: Properties, properties: Properties, collection: Properties
+) -> tuple[str, ...]:
+    """Return the common name of each band, from the first statement that has one for a band of this name.
+
+    Args:
+        names: canonical names, from `stated_bands`.
+        key: key of the asset.
+        asset: the asset.
+        properties: properties of the item.
+        collection: collection of the item.
+
+    Returns:
+        One common name per band, in lower case, or an empty string; empty if none is stated.
+    """
+    found: dict[str, str] = {}
+    for stated in _band_lists(key, asset, properties, collection):
+        for band in stated:
+            common = _common_name(band)
+            if common:
+                found.setdefault(canonical_band(_band_name(band)), common)
+    return tuple(found.get(name, "") for name in names) if found else ()
+
+
+def _band_lists(key: str, asset: Properties, properties: Properties, collection: Properties) -> Iterator[list[object]]:
     item_assets = collection.get("item_assets")
     template = item_assets.get(key) if isinstance(item_assets, dict) else None
     for holder in (asset, properties, template, collection.get("summaries"), collection):
         for name in ("bands", "eo:bands"):
             stated = holder.get(name) if isinstance(holder, Mapping) else None
             if isinstance(stated, list) and stated:
-                names = tuple(_band_name(band) for band in stated)
-                if all(names):  # STAC 1.1's `bands` may have only data types, no names
-                    return canonical_bands(names)
-    return ()
+                yield stated
+
+
+def only_common_name(key: str, asset: Properties, collection: Properties) -> str:
+    """Return the common name of the only band of an asset; empty if it is not stated, or there are several bands."""
+    item_assets = {"item_assets": collection.get("item_assets")}
+    for stated in _band_lists(key, asset, {}, item_assets):
+        if len(stated) == 1 and (common := _common_name(stated[0])):
+            return common
+    return ""
+
+
+def stated_sensor(common: tuple[str, ...], properties: Properties) -> str | None:
+    """Return what an item states on its sensor, as JSON for the column `stated_sensor`; None if nothing.
+
+    Args:
+        common: the common name of each band, or empty.
+        properties: properties of the item, with its platform, constellation and instruments.
+    """
+    instruments = properties.get("instruments")
+    words = [properties.get("platform"), properties.get("constellation")]
+    words += instruments if isinstance(instruments, list) else []
+    platform = " ".join(word for word in words if isinstance(word, str) and word)
+    stated = {"common_names": list(common)} if any(common) else {}
+    return json.dumps(stated | ({"platform": platform} if platform else {})) if stated or platform else None
 
 
 @functools.lru_cache(maxsize=256)
@@ -70,3 +124,8 @@ def _band_name(band: object) -> str:
         return ""
     name = band.get("name") or band.get("eo:common_name") or band.get("common_name")
     return name if isinstance(name, str) else ""
+
+
+def _common_name(band: object) -> str:
+    common = (band.get("eo:common_name") or band.get("common_name")) if isinstance(band, dict) else None
+    return common.strip().lower() if isinstance(common, str) else ""

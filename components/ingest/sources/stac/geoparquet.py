@@ -17,7 +17,7 @@ from tilepipe.components.ingest.sources.duckdb_files import readable
 from tilepipe.components.ingest.sources.href_columns import resolve
 from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.ingest.sources.stac import item_columns
-from tilepipe.components.ingest.sources.stac.assets import canonical_bands, stated_bands
+from tilepipe.components.ingest.sources.stac.assets import canonical_bands, common_names, stated_bands
 from tilepipe.components.ingest.sources.stac.raster import raster_columns
 from tilepipe.components.shared.contracts.tile_table import CORNERS
 from tilepipe.components.shared.errors import SourceError
@@ -116,13 +116,16 @@ class StacGeoParquet:
             )
         config, assets = self.config, item_columns.fields(types["assets"])
         keys = self._assets(connection, path, assets)
-        bands = item_columns.band_names(keys, assets, types, self._collections(connection, path))
+        collections = self._collections(connection, path)
+        bands = item_columns.band_names(keys, assets, types, collections)
+        common = item_columns.band_common_names(keys, assets, types, collections)
         uris, several = item_columns.of_assets(keys, "href", assets, "VARCHAR"), "NULL::VARCHAR[]"
         if config.options.band_assets:
             hrefs = [item_columns.of_assets([key], "href", assets, "VARCHAR") for key in keys]
             uris, several = hrefs[0], f"[{', '.join(hrefs)}]"
             names = list(canonical_bands(tuple(config.options.band_assets)))
             bands = f"{names}"
+            common = item_columns.only_common_names(keys, assets)
         times = [f"{quoted(name)}::TIMESTAMPTZ" for name in ("datetime", "start_datetime") if name in types]
         if config.columns.datetime:
             item_columns.column_text(config.columns.datetime, types, "data_columns.datetime", self._shown)
@@ -142,6 +145,7 @@ class StacGeoParquet:
             "checksum": f"lower({item_columns.of_assets(keys, 'file:checksum', assets, 'VARCHAR')})",
             "bands": bands,
             "stated_raster": raster_columns(keys, assets, types, one_per_band=bool(config.options.band_assets)),
+            "stated_sensor": item_columns.sensor(common, types),
         }
         member = expressions["member"]
         if not member.startswith(
@@ -177,8 +181,8 @@ class StacGeoParquet:
                 )
         return keys
 
-    def _collections(self, connection: "DuckDBPyConnection", path: str) -> dict[str, tuple[str, ...]]:
-        """Return the bands of the collections in the metadata of the file, if the writer stored them (version 1.1)."""
+    def _collections(self, connection: "DuckDBPyConnection", path: str) -> dict[str, item_columns.Bands]:
+        """Return names and common names of the bands of the collections that the file's metadata hold (version 1.1)."""
         found = connection.execute(
             "SELECT value FROM parquet_kv_metadata(?) WHERE key = 'stac-geoparquet'::BLOB", [path]
         ).fetchall()
@@ -189,10 +193,12 @@ class StacGeoParquet:
         collections: Any = stated.get("collections") if isinstance(stated, dict) else None
         if not isinstance(collections, dict):
             return {}
-        bands = {
-            str(name): stated_bands("", {}, {}, value) for name, value in collections.items() if isinstance(value, dict)
-        }
-        return {name: names for name, names in bands.items() if names}
+        bands = {}
+        for name, value in collections.items():
+            names = stated_bands("", {}, {}, value) if isinstance(value, dict) else ()
+            if names:
+                bands[str(name)] = names, common_names(names, "", {}, {}, value)
+        return bands
 
 
 def _bbox(types: "dict[str, DuckDBPyType]") -> str:

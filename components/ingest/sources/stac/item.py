@@ -15,8 +15,11 @@ from tilepipe.components.ingest.sources.stac.assets import (
     Properties,
     asset_rank,
     canonical_bands,
+    common_names,
     describe,
+    only_common_name,
     stated_bands,
+    stated_sensor,
 )
 from tilepipe.components.ingest.sources.stac.raster import stated_raster
 from tilepipe.components.ingest.sources.tile_row import TileRow
@@ -37,6 +40,7 @@ class _Pixels:
     bands: tuple[str, ...]
     member: str | None = None
     stated: str | None = None
+    common_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ class ItemReader:
             checksum=pixels.checksum,
             bands=pixels.bands,
             stated_raster=pixels.stated,
+            stated_sensor=stated_sensor(pixels.common_names, properties),
             properties=self._carried(item, properties) if self.wanted else _NOTHING,
         )
 
@@ -141,16 +146,20 @@ class ItemReader:
             )
         raster = stated_raster(tuple(zip(keys, stated, strict=True)), properties, collection)
         if self.band_assets:  # size and checksum are those of one file, not of the tile
-            return _Pixels(uris, None, None, canonical_bands(tuple(self.band_assets)), stated=raster)
+            common = tuple(only_common_name(key, asset, collection) for key, asset in zip(keys, stated, strict=True))
+            names = canonical_bands(tuple(self.band_assets))
+            return _Pixels(uris, None, None, names, stated=raster, common_names=common)
         asset = stated[0]
         member = archive.member_of(asset, f"asset {keys[0]} of {where}")
+        names = stated_bands(keys[0], asset, properties, collection)
         return _Pixels(
             uris,
             None if member else _size(asset.get("file:size"), where),  # those of a member are the ones of its zip
             None if member else _checksum(asset.get("file:checksum"), where),
-            stated_bands(keys[0], asset, properties, collection),
+            names,
             member,
             raster,
+            common_names(names, keys[0], asset, properties, collection),
         )
 
     def _carried(self, item: Properties, properties: Properties) -> dict[str, Any]:

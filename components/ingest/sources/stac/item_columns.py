@@ -1,6 +1,6 @@
 """SQL expressions for a tile's asset, label and bands from the columns of a STAC-GeoParquet file."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from tilepipe.components.ingest.config import IngestConfig
@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 
 Types = Mapping[str, "DuckDBPyType"]
 
-_BAND_NAMES = ("name", "eo:common_name", "common_name")
+Bands = tuple[tuple[str, ...], tuple[str, ...]]
+"""Names and common names."""
+
+_COMMON_NAMES = ("eo:common_name", "common_name")
+_BAND_NAMES = ("name", *_COMMON_NAMES)
 _WHOLE_NUMBERS = {
     "tinyint",
     "smallint",
@@ -121,30 +125,67 @@ def of_assets(keys: Iterable[str], field: str, assets: Types, cast_to: str) -> s
     return f"coalesce({', '.join(found)})" if len(found) > 1 else found[0] if found else f"NULL::{cast_to}"
 
 
-def band_names(keys: Iterable[str], assets: Types, types: Types, collections: Mapping[str, tuple[str, ...]]) -> str:
+def band_names(keys: Iterable[str], assets: Types, types: Types, collections: Mapping[str, Bands]) -> str:
     """Return an expression for the names of the bands, stated by the asset, item or collection; else NULL."""
-    found = []
-    for key in keys:
-        has = fields(assets[key])
-        found += [
-            _names(f"assets.{quoted(key)}.{quoted(name)}", has[name]) for name in ("bands", "eo:bands") if name in has
-        ]
-    found += [_names(quoted(name), types[name]) for name in ("bands", "eo:bands") if name in types]
+    return _first(_stated(keys, assets, types, _BAND_NAMES), types, collections, 0)
+
+
+def band_common_names(keys: Iterable[str], assets: Types, types: Types, collections: Mapping[str, Bands]) -> str:
+    """Return an expression for the common name of each band, an empty string for none; NULL if none is stated."""
+    return _first(_stated(keys, assets, types, _COMMON_NAMES, needs_all=False), types, collections, 1)
+
+
+def only_common_names(keys: Iterable[str], assets: Types) -> str:
+    """Return an expression for the common names of assets that hold one band each."""
+    each = [_first(_stated([key], assets, {}, _COMMON_NAMES, needs_all=False), {}, {}, 1) for key in keys]
+    return f"[{', '.join(f'coalesce(({names})[1], {chr(39) * 2})' for names in each)}]"
+
+
+def sensor(common_names: str, types: Types) -> str:
+    """Return an expression for common names, platform, constellation and instruments as JSON."""
+    words = [f"{quoted(name)}::VARCHAR" for name in ("platform", "constellation") if name in types]
+    if "instruments" in types and types["instruments"].id == "list":
+        words.append("array_to_string(instruments, ' ')")
+    platform = f"nullif(concat_ws(' ', {', '.join(words)}), '')" if words else "NULL"
+    return f"json_object('common_names', {common_names}, 'platform', {platform})::VARCHAR"
+
+
+def _stated(
+    keys: Iterable[str], assets: Types, types: Types, names: Sequence[str], *, needs_all: bool = True
+) -> list[str]:
+    lists = ("bands", "eo:bands")
+    found = [
+        _names(f"assets.{quoted(key)}.{quoted(name)}", fields(assets[key])[name], names, needs_all=needs_all)
+        for key in keys
+        for name in lists
+        if name in fields(assets[key])
+    ]
+    return found + [_names(quoted(name), types[name], names, needs_all=needs_all) for name in lists if name in types]
+
+
+def _first(stated: Iterable[str], types: Types, collections: Mapping[str, Bands], place: int) -> str:
+    """Return an expression for the first statement; `place` selects names or common names of the collections."""
+    known = [expression for expression in stated if expression]
     if collections and "collection" in types:
         cases = " ".join(
-            f"WHEN {literal(name)} THEN [{', '.join(map(literal, bands))}]" for name, bands in collections.items()
+            f"WHEN {literal(name)} THEN [{', '.join(map(literal, bands[place]))}]::VARCHAR[]"
+            for name, bands in collections.items()
+            if bands[place]
         )
-        found.append(f"CASE collection {cases} END")
-    known = [expression for expression in found if expression]
+        known += [f"CASE collection {cases} END"] if cases else []
     return f"coalesce({', '.join(known)})" if len(known) > 1 else known[0] if known else "NULL::VARCHAR[]"
 
 
-def _names(value: str, kind: "DuckDBPyType") -> str:
-    """Return an expression for the names in a list of bands; NULL unless each has one (optional in STAC 1.1)."""
+def _names(value: str, kind: "DuckDBPyType", wanted: Sequence[str], *, needs_all: bool) -> str:
+    """Return an expression for the names in a list of bands; NULL unless each, or any, has one."""
     element = fields(kind).get("child") if kind.id == "list" else None
-    names = [name for name in _BAND_NAMES if element is not None and name in fields(element)]
+    names = [name for name in wanted if element is not None and name in fields(element)]
     if not names:
         return ""
     each = ", ".join(f"nullif(b.{quoted(name)}::VARCHAR, '')" for name in names)
     listed = f"[coalesce({each}) FOR b IN {value}]"
+    if not needs_all:
+        listed = f"[lower(coalesce({each}, '')) FOR b IN {value}]"
+        return f"CASE WHEN len(list_filter({listed}, lambda n: n <> '')) > 0 THEN {listed} END"
+    # Names are optional in STAC 1.1.
     return f"CASE WHEN len({value}) > 0 AND NOT list_contains([n IS NULL FOR n IN {listed}], true) THEN {listed} END"
