@@ -169,3 +169,33 @@ def test_a_parquet_that_is_damaged_within(run, tmp_path, where):
     (tmp_path / "tiles.parquet").write_bytes(content)
     with pytest.raises(SourceError, match=r"must be complete. Received: .*/tiles.parquet, which reads as: "):
         run(tmp_path / "tiles.parquet", where=where)
+
+
+@pytest.mark.parametrize(
+    ("condition", "numbers"),
+    [
+        ("cloud < 50", {0, 1, 2, 3, 4, 5}),
+        ("isnan(cloud)", {6, 7, 8, 9, 10, 11}),
+        ("cloud >= 50", {6, 7, 8, 9, 10, 11}),  # NaN is the largest number, as in a table of DuckDB
+    ],
+)
+@pytest.mark.parametrize("kind", ["table", "stac-geoparquet"])
+def test_nan_in_parquet_is_above_every_number(run, tmp_path, kind, condition, numbers):
+    clouds = [float(number) if number < 6 else float("nan") for number in range(12)]
+    columns = {"id": [str(number) for number in range(12)], "label": ["a", "b"] * 6, "cloud": clouds}
+    if kind == "table":
+        columns["image"] = [f"{number}.png" for number in range(12)]
+    else:
+        asset = {"href": "./x.tif", "type": "image/tiff", "roles": ["data"]}
+        columns["assets"] = [{"image": asset | {"href": f"./{number}.tif"}} for number in range(12)]
+    pq.write_table(pa.table(columns), tmp_path / "tiles.parquet")
+    table, info = run(tmp_path / "tiles.parquet", where=condition, columns={"id": "id"} if kind == "table" else {})
+    assert info.source_kind == kind
+    assert {int(number) for number in table["tile_id"].to_pylist()} == numbers
+
+
+def test_a_label_that_is_nan_is_no_label(run, tmp_path):
+    columns = {"image": [f"{number}.png" for number in range(9)], "label": [1.0, 2.0] * 4 + [float("nan")]}
+    pq.write_table(pa.table(columns), tmp_path / "tiles.parquet")
+    table, info = run(tmp_path / "tiles.parquet", recode={"": ""})
+    assert (len(table), info.class_names) == (8, ("1", "2"))

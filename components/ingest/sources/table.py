@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
 from tilepipe.components.ingest.sources import table_columns
-from tilepipe.components.ingest.sources.duckdb_files import readable
+from tilepipe.components.ingest.sources.duckdb_files import parquet_relation, readable
 from tilepipe.components.ingest.sources.href_columns import resolve
 from tilepipe.components.shared.errors import SourceError, TilepipeError
 from tilepipe.components.shared.runtime.database import literal
@@ -116,9 +116,12 @@ class TableSource:
         with readable(connection, self.file) as path:
             try:
                 is_text = _TEXT_NAME.search(storage.path_of(self.file)) is not None
-                relation = self._load_text(connection, path) if is_text else f"read_parquet({literal(path)})"
-                described = connection.sql(f"FROM {relation}")
-                types = dict(zip(described.columns, described.types, strict=True))
+                if is_text:
+                    relation = self._load_text(connection, path)
+                    described = connection.sql(f"FROM {relation}")
+                    types = dict(zip(described.columns, described.types, strict=True))
+                else:
+                    relation, types = parquet_relation(connection, path)
                 chosen = table_columns.choose(types, self.config, self._shown)
                 query = table_columns.query(connection, relation, types, chosen, self.wanted, is_text=is_text)
                 connection.execute(f"CREATE VIEW found AS {query}")

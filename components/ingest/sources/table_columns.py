@@ -191,8 +191,8 @@ def _text(column: str, types: Types, *, trim: bool = True) -> str:
     name = quoted(column)
     if types[column].id in _FRACTIONS:  # 3.0: integers in a column that also has nulls
         return (
-            f"CASE WHEN {name} = floor({name}) AND abs({name}) < 1e15 THEN {name}::BIGINT::VARCHAR "
-            f"ELSE {name}::VARCHAR END"
+            f"CASE WHEN isnan({name}) THEN NULL WHEN {name} = floor({name}) AND abs({name}) < 1e15 "
+            f"THEN {name}::BIGINT::VARCHAR ELSE {name}::VARCHAR END"
         )
     text = f"trim({name}::VARCHAR)"
     # An address is not trimmed, unless it is blank: a file name may end with a space.

@@ -1,7 +1,7 @@
 """A STAC-GeoParquet file: one row per item, with its properties as columns and its assets as a struct.
 
 DuckDB fetches only the columns and asset fields that are used, and only the row groups in which a condition may be
-true, for local and remote files.
+true, for local and remote files; conditions on floating-point numbers skip none, see `duckdb_files.parquet_relation`.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
 from tilepipe.components.ingest.parameter_names import argument
-from tilepipe.components.ingest.sources.duckdb_files import readable
+from tilepipe.components.ingest.sources.duckdb_files import hide_statistics, parquet_relation, readable
 from tilepipe.components.ingest.sources.href_columns import resolve
 from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.ingest.sources.stac import item_columns
@@ -73,9 +73,9 @@ class StacGeoParquet:
 
         with readable(connection, self.file) as path:
             try:
-                relation = connection.sql("SELECT * FROM read_parquet(?)", params=[path])
-                types = dict(zip(relation.columns, relation.types, strict=True))
-                connection.execute(f"CREATE VIEW found AS {self._query(connection, path, types)}")
+                relation, types = parquet_relation(connection, path, raw=("assets",))
+                query = f"{self._query(connection, path, types)} FROM {relation}"
+                connection.execute(f"CREATE VIEW found AS {query}")
                 if "collection" in types:
                     query = "SELECT DISTINCT collection FROM read_parquet(?) WHERE collection IS NOT NULL"
                     self._collection_ids = [str(name) for (name,) in connection.execute(query, [path]).fetchall()]
@@ -157,8 +157,10 @@ class StacGeoParquet:
         if config.options.band_assets:  # size and checksum are those of one file, not of the tile
             expressions |= {"bytes": "NULL", "checksum": "NULL", "member": "NULL"}
         columns = [f"({expressions.get(name, 'NULL')})::{kind} AS {quoted(name)}" for name, kind in COLUMNS.items()]
-        columns += [quoted(name) for name in types if name.lower() not in COLUMNS]
-        return f"SELECT {', '.join(columns)} FROM read_parquet('{path.replace(chr(39), chr(39) * 2)}')"  # noqa: S608
+        own = {name: quoted(name) for name in types if name.lower() not in COLUMNS}
+        own["assets"] = hide_statistics("assets", types["assets"])
+        columns += [f"{column} AS {quoted(name)}" for name, column in own.items()]
+        return f"SELECT {', '.join(columns)}"
 
     def _assets(self, connection: "DuckDBPyConnection", path: str, assets: "dict[str, DuckDBPyType]") -> list[str]:
         options = self.config.options

@@ -47,8 +47,8 @@ def text(expression: str, kind: "DuckDBPyType") -> str:
         return f"({expression})::VARCHAR"
     if kind.id in {"float", "double", "decimal"}:  # integers in a column that also has nulls
         return (
-            f"CASE WHEN {expression} = floor({expression}) THEN ({expression})::HUGEINT::VARCHAR "
-            f"ELSE ({expression})::VARCHAR END"
+            f"CASE WHEN isnan({expression}) THEN NULL WHEN {expression} = floor({expression}) "
+            f"THEN ({expression})::HUGEINT::VARCHAR ELSE ({expression})::VARCHAR END"
         )
     return "NULL::VARCHAR"
 
