@@ -197,7 +197,7 @@ def _facts(config: IngestConfig, selection: Selection, unlisted: int, *, by_fold
     if config.split_merge_train_val:
         how += "; train and val merged"
     left_out = selection.left_out + ((("not listed in split_files", unlisted),) if unlisted else ())
-    return SelectionFacts(selection.found, left_out, config.recode, selection.dropped_labels, how)
+    return SelectionFacts(selection.found, left_out, config.recode, selection.dropped_labels, how, selection.unverified)
 
 
 def _check_duplicates(report: IngestReport, config: IngestConfig) -> None:

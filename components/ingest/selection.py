@@ -37,6 +37,8 @@ class Selection:
     """Reason and number of tiles."""
     dropped_labels: dict[str, int]
     """Labels that the recoding drops, with their tiles."""
+    unverified: dict[str, int]
+    """Tiles whose label nobody has validated, by the status of the label: `predicted`, `dubious`."""
 
 
 def columns_of(where: str) -> frozenset[str]:
@@ -107,7 +109,7 @@ def choose(connection: "DuckDBPyConnection", config: IngestConfig) -> Selection:
     left_out = tuple((why, count) for why, count in reasons.items() if count)
     for why, count in left_out:
         logger.info("dropped %s tiles: %s", f"{count:,}", why)
-    return Selection(class_names, found, left_out, dropped)
+    return Selection(class_names, found, left_out, dropped, _unverified(connection))
 
 
 def _filter(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[int, int]:
@@ -130,7 +132,8 @@ def _filter(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[int
             ) from None
         if not condition:
             raise
-        names = [name for name, *_ in connection.execute("DESCRIBE found").fetchall()]
+        described = connection.execute("DESCRIBE found").fetchall()
+        names = [name for name, *_ in described if not name.startswith("tilepipe_")]
         raise _bad_condition(config.where, f"{reason(error)}; there are {', '.join(names)}") from None
     taken = _count(connection, "SELECT count(*) FROM chosen")
     found = _count(connection, "SELECT count(*) FROM found") if condition else taken
@@ -240,6 +243,23 @@ def _cap(connection: "DuckDBPyConnection", config: IngestConfig) -> int:
         [str(config.seed), cap],
     )
     return sum(max(count - cap, 0) for count in counts.values())
+
+
+def _unverified(connection: "DuckDBPyConnection") -> dict[str, int]:
+    """Count the labels that are predictions or doubted, by EcoTaxa's status."""
+    query = (
+        "SELECT tilepipe_label_status, count(*) FROM chosen "
+        "WHERE tilepipe_label_status IS NOT NULL AND tilepipe_label_status <> 'validated' GROUP BY ALL ORDER BY ALL"
+    )
+    counts = {str(status): int(count) for status, count in connection.execute(query).fetchall()}
+    if counts:
+        logger.warning(
+            "labels of %s tiles are not validated (%s); exclude them with data_where=%s",
+            f"{sum(counts.values()):,}",
+            ", ".join(f"{status} {count:,}" for status, count in counts.items()),
+            "\"object_annotation_status = 'validated'\"",
+        )
+    return counts
 
 
 def _labels(connection: "DuckDBPyConnection") -> dict[str | None, int]:

@@ -40,6 +40,8 @@ class SelectionFacts:
     """Label -> number of tiles, for the labels without a class."""
     split_how: str = ""
     """Description such as `by class, 70 / 15 / 15 %, seed 0`."""
+    unverified: Mapping[str, int] = field(default_factory=dict)
+    """Status -> number of tiles, for labels that nobody has validated: `predicted`, `dubious`."""
 
 
 class Extent(NamedTuple):

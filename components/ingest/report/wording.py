@@ -58,7 +58,7 @@ def present(report: IngestReport) -> list[tuple[Split, SplitFacts]]:
 
 
 def warnings(report: IngestReport) -> list[str]:
-    """Return warnings of problems that inflate the metrics of a model trained on these tiles."""
+    """Return warnings of problems that distort the metrics of a model trained on these tiles."""
     said = []
     if report.straddling_groups:
         one = report.straddling_groups == 1
@@ -71,6 +71,10 @@ def warnings(report: IngestReport) -> list[str]:
             f"{tiles(report.duplicates.tiles)} {'has' if report.duplicates.tiles == 1 else 'have'} an exact duplicate "
             "in another split."
         )
+    unverified = report.selection.unverified
+    if unverified:
+        by_status = ", ".join(f"{status} {count:,}" for status, count in unverified.items())
+        said.append(f"Nobody has validated the labels of {tiles(sum(unverified.values()))}: {by_status}.")
     touching = [pair for pair, metres in report.distances_metres.items() if metres == 0]
     if touching:
         pairs = ", ".join(f"{SPLIT_NAMES[one]} and {SPLIT_NAMES[other]}" for one, other in _as_splits(touching))

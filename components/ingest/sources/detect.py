@@ -20,6 +20,7 @@ from tilepipe.components.ingest.sources.stac.api import StacApi
 from tilepipe.components.ingest.sources.stac.catalog import StacCatalog, catalog_file
 from tilepipe.components.ingest.sources.stac.geoparquet import StacGeoParquet, is_geoparquet
 from tilepipe.components.ingest.sources.table import TableSource, is_table
+from tilepipe.components.ingest.sources.table_folder import holds_geoparquet, holds_tables
 from tilepipe.components.ingest.sources.tfrecord import TfrecordSource, holds_records, is_record_file
 from tilepipe.components.ingest.sources.tile_row import RowSource
 from tilepipe.components.shared.errors import ParameterError, SourceError
@@ -55,8 +56,10 @@ SOURCES: dict[SourceKind, Source] = {
         is_address=lambda uri: storage.path_of(uri).lower().endswith(".json"),
         is_folder=lambda uri: bool(catalog_file(uri)),
     ),
-    "table": Source(open=TableSource, is_address=is_table),
-    "stac-geoparquet": Source(open=lambda uri, config, _: StacGeoParquet(uri, config), is_address=is_geoparquet),
+    "table": Source(open=TableSource, is_address=is_table, is_folder=holds_tables),
+    "stac-geoparquet": Source(
+        open=lambda uri, config, _: StacGeoParquet(uri, config), is_address=is_geoparquet, is_folder=holds_geoparquet
+    ),
     "tfrecord": Source(
         open=TfrecordSource,
         is_address=lambda uri: is_record_file(storage.path_of(uri)),

@@ -1,11 +1,15 @@
 """Access of DuckDB to a file, local or remote."""
 
 import contextlib
-from collections.abc import Collection, Iterator
+import struct
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tilepipe.components.shared.errors import SourceError
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tilepipe.components.shared.errors import SourceError, TilepipeError
 from tilepipe.components.shared.runtime.database import literal, plainly_named, quoted
 from tilepipe.components.shared.storage import storage
 
@@ -17,37 +21,39 @@ _NESTED = {"struct", "list", "array", "map"}
 
 
 @contextlib.contextmanager
-def readable(connection: "DuckDBPyConnection", uri: str) -> Iterator[str]:
-    """Yield the name under which DuckDB reads a file.
+def readable(connection: "DuckDBPyConnection", uris: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the names under which DuckDB reads files.
 
-    A file in a bucket or on the web is not copied: DuckDB reads ranges of it through the client in `shared.storage`.
+    Files in a bucket or on the web are not copied: DuckDB reads ranges of them through the client in `shared.storage`.
 
     Args:
-        connection: the database.
-        uri: normalized address of the file.
+        connection: the database; only one context at a time may read remote files.
+        uris: normalized addresses of the files, all local or all remote.
 
     Yields:
-        The name.
+        One name per file.
 
     Raises:
         SourceError: if there is no such file.
     """
-    if storage.is_remote(uri):
+    if any(map(storage.is_remote, uris)):
         from tilepipe.components.ingest.sources.remote_files import RemoteFiles
 
-        connection.register_filesystem(RemoteFiles(uri))
-        yield RemoteFiles.name(uri)
+        files = RemoteFiles(uris)
+        connection.register_filesystem(files)
+        yield files.names
         return
-    if not Path(uri).is_file():
-        raise SourceError(f"A file must exist. Received: {uri}. Check the address.")
-    with plainly_named(Path(uri)) as name:
-        yield name
+    for uri in uris:
+        if not Path(uri).is_file():
+            raise SourceError(f"A file must exist. Received: {uri}. Check the address.")
+    with contextlib.ExitStack() as links:
+        yield [links.enter_context(plainly_named(Path(uri))) for uri in uris]
 
 
 def parquet_relation(
-    connection: "DuckDBPyConnection", path: str, *, raw: Collection[str] = ()
+    connection: "DuckDBPyConnection", paths: Sequence[str], *, raw: Collection[str] = ()
 ) -> "tuple[str, dict[str, DuckDBPyType]]":
-    """Return a Parquet file in SQL, with columns whose conditions are true of the same rows as those of a table.
+    """Return Parquet files in SQL, with columns whose conditions are true of the same rows as those of a table.
 
     Writers leave NaN out of a column's minimum and maximum, and DuckDB decides conditions by these: `isnan(x)` is then
     false of every row, and `x < 50` is true of NaN. TRY hides the statistics of columns that may hold NaN, at no
@@ -55,13 +61,13 @@ def parquet_relation(
 
     Args:
         connection: the database.
-        path: name of the file for DuckDB.
+        paths: names of the files for DuckDB; columns are matched by name.
         raw: columns to leave as they are, such as large structs of which single fields are read.
 
     Returns:
         The relation, as written after FROM, and the types of its columns.
     """
-    scan = f"read_parquet({literal(path)})"
+    scan = f"read_parquet([{', '.join(map(literal, paths))}], union_by_name={len(paths) > 1})"
     described = connection.sql(f"FROM {scan}")
     types = dict(zip(described.columns, described.types, strict=True))
     hidden = [
@@ -84,3 +90,28 @@ def _may_hold_nan(kind: "DuckDBPyType") -> bool:
     return kind.id in _NESTED and any(
         _may_hold_nan(child) for _, child in kind.children if isinstance(child, type(kind))
     )
+
+
+def is_stac_parquet(uri: str) -> bool | None:
+    """Return True if a Parquet file has the column `assets` of STAC; None if it is not a Parquet file.
+
+    Raises:
+        SourceError: if there is no such file.
+        StorageError: if the store cannot be reached, or denies access.
+    """
+    try:
+        return "assets" in _parquet_schema(uri).names
+    except TilepipeError:  # some are OSErrors
+        raise
+    except (pa.ArrowException, OSError, struct.error):
+        return None
+
+
+def _parquet_schema(uri: str) -> pa.Schema:
+    """Read the schema of a Parquet file from its last bytes: https://parquet.apache.org/docs/file-format/."""
+    size = storage.size(uri)
+    length, magic = struct.unpack("<I4s", storage.read_range(uri, max(0, size - 8), min(8, size)))
+    if magic != b"PAR1" or length + 12 > size:
+        raise pa.ArrowInvalid("not a Parquet file")
+    footer = storage.read_range(uri, size - 8 - length, length + 8)
+    return pq.read_schema(pa.BufferReader(b"PAR1" + footer))

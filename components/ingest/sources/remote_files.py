@@ -4,6 +4,7 @@ DuckDB's own httpfs would have to be downloaded when a step runs, and would have
 """
 
 import datetime as dt
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,28 +16,31 @@ from tilepipe.components.shared.storage import storage
 
 
 class RemoteFiles(AbstractFileSystem):  # type: ignore[misc] # fsspec ships no types
-    """A file system with one file.
+    """A file system with a few files.
 
     Args:
-        uri: normalized address of the file.
+        uris: normalized addresses of the files.
     """
 
     protocol = "tilepipe"
     cachable = False  # one per database
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uris: Sequence[str]) -> None:
         super().__init__()
-        self._uri = uri
-        self._size = storage.size(uri)
+        # DuckDB detects the format by the suffix.
+        suffixes = [PurePosixPath(urlsplit(uri).path).suffix for uri in uris]
+        self.names = [f"{self.protocol}://file{place}{suffix}" for place, suffix in enumerate(suffixes)]
+        """Names of the files for DuckDB, in the order of the addresses."""
+        self._files = {
+            name.partition("://")[2]: (uri, storage.size(uri)) for name, uri in zip(self.names, uris, strict=True)
+        }
 
-    @classmethod
-    def name(cls, uri: str) -> str:
-        """Return the name of the file for DuckDB, which detects the format by the suffix."""
-        return f"{cls.protocol}://file{PurePosixPath(urlsplit(uri).path).suffix}"
+    def _file(self, path: str) -> tuple[str, int]:
+        return self._files[path.rpartition("/")[2]]
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:  # noqa: ANN401 - fsspec's signature
         """Return size and type of the file."""
-        return {"name": path, "size": self._size, "type": "file"}
+        return {"name": path, "size": self._file(path)[1], "type": "file"}
 
     def modified(self, path: str) -> dt.datetime:  # noqa: ARG002
         """Return a constant time: a run reads the file as it is when it starts."""
@@ -47,7 +51,7 @@ class RemoteFiles(AbstractFileSystem):  # type: ignore[misc] # fsspec ships no t
         return [path]
 
     def _open(self, path: str, mode: str = "rb", **_: Any) -> "_RemoteFile":  # noqa: ANN401
-        return _RemoteFile(self, path, self._uri, self._size, mode)
+        return _RemoteFile(self, path, *self._file(path), mode)
 
 
 class _RemoteFile(AbstractBufferedFile):  # type: ignore[misc]

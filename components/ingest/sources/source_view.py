@@ -35,12 +35,14 @@ def _sql_type(kind: pa.DataType) -> str:
 
 _STATED = (("bands", pa.list_(pa.string())), ("stated_raster", pa.string()), ("stated_sensor", pa.string()))
 _ARROW = pa.schema([*((field.name, field.type) for field in SCHEMA), *_STATED])
-COLUMNS = {field.name: _sql_type(field.type) for field in _ARROW}
+_OF_TABLES = {"tilepipe_unit": "VARCHAR", "tilepipe_label_status": "VARCHAR"}
+COLUMNS = {field.name: _sql_type(field.type) for field in _ARROW} | _OF_TABLES
 """Name -> SQL type of the columns of `found`: those of the tile table, and what the source states.
 
-`split` is the source's own name of the split, `bands` are the names that it states, `stated_raster` its JSON on
-nodata, scale and offset, and `stated_sensor` its JSON on common names of the bands and platform.
-`where` may also use the source's own columns.
+`split` is the source's own name of the split, `bands` are the names that it states, `stated_raster` its JSON on nodata,
+scale and offset, and `stated_sensor` its JSON on common names of the bands and platform. Tiles with the same
+`tilepipe_unit` stay in one split when classes are split at random; `tilepipe_label_status` is EcoTaxa's status of the
+label. `where` may also use the source's own columns.
 """
 
 _BATCH_ROWS = 8192
@@ -93,7 +95,7 @@ def open_source_view(
     rows = iter(source.rows())
     while batch := list(itertools.islice(rows, _BATCH_ROWS)):
         connection.register("batch", _arrow(batch, extra))
-        connection.execute("INSERT INTO found_rows SELECT * FROM batch")
+        connection.execute("INSERT INTO found_rows BY NAME SELECT * FROM batch")
         connection.unregister("batch")
     # A name that no tile has becomes no column, so that its use in `where` is an error.
     typed = "".join(f", {kind} AS {quoted(name)}" for name in extra if (kind := _typed(connection, name)))
@@ -103,7 +105,7 @@ def open_source_view(
 
 
 def _arrow(rows: Sequence[TileRow], extra: Iterable[str]) -> pa.Table:
-    columns: dict[str, Any] = {name: [getattr(row, name) for row in rows] for name in COLUMNS}
+    columns: dict[str, Any] = {name: [getattr(row, name) for row in rows] for name in _ARROW.names}
     columns["bbox"] = [dict(zip(CORNERS, row.bbox, strict=True)) if row.bbox else None for row in rows]
     columns["bands"] = [row.bands or None for row in rows]
     schema = _ARROW

@@ -1,12 +1,14 @@
 """Detection of the columns of a table, and the SQL that creates `found` from them."""
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.parameter_names import argument
+from tilepipe.components.ingest.sources import huggingface
+from tilepipe.components.ingest.sources.folder import folder_split
 from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.shared.contracts.tile_table import CORNERS
 from tilepipe.components.shared.errors import SourceError
@@ -20,14 +22,21 @@ logger = logging.getLogger("tilepipe.ingest")
 
 Types = Mapping[str, "DuckDBPyType"]
 
+FOLDER = "tilepipe_folder"
+"""Column with the folder of a row's text file, relative to the source, with a slash at its end; empty for its own."""
+
 # The last names are EcoTaxa's: https://ecotaxa.obs-vlfr.fr/gui/import, "columns".
-_NAMES = {
+USUAL_NAMES = {
     "image": ("image", "image_path", "uri", "url", "path", "file", "filename", "file_name", "img_file_name"),
     "label": ("label", "class", "class_name", "category", "object_annotation_category"),
     "group": ("group", "group_id", "scene_id", "sample_id"),
     "datetime": ("datetime", "timestamp", "date", "object_date"),
 }
+"""Role -> names of columns, in lower case, by which it is detected."""
 _PLACES = (("lon", "lat"), ("longitude", "latitude"), ("lng", "lat"), ("object_lon", "object_lat"))
+_ECOTAXA = {"img_file_name", "object_id"}
+_OBJECT = ("sample_id", "object_id")
+_STATUS = "object_annotation_status"
 _NESTED = {"struct", "list", "map", "array", "union", "blob"}
 _FRACTIONS = {"float", "double", "decimal"}
 _TIMES = {"date", "timestamp", "timestamp with time zone", "timestamp_s", "timestamp_ms", "timestamp_ns"}
@@ -45,6 +54,10 @@ class Chosen:
     split: str
     place: tuple[str, ...]
     """The columns of longitude and latitude, or the column of bounding boxes."""
+    objects: tuple[str, ...] = ()
+    """EcoTaxa's columns that identify an object, of which there may be several images."""
+    status: str = ""
+    """EcoTaxa's column of the status of a label."""
 
 
 def choose(types: Types, config: IngestConfig, file: str) -> Chosen:
@@ -67,7 +80,8 @@ def choose(types: Types, config: IngestConfig, file: str) -> Chosen:
         if not name:
             return ""
         column = name if name in types else by_name.get(name.strip().lower(), "")
-        if not column or types[column].id in _NESTED:
+        is_image = parameter == "data_columns.image" and column and huggingface.is_image(types[column])
+        if not column or (types[column].id in _NESTED and not is_image):
             problem = f"{types[column].id}s in {column}" if column else f"no column {name!r}"
             raise SourceError(
                 f"`{parameter}` must name a column of text or numbers. Received: {problem} in {file}, "
@@ -80,7 +94,7 @@ def choose(types: Types, config: IngestConfig, file: str) -> Chosen:
         stated = named(getattr(columns, role), parameter)
         if stated:
             return stated
-        found = [by_name[name] for name in _NAMES[role] if name in by_name]
+        found = [by_name[name] for name in USUAL_NAMES[role] if name in by_name]
         if len(found) == 1:
             return named(found[0], parameter)
         if is_needed:
@@ -92,6 +106,7 @@ def choose(types: Types, config: IngestConfig, file: str) -> Chosen:
             )
         return ""
 
+    is_ecotaxa = by_name.keys() >= _ECOTAXA
     return Chosen(
         image=find("image", is_needed=True),
         label=find("label", is_needed=True),
@@ -100,13 +115,15 @@ def choose(types: Types, config: IngestConfig, file: str) -> Chosen:
         id=named(columns.id, "data_columns.id"),
         split=named(config.split_property, "split_property"),
         place=_place(types, by_name),
+        objects=tuple(by_name[name] for name in _OBJECT if name in by_name) if is_ecotaxa else (),
+        status=by_name.get(_STATUS, "") if is_ecotaxa else "",
     )
 
 
 def needed(names: Iterable[str], config: IngestConfig, wanted: frozenset[str]) -> str:
     """Return a list for SELECT in which all columns that cannot be used are NULL."""
     columns = config.columns
-    usual = {name for names in (*_NAMES.values(), *_PLACES) for name in names}
+    usual = {name for names in (*USUAL_NAMES.values(), *_PLACES, _OBJECT, (_STATUS,)) for name in names}
     stated = {columns.id, columns.image, columns.label, columns.group, columns.datetime, config.split_property}
     used = {name.strip().lower() for name in (*usual, *stated, *wanted)}
     # The other columns stay as NULL, so that messages can list them.
@@ -120,7 +137,8 @@ def query(
     chosen: Chosen,
     wanted: Collection[str],
     *,
-    is_text: bool,
+    paths: Sequence[str] = (),
+    folders: Collection[str] = (),
 ) -> str:
     """Return the SELECT statement of `found`.
 
@@ -130,26 +148,73 @@ def query(
         types: columns of the table.
         chosen: columns of the common properties.
         wanted: names that `where` uses.
-        is_text: True if all values are text, including numbers.
+        paths: names for DuckDB of the Parquet files; empty if all values are text, including numbers.
+        folders: values of `FOLDER`, if text files are in several folders.
 
     Returns:
         The statement.
     """
+    is_nested = any(folders)
+    address = _address(chosen.image, types, is_nested=is_nested)
     common = {
-        "tile_id": _text(chosen.id, types) if chosen.id else _without_query(_text(chosen.image, types)),
-        "uri": _text(chosen.image, types, trim=False),
-        "label": _text(chosen.label, types),
-        "split": _text(chosen.split, types),
+        "tile_id": _text(chosen.id, types) if chosen.id else _without_query(address),
+        "uri": _address(chosen.image, types, is_nested=is_nested, trim=False),
+        "label": _label(connection, chosen.label, types, paths),
+        "split": _text(chosen.split, types) if chosen.split else _folder_splits(folders),
         "group": _text(chosen.group, types),
         "datetime": _time(chosen.datetime, types),
         "bbox": _box(chosen.place),
+        "tilepipe_unit": _unit(connection, relation, types, chosen),
+        "tilepipe_label_status": f"lower({_text(chosen.status, types)})" if chosen.status else "NULL",
     }
     selected = [f"{common.get(name, 'NULL')}::{kind} AS {quoted(name)}" for name, kind in COLUMNS.items()]
     lower = {name.lower() for name in wanted}
     extra = [name for name in types if name.lower() in lower and name.lower() not in COLUMNS]
-    guessed = _guess(connection, relation, extra) if is_text and extra else {}
+    guessed = _guess(connection, relation, extra) if extra and not paths else {}
     selected += [f"{quoted(name)}::{guessed.get(name, types[name])} AS {quoted(name)}" for name in extra]
     return f"SELECT {', '.join(selected)} FROM {relation}"  # noqa: S608
+
+
+def _address(column: str, types: Types, *, is_nested: bool, trim: bool = True) -> str:
+    """Return an expression for an image's address, with slashes, relative to the source."""
+    text = _text(column, types, trim=trim)
+    if types[column].id == "struct":
+        text = f"nullif(trim({quoted(column)}.path), '')"
+    folder = f"{FOLDER} || " if is_nested else ""
+    absolute = f"regexp_matches({text}, '^([A-Za-z][A-Za-z0-9+.-]*://|/)')"
+    return f"CASE WHEN {absolute} THEN {text} ELSE {folder}replace({text}, '\\', '/') END"
+
+
+def _label(connection: "DuckDBPyConnection", column: str, types: Types, paths: Sequence[str]) -> str:
+    """Return an expression for the label: the name of a class where a Parquet file states the names of the numbers."""
+    names = huggingface.class_names(connection, paths, column) if paths else ()
+    if not names or types[column].id == "varchar":
+        return _text(column, types)
+    number = f"{quoted(column)}::BIGINT"  # -1 where the label is unknown
+    return f"CASE WHEN {number} >= 0 THEN [{', '.join(map(literal, names))}][{number} + 1] END"
+
+
+def _folder_splits(folders: Collection[str]) -> str:
+    """Return an expression for the split that a file's folder stands for; NULL unless all folders are splits."""
+    splits = {folder: folder_split(folder.rstrip("/")) for folder in folders}
+    if not splits or not all(splits.values()):
+        return "NULL"
+    cases = " ".join(f"WHEN {literal(folder)} THEN {literal(str(split))}" for folder, split in splits.items())
+    return f"CASE {FOLDER} {cases} END"
+
+
+def _unit(connection: "DuckDBPyConnection", relation: str, types: Types, chosen: Chosen) -> str:
+    """Return an expression for the object of an image; NULL if no object has several images."""
+    if not chosen.objects or chosen.objects[-1].lower() != _OBJECT[-1]:
+        return "NULL"
+    unit = f"concat_ws('/', {', '.join(_text(name, types) for name in chosen.objects)})"
+    named = f"CASE WHEN {_text(chosen.objects[-1], types)} IS NOT NULL THEN {unit} END"
+    query = f"SELECT count(*) FROM (SELECT 1 FROM {relation} GROUP BY {named} HAVING {named} <> '' AND count(*) > 1)"  # noqa: S608
+    several = connection.execute(query).fetchall()[0][0]
+    if not several:
+        return "NULL"
+    logger.info("%s objects have several images, which stay in one split", f"{several:,}")
+    return named
 
 
 def _without_query(address: str) -> str:

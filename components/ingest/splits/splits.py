@@ -67,13 +67,17 @@ def split_tiles(connection: "DuckDBPyConnection", config: IngestConfig) -> int:
 
 
 def _split_by_class(connection: "DuckDBPyConnection", fractions: Mapping[str, float], seed: int) -> None:
-    """Split each class in the same proportions.
+    """Split each class in the same proportions; tiles of one unit, such as the images of an object, stay together.
 
     The order within a class is that of the MD5 of the seed and the id: the same on every machine, and independent of
     the order of the rows.
     """
+    has_units = connection.execute("SELECT count(tilepipe_unit) > 0 FROM chosen").fetchall()[0][0]
+    unit = "coalesce(tilepipe_unit, tile_id)" if has_units else "tile_id"
+    number = f"count(DISTINCT {unit})" if has_units else "count(*)"
     active = [split for split in SPLITS if fractions.get(split, 0) > 0]
-    counts = Counter(dict(connection.execute("SELECT label, count(*) FROM chosen GROUP BY label").fetchall()))
+    query = f"SELECT label, {number} FROM chosen GROUP BY label"  # noqa: S608
+    counts = Counter(dict(connection.execute(query).fetchall()))
     small = {label: count for label, count in sorted(counts.items()) if count < len(active)}
     if small:
         listed = [f"{label} with {count}" for label, count in small.items()]
@@ -94,16 +98,17 @@ def _split_by_class(connection: "DuckDBPyConnection", fractions: Mapping[str, fl
     bounds = dict(zip(("label", "split", "first", "last"), map(list, zip(*cuts, strict=True)), strict=True))
     connection.register("bounds", pa.table(bounds))
     connection.execute(
-        """
+        f"""
         CREATE TABLE places AS
         WITH ranked AS (
-            SELECT rowid AS row, label,
-                row_number() OVER (PARTITION BY label ORDER BY md5(? || ':' || tile_id), tile_id) - 1 AS rank
+            SELECT rowid AS row, label, {"dense_rank" if has_units else "row_number"}() OVER (
+                PARTITION BY label ORDER BY md5(? || ':' || {unit}), {unit}
+            ) - 1 AS rank
             FROM chosen
         )
         SELECT row, bounds.split FROM ranked JOIN bounds
             ON ranked.label = bounds.label AND rank >= first AND rank < last
-        """,
+        """,  # noqa: S608
         [str(seed)],
     )
     connection.unregister("bounds")

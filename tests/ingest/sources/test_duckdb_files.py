@@ -12,7 +12,7 @@ from tilepipe.components.shared.runtime.database import literal, lock, open_data
 
 def test_a_file_that_is_not_there(tmp_path):
     with open_database() as connection, pytest.raises(SourceError, match=re.escape(f"{tmp_path}/none.csv")):
-        readable(connection, str(tmp_path / "none.csv")).__enter__()
+        readable(connection, [str(tmp_path / "none.csv")]).__enter__()
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_conditions_on_nan_are_as_in_a_table(tmp_path, value, column):
     path = str(tmp_path / "x.parquet")
     pq.write_table(pa.table({"x": column(np.array([10.0, 40.0, np.nan])), "day": ["a", "b", "c"]}), path)
     with open_database() as connection:
-        relation, types = parquet_relation(connection, path)
+        relation, types = parquet_relation(connection, [path])
         assert list(types) == ["x", "day"]
         connection.execute(f"CREATE VIEW found AS SELECT x, day FROM {relation}")
         connection.execute(f"CREATE TABLE loaded AS FROM read_parquet({literal(path)})")
@@ -46,7 +46,7 @@ def test_other_columns_still_skip_row_groups(tmp_path):
     path = str(tmp_path / "x.parquet")
     pq.write_table(pa.table({"x": [0.5], "day": ["b"]}), path)
     with open_database() as connection:
-        relation, _ = parquet_relation(connection, path)
+        relation, _ = parquet_relation(connection, [path])
         query = f"EXPLAIN SELECT x FROM {relation} WHERE day = 'c'"
         ((_, plan),) = connection.execute(query).fetchall()
     assert "Empty Result" in plan  # decided by the statistics alone

@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tilepipe.components.ingest.config import Columns, IngestConfig
+from tilepipe.components.ingest.sources import text_table
 from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.ingest.sources.table import TableSource, is_table
 from tilepipe.components.shared.errors import SourceError
@@ -172,8 +173,7 @@ def test_an_address_that_leads_out(write, address):
         ("image,label,Label\na,b,c\n", {}, r"unique name.*\['Label', 'label'\] occur more than once"),
         ("image,label\na,b\nc,d,e\n", {}, "line 3: Expected Number of Columns: 2 Found: 3"),
         ('image,label\na,b\nc,"d\n', {}, "line 3: "),
-        (b"image,label\na,b\nc,\xff\xfe\n", {}, "tiles.csv"),
-        (b"image,l\xff\xfebel\na,b\n", {}, "must be UTF-8"),
+        (b"image,l\xff\xfebel\na,b\n", {}, r"one column for the label.*\['image', 'lÿþbel'\]"),
         (b"\0" * 100, {}, "must be a text file.*contains zero bytes"),
         ("image,label\na,b\n ,c\n", {}, "1 rows of .*tiles.csv with nothing in the column of data_columns.image"),
         ("image,label,k\na,b,1\nc,c,\n", {"columns": {"id": "k"}}, "1 rows of .*column of data_columns.id"),
@@ -185,6 +185,16 @@ def test_tables_that_do_not_fit(write, content, changes, message):
     with pytest.raises(SourceError, match=message) as caught:
         read(path, **changes)
     assert str(path) in str(caught.value)
+
+
+# Found in the header, or not before the rows are read.
+@pytest.mark.parametrize(("name", "header_bytes"), [("t.csv", 2**20), ("t.csv", 20), ("t.csv.gz", 2**20)])
+def test_a_text_file_that_is_not_utf8(write, monkeypatch, caplog, name, header_bytes):
+    monkeypatch.setattr(text_table, "_HEADER_BYTES", header_bytes)
+    content = "image;label\na.png;café\nb.png;10 \x80\nc.png;\x81\n".encode("latin-1")
+    path = write(gzip.compress(content, mtime=0) if name.endswith(".gz") else content, name)
+    assert [row["label"] for row in read(path)] == ["café", "10 €", "\x81"]
+    assert caplog.text.count("as Windows-1252 (Latin-1): it is not UTF-8") == 1
 
 
 def test_a_time_column_is_not_required(write, caplog):

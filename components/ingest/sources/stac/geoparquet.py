@@ -19,6 +19,7 @@ from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.ingest.sources.stac import item_columns
 from tilepipe.components.ingest.sources.stac.assets import canonical_bands, common_names, stated_bands
 from tilepipe.components.ingest.sources.stac.raster import raster_columns
+from tilepipe.components.ingest.sources.table_folder import is_folder, parquet_parts
 from tilepipe.components.shared.contracts.tile_table import CORNERS
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.runtime.database import quoted, reason
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 def is_geoparquet(uri: str) -> bool:
     """Return True if a file has the suffix of Parquet; `table.is_table` must have excluded tables."""
-    return storage.path_of(uri).lower().endswith((".parquet", ".geoparquet"))
+    return storage.path_of(uri).lower().endswith((".parquet", ".geoparquet")) and not is_folder(uri)
 
 
 @dataclass
@@ -40,7 +41,7 @@ class StacGeoParquet:
     """A STAC-GeoParquet file: https://github.com/radiantearth/stac-geoparquet-spec.
 
     Args:
-        file: normalized address.
+        file: normalized address of the file, or of a folder of part files.
         config: parameters of the step.
     """
 
@@ -71,20 +72,20 @@ class StacGeoParquet:
         """
         import duckdb
 
-        with readable(connection, self.file) as path:
+        with readable(connection, parquet_parts(self.file)) as paths:
             try:
-                relation, types = parquet_relation(connection, path, raw=("assets",))
-                query = f"{self._query(connection, path, types)} FROM {relation}"
+                relation, types = parquet_relation(connection, paths, raw=("assets",))
+                query = f"{self._query(connection, paths, types)} FROM {relation}"
                 connection.execute(f"CREATE VIEW found AS {query}")
                 if "collection" in types:
                     query = "SELECT DISTINCT collection FROM read_parquet(?) WHERE collection IS NOT NULL"
-                    self._collection_ids = [str(name) for (name,) in connection.execute(query, [path]).fetchall()]
+                    self._collection_ids = [str(name) for (name,) in connection.execute(query, [paths]).fetchall()]
             except duckdb.Error as error:
                 raise SourceError(
                     f"A STAC-GeoParquet file must be a Parquet file. Received: {self._shown}, which reads as: "
-                    f"{reason(error).replace(path, self._shown)}."
+                    f"{_reason(error, paths, self._shown)}."
                 ) from None
-            yield (path,)
+            yield tuple(paths)
 
     def resolve_addresses(self, connection: "DuckDBPyConnection") -> None:
         """Replace the hrefs in `chosen` by normalized addresses.
@@ -104,10 +105,10 @@ class StacGeoParquet:
         odd = "SELECT tile_id, member FROM chosen WHERE regexp_matches(member, ?) LIMIT 1"
         for tile, member in connection.execute(odd, [escaping]).fetchall():
             check_member(member, f"item {tile} ({self._shown})")
-        folder = storage.parent(self.file)
+        folder = self.file if is_folder(self.file) else storage.parent(self.file)
         resolve(connection, folder, self.config.href_rewrite, self._shown)
 
-    def _query(self, connection: "DuckDBPyConnection", path: str, types: "dict[str, DuckDBPyType]") -> str:
+    def _query(self, connection: "DuckDBPyConnection", paths: list[str], types: "dict[str, DuckDBPyType]") -> str:
         missing = [name for name in ("id", "assets") if name not in types]
         if missing or types["assets"].id != "struct":
             raise SourceError(
@@ -115,8 +116,8 @@ class StacGeoParquet:
                 f"Received: {self._shown} with the columns {sorted(types)}."
             )
         config, assets = self.config, item_columns.fields(types["assets"])
-        keys = self._assets(connection, path, assets)
-        collections = self._collections(connection, path)
+        keys = self._assets(connection, paths, assets)
+        collections = self._collections(connection, paths)
         bands = item_columns.band_names(keys, assets, types, collections)
         common = item_columns.band_common_names(keys, assets, types, collections)
         uris, several = item_columns.of_assets(keys, "href", assets, "VARCHAR"), "NULL::VARCHAR[]"
@@ -162,7 +163,9 @@ class StacGeoParquet:
         columns += [f"{column} AS {quoted(name)}" for name, column in own.items()]
         return f"SELECT {', '.join(columns)}"
 
-    def _assets(self, connection: "DuckDBPyConnection", path: str, assets: "dict[str, DuckDBPyType]") -> list[str]:
+    def _assets(
+        self, connection: "DuckDBPyConnection", paths: list[str], assets: "dict[str, DuckDBPyType]"
+    ) -> list[str]:
         options = self.config.options
         named = list(options.band_assets.values()) or ([options.asset_key] if options.asset_key else [])
         unknown = [key for key in named if key not in assets]
@@ -171,11 +174,11 @@ class StacGeoParquet:
                 "The assets of data_options.asset_key and data_options.band_assets must be in every item. "
                 f"Received: {', '.join(unknown)}, and {self._shown} has {sorted(assets)}."
             )
-        keys = named or item_columns.pixel_assets(connection, path, assets)
+        keys = named or item_columns.pixel_assets(connection, paths, assets)
         if not named and len(keys) > 1:
             present = " + ".join(f"(assets.{quoted(key)}.href IS NOT NULL)::INTEGER" for key in keys)
             query = f"SELECT min(id) FROM read_parquet(?) WHERE {present} > 1"  # noqa: S608
-            example = connection.execute(query, [path]).fetchall()[0][0]
+            example = connection.execute(query, [paths]).fetchall()[0][0]
             if example is not None:
                 raise SourceError(
                     "An item must have one asset with the tile's pixels (role data and an image type). Received: "
@@ -183,10 +186,10 @@ class StacGeoParquet:
                 )
         return keys
 
-    def _collections(self, connection: "DuckDBPyConnection", path: str) -> dict[str, item_columns.Bands]:
-        """Return names and common names of the bands of the collections that the file's metadata hold (version 1.1)."""
+    def _collections(self, connection: "DuckDBPyConnection", paths: list[str]) -> dict[str, item_columns.Bands]:
+        """Return names and common names of the bands of the collections in the file's metadata (version 1.1)."""
         found = connection.execute(
-            "SELECT value FROM parquet_kv_metadata(?) WHERE key = 'stac-geoparquet'::BLOB", [path]
+            "SELECT value FROM parquet_kv_metadata(?) WHERE key = 'stac-geoparquet'::BLOB", [paths]
         ).fetchall()
         try:
             stated = json.loads(bytes(found[0][0])) if found else {}
@@ -224,3 +227,10 @@ def _geometry(types: "dict[str, DuckDBPyType]") -> str:
     if kind is None:
         return "NULL"
     return "geometry" if kind.id == "blob" else "ST_AsWKB(geometry)" if str(kind).startswith("GEOMETRY") else "NULL"
+
+
+def _reason(error: Exception, paths: list[str], shown: str) -> str:
+    text = reason(error)
+    for path in paths:
+        text = text.replace(path, shown)
+    return text

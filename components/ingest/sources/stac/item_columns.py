@@ -85,7 +85,7 @@ def label(config: IngestConfig, types: Types, file: str) -> str:
     return f"coalesce({', '.join(found)})" if len(found) > 1 else found[0] if found else "NULL::VARCHAR"
 
 
-def pixel_assets(connection: "DuckDBPyConnection", file: str, assets: Types) -> list[str]:
+def pixel_assets(connection: "DuckDBPyConnection", files: list[str], assets: Types) -> list[str]:
     """Return the keys of the assets with pixels, by role and media type; an item may have only one of them.
 
     Raises:
@@ -105,7 +105,7 @@ def pixel_assets(connection: "DuckDBPyConnection", file: str, assets: Types) -> 
             f"WHERE {column}.href IS NOT NULL GROUP BY ALL ORDER BY ALL"
         )
         names = [*wanted, HREF if HREF in has else "href"]
-        variants = [dict(zip(names, row, strict=True)) for row in connection.execute(query, [file]).fetchall()]
+        variants = [dict(zip(names, row, strict=True)) for row in connection.execute(query, [files]).fetchall()]
         found = [rank for variant in variants if (rank := asset_rank(variant)) is not None]
         described[key] = sorted({str(variant.get("type")) for variant in variants})
         if found:

@@ -1,0 +1,155 @@
+"""A folder of tables: EcoTaxa's exports as they are unzipped, tables beside their images, or Parquet in parts."""
+
+import itertools
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from tilepipe.components.ingest.config import IngestConfig
+from tilepipe.components.ingest.sources.duckdb_files import is_stac_parquet
+from tilepipe.components.ingest.sources.table_columns import USUAL_NAMES
+from tilepipe.components.ingest.sources.text_table import TextFile, first_row, is_text
+from tilepipe.components.shared.errors import SourceError
+from tilepipe.components.shared.storage import storage
+
+logger = logging.getLogger("tilepipe.ingest")
+
+_PARQUET = (".parquet", ".geoparquet")
+_ECOTAXA_IMAGE = "img_file_name"
+_LOOKED_AT = 1000
+"""Objects of a prefix among which tables are detected: one page of a listing."""
+_SHOWN = 5
+
+
+def is_folder(uri: str) -> bool:
+    """Return True if a normalized address is that of a folder or prefix rather than of a file."""
+    if not storage.is_remote(uri):
+        return Path(uri).is_dir()
+    return not (storage.is_web(uri) or is_text(uri) or uri.lower().endswith(_PARQUET) or storage.is_file(uri))
+
+
+def holds_tables(root: str) -> bool:
+    """Return True if a folder holds tables of its own images, so that its folders are not classes.
+
+    Tables are searched for in the folder and the folders directly below it; on S3, among the first 1,000 objects. They
+    are EcoTaxa's; or have a column of images and one of labels with usual names, and lie beside the first image. Tables
+    of images that lie in class folders are no reason to ignore the classes. Parquet files count where there are no
+    folders at all.
+
+    Args:
+        root: normalized address of the folder.
+    """
+    if any(_is_of_its_images(root, name) for name in _text_names(root, most=_LOOKED_AT)):
+        return True
+    names = _parquet_names(root)
+    return bool(names) and not _has_folders(root) and not is_stac_parquet(f"{root}/{names[0]}")
+
+
+def holds_geoparquet(root: str) -> bool:
+    """Return True if a folder or prefix directly holds STAC-GeoParquet files."""
+    names = _parquet_names(root)
+    return bool(names) and (names[0].lower().endswith(".geoparquet") or bool(is_stac_parquet(f"{root}/{names[0]}")))
+
+
+def table_files(uri: str, config: IngestConfig) -> list[TextFile]:
+    """Return the files of a table: the file itself, or those in a folder and the folders directly below it.
+
+    Args:
+        uri: normalized address of a file or a folder.
+        config: parameters of the step.
+
+    Raises:
+        SourceError: if a folder holds no table.
+    """
+    if not is_folder(uri):
+        return [TextFile(uri)]
+    image = config.columns.image.strip().lower()
+    images = {image} if image else set(USUAL_NAMES["image"])
+    names = list(_text_names(uri))
+    found = [name for name in names if images & _first_row(f"{uri}/{name}").keys()]
+    if others := sorted(set(names) - set(found)):
+        logger.info("skipped %d text files without a column of images: %s", len(others), ", ".join(others[:_SHOWN]))
+    if found:
+        logger.info("read %d tables: %s%s", len(found), ", ".join(found[:_SHOWN]), ", ..." * (len(found) > _SHOWN))
+        return [TextFile(f"{uri}/{name}", name[: name.rfind("/") + 1]) for name in sorted(found)]
+    return [TextFile(part) for part in parquet_parts(uri)]
+
+
+def parquet_parts(uri: str) -> list[str]:
+    """Return the Parquet files of a source: the file itself, or those directly in a folder, sorted by name.
+
+    Args:
+        uri: normalized address of a file or a folder.
+
+    Raises:
+        SourceError: if a folder holds none.
+    """
+    if not is_folder(uri):
+        return [uri]
+    if names := _parquet_names(uri):
+        return [f"{uri}/{name}" for name in names]
+    raise SourceError(
+        f"A folder of tables must hold CSV, TSV, TXT or Parquet files. Received: {storage.shown(uri)} without one. "
+        "Check the address."
+    )
+
+
+def _parquet_names(root: str) -> list[str]:
+    names = _names(root) if not storage.is_remote(root) else (file.name for file in _objects(root, _LOOKED_AT))
+    return sorted(
+        name for name in names if name.lower().endswith(_PARQUET) and "/" not in name and not name.startswith("_")
+    )
+
+
+def _has_folders(root: str) -> bool:
+    if storage.is_remote(root):
+        return any("/" in file.name for file in _objects(root, _LOOKED_AT))
+    return any(Path(root, name).is_dir() for name in _names(root))
+
+
+def _text_names(root: str, most: int | None = None) -> Iterator[str]:
+    """Yield the names of the text files in a folder and the folders directly below it.
+
+    Args:
+        root: normalized address.
+        most: maximum number of objects of a prefix that are listed; None lists all.
+    """
+    if storage.is_remote(root):
+        yield from (file.name for file in _objects(root, most) if is_text(file.name) and file.name.count("/") <= 1)
+        return
+    for name in sorted(_names(root)):
+        if is_text(name):
+            yield name
+        elif "." not in name or Path(root, name).is_dir():
+            yield from (f"{name}/{below}" for below in sorted(filter(is_text, _names(f"{root}/{name}"))))
+
+
+def _objects(root: str, most: int | None) -> Iterator[storage.StoredFile]:
+    return itertools.islice(storage.list_files(root), most)
+
+
+def _names(folder: str) -> list[str]:
+    """Return the names in a local folder; empty where it cannot be listed."""
+    try:
+        return [name for name in os.listdir(folder) if not name.startswith(".")]  # noqa: PTH208 - half the time
+    except OSError:
+        return []
+
+
+def _is_of_its_images(root: str, name: str) -> bool:
+    row = _first_row(f"{root}/{name}")
+    if _ECOTAXA_IMAGE in row:
+        return True
+    images = [row[column] for column in USUAL_NAMES["image"] if column in row]
+    if len(images) != 1 or not images[0] or "/" in images[0] or not row.keys() & set(USUAL_NAMES["label"]):
+        return False
+    return storage.is_file(f"{root}/{name[: name.rfind('/') + 1]}{images[0]}")
+
+
+def _first_row(uri: str) -> dict[str, str]:
+    """Return the first row of a text file; empty if it is no table."""
+    try:
+        return first_row(uri)
+    except SourceError:
+        return {}

@@ -1,0 +1,176 @@
+import uuid
+from collections import Counter, defaultdict
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.support.ingesting import ingest_into
+from tilepipe.components.ingest.sources.detect import detect_kind
+from tilepipe.components.shared.contracts.tile_table import read_tile_table
+from tilepipe.components.shared.errors import SourceError
+
+HEADER = "img_file_name\timg_rank\tobject_id\tobject_annotation_status\tobject_annotation_category\tsample_id"
+TYPES = "[t]\t[f]\t[t]\t[t]\t[t]\t[t]"
+TAXA = ("Copepoda", "detritus", "other<living")
+
+
+@pytest.fixture
+def run(tmp_path):
+    def ingested(source, **parameters):
+        ingest_into(tmp_path / "out", source=str(source), **parameters)
+        return read_tile_table(tmp_path / "out" / "tiles.parquet")
+
+    return ingested
+
+
+def write(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    return root
+
+
+def write_export(path, objects, *, images=1, status="validated", folder="", encoding="utf-8", extra=""):
+    """A TSV as EcoTaxa writes it; gives the names of the images."""
+    names, lines = [], [HEADER + extra, TYPES + "\t[f]" * (extra != "")]
+    for number in range(objects):
+        for rank in range(images):
+            names.append(f"{path.stem}_{number}_{rank}.png")
+            cells = (folder + names[-1], rank, f"o{number}", status, TAXA[number % 3], path.parent.name)
+            lines.append("\t".join(map(str, cells)) + "\t1" * (extra != ""))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes("\n".join([*lines, ""]).encode(encoding))
+    write(path.parent / folder, *names)
+    return names
+
+
+def test_an_unzipped_export_with_a_folder_per_sample(run, tmp_path):
+    for sample in ("st1", "st2", "st3"):
+        write_export(tmp_path / "export" / sample / f"ecotaxa_{sample}.tsv", 15)
+    (tmp_path / "export" / "README.txt").write_text("An export")
+    table, info = run(tmp_path / "export")
+    assert (info.source_kind, info.name, info.class_names) == ("table", "export", TAXA)
+    assert Counter(table["group"].to_pylist()) == {"st1": 15, "st2": 15, "st3": 15}
+    rows = table.to_pylist()
+    assert rows[0]["tile_id"] == "st1/ecotaxa_st1_0_0.png"
+    assert rows[0]["uri"] == str(tmp_path / "export" / rows[0]["tile_id"])
+
+
+def test_tables_with_different_columns_and_encodings(run, tmp_path, caplog):
+    write_export(tmp_path / "e" / "one" / "ecotaxa_1.tsv", 15, extra="\tprocess_size_µm", encoding="latin-1")
+    write_export(tmp_path / "e" / "two" / "ecotaxa_2.tsv", 15)
+    table, _ = run(tmp_path / "e", where='"process_size_µm" = 1')
+    assert set(table["group"].to_pylist()) == {"one"}
+    assert caplog.text.count("Windows-1252") == 1
+
+
+def test_an_export_with_a_folder_of_images(run, tmp_path):
+    write_export(tmp_path / "e" / "ecotaxa_1.tsv", 30, folder="images/")
+    table, info = run(tmp_path / "e")
+    assert (len(table), info.class_names) == (30, TAXA)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_images_of_an_object_stay_in_one_split(run, tmp_path, caplog, seed):
+    caplog.set_level("INFO", "tilepipe.ingest")
+    write_export(tmp_path / "e" / "ecotaxa_1.tsv", 30, images=3)
+    table, _ = run(tmp_path / "e" / "ecotaxa_1.tsv", seed=seed)
+    splits = defaultdict(set)
+    for row in table.to_pylist():
+        splits[row["tile_id"].rsplit("_", 1)[0]].add(row["split"])
+    assert len(splits) == 30
+    assert all(len(split) == 1 for split in splits.values())
+    assert Counter(table["split"].to_pylist()) == {"train": 63, "val": 18, "test": 9}
+    assert "30 objects have several images" in caplog.text
+
+
+def test_labels_that_nobody_has_validated_are_reported(run, tmp_path, caplog):
+    for status, number in (("validated", 1), ("predicted", 2), ("dubious", 3)):
+        write_export(tmp_path / "e" / f"ecotaxa_{number}.tsv", 12, status=status)
+    run(tmp_path / "e")
+    assert "labels of 24 tiles are not validated (dubious 12, predicted 12)" in caplog.text
+    for report in ("report.html", "summary.md"):
+        assert (
+            "Nobody has validated the labels of 24 tiles: dubious 12, predicted 12."
+            in (tmp_path / "out" / report).read_text()
+        )
+    caplog.clear()
+    table, _ = run(tmp_path / "e", where="object_annotation_status = 'validated'")
+    assert (len(table), "not validated" in caplog.text) == (12, False)
+    assert "Nobody" not in (tmp_path / "out" / "summary.md").read_text()
+
+
+def test_tables_beside_their_images_in_split_folders(run, tmp_path):
+    for folder, count in (("train", 6), ("valid", 3), ("test", 3)):
+        names = [f"{number}.jpg" for number in range(count)]
+        write(tmp_path / "t" / folder, *names)
+        lines = [f"{name},{'ab'[number % 2]}" for number, name in enumerate(names)]
+        (tmp_path / "t" / folder / "metadata.csv").write_text("\n".join(["file_name,label", *lines]))
+    table, info = run(tmp_path / "t")
+    assert info.source_kind == "table"
+    assert Counter(table["split"].to_pylist()) == {"train": 6, "val": 3, "test": 3}
+    assert all(row["split"][:3] == row["tile_id"][:3] for row in table.to_pylist())
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "image,label\na/1.jpg,a\n",  # a list of the tiles in class folders
+        "image,label\nelsewhere.jpg,a\n",
+        "name,area\na,1\n",
+        "",
+    ],
+)
+@pytest.mark.parametrize("name", ["tiles.csv", "a/tiles.csv", "notes.txt"])
+def test_other_text_files_do_not_make_a_folder_a_table(tmp_path, name, content):
+    write(tmp_path, "a/1.jpg", "b/1.jpg")
+    (tmp_path / name).write_text(content)
+    assert detect_kind(str(tmp_path)) == "folder"
+
+
+def test_a_parquet_table_in_parts(run, tmp_path):
+    (tmp_path / "tiles.parquet").mkdir()
+    for part in range(3):
+        images = [f"{part}_{number}.png" for number in range(8)]
+        content = {"image": images, "label": ["a", "b"] * 4} | ({"cloud": [0.5] * 8} if part == 2 else {})
+        pq.write_table(pa.table(content), tmp_path / "tiles.parquet" / f"part-{part}.parquet")
+    write(tmp_path / "tiles.parquet", "_SUCCESS", "_metadata.parquet")
+    table, info = run(tmp_path / "tiles.parquet")
+    assert (len(table), info.source_kind, info.name) == (24, "table", "tiles")
+    assert table["uri"][0].as_py() == str(tmp_path / "tiles.parquet" / "0_0.png")
+    assert len(run(tmp_path / "tiles.parquet", where="cloud = 0.5")[0]) == 8
+
+
+def test_geoparquet_in_parts(run, tmp_path):
+    (tmp_path / "items").mkdir()
+    for part in range(2):
+        assets = [{"image": {"href": f"./{n}.tif", "type": "image/tiff", "roles": ["data"]}} for n in range(8)]
+        content = {"id": [f"{part}_{n}" for n in range(8)], "label": ["a", "b"] * 4, "assets": assets}
+        pq.write_table(pa.table(content), tmp_path / "items" / f"{part}.parquet")
+    table, info = run(tmp_path / "items")
+    assert (len(table), info.source_kind) == (16, "stac-geoparquet")
+    assert table["uri"][0].as_py() == str(tmp_path / "items" / "0.tif")
+
+
+def test_a_folder_without_a_table(run, class_folders):
+    for kind in ("table", "stac-geoparquet"):
+        with pytest.raises(SourceError, match="A folder of tables must hold"):
+            run(class_folders(), options={"kind": kind})
+
+
+def test_folders_of_tables_in_a_bucket(minio_server, monkeypatch, tmp_path, run):
+    minio_server.use(monkeypatch)
+    bucket = minio_server.make_bucket(f"folder-{uuid.uuid4().hex}")
+    for sample in ("st1", "st2"):
+        write_export(tmp_path / "export" / sample / f"ecotaxa_{sample}.tsv", 15)
+    pq.write_table(pa.table({"image": [f"{n}.png" for n in range(8)], "label": ["a", "b"] * 4}), tmp_path / "0.parquet")
+    for path in (tmp_path / "export").rglob("*.*"):
+        bucket.upload_file(str(path), str(path.relative_to(tmp_path)))
+    for part in range(2):
+        bucket.upload_file(str(tmp_path / "0.parquet"), f"parts/{part}.parquet")
+    table, info = run(f"s3://{bucket.name}/export")
+    assert (len(table), info.source_kind, info.class_names) == (30, "table", TAXA)
+    assert table["uri"][0].as_py() == f"s3://{bucket.name}/export/st1/ecotaxa_st1_0_0.png"
+    with pytest.raises(SourceError, match=r"unique id.*8 ids"):  # both parts are read
+        run(f"s3://{bucket.name}/parts")
