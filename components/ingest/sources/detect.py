@@ -21,7 +21,7 @@ from tilepipe.components.ingest.sources.stac.catalog import StacCatalog, catalog
 from tilepipe.components.ingest.sources.stac.geoparquet import StacGeoParquet, is_geoparquet
 from tilepipe.components.ingest.sources.table import TableSource, is_table
 from tilepipe.components.ingest.sources.table_folder import holds_geoparquet, holds_tables
-from tilepipe.components.ingest.sources.tfrecord import TfrecordSource, holds_records, is_record_file
+from tilepipe.components.ingest.sources.tfrecords.tfrecord import TfrecordSource, holds_records, is_record_file
 from tilepipe.components.ingest.sources.tile_row import RowSource
 from tilepipe.components.shared.errors import ParameterError, SourceError
 from tilepipe.components.shared.storage import storage

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tilepipe.components.ingest.sources.tfrecord_bands import find_layout
+from tilepipe.components.ingest.sources.tfrecords.tfrecord_bands import find_layout
 from tilepipe.components.shared.contracts.tile_table import ENCODED, RecordFeature
 from tilepipe.components.shared.errors import SourceError
 

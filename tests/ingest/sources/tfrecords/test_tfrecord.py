@@ -5,7 +5,7 @@ import uuid
 import pytest
 
 from tilepipe.components.ingest.config import Columns, IngestConfig, IngestOptions
-from tilepipe.components.ingest.sources.tfrecord import TfrecordSource, holds_records, is_record_file
+from tilepipe.components.ingest.sources.tfrecords.tfrecord import TfrecordSource, holds_records, is_record_file
 from tilepipe.components.shared.contracts.tile_table import RecordFeature
 from tilepipe.components.shared.errors import ParameterError, SourceError
 from tilepipe.components.shared.records.example import parse_example

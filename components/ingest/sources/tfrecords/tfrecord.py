@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
 from tilepipe.components.ingest.parameter_names import argument
-from tilepipe.components.ingest.sources.tfrecord_bands import Features, RecordLayout, find_layout
+from tilepipe.components.ingest.sources.tfrecords.tfrecord_bands import Features, RecordLayout, find_layout
 from tilepipe.components.ingest.sources.tile_row import TileRow
 from tilepipe.components.shared.contracts.tile_table import RecordFeature
 from tilepipe.components.shared.errors import ParameterError, SourceError

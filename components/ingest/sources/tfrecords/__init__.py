@@ -1,0 +1,1 @@
+"""TFRecord files: their records, and the layout of the pixels in them."""
