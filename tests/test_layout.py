@@ -1,4 +1,4 @@
-"""The layout that the documentation promises."""
+"""The layout of the repository, as documented."""
 
 import re
 import subprocess
@@ -92,7 +92,7 @@ def test_pre_commit_checks_what_make_lint_checks():
 
 
 FACES = {"__init__.py", "component.py", "config.py", "pipeline.py"}
-"""The modules that each step or pipeline has."""
+"""Modules that every step or pipeline has."""
 
 
 def product_modules() -> list[Path]:

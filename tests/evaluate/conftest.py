@@ -1,4 +1,4 @@
-"""A small data set as shards, a small model, and evaluations without either."""
+"""A small data set as shards, a small model, and evaluations that need neither."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -31,7 +31,7 @@ MakeEvaluation = Callable[..., Evaluation]
 
 
 def write_shards(folder: Path, tiles: Sequence[tuple[str, int, np.ndarray]]) -> SplitSummary:
-    """Write tiles as TensorFlow itself writes them, one shard for every 32."""
+    """Write tiles with TensorFlow itself, one shard per 32 tiles."""
     import tensorflow as tf
 
     folder.mkdir(parents=True)

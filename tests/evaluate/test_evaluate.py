@@ -11,7 +11,7 @@ from tilepipe.components.shared.runtime import tracking
 
 @pytest.fixture
 def run(model_path, tmp_path):
-    """Evaluate a folder of data; gives what was found, and where the outputs are."""
+    """Evaluate a folder of data; returns the evaluation and the paths of the outputs."""
 
     def run(root, run_id="", model=model_path):
         inputs = Inputs((root / "val",), (root / "test",), root / "manifest.json", model, root / "history.json")
@@ -24,7 +24,7 @@ def run(model_path, tmp_path):
 
 @pytest.fixture
 def mlflow_run(mlflow_store):
-    """An open run, as `train` leaves one; gives its id."""
+    """Id of an open run, as `train` leaves one."""
     run_id = tracking.open_run("tests", "a run", {})
     yield run_id
     tracking.adopt_run(tracking.UNTRACKED)

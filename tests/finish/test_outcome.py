@@ -1,4 +1,4 @@
-"""How a run ended, on Workflows of the shape that Argo 4.0.5 gives them under KFP 2.17."""
+"""Outcome of a run, from Workflows of the form that Argo 4.0.5 gives them under KFP 2.17."""
 
 from types import SimpleNamespace
 

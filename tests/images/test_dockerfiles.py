@@ -1,4 +1,4 @@
-"""What the Dockerfiles have in common, since no build runs in these tests."""
+"""Properties that the Dockerfiles share, since these tests build no images."""
 
 import re
 from pathlib import Path

@@ -13,7 +13,7 @@ BANDS = ("B02", "B03", "B04", "B08")
 
 @pytest.fixture
 def class_folders(tmp_path):
-    """Writes a folder of class folders; ingest never opens the images, so any bytes will do."""
+    """Function that writes a folder of class folders; ingest never opens the images, so they hold arbitrary bytes."""
 
     def write(classes=CLASSES, count=6, suffix=".jpg", root="tiles"):
         for name in classes:
@@ -27,7 +27,7 @@ def class_folders(tmp_path):
 
 
 def make_item(label="Forest", number=0, **changes):
-    """A STAC item as a dictionary, as the label extension has it."""
+    """Build a STAC item with the label extension, as a dictionary."""
     x = 10 + number / 100
     item = {
         "type": "Feature",
@@ -59,7 +59,7 @@ SPLIT_NAMES = ("train", "train", "train", "validate", "test", "train")
 
 @pytest.fixture
 def catalog(tmp_path):
-    """Writes a static catalog with pystac, and gives the address of its root."""
+    """Function that writes a static catalog with pystac and returns the address of its root."""
 
     def write(classes=CLASSES, count=6, *, change=None, root="stac", bands=BANDS):
         from pystac import Asset, Catalog, CatalogType, Collection, Extent, Item, SpatialExtent, TemporalExtent

@@ -7,7 +7,7 @@ from tilepipe.components.shared.contracts.tile_table import read_tile_table
 
 
 def test_the_face(class_folders, tmp_path, monkeypatch):
-    """What KFP runs is the body alone: it gets numbers in structs as floats, and adds the suffix to the address."""
+    """Call the function's body as KFP does: numbers in structs are floats, and the suffix is added to the address."""
     tiles = dsl.Dataset(uri=str(tmp_path / "tiles"))
     fractions = {"train": 0.5, "val": 0.5, "test": 0.0}
     others = {

@@ -40,7 +40,7 @@ def test_a_folder(run, class_folders):
     assert info.query["seed"] == 3
     assert table["bytes"].null_count == 0
     assert table["geometry"].null_count == 30
-    assert json.dumps(returned)  # small scalars alone: they go into KFP's metadata
+    assert json.dumps(returned)  # only small scalars, since they are stored in KFP's metadata
 
 
 def test_a_catalog_with_all_there_is_to_know(run, catalog, tmp_path):
@@ -215,7 +215,7 @@ def test_the_real_eurosat100(run, eurosat100):
     assert (returned["tiles"], returned["classes"]) == (100, 10)
     assert Counter(table["split"].to_pylist()) == {"train": 60, "val": 20, "test": 20}
     assert set(Counter(table["label"].to_pylist()).values()) == {10}
-    assert info.bands[-5:] == ("B8A", "B09", "B10", "B11", "B12")  # what its metadata say, which the pixels contradict
+    assert info.bands[-5:] == ("B8A", "B09", "B10", "B11", "B12")  # as in its metadata, which the pixels contradict
     assert set(table["bytes"].to_pylist()) == {107244}
     assert all(uri.startswith(f"{eurosat100}/data/subset/") for uri in table["uri"].to_pylist())
 

@@ -130,7 +130,7 @@ def test_at_most_so_many_a_class_and_a_true_sample(run, class_folders):
     table, _ = run(root, max_per_class=20)
     assert Counter(table["label"].to_pylist()) == {"a": 20, "b": 20}
     numbers = [int(name.rpartition("_")[2].removesuffix(".jpg")) for name in table["tile_id"].to_pylist()]
-    assert max(numbers) > 80  # not the first: neighboring numbers are neighboring places
+    assert max(numbers) > 80  # not the first ones: neighboring numbers are neighboring places
     again, _ = run(root, max_per_class=20)
     assert again["tile_id"] == table["tile_id"]
     assert run(root, max_per_class=20, seed=1)[0]["tile_id"] != table["tile_id"]

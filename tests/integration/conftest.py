@@ -1,4 +1,4 @@
-"""The surroundings of a pod, on this machine: what an image installs, an object store, a tracking server."""
+"""The environment of a pod, on this machine: the packages of an image, an object store, a tracking server."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ from tests.support.servers import wait_for
 
 @pytest.fixture(scope="session")
 def image_environments():
-    """What `images/data` and `images/train` install, and nothing else."""
+    """Environments with exactly the packages of `images/data` and `images/train`."""
     found = uv()
     if found is None:
         pytest.skip("uv is neither on the PATH nor in build/uv (run `make setup`)")
@@ -23,7 +23,7 @@ def image_environments():
 
 @pytest.fixture(scope="session")
 def mlflow_server(tmp_path_factory):
-    """A real MLflow server with proxied artifacts; gives its address."""
+    """Address of a real MLflow server with proxied artifacts."""
     folder = tmp_path_factory.mktemp("mlflow")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

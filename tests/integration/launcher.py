@@ -1,8 +1,8 @@
-"""KFP's launcher in miniature: runs the compiled commands of a pipeline's tasks as the real one does.
+"""A small version of KFP's launcher, which runs the compiled commands of a pipeline's tasks as the real one does.
 
-Each task gets an `ExecutorInput` with `s3://` addresses under a pipeline root, its input artifacts are fetched to
-`/s3/...` and its outputs stored from there, and its command is the compiled YAML's own, in an environment that holds
-only what the task's image installs. (KFP 2.17: backend/src/v2/component/launcher_v2.go.)
+Each task gets an `ExecutorInput` with `s3://` addresses under a pipeline root. Its input artifacts are fetched to
+`/s3/...`, and its outputs are stored from there. Its command is that of the compiled YAML, in an environment with only
+the packages of the task's image. (KFP 2.17: backend/src/v2/component/launcher_v2.go.)
 """
 
 import json
@@ -21,7 +21,7 @@ MOUNT = Path("/s3")
 
 @dataclass
 class TaskResult:
-    """What the launcher knows of a task that ran."""
+    """Result of a task that ran."""
 
     exit_code: int
     log: str
@@ -35,9 +35,9 @@ class Launcher:
 
     Args:
         pipeline: the compiled pipeline.
-        bucket: a boto3 Bucket that artifacts go through.
-        environments: image name (`data`, `train`) -> folder of the virtual environment that stands for it.
-        environment: what the pods' environment holds beside the image's own.
+        bucket: a boto3 Bucket for the artifacts.
+        environments: image name (`data`, `train`) -> folder of the virtual environment that replaces it.
+        environment: environment variables of the pods, in addition to those of the image.
         scratch: a folder for homes and output files.
     """
 
@@ -48,12 +48,12 @@ class Launcher:
     scratch: Path
     root: str = "v2/artifacts"
     results: dict[str, TaskResult] = field(default_factory=dict)
-    """Of each task the last one that ran; of a loop's, the first that failed."""
+    """Result of the last run of each task; for a task in a loop, the first failure."""
     iterations: dict[str, list[TaskResult]] = field(default_factory=dict)
-    """Of each task in a loop, one result an iteration."""
+    """Results of each task in a loop, one per iteration."""
 
     def run(self, arguments: Mapping[str, Any], *, final_state: str | None = None) -> TaskResult | None:
-        """Run all tasks in their order, then the exit task; gives the first that failed."""
+        """Run all tasks in their order, then the exit task; returns the first that failed."""
         defaults = {p.name: p.default for p in self.pipeline.parameters.values()}
         values = {**defaults, **arguments}
         waiting = {task.name: task for task in self.pipeline.tasks}
@@ -69,7 +69,7 @@ class Launcher:
         return failed
 
     def run_loop(self, name: str, values: Mapping[str, Any]) -> TaskResult:
-        """Run a task once for each item of its loop: all of them, whether or not one fails."""
+        """Run a task once for each item of its loop, even if one of them fails."""
         iterator = self._loop(name)["parameterIterator"]
         producer = self._loop(name)["inputs"]["parameters"][iterator["items"]["inputParameter"]]["taskOutputParameter"]
         items = self.results[producer["producerTask"]].parameters[producer["outputParameterKey"]]
@@ -126,7 +126,7 @@ class Launcher:
         if image.startswith("{{"):  # a run parameter: the training image
             image = "train:"
         home = self.environments[image.rsplit("/", 1)[-1].split(":")[0]]
-        # One note for all tasks: outside of Kubernetes it is also what the exit handler reads the reason from.
+        # One note for all tasks: outside of Kubernetes the exit handler reads the reason from it.
         note = self.scratch / "termination-log"
         note.touch()
         environment = {
@@ -176,7 +176,7 @@ class Launcher:
         return found
 
     def _inputs(self, name: str, source: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The artifacts that a task takes: one, or one of each iteration of a loop, in the items' order."""
+        """Return the artifacts that a task takes: one, or one per iteration of a loop, in the order of the items."""
         if "componentInputArtifact" in source:  # from outside of the loop that the task is in
             source = self._loop(name)["inputs"]["artifacts"][source["componentInputArtifact"]]
         output = source["taskOutputArtifact"]
@@ -192,14 +192,14 @@ class Launcher:
         for item in self.bucket.objects.filter(Prefix=key):
             rest = item.key.removeprefix(key)
             if rest and not rest.startswith("/"):
-                continue  # another artifact whose name begins the same
+                continue  # another artifact whose name begins the same way
             target = Path(str(path) + rest)
             target.parent.mkdir(parents=True, exist_ok=True)
             self.bucket.download_file(item.key, str(target))
         return artifact
 
     def _store(self, uri: str) -> None:
-        """Upload what the task left at an artifact's place, and remove it: the next pod has another disk."""
+        """Upload an artifact of the task and remove it locally, since the next pod has another disk."""
         path, key = _local(uri), _key(uri)
         if path.is_dir():
             for file in sorted(p for p in path.rglob("*") if p.is_file()):
@@ -217,7 +217,7 @@ class Launcher:
         return dags + [c["dag"] for c in self.pipeline.spec["components"].values() if "dag" in c]
 
     def _loop(self, name: str) -> dict[str, Any]:
-        """The task that is the loop around a task; empty where there is none."""
+        """Return the loop that contains a task; empty if there is none."""
         tasks = [task for dag in self._dags() for task in dag["tasks"].values() if "parameterIterator" in task]
         components = self.pipeline.spec["components"]
         return next((t for t in tasks if name in components[t["componentRef"]["name"]]["dag"]["tasks"]), {})
@@ -236,5 +236,5 @@ def _local(uri: str) -> Path:
 
 
 def can_mount() -> bool:
-    """Whether this process may make `/s3`, where KFP's steps expect their artifacts."""
+    """Return whether this process may create `/s3`, where KFP's steps expect their artifacts."""
     return (MOUNT.is_dir() and os.access(MOUNT, os.W_OK)) or os.access("/", os.W_OK)

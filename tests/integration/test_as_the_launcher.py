@@ -1,4 +1,4 @@
-"""The compiled commands of every task, run in order as KFP's launcher runs them, against a real MinIO and MLflow."""
+"""The compiled commands of all tasks, run in order as by KFP's launcher, with a real MinIO and MLflow."""
 
 import json
 import shutil
@@ -40,7 +40,7 @@ def bucket(minio_server):
 
 @pytest.fixture(scope="module")
 def tiles(bucket, tmp_path_factory):
-    """The synthetic sample in a bucket; gives the address of its catalog."""
+    """Address of the catalog of the synthetic sample in a bucket."""
     folder = tmp_path_factory.mktemp("sample") / "sample"
     write_sample(folder, tiles_per_class=12)
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):

@@ -58,7 +58,7 @@ def test_the_true_band_order_is_accepted(eurosat100, tmp_path):
 
 
 def test_eurosat_rgb_with_its_canonical_split(real_data, tmp_path):
-    """A tenth of it, for time; `make accuracy` takes all."""
+    """A tenth of the data, to save time; `make accuracy` uses all."""
     splits = {}
     wanted = set()
     for split in ("train", "val"):

@@ -1,4 +1,4 @@
-"""`tilepipe run` as a user runs it: the compiled YAML, on the sample, and with every kind of bad input."""
+"""`tilepipe run` as users run it: the compiled YAML, with the sample and with every kind of bad input."""
 
 import json
 import os
@@ -74,7 +74,7 @@ def test_a_killed_streaming_training_resumes_when_its_run_is_restarted(sample, t
     assert done.returncode == 0, done.stdout + done.stderr
     _, log = sorted(tmp_path.glob("runs/train_classifier_streaming-*/run.log"))
     assert re.search(r"resuming from epoch ([2-9]|1\d)", log.read_text(encoding="utf-8"))
-    assert not [path for path in checkpoints.rglob("*") if path.is_file()], "so that the next one begins anew"
+    assert not [path for path in checkpoints.rglob("*") if path.is_file()], "the next training starts over"
     (history,) = tmp_path.glob("runs/*/*/train-model/history.json")
     assert len(json.loads(history.read_text())["epochs"]) == 12
 
@@ -87,7 +87,7 @@ def test_a_killed_streaming_training_resumes_when_its_run_is_restarted(sample, t
 
 
 def _kill_when(is_time, *words, cwd):
-    """Run the command line, and kill it with all that it has started as soon as it is time."""
+    """Run the command line, and kill it with all of its processes once a condition holds."""
     command = [sys.executable, "-W", "ignore", "-m", "tilepipe.pipelines.cli.app", *map(str, words)]
     environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
     with subprocess.Popen(command, cwd=cwd, env=environment, stdout=subprocess.DEVNULL, start_new_session=True) as run:
@@ -111,10 +111,10 @@ def test_the_other_sources_with_one_worker_and_with_two(sample, tmp_path, kind, 
 
     (tiles,) = tmp_path.glob("runs/*/*/ingest-tiles/tiles.parquet")
     config = PackConfig.parse(bands=written["bands"], options={"shard_mebibytes": 1})
-    alone = tmp_path / "alone"
-    files = [alone / name for name in ("part.json", "contents.parquet", "quarantine.parquet")]
-    pack(config, tiles, PackOutputs({split: alone / split for split in SPLITS}, *files))
-    merged = merge(MergeInputs(*([file] for file in files)), alone / "manifest.json", alone / "q.parquet")
+    single = tmp_path / "single"
+    files = [single / name for name in ("part.json", "contents.parquet", "quarantine.parquet")]
+    pack(config, tiles, PackOutputs({split: single / split for split in SPLITS}, *files))
+    merged = merge(MergeInputs(*([file] for file in files)), single / "manifest.json", single / "q.parquet")
     assert json.loads(merged.model_dump_json()) == written, "as one worker packs it"
 
 

@@ -1,4 +1,4 @@
-"""A training that reports to a real MLflow server over the network, artifacts and all."""
+"""A training that reports to a real MLflow server over the network, including artifacts."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""Builds of `manifests/`: each overlay as it is, and the cluster's overlay with each option."""
+"""Builds of `manifests/`: each overlay, and the cluster's overlay with each option."""
 
 import fcntl
 import functools
@@ -48,28 +48,28 @@ COMPOSITIONS = {
     "external-postgres": ("cluster", ["external-postgres"], EXTERNAL_POSTGRES),
     "generated-secrets": ("cluster", ["generated-secrets"], ""),
 }
-"""Name -> overlay, options on top of it, and what else the user's own overlay says."""
+"""Name -> overlay, options on top of it, and further content of the user's own overlay."""
 
 SERVICES = sorted(set(COMPOSITIONS) - {"profile"})
-"""Those that run the services; a profile only runs pipelines."""
+"""Compositions that run the services; a profile only runs pipelines."""
 
 Resource = dict[str, Any]
 
 
 @functools.cache
 def build(composition: str) -> tuple[Resource, ...]:
-    """The resources of one composition, as the cluster gets them."""
+    """Build the resources of one composition, as the cluster gets them."""
     return tuple(yaml.safe_load_all(build_text(composition)))
 
 
 @functools.cache
 def build_text(composition: str) -> str:
-    """The same as text, for `kubectl apply`."""
+    """Build the resources of one composition as text, for `kubectl apply`."""
     overlay, options, rest = COMPOSITIONS[composition]
     if not options:
         return _run(MANIFESTS / "overlays" / overlay)
     with tempfile.TemporaryDirectory() as folder:
-        # Kustomize takes relative paths alone, from where the folder really is.
+        # Kustomize only accepts relative paths, from the real path of the folder.
         here = Path(folder).resolve()
         up = Path(os.path.relpath(MANIFESTS.resolve(), here))
         lines = ["namespace: kubeflow", f"resources: [{up / 'overlays' / overlay}]", "components:"]
@@ -80,18 +80,18 @@ def build_text(composition: str) -> str:
 
 
 def of_kind(composition: str, *kinds: str) -> list[Resource]:
-    """The resources of some kinds."""
+    """Select the resources of some kinds."""
     return [resource for resource in build(composition) if resource["kind"] in kinds]
 
 
 def pod_specs(composition: str) -> dict[str, Resource]:
-    """`Kind/name` -> the pod template of whatever makes pods."""
+    """Map `Kind/name` to the pod template of each resource that creates pods."""
     made = of_kind(composition, "Deployment", "StatefulSet", "Job")
     return {f"{resource['kind']}/{resource['metadata']['name']}": resource["spec"]["template"] for resource in made}
 
 
 def containers(template: Resource) -> list[Resource]:
-    """All containers of a pod template, those of its start too."""
+    """Return all containers of a pod template, including init containers."""
     return [*template["spec"].get("initContainers", []), *template["spec"]["containers"]]
 
 

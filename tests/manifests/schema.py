@@ -1,4 +1,4 @@
-"""Kubernetes' own schema, as its Python client carries it: that is made from the API's OpenAPI description."""
+"""Kubernetes' own schema, from its Python client, which is generated from the API's OpenAPI description."""
 
 import re
 from typing import Any
@@ -8,13 +8,13 @@ from kubernetes import client
 Resource = dict[str, Any]
 
 CUSTOM = {"AuthorizationPolicy"}
-"""Kinds that are no part of Kubernetes; test_cluster.py asks a real API server about them."""
+"""Kinds that are not part of Kubernetes; test_cluster.py checks them with a real API server."""
 
 _SCALARS: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "bool": (bool,), "float": (int, float)}
 
 
 def problems(resource: Resource) -> list[str]:
-    """What Kubernetes would not understand of a resource: unknown fields, wrong types, missing values."""
+    """List what Kubernetes would refuse in a resource: unknown fields, wrong types, missing values."""
     version = resource["apiVersion"].rpartition("/")[2]
     model = getattr(client, version.capitalize() + resource["kind"], None)
     if model is None:
@@ -49,7 +49,7 @@ def _check_model(value: Any, model: Any, where: str) -> list[str]:
     for name, item in given.items():
         found += _check(item, model.openapi_types[name], f"{where}.{model.attribute_map[name]}")
     try:
-        model(**given)  # the client knows what must be there
+        model(**given)  # the client checks required fields
     except ValueError as error:
         found.append(f"{where}: {error}")
     return found

@@ -1,6 +1,6 @@
-"""What a real API server says of the manifests, without changing anything in it.
+"""Validation of the manifests by a real API server, in which nothing is changed.
 
-It runs where `TILEPIPE_TEST_KUBECONFIG` names a cluster that is there for tests: KUBECONFIG alone may be anybody's.
+It runs if `TILEPIPE_TEST_KUBECONFIG` names a cluster for tests: KUBECONFIG may be that of another cluster.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The job that makes missing Secrets, against an API server that answers as Kubernetes does."""
+"""The job that creates missing Secrets, with an API server that answers like Kubernetes."""
 
 import http.client
 import http.server
@@ -25,7 +25,7 @@ def generate():
 
 @pytest.fixture
 def api(generate, tmp_path, monkeypatch):
-    """An API server; `api.secrets` are those it has, `api.refuse` is the status that it refuses with."""
+    """An API server; `api.secrets` are its Secrets, `api.refuse` is the status with which it refuses requests."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

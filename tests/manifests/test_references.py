@@ -1,4 +1,4 @@
-"""Nothing names what is not there: a wrong name shows only when a pod waits for ever."""
+"""Every name refers to an existing resource: with a wrong one, a pod would wait forever."""
 
 from urllib.parse import urlsplit
 
@@ -18,7 +18,7 @@ def config_maps(composition):
 
 
 def named_values(template):
-    """(kind, name, key or None) of each ConfigMap and Secret that a pod template names."""
+    """Return (kind, name, key or None) of each ConfigMap and Secret that a pod template names."""
     for container in containers(template):
         for source in container.get("envFrom", []):
             for kind, reference in source.items():
@@ -79,7 +79,7 @@ def test_every_service_has_a_network_policy_and_every_policy_a_service(compositi
     services = {tuple(entry["spec"]["selector"].items()) for entry in of_kind(composition, "Service")}
     policies = of_kind(composition, "NetworkPolicy")
     assert {tuple(policy["spec"]["podSelector"]["matchLabels"].items()) for policy in policies} == services
-    # `from: []` and a rule without `from` would let everybody in.
+    # `from: []` and a rule without `from` would admit everybody.
     assert all(rule["from"] and rule["ports"] for policy in policies for rule in policy["spec"]["ingress"])
 
 

@@ -1,4 +1,4 @@
-"""The job that makes buckets and users, against a real MinIO."""
+"""The job that creates buckets and users, with a real MinIO."""
 
 import importlib.util
 import io
@@ -38,7 +38,7 @@ def credentials(tmp_path):
 
 @pytest.fixture
 def client_of(store):
-    """Gives a client with somebody's keys."""
+    """Function that returns a client with the keys of a user."""
     from minio import Minio
 
     with urllib3.PoolManager() as pool:

@@ -16,13 +16,13 @@ from tilepipe.components.shared.contracts.tile_table import SCHEMA, TileTableInf
 __all__ = ["minio_server"]
 
 TRUE_ORDER = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B09", "B10", "B11", "B12", "B8A")
-"""As the bands stand in EuroSAT's files."""
+"""Order of the bands in EuroSAT's files."""
 CLAIMED_ORDER = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
-"""As EuroSAT100's metadata have it."""
+"""Order of the bands in EuroSAT100's metadata."""
 
 
 def write_geotiff(path, pixels, descriptions=(), **profile):
-    """A GeoTIFF as GDAL writes it, from `(height, width, bands)`."""
+    """Encode a GeoTIFF as GDAL writes it, from `(height, width, bands)`."""
     import rasterio
     from rasterio import Affine
 
@@ -52,7 +52,7 @@ def random_pixels(seed=0, shape=(8, 8, 4), dtype="uint16", high=3000):
 
 @dataclasses.dataclass
 class Table:
-    """Builds a tile table; gives each tile a file in `folder`."""
+    """Builder of a tile table, with a file in `folder` per tile."""
 
     folder: Path
     rows: list = dataclasses.field(default_factory=list)
@@ -63,7 +63,7 @@ class Table:
     def add_geotiffs(
         self, count, *, classes=("a", "b"), splits=("train", "train", "val", "test"), descriptions=(), **k
     ):
-        """Random tiles; class and split go round."""
+        """Add random tiles, whose classes and splits alternate."""
         for number in range(count):
             path = write_geotiff(self.folder / f"{number}.tif", random_pixels(number, **k), descriptions)
             split = splits[number // len(classes) % len(splits)]
@@ -90,7 +90,7 @@ def table(tmp_path):
 
 @pytest.fixture
 def run(tmp_path):
-    """Packs a table into `out`, in one part or several, merges, and gives the manifest."""
+    """Function that packs a table into `out`, in one part or several, merges, and returns the manifest."""
 
     def packed(tiles, out="out", parts=1, **parameters):
         folders = [tmp_path / out / (f"part-{part}" if parts > 1 else "") for part in range(parts)]
@@ -112,7 +112,7 @@ def merge_inputs(folders):
 
 
 def read_records(folder):
-    """Reads a split's records with TensorFlow: `(tile_id, label, image bytes)`, in order."""
+    """Read the records of a split with TensorFlow: `(tile_id, label, image bytes)`, in order."""
     import tensorflow as tf
 
     features = {name: tf.io.FixedLenFeature([], kind) for name, kind in KINDS.items()}
@@ -126,7 +126,7 @@ KINDS = {"image": "string", "label": "int64", "tile_id": "string"}
 
 
 def write_picture(path, pixels, **settings):
-    """A JPEG or PNG, as the suffix says, from `(height, width, channels)`."""
+    """Encode `(height, width, channels)` as JPEG or PNG, by the suffix."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels.squeeze()).save(path, **settings)
     return path

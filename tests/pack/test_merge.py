@@ -1,4 +1,4 @@
-"""Several workers: the same shards, manifest and quarantine as one, or one clear error."""
+"""Several workers give the same shards, manifest and quarantine as one, or one clear error."""
 
 import itertools
 import json
@@ -31,7 +31,7 @@ def many(table, dtype="uint16"):
 
 
 def result(folder):
-    """What later steps see, whoever packed which part: files by their names, as bytes."""
+    """Return the content of each file by its name, as later steps see it, from all parts."""
     files = [*folder.rglob("*.tfrecord"), folder / "manifest.json", folder / "q.parquet"]
     return {path.name: path.read_bytes() for path in files}
 
@@ -71,7 +71,7 @@ def test_a_class_that_only_one_part_lost_is_missed_in_the_whole(table, run):
 
 @pytest.fixture
 def packed(table, tmp_path):
-    """Packs one of the parts and gives its folder."""
+    """Pack one of the parts; returns its folder."""
     table.add_geotiffs(16, descriptions=BANDS)
     path = table.write()
 
@@ -131,7 +131,7 @@ def test_a_part_that_has_more_than_the_whole_may_have_stops(table, tmp_path, mon
 
 @pytest.fixture
 def duplicated(table):
-    """Twins in train and test, as two kinds of file; and twins within train, which are harmless."""
+    """Identical pixels in train and test, in two file formats; and within train, where they are harmless."""
     table.add_geotiffs(16, shape=(8, 8, 3), dtype="uint8", high=255, descriptions=("red", "green", "blue"))
     twin = random_pixels(99, (8, 8, 3), "uint8", 255)
     table.add("twin-1", write_geotiff(table.folder / "t1.tif", twin), "a", "train")
@@ -157,7 +157,7 @@ def test_the_same_pixels_in_two_splits_stop_the_run_unless_allowed(duplicated, r
 def test_many_duplicates_are_counted_and_a_few_named(tmp_path):
     digests = np.random.default_rng(0).bytes(16 * 70_000)
     digests = [digests[16 * number : 16 * number + 16] for number in range(70_000)]
-    with write_contents(tmp_path / "a.parquet") as contents:  # more than are held at a time
+    with write_contents(tmp_path / "a.parquet") as contents:  # more than are in memory at a time
         for number, digest in enumerate(digests):
             contents.add("train", f"a{number:05}", digest)
     with write_contents(tmp_path / "b.parquet") as contents:

@@ -35,7 +35,7 @@ BANDS = ("B02", "B03", "B04", "B08")
 
 
 def test_what_tensorflow_reads_is_what_rasterio_wrote(table, run, tmp_path):
-    """The whole of it: pixels, labels, splits, counts, statistics, checksums."""
+    """Check everything: pixels, labels, splits, counts, statistics, checksums."""
     import rasterio
 
     table.add_geotiffs(24, descriptions=BANDS)
@@ -222,7 +222,7 @@ def test_an_object_store_that_goes_away_is_no_quarantine(table, run, monkeypatch
 
 
 def test_memory_does_not_grow_with_the_number_of_tiles(tmp_path, run):
-    """Six times the tiles, the same peak but for the table itself."""
+    """With six times the tiles, the peak is the same except for the table itself."""
     import tracemalloc
 
     tile = write_geotiff(tmp_path / "tile.tif", random_pixels(shape=(64, 64, 4)), BANDS)
@@ -285,7 +285,7 @@ def test_a_real_class_alone(eurosat100, run, label):
 
 
 def test_sizes_and_nodata_through_the_whole_step(table, run, tmp_path):
-    """Tiles of two sizes, with two numbers for nodata: one size, one number, and statistics without it."""
+    """Tiles of two sizes with two nodata values become one size and one value, which statistics leave out."""
     for number in range(8):
         side, nodata = ((8, 7), (20, 9))[number % 2]
         pixels = random_pixels(number, (side, side, 4)) + 100
@@ -307,7 +307,7 @@ def test_sizes_and_nodata_through_the_whole_step(table, run, tmp_path):
 
 
 class Empty(BaseHTTPRequestHandler):
-    """A web server that has nothing."""
+    """A web server without files."""
 
     def do_GET(self):
         self.send_error(404)
@@ -332,7 +332,7 @@ def test_a_signature_is_not_disclosed(table, run, tmp_path, caplog):
 
 
 def test_no_reader_lives_on_when_packing_ends_early(table, tmp_path, monkeypatch):
-    """What they still read would go to a cache that is closed."""
+    """Readers that still ran would write to a closed cache."""
     table.add_geotiffs(400, descriptions=BANDS)
 
     def full(*_):

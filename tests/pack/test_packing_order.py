@@ -19,7 +19,7 @@ CONFIG = PackConfig.parse(options={"readers": 2})
 
 @pytest.fixture
 def planned():
-    """Opens plans that last as long as the test."""
+    """Function that opens plans, which stay open until the end of the test."""
     with contextlib.ExitStack() as stack:
         yield lambda path, seed=0: stack.enter_context(open_plan(path, seed))
 
@@ -153,7 +153,7 @@ def test_names_are_checked_against_pixels_unless_disabled(table, planned):
 
 
 def test_names_are_not_held_against_eight_bits(table, planned):
-    """As droughtwatch's Landsat bands are: called B1 to B11, each stretched by itself."""
+    """Bands like droughtwatch's Landsat bands: named B1 to B11, each stretched independently."""
     levels = np.array([12, 100, 90, 230, 250, 180, 110])
     for number in range(4):
         pixels = (random_pixels(number, (8, 8, 7), high=5) + levels).astype("uint8")

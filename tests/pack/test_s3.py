@@ -1,4 +1,4 @@
-"""From a bucket to shards, through `ingest` and `pack`, on a real MinIO."""
+"""`ingest` and `pack` from a bucket of a real MinIO to shards."""
 
 import logging
 import uuid

@@ -1,4 +1,4 @@
-"""One default per parameter: a component's and a pipeline's signature repeat the field of the configuration."""
+"""One default per parameter: signatures of components and pipelines repeat the field of the configuration."""
 
 import dataclasses
 import importlib

@@ -1,4 +1,4 @@
-"""The model loads where tilepipe is not, and is made of what every Keras backend has."""
+"""The model loads without tilepipe, and uses only what every Keras backend has."""
 
 import ast
 import importlib.util

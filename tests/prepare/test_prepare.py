@@ -61,7 +61,7 @@ SHA256 = "fda3ed38e30077b63cadb43beae26689dc3d704b7bf794087bace23349751b5e"
 @pytest.mark.parametrize(
     ("bands", "dtype", "options", "scaling"),
     [
-        (3, "uint8", {"rgb_bands": ["B01", "B02", "B03"]}, (127, 128)),  # as the weights know photographs
+        (3, "uint8", {"rgb_bands": ["B01", "B02", "B03"]}, (127, 128)),  # as for the weights' training images
         (13, "uint16", {"indices": ["NDVI"], "input_scaling": "standardise"}, (1000, 300)),
     ],
 )

@@ -1,4 +1,4 @@
-"""Which moment of the source a run reads."""
+"""The time as of which a run reads its source."""
 
 import pytest
 

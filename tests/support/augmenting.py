@@ -1,4 +1,4 @@
-"""Tiles to augment, and what becomes of them."""
+"""Tiles to augment, and their possible results."""
 
 import numpy as np
 import tensorflow as tf
@@ -21,7 +21,7 @@ def augmenter_for(tiles, names, nodata=None, statistics=None, **options):
 
 
 def changed(tiles, names, seed=(1, 2), labels=None, **options):
-    """The changed tiles alone, or with their labels where some were given."""
+    """Augment tiles; returns them, with their labels if labels are given."""
     given = one_hot(len(tiles)) if labels is None else labels
     made = augmenter_for(tiles, names, **options)(tf.constant(tiles), tf.constant(given), tf.constant(seed, tf.int64))
     images, new_labels = (tensor.numpy() for tensor in made)
@@ -29,7 +29,7 @@ def changed(tiles, names, seed=(1, 2), labels=None, **options):
 
 
 def ways(tile, turns=(0, 1, 2, 3)):
-    """All that a tile may become: turned, and turned and flipped."""
+    """Return all possible results for a tile: turned, and turned and flipped."""
     turned = [np.rot90(tile, k) for k in turns]
     return [*turned, *(np.flip(t, 1) for t in turned)]
 

@@ -1,4 +1,4 @@
-"""States of a training that tell what they are, for the tests of checkpoints."""
+"""States of a training that identify themselves, for the tests of checkpoints."""
 
 import numpy as np
 
@@ -8,13 +8,13 @@ KEY = "0123456789abcdef"
 
 
 def make_state(step, *, best=None, size=100):
-    """A state whose numbers all equal its step, and whose best weights equal theirs."""
+    """Create a state in which all values equal its step, and all best weights equal theirs."""
     weights = {} if best is None else {"kernel": np.full((7, 3), best, "float32")}
     return State({"kernel": np.full(size, step, "float32"), "seed": np.uint32([step, 1])}, weights, {"step": step})
 
 
 def step_of(state):
-    """The step of a state that agrees with itself; None where there is no state."""
+    """Return the step of a state after checking that it is consistent; None without a state."""
     if state is None:
         return None
     step = state.facts["step"]
@@ -35,5 +35,5 @@ def save(checkpoints, *states):
 
 
 def files(tmp_path):
-    """The checkpoints in a test's folder."""
+    """Open the checkpoints in a test's folder."""
     return sorted((tmp_path / "checkpoints" / FOLDER / KEY).iterdir())

@@ -7,7 +7,7 @@ import urllib.request
 
 
 class CountingProxy:
-    """Passes GET and HEAD on as they are; `gets` are the names of the objects that were downloaded, in turn."""
+    """Forwards GET and HEAD unchanged; `gets` are the names of the downloaded objects, in order."""
 
     def __init__(self, endpoint: str) -> None:
         self.gets: list[str] = []

@@ -1,4 +1,4 @@
-"""Virtual environments that hold what an image installs, and nothing else, in build/images."""
+"""Virtual environments in build/images with exactly the packages of an image."""
 
 import os
 import shutil
@@ -12,25 +12,25 @@ KFP = "kfp==2.17.0"
 
 
 def uv() -> str | None:
-    """Where uv is; None where it is neither on the PATH nor in build/uv."""
+    """Return the path of uv; None if it is neither on the PATH nor in build/uv."""
     found = shutil.which("uv") or str(ROOT / "build" / "uv" / "bin" / "uv")
     return found if Path(found).exists() else None
 
 
 def image_environment(image: str, uv: str) -> Path:
-    """Make what `images/<image>/Dockerfile` makes (`train` as its CPU variant), or bring it up to date.
+    """Create or update the environment of `images/<image>/Dockerfile` (`train` in its CPU variant).
 
     Args:
         image: `data`, `train` or `mlflow`.
-        uv: where uv is.
+        uv: path of uv.
 
     Returns:
-        The environment's folder.
+        The folder of the environment.
     """
     folder = ROOT / "build" / "images" / image
     environment = {**os.environ, "UV_PROJECT_ENVIRONMENT": str(folder)}
     environment.pop("VIRTUAL_ENV", None)
-    # `--python` since the tests may run another one than uv would find.
+    # `--python`, since uv may find another Python than that of the tests.
     sync = [uv, "sync", "-q", "--frozen", "--no-dev", "--no-editable", "--extra", EXTRAS[image]]
     sync += ["--python", sys.executable]
     subprocess.run(sync, check=True, cwd=ROOT, env=environment)

@@ -1,4 +1,4 @@
-"""A table `tiles` in DuckDB, as ingest has it when it makes its report."""
+"""A table `tiles` in DuckDB, as in ingest when it creates its report."""
 
 import datetime as dt
 
@@ -14,7 +14,7 @@ CLASSES = ("Forest", "River", "SeaLake")
 
 
 def table_of(rows):
-    """A connection with the table; a row is a dictionary, and what it lacks is null."""
+    """Open a connection with the table; a row is a dictionary, and missing values are null."""
     columns = {name: [row.get(name) for row in rows] for name in SCHEMA.names}
     for i, row in enumerate(rows):
         columns["tile_id"][i] = row.get("tile_id", f"tile{i:05d}")
@@ -27,13 +27,13 @@ def table_of(rows):
 
 
 def box(longitude, latitude, side=0.01):
-    """A bounding box around a center; west is greater than east where it crosses the antimeridian."""
+    """Return a bounding box around a center; west is greater than east if it crosses the antimeridian."""
     west, east = ((x + 180) % 360 - 180 for x in (longitude - side / 2, longitude + side / 2))
     return {"xmin": west, "ymin": latitude - side / 2, "xmax": east, "ymax": latitude + side / 2}
 
 
 def scattered(count=400, classes=CLASSES, *, longitude=(10.0, 14.0), latitude=(46.0, 49.0), located=True, seed=0):
-    """Rows with all that a tile may have, 70, 15 and 15 % of them in each split, a group for every ten."""
+    """Create rows with values in all columns, 70, 15 and 15 % of them per split, with ten tiles per group."""
     rng = np.random.default_rng(seed)
     rows = []
     for i in range(count):
@@ -53,7 +53,7 @@ def scattered(count=400, classes=CLASSES, *, longitude=(10.0, 14.0), latitude=(4
 
 
 def info_for(classes=CLASSES, **changes):
-    """What the tile table says of itself."""
+    """Return the metadata of the tile table."""
     given = {
         "name": "eurosat-sample (synthetic)",
         "source": "https://catalog.example.org/eurosat/collection.json",

@@ -1,4 +1,4 @@
-"""The ingest step as tests call it: outputs in one folder."""
+"""The ingest step with its outputs in one folder, for tests."""
 
 from pathlib import Path
 
@@ -7,6 +7,6 @@ from tilepipe.components.ingest.ingest import IngestOutputs, ingest
 
 
 def ingest_into(folder: Path, **parameters):
-    """Run ingest; gives what it returns. The table is `tiles.parquet` in the folder."""
+    """Run ingest and return its result. The table is `tiles.parquet` in the folder."""
     names = ("tiles.parquet", "label_map.json", "report.html", "summary.md")
     return ingest(IngestConfig.parse(**parameters), IngestOutputs(*(folder / name for name in names)))

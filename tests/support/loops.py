@@ -1,4 +1,4 @@
-"""Training loops over a tiny packed data set, without the step around them; and watches that look into them."""
+"""Training loops over a tiny packed data set, outside the step; and handlers that inspect them."""
 
 import contextlib
 import json
@@ -23,13 +23,13 @@ CLOCK = {"seconds", "tiles_per_second"}
 
 
 def make_model(shape=(4, 4, 2), classes=3, *, backbone=True, frozen=()):
-    """A classifier with what keeps state: normalization, dropout and a penalty; always with the same weights.
+    """Build a classifier with layers that have state (normalization, dropout) and a penalty; its weights are fixed.
 
     Args:
-        shape: of a tile.
-        classes: how many there are.
-        backbone: whether the part before the head is a model of its own, as in pretrained networks.
-        frozen: names of the backbone's layers that never learn, of `first` and `second`.
+        shape: shape of a tile.
+        classes: number of classes.
+        backbone: whether the part before the head is a nested model, as in pretrained networks.
+        frozen: names of the layers of the backbone to freeze, of `first` and `second`.
     """
     import keras
     from keras import layers
@@ -51,8 +51,8 @@ def make_model(shape=(4, 4, 2), classes=3, *, backbone=True, frozen=()):
     return keras.Model(tiles, layers.Dense(classes, activation="softmax", name="probabilities")(values), name="tiny")
 
 
-class Told:
-    """Replaces `Record` and keeps what it receives."""
+class RecordStub:
+    """Replacement of `Record` that keeps everything it receives."""
 
     def __init__(self) -> None:
         self.epochs: list[int] = []
@@ -69,20 +69,20 @@ class Told:
 
 
 class HaltError(RuntimeError):
-    """Ends a loop as a killed process would."""
+    """Ends a loop like the end of a killed process."""
 
 
 @dataclass
 class Look:
-    """A watch that keeps the states after given steps, as a file would bring them back, and may end the loop there.
+    """Handler that keeps the states after given steps, as restored from a file, and may end the loop there.
 
-    The key of a state is `(epoch, step)`: epochs that have ended, and steps of the next one.
+    The key of a state is `(epoch, step)`: finished epochs, and finished steps of the next one.
     """
 
     at: tuple[tuple[int, int], ...] = ()
     halts: bool = False
     before: Any = None
-    """Called with the loop at each step."""
+    """Function that is called with the loop at each step."""
     states: dict[tuple[int, int], State] = field(default_factory=dict)
 
     def begun(self, loop: Any) -> None:
@@ -108,7 +108,7 @@ class Look:
 
 @dataclass
 class Ground:
-    """Packed tiles in a folder, and loops over them."""
+    """Packed tiles in a folder, and training loops with them."""
 
     folder: Path
     manifest: Manifest
@@ -123,7 +123,7 @@ class Ground:
 
     @contextlib.contextmanager
     def batches(self, config):
-        """The tiles as the step opens them."""
+        """Open the tiles as the step does."""
         with contextlib.ExitStack() as stack:
             splits = ["train", "val"] if self.manifest.splits["val"].tiles else ["train"]
             tiles = [
@@ -151,7 +151,7 @@ class Ground:
 
     @contextlib.contextmanager
     def loop(self, model=None, devices=None, **parameters):
-        """A loop, its model, and what its record received."""
+        """Create a loop; yields it, its model, and its record stub."""
         import tensorflow as tf
 
         from tilepipe.components.train.loop.epochs import Epochs
@@ -163,16 +163,16 @@ class Ground:
         if model is None:
             with devices.strategy.scope():
                 model = make_model(self.manifest.tile_shape, len(self.manifest.class_names))
-        told = Told()
+        received = RecordStub()
         with self.batches(config) as batches, fused_normalization(model):
-            epochs = Epochs(config, (batches.steps * config.batch_size, self.manifest.splits["val"].tiles), told)
-            yield Loop(model, config, self.manifest, batches, devices, epochs), model, told
+            epochs = Epochs(config, (batches.steps * config.batch_size, self.manifest.splits["val"].tiles), received)
+            yield Loop(model, config, self.manifest, batches, devices, epochs), model, received
 
     def run(self, look=None, start=None, **parameters):
-        """Train; gives the history, the model's variables, and what the record received."""
-        with self.loop(**parameters) as (loop, model, told):
+        """Train; returns the history, the variables of the model, and the record stub."""
+        with self.loop(**parameters) as (loop, model, received):
             history = loop.run(look or Look(), loop._config.learning_rate, start)
-            return history, [variable.numpy() for variable in model.variables], told
+            return history, [variable.numpy() for variable in model.variables], received
 
 
 def same(one, other):
@@ -180,5 +180,5 @@ def same(one, other):
 
 
 def timeless(history):
-    """The figures that do not depend on the clock."""
+    """Return the figures that do not depend on the clock."""
     return [{name: value for name, value in epoch.items() if name not in CLOCK} for epoch in history.epochs]

@@ -1,4 +1,4 @@
-"""Figures of the targets that measure: printed as a table, and written to `build/<target>.json`."""
+"""Figures of `make bench` and `make accuracy`, printed as a table and written to `build/<target>.json`."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured figure: its name starts with the step that it is about, `<step>.<what>`."""
+    """One measured figure; its name starts with its step: `<step>.<figure>`."""
 
     name: str
     value: float
@@ -21,7 +21,7 @@ class Figure:
 
 
 def report(target: str, figures: Sequence[Figure]) -> int:
-    """Print the figures, write them down, and return how many goals do not hold."""
+    """Print the figures, write them to a file, and return the number of missed goals."""
     width = max(len(figure.name) for figure in figures)
     for figure in figures:
         verdict = "" if not figure.goal else f"goal {figure.goal}: {'holds' if figure.holds else 'MISSED'}"

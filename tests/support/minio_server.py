@@ -1,8 +1,8 @@
 """A real S3 server for tests: the fixture `minio_server`.
 
-It takes the first of these: the server that `TILEPIPE_TEST_S3_ENDPOINT` names (with the credentials in
-`AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`); the binary that `MINIO_BINARY` names; `minio` on the PATH; the one
-built before; one built now, where there is Go. Else the test skips, with the reason.
+It uses the first of these: the server that `TILEPIPE_TEST_S3_ENDPOINT` names (with the credentials in
+`AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`); the binary that `MINIO_BINARY` names; `minio` on the PATH; a binary
+built before; a binary built now with Go. Without any, the test is skipped with the reason.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import pytest
 
 from tests.support.servers import wait_for
 
-# The newest that Go's module proxy has; its authors publish no binaries any more.
+# The newest version on Go's module proxy; its authors no longer publish binaries.
 MODULE = "github.com/minio/minio"
 VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tilepipe" / f"minio-{VERSION}"
@@ -27,14 +27,14 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tilepi
 
 @dataclass(frozen=True)
 class S3Server:
-    """Where a server is, and who may use it."""
+    """Address and credentials of a server."""
 
     endpoint: str
     access_key: str
     secret_key: str
 
     def use(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Make it the server that the environment names."""
+        """Set the environment variables that name this server."""
         monkeypatch.setenv("AWS_ENDPOINT_URL", self.endpoint)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", self.access_key)
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", self.secret_key)
@@ -43,7 +43,7 @@ class S3Server:
             monkeypatch.delenv(name, raising=False)
 
     def make_bucket(self, name: str):
-        """Make a bucket, and give it as boto3 has it."""
+        """Create a bucket; returns it as a boto3 Bucket."""
         import boto3
 
         s3 = boto3.resource(
@@ -72,7 +72,7 @@ def minio_server(tmp_path_factory):
 
 @contextlib.contextmanager
 def own_server(folder: Path, port: int = 0) -> Iterator[S3Server]:
-    """A MinIO of one's own that keeps its data in a folder, for measurements and for going away and coming back."""
+    """Start a separate MinIO with its data in a folder, for measurements and for tests that restart it."""
     folder.mkdir(exist_ok=True)
     with _running(_binary(), folder, port) as server:
         yield server
@@ -88,7 +88,7 @@ def _running(binary: str, folder: Path, port: int = 0) -> Iterator[S3Server]:
     environment = {**os.environ, "MINIO_ROOT_USER": server.access_key, "MINIO_ROOT_PASSWORD": server.secret_key}
     command = [binary, "server", "--quiet", "--address", f"127.0.0.1:{port}", str(folder / "data")]
     with (folder / "log").open("wb") as log:
-        # In a session of its own, as a server is: Linux shares the processors out among sessions, not among threads.
+        # In a session of its own, like a real server: Linux divides processor time among sessions, not among threads.
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     try:
         wait_for(f"{server.endpoint}/minio/health/live", process, folder / "log", "MinIO")

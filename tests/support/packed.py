@@ -1,4 +1,4 @@
-"""A tiny packed data set: shards as TensorFlow itself writes them, and their manifest."""
+"""A tiny packed data set: shards written by TensorFlow itself, and their manifest."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ CLASSES = ("Forest", "SeaLake", "Industrial")
 
 
 def with_shards(split: str, summary: SplitSummary) -> SplitSummary:
-    """A summary whose one shard holds its tiles, for tests that read none."""
+    """Create a summary with all tiles in one shard, for tests that read no tiles."""
     if summary.shards or not summary.tiles:
         return summary
     shard = Shard(name=f"{split}.tfrecord", tiles=summary.tiles, bytes=1, checksum="0" * 32)
@@ -19,7 +19,7 @@ def with_shards(split: str, summary: SplitSummary) -> SplitSummary:
 
 
 def manifest_for(shape=(8, 8, 2), dtype="uint16", classes=CLASSES, splits=None, statistics=None) -> Manifest:
-    """A manifest of tiles that need not exist."""
+    """Create a manifest of tiles that need not exist."""
     bands = tuple(f"B{number:02d}" for number in range(1, shape[2] + 1))
     empty = SplitSummary(tiles=0, tiles_per_class=dict.fromkeys(classes, 0), shards=())
     statistics = statistics or [(1000.0, 300.0)] * len(bands)

@@ -1,4 +1,4 @@
-"""What the fixtures that start a server of their own have in common."""
+"""Common code of the fixtures that start a server."""
 
 import contextlib
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 
 
 def wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path, what: str) -> None:
-    """Return once a server answers; else fail with the end of what it wrote."""
+    """Wait until a server answers; otherwise fail with the end of its output."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=2):

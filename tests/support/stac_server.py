@@ -1,7 +1,7 @@
-"""A real STAC API for tests, and a gate in front of it that can demand credentials, fail and lie.
+"""A real STAC API for tests, and a proxy in front of it that can require credentials, fail and change answers.
 
-The API is stac-fastapi over GeoParquet, filled with tilepipe's own sample. Its requirements are at odds with MLflow's,
-so that it has an environment of its own, made once and kept in the user's cache.
+The API is stac-fastapi over GeoParquet with the items of tilepipe's sample. Its requirements conflict with those of
+MLflow, so it has a virtual environment of its own, which is created once and kept in the user's cache.
 """
 
 import fcntl
@@ -30,7 +30,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tilepi
 SAMPLE, OTHER = "tilepipe-synthetic-sample", "other"
 TILES_PER_CLASS = 12
 TILES = "https://tiles.test/"
-"""Where the items' assets are said to be."""
+"""Stated address of the items' assets."""
 
 
 @dataclass
@@ -41,13 +41,13 @@ class Gate:
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     """Method, path with query, and headers in lower case."""
     demanded: str = ""
-    """The value of Authorization without which a request is refused."""
+    """Required value of Authorization; other requests are refused."""
     failures: list[int | str] = field(default_factory=list)
-    """What becomes of the next requests: a status, `reset`, or `cut` for half an answer."""
+    """Outcome of each of the next requests: a status, `reset`, or `cut` for half an answer."""
     refuse: Callable[[str, str], int | None] | None = None
-    """The status that refuses a request; called with path and body."""
+    """Function of path and body that returns the status with which a request is refused."""
     change: Callable[[str, dict], object] | None = None
-    """Changes an answer's JSON in place, or gives what shall stand for it; called with the path."""
+    """Function of the path and the JSON of an answer that changes it in place, or returns a replacement."""
 
     def searches(self):
         return [path for method, path, _ in self.requests if path.startswith("/search")]
@@ -55,7 +55,7 @@ class Gate:
 
 @pytest.fixture(scope="session")
 def stac_api(tmp_path_factory):
-    """The address of a real STAC API, for the whole session."""
+    """Address of a real STAC API, for the whole session."""
     python = _environment()
     folder = tmp_path_factory.mktemp("stac-api")
     collections = _fill(folder)
@@ -76,7 +76,7 @@ def stac_api(tmp_path_factory):
 
 @pytest.fixture
 def gate(stac_api):
-    """A gate in front of the API, open unless the test says otherwise."""
+    """A proxy in front of the API, which forwards all requests unless the test configures it."""
     gate = Gate()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(gate, urlsplit(stac_api).port))
     server.daemon_threads = True
@@ -90,7 +90,7 @@ def gate(stac_api):
 
 
 def sample_items(folder):
-    """The sample's items as the API has them: with assets on the web, a group, and a number to ask for."""
+    """Return the sample's items as the API has them: with assets on the web, a group, and a number for queries."""
     from tilepipe.pipelines.cli.sample.sample import write_sample
 
     summary = write_sample(folder, tiles_per_class=TILES_PER_CLASS, processes=1)
@@ -123,7 +123,7 @@ def _fill(folder: Path) -> Path:
 
 
 def _environment() -> Path:
-    """The Python of the API's environment, made where there is none yet."""
+    """Return the Python of the API's environment, which is created if it is missing."""
     digest = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:12]
     folder = CACHE / f"stac-api-{digest}"
     python = folder / "bin" / "python"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 
 def open_shards(folder: Path, split: str, manifest, *, batch_size: int, with_ids: bool = False):
-    """Batches of `(images, labels)`, and with ids `(images, labels, tile_ids)`, as a `tf.data.Dataset`."""
+    """Return batches of `(images, labels)`, or with ids `(images, labels, tile_ids)`, as a `tf.data.Dataset`."""
     import tensorflow as tf
 
     features = {

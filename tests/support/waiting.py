@@ -1,4 +1,4 @@
-"""Waiting for what other threads and processes do: the only polls of the tests outside `e2e`."""
+"""Waiting for other threads and processes: the only polling in tests outside `e2e`."""
 
 import time
 from collections.abc import Callable

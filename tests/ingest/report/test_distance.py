@@ -11,7 +11,7 @@ from tilepipe.components.shared.contracts.manifest import SPLITS
 
 
 def by_brute_force(places):
-    """Haversines of all pairs: another formula than the one under test."""
+    """Compute the haversines of all pairs, with another formula than the code under test."""
     found = {}
     for one, other in itertools.combinations(SPLITS, 2):
         first, second = np.radians(places[one])[:, None], np.radians(places[other])[None]
@@ -45,7 +45,7 @@ def random_places(kind, rng):
 @pytest.mark.parametrize("thinned_out", [False, True])
 @pytest.mark.parametrize("kind", ["sphere", "antimeridian", "pole", "apart", "grid"])
 def test_it_is_what_all_pairs_give(kind, thinned_out, monkeypatch):
-    if thinned_out:  # several rounds, as with millions
+    if thinned_out:  # several rounds, as with millions of points
         for name, value in (("_SAMPLE", 4), ("_CANDIDATES_PER_POINT", 0), ("_CANDIDATES_AT_ONCE", 8)):
             monkeypatch.setattr(distance, name, value)
     for seed in range(4):

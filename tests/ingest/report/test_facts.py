@@ -45,7 +45,7 @@ def test_area_of_a_degree_on_the_equator_and_of_the_whole_sphere():
     splits = report_of(rows).splits
     assert splits["train"].area_km2 == pytest.approx(12_363.7, abs=1)
     assert splits["val"].area_km2 == pytest.approx(510_065_000, rel=1e-5)
-    assert splits["test"].area_km2 == pytest.approx(2 * splits["train"].area_km2)  # what two cover counts twice
+    assert splits["test"].area_km2 == pytest.approx(2 * splits["train"].area_km2)  # overlaps count twice
 
 
 def test_extents():
@@ -76,9 +76,9 @@ def test_duplicates():
     rows = [
         *({"tile_id": f"a{i}", "split": "train", "checksum": "12aa"} for i in range(5)),
         {"tile_id": "b", "split": "test", "checksum": "12aa"},
-        *({"tile_id": f"c{i}", "split": "val", "checksum": "12bb"} for i in range(3)),  # within one split: no matter
+        *({"tile_id": f"c{i}", "split": "val", "checksum": "12bb"} for i in range(3)),  # within one split: harmless
         *({"tile_id": f"d{split}", "split": split, "checksum": "1200"} for split in ("train", "val", "test")),
-        *({"tile_id": f"e{split}", "split": split} for split in ("train", "val")),  # no checksum is none in common
+        *({"tile_id": f"e{split}", "split": split} for split in ("train", "val")),  # missing checksums are not equal
     ]
     for seed in range(3):
         random.Random(seed).shuffle(rows)
@@ -111,7 +111,7 @@ def test_the_map_has_a_sample_of_each_split(monkeypatch):
     random.Random(0).shuffle(rows)
     assert report_of(rows).points == points
     moved = [{**row, "tile_id": f"other{row['tile_id']}"} for row in rows]
-    assert report_of(moved).points != points  # it goes by the ids, not by the first rows
+    assert report_of(moved).points != points  # depends on the ids, not on the order of the rows
 
 
 def test_the_same_tiles_give_the_same_report():

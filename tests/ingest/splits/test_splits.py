@@ -30,7 +30,7 @@ def row(tile_id, uri, label, **values):
 
 
 def split(tiles, **parameters):
-    """Split -> for each tile in order, its split; None for one that is in none."""
+    """Return the split of each tile, in order; None for a tile that is in none."""
     with open_database() as connection:
         with open_source_view(Rows(tiles), connection, frozenset()):
             connection.execute("CREATE TABLE chosen AS SELECT * FROM found")
@@ -74,7 +74,7 @@ def test_the_order_of_the_rows_does_not_matter():
 
 
 def test_it_is_the_same_on_every_machine():
-    """By the rank of the MD5 of seed and id, and by nothing that a version of DuckDB or of Python could change."""
+    """Splits follow the rank of the MD5 of seed and id, which no version of DuckDB or Python changes."""
     tiles = rows(Forest=6)
     splits = split(tiles, split_fractions={"train": 0.5, "val": 0.25, "test": 0.25}, seed=1)
     ranked = sorted(tiles, key=lambda row: hashlib.md5(f"1:{row.tile_id}".encode()).hexdigest())
@@ -117,7 +117,7 @@ def lists(tmp_path):
 def test_lists_of_names(lists, caplog):
     tiles = rows(Forest=3, River=3)
     files = lists(
-        train=["# EuroSAT", "Forest/Forest_0.tif", "", "River_0.jpg"],  # an id; a file's name but for the suffix
+        train=["# EuroSAT", "Forest/Forest_0.tif", "", "River_0.jpg"],  # an id; a file name without its suffix
         val=["Forest_1.tif", " River_1.tif "],  # a file's name
         test=["Forest_2"],
     )
@@ -155,7 +155,7 @@ def test_names_that_do_not_fit(lists, names, message):
 
 
 def test_folders_that_a_name_states_must_match(lists):
-    """A missing `Crop/12` is never another class's tile 12; only the suffix is loose."""
+    """A missing `Crop/12` never matches tile 12 of another class; only the suffix may differ."""
     tiles = [row(f"{name}.jpg", f"/t/{name}.jpg", name[0]) for name in ("Crop/1", "Forest/1", "Forest/12", "x/y.z")]
     assert split(tiles, **lists(train=["Crop/1", "t/Forest/1.png"], val=["./Forest/12.TIF"], test=["x/y.z"])) == [
         *("train", "train", "val", "test")

@@ -55,7 +55,7 @@ def test_level_2a_passes_in_any_order_that_is_right(cover, offset):
     values = spectrum(cover)
     values["B09"] = values["B8A"] * 1.02  # water vapour is corrected for
     for band, share in zip(TRUE_ORDER, (0.35, 0.45, 0.6, 0.65, 0.8), strict=False):
-        values[band] *= share  # and so is the haze
+        values[band] *= share  # haze is corrected for too
     values = {band: value + offset for band, value in values.items()}
     for order in (L2A_BANDS, L2A_BANDS[::-1], ("B02", "B03", "B04", "B08", "B05", "B06", "B07", "B8A", "B11", "B12")):
         assert find_contradiction(order, means(values, order)) is None
@@ -82,7 +82,7 @@ def test_similar_neighbors_are_not_distinguished():
     ("names", "values"),
     [
         (("red", "green", "blue"), (3, 2, 1)),
-        (("B12", "B11", "B10", "B09", "B08"), (1, 2, 3, 4, 5)),  # too few to tell
+        (("B12", "B11", "B10", "B09", "B08"), (1, 2, 3, 4, 5)),  # too few for a decision
         (SENTINEL_2_BANDS, [0.0] * 13),
         (SENTINEL_2_BANDS, np.linspace(-1, 1, 13)),  # standardised
         (SENTINEL_2_BANDS, [500.0] * 13),  # no spectrum at all
@@ -118,7 +118,7 @@ def test_the_message_says_which_band_looks_like_which_and_what_to_do():
 
 @pytest.fixture(scope="module")
 def eurosat100():
-    """Means of the bands in each real tile, by class: `{class: (10, 13)}`, in the files' order."""
+    """Means of the bands in each real tile, by class: `{class: (10, 13)}`, in the order of the files."""
     from tests.conftest import DATA
 
     archive = DATA / "eurosat-ms100" / "eurosat-ms100.tar"
@@ -134,7 +134,7 @@ def eurosat100():
 
 
 def test_real_tiles_in_their_true_order_pass(eurosat100):
-    """All of them, each class alone, and each tile alone: Forest and SeaLake have spectra of their own."""
+    """For all tiles, each single class and each single tile: Forest and SeaLake have spectra of their own."""
     every = np.concatenate(list(eurosat100.values()))
     assert len(every) == 100
     for tiles in (every, *eurosat100.values(), *every[:, None]):
@@ -156,7 +156,7 @@ def test_any_six_bands_of_real_tiles_pass(eurosat100):
 
 
 def test_the_order_that_the_real_metadata_claim_is_caught(eurosat100):
-    """In all tiles together, and in each class alone, SeaLake and Forest included."""
+    """In all tiles together, and in each single class, including SeaLake and Forest."""
     for tiles in (np.concatenate(list(eurosat100.values())), *eurosat100.values()):
         with pytest.raises(BandError, match=r"B09, with a mean of [\d.]+ where .* it looks like B10"):
             check_band_identity(BandOrder(tuple(CLAIMED_ORDER), "metadata"), tiles)

@@ -17,7 +17,7 @@ from tilepipe.components.shared.storage import s3
 
 @pytest.fixture(params=["folder", "bucket"])
 def address(request, tmp_path, monkeypatch):
-    """An empty cache's address: a folder, and a prefix in a real bucket."""
+    """Address of an empty cache: a folder, and a prefix in a real bucket."""
     if request.param == "folder":
         return str(tmp_path / "cache")
     server = request.getfixturevalue("minio_server")
@@ -27,7 +27,7 @@ def address(request, tmp_path, monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A cache's address on the disk."""
+    """Address of a cache on disk."""
     return tmp_path / "cache"
 
 
@@ -46,7 +46,7 @@ def fill(address, numbers, **settings):
 
 
 def held(address, numbers):
-    """Which of the numbers the cache has, each with its right content."""
+    """Return the numbers whose right content the cache has."""
     with TileCache(str(address), "2026-01-01") as cache:
         found = {number: cache.get(key(cache, number)) for number in numbers}
     assert all(each == content(number) for number, each in found.items() if each is not None)
@@ -127,7 +127,7 @@ def test_a_resumed_run_reads_few_large_pieces(folder, monkeypatch):
         cache._place.read = lambda *given: reads.append(given) or read(*given)
         for number in range(500):
             assert cache.get(key(cache, number)) == content(number)
-    assert len(reads) == 20  # in each of ten blocks of 50, the first tile alone and then the block
+    assert len(reads) == 20  # in each of ten blocks of 50, first one tile and then the block
 
 
 def test_many_threads(address, monkeypatch):

@@ -1,4 +1,4 @@
-"""A packing that is killed or comes back: which objects a real server is asked for again."""
+"""A packing that is killed or repeated: the objects that are requested again from a real server."""
 
 import contextlib
 import http.client
@@ -40,7 +40,7 @@ pack(config, Path(tiles), PackOutputs(shards, *(Path(out, name) for name in ("pa
 
 
 class Counting(ThreadingHTTPServer):
-    """Stands before an S3 server, passes everything on, and writes down which tiles were read."""
+    """Proxy in front of an S3 server that records which tiles were read."""
 
     daemon_threads = True
 
@@ -50,14 +50,14 @@ class Counting(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
 
     def handle_error(self, *_):
-        """A client that is killed hangs up."""
+        """Ignore the connection errors of a killed client."""
 
     @property
     def address(self):
         return f"http://127.0.0.1:{self.server_port}"
 
     def take(self):
-        """Names of the tiles that were read since the last time."""
+        """Return the names of the tiles that were read since the last call."""
         taken, self.reads = self.reads, []
         return sorted(taken)
 
@@ -113,7 +113,7 @@ def address(request, tmp_path, bucket):
 
 @pytest.fixture
 def upload(bucket, table):
-    """Puts tiles with the given numbers into the bucket and the table."""
+    """Function that puts tiles with the given numbers into the bucket and the table."""
 
     def uploaded(numbers, *, seed=0):
         def one(number):
@@ -134,14 +134,14 @@ def upload(bucket, table):
 
 
 def start(tiles, address, out, part=0, parts=1):
-    """Packs in a process of its own."""
+    """Function that packs in a process of its own."""
     command = [sys.executable, "-W", "error", "-c", SCRIPT, str(tiles), address, str(out), str(part), str(parts)]
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """Packs in this process."""
+    """Function that packs in this process."""
     monkeypatch.setattr(module, "SEGMENT_BYTES", 20_000)
 
     def packed(tiles, address, out="out", **options):
@@ -177,7 +177,7 @@ def test_a_killed_packing_fetches_only_what_is_missing(counting, upload, table, 
     wait_until_unchanged(lambda: len(counting.reads))  # requests of the killed process may still be in flight
     fetched = counting.take()
     there = kept(address, table)
-    assert len(fetched) - 60 <= len(there) < TILES  # no more is lost than two segments and what was in flight
+    assert len(fetched) - 60 <= len(there) < TILES  # at most two segments and the tiles in flight are lost
     run(tiles, address)
     assert counting.take() == sorted(set(names(range(TILES))) - there)
     run(tiles, address, "again")
@@ -199,7 +199,7 @@ def test_a_grown_source_with_changes(counting, upload, table, bucket, run, tmp_p
     run(table.write(), address)
     assert counting.take() == ["3"]
     run(table.write(snapshot="2026-02-01"), address)
-    assert counting.take() == sorted(set(names(range(60))) - {"3"})  # the one whose checksum says that it is the same
+    assert counting.take() == sorted(set(names(range(60))) - {"3"})  # the one whose checksum is unchanged
 
 
 def test_two_workers_share_a_cache(counting, upload, table, run, tmp_path):
@@ -214,14 +214,14 @@ def test_two_workers_share_a_cache(counting, upload, table, run, tmp_path):
 
 
 def test_a_repaired_tile_is_read_again(counting, upload, table, bucket, run, tmp_path):
-    """Neither its size nor a checksum says that it is another."""
+    """Neither its size nor a checksum shows that it has changed."""
     upload(range(10))
     tiles, address = table.write(), str(tmp_path / "cache")
-    mended = bucket.Object("tiles/4.png").get()["Body"].read()
-    bucket.put_object(Key="tiles/4.png", Body=bytes(len(mended)))
+    original = bucket.Object("tiles/4.png").get()["Body"].read()
+    bucket.put_object(Key="tiles/4.png", Body=bytes(len(original)))
     assert sum(run(tiles, address, max_quarantine_percent=10).tiles.values()) == 9
     assert kept(address, table) == set(names(range(10))) - {"4"}
-    bucket.put_object(Key="tiles/4.png", Body=mended)
+    bucket.put_object(Key="tiles/4.png", Body=original)
     counting.take()
     assert sum(run(tiles, address).tiles.values()) == 10
     assert set(counting.take()) == {"4"}
@@ -238,7 +238,7 @@ def test_an_unusable_cached_tile_is_fetched_again(counting, upload, table, run, 
 
 
 def test_a_file_for_each_band(counting, bucket, table, run, tmp_path):
-    """Each is kept for itself, and only the bands that are wanted are fetched."""
+    """Each is cached separately, and only the selected bands are fetched."""
     for number in range(8):
         uris = []
         for band in range(3):

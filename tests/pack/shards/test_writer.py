@@ -9,7 +9,7 @@ MEBIBYTE = 1024 * 1024
 
 
 def write(folder, places, planned, tile_bytes, size=1000, part=0, parts=1):
-    """Write the records that fall to one worker; gives its shards by their numbers."""
+    """Write the records of one worker; returns its shards by their numbers."""
     plan = ShardPlan.of("train", planned, tile_bytes, shard_mebibytes=1)
     wanted = set(places)
     with ShardWriter(folder, plan) as writer:

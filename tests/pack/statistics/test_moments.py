@@ -142,7 +142,7 @@ def test_kinds_do_not_mix():
 
 
 def test_a_small_spread_on_large_numbers_is_not_lost():
-    """Where sums of squares in float64 would give a negative variance."""
+    """Sums of squares in float64 would give a negative variance here."""
     tiles = 1e8 + np.random.default_rng(0).normal(0, 0.01, (100, 8, 8, 1))
     assert merge(map(moments, tiles)).std[0] == pytest.approx(0.01, rel=0.03)
 

@@ -79,7 +79,7 @@ def test_a_png_whose_pixels_were_changed_is_rejected(tmp_path, deep):
     import imagecodecs
 
     pixels = random_pixels(1, (32, 32, 3), "uint16" if deep else "uint8", 255)
-    data = bytearray(imagecodecs.png_encode(pixels, level=0))  # stored as it is: without its checksum it would decode
+    data = bytearray(imagecodecs.png_encode(pixels, level=0))  # uncompressed: without its checksum it would decode
     decode(bytes(data))
     data[data.index(b"IDAT") + 500] ^= 1
     with pytest.raises(TileError, match="does not decode"):
@@ -215,13 +215,13 @@ def test_truncated_files_never_pass(tmp_path, kind, share):
         picture = decode(data[: int(len(data) * share)])
     except TileError:
         return
-    # GDAL writes its directory last, and nothing of the pixels is lost with the end of that.
+    # GDAL writes its directory last, so that a truncated directory leaves all pixels intact.
     np.testing.assert_array_equal(picture.pixels, whole)
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_damaged_files_give_a_reason_or_pixels(tmp_path, seed):
-    """Any byte may be wrong; the only error is a `TileError`."""
+    """Any wrong byte gives either an image or a `TileError`."""
     rng = np.random.default_rng(seed)
     if seed % 3 == 0:
         path = write_picture(tmp_path / "x.png", random_pixels(1, (16, 16, 3), "uint8", 255))

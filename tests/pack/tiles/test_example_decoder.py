@@ -19,7 +19,7 @@ def feature(name, dtype="uint8", height=3, width=4):
 
 
 def record(**features):
-    """As TensorFlow writes it, framing included."""
+    """Encode a framed record with TensorFlow."""
     example = tf.train.Example()
     for name, values in features.items():
         kinds = {bytes: "bytes_list", int: "int64_list", float: "float_list"}
@@ -70,7 +70,7 @@ def test_any_byte_that_is_changed_is_noticed():
 
 
 def test_droughtwatch(real_data):
-    """All records of the real file: two are blank, and the rest are what TensorFlow reads."""
+    """Of all records of the real file, two are blank, and the others are equal to what TensorFlow reads."""
     path = real_data("droughtwatch/part-r-00012")
     names = [f"B{band}" for band in range(1, 12)]
     features = tuple(feature(name, "uint8", 65, 65) for name in names)

@@ -144,7 +144,7 @@ def test_what_is_wrong_with_a_file_of_a_band(tmp_path):
 
 def test_tiles_of_other_sizes_are_resized_where_that_is_wanted(tmp_path):
     pixels = np.full((20, 12, 4), 500, np.uint16)
-    pixels[::2, ::2, 3] = 7  # a band that is not kept keeps it from being blank, but for those that are
+    pixels[::2, ::2, 3] = 7  # only this band, which is not selected, keeps the tile from being blank
     pixels[..., 2] = np.arange(12)
     layout = dataclasses.replace(LAYOUT, resizes=True)
     image = image_of(read(tile(write_geotiff(tmp_path / "x.tif", pixels)), layout=layout)).reshape(8, 8, 3)
@@ -197,7 +197,7 @@ def test_a_record_of_a_file_of_records(tmp_path):
 
 
 def example_of(pixels):
-    """An example as another program writes it, by hand: features `B0` to `B3`."""
+    """Encode an example by hand, as another program may write it: features `B0` to `B3`."""
     from tilepipe.components.shared.records import example
 
     bands = [

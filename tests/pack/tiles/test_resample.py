@@ -9,7 +9,7 @@ SIZES = [(32, 32), (7, 90), (120, 1), (64, 13), (1, 1), (37, 41), (500, 3)]
 
 
 def pillow(image, size, method):
-    """The reference: Pillow, band by band, in floats."""
+    """Resize with Pillow, band by band, in floats, as the reference."""
     filter_ = Image.Resampling[method.upper()]
     bands = [np.ascontiguousarray(image[..., band], np.float32) for band in range(image.shape[-1])]
     return np.stack([np.asarray(Image.fromarray(band).resize(size[::-1], filter_)) for band in bands], axis=-1)

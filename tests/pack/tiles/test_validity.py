@@ -10,11 +10,11 @@ from tilepipe.components.shared.contracts.manifest import SPLITS
 from tilepipe.components.shared.errors import BandError, TileError
 
 MASK = np.arange(8) >= 4
-"""The left half of a row is invalid."""
+"""Mask of a row whose left half is invalid."""
 
 
 def visible(seed, bands=3):
-    """Red of about 110, and 0 where nothing is valid."""
+    """Create pixels of about 110, with 0 where they are invalid."""
     pixels = np.random.default_rng(seed).integers(100, 121, (8, 8, bands)).astype("uint8")
     pixels[:, ~MASK] = 0
     return pixels
@@ -93,7 +93,7 @@ def test_local_files_are_never_asked_for_remote_sidecars(tmp_path):
 
 
 def near_infrared_as_alpha(number, path):
-    """As NAIP's files are: the fourth band is a measurement, and marked as alpha."""
+    """As in NAIP's files, the fourth band is a measurement, but marked as alpha."""
     tifffile.imwrite(path, random_pixels(number, dtype="uint8", high=250), photometric="rgb", extrasamples=[2])
 
 

@@ -1,4 +1,4 @@
-"""The command line as a whole: exit codes in its help, and colors only where they belong."""
+"""The command line as a whole: exit codes in its help, and colors only in terminals."""
 
 import os
 import pty

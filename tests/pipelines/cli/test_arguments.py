@@ -1,4 +1,4 @@
-"""Arguments: every mistake is said before anything starts."""
+"""Every mistake in the arguments is reported before anything starts."""
 
 import pytest
 

@@ -23,7 +23,7 @@ def preprocessed(tiles, *, shorter_side=None, scaling=None, statistics=None, **o
 
 
 def indices_of(tiles, *names, **options):
-    """The indices as they are before they are scaled."""
+    """Return the indices before scaling."""
     values = preprocessed(tiles, indices=names, **options)[..., -len(names) :]
     return values * INDEX_STATISTICS[1] + INDEX_STATISTICS[0]
 

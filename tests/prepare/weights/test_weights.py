@@ -18,7 +18,7 @@ EUROSAT = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B09", "B10",
 
 
 def small(channels=3):
-    """Another network with a stem, quick to build: Keras' loaders do not ask what it is."""
+    """Another network with a stem, quick to build; Keras' loaders accept any network."""
     values = keras.Input((8, 8, channels), name="values")
     features = keras.layers.Conv2D(4, 3, use_bias=False, name="stem_conv")(values)
     features = keras.layers.BatchNormalization(name="stem_bn")(features)
@@ -54,7 +54,7 @@ def test_each_format_gives_the_same_weights(tmp_path, suffix):
 
 
 def _legacy(network, path):
-    """As Keras 2 wrote them, and keras.applications offers them."""
+    """Weights as Keras 2 wrote them, and as keras.applications provides them."""
     import h5py
 
     with h5py.File(path, "w") as file:

@@ -12,7 +12,7 @@ from tilepipe.components.shared.records.frames import frame
 
 
 def read_all(folder, split, manifest):
-    """Images, labels and ids of a split."""
+    """Read images, labels and ids of a split."""
     images, labels, ids = [], [], []
     for shard in manifest.splits[split].shards:
         for tile in read_tiles(folder / split / shard.name, shard, manifest):
@@ -57,7 +57,7 @@ def write_shard(folder, examples):
 
 
 def example(*names, label=1, tile_id="a", size=256):
-    """A serialized example with its features in this order, which TensorFlow's own writer does not let one choose."""
+    """Serialize an example with its features in this order, which TensorFlow's own writer cannot do."""
     import tensorflow as tf
 
     features = {

@@ -1,4 +1,4 @@
-"""GET requests through libcurl: to a real MinIO, in the clear and over TLS, and to servers with odd answers."""
+"""GET requests through libcurl to a real MinIO, with and without TLS, and to servers with unusual answers."""
 
 import contextlib
 import datetime
@@ -40,7 +40,7 @@ def curl(server):
 
 
 def no_obstore(monkeypatch):
-    """What is read after this was read with libcurl."""
+    """Make every read that does not use libcurl fail."""
     monkeypatch.setattr(storage.s3, "_locate", None)
 
 
@@ -175,7 +175,7 @@ def authority(tmp_path_factory):
 
 @pytest.fixture
 def tls(raw, authority, monkeypatch):
-    """Makes raw servers speak TLS."""
+    """Function that makes raw servers use TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(authority / "public.crt", authority / "private.key")
     monkeypatch.setattr(Raw, "wrap", lambda self, connection: context.wrap_socket(connection, server_side=True))
@@ -312,7 +312,7 @@ def test_answers_that_are_left_to_obstore(raw, monkeypatch, given):
     monkeypatch.setattr(curl_get, "_FIRST_PAUSE_SECONDS", 0)
     server = raw(given, answer()).server
     assert server.ask("tiles", "x").read() is None
-    # What went wrong is no part of what comes next: that has a connection of its own.
+    # The failed answer does not affect the next one, which has a connection of its own.
     assert server.ask("tiles", "x").read() == BODY
 
 
@@ -463,7 +463,7 @@ def test_what_has_no_stated_length_is_asked_for_once_more_and_no_oftener(raw, mo
     S3Server(started.endpoint, "who", SECRET).use(monkeypatch)
     read = storage.prefetch_reader(f"s3://tiles/{number}" for number in range(20))
     assert [read(f"s3://tiles/{number}") for number in range(20)] == [BODY] * 20
-    assert len(started.requests) <= 28  # the eight that were asked for before the first answer said how it is
+    assert len(started.requests) <= 28  # eight were requested before the first answer arrived
 
 
 def test_a_server_that_was_away(tmp_path, monkeypatch):
@@ -500,7 +500,7 @@ def test_what_is_asked_for_and_is_not_there(bucket, tmp_path):
     with pytest.raises(SourceError, match="must exist"):
         read(missing)
     assert read(there) == BODY
-    assert read(there) == BODY  # once more, and asked for anew
+    assert read(there) == BODY  # read once more, with a new request
     assert read(str(tmp_path / "y")) == b"local"
 
 

@@ -15,7 +15,7 @@ SECRET = "a-secret-that-must-not-show"
 
 @pytest.fixture(autouse=True)
 def _no_settings(monkeypatch, tmp_path):
-    monkeypatch.setenv("HOME", str(tmp_path))  # no credentials of whoever runs the tests
+    monkeypatch.setenv("HOME", str(tmp_path))  # no credentials of the person who runs the tests
     monkeypatch.delenv("AWS_PROFILE", raising=False)
     for name in (*s3_session.SETTINGS, *s3_session.OTHER_CREDENTIALS):
         monkeypatch.delenv(name, raising=False)
@@ -235,7 +235,7 @@ def test_an_endpoint_that_is_none(monkeypatch, endpoint):
 
 
 def test_settings_that_are_there_and_empty(server, monkeypatch):
-    """As from a Secret with empty fields."""
+    """Empty variables, as from a Secret with empty fields, count as unset."""
     started = server((200, b"pixels"))
     for name in s3_session.SETTINGS:
         if name != "AWS_ENDPOINT_URL":

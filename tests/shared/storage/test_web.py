@@ -1,4 +1,4 @@
-"""Against real servers on this machine, each with the answers of the test."""
+"""Reads from real servers on this machine, each with the answers of the test."""
 
 import http.server
 import logging
@@ -78,7 +78,7 @@ def without_length(handler):
 
 @pytest.fixture
 def web():
-    """Starts servers; each answers its requests with the next of its answers, the last one for ever."""
+    """Function that starts servers; each gives its answers in turn, and repeats the last one."""
     servers = []
 
     def start(*answers):
@@ -174,7 +174,7 @@ def test_reading(web, tmp_path):
 
 
 def test_nothing_but_the_request_is_sent(web, monkeypatch, tmp_path):
-    """Neither the credentials of S3 nor those that requests and curl would take from a .netrc."""
+    """Neither credentials of S3 are sent, nor those that requests and curl would take from a .netrc."""
     (tmp_path / ".netrc").write_text(f"default login somebody password {SECRET}\n")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
@@ -299,7 +299,7 @@ def test_redirects_that_are_followed():
 
 
 def test_a_proxy(web, monkeypatch):
-    """Which knows the user that the environment gives for it; the host itself is never looked up here."""
+    """The proxy gets the user of the environment; the host itself is never resolved here."""
     proxy = web(ranged)
     monkeypatch.setenv("http_proxy", proxy.url.replace("//", "//us%40er:word@"))
     monkeypatch.setenv("no_proxy", "localhost")

@@ -55,7 +55,7 @@ def test_members(put, compression, comment, prefix):
 
 
 def test_zip64(put, monkeypatch):
-    """As archives above 4 GiB or with more than 65,535 members have it: the limits are lowered for the writer alone."""
+    """Like archives above 4 GiB or with more than 65,535 members; the limits are lowered only for the writer."""
     with monkeypatch.context() as lowered:
         lowered.setattr(zipfile, "ZIP64_LIMIT", 1_000)
         lowered.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 1)
@@ -68,7 +68,7 @@ def test_zip64(put, monkeypatch):
 
 
 def test_data_descriptors_and_long_local_headers(put):
-    """As streaming writers and zipalign make them: sizes behind the data, padding in the local header alone."""
+    """As written by streaming writers and zipalign: sizes after the data, padding only in the local header."""
 
     class Pipe(io.RawIOBase):
         def __init__(self):
@@ -122,7 +122,7 @@ def test_what_is_no_zip(put, tmp_path):
         zip_members.read_member(put(zipped({"y.tif": b"1"})), "x.tif")
 
 
-@pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")  # zipfile's, as this writes one
+@pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")  # zipfile's own check, when this writes such a member
 def test_two_members_of_one_name(put):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:

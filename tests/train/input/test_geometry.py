@@ -53,8 +53,8 @@ def test_a_shift_moves_the_content_by_whole_pixels_and_reflects_the_rest():
 
 def test_turn_flip_and_shift_come_in_that_order():
     tiles = tiles_of(40, (6, 6, 1))
-    alone = {name: changed(tiles, (name,)) for name in ("quarter_turn", "flip", "shift")}
-    turns = [which(t, new, lambda t: ways(t)[:4]) for t, new in zip(tiles, alone["quarter_turn"], strict=True)]
+    single = {name: changed(tiles, (name,)) for name in ("quarter_turn", "flip", "shift")}
+    turns = [which(t, new, lambda t: ways(t)[:4]) for t, new in zip(tiles, single["quarter_turn"], strict=True)]
     turned = np.stack([np.rot90(tile, k) for tile, k in zip(tiles, turns, strict=True)])
     then_flipped = changed(turned, ("flip",))
     assert np.array_equal(changed(then_flipped, ("shift",)), changed(tiles, ("flip", "quarter_turn", "shift")))

@@ -24,9 +24,9 @@ def test_tiles_of_several_shards_are_put_into_one_array(reader):
 def test_shards_come_in_the_order_that_is_asked_for(reader):
     images, labels = reader.read([3, 1], threading.Event())
     for place, number in enumerate((3, 1)):
-        alone = reader.read([number], threading.Event())
-        np.testing.assert_array_equal(images[6 * place : 6 * place + 6], alone[0])
-        np.testing.assert_array_equal(labels[6 * place : 6 * place + 6], alone[1])
+        single = reader.read([number], threading.Event())
+        np.testing.assert_array_equal(images[6 * place : 6 * place + 6], single[0])
+        np.testing.assert_array_equal(labels[6 * place : 6 * place + 6], single[1])
 
 
 def test_reading_can_be_stopped(reader):

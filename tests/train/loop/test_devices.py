@@ -20,17 +20,17 @@ def machine(monkeypatch):
 
     def make(gpus):
         devices = [SimpleNamespace(name=f"/physical_device:GPU:{number}") for number in range(gpus)]
-        told = {}
+        settings = {}
         monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: devices)
-        monkeypatch.setattr(tf.config, "set_visible_devices", lambda chosen, kind: told.update(visible=len(chosen)))
+        monkeypatch.setattr(tf.config, "set_visible_devices", lambda chosen, kind: settings.update(visible=len(chosen)))
         monkeypatch.setattr(
             tf.config.experimental,
             "set_memory_growth",
-            lambda device, grows: told.setdefault("grows", []).append(device.name[-5:]),
+            lambda device, grows: settings.setdefault("grows", []).append(device.name[-5:]),
         )
         monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda device: {"device_name": "NVIDIA H100"})
-        monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda names: told.update(mirrored=names))
-        return told
+        monkeypatch.setattr(tf.distribute, "MirroredStrategy", lambda names: settings.update(mirrored=names))
+        return settings
 
     return make
 
@@ -56,9 +56,9 @@ class TestSetUp:
         assert (devices.name, devices.gpus) == ("CPU", 0)
 
     def test_gpus_that_were_not_asked_for_are_left_alone(self, machine):
-        told = machine(2)
+        settings = machine(2)
         assert set_up_devices(TrainConfig.parse(gpu_count="0")).name == "CPU"
-        assert told == {"visible": 0}
+        assert settings == {"visible": 0}
 
     def test_a_gpu_that_was_asked_for_must_be_there(self, machine):
         machine(0)
@@ -72,17 +72,17 @@ class TestSetUp:
         assert "finds no GPU, and require_gpu is off: training on the CPU" in caplog.text
 
     def test_a_gpu_takes_memory_as_it_needs_it(self, machine):
-        told = machine(1)
+        settings = machine(1)
         devices = set_up_devices(TrainConfig.parse(gpu_count="1"))
         assert (devices.name, devices.gpus) == ("NVIDIA H100", 1)
-        assert told == {"visible": 1, "grows": ["GPU:0"]}
+        assert settings == {"visible": 1, "grows": ["GPU:0"]}
 
     def test_several_gpus_share_each_batch(self, machine):
         """No more of them than were asked for."""
-        told = machine(4)
+        settings = machine(4)
         devices = set_up_devices(TrainConfig.parse(gpu_count="3", batch_size=6))
         assert (devices.name, devices.gpus) == ("3 x NVIDIA H100", 3)
-        assert told == {"visible": 3, "grows": ["GPU:0", "GPU:1", "GPU:2"], "mirrored": ["GPU:0", "GPU:1", "GPU:2"]}
+        assert settings == {"visible": 3, "grows": ["GPU:0", "GPU:1", "GPU:2"], "mirrored": ["GPU:0", "GPU:1", "GPU:2"]}
 
     def test_with_fewer_than_were_asked_for_it_trains_on_those(self, machine, caplog):
         machine(2)

@@ -25,7 +25,7 @@ class Weight:
         self.value = value
 
 
-class Told:
+class RecordStub:
     """Takes the place of the record."""
 
     def __init__(self):
@@ -38,9 +38,9 @@ class Told:
         self.steps.append((step, dict(figures)))
 
 
-def make(told=None, tiles=(20, 10), check_every_steps=1, **parameters):
+def make(received=None, tiles=(20, 10), check_every_steps=1, **parameters):
     config = TrainConfig.parse(**{"epochs": 10, "batch_size": 10, **parameters})
-    return Epochs(config, tiles, told or Told(), check_every_steps=check_every_steps)
+    return Epochs(config, tiles, received or RecordStub(), check_every_steps=check_every_steps)
 
 
 def go_through(epochs, figures, model, first=1, first_step=0):
@@ -60,10 +60,10 @@ def go_through(epochs, figures, model, first=1, first_step=0):
 
 
 def run(figures, **parameters):
-    told, model = Told(), SimpleNamespace(weights=[Weight()])
-    epochs = make(told, **{"epochs": len(figures), **parameters})
+    received, model = RecordStub(), SimpleNamespace(weights=[Weight()])
+    epochs = make(received, **{"epochs": len(figures), **parameters})
     go_through(epochs, figures, model)
-    return epochs, model, told
+    return epochs, model, received
 
 
 @pytest.mark.parametrize(
@@ -83,9 +83,9 @@ def test_without_validation_the_last_epoch_is_kept():
 
 
 def test_each_epoch_is_reported_as_it_ends():
-    _, _, told = run([(0.9, 0.8), (0.5, 0.7)])
-    assert [epoch for epoch, _, _ in told.epochs] == [1, 2]
-    _, figures, curves = told.epochs[0]
+    _, _, received = run([(0.9, 0.8), (0.5, 0.7)])
+    assert [epoch for epoch, _, _ in received.epochs] == [1, 2]
+    _, figures, curves = received.epochs[0]
     names = {"loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"}
     assert set(figures) == {*names, "seconds", "tiles_per_second", "seconds_left"}
     assert (figures["seconds"], figures["tiles_per_second"], figures["seconds_left"]) == (2.5, 10, 2.5)
@@ -93,9 +93,9 @@ def test_each_epoch_is_reported_as_it_ends():
 
 
 def test_figures_within_an_epoch_are_numbered_by_steps_of_the_training():
-    _, _, told = run([(0.9, 0.8), (0.5, 0.7)])
-    assert [step for step, _ in told.steps] == [1, 2, 3, 4]
-    assert set(told.steps[0][1]) == {"loss", "tiles_per_second", "seconds_left"}
+    _, _, received = run([(0.9, 0.8), (0.5, 0.7)])
+    assert [step for step, _ in received.steps] == [1, 2, 3, 4]
+    assert set(received.steps[0][1]) == {"loss", "tiles_per_second", "seconds_left"}
 
 
 def test_an_epoch_is_one_line(caplog):
@@ -154,27 +154,27 @@ class TestResumed:
         caplog.set_level(logging.INFO, "tilepipe.train")
         now = iter(range(0, 10_000, 10))
         monkeypatch.setattr("time.monotonic", lambda: float(next(now)))
-        told, model = Told(), SimpleNamespace(weights=[Weight()])
-        epochs = make(told, tiles=(1000, 10), batch_size=100)
+        received, model = RecordStub(), SimpleNamespace(weights=[Weight()])
+        epochs = make(received, tiles=(1000, 10), batch_size=100)
         epochs.begin(1, 8)
         epochs.stepped(9, {"loss": 1.0})
         assert "trained on 900 of 1,000 tiles (90 %), 10 per second" in caplog.text
         epochs.stepped(10, {"loss": 1.0})
-        assert [step for step, _ in told.steps] == [9, 10]
-        assert all(figures["tiles_per_second"] < 11 for _, figures in told.steps)
+        assert [step for step, _ in received.steps] == [9, 10]
+        assert all(figures["tiles_per_second"] < 11 for _, figures in received.steps)
         figures = {"loss": 1.0, "val_loss": 1.0, "val_accuracy": 0.5}
         epochs.consider(figures, model)
         epochs.end(figures, 20.0, 5.0, b"")
-        _, reported, _ = told.epochs[0]
+        _, reported, _ = received.epochs[0]
         assert reported["tiles_per_second"] == 10
         assert reported["seconds_left"] == 9 * (100 + 5)
 
     def test_an_epoch_may_have_no_steps_left(self):
-        told, model = Told(), SimpleNamespace(weights=[Weight()])
-        epochs = make(told)
+        received, model = RecordStub(), SimpleNamespace(weights=[Weight()])
+        epochs = make(received)
         go_through(epochs, [(0.9, 0.5), (0.8, 0.6)], model, first_step=2)
         assert [epoch["tiles_per_second"] for epoch in epochs.history.epochs] == [0, 10]
-        assert all(np.isfinite(list(figures.values())).all() for _, figures in told.steps)
+        assert all(np.isfinite(list(figures.values())).all() for _, figures in received.steps)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -188,8 +188,8 @@ def test_a_loss_that_is_no_number_ends_the_training(value):
 
 
 def test_a_gpu_is_asked_for_its_loss_rarely_and_at_the_end_of_an_epoch():
-    told = Told()
-    epochs = make(told, tiles=(100, 10), check_every_steps=4, checkpoint_uri="/checkpoints")
+    received = RecordStub()
+    epochs = make(received, tiles=(100, 10), check_every_steps=4, checkpoint_uri="/checkpoints")
     epochs.begin(1, 0)
     for step in range(1, 9):
         epochs.stepped(step, {"loss": 1.0} if step in (4, 8) else {})
@@ -198,7 +198,7 @@ def test_a_gpu_is_asked_for_its_loss_rarely_and_at_the_end_of_an_epoch():
         ParameterError, match=r"in epoch 1 of 10, batch 9 to batch 10, .*last checkpoint before it is kept"
     ):
         epochs.stepped(10, {"loss": float("nan")})
-    assert [step for step, _ in told.steps] == [4, 8]
+    assert [step for step, _ in received.steps] == [4, 8]
 
 
 def test_a_validation_loss_that_is_no_number_ends_the_training():

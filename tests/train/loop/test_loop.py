@@ -72,10 +72,10 @@ class TestAverages:
         ground = Ground.make(tmp_path, tiles=(18, 0, 6))
         plain, own, _ = ground.run(epochs=1)
         look = Look(((0, 3),))
-        averaged, kept, told = ground.run(look, epochs=1, options={"ema_momentum": 0.9})
+        averaged, kept, received = ground.run(look, epochs=1, options={"ema_momentum": 0.9})
         assert timeless(plain) == timeless(averaged)
         assert averaged.metric == "last_epoch"
-        assert told.curves == [b""]
+        assert received.curves == [b""]
         assert not same(own, kept)
         state = look.states[0, 3]
         last = [array for name, array in state.arrays.items() if name.startswith("model/")]
@@ -116,14 +116,14 @@ class TestAverages:
 
 def test_the_figures_are_those_of_the_saved_model(ground):
     """The last batch of the validation is smaller, and the penalty of the weights is part of the loss, as in Keras."""
-    with ground.loop(epochs=2, augmentation=[]) as (loop, model, told):
+    with ground.loop(epochs=2, augmentation=[]) as (loop, model, received):
         history = loop.run(Look(), 0.03)
     model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     loss, accuracy = model.evaluate(open_shards(ground.folder, "val", ground.manifest, batch_size=4), verbose=0)
     assert history.best["val_accuracy"] == pytest.approx(accuracy, abs=1e-6)
     assert history.best["val_loss"] == pytest.approx(loss, rel=1e-5)
-    assert told.epochs == [1, 2]
-    assert len(told.curves[0]) > 100
+    assert received.epochs == [1, 2]
+    assert len(received.curves[0]) > 100
 
 
 def test_half_precision_trains_and_is_saved_in_full(ground, tmp_path):

@@ -28,29 +28,29 @@ parameters = {
     "options": {"class_weights": "balanced", "ema_momentum": 0.5, "gradient_clip_norm": 1.0},
 }
 devices = mirrored(["CPU:0", "CPU:1"], "CPU", ground.config(**parameters))
-told = {"name": devices.name, "gpus": devices.gpus}
+results = {"name": devices.name, "gpus": devices.gpus}
 
 one, *_ = ground.run(**parameters)
 look = Look(((0, 4),))
 both, weights, record = ground.run(look, devices=devices, **parameters)
 resumed, others, _ = ground.run(start=look.states[0, 4], devices=devices, **parameters)
-told["one"], told["both"], told["resumed"] = map(timeless, (one, both, resumed))
+results["one"], results["both"], results["resumed"] = map(timeless, (one, both, resumed))
 with np.load(io.BytesIO(record.curves[0])) as curves:
-    told["counted"] = int(curves["confusion"].sum())
-told["finite"] = all(np.isfinite(array).all() for array in weights)
-told["best"] = both.best
-told["same"] = same(weights, others)
+    results["counted"] = int(curves["confusion"].sum())
+results["finite"] = all(np.isfinite(array).all() for array in weights)
+results["best"] = both.best
+results["same"] = same(weights, others)
 model = make_model((4, 4, 2))
 for variable, value in zip(model.variables, weights):
     variable.assign(value)
 model.compile(loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-told["evaluated"] = model.evaluate(open_shards(folder, "val", ground.manifest, batch_size=4), verbose=0)
-print(json.dumps(told))
+results["evaluated"] = model.evaluate(open_shards(folder, "val", ground.manifest, batch_size=4), verbose=0)
+print(json.dumps(results))
 """
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory):
+def results(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ground")
     Ground.make(folder)
     command = [sys.executable, "-W", "error:::tests", "-c", SCRIPT, str(folder)]
@@ -59,27 +59,27 @@ def told(tmp_path_factory):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_each_takes_a_part_of_every_batch(told):
-    assert (told["name"], told["gpus"]) == ("2 x CPU", 2)
-    assert told["finite"]
-    assert told["counted"] == 11, "the last batch of the validation is 5 tiles for two devices"
+def test_each_takes_a_part_of_every_batch(results):
+    assert (results["name"], results["gpus"]) == ("2 x CPU", 2)
+    assert results["finite"]
+    assert results["counted"] == 11, "the last batch of the validation is 5 tiles for two devices"
 
 
-def test_the_losses_are_those_of_one_device(told):
+def test_the_losses_are_those_of_one_device(results):
     """But for what dropout and normalization see of a smaller batch."""
-    for one, both in zip(told["one"], told["both"], strict=True):
+    for one, both in zip(results["one"], results["both"], strict=True):
         assert both["loss"] == pytest.approx(one["loss"], rel=0.2)
         assert both["val_loss"] == pytest.approx(one["val_loss"], rel=0.2)
 
 
-def test_the_figures_are_those_of_the_model_that_is_kept(told):
-    loss, accuracy = told["evaluated"]
-    assert told["best"]["val_loss"] == pytest.approx(loss, rel=1e-5)
-    assert told["best"]["val_accuracy"] == pytest.approx(accuracy)
+def test_the_figures_are_those_of_the_model_that_is_kept(results):
+    loss, accuracy = results["evaluated"]
+    assert results["best"]["val_loss"] == pytest.approx(loss, rel=1e-5)
+    assert results["best"]["val_accuracy"] == pytest.approx(accuracy)
 
 
-def test_a_resumed_training_ends_with_the_same_weights(told):
+def test_a_resumed_training_ends_with_the_same_weights(results):
     """And with the same figures, which hang on running statistics that each device has of its own."""
-    assert told["same"]
-    for resumed, both in zip(told["resumed"], told["both"], strict=True):
+    assert results["same"]
+    for resumed, both in zip(results["resumed"], results["both"], strict=True):
         assert resumed == pytest.approx(both, rel=1e-6)  # sums that were one number on each device are halves now

@@ -69,10 +69,10 @@ def test_after_the_last_step_of_an_epoch_only_the_validation_is_left(ground):
     """Such an epoch took this process no time, by which the next one must not divide."""
     look = Look(((0, 6),))
     _, weights, _ = ground.run(look, epochs=2)
-    resumed, others, told = ground.run(start=look.states[0, 6], epochs=2)
+    resumed, others, received = ground.run(start=look.states[0, 6], epochs=2)
     assert resumed.epochs[0]["tiles_per_second"] == 0
-    assert told.epochs == [1, 2]
-    assert told.steps == [7, 8, 9, 10, 11, 12]
+    assert received.epochs == [1, 2]
+    assert received.steps == [7, 8, 9, 10, 11, 12]
     assert same(others, weights)
 
 

@@ -136,12 +136,12 @@ def test_averages_are_swapped_in_and_out_to_the_bit():
 def test_swapping_averages_does_not_change_the_training():
     options = OptimizerOptions(ema_momentum=0.9)
     undisturbed = trained(make_optimizer("adam", 0.01, options), 4)
-    lent = trained(make_optimizer("adam", 0.01, options), 2)
-    with averaged_weights(lent):
-        lent.evaluate(X, Y, verbose=0)
-    trained(None, 2, lent)
-    assert same(lent.get_weights(), undisturbed.get_weights())
-    assert same(*([v.numpy() for v in m.optimizer.variables] for m in (lent, undisturbed)))
+    model = trained(make_optimizer("adam", 0.01, options), 2)
+    with averaged_weights(model):
+        model.evaluate(X, Y, verbose=0)
+    trained(None, 2, model)
+    assert same(model.get_weights(), undisturbed.get_weights())
+    assert same(*([v.numpy() for v in m.optimizer.variables] for m in (model, undisturbed)))
 
 
 def test_weights_come_back_after_an_error():

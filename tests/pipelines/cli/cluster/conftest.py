@@ -1,4 +1,4 @@
-"""Compiled pipelines to try the cluster's side with; the YAML is what KFP's own compiler writes."""
+"""Compiled pipelines for tests of the commands for a cluster; KFP's own compiler writes the YAML."""
 
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def pipeline(tmp_path_factory):
 
 @pytest.fixture
 def tilepipe(monkeypatch, capfd, tmp_path):
-    """Runs the command line; gives exit code, output and errors."""
+    """Function that runs the command line and returns exit code, output and errors."""
     for name in ("KFP_ENDPOINT", "KFP_NAMESPACE", "KFP_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))

@@ -1,4 +1,4 @@
-"""What a user may get wrong before a cluster is even asked: one message, exit code 2, no traceback."""
+"""Mistakes that are found without a cluster: one message, exit code 2, no traceback."""
 
 import json
 
@@ -55,7 +55,7 @@ def test_doctor_says_what_it_could_not_look_at(tilepipe):
 
 
 def test_submit_sends_what_was_checked_and_says_where_it_is(tilepipe, pipeline):
-    """Without Kubernetes, and without waiting: what goes over the wire to the pipelines API."""
+    """Check the requests to the pipelines API, without Kubernetes and without waiting."""
     answers = {
         **HEALTHY,
         "/apis/v2beta1/runs": (200, {"run_id": "the-id", "display_name": "n"}),

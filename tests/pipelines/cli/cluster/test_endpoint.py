@@ -1,4 +1,4 @@
-"""The pipelines API that is not there, is something else, or is too old: said within seconds, with what to do."""
+"""A pipelines API that is missing, is another server, or is too old is reported within seconds, with a remedy."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ HEALTHY = {"/apis/v2beta1/healthz": (200, {"multi_user": False, "pipeline_store"
 
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch, tmp_path):
-    """No variable and no context file of the person who runs the tests."""
+    """Hide variables and context files of the person who runs the tests."""
     for name in ("KFP_ENDPOINT", "KFP_NAMESPACE", "KFP_TOKEN", "KFP_UI_ENDPOINT", "KF_PIPELINES_UI_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("KF_PIPELINES_SA_TOKEN_PATH", raising=False)
@@ -138,7 +138,7 @@ def test_endpoint_and_namespace_from_the_environment(monkeypatch, capfd):
     assert capfd.readouterr() == ("", "")  # kfp.Client prints and warns
 
 
-# What the API server says to the probe. That of 2.17 was run; 2.15 makes the same check with fields that lack the one.
+# Answers of API servers to the probe: 2.17 as recorded; 2.15 makes the same check, but does not know the first field.
 ANSWERS = {
     "2.15": 'failed to unmarshal kubernetes config: proto: (line 1:2): unknown field "securityContext"',
     "2.17": 'failed to unmarshal kubernetes config: proto: (line 1:23): unknown field "tilepipe"',
@@ -161,7 +161,7 @@ def test_the_age_of_a_server_that_does_not_know_it(version):
             kubeflow.check_version()
     sent = json.loads(next(body for method, _, _, body in seen if method == "POST"))
     settings = sent["pipeline_spec"]["platform_spec"]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    assert list(settings["exec-probe"]) == ["securityContext", "tilepipe"]  # the first unknown one is named
+    assert list(settings["exec-probe"]) == ["securityContext", "tilepipe"]  # it names the first unknown field
 
 
 @pytest.mark.parametrize(("tag", "fits"), [("2.15.0", False), ("v2.16.0", True), ("3.0.0", True), ("2.9.1", False)])

@@ -69,7 +69,7 @@ def test_a_run_that_a_person_terminated_is_not_called_failed():
 
     assert _end(run("RUNNING", "PENDING")) is None
     assert _end(run("RUNNING", "PENDING", "CANCELING")) is None
-    assert _end(run("FAILED", "PENDING", "RUNNING", "CANCELING", "FAILED")) == "canceled"  # as KFP 2.17 has it
+    assert _end(run("FAILED", "PENDING", "RUNNING", "CANCELING", "FAILED")) == "canceled"  # as in KFP 2.17
     assert _end(run("FAILED", "PENDING", "RUNNING", "FAILED")) == "failed"
     assert _end(run("SUCCEEDED", "RUNNING")) == "succeeded"
     assert _end(Run(state="CANCELED")) == "canceled"

@@ -1,4 +1,4 @@
-"""The messages are those that a real Kubernetes 1.34 gave."""
+"""Reasons why pods do not start; the messages are those of a real Kubernetes 1.34."""
 
 import pytest
 from kubernetes import client

@@ -58,11 +58,11 @@ def test_changes_are_named():
 
 def test_with_the_same_times_the_new_one_continues_the_old_one():
     assert anchor([RUN], FIRED, NIGHTLY) == FIRED
-    assert anchor([RUN], None, NIGHTLY) == MADE  # never fired: what was due since it was made still is
+    assert anchor([RUN], None, NIGHTLY) == MADE  # no run yet: those due since its creation are still due
 
 
 def test_a_replacement_of_a_replacement_keeps_its_place():
-    # It began where its predecessor had fired last, and has not fired itself.
+    # Its schedule starts at the last run of its predecessor, and it has not started a run itself.
     assert anchor([replace(RUN, begins=FIRED)], None, NIGHTLY) == FIRED
 
 
@@ -79,7 +79,7 @@ def test_a_change_that_was_cut_off_half_way_goes_by_the_one_at_work():
     assert anchor([half, RUN], FIRED, NIGHTLY) == FIRED
 
 
-# The answer to an hour of 25, worded as in the source of KFP's API server.
+# The answer to an hour of 25, as in the source of KFP's API server.
 REFUSED = (
     "Failed to create a recurring run: Invalid input error: Schedule cron is not a supported "
     "format(https://godoc.org/github.com/robfig/cron). Error: End of range (25) above maximum (23): 25\ngithub.com/..."

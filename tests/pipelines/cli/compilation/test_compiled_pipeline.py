@@ -1,4 +1,4 @@
-"""The committed YAML: reproducible, strict, and true to what KFP does with it."""
+"""The committed YAML is reproducible, valid, and consistent with KFP's behavior."""
 
 import subprocess
 import sys
@@ -70,7 +70,7 @@ def test_every_parameter_is_described_and_their_number_stays_small(name):
 
 
 def _groups(spec):
-    """(component of a group or of the root, its tasks) for each graph in a compiled pipeline."""
+    """Yield (component of a group or of the root, its tasks) for each graph in a compiled pipeline."""
     yield spec["root"], spec["root"]["dag"]["tasks"]
     for component in spec["components"].values():
         if "dag" in component:
@@ -78,7 +78,7 @@ def _groups(spec):
 
 
 def _channels(node):
-    """All `{{$.inputs.parameters['...']}}` and componentInputParameter names in a structure."""
+    """Yield all `{{$.inputs.parameters['...']}}` and componentInputParameter names in a structure."""
     if isinstance(node, dict):
         for key, value in node.items():
             if key == "componentInputParameter":
@@ -94,7 +94,7 @@ def _channels(node):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_groups_declare_the_parameters_that_their_tasks_settings_name(name):
-    """KFP's driver dies otherwise, and nothing of it shows when compiling or locally."""
+    """Otherwise KFP's driver fails, while compiling and local runs succeed."""
     pipeline = compiled_pipeline.load(name)
     spec, platform = pipeline.documents
     containers = spec["deploymentSpec"]["executors"]
@@ -108,7 +108,7 @@ def test_groups_declare_the_parameters_that_their_tasks_settings_name(name):
                 continue
             for channel in _channels([containers[label]["container"].get("resources", {}), settings.get(label, {})]):
                 seen += 1
-                # What a setting names must be an input of the group, and of the task itself, since KFP resolves
+                # The names in a setting must be inputs of the group and of the task itself, since KFP resolves
                 # resources against the task's own inputs.
                 passed = task.get("inputs", {}).get("parameters", {})
                 assert channel in declared, f"{label}: {channel} is not declared by its group"
@@ -119,7 +119,7 @@ def test_groups_declare_the_parameters_that_their_tasks_settings_name(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_whoever_takes_an_item_of_a_loop_declares_what_kfp_makes_of_it(name):
-    """KFP turns an item of an untyped list into text, and its driver refuses text where a number is declared."""
+    """KFP converts an item of an untyped list to text, and its driver refuses text for a number parameter."""
     spec, taken = compiled_pipeline.load(name).spec, 0
     for _, tasks in _groups(spec):
         for loop in (task for task in tasks.values() if "parameterIterator" in task):
@@ -157,7 +157,7 @@ def test_every_task_is_bounded_and_unprivileged(name):
 
 
 def test_retries_back_off_by_whole_numbers():
-    """1.5 compiles, and at the first failure the run dies with "cannot be resolved to an int"."""
+    """With 1.5 the pipeline compiles, but the run ends at its first failure with "cannot be resolved to an int"."""
     policies = [
         task["retryPolicy"]
         for _, tasks in _groups(compiled_pipeline.load("train_classifier").spec)

@@ -11,9 +11,9 @@ from tilepipe.pipelines.cli.compilation.compiled_pipeline import load, step_conf
 
 
 class Shape(BaseModel):
-    """How it looks.
+    """Settings of the shape.
 
-    No more of this is shown.
+    Further lines are not shown.
     """
 
     side: float = Field(default=0.5, gt=0, lt=1, description="Length | width")
@@ -22,7 +22,7 @@ class Shape(BaseModel):
 
 
 class Given(BaseModel):
-    """What it is given."""
+    """Settings of the weights."""
 
     weights: Literal["none"] | dict[str, float] = Field(default="none", description="How heavy")
     rate: float | None = Field(default=None, ge=0, description="How fast")
@@ -37,7 +37,7 @@ class Both(Shape, Given):
 def test_a_table_for_each_group_says_what_a_field_takes():
     assert (
         parameter_tables.option_tables(Both)
-        == """How it looks.
+        == """Settings of the shape.
 
 | option | default | values | |
 | --- | --- | --- | --- |
@@ -45,7 +45,7 @@ def test_a_table_for_each_group_says_what_a_field_takes():
 | `corners` | `4` | whole number from 3 to 1,000 | How many |
 | `kind` | `"flat"` | flat, round | Which |
 
-What it is given.
+Settings of the weights.
 
 | option | default | values | |
 | --- | --- | --- | --- |

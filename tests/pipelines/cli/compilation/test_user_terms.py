@@ -45,7 +45,7 @@ PIPELINE = compiled_pipeline.load("train_classifier")
             "Train again with a smaller `learning_rate`, or give `ingest` other `split_fractions`.",
             "Train again with a smaller `train_learning_rate`, or give `ingest` other `split_fractions`.",
         ),
-        (  # the values of the user are no names
+        (  # values of the user are not names
             "ingest-tiles",
             "Received: where=\"label='River' AND seed=3\". In /data/source/seed.txt, kind of options.",
             "Received: data_where=\"label='River' AND seed=3\". In /data/source/seed.txt, kind of options.",

@@ -1,4 +1,4 @@
-"""Against a real MinIO."""
+"""Pushes to a real MinIO."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ SECRET = "a-secret-that-must-not-show"
 
 @pytest.fixture
 def bucket(minio_server, monkeypatch):
-    """A name, of a bucket that is not there."""
+    """Name of a bucket that does not exist."""
     minio_server.use(monkeypatch)
     return f"push-{uuid.uuid4().hex[:8]}"
 
@@ -44,9 +44,9 @@ def folder(tmp_path):
 
 
 def do_push(folder, address):
-    told = []
-    done = push.push(folder, address, lambda files, size: told.append((files, size)))
-    return done, told
+    progress = []
+    done = push.push(folder, address, lambda files, size: progress.append((files, size)))
+    return done, progress
 
 
 def contents(uri):
@@ -64,11 +64,11 @@ def on_disk(folder):
 def test_a_folder_into_a_new_bucket(folder, bucket, s3):
     total = push.survey(folder)
     assert (total.files, total.left_out) == (5, (".hidden",))
-    done, told = do_push(folder, f"s3://{bucket}/sets/one/")
+    done, progress = do_push(folder, f"s3://{bucket}/sets/one/")
     assert (done.uploaded, done.skipped, done.is_new_bucket) == (5, 0, True)
     assert done.uri == f"s3://{bucket}/sets/one"
     assert contents(done.uri) == on_disk(folder)
-    assert (sum(files for files, _ in told), sum(size for _, size in told)) == (5, total.bytes)
+    assert (sum(files for files, _ in progress), sum(size for _, size in progress)) == (5, total.bytes)
     assert done.uploaded_bytes == total.bytes
     assert s3.get_bucket_versioning(Bucket=bucket)["Status"] == "Enabled"
     tags = {tag["Key"]: tag["Value"] for tag in s3.get_bucket_tagging(Bucket=bucket)["TagSet"]}
@@ -77,14 +77,14 @@ def test_a_folder_into_a_new_bucket(folder, bucket, s3):
     assert head["ContentType"] == "image/tiff"
     assert len(head["Metadata"]["sha256"]) == 64
     assert len(done.notes) == len(set(done.notes))
-    for note in done.notes:  # each with the server's own answer: MinIO blocks no public access, and has no KMS
+    for note in done.notes:  # each with the server's own answer: MinIO has no block of public access, and no KMS
         assert "its server answers" in note
 
 
 def test_what_is_there_is_skipped_and_what_changed_is_not(folder, bucket, s3):
     do_push(folder, f"s3://{bucket}/set")
-    done, told = do_push(folder, f"s3://{bucket}/set")
-    assert (done.uploaded, done.skipped, done.is_new_bucket, len(told)) == (0, 5, False, 5)
+    done, progress = do_push(folder, f"s3://{bucket}/set")
+    assert (done.uploaded, done.skipped, done.is_new_bucket, len(progress)) == (0, 5, False, 5)
     assert done.notes == []
     before = (folder / "a.tif").read_bytes()
     (folder / "a.tif").write_bytes(before[::-1])  # of the same size
@@ -168,10 +168,10 @@ def test_a_prefix_that_is_hidden_is_found_out_at_once(tmp_path, bucket, s3):
     s3.put_object(Bucket=bucket, Key="set", Body=b"x")
     for number in range(300):
         (tmp_path / f"{number}.tif").write_bytes(b"x")
-    told = []
+    progress = []
     with pytest.raises(StorageError, match="must appear in listings"):
-        push.push(tmp_path, f"s3://{bucket}/set", lambda files, size: told.append(files))
-    assert told == []
+        push.push(tmp_path, f"s3://{bucket}/set", lambda files, size: progress.append(files))
+    assert progress == []
 
 
 def test_wrong_credentials(folder, bucket, monkeypatch):

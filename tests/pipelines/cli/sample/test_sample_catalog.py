@@ -16,7 +16,7 @@ from tilepipe.pipelines.cli.sample.spectra import BANDS
 
 @pytest.fixture(scope="module")
 def moved(sample_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The sample elsewhere: whatever it says about itself must still hold."""
+    """The sample after a move: everything that it states must still hold."""
     return Path(shutil.copytree(sample_folder, tmp_path_factory.mktemp("moved") / "sample"))
 
 

@@ -23,5 +23,5 @@ def test_places_are_scattered_over_the_zones_and_inside_them() -> None:
 def test_randomness_depends_on_seed_class_and_number() -> None:
     tiles = [Tile("Forest", 1, 0), Tile("Forest", 2, 0), Tile("River", 1, 0), Tile("Forest", 1, 1)]
     assert len({tile.entropy for tile in tiles}) == 4
-    # The very number: another platform or version must not change what a seed means.
+    # The exact number: no platform or version may change the effect of a seed.
     assert Tile("Forest", 1, 0).entropy == 286081030776286661085820496184769836233

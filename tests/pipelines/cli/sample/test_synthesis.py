@@ -63,7 +63,7 @@ def test_plants_are_green_and_water_is_dark(pixels: NDArray[np.uint16]) -> None:
 
 
 def test_band_means_do_not_separate_the_classes(pixels: NDArray[np.uint16]) -> None:
-    """The sample must reward a model that sees shapes: what needs none stays below 90 %."""
+    """A model must have to learn shapes: methods without shapes stay below 90 %."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import cross_val_score
     from sklearn.pipeline import make_pipeline

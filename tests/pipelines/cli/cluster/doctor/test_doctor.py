@@ -1,4 +1,4 @@
-"""`tilepipe doctor` with fake servers for Kubernetes and KFP: the clusters it names, and when it starts pods."""
+"""`tilepipe doctor` with fake servers for Kubernetes and KFP: the named clusters, and the start of pods."""
 
 import pytest
 import yaml
@@ -23,7 +23,7 @@ UNKNOWN = {**HEALTHY, f"/apis/v2beta1/runs/{RUN}": (404, {"code": 5, "message": 
 
 @pytest.fixture
 def doctor(tilepipe, pipeline, monkeypatch, tmp_path):
-    """Runs `doctor`; gives exit code, output, the changes of pods that Kubernetes got, and both addresses."""
+    """Function that runs `doctor`; returns exit code, output, the requests that change pods, and both addresses."""
 
     def run(kubernetes, kubeflow, *words):
         with serving({**KUBERNETES, **kubernetes}) as (server, asked), serving(kubeflow) as (url, _):

@@ -1,4 +1,4 @@
-"""The probe of object stores and MLflow: against a real MinIO, and against HTTP answers of MLflow's kinds."""
+"""The probe of object stores and MLflow, with a real MinIO and with the HTTP answers that MLflow may give."""
 
 import json
 import subprocess
@@ -137,7 +137,7 @@ def test_who_we_are_to_mlflow(monkeypatch, given, sent):
 
 
 def test_the_probe_runs_as_text_without_tilepipe(tmp_path):
-    """As a pod of any image runs it."""
+    """The probe runs as in a pod of any image."""
     text = Path(services_probe.__file__).read_text()
     with serving(MLFLOW) as (url, _):
         done = subprocess.run(
@@ -179,7 +179,7 @@ def test_where_artifacts_are():
     assert (ours.url, ours.buckets) == ("http://tilepipe-minio:9000", ["runs"])
     assert ours.environment["AWS_SECRET_ACCESS_KEY"] == ("tilepipe-s3", "B")
     assert artifact_store({"defaultPipelineRoot": "gs://runs"}, "kubeflow") is None
-    # The pod's own identity: nothing that could be tried from elsewhere.
+    # Credentials of the pod's own role, which cannot be tested from elsewhere.
     assert artifact_store({"defaultPipelineRoot": "s3://runs"}, "kubeflow") is None
 
 
