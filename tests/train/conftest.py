@@ -15,7 +15,7 @@ __all__ = ["minio_server"]
 
 
 def save_model(path: Path, shape=(8, 8, 2), classes=3):
-    """A small model as `prepare` would save it, always with the same weights."""
+    """Save a small model as `prepare` does, always with the same weights."""
     import keras
 
     keras.utils.set_random_seed(5)
@@ -33,7 +33,7 @@ def save_model(path: Path, shape=(8, 8, 2), classes=3):
 
 @dataclass
 class Workplace:
-    """Artifacts of earlier steps in a folder, and room for more."""
+    """Artifacts of earlier steps in a folder, and paths for the outputs."""
 
     folder: Path
     manifest: Manifest
@@ -53,7 +53,7 @@ class Workplace:
 
 @pytest.fixture
 def workplace(tmp_path, monkeypatch):
-    """Make a workplace; nothing is tracked there."""
+    """Function that creates a workplace for untracked trainings."""
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
     def make(**settings) -> Workplace:

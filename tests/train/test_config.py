@@ -43,7 +43,7 @@ def test_tiles_may_fill_a_third_of_the_memory(memory, memory_mebibytes):
 
 
 def test_each_setting_and_each_check_is_in_one_group():
-    """Two of the same name would be one, that of whichever group comes first."""
+    """Two options of the same name would be one, that of the first group."""
     groups = [group for group in TrainOptions.__mro__ if group.__module__.startswith("tilepipe.components.train")]
     names = [name for group in groups for name in group.__annotations__]
     assert sorted(names) == sorted(TrainOptions.model_fields)

@@ -1,4 +1,4 @@
-"""Trainings that are killed, and started again."""
+"""Trainings that are killed and restarted."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.support.waiting import wait_until
 from tilepipe.components.shared.contracts.history import read_history
 from tilepipe.components.shared.errors import ParameterError
 
-# What a pod does, without Kubeflow around it.
+# The work of a pod, without Kubeflow.
 TRAIN = """
 import json, logging, sys
 from pathlib import Path
@@ -58,12 +58,12 @@ def finish(process):
 
 
 def newest(folder: Path) -> int:
-    """Number of the newest checkpoint below a folder; 0 where there is none."""
+    """Return the number of the newest checkpoint below a folder; 0 if there is none."""
     return max((int(path.name.split("-")[1]) for path in folder.rglob("state-*.safetensors")), default=0)
 
 
 def kill_after(process, folder: Path, states: int) -> None:
-    """Kill it with SIGKILL once it has written so many more checkpoints, or has ended."""
+    """Kill a process with SIGKILL after a number of further checkpoints, unless it has ended."""
     goal = newest(folder) + states
     wait_until(lambda: newest(folder) >= goal or process.poll() is not None, 300, pause_seconds=0.005)
     process.kill()
@@ -79,7 +79,7 @@ def same(one, other):
 
 
 def timeless(history):
-    """The figures that do not depend on the clock."""
+    """Return the figures that do not depend on the clock."""
     clock = {"seconds", "tiles_per_second"}
     return [{name: value for name, value in epoch.items() if name not in clock} for epoch in history.epochs]
 

@@ -100,7 +100,7 @@ def test_what_cannot_work_stops_at_once(workplace, settings, parameters, error, 
 
 
 def test_a_final_fit_keeps_the_last_epoch(workplace, caplog):
-    """Without validation tiles nothing chooses: the model is that of the last epoch, and the pages say so."""
+    """Without validation tiles, the model is that of the last epoch, and the pages state it."""
     caplog.set_level(logging.INFO, "tilepipe.train")
     place = workplace(tiles=(36, 0, 12))
     trained = place.train(epochs=3)

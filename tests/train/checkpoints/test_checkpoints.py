@@ -1,4 +1,4 @@
-"""Checkpoints are whole or passed over: real kills, a real S3 that goes away, real damage."""
+"""Checkpoints are complete or skipped: real kills, a real S3 that becomes unreachable, real damage."""
 
 import contextlib
 import os
@@ -122,7 +122,7 @@ def test_only_what_is_ours_is_removed(local, tmp_path):
 def test_what_is_saved_is_what_was_there_then(local):
     values, facts = np.zeros(50), {"steps": [1]}
     local.save(State({"view": values[10:20], "own": np.ones(3)}, {}, facts))
-    values += 5  # a view of memory that changes later was copied
+    values += 5  # a view of memory that changes later is copied
     facts["steps"].append(2)
     assert local.wait(30)
     latest = local.latest()
@@ -135,11 +135,11 @@ def test_what_is_saved_is_what_was_there_then(local):
 
 
 def test_a_newer_state_takes_the_place_of_the_one_that_waits(local, tmp_path):
-    local.save(make_state(1, size=15_000_000))  # 60 MB: much longer to write than the others to be handed over
+    local.save(make_state(1, size=15_000_000))  # 60 MB: writing it takes much longer than queuing the others
     began = time.monotonic()
     for step in range(2, 40):
         local.save(make_state(step))
-    assert time.monotonic() - began < 1  # nothing of it waits for the disk
+    assert time.monotonic() - began < 1  # no call waits for the disk
     assert not local.wait(0)
     assert local.wait(60)
     assert step_of(local.latest()) == 39
@@ -209,9 +209,9 @@ def test_killed_at_any_moment_the_newest_one_is_whole(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "skipping the checkpoint" not in done.stderr
     left = done.stdout.split()
-    # Two, and one more where the kill came between a write and what it makes superfluous.
+    # Two, and one more if the kill came between a write and the removal of the oldest one.
     assert len([name for name in left if name.startswith("state-")]) in {2, 3}
-    assert all(name.startswith(("state-", "best-")) for name in left)  # no half-written file stays
+    assert all(name.startswith(("state-", "best-")) for name in left)  # no incomplete file remains
     assert list((tmp_path / "checkpoints").iterdir()) == []
 
 
@@ -240,7 +240,7 @@ def test_a_store_that_goes_away_and_comes_back(tmp_path, monkeypatch, caplog):
         assert (step_of(latest), best_of(latest)) == (3, 3)
         save(checkpoints, make_state(4, best=3))
         assert step_of(checkpoints.latest()) == 4
-    checkpoints.remove()  # the store is away again: a warning, since the training has ended well
+    checkpoints.remove()  # the store is unreachable again: only a warning, since the training has succeeded
     assert "could not be deleted" in caplog.text
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints that are damaged, or made to do harm: passed over, said, and never lost silently."""
+"""Damaged or malicious checkpoints are skipped and reported, never silently."""
 
 import json
 

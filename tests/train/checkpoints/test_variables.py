@@ -1,4 +1,4 @@
-"""Variables are saved and restored: the training resumes as if it had never stopped."""
+"""Variables are saved and restored, so that a training resumes as if it had never stopped."""
 
 import numpy as np
 import pytest

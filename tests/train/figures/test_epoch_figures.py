@@ -42,7 +42,7 @@ def test_the_figures_are_those_of_scikit_learn(seed):
 
 
 def test_classes_that_do_not_occur_or_are_never_given():
-    # Pasture neither occurs nor is given; SeaLake occurs and is never given; Industrial is given and does not occur.
+    # Pasture neither occurs nor is predicted; SeaLake is never predicted; Industrial is predicted but does not occur.
     figures = epoch_figures(counted([0, 0, 1, 1], [0, 2, 0, 0], 4), NAMES, "train_")
     assert figures["train_balanced_accuracy"] == pytest.approx((0.5 + 0) / 2)
     assert figures["train_macro_precision"] == pytest.approx((1 / 3 + 0) / 2)

@@ -33,7 +33,7 @@ def test_contrast_keeps_the_mean_and_scales_the_spread_of_each_band_by_its_own()
     factors = result.std((1, 2)) / tiles.std((1, 2))
     assert 0.599 < factors.min() < 0.62
     assert 1.38 < factors.max() < 1.401
-    assert abs(np.corrcoef(factors.T)[0, 1]) < 0.2  # bands throw for themselves
+    assert abs(np.corrcoef(factors.T)[0, 1]) < 0.2  # drawn independently per band
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "int16", "float32"])
@@ -42,7 +42,7 @@ def test_brightness_moves_a_band_by_a_share_of_its_deviation(dtype):
     stds = np.array([300.0, 10.0])
     result = changed(tiles, ("brightness",), brightness_percent=50, statistics=[(1000.0, std) for std in stds])
     moved = result - tiles
-    assert np.ptp(moved, axis=(1, 2)).max() < 1e-3  # all pixels of a band alike
+    assert np.ptp(moved, axis=(1, 2)).max() < 1e-3  # the same for all pixels of a band
     shares = moved[:, 0, 0] / stds
     assert np.allclose(shares.min(0), -0.5, atol=0.03)
     assert np.allclose(shares.max(0), 0.5, atol=0.03)
@@ -144,10 +144,10 @@ def test_adding_a_kind_does_not_change_the_draws_of_the_others():
     tiles = tiles_of(64, (8, 8, 1))
     flipped = changed(tiles, ("flip",))
     moved = changed(tiles, ("flip", "brightness"), statistics=[(100.0, 1.0)]) - flipped
-    assert np.ptp(moved, axis=(1, 2)).max() < 1e-3  # brighter or darker, but lying as before
+    assert np.ptp(moved, axis=(1, 2)).max() < 1e-3  # brighter or darker, but with the same orientation
     turned = changed(tiles, ("flip", "quarter_turn"))
     found = [which(tile, new, lambda t: ways(t)[:4]) for tile, new in zip(flipped, turned, strict=True)]
-    assert set(found) == {0, 1, 2, 3}  # mirrored as before, whatever the turn
+    assert set(found) == {0, 1, 2, 3}  # mirrored as before, with any turn
 
 
 def test_the_order_of_the_names_does_not_matter():

@@ -57,7 +57,7 @@ def check(manifest, **parameters):
 
 
 def joined(data):
-    """All images, labels, and where there are any weights of a data set."""
+    """Return all images and labels of a data set, and the weights if there are any."""
     return tuple(np.concatenate(parts) for parts in zip(*data.as_numpy_iterator(), strict=True))
 
 
@@ -92,7 +92,7 @@ def test_the_same_seed_gives_the_same_batches(packed, placement):
 
 @pytest.mark.parametrize("placement", ["memory", "streamed"])
 def test_an_epoch_can_be_taken_up_at_any_batch(packed, placement):
-    """With the same tiles, and the same changes to them."""
+    """The resumed epoch has the same tiles with the same augmentation."""
     settings = {"batch_size": 4, "augmentation": ["flip", "zoom", "mixup"]}
     with batches(packed, (placement, "auto"), **settings) as made:
         images, labels = joined(made.train(3))
@@ -106,7 +106,7 @@ def test_an_epoch_can_be_taken_up_at_any_batch(packed, placement):
 def test_augmentation_differs_from_epoch_to_epoch(tmp_path):
     packed = write_packed(tmp_path, tiles=(9, 3, 0)), tmp_path
 
-    def by_pixels(tiles):  # which tile is which, however it was turned
+    def by_pixels(tiles):  # identifies a tile after any turn
         return tiles[np.lexsort(np.sort(tiles.reshape(len(tiles), -1)).T)]
 
     with batches(packed, batch_size=9, augmentation=["flip", "quarter_turn"]) as made:

@@ -31,7 +31,7 @@ def test_quarter_turns_alone_never_mirror():
 
 
 def shifted(tile, down, right):
-    """The tile moved, with a reflected margin: NumPy's own padding, then a crop."""
+    """Move a tile, with a reflected margin, by NumPy's padding and a crop."""
     height, width = tile.shape[:2]
     padded = np.pad(tile, ((height - 1,) * 2, (width - 1,) * 2, (0, 0)), mode="reflect")
     return padded[height - 1 - down : 2 * height - 1 - down, width - 1 - right : 2 * width - 1 - right]

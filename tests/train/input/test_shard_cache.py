@@ -16,7 +16,7 @@ SIZE = 1000
 
 @pytest.fixture
 def bucket(minio_server, monkeypatch, request):
-    """Ten objects and what a manifest says of them; `gets` lists what was downloaded."""
+    """Ten objects with their manifest entries; `gets` lists the downloads."""
     minio_server.use(monkeypatch)
     name = f"cache-{abs(hash(request.node.name) % 10**8)}"
     made = minio_server.make_bucket(name)
@@ -61,7 +61,7 @@ def test_what_is_needed_again_is_not_downloaded_again(bucket, tmp_path):
     for number in (0, 1, 2, 0, 3, 0, 1):
         bucket.read(cache, number)
         assert held(tmp_path / "cache") <= 3 * SIZE
-    # 3 put out 1, which was needed least recently; 1 then put out 2.
+    # 3 evicted 1, the least recently used one; 1 then evicted 2.
     assert bucket.gets == [0, 1, 2, 3, 1]
     bucket.read(cache, 3)
     assert bucket.gets == [0, 1, 2, 3, 1]

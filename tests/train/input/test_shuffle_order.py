@@ -11,7 +11,7 @@ SIZES = (7, 3, 12, 0, 5, 9, 1)
 
 
 def tiles_of(order, windows):
-    """Which tiles come, as (shard, place in it), in turn."""
+    """Return the tiles in their order, as (shard, position in it)."""
     found = []
     for window in windows:
         tiles = [(shard, row) for shard in window.shards for row in range(order.tiles_per_shard[shard])]
@@ -47,7 +47,7 @@ def test_one_window_holds_all_where_all_fit():
 
 
 def test_the_order_follows_from_seed_and_epoch_alone():
-    # In another process too: nothing may hang on how Python hashes, or on what was drawn before.
+    # In another process too: nothing may depend on Python's hashes or on earlier draws.
     code = (
         "import json; from tilepipe.components.train.input.shuffle_order import ShuffleOrder; "
         f"print(json.dumps([(w.shards, w.start, w.rows().tolist()) for w in ShuffleOrder({SIZES}, 12, 5).shuffled(4)]))"
@@ -70,7 +70,7 @@ def test_the_order_is_the_same_on_every_machine():
 
 
 def test_no_two_draws_are_the_same():
-    # NumPy takes (seed, epoch) and (seed, epoch, 0) for the same entropy.
+    # NumPy treats (seed, epoch) and (seed, epoch, 0) as the same entropy.
     windows = [
         window
         for epoch in range(4)

@@ -58,7 +58,7 @@ def taken(tiles, data):
 
 
 def everything(packed, split="train"):
-    """What the shards hold, in their order, as TensorFlow reads them."""
+    """Read the content of the shards in their order, with TensorFlow."""
     import tensorflow as tf
 
     folder, manifest = packed
@@ -316,7 +316,7 @@ def test_memory_holds_two_windows_whatever_the_split(tmp_path, monkeypatch, tile
 
 @pytest.fixture
 def in_s3(packed, minio_server, monkeypatch, request):
-    """The split in a bucket, behind a counting proxy: its address, the bucket and the proxy."""
+    """Address of the split in a bucket behind a counting proxy; the bucket; and the proxy."""
     minio_server.use(monkeypatch)
     name = f"tiles-{abs(hash(request.node.name)) % 10**8}"
     bucket = minio_server.make_bucket(name)
@@ -336,7 +336,7 @@ def test_s3_and_local_shards_give_the_same_batches(packed, opened, in_s3):
         for epoch in range(3):
             assert contents(remote, remote.shuffled(epoch)) == contents(local, local.shuffled(epoch))
         assert contents(remote, remote.sequential()) == contents(local, local.sequential())
-    # A split that the disk holds is downloaded once.
+    # A split that fits on the disk is downloaded once.
     assert sorted(proxy.gets) == [shard.name for shard in packed[1].splits["train"].shards]
     with opened("memory", where=[uri]) as remote, opened("memory") as local:
         assert contents(remote, remote.shuffled(0)) == contents(local, local.shuffled(0))

@@ -16,7 +16,7 @@ from tilepipe.components.train.loop.model_layers import layers_of
 
 @pytest.fixture
 def machine(monkeypatch):
-    """A machine with some GPUs; gives the settings that TensorFlow received for them."""
+    """Function that simulates a machine with some GPUs; returns the settings that TensorFlow gets for them."""
 
     def make(gpus):
         devices = [SimpleNamespace(name=f"/physical_device:GPU:{number}") for number in range(gpus)]
@@ -78,7 +78,7 @@ class TestSetUp:
         assert settings == {"visible": 1, "grows": ["GPU:0"]}
 
     def test_several_gpus_share_each_batch(self, machine):
-        """No more of them than were asked for."""
+        """No more GPUs are used than were requested."""
         settings = machine(4)
         devices = set_up_devices(TrainConfig.parse(gpu_count="3", batch_size=6))
         assert (devices.name, devices.gpus) == ("3 x NVIDIA H100", 3)
@@ -156,7 +156,7 @@ class TestUse:
 
 
 def test_layers_compute_in_another_precision_but_for_the_ends():
-    """Digital numbers have more digits than half precision, and probabilities shall add up to 1."""
+    """Digital numbers have more digits than half precision, and probabilities must add up to 1."""
     model = make_model()
     set_precision(model, "mixed_bfloat16")
     computed = {layer.name: layer.compute_dtype for layer in layers_of(model)}

@@ -11,7 +11,7 @@ from tilepipe.components.train.loop.epochs import Epochs
 
 
 class Weight:
-    """A variable of one number, as a model has them."""
+    """A variable of one number, like those of a model."""
 
     dtype, shape, path = "float64", (1,), "weight"
 
@@ -26,7 +26,7 @@ class Weight:
 
 
 class RecordStub:
-    """Takes the place of the record."""
+    """Replacement of `Record` that keeps everything it receives."""
 
     def __init__(self):
         self.epochs, self.steps = [], []
@@ -44,7 +44,7 @@ def make(received=None, tiles=(20, 10), check_every_steps=1, **parameters):
 
 
 def go_through(epochs, figures, model, first=1, first_step=0):
-    """Epochs with the given (val_loss, val_accuracy); the weight is the epoch's number."""
+    """Run epochs with the given (val_loss, val_accuracy); the weight is the number of the epoch."""
     for number, (val_loss, val_accuracy) in enumerate(figures, start=first):
         epochs.begin(number, first_step)
         for step in range(first_step, 2):
@@ -127,7 +127,7 @@ def test_patience_ends(patience, epochs_run, caplog):
 
 
 def test_a_second_phase_has_patience_of_its_own():
-    """However old the best epoch of the head's phase is: the rest of the network has not been tried yet."""
+    """The age of the best epoch of the first phase does not matter, since the backbone has not been trained yet."""
     figures = [(0.1, 0.9), (0.2, 0.8), (0.2, 0.8), (0.2, 0.8), (0.2, 0.8), (0.2, 0.8), (0.2, 0.8)]
     epochs, _, _ = run(figures, options={"early_stopping_patience_epochs": 2, "head_epochs": 4})
     assert len(epochs.history.epochs) == 6
@@ -138,7 +138,7 @@ class TestResumed:
     FIGURES = ((0.9, 0.5), (1 / 3, 0.1 + 0.2), (0.7, 0.1), (0.6, 0.2))
 
     def test_it_resumes_as_if_it_had_never_stopped(self):
-        """Its figures survive JSON to the last digit, and the epoch that is the best by then is no longer here."""
+        """Figures are restored exactly from JSON, and the weights of the best epoch are no longer in memory."""
         options = {"early_stopping_patience_epochs": 3, "best_metric": "val_loss"}
         whole, _, _ = run(self.FIGURES, epochs=10, options=options)
         first, _, _ = run(self.FIGURES[:2], epochs=10, options=options)

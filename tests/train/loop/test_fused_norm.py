@@ -11,7 +11,7 @@ SHAPE, BATCH = (8, 8, 3), 16
 
 
 def make_model(**normalization):
-    """Two normalizations, one of them in a model within the model."""
+    """Build a model with two normalizations, one of them in a nested model."""
     keras.utils.set_random_seed(3)
     inner = keras.Input((8, 8, 4))
     values = layers.BatchNormalization(momentum=0.9, name="within", **normalization)(inner)
@@ -27,7 +27,7 @@ def images(seed=0):
 
 
 def step(model):
-    """Outputs and gradients of a training step as it is traced now; it moves the running statistics."""
+    """Return outputs and gradients of a newly traced training step, which updates the running statistics."""
 
     @tf.function
     def traced(batch):
@@ -41,7 +41,7 @@ def step(model):
 
 
 def kernels(model, *, training=True):
-    """How many fused kernels a step has, as it is traced now."""
+    """Count the fused kernels of a newly traced step."""
     graph = tf.function(lambda batch: model(batch, training=training)).get_concrete_function(images()).graph
     return sum(operation.type == "FusedBatchNormV3" for operation in graph.get_operations())
 

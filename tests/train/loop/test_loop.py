@@ -16,7 +16,7 @@ def ground(tmp_path_factory):
 
 
 def snapshot(model):
-    # Keras counts seed generators on over all of a process.
+    # Keras numbers seed generators per process.
     return {re.sub(r"seed_generator_\d+", "seed_generator", v.path): v.numpy() for v in model.variables}
 
 
@@ -98,7 +98,7 @@ class TestAverages:
         assert np.allclose(norm.moving_variance, variances * 96 / 95, rtol=1e-3)  # 6 tiles of 16 pixels in a batch
 
     def test_nothing_of_the_loan_is_left(self, ground):
-        """Not even in the seeds of dropout, which the measuring uses."""
+        """Not even the seeds of dropout change, which the measurement uses."""
         seen = []
 
         def look(loop):
@@ -146,7 +146,7 @@ def test_half_precision_trains_and_is_saved_in_full(ground, tmp_path):
     model.save(tmp_path / "model.keras")
     saved = keras.saving.load_model(tmp_path / "model.keras")
     assert not saved.compiled  # the optimizer belongs to the last epoch, and enlarges the file
-    assert type(saved) is type(make_model())  # no class of ours is needed to load it
+    assert type(saved) is type(make_model())  # loading it needs no class of tilepipe
     assert {layer.compute_dtype for layer in layers_of(saved)} == {"float32"}
     assert {variable.dtype for variable in saved.weights} == {"float32"}
 

@@ -1,4 +1,4 @@
-"""A loop on several devices. Logical ones must be made before TensorFlow starts: so in a process of its own."""
+"""A loop on several devices, in a process of its own: logical devices must be created before TensorFlow starts."""
 
 import json
 import subprocess
@@ -66,7 +66,7 @@ def test_each_takes_a_part_of_every_batch(results):
 
 
 def test_the_losses_are_those_of_one_device(results):
-    """But for what dropout and normalization see of a smaller batch."""
+    """Except for the effect of smaller batches on dropout and normalization."""
     for one, both in zip(results["one"], results["both"], strict=True):
         assert both["loss"] == pytest.approx(one["loss"], rel=0.2)
         assert both["val_loss"] == pytest.approx(one["val_loss"], rel=0.2)
@@ -79,7 +79,7 @@ def test_the_figures_are_those_of_the_model_that_is_kept(results):
 
 
 def test_a_resumed_training_ends_with_the_same_weights(results):
-    """And with the same figures, which hang on running statistics that each device has of its own."""
+    """The figures are the same too; they depend on the running statistics of each device."""
     assert results["same"]
     for resumed, both in zip(results["resumed"], results["both"], strict=True):
-        assert resumed == pytest.approx(both, rel=1e-6)  # sums that were one number on each device are halves now
+        assert resumed == pytest.approx(both, rel=1e-6)  # sums are restored in halves, one per device

@@ -1,4 +1,4 @@
-"""A loop that is given another's state ends with the same bytes, wherever that one stopped."""
+"""A loop with the restored state of another ends with the same bytes, wherever that one stopped."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ def ground(tmp_path_factory):
 
 
 def check_resumes(ground, places, **parameters):
-    """Train undisturbed, and again from each of the states that were seen on the way."""
+    """Train undisturbed, and again from each of the states in between."""
     look = Look(places)
     history, weights, _ = ground.run(look, **parameters)
     assert set(look.states) == set(places)
@@ -52,7 +52,7 @@ def test_with_a_rate_that_falls_on_a_plateau_and_an_early_end(ground):
 
 
 def test_with_several_steps_an_execution(ground):
-    """Of six steps an epoch four are one execution, and the two that are left another."""
+    """Of the six steps per epoch, four are one execution, and the other two another."""
     options = {"steps_per_execution": 4}
     look = Look(((0, 4), (0, 6), (1, 4)))
     history, weights, _ = ground.run(look, options=options)
@@ -66,7 +66,7 @@ def test_with_several_steps_an_execution(ground):
 
 
 def test_after_the_last_step_of_an_epoch_only_the_validation_is_left(ground):
-    """Such an epoch took this process no time, by which the next one must not divide."""
+    """Such an epoch took no time in this process, which must not cause a division by zero in the next one."""
     look = Look(((0, 6),))
     _, weights, _ = ground.run(look, epochs=2)
     resumed, others, received = ground.run(start=look.states[0, 6], epochs=2)

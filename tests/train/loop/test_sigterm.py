@@ -1,4 +1,4 @@
-"""SIGTERM as a request; real signals to this process and to others."""
+"""SIGTERM as a stop request, with real signals to this process and to others."""
 
 import os
 import signal

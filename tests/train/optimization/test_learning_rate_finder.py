@@ -8,7 +8,7 @@ from tilepipe.components.train.optimization.learning_rate_finder import RateCurv
 
 
 class Bowl:
-    """Descent on `x ** 2 / 2` along a gradient with noise, which converges for rates below 2 and nowhere else."""
+    """Gradient descent on `x ** 2 / 2` with noise, which converges only for rates below 2."""
 
     def __init__(self):
         self.x, self.rates, self.chance = 10.0, [], random.Random(0)

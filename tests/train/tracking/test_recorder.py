@@ -34,13 +34,13 @@ EXPERIMENT = "tilepipe"
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory):
-    """MLflow's embedded store, which takes seconds to make: one for all tests, each with runs of its own."""
+    """MLflow's embedded store, which takes seconds to create: one for all tests, each with its own runs."""
     return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
 
 
 @pytest.fixture
 def store(database, monkeypatch):
-    """A client on the store that the record writes to."""
+    """A client of the store to which the record writes."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
     for name in ("MLFLOW_RUN_ID", "KFP_MLFLOW_CONFIG", "KFP_RUN_ID", "KFP_WORKFLOW_NAME"):
         monkeypatch.delenv(name, raising=False)

@@ -1,4 +1,4 @@
-"""Weights & Biases itself, offline, where the package is installed; else what is said of its absence."""
+"""Weights & Biases itself, offline, if the package is installed; otherwise the error about its absence."""
 
 import importlib.util
 import json
@@ -42,7 +42,7 @@ with record:
 
 
 def train(folder, state="null"):
-    # In a process of its own: wandb keeps a service of its own beside the process that first asked for it.
+    # In a process of its own, since wandb keeps a service running for the process that first uses it.
     environment = {**os.environ, "WANDB_MODE": "offline", "WANDB_DIR": str(folder), "MLFLOW_TRACKING_URI": ""}
     environment.pop("WANDB_API_KEY", None)
     done = subprocess.run(
@@ -59,7 +59,7 @@ def train(folder, state="null"):
 
 
 def records_of(folder):
-    """What wandb wrote to its own file, which `wandb sync` would send: LevelDB's log after a header of seven bytes.
+    """Read the records that `wandb sync` would send from wandb's file: a LevelDB log after a header of seven bytes.
 
     https://github.com/google/leveldb/blob/main/doc/log_format.md
     """
