@@ -4,23 +4,37 @@ Usage: `python -m tilepipe.pipelines.cli.local.worker PIPELINE_YAML PIPELINE_ROO
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from tilepipe.pipelines.cli.local import step_server
+from tilepipe.pipelines.cli.local.warm_steps import DATA, PRELOADED, WarmSteps, server_of
+
 
 def main() -> None:
     """Run the pipeline; a failed task ends this process with exit code 1."""
-    from kfp import components, local
-
+    step_server.end_with_parent(os.getppid())
     path, root, arguments = sys.argv[1:]
+    text = Path(path).read_text(encoding="utf-8")
+    preloaded = {server: PRELOADED[server] for server in (DATA, server_of(text))}
+    with WarmSteps(preloaded) as steps:  # they import while this process imports kfp
+        _run(text, root, json.loads(arguments), steps)
+
+
+def _run(text: str, root: str, arguments: dict[str, Any], steps: WarmSteps) -> None:
+    from kfp import components, local
+    from kfp.local import subprocess_task_handler
+
+    subprocess_task_handler.run_local_subprocess = steps.run
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=root, raise_on_error=True)
-    documents = [without_retries(document) for document in yaml.safe_load_all(Path(path).read_text(encoding="utf-8"))]
+    documents = [without_retries(document) for document in yaml.safe_load_all(text)]
     pipeline = components.load_component_from_text(yaml.safe_dump_all(documents, sort_keys=False))
     try:
-        pipeline(**json.loads(arguments))
+        pipeline(**arguments)
     except RuntimeError as error:  # the task's own log has the reason; a traceback of kfp adds nothing
         sys.exit(str(error))
 
