@@ -22,6 +22,7 @@ import sys
 import tempfile
 import threading
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,8 @@ def main() -> NoReturn:
     end_with_parent(int(parent))
     environment = dict(os.environ)
     os.environ.update(_KFP_RUNTIME)
+    # Python 3.12 and later count native threads too, which handle forks themselves.
+    warnings.filterwarnings("ignore", message=r".*use of fork\(\) may lead to deadlocks", category=DeprecationWarning)
     with contextlib.suppress(KeyboardInterrupt):
         preload(["kfp.dsl.executor", *names])
         gc.collect()
