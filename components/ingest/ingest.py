@@ -32,8 +32,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tilepipe.ingest")
 
 _BATCH_ROWS = 65_536
-_OMITTED_IF_DEFAULT = ("allow_mixed_scaling",)
-"""Options that the tile table names only if they are set, so that tables without them keep their bytes."""
+_ALWAYS_WRITTEN = {
+    "columns": {"id", "image", "label", "group", "datetime"},
+    "options": {"kind", "asset_key", "band_assets", "record_shape", "name", "max_class_ratio", "allow_duplicates"},
+}
+"""Settings that every tile table names; others only if they are set, so that tables without them keep their bytes."""
 
 
 @dataclass(frozen=True)
@@ -166,9 +169,9 @@ def _info(
 ) -> TileTableInfo:
     features: tuple[RecordFeature, ...] = getattr(source, "record_features", ())
     query = config.model_dump(mode="json", exclude={"source", "snapshot", "source_bands", "workers"})
-    for name in _OMITTED_IF_DEFAULT:
-        if getattr(config.options, name) == type(config.options).model_fields[name].default:
-            del query["options"][name]
+    for group, always in _ALWAYS_WRITTEN.items():
+        given = getattr(config, group).model_dump(mode="json", exclude_defaults=True)
+        query[group] = {name: value for name, value in query[group].items() if name in always or name in given}
     return TileTableInfo(
         name=config.options.name or source.name,
         source=storage.shown(config.source),  # a web address may contain a signature

@@ -16,8 +16,9 @@ def train_classifier_small(
     """Train, evaluate and track a classifier of labelled image tiles, with few parameters: the one for a first run.
 
     Args:
-        data_source: Address of the tiles: a STAC API, the catalog.json of a static STAC catalog, a STAC-GeoParquet
-            file, a folder of class folders, a table (CSV, TSV, Parquet) or TFRecords; a path, s3:// or https://.
+        data_source: Address of the tiles: a STAC API, the catalog.json of a static STAC catalog, an ItemCollection, a
+            STAC-GeoParquet file, a folder of class folders, a table (CSV, TSV, Parquet) or TFRecords; a path, s3:// or
+            https://.
         data_source_bands: Order of the bands in the files, if their metadata lack it or state it wrongly.
         tracking_experiment: MLflow experiment.
         train_epochs: Number of passes over the training tiles.

@@ -14,10 +14,12 @@ from pydantic import BaseModel
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
 from tilepipe.components.ingest.parameter_names import PIPELINE_NAMES, argument
 from tilepipe.components.ingest.sources.folder import ClassFolders
+from tilepipe.components.ingest.sources.hrefs import HrefResolver
 from tilepipe.components.ingest.sources.s3_prefix import S3ClassFolders
 from tilepipe.components.ingest.sources.source_view import ColumnSource
 from tilepipe.components.ingest.sources.stac.api import StacApi
 from tilepipe.components.ingest.sources.stac.catalog import StacCatalog, catalog_file
+from tilepipe.components.ingest.sources.stac.documents import is_document, mirror_of, read_document
 from tilepipe.components.ingest.sources.stac.geoparquet import StacGeoParquet, is_geoparquet
 from tilepipe.components.ingest.sources.table import TableSource, is_table
 from tilepipe.components.ingest.sources.table_folder import holds_geoparquet, holds_tables
@@ -50,10 +52,25 @@ def _class_folders(uri: str) -> RowSource:
     return S3ClassFolders(uri) if storage.is_remote(uri) else ClassFolders(uri)
 
 
+def _stac_catalog(uri: str, config: IngestConfig, wanted: frozenset[str]) -> RowSource | ColumnSource:
+    """Open a catalog; a collection whose items are only in its GeoParquet asset is read from that."""
+    root = catalog_file(uri) or uri
+    if storage.path_of(root).lower().endswith(".json"):
+        document = read_document(root, "source")
+        href = mirror_of(document, root)
+        if href is not None:
+            folder = storage.parent(root)
+            resolver = HrefResolver(folder, config.href_rewrite)
+            file = resolver.resolve(href, folder, f"the GeoParquet asset of {root}")
+            return StacGeoParquet(file, config, document)
+        return StacCatalog(root, config, wanted, document)
+    return StacCatalog(root, config, wanted)
+
+
 SOURCES: dict[SourceKind, Source] = {
     "stac-catalog": Source(
-        open=lambda uri, config, wanted: StacCatalog(catalog_file(uri) or uri, config, wanted),
-        is_address=lambda uri: storage.path_of(uri).lower().endswith(".json"),
+        open=_stac_catalog,
+        is_address=is_document,
         is_folder=lambda uri: bool(catalog_file(uri)),
     ),
     "table": Source(open=TableSource, is_address=is_table, is_folder=holds_tables),

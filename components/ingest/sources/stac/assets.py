@@ -12,7 +12,7 @@ from tilepipe.components.shared.contracts.bands import canonical_band
 LABEL_PROPERTIES = ("class", "label")
 """Properties that hold the class unless `columns.label` names another."""
 
-_NOT_PIXELS = {"thumbnail", "overview", "metadata"}
+_NOT_PIXELS = {"thumbnail", "overview", "metadata", "labels", "labels-vector", "labels-raster"}
 
 Properties = Mapping[str, Any]
 

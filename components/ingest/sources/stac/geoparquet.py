@@ -38,15 +38,17 @@ def is_geoparquet(uri: str) -> bool:
 
 @dataclass
 class StacGeoParquet:
-    """A STAC-GeoParquet file: https://github.com/radiantearth/stac-geoparquet-spec.
+    """A STAC-GeoParquet file, or a folder of its parts: https://github.com/radiantearth/stac-geoparquet-spec.
 
     Args:
         file: normalized address of the file, or of a folder of part files.
         config: parameters of the step.
+        collection: the collection of the items, if it is known, for bands that the items do not state.
     """
 
     file: str
     config: IngestConfig
+    collection: dict[str, Any] = field(default_factory=dict)
     kind: SourceKind = "stac-geoparquet"
     _collection_ids: list[str] = field(default_factory=list)
 
@@ -105,7 +107,9 @@ class StacGeoParquet:
         odd = "SELECT tile_id, member FROM chosen WHERE regexp_matches(member, ?) LIMIT 1"
         for tile, member in connection.execute(odd, [escaping]).fetchall():
             check_member(member, f"item {tile} ({self._shown})")
-        folder = self.file if is_folder(self.file) else storage.parent(self.file)
+        # A folder that is called as a file, as Spark writes it, takes the place of that file.
+        is_file = self.file.lower().endswith(".parquet") or not is_folder(self.file)
+        folder = storage.parent(self.file) if is_file else self.file
         resolve(connection, folder, self.config.href_rewrite, self._shown)
 
     def _query(self, connection: "DuckDBPyConnection", paths: list[str], types: "dict[str, DuckDBPyType]") -> str:
@@ -195,6 +199,10 @@ class StacGeoParquet:
             stated = json.loads(bytes(found[0][0])) if found else {}
         except ValueError:
             stated = {}
+        if self.collection:
+            names = stated_bands("", {}, {}, self.collection)
+            own = names, common_names(names, "", {}, {}, self.collection)
+            return {str(self.collection.get("id")): own} if names else {}
         collections: Any = stated.get("collections") if isinstance(stated, dict) else None
         if not isinstance(collections, dict):
             return {}

@@ -101,8 +101,8 @@ def pixel_assets(connection: "DuckDBPyConnection", files: list[str], assets: Typ
         wanted = {name: f"{column}.{quoted(name)}" for name in ("type", "roles", TYPE) if name in has}
         example = f"any_value({column}.{quoted(HREF if HREF in has else 'href')})"
         query = (
-            f"SELECT {''.join(f'{each}, ' for each in wanted.values())} {example} FROM read_parquet(?) "  # noqa: S608
-            f"WHERE {column}.href IS NOT NULL GROUP BY ALL ORDER BY ALL"
+            f"SELECT {''.join(f'{each}, ' for each in wanted.values())} {example} "  # noqa: S608
+            f"FROM read_parquet(?, union_by_name = true) WHERE {column}.href IS NOT NULL GROUP BY ALL ORDER BY ALL"
         )
         names = [*wanted, HREF if HREF in has else "href"]
         variants = [dict(zip(names, row, strict=True)) for row in connection.execute(query, [files]).fetchall()]

@@ -130,7 +130,8 @@ def test_assets_that_lead_out_are_refused(catalog):
         ("[" * 100_000, "must be JSON"),
         (b"\xff\xfe\x00".decode("latin1"), "must be JSON"),
         ("[1]", "must be a JSON object"),
-        ('{"type": "FeatureCollection"}', "type='FeatureCollection'"),
+        ('{"type": "FeatureCollection"}', "The features of an ItemCollection must be a list. Received: None"),
+        ('{"type": "Point"}', "type='Point'"),
         ('{"type": "Catalog", "id": "x"}', "links of a catalog must be a list"),
         ('{"type": "Catalog", "links": [{"rel": "item"}]}', "href must be a non-empty string"),
         (
