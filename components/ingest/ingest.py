@@ -113,7 +113,7 @@ def _check_ids(connection: "DuckDBPyConnection", config: IngestConfig) -> None:
     ).fetchall()
     if wrong:
         raise SourceError(
-            "A file:checksum must be a multihash in hexadecimal. "
+            "A file:checksum must be a multihash in hexadecimal or multibase. "
             f"Received: {wrong[0][1]!r} in item {wrong[0][0]} ({config.source})."
         )
 

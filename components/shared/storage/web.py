@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from tilepipe.components.shared.errors import SourceError, StorageError
+from tilepipe.components.shared.storage.web_reason import server_reason
 from tilepipe.components.shared.version import VERSION
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ RETRY_SECONDS = 60.0
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.2, 5.0
 _MAX_REDIRECTS = 5
+_REASON_BYTES = 4096
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _MAX_SKIPPED_BYTES = 64 * 1024 * 1024
 """Most bytes to read to extract a range when the server does not support ranges."""
@@ -180,7 +182,7 @@ def _ask(uri: str, take: Callable[["BaseHTTPResponse"], Answer], headers: dict[s
         try:
             with _answered(uri, headers or {}) as response:
                 if response.status not in _PASSING:
-                    _check(uri, response.status)
+                    _check(uri, response)
                     return take(response)
                 problem = f"status {response.status}"
                 stated_pause = _retry_after(response)
@@ -271,16 +273,20 @@ def _timeout() -> Any:  # noqa: ANN401 - urllib3.Timeout, which is imported late
     return urllib3.Timeout(connect=5, read=60)
 
 
-def _check(uri: str, status: int) -> None:
+def _check(uri: str, response: "BaseHTTPResponse") -> None:
+    status = response.status
+    if status in {200, 206, 416}:
+        return
     if status in {404, 410}:
         raise SourceError(f"A file on the web must exist to be read. Received: {shown(uri)} (status {status}).")
+    reason = server_reason(uri, response.read(_REASON_BYTES, decode_content=True))
+    said = f": {reason}" if reason else ""
     if status in {401, 403, 407}:
         raise StorageError(
             f"A file on the web must be readable without credentials. Received: {shown(uri)}, which was refused with "
-            f"status {status}. Check the address and any signature in it, or copy the data to a folder or to S3."
+            f"status {status}{said}. Check the address and any signature in it, or copy the data to a folder or to S3."
         )
-    if status not in {200, 206, 416}:
-        raise StorageError(f"A web server must send the file. Received: status {status} for {shown(uri)}.")
+    raise StorageError(f"A web server must send the file. Received: status {status} for {shown(uri)}{said}.")
 
 
 def _unreachable(uri: str, problem: str, retries: int) -> StorageError:

@@ -234,6 +234,15 @@ def test_what_is_refused(web, code, caplog):
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize("code", [403, 409])
+def test_the_reason_of_a_signed_store_is_shown(web, code):
+    body = f"<Error><Code>AuthenticationFailed</Code><Message>sig={SECRET} has expired</Message></Error>".encode()
+    server = web(status(code, body))
+    with pytest.raises(StorageError, match=rf"{code}.*: AuthenticationFailed sig=\*\*\* has expired\.") as caught:
+        storage.read_bytes(f"{server.url}/x?sig={SECRET}")
+    assert SECRET not in str(caught.value)
+
+
 def test_a_server_that_recovers_is_asked_again(web, tmp_path):
     server = web(status(500), cut_off, status(429, Retry_After="0"), ranged)
     with storage.staged(f"{server.url}/x.bin") as path:

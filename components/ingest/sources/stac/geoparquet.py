@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
 from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.sources.duckdb_files import hide_statistics, parquet_relation, readable
@@ -18,6 +20,7 @@ from tilepipe.components.ingest.sources.href_columns import resolve
 from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.ingest.sources.stac import item_columns
 from tilepipe.components.ingest.sources.stac.assets import canonical_bands, common_names, stated_bands
+from tilepipe.components.ingest.sources.stac.multihash import hexadecimal
 from tilepipe.components.ingest.sources.stac.raster import raster_columns
 from tilepipe.components.ingest.sources.table_folder import is_folder, parquet_parts
 from tilepipe.components.shared.contracts.tile_table import CORNERS
@@ -29,6 +32,9 @@ from tilepipe.components.shared.storage.zip_members import check_member
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from duckdb.sqltypes import DuckDBPyType
+
+
+_HEXADECIMAL = "([0-9A-Fa-f][0-9A-Fa-f])+"
 
 
 def is_geoparquet(uri: str) -> bool:
@@ -107,6 +113,7 @@ class StacGeoParquet:
         odd = "SELECT tile_id, member FROM chosen WHERE regexp_matches(member, ?) LIMIT 1"
         for tile, member in connection.execute(odd, [escaping]).fetchall():
             check_member(member, f"item {tile} ({self._shown})")
+        _spell_checksums(connection)
         # A folder that is called as a file, as Spark writes it, takes the place of that file.
         is_file = self.file.lower().endswith(".parquet") or not is_folder(self.file)
         folder = storage.parent(self.file) if is_file else self.file
@@ -147,7 +154,7 @@ class StacGeoParquet:
             "bbox": _bbox(types),
             "geometry": _geometry(types),
             "bytes": item_columns.of_assets(keys, "file:size", assets, "BIGINT"),
-            "checksum": f"lower({item_columns.of_assets(keys, 'file:checksum', assets, 'VARCHAR')})",
+            "checksum": item_columns.of_assets(keys, "file:checksum", assets, "VARCHAR"),
             "bands": bands,
             "stated_raster": raster_columns(keys, assets, types, one_per_band=bool(config.options.band_assets)),
             "stated_sensor": item_columns.sensor(common, types),
@@ -212,6 +219,24 @@ class StacGeoParquet:
             if names:
                 bands[str(name)] = names, common_names(names, "", {}, {}, value)
         return bands
+
+
+def _spell_checksums(connection: "DuckDBPyConnection") -> None:
+    """Write the checksums in `chosen` in lower-case hexadecimal; those that are no multihash are left as they are."""
+    connection.execute(
+        f"UPDATE chosen SET checksum = lower(checksum) WHERE regexp_full_match(checksum, '{_HEXADECIMAL}') "  # noqa: S608
+        "AND checksum <> lower(checksum)"
+    )
+    query = f"SELECT DISTINCT checksum FROM chosen WHERE NOT regexp_full_match(checksum, '{_HEXADECIMAL}')"  # noqa: S608
+    others = [text for (text,) in connection.execute(query).fetchall()]
+    spelled = {text: found for text in others if (found := hexadecimal(text)) is not None}
+    if spelled:
+        given = pa.table({"text": list(spelled), "spelled": list(spelled.values())})
+        connection.register("checksums", given)
+        connection.execute(
+            "UPDATE chosen SET checksum = checksums.spelled FROM checksums WHERE checksum = checksums.text"
+        )
+        connection.unregister("checksums")
 
 
 def _bbox(types: "dict[str, DuckDBPyType]") -> str:

@@ -21,6 +21,7 @@ from tilepipe.components.ingest.sources.stac.assets import (
     stated_bands,
     stated_sensor,
 )
+from tilepipe.components.ingest.sources.stac.multihash import hexadecimal
 from tilepipe.components.ingest.sources.stac.raster import stated_raster
 from tilepipe.components.ingest.sources.tile_row import TileRow
 from tilepipe.components.shared.contracts.tile_table import CORNERS, BoundingBox
@@ -305,12 +306,13 @@ def _size(value: object, where: str) -> int | None:
 def _checksum(value: object, where: str) -> str | None:
     if value is None:
         return None
-    try:
-        return bytes.fromhex(str(value)).hex()
-    except ValueError:
+    checksum = hexadecimal(str(value))
+    if checksum is None:
         raise SourceError(
-            f"The file:checksum of an asset must be a multihash in hexadecimal. Received: {value!r} in {where}."
-        ) from None
+            "The file:checksum of an asset must be a multihash in hexadecimal or multibase. "
+            f"Received: {value!r} in {where}."
+        )
+    return checksum
 
 
 def _is_number(value: object) -> bool:

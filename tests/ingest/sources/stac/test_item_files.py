@@ -133,3 +133,16 @@ def test_a_geoparquet_in_parts(tmp_path, folder, home):
     rows, info = ingested(tmp_path, tmp_path / folder)
     assert (rows.num_rows, info.source_kind, info.name) == (20, "stac-geoparquet", "items")
     assert rows["uri"][0].as_py() == str(tmp_path / home / "Forest_0.tif")
+
+
+def test_a_geoparquet_in_parts_in_a_bucket(tmp_path, minio_server, monkeypatch):
+    minio_server.use(monkeypatch)
+    bucket = minio_server.make_bucket("parts")
+    for number in range(3):
+        pq.write_table(table(ITEMS[number::3]), tmp_path / "part.parquet")
+        for folder in ("items.parquet", "items"):
+            bucket.upload_file(str(tmp_path / "part.parquet"), f"{folder}/part-{number}.parquet")
+    for folder, home in (("items.parquet", ""), ("items", "items/")):
+        rows, info = ingested(tmp_path, f"s3://parts/{folder}")
+        assert (rows.num_rows, info.source_kind) == (20, "stac-geoparquet")
+        assert rows["uri"][0].as_py() == f"s3://parts/{home}Forest_0.tif"
