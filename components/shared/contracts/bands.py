@@ -88,12 +88,16 @@ def other_platform(stated: str) -> str:
         stated: the item's platform, constellation and instruments, separated by spaces.
 
     Returns:
-        The first word in the spelling of STAC, such as `landsat-5`; empty for Sentinel-2 and unknown platforms.
+        The platform in the spelling of STAC, such as `landsat-5`; `landsat-8` for OLI, whichever satellite carries it;
+        empty for Sentinel-2 and unknown platforms.
     """
     text = stated.lower().replace("_", "-")
-    if not _OTHER_NUMBERS.search(text) or _SENTINEL_2.search(text):
+    known = [word for word in text.split() if _OTHER_NUMBERS.search(word)]
+    if not known or _SENTINEL_2.search(text):
         return ""
-    return _LANDSAT.sub(r"landsat-\1", text.split()[0])
+    if "oli" in known and not _LANDSAT.match(known[0]):
+        return "landsat-8"
+    return _LANDSAT.sub(r"landsat-\1", known[0])
 
 
 def is_sentinel_2_band(name: str, common_name: str = "", platform: str = "") -> bool:
