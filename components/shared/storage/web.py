@@ -1,4 +1,4 @@
-"""Read files from web servers anonymously: the `https://` and `http://` backend of `storage`.
+"""Read files from web servers, anonymously or with a token: the `https://` and `http://` backend of `storage`.
 
 It uses urllib3 rather than obstore's HTTPStore. On a redirect, HTTPStore sends the whole address, including a signature
 in its query, to the other host as Referer; it follows redirects into private networks; and it cannot read from a server
@@ -19,6 +19,7 @@ from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from tilepipe.components.shared.errors import SourceError, StorageError
 from tilepipe.components.shared.storage.web_reason import server_reason
+from tilepipe.components.shared.storage.web_tokens import TOKENS, authorization, without_tokens
 from tilepipe.components.shared.version import VERSION
 
 if TYPE_CHECKING:
@@ -201,12 +202,21 @@ def _ask(uri: str, take: Callable[["BaseHTTPResponse"], Answer], headers: dict[s
 
 @contextlib.contextmanager
 def _answered(uri: str, headers: dict[str, str]) -> Iterator["BaseHTTPResponse"]:
-    """Yield the response to one request, following redirects; Referer, cookies and credentials are never sent."""
+    """Yield the response to one request, following redirects; Referer and cookies are never sent.
+
+    A token in the environment is sent only to its own host, and not to the target of a redirect to another one.
+    """
     sent = {"User-Agent": f"tilepipe/{VERSION}", "Accept-Encoding": "identity", **headers}
     here = uri
     for _ in range(_MAX_REDIRECTS + 1):
         response = _pool(_proxy(here)).request(
-            "GET", here, headers=sent, redirect=False, retries=False, preload_content=False, timeout=_timeout()
+            "GET",
+            here,
+            headers=sent | authorization(here),
+            redirect=False,
+            retries=False,
+            preload_content=False,
+            timeout=_timeout(),
         )
         try:
             target = response.get_redirect_location()
@@ -279,12 +289,13 @@ def _check(uri: str, response: "BaseHTTPResponse") -> None:
         return
     if status in {404, 410}:
         raise SourceError(f"A file on the web must exist to be read. Received: {shown(uri)} (status {status}).")
-    reason = server_reason(uri, response.read(_REASON_BYTES, decode_content=True))
+    reason = without_tokens(server_reason(uri, response.read(_REASON_BYTES, decode_content=True)))
     said = f": {reason}" if reason else ""
     if status in {401, 403, 407}:
         raise StorageError(
-            f"A file on the web must be readable without credentials. Received: {shown(uri)}, which was refused with "
-            f"status {status}{said}. Check the address and any signature in it, or copy the data to a folder or to S3."
+            "A file on the web must be readable without credentials, or with a token. Received: "
+            f"{shown(uri)}, which was refused with status {status}{said}. Check the address and any signature in it, "
+            f"set a token for the host in {TOKENS}, or copy the data to a folder or to S3."
         )
     raise StorageError(f"A web server must send the file. Received: status {status} for {shown(uri)}{said}.")
 

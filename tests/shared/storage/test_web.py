@@ -228,7 +228,9 @@ def test_what_is_not_there(web, code):
 def test_what_is_refused(web, code, caplog):
     caplog.set_level(logging.INFO)
     server = web(status(code, f"{SECRET} is wrong".encode()))
-    with pytest.raises(StorageError, match=rf"without credentials. Received: .*/x\?\.\.\., .*{code}") as caught:
+    with pytest.raises(
+        StorageError, match=rf"without credentials, or with a token. Received: .*/x\?\.\.\., .*{code}"
+    ) as caught:
         storage.read_bytes(f"{server.url}/x?sig={SECRET}")
     assert SECRET not in str(caught.value) + caplog.text
     assert len(server.requests) == 1
@@ -240,6 +242,24 @@ def test_the_reason_of_a_signed_store_is_shown(web, code):
     server = web(status(code, body))
     with pytest.raises(StorageError, match=rf"{code}.*: AuthenticationFailed sig=\*\*\* has expired\.") as caught:
         storage.read_bytes(f"{server.url}/x?sig={SECRET}")
+    assert SECRET not in str(caught.value)
+
+
+def test_a_token_goes_to_its_own_host_alone(web, monkeypatch):
+    other = web(whole)
+    home = web(status(302, Location=f"{other.url}/x"))
+    host = home.url.removeprefix("http://")
+    monkeypatch.setenv("TILEPIPE_WEB_TOKENS", f"data.example.org=other {host}={SECRET}")
+    assert storage.read_bytes(f"{home.url}/x") == BODY
+    assert home.requests[0][1]["authorization"] == f"Bearer {SECRET}"
+    assert "authorization" not in other.requests[0][1]
+
+
+def test_a_refused_token_is_not_shown(web, monkeypatch):
+    server = web(status(403, f"the bearer {SECRET} has expired".encode()))
+    monkeypatch.setenv("TILEPIPE_WEB_TOKENS", f"{server.url.removeprefix('http://')}={SECRET}")
+    with pytest.raises(StorageError, match=r"the bearer \*\*\* has expired.*TILEPIPE_WEB_TOKENS") as caught:
+        storage.read_bytes(f"{server.url}/x")
     assert SECRET not in str(caught.value)
 
 
