@@ -25,6 +25,9 @@ _SPLIT_SPELLINGS: dict[str, Split] = {
     "val": "val",
     "validate": "val",
     "validation": "val",
+    "valid": "val",
+    "dev": "val",
+    "eval": "val",
     "test": "test",
     "testing": "test",
 }

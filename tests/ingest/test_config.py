@@ -46,7 +46,7 @@ def test_snapshots(snapshot):
         ({"split_fractions": {"train": 0.7, "val": 0.2}}, "add up to 0.9"),
         ({"split_fractions": {"train": 1.2, "val": -0.2}}, "0 or more"),
         ({"split_fractions": {"train": 1.0}}, "train and val more than 0"),
-        ({"split_fractions": {"train": 0.5, "dev": 0.5}}, "named train, val and test"),
+        ({"split_fractions": {"train": 0.5, "holdout": 0.5}}, "named train, val and test"),
         ({"split_fractions": {"train": 0.5, "val": 0.2, "validate": 0.3}}, "each once"),
         ({"split_files": {"train": "a.txt"}}, "a list for train and one for val"),
         ({"split_files": {"train": "a", "val": "b"}, "split_property": "split"}, "exclude each other"),

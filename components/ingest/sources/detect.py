@@ -21,8 +21,8 @@ from tilepipe.components.ingest.sources.stac.api import StacApi
 from tilepipe.components.ingest.sources.stac.catalog import StacCatalog, catalog_file
 from tilepipe.components.ingest.sources.stac.documents import is_document, mirror_of, read_document
 from tilepipe.components.ingest.sources.stac.geoparquet import StacGeoParquet, is_geoparquet
-from tilepipe.components.ingest.sources.table import TableSource, is_table
-from tilepipe.components.ingest.sources.table_folder import holds_geoparquet, holds_tables
+from tilepipe.components.ingest.sources.tables.table import TableSource, is_table
+from tilepipe.components.ingest.sources.tables.table_folder import holds_geoparquet, holds_tables
 from tilepipe.components.ingest.sources.tfrecords.tfrecord import TfrecordSource, holds_records, is_record_file
 from tilepipe.components.ingest.sources.tile_row import RowSource
 from tilepipe.components.shared.errors import ParameterError, SourceError

@@ -17,9 +17,6 @@ logger = logging.getLogger("tilepipe.ingest")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 """Suffixes of the images that are read, in lower case."""
 
-_FURTHER_SPLIT_NAMES: dict[str, Split] = {"valid": "val", "dev": "val", "eval": "val"}
-"""Further names of split folders, in addition to those of `config.split_named`."""
-
 _SUFFIX_LENGTH = 12
 _SUFFIXES_COUNTED = 100
 _SHOWN = 5
@@ -65,7 +62,7 @@ class ClassFolders:
             SourceError: if the folder does not exist, or has no class folder with images.
         """
         children = _folders_in(self.root)
-        holds_folders = {name for name in children if folder_split(name) and _folders_in(f"{self.root}/{name}")}
+        holds_folders = {name for name in children if split_named(name) and _folders_in(f"{self.root}/{name}")}
         splits = split_folders(self.root, children, holds_folders)
         files = (
             ListedFile(file.name, file.uri, file.bytes, split=splits.get(file.name.partition("/")[0]))
@@ -81,11 +78,6 @@ def _folders_in(folder: str) -> list[str]:
             return [entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir()]
     except OSError:  # `storage.list_files` raises it with its reason
         return []
-
-
-def folder_split(name: str) -> Split | None:
-    """Return the split that a folder's name stands for, in any case; None for any other name."""
-    return split_named(name) or _FURTHER_SPLIT_NAMES.get(name.strip().lower())
 
 
 def split_folders(root: str, children: Iterable[str], holds_folders: Iterable[str]) -> Mapping[str, Split]:
@@ -105,7 +97,7 @@ def split_folders(root: str, children: Iterable[str], holds_folders: Iterable[st
         SourceError: if two folders stand for the same split.
     """
     children, nested = set(children), sorted(set(holds_folders))
-    splits = {name: split for name in nested if (split := folder_split(name))}
+    splits = {name: split for name in nested if (split := split_named(name))}
     if not splits:
         return {}
     if beside := sorted(children - splits.keys()):

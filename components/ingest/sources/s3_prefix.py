@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote_plus
 
-from tilepipe.components.ingest.config import SourceKind
-from tilepipe.components.ingest.sources.folder import ListedFile, class_rows, folder_split, split_folders
+from tilepipe.components.ingest.config import SourceKind, split_named
+from tilepipe.components.ingest.sources.folder import ListedFile, class_rows, split_folders
 from tilepipe.components.ingest.sources.tile_row import TileRow
 from tilepipe.components.shared.contracts.manifest import Split
 from tilepipe.components.shared.errors import SourceError, TilepipeError
@@ -110,7 +110,7 @@ class S3ClassFolders:
                             active.add(pool.submit(listing.page, page.following))
                         for folder in page.folders:
                             name = folder.removeprefix(base).rstrip("/")
-                            if is_root_listed or not folder_split(name):
+                            if is_root_listed or not split_named(name):
                                 waiting.append(_Request(folder, is_folder=True))
                             else:
                                 held.append(folder)

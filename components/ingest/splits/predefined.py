@@ -191,7 +191,7 @@ def split_by_property(connection: "DuckDBPyConnection", name: str) -> None:
     if wrong:
         total = sum(count for _, count, _ in counts)
         raise SplitError(
-            "The property of split_property must be train, val (or validate, validation) or test for every tile. "
+            "The property of split_property must be train, val (or validation, valid, dev) or test for every tile. "
             f"Received: split_property={name!r}, and {sum(count for _, count, _ in wrong):,} of {total:,} tiles have "
             f"{', '.join(value for value, _, _ in wrong[:5])}, such as {wrong[0][2]}."
         )

@@ -5,11 +5,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tilepipe.components.ingest.config import IngestConfig
+from tilepipe.components.ingest.config import IngestConfig, split_named
 from tilepipe.components.ingest.parameter_names import argument
-from tilepipe.components.ingest.sources import huggingface
-from tilepipe.components.ingest.sources.folder import folder_split
 from tilepipe.components.ingest.sources.source_view import COLUMNS
+from tilepipe.components.ingest.sources.tables import huggingface
 from tilepipe.components.shared.contracts.tile_table import CORNERS
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.runtime.database import literal, quoted
@@ -196,7 +195,7 @@ def _label(connection: "DuckDBPyConnection", column: str, types: Types, paths: S
 
 def _folder_splits(folders: Collection[str]) -> str:
     """Return an expression for the split that a file's folder stands for; NULL unless all folders are splits."""
-    splits = {folder: folder_split(folder.rstrip("/")) for folder in folders}
+    splits = {folder: split_named(folder.rstrip("/")) for folder in folders}
     if not splits or not all(splits.values()):
         return "NULL"
     cases = " ".join(f"WHEN {literal(folder)} THEN {literal(str(split))}" for folder, split in splits.items())

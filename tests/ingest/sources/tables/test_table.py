@@ -1,5 +1,6 @@
 import datetime as dt
 import gzip
+import json
 import uuid
 
 import pyarrow as pa
@@ -7,9 +8,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from tilepipe.components.ingest.config import Columns, IngestConfig
-from tilepipe.components.ingest.sources import text_table
 from tilepipe.components.ingest.sources.source_view import COLUMNS
-from tilepipe.components.ingest.sources.table import TableSource, is_table
+from tilepipe.components.ingest.sources.tables import text_table
+from tilepipe.components.ingest.sources.tables.table import TableSource, is_table
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.runtime.database import open_database
 
@@ -240,3 +241,83 @@ def test_a_table_in_a_bucket(minio_server, monkeypatch, tmp_path, name):
     address = f"s3://{bucket.name}/data/{name}"
     assert is_table(address)
     assert [row["uri"] for row in read(address)] == [f"s3://{bucket.name}/data/a b.png", "s3://other/c.png"]
+
+
+def test_backslashes_in_addresses(write):
+    path = write("image,label\n.\\a\\b.png,1\n")
+    (row,) = read(path)
+    assert (row["uri"], row["tile_id"]) == (f"{path.parent}/a/b.png", "./a/b.png")
+
+
+def test_a_table_named_txt(write):
+    path = write("image\tlabel\na b.png\t007\n", "tiles.txt")
+    assert is_table(str(path))
+    assert [(row["tile_id"], row["label"]) for row in read(path)] == [("a b.png", "007")]
+    assert TableSource(str(path), IngestConfig(source=str(path))).name == "tiles"
+
+
+@pytest.fixture
+def images(tmp_path):
+    for name in ("train/a_1.JPG", "train/x.5.png", "test/a_1.png", "test/b_1.tif", "test/b_1.txt", "c"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).write_bytes(b"x")
+
+
+def test_names_without_suffix(write, images):
+    path = write("image,label\nb_1,1\nx.5,2\ntrain/a_1,3\n")
+    rows = read(path)
+    assert [(row["tile_id"], row["uri"]) for row in rows] == [
+        ("b_1", f"{path.parent}/test/b_1.tif"),
+        ("train/a_1", f"{path.parent}/train/a_1.JPG"),
+        ("x.5", f"{path.parent}/train/x.5.png"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a_1", r"a_1 in .*fits 2 files, such as test/a_1\.png and train/a_1\.JPG"),
+        ("_1", r"_1 in .*fits none of 4 images"),
+    ],
+)
+def test_names_without_suffix_that_fit_not_one_file(write, images, name, message):
+    with pytest.raises(SourceError, match=message):
+        read(write(f"image,label\n{name},1\nx.5,2\n"))
+
+
+@pytest.mark.parametrize("content", ["image,label\nc,1\nd,2\n", "image,label\na_1,1\nx.png,2\n"])
+def test_names_that_are_taken_as_they_are(write, images, content):
+    path = write(content)
+    assert [row["uri"] for row in read(path)] == [
+        f"{path.parent}/{line.split(',')[0]}" for line in content.split("\n")[1:3]
+    ]
+
+
+def hugging_face(images, labels, features):
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    table = pa.table({"image": pa.array(images, kind), "label": pa.array(labels)})
+    return table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+
+
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [
+        ({"label": {"names": ["it's", "b"], "_type": "ClassLabel"}}, ["it's", "b", None]),
+        ({"label": {"dtype": "int64", "_type": "Value"}}, ["0", "1", "-1"]),
+        ({}, ["0", "1", "-1"]),
+        ([], ["0", "1", "-1"]),
+    ],
+)
+def test_images_and_class_labels_of_hugging_face(write, features, expected):
+    images = [{"bytes": None, "path": f"img/{number}.png"} for number in range(3)]
+    path = write(hugging_face(images, [0, 1, -1], features), "t.parquet")
+    rows = read(path)
+    assert [row["label"] for row in rows] == expected
+    assert rows[0]["uri"] == f"{path.parent}/img/0.png"
+
+
+def test_images_within_a_parquet_file(write):
+    images = [{"bytes": None, "path": "0.png"}, {"bytes": b"x", "path": "1.png"}]
+    path = write(hugging_face(images, [0, 1], {}), "t.parquet")
+    with pytest.raises(SourceError, match=r"addresses of the images, not the images.*column image holds encoded"):
+        read(path)

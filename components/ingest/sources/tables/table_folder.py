@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.sources.duckdb_files import is_stac_parquet
-from tilepipe.components.ingest.sources.table_columns import USUAL_NAMES
-from tilepipe.components.ingest.sources.text_table import TextFile, first_row, is_text
+from tilepipe.components.ingest.sources.tables.table_columns import USUAL_NAMES
+from tilepipe.components.ingest.sources.tables.text_table import TextFile, first_row, is_text
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.storage import storage
 

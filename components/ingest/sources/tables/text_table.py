@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tilepipe.components.ingest.config import IngestConfig
-from tilepipe.components.ingest.sources import table_columns
 from tilepipe.components.ingest.sources.duckdb_files import readable
+from tilepipe.components.ingest.sources.tables import table_columns
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.runtime.database import literal, quoted
 from tilepipe.components.shared.storage import storage

@@ -11,10 +11,10 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
-from tilepipe.components.ingest.sources import huggingface, table_columns, text_table
 from tilepipe.components.ingest.sources.duckdb_files import is_stac_parquet, parquet_relation, readable
 from tilepipe.components.ingest.sources.href_columns import resolve
-from tilepipe.components.ingest.sources.table_folder import is_folder, table_files
+from tilepipe.components.ingest.sources.tables import huggingface, short_names, table_columns, text_table
+from tilepipe.components.ingest.sources.tables.table_folder import is_folder, table_files
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.storage import storage
 
@@ -128,4 +128,5 @@ class TableSource:
                     "Complete the table, or exclude such rows with `data_where`."
                 )
         folder = self.file if is_folder(self.file) else storage.parent(self.file)
+        short_names.complete(connection, folder, self._shown)
         resolve(connection, folder, self.config.href_rewrite, self._shown)

@@ -1,0 +1,1 @@
+"""Tables of addresses and labels: CSV, TSV and Parquet files, and folders of them."""
