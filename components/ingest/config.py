@@ -104,6 +104,16 @@ class IngestOptions(StepConfig):
     max_class_ratio: float = Field(
         default=0, ge=0, description="Maximum size of a class as a multiple of the mean class size; 0 takes all"
     )
+    min_per_class: int = Field(
+        default=0,
+        ge=0,
+        description="Minimum number of tiles per class, counted after `where` and `recode`: smaller classes are merged "
+        "into `rare_class`, or dropped; 0 keeps all",
+    )
+    rare_class: str = Field(
+        default="",
+        description="Class that replaces all classes with fewer than `min_per_class` tiles; empty drops their tiles",
+    )
     allow_duplicates: bool = Field(default=False, description="Allow tiles with the same checksum in different splits")
 
 
@@ -246,6 +256,12 @@ class IngestConfig(StepConfig):
                 "`split_by` block requires `split_block_metres`, the side of a block, and the other way round. "
                 f"Received: split_by={self.split_by} split_block_metres={self.split_block_metres:g}. "
                 "Give both, such as split_by=block split_block_metres=5000, or neither."
+            )
+        if self.options.rare_class and not self.options.min_per_class:
+            raise ValueError(
+                "`options.rare_class` requires `options.min_per_class`. "
+                f"Received: {argument('options', {'rare_class': self.options.rare_class})}. Give both, such as "
+                f"{argument('options', {'min_per_class': 20, 'rare_class': self.options.rare_class})}."
             )
         if self.options.asset_key and self.options.band_assets:
             raise ValueError(

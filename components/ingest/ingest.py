@@ -200,7 +200,15 @@ def _facts(config: IngestConfig, selection: Selection, unlisted: int, *, by_fold
     if config.split_merge_train_val:
         how += "; train and val merged"
     left_out = selection.left_out + ((("not listed in split_files", unlisted),) if unlisted else ())
-    return SelectionFacts(selection.found, left_out, config.recode, selection.dropped_labels, how, selection.unverified)
+    return SelectionFacts(
+        found=selection.found,
+        left_out=left_out,
+        recode=selection.recode,
+        dropped_labels=selection.dropped_labels,
+        rare=selection.rare,
+        split_how=how,
+        unverified=selection.unverified,
+    )
 
 
 def _check_duplicates(report: IngestReport, config: IngestConfig) -> None:

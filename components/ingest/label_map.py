@@ -10,8 +10,9 @@
       "dropped": [{"label": "Cloud", "tiles": 12}, ...]
     }
 
-`classes` are in the order of the indexes, without gaps. `recode` is as given: label -> class, null for a label whose
-tiles were dropped; a label that is not in it is its own class. `dropped` lists the labels without a class.
+`classes` are in the order of the indexes, without gaps. `recode` is as given, and lists the classes with too few tiles
+(`min_per_class`): label -> class, null for a label whose tiles were dropped; a label that is not in it is its own
+class. `dropped` lists the labels without a class.
 """
 
 import json

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.label_map import sorted_labels
 from tilepipe.components.ingest.parameter_names import argument
+from tilepipe.components.ingest.rare_classes import find_rare
 from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.shared.errors import ParameterError, SourceError
 from tilepipe.components.shared.runtime.database import quoted, reason
@@ -35,8 +36,12 @@ class Selection:
     """Tiles that the source has."""
     left_out: tuple[tuple[str, int], ...]
     """Reason and number of tiles."""
+    recode: dict[str, str | None]
+    """Label -> class, as given and of classes with too few tiles; an empty class drops the tiles of the label."""
     dropped_labels: dict[str, int]
-    """Labels that the recoding drops, with their tiles."""
+    """Labels without a class, with their tiles."""
+    rare: str
+    """Sentence on the classes with too few tiles; empty for none."""
     unverified: dict[str, int]
     """Tiles whose label nobody has validated, by the status of the label: `predicted`, `dubious`."""
 
@@ -99,17 +104,28 @@ def choose(connection: "DuckDBPyConnection", config: IngestConfig) -> Selection:
     """
     found, unmet = _filter(connection, config)
     dropped = _recode(connection, config)
+    rare = find_rare(_labels(connection), config.options.min_per_class, config.options.rare_class)
+    rare.apply(connection)
     class_names = _classes(connection, config)
     capped = _cap(connection, config)
     reasons = {
         "where is not true": unmet,
         f"dropped by recode: {', '.join(label or 'no label' for label in sorted(dropped))}": sum(dropped.values()),
+        rare.reason: rare.dropped,
         "exceeds max_per_class or max_class_ratio": capped,
     }
     left_out = tuple((why, count) for why, count in reasons.items() if count)
     for why, count in left_out:
         logger.info("dropped %s tiles: %s", f"{count:,}", why)
-    return Selection(class_names, found, left_out, dropped, _unverified(connection))
+    return Selection(
+        class_names,
+        found,
+        left_out,
+        rare.recoded(config.recode),
+        dropped | (rare.counts if rare.dropped else {}),
+        rare.sentence,
+        _unverified(connection),
+    )
 
 
 def _filter(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[int, int]:
@@ -248,8 +264,8 @@ def _cap(connection: "DuckDBPyConnection", config: IngestConfig) -> int:
 def _unverified(connection: "DuckDBPyConnection") -> dict[str, int]:
     """Count the labels that are predictions or doubted, by EcoTaxa's status."""
     query = (
-        "SELECT tilepipe_label_status, count(*) FROM chosen "
-        "WHERE tilepipe_label_status IS NOT NULL AND tilepipe_label_status <> 'validated' GROUP BY ALL ORDER BY ALL"
+        "SELECT CASE tilepipe_label_status[1] WHEN 'p' THEN 'predicted' ELSE 'dubious' END AS status, count(*) "
+        "FROM chosen WHERE tilepipe_label_status IN ('predicted', 'p', 'dubious', 'd') GROUP BY ALL ORDER BY ALL"
     )
     counts = {str(status): int(count) for status, count in connection.execute(query).fetchall()}
     if counts:

@@ -52,6 +52,7 @@ def test_snapshots(snapshot):
         ({"split_files": {"train": "a", "val": "b"}, "split_property": "split"}, "exclude each other"),
         ({"split_property": "split", "options": {"kind": "folder"}}, "for STAC sources"),
         ({"options": {"kind": "zip"}}, "options.kind"),
+        ({"options": {"rare_class": "other"}}, "requires `options.min_per_class`"),
         ({"options": {"asset": "x"}}, "asset_key"),
         ({"seed": "many"}, "`seed`"),
     ],

@@ -1,3 +1,4 @@
+import json
 from collections import Counter
 
 import pyarrow as pa
@@ -199,3 +200,51 @@ def test_a_label_that_is_nan_is_no_label(run, tmp_path):
     pq.write_table(pa.table(columns), tmp_path / "tiles.parquet")
     table, info = run(tmp_path / "tiles.parquet", recode={"": ""})
     assert (len(table), info.class_names) == (8, ("1", "2"))
+
+
+@pytest.fixture
+def long_tail(class_folders):
+    for number in range(13):
+        class_folders(classes=(f"taxon{number:02d}",), count=1 + number % 3)
+    return class_folders(classes=("a", "b"), count=10)
+
+
+def test_rare_classes_are_dropped(run, long_tail, tmp_path, caplog):
+    caplog.set_level("INFO", "tilepipe.ingest")
+    table, info = run(long_tail, options={"min_per_class": 3}, recode={"a": "x", "taxon00": "taxon03"})
+    names = ("taxon02", "taxon05", "taxon08", "taxon11")
+    assert info.class_names == ("b", *names, "x")
+    assert len(table) == 32
+    label_map = json.loads((tmp_path / "out" / "label_map.json").read_text())
+    assert label_map["recode"]["taxon00"] is label_map["recode"]["taxon03"] is None
+    assert (label_map["recode"]["a"], len(label_map["recode"])) == ("x", 10)
+    assert label_map["dropped"][0] == {"label": "taxon01", "tiles": 2}
+    sentence = "8 classes with fewer than 3 tiles (13 in all) were dropped: taxon01, taxon03, taxon04, taxon06, taxon07"
+    reason = "fewer than 3 tiles in the class: taxon01, taxon03"
+    assert f"dropped 13 tiles: {reason}" in caplog.text
+    for report in ("report.html", "summary.md"):
+        assert sentence in (tmp_path / "out" / report).read_text().replace("\\", "")
+    assert reason in (tmp_path / "out" / "summary.md").read_text().replace("\\", "")
+
+
+def test_rare_classes_are_merged(run, long_tail, tmp_path):
+    table, info = run(long_tail, options={"min_per_class": 4, "rare_class": "other"}, max_per_class=20)
+    assert info.class_names == ("a", "b", "other")
+    assert Counter(table["label"].to_pylist()) == {"a": 10, "b": 10, "other": 20}
+    label_map = json.loads((tmp_path / "out" / "label_map.json").read_text())
+    assert label_map["recode"] == {f"taxon{number:02d}": "other" for number in range(13)}
+    assert label_map["dropped"] == []
+    summary = (tmp_path / "out" / "summary.md").read_text().replace("\\", "")
+    assert "13 classes with fewer than 4 tiles (25 in all) were merged into other: taxon00" in summary
+    assert "taxon09 and 3 more." in summary
+
+
+def test_rare_classes_join_an_existing_class(run, long_tail):
+    table, _ = run(long_tail, options={"min_per_class": 4, "rare_class": "a"})
+    assert Counter(table["label"].to_pylist()) == {"a": 35, "b": 10}
+
+
+def test_no_class_is_rare(run, class_folders, tmp_path):
+    table, info = run(class_folders(), options={"min_per_class": 6, "rare_class": "other"})
+    assert (len(table), info.class_names) == (18, ("Forest", "River", "SeaLake"))
+    assert "Rare classes" not in (tmp_path / "out" / "summary.md").read_text()

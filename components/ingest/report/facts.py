@@ -35,9 +35,11 @@ class SelectionFacts:
     left_out: tuple[tuple[str, int], ...] = ()
     """Reason and number of dropped tiles."""
     recode: Mapping[str, str | None] = field(default_factory=dict)
-    """Label -> class, as given; an empty class drops the tiles of the label."""
+    """Label -> class, as given and of classes with too few tiles; an empty class drops the tiles of the label."""
     dropped_labels: Mapping[str, int] = field(default_factory=dict)
     """Label -> number of tiles, for the labels without a class."""
+    rare: str = ""
+    """Sentence on the classes with too few tiles, which were merged or dropped; empty for none."""
     split_how: str = ""
     """Description such as `by class, 70 / 15 / 15 %, seed 0`."""
     unverified: Mapping[str, int] = field(default_factory=dict)

@@ -259,7 +259,8 @@ def _duplicates(report: IngestReport) -> Markup:
 
 
 def _left_out_note(report: IngestReport) -> str:
-    return f"{report.tiles:,} of {tiles(report.selection.found)} in the source selected."
+    note = f"{report.tiles:,} of {tiles(report.selection.found)} in the source selected."
+    return f"{note} {report.selection.rare}".rstrip()
 
 
 def _left_out(report: IngestReport) -> Markup:

@@ -61,6 +61,7 @@ def render_summary(report: IngestReport) -> str:
                 f"- Snapshot: {plain(info.snapshot) or 'not stated'}",
                 f"- Bands: {plain(wording.bands(report))}",
                 *([f"- Split: {plain(report.selection.split_how)}"] if report.selection.split_how else []),
+                *([f"- Rare classes: {plain(report.selection.rare)}"] if report.selection.rare else []),
             ]
         ),
     ]

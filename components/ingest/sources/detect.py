@@ -5,6 +5,7 @@ entry to `SOURCES`.
 """
 
 import itertools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ from tilepipe.components.ingest.sources.tfrecords.tfrecord import TfrecordSource
 from tilepipe.components.ingest.sources.tile_row import RowSource
 from tilepipe.components.shared.errors import ParameterError, SourceError
 from tilepipe.components.shared.storage import storage
+
+_ARCHIVE = re.compile(r"\.(zip|tar|tgz|tbz2|txz|7z|rar|tar\.[a-z0-9]+)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -114,13 +117,20 @@ def open_source(config: IngestConfig, wanted: frozenset[str] = frozenset()) -> R
         The source; only its kind has been inspected.
 
     Raises:
-        SourceError: if there is nothing at the address, or its scheme is not supported.
+        SourceError: if there is nothing at the address, it is an archive, or its scheme is not supported.
         ParameterError: if a parameter does not fit the kind of source.
     """
     uri = storage.normalize(config.source)
     if not storage.is_remote(uri) and not Path(uri).exists():
         raise SourceError(
             f"A source must exist. Received: data_source={config.source}, which is {uri}. Check the address."
+        )
+    archive = _ARCHIVE.search(storage.path_of(uri))
+    if archive and storage.is_file(uri):
+        raise SourceError(
+            f"A source must not be an archive. Received: data_source={storage.shown(config.source)}, "
+            f"a file with the suffix {archive[0].lower()}. Unpack it, and give the address of the folder or of the "
+            "table in it."
         )
     kind = detect_kind(uri) if config.options.kind == "auto" else config.options.kind
     _check_parameters(config, kind)

@@ -86,8 +86,8 @@ def _split_by_class(connection: "DuckDBPyConnection", fractions: Mapping[str, fl
             f"Each class must have at least {len(active)} tiles, one for each of {', '.join(active)}. "
             f"Received: {', '.join(listed[:_SHOWN])}{more}. "
             "Add tiles; set the fraction of a split to 0, such as "
-            f"{argument('split_fractions', {'train': 0.8, 'val': 0.2})}; or drop the class: "
-            f"{argument('recode', dict.fromkeys(list(small)[:_SHOWN], ''))}."
+            f"{argument('split_fractions', {'train': 0.8, 'val': 0.2})}; or drop such classes, or merge them into "
+            f"one with `rare_class`: {argument('options', {'min_per_class': len(active)})}."
         )
     cuts: list[tuple[str, str, int, int]] = []
     for label, count in counts.items():

@@ -95,3 +95,14 @@ def test_an_unreachable_parquet_is_reported_as_such(minio_server, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "another-secret")
     with pytest.raises(StorageError, match="credentials must permit the request"):
         detect_kind("s3://a-bucket/items.parquet")
+
+
+@pytest.mark.parametrize("name", ["tiles.zip", "TILES.TAR", "tiles.tar.gz", "tiles.tgz"])
+def test_an_archive_has_to_be_unpacked(tmp_path, name):
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(SourceError, match=f"not be an archive.*{name}, a file with the suffix .*Unpack it"):
+        opened(tmp_path / name)
+
+
+def test_a_folder_may_be_named_like_an_archive(class_folders):
+    assert opened(class_folders(root="tiles.zip")).kind == "folder"
