@@ -264,8 +264,8 @@ def _cap(connection: "DuckDBPyConnection", config: IngestConfig) -> int:
 def _unverified(connection: "DuckDBPyConnection") -> dict[str, int]:
     """Count the labels that are predictions or doubted, by EcoTaxa's status."""
     query = (
-        "SELECT CASE tilepipe_label_status[1] WHEN 'p' THEN 'predicted' ELSE 'dubious' END AS status, count(*) "
-        "FROM chosen WHERE tilepipe_label_status IN ('predicted', 'p', 'dubious', 'd') GROUP BY ALL ORDER BY ALL"
+        "SELECT tilepipe_label_status, count(*) FROM chosen "
+        "WHERE tilepipe_label_status IN ('predicted', 'dubious') GROUP BY ALL ORDER BY ALL"
     )
     counts = {str(status): int(count) for status, count in connection.execute(query).fetchall()}
     if counts:

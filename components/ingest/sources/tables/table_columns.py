@@ -179,9 +179,13 @@ def _address(column: str, types: Types, *, is_nested: bool, trim: bool = True) -
     text = _text(column, types, trim=trim)
     if types[column].id == "struct":
         text = f"nullif(trim({quoted(column)}.path), '')"
-    folder = f"{FOLDER} || " if is_nested else ""
-    absolute = f"regexp_matches({text}, '^([A-Za-z][A-Za-z0-9+.-]*://|/)')"
-    return f"CASE WHEN {absolute} THEN {text} ELSE {folder}replace({text}, '\\', '/') END"
+    of_windows = f"contains({text}, '\\') AND NOT contains({text}, '://')"
+    text = f"CASE WHEN {of_windows} THEN replace({text}, '\\', '/') ELSE {text} END"
+    if not is_nested:
+        return text
+    return (
+        f"CASE WHEN regexp_matches({text}, '^([A-Za-z][A-Za-z0-9+.-]*://|/)') THEN {text} ELSE {FOLDER} || {text} END"
+    )
 
 
 def _label(connection: "DuckDBPyConnection", column: str, types: Types, paths: Sequence[str]) -> str:

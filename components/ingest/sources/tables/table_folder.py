@@ -3,13 +3,13 @@
 import itertools
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.sources.duckdb_files import is_stac_parquet
 from tilepipe.components.ingest.sources.tables.table_columns import USUAL_NAMES
-from tilepipe.components.ingest.sources.tables.text_table import TextFile, first_row, is_text
+from tilepipe.components.ingest.sources.tables.text_table import TEXT_SUFFIXES, TextFile, first_row, is_text
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.storage import storage
 
@@ -19,6 +19,7 @@ _PARQUET = (".parquet", ".geoparquet")
 _ECOTAXA_IMAGE = "img_file_name"
 _LOOKED_AT = 1000
 """Objects of a prefix among which tables are detected: one page of a listing."""
+_ENDS = {suffix[-3:] for suffix in TEXT_SUFFIXES}
 _SHOWN = 5
 
 
@@ -122,19 +123,27 @@ def _text_names(root: str, most: int | None = None) -> Iterator[str]:
         if is_text(name):
             yield name
         elif "." not in name or Path(root, name).is_dir():
-            yield from (f"{name}/{below}" for below in sorted(filter(is_text, _names(f"{root}/{name}"))))
+            yield from (f"{name}/{below}" for below in sorted(filter(is_text, _names(f"{root}/{name}", _ENDS))))
 
 
 def _objects(root: str, most: int | None) -> Iterator[storage.StoredFile]:
     return itertools.islice(storage.list_files(root), most)
 
 
-def _names(folder: str) -> list[str]:
-    """Return the names in a local folder; empty where it cannot be listed."""
+def _names(folder: str, ends: Collection[str] = ()) -> list[str]:
+    """Return the names in a local folder, such as a million of images; empty where it cannot be listed.
+
+    Args:
+        folder: path of the folder.
+        ends: last three characters of the names, in lower case; empty for all names.
+    """
     try:
-        return [name for name in os.listdir(folder) if not name.startswith(".")]  # noqa: PTH208 - half the time
+        names = os.listdir(folder)  # noqa: PTH208 - half the time
     except OSError:
         return []
+    if ends:
+        names = [name for name in names if name[-3:].lower() in ends]
+    return [name for name in names if not name.startswith(".")]
 
 
 def _is_of_its_images(root: str, name: str) -> bool:

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tilepipe.ingest")
 
-_TEXT_NAME = re.compile(r"\.([ct]sv|txt)(\.gz)?$", re.IGNORECASE)
+TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
+"""Suffixes of text files, in lower case."""
+
 _HEADER_BYTES = 2**20
 _DELIMITERS = (",", ";", "\t", "|")
 _TYPES_ROW = re.compile(r"\[[tf]\]")
@@ -52,7 +54,7 @@ codecs.register_error(_AS_LATIN_1, _as_latin_1)
 
 def is_text(uri: str) -> bool:
     """Return True if an address has the suffix of a text file: csv, tsv or txt, also compressed with gzip."""
-    return _TEXT_NAME.search(storage.path_of(uri)) is not None
+    return storage.path_of(uri).lower().endswith(TEXT_SUFFIXES)
 
 
 @dataclass(frozen=True)
