@@ -27,7 +27,7 @@ def is_folder(uri: str) -> bool:
     """Return True if a normalized address is that of a folder or prefix rather than of a file."""
     if not storage.is_remote(uri):
         return Path(uri).is_dir()
-    if storage.is_web(uri) or is_text(uri) or storage.is_file(uri):
+    if storage.is_web(uri) or is_text(uri) or uri.lower().endswith(".geoparquet") or storage.is_file(uri):
         return False
     # A missing file is not a folder; `items.parquet/part-0.parquet`, as Spark writes it, makes one.
     return not uri.lower().endswith(_PARQUET) or any(True for _ in _objects(uri, 1))
