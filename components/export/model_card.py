@@ -5,6 +5,7 @@ from typing import Any
 from tilepipe.components.export.description import Description
 from tilepipe.components.export.onnx_graph import INPUT, OUTPUT
 from tilepipe.components.shared.contracts.manifest import SPLITS
+from tilepipe.components.shared.pages.formatting import plain
 
 _FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "loss", "calibration_error")
 
@@ -107,6 +108,5 @@ def _rows(rows: list[tuple[str, ...]], head: str = "") -> str:
 
 
 def _text(value: Any) -> str:  # noqa: ANN401 - whatever came from outside
-    """Escape text from outside for a Markdown table."""
-    text = " ".join(str(value).split())
-    return "".join(f"\\{c}" if c in "\\`*_|[]<>#" else c for c in text if c.isprintable())
+    """Escape text from outside for Markdown, without control characters."""
+    return plain("".join(c for c in str(value) if c.isprintable() or c.isspace()))

@@ -91,7 +91,6 @@ def compare(
     """
     tiles, largest, differing = 0, 0.0, 0
     seconds = {"keras": 0.0, "onnx": 0.0}
-    timed = 0
     for number, batch in enumerate(batches):
         if number == 0:  # loading and memory plans are not part of the rate
             first = onnx_model(batch)
@@ -108,7 +107,6 @@ def compare(
                 f"up to {float(np.abs(first - found).max()):.3g}, as from a layer that stays in training mode."
             )
         tiles += len(batch)
-        timed += len(batch)
         difference = float(np.abs(expected - found).max())
         largest = max(largest, difference) if np.isfinite(difference) else float("inf")
         differing += int((expected.argmax(axis=1) != found.argmax(axis=1)).sum())
@@ -117,7 +115,7 @@ def compare(
             "There must be validation tiles to compare the exported model with Keras. Received: none. "
             "Give `ingest` other `split_fractions`."
         )
-    return Parity(tiles, largest, differing, timed / seconds["onnx"], timed / seconds["keras"])
+    return Parity(tiles, largest, differing, tiles / seconds["onnx"], tiles / seconds["keras"])
 
 
 def check_parity(parity: Parity, max_difference: float) -> None:
