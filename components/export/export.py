@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from tilepipe.components.export.bundle import as_json, write_bundle
 from tilepipe.components.export.config import ExportConfig
 from tilepipe.components.export.description import Description, Extent, read_evaluation
 from tilepipe.components.export.mlm_item import model_item
 from tilepipe.components.export.model_card import render_card
 from tilepipe.components.export.onnx_graph import convert_to_onnx, write_onnx
 from tilepipe.components.export.parity import Tiles, check_parity, compare, open_session
+from tilepipe.components.shared.contracts.bundle import as_json, write_bundle
 from tilepipe.components.shared.contracts.manifest import Manifest, read_manifest
 from tilepipe.components.shared.contracts.model_file import load_model
 from tilepipe.components.shared.contracts.shard_tiles import read_tiles

@@ -9,7 +9,7 @@ import pystac
 import pytest
 
 from tests.export.conftest import write_tiles
-from tilepipe.components.export.bundle import read_bundle
+from tilepipe.components.shared.contracts.bundle import read_bundle
 from tilepipe.components.shared.contracts.model_file import load_model
 from tilepipe.components.shared.errors import ArtifactError, ParameterError
 

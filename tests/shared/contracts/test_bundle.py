@@ -5,7 +5,7 @@ import tarfile
 
 import pytest
 
-from tilepipe.components.export.bundle import read_bundle, write_bundle
+from tilepipe.components.shared.contracts.bundle import read_bundle, write_bundle
 from tilepipe.components.shared.errors import ArtifactError
 
 FILES = {"model.onnx": b"graph" * 100, "labels.json": b"{}"}
