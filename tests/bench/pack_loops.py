@@ -14,7 +14,7 @@ import pycurl
 from tests.bench.bucket import BUCKET
 from tests.support.minio_server import S3Server
 from tilepipe.components.pack.tiles.decode import decode
-from tilepipe.components.shared.storage.curl_get import CurlServer
+from tilepipe.components.shared.storage.object_server import ObjectServer
 
 Fetch = Callable[[str], object]
 Run = Callable[[Sequence[str]], object]
@@ -77,7 +77,7 @@ def clients(server: S3Server) -> dict[str, dict[str, Run]]:
         handles.curl.perform()
         b"".join(pieces)
 
-    own = CurlServer.at(server.endpoint, "us-east-1", server.access_key, server.secret_key)
+    own = ObjectServer.at(server.endpoint, "us-east-1", server.access_key, server.secret_key)
 
     def ahead(key: str) -> None:
         answer = own.ask(BUCKET, key) if own else None

@@ -16,7 +16,7 @@ from tilepipe.components.shared.storage import s3_session
 if TYPE_CHECKING:
     from obstore.store import S3Store
 
-    from tilepipe.components.shared.storage.curl_get import Answer, CurlServer
+    from tilepipe.components.shared.storage.object_server import Answer, ObjectServer
 
 MAX_RETRIES = 5
 RETRY_TIMEOUT = timedelta(seconds=60)
@@ -68,7 +68,7 @@ class PrefetchingReader:
     """
 
     def __init__(self, uris: Iterable[str]) -> None:
-        self._server = _curl_server(_settings())
+        self._server = _server(_settings())
         self._waiting = iter(uris)
         self._answers: dict[str, Answer | None] = {}
         self._fill()
@@ -154,18 +154,19 @@ def _settings() -> tuple[str, ...]:
 
 
 @functools.lru_cache(maxsize=32)
-def _curl_server(values: tuple[str, ...]) -> "CurlServer | None":
+def _server(values: tuple[str, ...]) -> "ObjectServer | None":
     key_id, secret, token = values[2:5]
     if not (key_id and secret):
         return None
+    from tilepipe.components.shared.storage.object_server import ObjectServer
+
+    region = s3_session.region()
     try:
-        from tilepipe.components.shared.storage.curl_get import CurlServer
+        return ObjectServer.at(_endpoint(region), region, key_id, secret, token, s3_session.ca_file())
     except ImportError as error:
         # TensorFlow exports the symbols of an older libcurl to every library that is loaded after it.
         logger.warning("objects are not read ahead, since libcurl cannot be loaded: %s", error)
         return None
-    region = s3_session.region()
-    return CurlServer.at(_endpoint(region), region, key_id, secret, token, s3_session.ca_file())
 
 
 def _endpoint(region: str) -> str:

@@ -1,4 +1,4 @@
-"""GET requests through libcurl to a real MinIO, with and without TLS, and to servers with unusual answers."""
+"""GET requests ahead of time to a real MinIO, with and without TLS, and to servers with unusual answers."""
 
 import contextlib
 import datetime
@@ -22,8 +22,17 @@ from botocore.credentials import Credentials
 from tests.support.minio_server import S3Server, own_server
 from tests.support.waiting import wait_until
 from tilepipe.components.shared.errors import SourceError, StorageError
-from tilepipe.components.shared.storage import curl_get, s3, s3_session, storage
-from tilepipe.components.shared.storage.curl_get import CurlServer
+from tilepipe.components.shared.storage import (
+    curl_connection,
+    object_server,
+    plain_connection,
+    s3,
+    s3_session,
+    storage,
+)
+from tilepipe.components.shared.storage.curl_connection import CurlConnection
+from tilepipe.components.shared.storage.object_server import ObjectServer, Target
+from tilepipe.components.shared.storage.plain_connection import PlainConnection
 
 SECRET = "a-secret-that-must-not-show"
 BODY = bytes(range(256)) * 40
@@ -35,13 +44,14 @@ def bucket(minio_server, monkeypatch):
     return minio_server.make_bucket(f"plain-{uuid.uuid4().hex[:8]}")
 
 
-def curl(server):
-    return CurlServer.at(server.endpoint, "us-east-1", server.access_key, server.secret_key)
-
-
 def no_obstore(monkeypatch):
-    """Make every read that does not use libcurl fail."""
+    """Make every read fail that was not requested ahead of time."""
     monkeypatch.setattr(storage.s3, "_locate", None)
+
+
+def limit_silence(monkeypatch):
+    for module in (plain_connection, curl_connection):
+        monkeypatch.setattr(module, "_SILENCE_SECONDS", 1)
 
 
 def read_ahead(uri):
@@ -66,9 +76,9 @@ def test_objects_of_a_real_server(bucket, monkeypatch, key, size):
     assert read_ahead(f"s3://{bucket.name}/{key}") == content
 
 
-def test_only_the_prefetching_reader_uses_libcurl(bucket, monkeypatch):
+def test_only_the_prefetching_reader_requests_ahead(bucket, monkeypatch):
     bucket.put_object(Key="x", Body=BODY)
-    monkeypatch.setattr(CurlServer, "ask", None)
+    monkeypatch.setattr(ObjectServer, "ask", None)
     assert storage.read_bytes(f"s3://{bucket.name}/x") == BODY
 
 
@@ -94,7 +104,7 @@ def test_a_session_token_is_signed(bucket, minio_server, monkeypatch):
 @pytest.mark.parametrize("token", ["", "of-a-session"])
 def test_the_signature_is_botocores(raw, token):
     started = raw(answer())
-    server = CurlServer.at(started.endpoint, "eu-west-3", "who", SECRET, token)
+    server = started.server_of("eu-west-3", token)
     assert server.ask("tiles", "a b.tif").read() == BODY
     lines = started.requests[0].decode().split("\r\n")
     assert lines[0] == "GET /tiles/a%20b.tif HTTP/1.1"
@@ -141,15 +151,15 @@ def test_the_signature_is_botocores(raw, token):
 )
 def test_endpoints_and_keys_that_are_left_to_obstore(given):
     usual = {"endpoint": "http://store:9000", "region": "us-east-1", "key_id": "who", "secret": SECRET, "token": ""}
-    assert CurlServer.at(**usual) is not None
-    assert CurlServer.at(**(usual | given)) is None
+    assert ObjectServer.at(**usual) is not None
+    assert ObjectServer.at(**(usual | given)) is None
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"])
 def test_a_proxy_is_used(raw, monkeypatch, variable):
     proxy = raw(answer())
     monkeypatch.setenv(variable, proxy.endpoint)
-    assert CurlServer.at("http://store:9000", "us-east-1", "who", SECRET).ask("tiles", "x").read() == BODY
+    assert ObjectServer.at("http://store:9000", "us-east-1", "who", SECRET).ask("tiles", "x").read() == BODY
     assert proxy.requests[0].startswith(b"GET http://store:9000/tiles/x HTTP/1.1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     assert raw(answer()).server.ask("tiles", "x").read() == BODY
@@ -215,7 +225,7 @@ def test_every_client_trusts_the_bundle(tls, monkeypatch):
 
 @pytest.mark.parametrize("key", ["", "a//b", "a/../b", "a/./b", "..", "a/"])
 def test_keys_that_some_take_for_others(key):
-    server = CurlServer.at("http://127.0.0.1:1", "us-east-1", "who", SECRET)
+    server = ObjectServer.at("http://127.0.0.1:1", "us-east-1", "who", SECRET)
     assert server.ask("tiles", key) is None
 
 
@@ -226,14 +236,19 @@ class Raw:
     """
 
     scheme = "http"
+    connection = PlainConnection
 
     def __init__(self, *answers):
         self.answers, self.connections, self.closed, self.requests = list(answers), 0, 0, []
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.endpoint = f"{self.scheme}://127.0.0.1:{self._socket.getsockname()[1]}"
-        self.server = CurlServer.at(self.endpoint, "us-east-1", "who", SECRET)
+        self.server = self.server_of("us-east-1")
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
+
+    def server_of(self, region, token=""):
+        target = Target(self.endpoint, region, "who", SECRET, token)
+        return ObjectServer(lambda: self.connection(target))
 
     def _serve(self):
         with contextlib.suppress(OSError):
@@ -269,8 +284,10 @@ class Raw:
         self._thread.join(10)
 
 
-@pytest.fixture
-def raw():
+@pytest.fixture(params=[PlainConnection, CurlConnection])
+def raw(request, monkeypatch):
+    """Function that starts a raw server, to which its `server` connects in each of the two ways."""
+    monkeypatch.setattr(Raw, "connection", request.param)
     servers = []
 
     def start(*answers):
@@ -308,8 +325,8 @@ def answer(status=b"200 OK", version=b"HTTP/1.1", length=-1, headers=b"x: keep\r
     ids=lambda given: given[:60],
 )
 def test_answers_that_are_left_to_obstore(raw, monkeypatch, given):
-    monkeypatch.setattr(curl_get, "_SILENCE_SECONDS", 1)  # for the one that states no length, and does not end
-    monkeypatch.setattr(curl_get, "_FIRST_PAUSE_SECONDS", 0)
+    limit_silence(monkeypatch)  # for the one that states no length, and does not end
+    monkeypatch.setattr(object_server, "_FIRST_PAUSE_SECONDS", 0)
     server = raw(given, answer()).server
     assert server.ask("tiles", "x").read() is None
     # The failed answer does not affect the next one, which has a connection of its own.
@@ -319,13 +336,16 @@ def test_answers_that_are_left_to_obstore(raw, monkeypatch, given):
 @pytest.mark.parametrize("given", [answer(version=b"HTTP/1.0"), answer(headers=b"Connection: close\r\n")])
 def test_an_answer_that_ends_its_connection(raw, given):
     started = raw(given, answer())
+    if Raw.connection is PlainConnection:  # left to obstore
+        assert started.server.ask("tiles", "x").read() is None
+        return
     assert started.server.ask("tiles", "x").read() == BODY
     assert started.server.ask("tiles", "x").read() == BODY
     assert started.connections == 2
 
 
 def test_silence_has_a_limit(raw, monkeypatch):
-    monkeypatch.setattr(curl_get, "_SILENCE_SECONDS", 1)
+    limit_silence(monkeypatch)
     assert raw(None).server.ask("tiles", "x").read() is None
     started = time.monotonic()
     drops = [answer()[: -len(BODY)], *(bytes([number]) for number in BODY)]
@@ -345,12 +365,12 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(curl_get, "time", clock)
+    monkeypatch.setattr(object_server, "time", clock)
     return clock
 
 
 def test_a_server_that_fails_is_not_asked_for_a_while(raw, monkeypatch, clock):
-    monkeypatch.setattr(curl_get, "_FIRST_PAUSE_SECONDS", 100)
+    monkeypatch.setattr(object_server, "_FIRST_PAUSE_SECONDS", 100)
     server = raw(b"nonsense", b"nonsense", answer(), answer()).server
     for pauses in (1, 2):  # the second time it is longer
         assert server.ask("tiles", "x").read() is None
@@ -377,13 +397,19 @@ def test_what_is_missing_is_no_failure_of_the_server(raw):
 
 
 def test_a_server_that_is_away_is_asked_once():
-    server = CurlServer.at("http://127.0.0.1:1", "us-east-1", "who", SECRET)
-    assert server.ask("tiles", "x").read() is None
+    tried = []
+
+    def connect():
+        tried.append("once")
+        return PlainConnection(Target("http://127.0.0.1:1", "us-east-1", "who", SECRET))
+
+    server = ObjectServer(connect)
     assert [server.ask("tiles", "x") for _ in range(50)] == [None] * 50
+    assert tried == ["once"]
 
 
 def test_connections_have_a_bound(raw, monkeypatch):
-    monkeypatch.setattr(curl_get, "_MOST_CONNECTIONS", 3)
+    monkeypatch.setattr(object_server, "_MOST_CONNECTIONS", 3)
     server = raw(*[answer()] * 10).server
     asked = [server.ask("tiles", "x") for _ in range(5)]
     assert asked[3:] == [None, None]
@@ -395,7 +421,7 @@ def test_connections_have_a_bound(raw, monkeypatch):
 
 def test_a_connection_is_not_kept_for_long(raw, clock):
     started = raw(*[answer()] * 3)
-    for idle_seconds in (0, curl_get._IDLE_SECONDS + 1, 0):
+    for idle_seconds in (0, object_server._IDLE_SECONDS + 1, 0):
         assert started.server.ask("tiles", "x").read() == BODY
         clock.ahead_seconds += idle_seconds
     assert started.connections == 2
@@ -506,10 +532,12 @@ def test_what_is_asked_for_and_is_not_there(bucket, tmp_path):
 
 def test_where_libcurl_cannot_be_loaded_objects_are_read_all_the_same(bucket, monkeypatch, caplog):
     bucket.put_object(Key="x", Body=BODY)
-    monkeypatch.setitem(sys.modules, "tilepipe.components.shared.storage.curl_get", None)  # its import fails
-    s3._curl_server.cache_clear()
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setitem(sys.modules, "tilepipe.components.shared.storage.curl_connection", None)  # its import fails
+    s3._server.cache_clear()
     try:
+        monkeypatch.setattr(s3, "read_bytes", lambda _: BODY)  # obstore would use the proxy, too
         assert read_ahead(f"s3://{bucket.name}/x") == BODY
     finally:
-        s3._curl_server.cache_clear()
+        s3._server.cache_clear()
     assert "objects are not read ahead, since libcurl cannot be loaded" in caplog.text
