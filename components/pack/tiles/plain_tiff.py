@@ -6,8 +6,10 @@ them. Files that are not plain, or are damaged, are left to the general reader a
 Format: https://www.itu.int/itudoc/itu-t/com16/tiff-fx/docs/tiff6.pdf, pages 13 to 41.
 """
 
+import functools
 import math
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +44,9 @@ ALPHA_KINDS = (1, 2)
 _ASCII, _SHORT, _LONG = 2, 3, 4
 _MOST_ENTRIES = 64
 _MOST_VALUES = 4096
+_MOST_TEXT_BYTES = 64 * 1024
+_NUMERIC = (_SHORT, _LONG)
+_SIZES = {_ASCII: 1, _SHORT: 2, _LONG: 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,20 +101,41 @@ def _read(data: bytes, order: str) -> PlainTiff:
     (entries,) = struct.unpack_from(order + "H", data, start)
     if entries > _MOST_ENTRIES:
         raise ValueError(entries)
-    (next_directory,) = struct.unpack_from(order + "I", data, start + 2 + 12 * entries)
-    if next_directory:  # a mask, an overview or another image, which the general reader has to judge
-        raise ValueError(next_directory)
+    directory = data[start + 2 : start + 2 + 12 * entries + 4]
+    plain = _parsed(order, directory, tuple([data[first:end] for first, end in _places(order, directory)]))
+    if plain.offset + math.prod(plain.shape) * plain.dtype.itemsize > len(data):
+        raise ValueError(plain.shape)
+    return plain
+
+
+@functools.lru_cache(maxsize=64)
+def _places(order: str, directory: bytes) -> tuple[tuple[int, int], ...]:
+    """Return where the values are that do not fit into a directory, in the order of its entries."""
+    sizes = ((kind, count * _SIZES[kind], inline) for _, kind, count, inline in _entries(order, directory))
+    ranges = ((struct.unpack(order + "I", inline)[0], size) for _, size, inline in sizes if size > 4)
+    return tuple((first, first + size) for first, size in ranges)
+
+
+# Tiles of one source usually differ in neither the directory nor these values, only in pixels and georeference.
+@functools.lru_cache(maxsize=64)
+def _parsed(order: str, directory: bytes, outside: tuple[bytes, ...]) -> PlainTiff:
+    """Read a directory, given the values that do not fit into it."""
+    if directory[-4:] != bytes(4):  # a mask, an overview or another image, which the general reader has to judge
+        raise ValueError(directory[-4:])
     found: dict[int, int] = dict(_DEFAULTS)
     lists: dict[int, tuple[int, ...]] = {_FORMAT: (1,)}
     texts: dict[int, str] = {}
-    directory = struct.unpack_from(order + "HHI4s" * entries, data, start + 2)
-    for tag, kind, count, inline in zip(*(directory[part::4] for part in range(4)), strict=True):
-        if tag in _NUMBERS:
-            lists[tag] = _numbers(data, order, kind, count, inline)
-        elif tag in _TEXTS:
-            texts[tag] = _text(data, order, kind, count, inline)
-        elif count == 1 and kind in {_SHORT, _LONG}:
-            found[tag] = struct.unpack_from(order + ("H" if kind == _SHORT else "I"), inline)[0]
+    values = iter(outside)
+    for tag, kind, count, inline in _entries(order, directory):
+        size = count * _SIZES[kind]
+        raw = inline[:size] if size <= 4 else next(values)
+        if len(raw) != size:
+            raise IndexError(count)
+        if tag in _TEXTS:
+            texts[tag] = raw.rstrip(b"\0").decode()
+        else:
+            lists[tag] = struct.unpack(f"{order}{count}{'H' if kind == _SHORT else 'I'}", raw)
+    found |= {tag: numbers[0] for tag, numbers in lists.items() if tag not in _NUMBERS}
     if any(found[tag] not in plain for tag, plain in _PLAIN.items()):
         raise ValueError(found)
     shape = found[_HEIGHT], found[_WIDTH], found[_SAMPLES]
@@ -120,7 +146,7 @@ def _read(data: bytes, order: str) -> PlainTiff:
         if offset != end:
             raise ValueError(offset)
         end += size
-    if min(shape) < 1 or end > len(data) or end - start != math.prod(shape) * dtype.itemsize:
+    if min(shape) < 1 or end - start != math.prod(shape) * dtype.itemsize:
         raise ValueError(shape)
     is_planar = found[_PLANAR] == 2 and shape[2] > 1
     metadata = texts.get(_GDAL_METADATA, "")
@@ -128,20 +154,16 @@ def _read(data: bytes, order: str) -> PlainTiff:
     return PlainTiff(shape, dtype, is_planar, start, metadata, texts.get(_GDAL_NODATA), has_alpha)
 
 
-def _numbers(data: bytes, order: str, kind: int, count: int, inline: bytes) -> tuple[int, ...]:
-    code, size = {_SHORT: ("H", 2), _LONG: ("I", 4)}[kind]
-    if not 1 <= count <= _MOST_VALUES:
-        raise ValueError(count)
-    if count * size <= 4:
-        return struct.unpack_from(f"{order}{count}{code}", inline)
-    return struct.unpack_from(f"{order}{count}{code}", data, struct.unpack(order + "I", inline)[0])
-
-
-def _text(data: bytes, order: str, kind: int, count: int, inline: bytes) -> str:
-    if kind != _ASCII:
-        raise KeyError(kind)
-    start = struct.unpack(order + "I", inline)[0]
-    raw = inline[:count] if count <= 4 else data[start : start + count]
-    if len(raw) != count:
-        raise IndexError(count)
-    return raw.rstrip(b"\0").decode()
+def _entries(order: str, directory: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """Yield tag, type, count and inline value of the entries that matter; raise if one is of an unexpected kind."""
+    for tag, kind, count, inline in struct.iter_unpack(order + "HHI4s", directory[:-4]):
+        if tag in _TEXTS:
+            if kind != _ASCII or count > _MOST_TEXT_BYTES:
+                raise KeyError(kind)
+            yield tag, kind, count, inline
+        elif tag in _NUMBERS:
+            if kind not in _NUMERIC or not 1 <= count <= _MOST_VALUES:
+                raise ValueError(count)
+            yield tag, kind, count, inline
+        elif count == 1 and kind in _NUMERIC:
+            yield tag, kind, count, inline
