@@ -1,0 +1,49 @@
+"""Names of the aliases and tags with which tilepipe marks model versions in MLflow's registry.
+
+Aliases move; tags state facts of one version. A version without `BUNDLE_SHA256` is not one of tilepipe's.
+"""
+
+CHALLENGER = "challenger"
+"""Alias of the newest version, set by `register`."""
+
+CHAMPION = "champion"
+"""Alias of the version in production, moved by `promote` only."""
+
+BUNDLE_SHA256 = "tilepipe.bundle_sha256"
+"""SHA-256 of the bundle, in hexadecimal."""
+
+BUNDLE_URI = "tilepipe.bundle_uri"
+"""Address of the bundle: `runs:/<run>/bundle/model.tar.gz`, which is an artifact of an MLflow run."""
+
+DATASET_DIGEST = "tilepipe.dataset_digest"
+"""Digest of the packed data that the model was trained on."""
+
+PIPELINE_RUN = "tilepipe.run"
+"""Id of the Kubeflow or local run."""
+
+IMAGE = "tilepipe.image"
+"""Container image of the step that registered the version."""
+
+CODE_VERSION = "tilepipe.version"
+"""Version of tilepipe that trained the model."""
+
+TEST_SHARDS = "tilepipe.test_shards"
+"""JSON list of the addresses of the folders with test shards, one per packed part."""
+
+TRAINING_TILES = "tilepipe.training_tiles"
+"""Address of the ids and pixel checksums of the training tiles; absent if they were not kept."""
+
+GATE = "tilepipe.gate"
+"""Verdict of the gate: `accepted`, `refused` or `undecided`."""
+
+GATE_REASON = "tilepipe.gate_reason"
+"""Reason of the verdict."""
+
+GATE_CHAMPION = "tilepipe.gate_champion"
+"""Number of the version that was champion when the gate compared."""
+
+BUNDLE_FOLDER = "bundle"
+"""Folder of the bundle among the artifacts of the MLflow run."""
+
+BUNDLE_FILE = "model.tar.gz"
+"""File name of the bundle."""
