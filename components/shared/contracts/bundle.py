@@ -5,7 +5,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.storage.atomic import whole_file
 
 CHECKSUMS = "checksums.json"
-_LARGEST_MEMBER_BYTES = 8 * 2**30
+LARGEST_BYTES = 16 * 2**30
+"""Most bytes that the files of a bundle may have together."""
 
 
 def as_json(value: Any) -> bytes:  # noqa: ANN401 - any JSON
@@ -49,37 +50,53 @@ def write_bundle(files: Mapping[str, bytes], path: Path) -> str:
         return hashlib.file_digest(written, "sha256").hexdigest()
 
 
-def read_bundle(path: Path) -> dict[str, bytes]:
+def read_bundle(
+    path: Path, *, names: Collection[str] | None = None, largest_bytes: int = LARGEST_BYTES
+) -> dict[str, bytes]:
     """Read a bundle and check every file in it.
 
     Nothing is unpacked to disk, so that names in the archive cannot lead anywhere.
 
     Args:
         path: The archive.
+        names: Files to return; the others are checked in constant memory. Defaults to all.
+        largest_bytes: Most bytes that the files may have together. Defaults to 16 GiB.
 
     Returns:
         Name in the archive -> content, without the checksums.
 
     Raises:
-        ArtifactError: The archive is damaged, holds anything but plain files, or a file has another checksum.
+        ArtifactError: The archive is damaged or too large, holds anything but plain files, or a file has another
+            checksum.
     """
+    files: dict[str, bytes] = {}
+    found: dict[str, str] = {}
+    size = 0
     try:
         with gzip.open(path) as packed, tarfile.open(fileobj=packed, mode="r:") as archive:
-            files: dict[str, bytes] = {}
             for member in archive:
                 content = archive.extractfile(member) if member.isreg() else None
-                if content is None or member.size > _LARGEST_MEMBER_BYTES or member.name in files:
-                    raise _damaged(path, f"the entry {member.name!r} is no plain file, is too large or is there twice")
-                files[member.name] = content.read()
+                if content is None or member.name in found:
+                    raise _damaged(path, f"the entry {member.name!r} is no plain file or is there twice")
+                size += member.size
+                if size > largest_bytes:
+                    raise _damaged(path, f"the files have more than {largest_bytes:,} bytes together")
+                if names is None or member.name in names or member.name == CHECKSUMS:
+                    files[member.name] = content.read()
+                    found[member.name] = hashlib.sha256(files[member.name]).hexdigest()
+                else:
+                    found[member.name] = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
             while packed.read(2**20):  # to its end, where gzip keeps its own checksum
                 pass
         stated = json.loads(files.pop(CHECKSUMS))
     except (tarfile.TarError, EOFError, OSError, KeyError, ValueError) as error:
+        if isinstance(error, ArtifactError):
+            raise
         raise _damaged(path, str(error)) from error
-    found = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
+    del found[CHECKSUMS]
     if found != stated:
-        names = sorted(name for name in {*found, *stated} if found.get(name) != dict(stated).get(name))
-        raise _damaged(path, f"{', '.join(names)} differs from its checksum or is missing")
+        differing = sorted(name for name in {*found, *stated} if found.get(name) != dict(stated).get(name))
+        raise _damaged(path, f"{', '.join(differing)} differs from its checksum or is missing")
     return files
 
 

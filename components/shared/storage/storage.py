@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from tilepipe.components.shared.errors import ParameterError, SourceError, StorageError
@@ -251,30 +252,52 @@ def read_range(uri: str, offset: int, length: int) -> bytes:
     return data
 
 
+class _BoundedFile:
+    """File that accepts a limited number of bytes, whatever size a server states."""
+
+    def __init__(self, file: BinaryIO, largest_bytes: int, uri: str) -> None:
+        self._file, self._largest_bytes, self._uri = file, largest_bytes, uri
+        self.seek, self.truncate = file.seek, file.truncate
+
+    def write(self, data: bytes) -> int:
+        if self._file.tell() + len(data) > self._largest_bytes:
+            raise _too_large(self._uri, self._largest_bytes)
+        return self._file.write(data)
+
+
+def _too_large(uri: str, largest_bytes: int) -> SourceError:
+    return SourceError(
+        f"A file must have at most {largest_bytes:,} bytes here. Received: more in {shown(uri)}. Check the address."
+    )
+
+
 @contextlib.contextmanager
-def staged(uri: str) -> Iterator[Path]:
+def staged(uri: str, *, largest_bytes: int | None = None) -> Iterator[Path]:
     """Yield a local path to a file: the file itself if it is local, else a temporary copy.
 
     Args:
         uri: a normalized address.
+        largest_bytes: largest size that is accepted. Defaults to None: any size.
 
     Yields:
         The path; a copy is deleted when the context exits.
 
     Raises:
-        SourceError: nothing exists at the address.
+        SourceError: nothing exists at the address, or the file is too large.
         StorageError: the store cannot be reached or denies access.
     """
     remote = _remote(uri)
     if remote is None:
         if not Path(uri).is_file():
             raise SourceError(f"A file must exist to be read. Received: {uri}.")
+        if largest_bytes is not None and size(uri) > largest_bytes:
+            raise _too_large(uri, largest_bytes)
         yield Path(uri)
         return
     with tempfile.TemporaryDirectory(prefix="tilepipe-") as folder:
         copy = Path(folder) / (unquote(posixpath.basename(urlsplit(uri).path)).replace("/", "_") or "file")
         with copy.open("wb") as file:
-            remote.download(uri, file)
+            remote.download(uri, file if largest_bytes is None else _BoundedFile(file, largest_bytes, uri))
         yield copy
 
 

@@ -1,0 +1,1 @@
+"""Exported models: found by address, and run with onnxruntime."""

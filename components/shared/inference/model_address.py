@@ -1,0 +1,151 @@
+"""Find the bundle of a model by its address: a file, a STAC item, or a version in the model registry."""
+
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tilepipe.components.shared.errors import ArtifactError, ParameterError, SourceError
+from tilepipe.components.shared.registry.registered_version import fetch_bundle, find_version
+from tilepipe.components.shared.registry.version_tags import BUNDLE_SHA256
+from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.storage import storage
+
+REGISTRY = "models:/"
+BUNDLE_SUFFIX = ".tar.gz"
+LARGEST_BUNDLE_BYTES = 4 * 2**30
+"""Largest bundle that is fetched, in bytes."""
+
+_LARGEST_ITEM_BYTES = 16 * 2**20
+_ITEM_SUFFIXES = (".json", ".geojson")
+_VERSION = re.compile(r"models:/(?P<name>[^/@:]+)(@[^/@:]+|/[1-9][0-9]*)")
+_SHA256_MULTIHASH = "1220"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A bundle on the local disk."""
+
+    path: Path
+    address: str
+    """Address that was given, without user and query of a web address."""
+    sha256: str = ""
+    """Digest that the bundle must have, in hexadecimal; empty if nothing states it."""
+    name: str = ""
+    """Name in the registry; empty for a model from elsewhere."""
+    version: str = ""
+    """Version in the registry; empty for a model from elsewhere."""
+
+
+def check_address(parameter: str, address: str) -> str:
+    """Check that a parameter has the form of a model's address, without looking for the model.
+
+    Args:
+        parameter: Name of the parameter, for the error.
+        address: Value from the user.
+
+    Returns:
+        The address, normalized; one in the registry is returned as it is.
+
+    Raises:
+        ParameterError: It has none of the forms.
+    """
+    rule = (
+        f"`{parameter}` must be the address of a model: a bundle ({BUNDLE_SUFFIX}) or its STAC item (.json), as a "
+        f"path, s3:// or https://, or {REGISTRY}name@alias or {REGISTRY}name/version in the model registry."
+    )
+    if address.startswith("models:"):
+        if not _VERSION.fullmatch(address):
+            raise ParameterError(f"{rule} Received: {address!r}.")
+        return address
+    try:
+        uri = storage.normalize(address)
+    except SourceError as error:
+        raise ParameterError(f"{rule} Received: {storage.shown(address)!r}. {error}") from None
+    if not storage.path_of(uri).lower().endswith((BUNDLE_SUFFIX, *_ITEM_SUFFIXES)):
+        raise ParameterError(f"{rule} Received: {storage.shown(address)!r}.")
+    return uri
+
+
+def resolve(address: str, folder: Path) -> ModelFile:
+    """Find the bundle of a model, and fetch it if it is not on the local disk.
+
+    Args:
+        address: As returned by `check_address`.
+        folder: Existing folder for the file, if it has to be fetched.
+
+    Returns:
+        The bundle, whose digest is not yet checked.
+
+    Raises:
+        ArtifactError: The item has no bundle, or the registered bundle was changed.
+        SourceError: Nothing exists at the address, the file is too large, the item leads out of its own place, or the
+            version in the registry is not one of tilepipe's.
+        StorageError: The disk, the store or the web server cannot be read.
+        TrackingError: The registry cannot be reached.
+    """
+    if address.startswith(REGISTRY):
+        client = tracking.client()
+        version = find_version(client, address)
+        sha256 = version.tags[BUNDLE_SHA256]
+        return ModelFile(fetch_bundle(client, version, folder), address, sha256, version.name, str(version.version))
+    if storage.path_of(address).lower().endswith(_ITEM_SUFFIXES):
+        bundle, sha256 = _bundle_of_item(address)
+        return ModelFile(_fetch(bundle, folder), storage.shown(address), sha256)
+    return ModelFile(_fetch(address, folder), storage.shown(address))
+
+
+def _fetch(uri: str, folder: Path) -> Path:
+    with storage.staged(uri, largest_bytes=LARGEST_BUNDLE_BYTES) as path:
+        return path if not storage.is_remote(uri) else Path(shutil.move(path, folder / "model.tar.gz"))
+
+
+def _bundle_of_item(uri: str) -> tuple[str, str]:
+    """Return the address of the bundle of an item, and its SHA-256 in hexadecimal or an empty string."""
+    with storage.staged(uri, largest_bytes=_LARGEST_ITEM_BYTES) as path:
+        content = path.read_bytes()
+    try:
+        item = json.loads(content)
+        assets = item["assets"].values()
+        bundles = [asset for asset in assets if _href(asset).lower().endswith(BUNDLE_SUFFIX)]
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(
+            f"The item of a model must be a STAC item with assets. Received: {storage.shown(uri)}, which reads as: "
+            f"{type(error).__name__}: {error}."
+        ) from None
+    if len(bundles) != 1:
+        received = ", ".join(sorted(map(str, item["assets"]))) or "no asset"
+        raise ArtifactError(
+            f"The item of a model must have one asset that is a bundle ({BUNDLE_SUFFIX}): an ONNX file alone does not "
+            f"hold its classes. Received: {storage.shown(uri)} with {len(bundles)} of them; its assets are: "
+            f"{received}. Give the address of the bundle itself."
+        )
+    checksum = str(bundles[0].get("file:checksum", "")).lower()
+    sha256 = checksum.removeprefix(_SHA256_MULTIHASH) if checksum.startswith(_SHA256_MULTIHASH) else ""
+    return _resolve_href(bundles[0]["href"], uri), sha256
+
+
+def _href(asset: Any) -> str:  # noqa: ANN401 - any JSON
+    return storage.path_of(str(asset["href"]))
+
+
+def _resolve_href(href: str, item: str) -> str:
+    """Resolve the address of an asset; an item must not make a step read files or hosts of another place."""
+    folder = storage.parent(item)
+    is_relative = storage.scheme(href) == "" and (storage.is_web(item) or not href.startswith("/"))
+    uri = storage.join(folder, href) if is_relative else storage.normalize(href)
+    if storage.is_web(item):
+        allowed = storage.is_web(uri) and storage.origin(uri) == storage.origin(item)
+    elif storage.is_remote(item):
+        allowed = uri.startswith("s3://")
+    else:
+        allowed = uri.startswith("s3://") or Path(uri).resolve().is_relative_to(Path(folder).resolve())
+    if not allowed:
+        raise SourceError(
+            "The bundle of an item must be on the item's own host, in a bucket if the item is in one, or below the "
+            f"folder of a local item. Received: {storage.shown(uri)}, from {storage.shown(item)}. Give the address of "
+            "the bundle itself."
+        )
+    return uri
