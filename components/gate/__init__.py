@@ -1,0 +1,1 @@
+"""Decide whether a challenger may replace the champion."""

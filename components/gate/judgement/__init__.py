@@ -1,0 +1,1 @@
+"""Floors, comparison of two models on the same tiles, and the verdict."""
