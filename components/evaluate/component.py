@@ -49,7 +49,7 @@ def evaluate_model(
         read = Inputs(val_folders, test_folders, *(Path(a.path) for a in (manifest, model, history)))
         write = Outputs(*(Path(a.path) for a in (metrics, confusion, summary, report, predictions)))
         found = evaluate(config, read, write)
-        for name, value in found.scalars().items():
+        for name, value in found.shown_figures().items():
             metrics.log_metric(name, value)
         if found.matrix_is_shown:
             confusion.log_confusion_matrix(list(found.manifest.class_names), found.headline.confusion.tolist())

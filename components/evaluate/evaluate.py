@@ -5,6 +5,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from tilepipe.components.evaluate.config import EvaluateConfig
 from tilepipe.components.evaluate.evaluation import Evaluation
@@ -13,6 +14,7 @@ from tilepipe.components.evaluate.prediction_table import write_predictions
 from tilepipe.components.evaluate.report.confusion_figure import confusion_figure
 from tilepipe.components.evaluate.report.evaluation_summary import render_summary
 from tilepipe.components.evaluate.report.report import render_report
+from tilepipe.components.evaluate.speed import measure_speed
 from tilepipe.components.shared.contracts.history import read_history
 from tilepipe.components.shared.contracts.manifest import Manifest, Split, read_manifest
 from tilepipe.components.shared.contracts.model_file import load_model
@@ -72,7 +74,8 @@ def evaluate(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> Evalua
     model = load_model(inputs.model, manifest)
     folders: dict[Split, tuple[Path, ...]] = {"val": inputs.val_shards, "test": inputs.test_shards}
     predictions = [predict_split(model, folders[split], split, manifest, config.batch_size) for split in splits]
-    found = Evaluation.of(manifest, history, predictions)
+    speed = measure_speed(model, inputs.model, manifest)
+    found = Evaluation.of(manifest, history, predictions, speed=speed)
     _write(found, predictions, outputs)
     for split, scores in found.scores.items():
         logger.info("%s: accuracy %.4f, loss %.4f, %s tiles", split, scores.accuracy, scores.loss, f"{scores.tiles:,}")
@@ -100,11 +103,13 @@ def _write(found: Evaluation, predictions: list[SplitPredictions], outputs: Outp
         "split": found.headline_split,
         "class_names": list(found.manifest.class_names),
         "rows": found.headline.confusion.tolist(),
+        "classes": found.class_figures(),
+        "intervals": {name: list(interval) for name, interval in found.headline.intervals.items()},
     }
     # KFP stores figures in the metadata of the artifacts only, but its local runner treats a task as cached only if
     # each artifact has a file. The files therefore repeat the figures as JSON.
-    _write_text(outputs.metrics, json.dumps(found.scalars(), indent=2) + "\n")
-    _write_text(outputs.confusion, json.dumps(confusion, indent=2) + "\n")
+    _write_text(outputs.metrics, _as_json(found.scalars()))
+    _write_text(outputs.confusion, _as_json(confusion))
     _write_text(outputs.summary, render_summary(found))
     _write_text(outputs.report, render_report(found))
     write_predictions(predictions, found.manifest, outputs.predictions)
@@ -113,9 +118,7 @@ def _write(found: Evaluation, predictions: list[SplitPredictions], outputs: Outp
 def _track(run_id: str, found: Evaluation, outputs: Outputs) -> None:
     if run_id == tracking.UNTRACKED:
         return
-    # `val_accuracy` and `val_loss` are taken: training logs them per epoch. These are the figures of the best epoch.
-    figures = {f"best_{name}" if name.startswith("val_") else name: value for name, value in found.scalars().items()}
-    tracking.log_metrics(run_id, figures)
+    tracking.log_metrics(run_id, found.tracked_figures())
     with TemporaryDirectory() as folder:
         # MLflow names an artifact after its file, and KFP's file names are not descriptive: hence links.
         links = {
@@ -131,6 +134,10 @@ def _track(run_id: str, found: Evaluation, outputs: Outputs) -> None:
             tracking.log_file(run_id, path, ARTIFACT_FOLDER)
     # Last, since a finished run is taken to be complete.
     tracking.close_run(run_id, "FINISHED")
+
+
+def _as_json(value: Any) -> str:  # noqa: ANN401 - whatever JSON can hold
+    return json.dumps(value, indent=2, allow_nan=False) + "\n"
 
 
 def _write_text(path: Path, text: str) -> None:

@@ -8,8 +8,10 @@ import numpy as np
 
 from tilepipe.components.evaluate.metrics import Confusion, RocCurve, SplitScores, roc_curve, score, top_confusions
 from tilepipe.components.evaluate.predict import SplitPredictions
+from tilepipe.components.evaluate.speed import Speed
 from tilepipe.components.shared.contracts.history import History
 from tilepipe.components.shared.contracts.manifest import Manifest, Split
+from tilepipe.components.shared.figures import class_labels
 
 MISTAKES_SHOWN = 12
 CONFUSIONS_SHOWN = 10
@@ -40,15 +42,25 @@ class Evaluation:
     """ROC curve of the headline split."""
     mistakes: tuple[Mistake, ...]
     """Wrong predictions of the headline split, the most confident first."""
+    speed: Speed | None = None
+    """Size and speed of the model; None if they were not measured."""
 
     @classmethod
-    def of(cls, manifest: Manifest, history: History, predictions: Sequence[SplitPredictions]) -> Self:
+    def of(
+        cls,
+        manifest: Manifest,
+        history: History,
+        predictions: Sequence[SplitPredictions],
+        *,
+        speed: Speed | None = None,
+    ) -> Self:
         """Compute all figures.
 
         Args:
             manifest: description of the shards.
             history: figures of each epoch of the training.
             predictions: one entry per split, the headline split first.
+            speed: size and speed of the model. Defaults to None: not measured.
 
         Returns:
             The evaluation.
@@ -60,6 +72,7 @@ class Evaluation:
             scores={one.split: score(one.labels, one.probabilities) for one in predictions},
             roc=roc_curve(headline.labels, headline.probabilities),
             mistakes=confident_mistakes(headline, manifest.class_names, MISTAKES_SHOWN),
+            speed=speed,
         )
 
     @property
@@ -108,8 +121,53 @@ class Evaluation:
         return sorted(range(len(f1)), key=lambda i: (bool(np.isnan(f1[i])), 0.0 if np.isnan(f1[i]) else f1[i], i))
 
     def scalars(self) -> dict[str, float]:
-        """Return each figure of each split as `<split>_<figure>`, all finite."""
-        return {f"{split}_{name}": value for split, one in self.scores.items() for name, value in one.scalars().items()}
+        """Return each figure of each split as `<split>_<figure>`, all finite.
+
+        Those of the headline split have bounds beside them. Times are not among them, so that the same predictions give
+        the same figures.
+        """
+        figures = {
+            f"{split}_{name}": value for split, one in self.scores.items() for name, value in one.scalars().items()
+        }
+        return figures | {f"{self.headline_split}_{name}": value for name, value in self.headline.bounds().items()}
+
+    def shown_figures(self) -> dict[str, float]:
+        """Return the figures for Kubeflow: `scalars`, and size and speed of the model."""
+        return self.scalars() | (self.speed.scalars() if self.speed else {})
+
+    def tracked_figures(self) -> dict[str, float]:
+        """Return the figures for MLflow: those for Kubeflow, and `<split>_<figure>/<class>` of the headline split.
+
+        `val_` becomes `best_val_`: training logs `val_accuracy` per epoch; these are the figures of the best epoch.
+        """
+        labels = class_labels(self.manifest.class_names)
+        figures = self.shown_figures()
+        for label, one in zip(labels, self.class_figures(), strict=True):
+            figures |= {
+                f"{self.headline_split}_{name}/{label}": value
+                for name, value in one.items()
+                if isinstance(value, float)
+            }
+        return {f"best_{name}" if name.startswith("val_") else name: value for name, value in figures.items()}
+
+    def class_figures(self) -> list[dict[str, str | int | float | None]]:
+        """Return the figures of each class in the headline split; None where a figure is undefined."""
+        scores = self.headline
+        values = {
+            "recall": scores.recall,
+            "precision": scores.precision,
+            "f1": scores.f1,
+            "average_precision": scores.ranking.average_precision,
+            "auc": scores.ranking.auc,
+        }
+        return [
+            {
+                "name": name,
+                "tiles": int(scores.support[i]),
+                **{key: None if np.isnan(value[i]) else float(value[i]) for key, value in values.items()},
+            }
+            for i, name in enumerate(self.manifest.class_names)
+        ]
 
 
 def confident_mistakes(predictions: SplitPredictions, class_names: tuple[str, ...], limit: int) -> tuple[Mistake, ...]:

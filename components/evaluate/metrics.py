@@ -1,9 +1,11 @@
 """Figures of a classifier on one split, from labels and probabilities.
 
-`components/shared/figures.py` computes what training reports as well; this module adds loss, calibration, the ROC
-curve and the most frequent mistakes.
+`components/shared/figures.py` computes what training reports as well; this module adds agreement beyond chance, loss,
+calibration, the ROC curve and the most frequent mistakes. `ranking.py` and `resampling.py` compute curves per class and
+intervals.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -11,13 +13,18 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tilepipe.components.evaluate import resampling
+from tilepipe.components.evaluate.arrays import Counts, Floats, Probabilities
+from tilepipe.components.evaluate.ranking import ClassRanking, bounded_k, rank_classes, top_k_hits
+from tilepipe.components.evaluate.resampling import Interval
 from tilepipe.components.shared.figures import ClassificationFigures, classification_figures
 
-Floats = npt.NDArray[np.float64]
-Counts = npt.NDArray[np.int64]
-Probabilities = npt.NDArray[np.float32]
-
 CALIBRATION_BINS = 10
+TOP_K = 3
+"""Default of `k` in top-k accuracy."""
+RESAMPLES = 1000
+"""Default number of bootstrap resamples."""
+_ENDS = ("lower", "upper")
 _SMALLEST_PROBABILITY = 1e-7  # what Keras clips to, so that the loss is the one that training reports
 
 
@@ -53,6 +60,13 @@ class SplitScores:
     calibration_error: float
     """Expected calibration error (ECE): mean distance between probability and accuracy over bins of probability."""
     reliability: tuple["ReliabilityBin", ...]
+    top_k: int
+    """`k` of the top-k accuracy: less than the number of classes; 0 with two classes or fewer, which have none."""
+    top_k_hits: int
+    """Tiles whose true class is among the `top_k` most probable ones."""
+    ranking: ClassRanking
+    intervals: Mapping[str, Interval]
+    """Bootstrap 95 % intervals, by name of the figure; those of which all tiles agree have none."""
 
     @property
     def tiles(self) -> int:
@@ -103,9 +117,45 @@ class SplitScores:
         """Return the scalar figures, all finite, by the names that pipelines and MLflow show."""
         return {
             **self.figures.overall,
+            **self.weighted,
+            **self.agreement,
+            **({f"top_{self.top_k}_accuracy": self.top_k_hits / self.tiles} if self.top_k else {}),
+            **self.ranking.scalars(),
             "loss": self.loss,
             "calibration_error": self.calibration_error,
             "tiles": float(self.tiles),
+        }
+
+    def bounds(self) -> dict[str, float]:
+        """Return the bounds of the intervals, all finite, as `<figure>_lower` and `<figure>_upper`."""
+        ends = (
+            (name, end, value) for name, one in self.intervals.items() for end, value in zip(_ENDS, one, strict=True)
+        )
+        return {f"{name}_{end}": value for name, end, value in ends}
+
+    @cached_property
+    def weighted(self) -> dict[str, float]:
+        """Means of the classes' figures, weighted by their tiles, by name."""
+        support = self.support > 0
+        weights = self.support[support] / self.tiles
+        values = {"precision": self.precision, "recall": self.recall, "f1": self.f1}
+        return {f"weighted_{name}": float(weights @ figure[support]) for name, figure in values.items()}
+
+    @cached_property
+    def agreement(self) -> dict[str, float]:
+        """Agreement beyond chance, by name: Cohen's kappa and Matthews' correlation coefficient.
+
+        Empty if there is only one class among labels and predictions: both are then 0 divided by 0.
+        """
+        from sklearn.metrics import cohen_kappa_score, matthews_corrcoef
+
+        label, predicted = np.nonzero(self.confusion)
+        if len(np.union1d(label, predicted)) < 2:
+            return {}
+        tiles = self.confusion[label, predicted]
+        return {
+            "cohen_kappa": float(cohen_kappa_score(label, predicted, sample_weight=tiles)),
+            "matthews_correlation": float(matthews_corrcoef(label, predicted, sample_weight=tiles)),
         }
 
 
@@ -121,12 +171,17 @@ class ReliabilityBin(NamedTuple):
     """Fraction of these tiles whose predicted class is right."""
 
 
-def score(labels: Counts, probabilities: Probabilities) -> SplitScores:
+def score(
+    labels: Counts, probabilities: Probabilities, *, top_k: int = TOP_K, resamples: int = RESAMPLES, seed: int = 0
+) -> SplitScores:
     """Compute all figures of one split.
 
     Args:
         labels: true classes, int64, `(tiles,)`; at least one tile.
         probabilities: of each class, float32, `(tiles, classes)`.
+        top_k: `k` of the top-k accuracy, bounded by the classes. Defaults to 3.
+        resamples: number of bootstrap resamples; 0 computes no intervals. Defaults to 1,000.
+        seed: seed of the resampling. Defaults to 0.
 
     Returns:
         The figures.
@@ -134,11 +189,25 @@ def score(labels: Counts, probabilities: Probabilities) -> SplitScores:
     classes = probabilities.shape[1]
     predicted = probabilities.argmax(axis=1)
     reliability = reliability_bins(probabilities.max(axis=1), predicted == labels)
+    confusion, losses = confusion_matrix(labels, predicted, classes), cross_entropies(labels, probabilities)
+    k = bounded_k(classes, top_k)
+    hits = top_k_hits(labels, probabilities, k) if k else 0
+    intervals: dict[str, Interval | None] = {}
+    if resamples:
+        rng = np.random.default_rng(seed)
+        intervals |= resampling.confusion_intervals(confusion, resamples, rng)
+        intervals["loss"] = resampling.mean_interval(losses, resamples, rng)
+        if k:
+            intervals[f"top_{k}_accuracy"] = resampling.share_interval(hits, len(labels), resamples, rng)
     return SplitScores(
-        confusion=confusion_matrix(labels, predicted, classes),
-        loss=cross_entropy(labels, probabilities),
+        confusion=confusion,
+        loss=0.0 + float(losses.mean()),
         calibration_error=sum(b.tiles * abs(b.probability - b.accuracy) for b in reliability) / len(labels),
         reliability=reliability,
+        top_k=k,
+        top_k_hits=hits,
+        ranking=rank_classes(labels, probabilities),
+        intervals={name: interval for name, interval in intervals.items() if interval},
     )
 
 
@@ -156,10 +225,10 @@ def confusion_matrix(labels: Counts, predicted: Counts, classes: int) -> Counts:
     return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 
-def cross_entropy(labels: Counts, probabilities: Probabilities) -> float:
-    """Compute the mean negative logarithm of the probability of the true class, in nats."""
+def cross_entropies(labels: Counts, probabilities: Probabilities) -> Floats:
+    """Compute the negative logarithm of the probability of the true class, in nats, float64, `(tiles,)`."""
     of_label = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0].astype(np.float64)
-    return 0.0 - float(np.log(np.clip(of_label, _SMALLEST_PROBABILITY, 1.0)).mean())  # never -0
+    return 0.0 - np.log(np.clip(of_label, _SMALLEST_PROBABILITY, 1.0))  # never -0
 
 
 def reliability_bins(

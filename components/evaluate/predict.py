@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tilepipe.components.evaluate.metrics import Counts, Probabilities
+from tilepipe.components.evaluate.arrays import Counts, Probabilities
 from tilepipe.components.shared.contracts.manifest import Manifest, Split
 from tilepipe.components.shared.contracts.shard_tiles import Images, aligned, read_tiles
 from tilepipe.components.shared.contracts.shards import check_shards

@@ -4,6 +4,8 @@ A class without tiles in the split has no precision, recall or F1: its figures a
 taken over the classes that have tiles. A class that has tiles but is never predicted has a precision of 0.
 """
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +15,11 @@ OVERALL = ("accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "
 """Figures of which a split has one each."""
 PER_CLASS = ("recall", "precision", "f1")
 """Figures of which each class that has tiles has one each."""
+
+# MLflow allows `/` and `:` in the name of a metric too, but `/` groups names and `:` is not allowed in file names on
+# Windows.
+_NOT_ALLOWED = re.compile(r"[^\w.\- ]")
+_LONGEST_NAME = 150  # MLflow: 250 with the prefix; databases may count one letter as several bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,3 +67,20 @@ def classification_figures(confusion: NDArray[np.integer]) -> ClassificationFigu
     overall_values = (accuracy, recall.mean(), precision.mean(), recall.mean(), f1.mean())
     overall = dict(zip(OVERALL, map(float, overall_values), strict=True))
     return ClassificationFigures(support, overall=overall, **per_class)
+
+
+def class_labels(class_names: Sequence[str]) -> tuple[str, ...]:
+    """Turn class names into labels that trackers accept in the name of a metric.
+
+    Characters other than letters of any script, digits, `_`, `-`, `.` and spaces become `_`. A label that another class
+    already has, or that differs from it only in case, which some databases ignore, gets the class's number (from 1)
+    appended.
+    """
+    labels: list[str] = []
+    for number, name in enumerate(class_names, start=1):
+        label = _NOT_ALLOWED.sub("_", name).strip()[:_LONGEST_NAME]
+        label = label if label.strip(".") else f"class {number}"  # `.` and `..` are not valid file names
+        while label.casefold() in {other.casefold() for other in labels}:
+            label += f"-{number}"
+        labels.append(label)
+    return tuple(labels)

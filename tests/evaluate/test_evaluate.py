@@ -39,6 +39,11 @@ def test_all_outputs_are_written(run, make_data):
     confusion = json.loads(outputs.confusion.read_text())
     assert confusion["split"] == "test"
     assert sum(map(sum, confusion["rows"])) == 36
+    assert [one["name"] for one in confusion["classes"]] == confusion["class_names"]
+    assert {"recall", "precision", "f1", "average_precision", "auc"} <= set(confusion["classes"][0])
+    low, high = confusion["intervals"]["accuracy"]
+    assert low < metrics["test_accuracy"] < high
+    assert (metrics["test_accuracy_lower"], metrics["test_accuracy_upper"]) == (low, high)
     assert outputs.summary.read_text().startswith("# tiny")
     assert outputs.report.read_text().startswith("<!DOCTYPE html>")
     assert pq.read_table(outputs.predictions)["split"].to_pylist() == ["test"] * 36 + ["val"] * 40
@@ -50,6 +55,16 @@ def test_the_same_data_give_the_same_bytes(run, make_data):
     before = {path: path.read_bytes() for path in vars(outputs).values()}
     run(root)
     assert {path: path.read_bytes() for path in vars(outputs).values()} == before
+
+
+def test_speed_and_size_are_shown_and_stay_out_of_the_file(run, make_data, model_path):
+    found, outputs = run(make_data())
+    shown = found.shown_figures()
+    assert shown["model_parameters"] == 9
+    assert shown["model_bytes"] == model_path.stat().st_size
+    assert shown["inference_tiles_per_second"] > 0
+    assert shown["inference_milliseconds_per_tile_batch_1"] > 0
+    assert "inference_tiles_per_second" not in json.loads(outputs.metrics.read_text())
 
 
 def test_without_test_tiles_validation_is_the_headline(run, make_data, caplog):
@@ -104,6 +119,8 @@ def test_a_tracked_run_gets_everything_and_is_closed(run, make_data, mlflow_run)
     assert recorded.data.metrics["test_accuracy"] == pytest.approx(found.headline.accuracy)
     assert recorded.data.metrics["best_val_accuracy"] == pytest.approx(found.scores["val"].accuracy)
     assert "val_accuracy" not in recorded.data.metrics
+    assert recorded.data.metrics["test_f1/Forest"] == pytest.approx(found.headline.f1[1])
+    assert recorded.data.metrics["inference_tiles_per_second"] > 0
     logged = {file.path: file.file_size for file in client.list_artifacts(mlflow_run, "evaluation")}
     names = ("confusion.svg", "metrics.json", "predictions.parquet", "report.html")
     assert sorted(logged) == [f"evaluation/{name}" for name in names]

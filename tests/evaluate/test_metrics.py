@@ -40,6 +40,26 @@ def test_figures_are_those_of_scikit_learn(classes: int, tiles: int, absent: tup
     assert scalars["balanced_accuracy"] == pytest.approx(recall.mean())
 
 
+@pytest.mark.parametrize(("classes", "tiles", "absent"), [(2, 50, ()), (10, 400, (3,)), (40, 60, (0,))])
+def test_weighted_figures_and_agreement_are_those_of_scikit_learn(classes, tiles, absent) -> None:
+    labels, probabilities = answers(classes, tiles, seed=classes, absent=absent)
+    predicted = probabilities.argmax(axis=1)
+    scalars = metrics.score(labels, probabilities, resamples=0).scalars()
+    weighted = reference.precision_recall_fscore_support(labels, predicted, average="weighted", zero_division=0)
+    for name, value in zip(("precision", "recall", "f1"), weighted[:3], strict=True):
+        assert scalars[f"weighted_{name}"] == pytest.approx(value)
+    assert scalars["cohen_kappa"] == pytest.approx(reference.cohen_kappa_score(labels, predicted))
+    assert scalars["matthews_correlation"] == pytest.approx(reference.matthews_corrcoef(labels, predicted))
+
+
+def test_agreement_beyond_chance_is_undefined_for_a_single_class() -> None:
+    scores = metrics.score(np.zeros(5, np.int64), np.tile(np.float32([0.9, 0.1]), (5, 1)))
+    assert scores.agreement == {}
+    assert scores.intervals == {}
+    assert {"cohen_kappa", "matthews_correlation", "macro_auc"}.isdisjoint(scores.scalars())
+    assert all(math.isfinite(value) for value in scores.scalars().values())
+
+
 def test_balanced_accuracy_is_that_of_scikit_learn() -> None:
     labels, probabilities = answers(5, 300, seed=1)
     expected = reference.balanced_accuracy_score(labels, probabilities.argmax(axis=1))
@@ -65,7 +85,7 @@ def test_all_scalars_are_finite_even_where_a_class_is_never_predicted() -> None:
 
 
 def test_loss_of_a_perfect_model_is_zero_and_not_minus_zero() -> None:
-    assert str(metrics.cross_entropy(np.zeros(3, np.int64), np.ones((3, 1), np.float32))) == "0.0"
+    assert str(metrics.score(np.zeros(3, np.int64), np.ones((3, 1), np.float32)).loss) == "0.0"
 
 
 def test_loss_is_that_of_keras() -> None:
@@ -73,7 +93,7 @@ def test_loss_is_that_of_keras() -> None:
 
     labels, probabilities = answers(7, 120, seed=4)
     expected = float(keras.ops.mean(keras.losses.sparse_categorical_crossentropy(labels, probabilities)))
-    assert metrics.cross_entropy(labels, probabilities) == pytest.approx(expected, rel=1e-5)
+    assert metrics.cross_entropies(labels, probabilities).mean() == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("classes", [2, 8])

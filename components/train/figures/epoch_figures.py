@@ -4,7 +4,6 @@
 """
 
 import io
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,29 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tilepipe.components.shared.errors import ParameterError
-from tilepipe.components.shared.figures import OVERALL, PER_CLASS, classification_figures
-
-# MLflow allows `/` and `:` in the name of a metric too, but `/` groups names and `:` is not allowed in file names on
-# Windows.
-_NOT_ALLOWED = re.compile(r"[^\w.\- ]")
-_LONGEST_NAME = 150  # MLflow: 250 with the prefix; databases may count one letter as several bytes
-
-
-def class_labels(class_names: Sequence[str]) -> tuple[str, ...]:
-    """Turn class names into labels that trackers accept in the name of a metric.
-
-    Characters other than letters of any script, digits, `_`, `-`, `.` and spaces become `_`. A label that another class
-    already has, or that differs from it only in case, which some databases ignore, gets the class's number (from 1)
-    appended.
-    """
-    labels: list[str] = []
-    for number, name in enumerate(class_names, start=1):
-        label = _NOT_ALLOWED.sub("_", name).strip()[:_LONGEST_NAME]
-        label = label if label.strip(".") else f"class {number}"  # `.` and `..` are not valid file names
-        while label.casefold() in {other.casefold() for other in labels}:
-            label += f"-{number}"
-        labels.append(label)
-    return tuple(labels)
+from tilepipe.components.shared.figures import OVERALL, PER_CLASS, class_labels, classification_figures
 
 
 def figure_names(class_names: Sequence[str], tiles: Sequence[int], prefix: str = "val_") -> tuple[str, ...]:

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 from tilepipe.components.shared.contracts.history import History, in_words, lower_is_better
 from tilepipe.components.shared.contracts.manifest import Manifest
-from tilepipe.components.shared.figures import PER_CLASS
+from tilepipe.components.shared.figures import PER_CLASS, class_labels
 from tilepipe.components.shared.pages.curves import curve_panel, drawn_figures
 from tilepipe.components.shared.pages.formatting import breakable, percent
 from tilepipe.components.shared.pages.markup import Markup, element
 from tilepipe.components.shared.pages.page import headings, html_page, number, section, table
 from tilepipe.components.shared.pages.style import PAGE_STYLE
-from tilepipe.components.train.figures.epoch_figures import class_labels
 
 _STYLE = (
     PAGE_STYLE

@@ -7,9 +7,9 @@ from sklearn import metrics as reference
 
 from tests.support.checks import assert_accepted
 from tilepipe.components.shared.errors import ParameterError
+from tilepipe.components.shared.figures import class_labels
 from tilepipe.components.train.figures.epoch_figures import (
     check_best_metric,
-    class_labels,
     curves_file,
     epoch_figures,
     figure_names,
