@@ -22,7 +22,7 @@ RECIPE ?= finetune
 PARTS ?=
 NAME ?=
 
-.PHONY: help setup browser run test lint types layers pipelines step unit lowest bench accuracy e2e images clean
+.PHONY: help setup browser run test lint types layers pipelines step unit lowest bench accuracy e2e audit sbom images clean
 
 help: ## Print all targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -80,6 +80,12 @@ accuracy: setup ## Train on real EuroSAT (RECIPE=finetune, scratch or quick); wr
 
 e2e: setup browser ## Test on a real Kubeflow (KFP_ENDPOINT); writes build/e2e.json
 	@$(VENV)/pytest -m e2e tests/e2e -p no:xdist
+
+audit: setup ## Look for known vulnerabilities in uv.lock; .github/advisories.toml explains exceptions
+	@$(VENV)/python -m tests.support.audit $(UV)
+
+sbom: setup ## Write bills of materials (CycloneDX) of the images and the command line to build/sbom
+	@$(VENV)/python -m tests.support.sbom $(UV)
 
 images: ## Build the four images (ENGINE=docker, REGISTRY=..., IMAGE_FLAGS='--build-arg ACCELERATOR=cpu')
 	@for image in data train mlflow minio; do \
