@@ -123,7 +123,7 @@ class IngestConfig(StepConfig):
     source: str = Field(
         min_length=1,
         description="Address of the tiles: a STAC API, the catalog.json of a static STAC catalog, an ItemCollection, "
-        "a STAC-GeoParquet file, a folder of class folders, a table (CSV, TSV, Parquet) or a folder of tables, or "
+        "a STAC-GeoParquet file, a folder or zip of class folders, a table (CSV, TSV, Parquet) or a folder of tables, or "
         "TFRecords; a path, s3:// or https://",
     )
     source_bands: tuple[str, ...] = Field(

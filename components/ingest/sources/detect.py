@@ -26,10 +26,11 @@ from tilepipe.components.ingest.sources.tables.table import TableSource, is_tabl
 from tilepipe.components.ingest.sources.tables.table_folder import holds_geoparquet, holds_tables
 from tilepipe.components.ingest.sources.tfrecords.tfrecord import TfrecordSource, holds_records, is_record_file
 from tilepipe.components.ingest.sources.tile_row import RowSource
+from tilepipe.components.ingest.sources.zip_folders import ZipClassFolders, is_zip
 from tilepipe.components.shared.errors import ParameterError, SourceError
 from tilepipe.components.shared.storage import storage
 
-_ARCHIVE = re.compile(r"\.(zip|tar|tgz|tbz2|txz|7z|rar|tar\.[a-z0-9]+)$", re.IGNORECASE)
+_ARCHIVE = re.compile(r"\.(tar|tgz|tbz2|txz|7z|rar|tar\.[a-z0-9]+)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Source:
 
 
 def _class_folders(uri: str) -> RowSource:
+    if is_zip(uri):
+        return ZipClassFolders(uri)
     if storage.is_web(uri):
         raise ParameterError(
             "A folder must be local or in S3: web servers do not list folders. "
@@ -87,11 +90,12 @@ SOURCES: dict[SourceKind, Source] = {
     ),
     "stac-api": Source(
         open=StacApi,
-        is_address=storage.is_web,
+        is_address=lambda uri: storage.is_web(uri) and not is_zip(uri),
         accepts=frozenset({"columns", "query", "split_property"}),
     ),
     "folder": Source(
         open=lambda uri, *_: _class_folders(uri),
+        is_address=is_zip,
         is_folder=lambda _: True,
         accepts=frozenset(),
     ),
@@ -128,9 +132,9 @@ def open_source(config: IngestConfig, wanted: frozenset[str] = frozenset()) -> R
     archive = _ARCHIVE.search(storage.path_of(uri))
     if archive and storage.is_file(uri):
         raise SourceError(
-            f"A source must not be an archive. Received: data_source={storage.shown(config.source)}, "
-            f"a file with the suffix {archive[0].lower()}. Unpack it, and give the address of the folder or of the "
-            "table in it."
+            "An archive must be a zip, since others cannot be read in part. "
+            f"Received: data_source={storage.shown(config.source)}, a file with the suffix {archive[0].lower()}. "
+            "Unpack it, and give the address of the folder or of the table in it."
         )
     kind = detect_kind(uri) if config.options.kind == "auto" else config.options.kind
     _check_parameters(config, kind)

@@ -34,6 +34,8 @@ class ListedFile:
     """Multihash in hexadecimal; None where the listing does not state it."""
     split: Split | None = None
     """Split that the first folder of `name` stands for; None where that folder is the class."""
+    member: str | None = None
+    """Path within the zip at `uri`; None for a file of its own."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,7 @@ def class_rows(root: str, files: Iterable[ListedFile]) -> Iterator[TileRow]:
                 split=file.split,
                 bytes=file.bytes,
                 checksum=file.checksum,
+                member=file.member,
             )
     counts = ", ".join(f"{suffix} {count:,}" for suffix, count in sorted(suffixes.items(), key=_most_first))
     if not images:

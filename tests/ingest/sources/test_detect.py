@@ -97,10 +97,15 @@ def test_an_unreachable_parquet_is_reported_as_such(minio_server, monkeypatch):
         detect_kind("s3://a-bucket/items.parquet")
 
 
-@pytest.mark.parametrize("name", ["tiles.zip", "TILES.TAR", "tiles.tar.gz", "tiles.tgz"])
-def test_an_archive_has_to_be_unpacked(tmp_path, name):
+def test_a_zip_is_read_as_class_folders(tmp_path):
+    (tmp_path / "tiles.zip").write_bytes(b"x")
+    assert detect_kind(str(tmp_path / "tiles.zip")) == detect_kind("https://example.org/Tiles.ZIP?token=x") == "folder"
+
+
+@pytest.mark.parametrize("name", ["TILES.TAR", "tiles.tar.gz", "tiles.tgz", "tiles.7z"])
+def test_other_archives_have_to_be_unpacked(tmp_path, name):
     (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(SourceError, match=f"not be an archive.*{name}, a file with the suffix .*Unpack it"):
+    with pytest.raises(SourceError, match=f"must be a zip.*{name}, a file with the suffix .*Unpack it"):
         opened(tmp_path / name)
 
 

@@ -1,0 +1,89 @@
+import shutil
+import zipfile
+
+import pytest
+
+from tilepipe.components.ingest.sources.folder import ClassFolders
+from tilepipe.components.ingest.sources.zip_folders import ZipClassFolders
+from tilepipe.components.shared.errors import SourceError
+from tilepipe.components.shared.storage import storage
+from tilepipe.components.shared.storage.zip_members import read_member
+
+
+def zipped(path, *names):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, b"x")
+    return ZipClassFolders(str(path))
+
+
+def facts(rows):
+    return sorted((row.tile_id, row.label, row.split, row.bytes) for row in rows)
+
+
+@pytest.mark.parametrize("around", [False, True], ids=["class folders", "a folder around them"])
+def test_a_zip_has_the_rows_of_its_unpacked_folder(class_folders, around):
+    root = class_folders(root="eurosat")
+    (root / ".hidden").mkdir()
+    (root / ".hidden" / "x.jpg").write_bytes(b"x")
+    place = {"root_dir": root.parent, "base_dir": "eurosat"} if around else {"root_dir": root}
+    source = ZipClassFolders(shutil.make_archive(str(root.parent / "packed"), "zip", **place))
+    rows = list(source.rows())
+    assert facts(rows) == facts(ClassFolders(str(root)).rows())
+    assert len(rows) == 18
+    assert source.name == "packed"
+    for row in rows:
+        assert read_member(row.uri, row.member) == (root / row.tile_id).read_bytes()
+
+
+def test_a_zip_in_a_bucket(class_folders, minio_server, monkeypatch):
+    minio_server.use(monkeypatch)
+    bucket = minio_server.make_bucket("zipped")
+    archive = shutil.make_archive(str(class_folders().parent / "tiles"), "zip", class_folders())
+    bucket.upload_file(archive, "data/tiles.zip")
+    uri = storage.normalize("s3://zipped/data/tiles.zip")
+    rows = list(ZipClassFolders(uri).rows())
+    assert facts(rows) == facts(ZipClassFolders(archive).rows())
+    assert read_member(rows[0].uri, rows[0].member) == read_member(archive, rows[0].member)
+
+
+def test_split_folders_in_a_zip(tmp_path):
+    source = zipped(tmp_path / "x.zip", "set/train/Forest/a.png", "set/train/Crop/b.png", "set/valid/Forest/c.png")
+    assert facts(source.rows()) == [
+        ("train/Crop/b.png", "Crop", "train", 1),
+        ("train/Forest/a.png", "Forest", "train", 1),
+        ("valid/Forest/c.png", "Forest", "val", 1),
+    ]
+
+
+def test_a_single_split_or_class_is_no_folder_around_the_classes(tmp_path):
+    rows = zipped(tmp_path / "split.zip", "train/Forest/a.png", "train/Crop/b.png").rows()
+    assert {(row.label, row.split) for row in rows} == {("Forest", "train"), ("Crop", "train")}
+    rows = zipped(tmp_path / "class.zip", "Forest/a.png", "Forest/north/b.png").rows()
+    assert {row.label for row in rows} == {"Forest"}
+
+
+def test_the_finders_attributes_are_no_tiles(tmp_path):
+    source = zipped(tmp_path / "x.zip", "a/Forest/x.png", "a/Crop/y.png", "__MACOSX/a/Forest/._x.png")
+    assert {row.label for row in source.rows()} == {"Forest", "Crop"}
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a.png", "b.png"], "2 images and no class folder"),
+        (["readme.txt"], "1 files, no images"),
+        (["ecotaxa.tsv", "1.jpg"], "tables are read only unpacked.*Unpack it"),
+        (["../x/a.png"], "below the archive's root"),
+    ],
+)
+def test_zips_without_class_folders(tmp_path, names, message):
+    source = zipped(tmp_path / "x.zip", *names)
+    with pytest.raises(SourceError, match=message):
+        list(source.rows())
+
+
+def test_a_damaged_zip(tmp_path):
+    (tmp_path / "x.zip").write_bytes(b"PK\3\4 and no directory")
+    with pytest.raises(SourceError, match=r"x\.zip"):
+        list(ZipClassFolders(str(tmp_path / "x.zip")).rows())
