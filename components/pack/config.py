@@ -1,31 +1,21 @@
 """Parameters of the `pack` step."""
 
-from typing import Literal, Self
+from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from tilepipe.components.pack.tiles.alpha import AlphaPolicy
-from tilepipe.components.pack.tiles.channels import Channels
-from tilepipe.components.pack.tiles.fit import Fit
-from tilepipe.components.pack.tiles.resample import Resampling
 from tilepipe.components.shared.contracts.bands import distinct_bands
 from tilepipe.components.shared.runtime.config import StepConfig
+from tilepipe.components.shared.tiles.layout.reading_options import ReadingOptions
 
 MOST_WORKERS = 256
 """Largest number of pods per data set; starting more takes longer than packing."""
 
-LARGEST_SIDE = 8192
-"""Largest height and width of a tile in pixels; a larger value is taken for a mistake."""
 
-
-class PackOptions(StepConfig):
+class PackOptions(ReadingOptions):
     """Settings that few data sets need."""
 
     shard_mebibytes: int = Field(default=128, ge=1, le=4096, description="Approximate size of a shard, in MiB")
-    check_band_identity: bool = Field(
-        default=True,
-        description="Whether Sentinel-2 band names are checked against the pixels, unless those have 8 bits",
-    )
     max_quarantine_percent: float = Field(
         default=1.0,
         ge=0,
@@ -35,67 +25,6 @@ class PackOptions(StepConfig):
     allow_duplicates: bool = Field(
         default=False, description="Whether two splits may contain the same pixels, with a warning"
     )
-    tile_size: tuple[int, ...] = Field(
-        default=(), description="Height and width to which all tiles are resized; empty keeps their size"
-    )
-    fit: Fit = Field(
-        default="stretch",
-        description="How tiles of another shape are fitted to tile_size: stretch, pad with nodata, or crop to the "
-        "center; pad and crop keep the ratio of height and width",
-    )
-    channels: Channels = Field(
-        default="",
-        description="Channels to which grey and color images are converted: rgb (3) or grey (1); empty keeps theirs",
-    )
-    allow_mixed_scaling: bool = Field(
-        default=False,
-        description="Whether GeoTIFFs may state different scales or offsets, which are never applied",
-    )
-    resampling: Resampling = Field(
-        default="bilinear", description="Resampling of tiles and bands; antialiased when they shrink, except nearest"
-    )
-    max_nodata_percent: float = Field(
-        default=100.0,
-        ge=0,
-        le=100,
-        description="Largest percentage of nodata in a tile; others are left out, as are all blank tiles",
-    )
-    nodata: float | Literal["nan"] | None = Field(
-        default=None, description='Number that marks invalid pixels in files that state none; "nan" is NaN'
-    )
-    alpha: AlphaPolicy = Field(
-        default="auto",
-        description="Use of a channel marked as alpha: mask makes pixels with 0 invalid, band keeps it as a band, and "
-        "auto is band if all channels have names, otherwise mask if it holds only transparency",
-    )
-    nodata_fill: float | None = Field(
-        default=None,
-        description="Number packed in place of nodata; null for that of the files, with 0 in place of NaN",
-    )
-    cache: str = Field(
-        default="",
-        description="Folder or s3://bucket/prefix that keeps fetched tiles for later runs; empty keeps none",
-    )
-    readers: int = Field(default=16, ge=1, le=256, description="Threads that read and decode tiles")
-
-    @field_validator("tile_size")
-    @classmethod
-    def _tile_size(cls, size: tuple[int, ...]) -> tuple[int, ...]:
-        if size and (len(size) != 2 or not all(1 <= side <= LARGEST_SIDE for side in size)):
-            raise ValueError(
-                f"`tile_size` must be empty, or a height and a width of 1 to {LARGEST_SIDE} pixels. "
-                f"Received: tile_size={list(size)}."
-            )
-        return size
-
-    @model_validator(mode="after")
-    def _fit_needs_size(self) -> Self:
-        if self.fit != "stretch" and not self.tile_size:
-            raise ValueError(
-                f"`fit` is for tiles that are resized to `tile_size`. Received: fit={self.fit!r} without tile_size. "
-                "Set tile_size=[height, width]."
-            )
-        return self
 
 
 class PackConfig(StepConfig):

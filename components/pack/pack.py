@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from tilepipe.components.pack.cache.cache import TileCache, open_cache
 from tilepipe.components.pack.config import PackConfig
 from tilepipe.components.pack.packing_order import Plan, find_layout, open_plan
 from tilepipe.components.pack.part_manifest import PackedShard, PartManifest, SharedLayout
@@ -19,12 +18,13 @@ from tilepipe.components.pack.shards.contents import Contents, write_contents, w
 from tilepipe.components.pack.shards.writer import ShardPlan, ShardWriter
 from tilepipe.components.pack.statistics.moments import Moments
 from tilepipe.components.pack.statistics.tile_moments import TileMoments
-from tilepipe.components.pack.tiles.reader import Layout, Record, Rejected, Tile, read_records
 from tilepipe.components.shared.contracts.manifest import SPLITS, Split
 from tilepipe.components.shared.runtime.parallel import map_in_order
 from tilepipe.components.shared.runtime.progress import Progress
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.storage.atomic import whole_folder
+from tilepipe.components.shared.tiles.cache.cache import TileCache, open_cache
+from tilepipe.components.shared.tiles.reader import Layout, Record, Rejected, Tile, read_records
 from tilepipe.components.shared.version import VERSION
 
 logger = logging.getLogger("tilepipe.pack")

@@ -13,8 +13,8 @@ import pycurl
 
 from tests.bench.bucket import BUCKET
 from tests.support.minio_server import S3Server
-from tilepipe.components.pack.tiles.decode import decode
 from tilepipe.components.shared.storage.object_server import ObjectServer
+from tilepipe.components.shared.tiles.decode import decode
 
 Fetch = Callable[[str], object]
 Run = Callable[[Sequence[str]], object]

@@ -12,9 +12,9 @@ from tests.bench.bucket import BUCKET, Bucket
 from tests.bench.pack_loops import reader_rates
 from tests.support.measure import Figure
 from tilepipe.components.pack.statistics.tile_moments import TileMoments
-from tilepipe.components.pack.tiles.decode import decode
 from tilepipe.components.shared.records.example import frame_example
 from tilepipe.components.shared.storage.storage import read_bytes
+from tilepipe.components.shared.tiles.decode import decode
 
 _TILES = 300
 _ROUNDS = 5

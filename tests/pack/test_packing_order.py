@@ -9,10 +9,10 @@ import pytest
 from tests.pack.conftest import random_pixels, write_geotiff
 from tilepipe.components.pack.config import PackConfig
 from tilepipe.components.pack.packing_order import SAMPLE_TILES, find_layout, open_plan
-from tilepipe.components.pack.tiles.reader import Tile
 from tilepipe.components.shared.contracts.manifest import SPLITS
 from tilepipe.components.shared.contracts.tile_table import COLUMNS
 from tilepipe.components.shared.errors import ArtifactError, BandError, ParameterError, TileError
+from tilepipe.components.shared.tiles.reader import Tile
 
 CONFIG = PackConfig.parse(options={"readers": 2})
 

@@ -1,0 +1,251 @@
+"""Decoding of image files: GeoTIFF through tifffile where it is not plain, other formats through Pillow."""
+
+import functools
+import io
+import logging
+import math
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tifffile
+from PIL import Image
+
+from tilepipe.components.shared.errors import TileError
+from tilepipe.components.shared.tiles.plain_tiff import ALPHA_KINDS, read_plain_tiff
+from tilepipe.components.shared.tiles.tiff_pages import apply_palette, check_lerc, read_mask
+
+Pixels = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+
+DTYPES = ("uint8", "uint16", "int16", "float32")
+"""Dtypes that the manifest, and so every later step, supports."""
+_NUMPY_DTYPES = frozenset(map(np.dtype, DTYPES))
+
+MAX_BYTES = 256 * 1024 * 1024
+"""Largest size of the pixels of one tile; a damaged header may claim any size."""
+
+_TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_JPEG_MAGIC = b"\xff\xd8\xff"
+_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_BMP_MAGIC = b"BM"
+_WEBP_MAGIC = re.compile(rb"RIFF....WEBP", re.DOTALL)
+_PNG_DEPTH_OFFSET = 24
+_SHOWN = {"P": "RGB", "1": "L", "PA": "RGBA"}
+"""Pillow's mode of the colors or greys for each mode of palette indexes or single bits."""
+_GDAL_NODATA = 42113
+_GDAL_METADATA = 42112  # https://gdal.org/en/stable/drivers/raster/gtiff.html#metadata
+
+# The reason in the quarantine table repeats what tifffile logs about a damaged file; its log lines lack the file name.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+
+
+Scaling = tuple[tuple[int, float, float], ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Content of an image file."""
+
+    pixels: Pixels
+    """`(height, width, bands)`, little-endian."""
+    descriptions: tuple[str, ...] = ()
+    """Names of the bands in the file itself; empty unless each band has one."""
+    nodata: float | None = None
+    """Nodata value of the file, may be NaN; None if the file states none, or one that its pixels cannot have."""
+    valid: Mask | None = None
+    """Mask of the valid pixels that a mask or an alpha channel states, `(height, width, bands)` or `(height, width,
+    1)`; None if there is none or all pixels are valid."""
+    has_alpha: bool = False
+    """True if the file marks the last band as alpha, and it is still among `pixels`."""
+    alpha_is_doubtful: bool = False
+    """True if that mark proves little: TIFFs of red, green, blue and near infrared often have it."""
+    scaling: Scaling = ()
+    """Scale and offset of each band that is not (1, 0), with its index, as GDAL's metadata state them."""
+
+
+Shape = tuple[int | None, int | None, int | None]
+"""`(height, width, bands)`; None is any."""
+
+
+def decode(data: bytes, expected_shape: Shape | None = None) -> Picture:
+    """Decode a file.
+
+    The format is detected from the content, not from the file name.
+
+    Args:
+        data: the file.
+        expected_shape: shape that the header must state, checked before any pixel is read. Defaults to None, any.
+
+    Returns:
+        The pixels, in the file's own dtype.
+
+    Raises:
+        TileError: the file is damaged, of another shape, or of an unsupported kind; the message is only the reason.
+    """
+    try:
+        plain = read_plain_tiff(data)
+        if plain is not None:
+            _check_shape(plain.shape, plain.dtype, expected_shape, has_alpha=plain.has_alpha)
+            descriptions = _descriptions(plain.metadata, plain.shape[-1], plain.has_alpha) if plain.metadata else ()
+            nodata = None if plain.nodata is None else stated_nodata(plain.nodata, plain.dtype)
+            alpha = plain.has_alpha
+            scaling = _scaling(plain.metadata) if plain.metadata else ()
+            pixels = plain.pixels(data)
+            picture = Picture(pixels, descriptions, nodata, None, alpha, alpha, scaling)
+        elif data.startswith(_TIFF_MAGIC):
+            picture = _decode_tiff(data, expected_shape)
+        elif data.startswith((_JPEG_MAGIC, _PNG_MAGIC, _BMP_MAGIC)) or _WEBP_MAGIC.match(data):
+            picture = _decode_picture(data, expected_shape)
+        else:
+            raise TileError("it is no GeoTIFF, JPEG, PNG, BMP or WebP" if data else "it is empty")
+    except TileError:
+        raise
+    except Exception as error:  # for a damaged file the decoders raise any type, IndexError included
+        raise TileError(f"it does not decode: {type(error).__name__}: {str(error)[:200]}") from error
+    if picture.pixels.dtype not in _NUMPY_DTYPES:  # the name of a dtype costs as much as ten such comparisons
+        from tilepipe.components.shared.tiles.narrow import narrowed
+
+        return narrowed(picture)
+    return picture
+
+
+def _decode_tiff(data: bytes, expected_shape: Shape | None) -> Picture:
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        page = tiff.pages.first
+        axes = page.axes
+        if axes not in {"YX", "YXS", "SYX"}:
+            raise TileError(f"it is a TIFF with the axes {axes}, not one image of height, width and bands")
+        shape = page.shape if axes == "YXS" else (*page.shape, 1) if axes == "YX" else (*page.shape[1:], page.shape[0])
+        is_palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None
+        if is_palette:
+            shape = (*shape[:2], 3)
+        has_alpha = not is_palette and bool(page.extrasamples) and int(page.extrasamples[-1]) in ALPHA_KINDS
+        _check_shape(shape, page.dtype, expected_shape, has_alpha=has_alpha)
+        ends = (offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True))
+        if max(ends, default=0) > len(data):
+            raise TileError(f"it is truncated: its pixels would end after its last byte, {len(data):,}")
+        mask = read_mask(tiff)
+        check_lerc(page, data)
+        pixels = page.asarray(maxworkers=1)
+        tag = page.tags.get(_GDAL_METADATA)
+        descriptions = _descriptions(tag.value, shape[-1], has_alpha) if tag is not None else ()
+        stated = page.tags.get(_GDAL_NODATA)
+        nodata = stated_nodata(str(stated.value), page.dtype) if stated is not None else None
+        if is_palette:
+            pixels, axes = apply_palette(page, pixels), "YXS"
+    pixels = np.moveaxis(pixels, 0, -1) if axes == "SYX" else pixels.reshape(shape)
+    return Picture(
+        pixels.astype(pixels.dtype.newbyteorder("<"), copy=False),
+        descriptions,
+        nodata,
+        None if mask is None else mask[..., np.newaxis],
+        has_alpha,
+        has_alpha,
+        _scaling(tag.value) if tag is not None else (),
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def stated_nodata(stated: str, dtype: np.dtype[Any]) -> float | None:
+    """Convert GDAL's text to a value of the dtype; None if pixels cannot have it, such as -9999 in a uint16 file."""
+    try:
+        number = float(stated.strip(" \0"))
+    except ValueError:
+        return None
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return float(dtype.type(number))  # as the pixels have it: float32 has no 0.1
+    return number if number.is_integer() and np.iinfo(dtype).min <= number <= np.iinfo(dtype).max else None
+
+
+@functools.lru_cache(maxsize=64)
+def _descriptions(metadata: str, bands: int, has_alpha: bool = False) -> tuple[str, ...]:
+    """Return GDAL's descriptions of all bands, or of all but alpha; cached, since files often have the same text."""
+    described = _items(metadata, "description")
+    found = {int(item.get("sample", -1)): (item.text or "").strip() for item in described}
+    names = tuple(found.get(band, "") for band in range(bands))
+    if has_alpha and not names[-1]:
+        names = names[:-1]
+    return names if all(names) and len(set(names)) == len(names) else ()
+
+
+@functools.lru_cache(maxsize=64)
+def _scaling(metadata: str) -> Scaling:
+    found: dict[int, dict[str, float]] = {}
+    for role, default in (("scale", 1.0), ("offset", 0.0)):
+        for item in _items(metadata, role):
+            try:
+                number = float(item.text or default)
+            except ValueError:
+                continue
+            found.setdefault(int(item.get("sample", -1)), {"scale": 1.0, "offset": 0.0})[role] = number
+    pairs = ((band, one["scale"], one["offset"]) for band, one in sorted(found.items()))
+    return tuple(each for each in pairs if each[1:] != (1, 0))
+
+
+def _items(metadata: str, role: str) -> list[ET.Element]:
+    """Return the items of GDAL's metadata with a role."""
+    if role not in metadata or re.search(r"<!(DOCTYPE|ENTITY)", metadata):  # GDAL writes no such declarations
+        return []
+    try:
+        items = ET.fromstring(metadata).iter("Item")  # noqa: S314 - without declarations nothing expands
+    except ET.ParseError:
+        return []
+    return [item for item in items if item.get("role") == role]
+
+
+def _decode_picture(data: bytes, expected_shape: Shape | None) -> Picture:
+    with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "BMP", "WEBP")) as file:
+        image: Image.Image = file
+        width, height = image.size
+        deep = file.format == "PNG" and data[_PNG_DEPTH_OFFSET] == 16
+        if file.format == "WEBP" and getattr(file, "n_frames", 1) > 1:
+            raise TileError("it is an animated WebP, not one image")
+        if image.mode == "CMYK":
+            raise TileError("it is a CMYK JPEG, whose channels are inks, not bands")
+        shown = _SHOWN.get(image.mode, image.mode)
+        if "transparency" in image.info and not deep:  # of a palette, or one color
+            shown = {"L": "LA", "RGB": "RGBA"}.get(shown, shown)
+        has_alpha = shown in {"LA", "RGBA"}
+        shape = (height, width, Image.getmodebands(shown))
+        dtype = np.dtype(np.uint16 if deep else np.uint8)
+        _check_shape(shape, dtype, expected_shape, has_alpha=has_alpha)
+        if shown != image.mode:
+            image = image.convert(shown)
+        if deep:  # Pillow would cut colors of 16 bits down to 8
+            import imagecodecs
+
+            image.load()  # checks every chunk's CRC, which imagecodecs does not report
+            return Picture(np.asarray(imagecodecs.png_decode(data)).reshape(shape), has_alpha=has_alpha)
+        return Picture(np.asarray(image).reshape(shape), has_alpha=has_alpha)
+
+
+def _check_shape(
+    shape: tuple[int, ...], dtype: np.dtype[Any], expected: Shape | None, *, has_alpha: bool = False
+) -> None:
+    if dtype is None or math.prod(shape) * dtype.itemsize > MAX_BYTES:
+        raise TileError(
+            f"it claims {size_text(shape)}, which is more than {MAX_BYTES // 2**20} MiB or of no known dtype"
+        )
+    if expected is None or _fits(shape, expected):
+        return
+    if not has_alpha or not _fits((*shape[:2], shape[2] - 1), expected):
+        raise TileError(f"it is {size_text(shape)}, where the tiles are {size_text(expected)}")
+
+
+def _fits(shape: tuple[int, ...], expected: Shape) -> bool:
+    return all(want in {None, have} for want, have in zip(expected, shape, strict=True))
+
+
+def size_text(shape: Sequence[int | None]) -> str:
+    """Format a size, such as `64x64 pixels of 3 bands`."""
+    height, width, bands = shape
+    pixels = "pixels" if height is None else f"{height}x{width} pixels"
+    if bands is None:
+        return pixels
+    return f"{pixels} of {bands} band{'s' if bands != 1 else ''}"

@@ -1,0 +1,3 @@
+from tests.pack.conftest import run, table
+
+__all__ = ["run", "table"]
