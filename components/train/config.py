@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from tilepipe.components.shared.runtime.config import StepConfig
-from tilepipe.components.train.checkpoints.checkpoints import CheckpointOptions
+from tilepipe.components.train.checkpoints.intervals import CheckpointOptions
 from tilepipe.components.train.input.augmentation import Augmentation, AugmentationOptions
 from tilepipe.components.train.input.options import DataOptions
 from tilepipe.components.train.optimization.class_weights import ClassWeightOptions

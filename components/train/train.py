@@ -19,8 +19,9 @@ from tilepipe.components.shared.pages.curves import curves_drawing
 from tilepipe.components.shared.runtime import cluster
 from tilepipe.components.shared.storage.atomic import whole_file
 from tilepipe.components.shared.version import VERSION
-from tilepipe.components.train.checkpoints.checkpoints import CheckpointOptions, Checkpoints
+from tilepipe.components.train.checkpoints.checkpoints import Checkpoints
 from tilepipe.components.train.checkpoints.file import State
+from tilepipe.components.train.checkpoints.intervals import CheckpointOptions
 from tilepipe.components.train.config import TrainConfig
 from tilepipe.components.train.figures.epoch_figures import check_best_metric
 from tilepipe.components.train.input.augmentation import Augmenter

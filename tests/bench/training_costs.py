@@ -29,7 +29,8 @@ from tests.bench.generated import CLASSES, Generated
 from tests.support.loops import HaltError, Look
 from tests.support.measure import Figure
 from tilepipe.components.shared.contracts.manifest import Manifest
-from tilepipe.components.train.checkpoints.checkpoints import CheckpointOptions, Checkpoints
+from tilepipe.components.train.checkpoints.checkpoints import Checkpoints
+from tilepipe.components.train.checkpoints.intervals import CheckpointOptions
 from tilepipe.components.train.config import TrainConfig
 from tilepipe.components.train.figures.epoch_figures import curves_file, epoch_figures
 from tilepipe.components.train.input.batches import Batches

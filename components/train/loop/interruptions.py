@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tilepipe.components.train.checkpoints.checkpoints import CheckpointOptions, Checkpoints
+from tilepipe.components.train.checkpoints.checkpoints import Checkpoints
 from tilepipe.components.train.checkpoints.file import State
+from tilepipe.components.train.checkpoints.intervals import CheckpointOptions
 from tilepipe.components.train.loop.sigterm import StopRequest
 from tilepipe.components.train.tracking.recorder import Record
 

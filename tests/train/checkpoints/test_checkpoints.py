@@ -18,7 +18,7 @@ from tests.support.checkpoints import KEY, best_of, files, make_state, save, ste
 from tests.support.minio_server import own_server
 from tilepipe.components.shared.errors import ParameterError, StorageError
 from tilepipe.components.shared.storage import s3, storage
-from tilepipe.components.train.checkpoints.checkpoints import CheckpointOptions, Checkpoints
+from tilepipe.components.train.checkpoints.checkpoints import Checkpoints
 from tilepipe.components.train.checkpoints.file import State
 
 ROOT = Path(__file__).parents[3]
@@ -300,12 +300,3 @@ def test_an_invalid_address_is_reported_at_the_start(tmp_path, minio_server, mon
     for key in ("", "..", "a/b", "../a", "x" * 200):
         with pytest.raises(ParameterError, match="key must consist of letters"):
             Checkpoints(str(tmp_path), key)
-
-
-def test_when_one_is_due():
-    by_time = CheckpointOptions.parse()
-    assert [by_time.is_checkpoint_due(seconds, 99) for seconds in (0, 119.9, 120, 500)] == [False, False, True, True]
-    by_epoch = CheckpointOptions.parse(checkpoint_every_seconds=0, checkpoint_every_epochs=2)
-    assert [by_epoch.is_checkpoint_due(9999, epochs) for epochs in (0, 1, 2, 3)] == [False, False, True, True]
-    with pytest.raises(ParameterError, match="`checkpoint_every_epochs` must be above 0"):
-        CheckpointOptions.parse(checkpoint_every_seconds=0)
