@@ -17,6 +17,7 @@ def evaluate_model(
     summary: dsl.Output[dsl.Markdown],
     report: dsl.Output[dsl.HTML],
     predictions: dsl.Output[dsl.Dataset],
+    samples: dsl.Output[dsl.Dataset],
     mlflow_run_id: str = "",
     batch_size: int = 256,
 ) -> None:
@@ -33,6 +34,7 @@ def evaluate_model(
         summary: Main figures (Markdown).
         report: All figures, as a self-contained page (HTML).
         predictions: Predicted class and probabilities of each tile (Parquet).
+        samples: A few validation tiles with their labels, for steps that need no more (NumPy archive).
         mlflow_run_id: MLflow run that train opened; empty if none is tracked.
         batch_size: Tiles per batch; affects only speed and memory.
     """
@@ -45,12 +47,14 @@ def evaluate_model(
     with step("evaluate"):
         config = EvaluateConfig.from_arguments(locals())
         report.uri, predictions.uri = report.uri + ".html", predictions.uri + ".parquet"
+        samples.uri += ".npz"
         val_folders, test_folders = (tuple(Path(a.path) for a in shards) for shards in (val_shards, test_shards))
         read = Inputs(val_folders, test_folders, *(Path(a.path) for a in (manifest, model, history)))
-        write = Outputs(*(Path(a.path) for a in (metrics, confusion, summary, report, predictions)))
+        write = Outputs(*(Path(a.path) for a in (metrics, confusion, summary, report, predictions, samples)))
         found = evaluate(config, read, write)
         for name, value in found.shown_figures().items():
             metrics.log_metric(name, value)
         if found.matrix_is_shown:
             confusion.log_confusion_matrix(list(found.manifest.class_names), found.headline.confusion.tolist())
+        predictions.metadata["test_shards"] = [shards.uri for shards in test_shards]
         confusion.log_roc_curve(found.roc.false_positive_rate, found.roc.true_positive_rate, found.roc.threshold)

@@ -18,6 +18,7 @@ from tilepipe.components.evaluate.speed import measure_speed
 from tilepipe.components.shared.contracts.history import read_history
 from tilepipe.components.shared.contracts.manifest import Manifest, Split, read_manifest
 from tilepipe.components.shared.contracts.model_file import load_model
+from tilepipe.components.shared.contracts.samples import choose_samples, write_samples
 from tilepipe.components.shared.errors import SplitError
 from tilepipe.components.shared.pages.formatting import SPLIT_NAMES
 from tilepipe.components.shared.runtime import tracking
@@ -50,6 +51,7 @@ class Outputs:
     summary: Path
     report: Path
     predictions: Path
+    samples: Path
 
 
 def evaluate(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> Evaluation:
@@ -74,6 +76,8 @@ def evaluate(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> Evalua
     model = load_model(inputs.model, manifest)
     folders: dict[Split, tuple[Path, ...]] = {"val": inputs.val_shards, "test": inputs.test_shards}
     predictions = [predict_split(model, folders[split], split, manifest, config.batch_size) for split in splits]
+    sampled = splits[-1]  # val, where it has tiles
+    write_samples(choose_samples(folders[sampled], sampled, manifest), outputs.samples)
     speed = measure_speed(model, inputs.model, manifest)
     found = Evaluation.of(manifest, history, predictions, speed=speed)
     _write(found, predictions, outputs)

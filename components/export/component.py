@@ -8,7 +8,7 @@ from tilepipe.components.shared import images
 @dsl.component(base_image=images.TRAIN, install_kfp_package=False)
 def export_model(
     tiles: dsl.Input[dsl.Dataset],
-    val_shards: dsl.Input[list[dsl.Dataset]],
+    samples: dsl.Input[dsl.Dataset],
     manifest: dsl.Input[dsl.Artifact],
     model: dsl.Input[dsl.Model],
     history: dsl.Input[dsl.Dataset],
@@ -26,7 +26,7 @@ def export_model(
 
     Args:
         tiles: Tile table, for place and time of the tiles (Parquet).
-        val_shards: Validation tiles, on which ONNX is compared with Keras.
+        samples: Tiles on which ONNX is compared with Keras (NumPy archive of evaluate).
         manifest: Contents of the shards (JSON).
         model: Trained classifier (.keras).
         history: Figures of each training epoch (JSON).
@@ -50,9 +50,7 @@ def export_model(
     with step("export"):
         config = ExportConfig.from_arguments(locals())
         onnx_model.uri, bundle.uri, item.uri = onnx_model.uri + ".onnx", bundle.uri + ".tar.gz", item.uri + ".json"
-        folders = tuple(Path(artifact.path) for artifact in val_shards)
-        files = (Path(a.path) for a in (manifest, model, history, metrics, confusion))
-        read = Inputs(Path(tiles.path), folders, *files)
-        onnx_model.metadata.update(
-            export(config, read, Outputs(*(Path(a.path) for a in (onnx_model, bundle, card, item))))
-        )
+        read = Inputs(*(Path(a.path) for a in (tiles, samples, manifest, model, history, metrics, confusion)))
+        facts = export(config, read, Outputs(*(Path(a.path) for a in (onnx_model, bundle, card, item))))
+        onnx_model.metadata.update(facts)
+        bundle.metadata.update(name=facts["name"], sha256=facts["bundle_sha256"])

@@ -3,27 +3,22 @@
 import hashlib
 import json
 import logging
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-from itertools import islice
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from tilepipe.components.export.config import ExportConfig
 from tilepipe.components.export.description import Description, Extent, read_evaluation
 from tilepipe.components.export.mlm_item import model_item
 from tilepipe.components.export.model_card import render_card
 from tilepipe.components.export.onnx_graph import convert_to_onnx, write_onnx
-from tilepipe.components.export.parity import Tiles, check_parity, compare, open_session
+from tilepipe.components.export.parity import check_parity, compare, in_batches, open_session
 from tilepipe.components.shared.contracts.bundle import as_json, write_bundle
-from tilepipe.components.shared.contracts.manifest import Manifest, read_manifest
+from tilepipe.components.shared.contracts.manifest import read_manifest
 from tilepipe.components.shared.contracts.model_file import load_model
-from tilepipe.components.shared.contracts.shard_tiles import read_tiles
-from tilepipe.components.shared.contracts.shards import check_shards
+from tilepipe.components.shared.contracts.samples import read_samples
 from tilepipe.components.shared.storage.atomic import whole_file
 from tilepipe.components.shared.storage.place import Place
 from tilepipe.components.shared.version import VERSION
@@ -40,7 +35,7 @@ class Inputs:
     """Files and folders that the step reads."""
 
     tiles: Path
-    val_shards: tuple[Path, ...]
+    samples: Path
     manifest: Path
     model: Path
     history: Path
@@ -75,13 +70,15 @@ def export(config: ExportConfig, inputs: Inputs, outputs: Outputs) -> dict[str, 
     """
     manifest = read_manifest(inputs.manifest)
     evaluation = read_evaluation(inputs.metrics, inputs.confusion, inputs.history, manifest)
+    samples = read_samples(inputs.samples, manifest)
     model = load_model(inputs.model, manifest)
     network = model.name
     name = config.name or _file_name(f"{manifest.name}-{network}")
     with whole_file(outputs.onnx_model) as partial:
         graph = convert_to_onnx(model, dtype=manifest.dtype, opset=config.options.opset, name=name)
         write_onnx(graph, partial)
-        parity = compare(model.predict_on_batch, open_session(partial), _tiles(config, inputs, manifest))
+        batches = in_batches(samples.tiles[: config.options.parity_tiles], BATCH_TILES)
+        parity = compare(model.predict_on_batch, open_session(partial), batches, samples.split)
         check_parity(parity, config.options.max_difference)
     description = Description(
         name=name,
@@ -111,21 +108,6 @@ def export(config: ExportConfig, inputs: Inputs, outputs: Outputs) -> dict[str, 
         **({"bundle_uri": address} if address else {}),
         **parity.facts(),
     }
-
-
-def _tiles(config: ExportConfig, inputs: Inputs, manifest: Manifest) -> Iterator[Tiles]:
-    """Yield batches of the first validation tiles, in the manifest's dtype, up to the limit."""
-    summary, left = manifest.splits["val"], config.options.parity_tiles
-    paths = check_shards(inputs.val_shards, summary, verify=False)
-    for path, shard in zip(paths, summary.shards, strict=True):
-        tiles = read_tiles(path, shard, manifest)
-        while batch := [tile.image.copy() for tile in islice(tiles, min(BATCH_TILES, left))]:
-            yield np.stack(batch)
-            left -= len(batch)
-        for _ in tiles:  # to the end of the shard, where its checksum is compared
-            pass
-        if not left:
-            return
 
 
 def _write(description: Description, inputs: Inputs, outputs: Outputs) -> str:

@@ -19,7 +19,7 @@ def render_card(description: Description) -> str:
     Returns:
         Markdown without inline HTML, which Kubeflow's page does not show.
     """
-    manifest, history = description.manifest, description.history
+    manifest, history, parity = description.manifest, description.history, description.parity
     height, width, bands = manifest.tile_shape
     return f"""# {_text(description.name)}
 
@@ -61,10 +61,9 @@ The weights are those of epoch {history.best_epoch} of {len(history.epochs)}, ch
 
 ## ONNX and Keras
 
-On {description.parity.tiles:,} validation tiles the probabilities of `model.onnx` differ from those of Keras by up to \
-{description.parity.max_difference:.2g}, and {description.parity.differing_labels:,} tiles get another class. On the \
-CPU of the export, onnxruntime classified {description.parity.tiles_per_second:,.0f} tiles per second and Keras \
-{description.parity.keras_tiles_per_second:,.0f}.
+On {parity.tiles:,} tiles of {parity.split} the probabilities of `model.onnx` differ from those of Keras by up to \
+{parity.max_difference:.2g}, and {parity.differing_labels:,} tiles get another class. On the CPU of the export, \
+onnxruntime classified {parity.tiles_per_second:,.0f} tiles per second and Keras {parity.keras_tiles_per_second:,.0f}.
 
 ## Use
 

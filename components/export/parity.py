@@ -1,7 +1,7 @@
 """The comparison of an exported model with the Keras model on real tiles."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ Probabilities = npt.NDArray[np.float32]
 class Parity:
     """Agreement of ONNX with Keras."""
 
+    split: str
+    """Split of the tiles."""
     tiles: int
     max_difference: float
     """Largest absolute difference between two probabilities."""
@@ -71,23 +73,31 @@ def open_session(path: Path) -> Callable[[Tiles], Probabilities]:
     return lambda tiles: np.asarray(session.run(None, {INPUT: tiles})[0], np.float32)
 
 
+def in_batches(tiles: Tiles, size: int) -> Iterator[Tiles]:
+    """Cut tiles into batches; the last one may be smaller."""
+    for start in range(0, len(tiles), size):
+        yield tiles[start : start + size]
+
+
 def compare(
     keras_model: Callable[[Tiles], Probabilities],
     onnx_model: Callable[[Tiles], Probabilities],
     batches: Iterable[Tiles],
+    split: str,
 ) -> Parity:
     """Compare two models on the same tiles.
 
     Args:
         keras_model: Function from tiles to the probabilities of the Keras model.
         onnx_model: Function from tiles to the probabilities of the exported model.
-        batches: Tiles, `(batch, height, width, bands)`.
+        batches: Tiles, `(batch, height, width, bands)`; at least one batch.
+        split: Split of the tiles.
 
     Returns:
         Their agreement and rates.
 
     Raises:
-        ArtifactError: There is no tile, or the exported model gives other answers when it is asked again.
+        ArtifactError: The exported model gives other answers when it is asked again.
     """
     tiles, largest, differing = 0, 0.0, 0
     seconds = {"keras": 0.0, "onnx": 0.0}
@@ -110,12 +120,7 @@ def compare(
         difference = float(np.abs(expected - found).max())
         largest = max(largest, difference) if np.isfinite(difference) else float("inf")
         differing += int((expected.argmax(axis=1) != found.argmax(axis=1)).sum())
-    if not tiles:
-        raise ArtifactError(
-            "There must be validation tiles to compare the exported model with Keras. Received: none. "
-            "Give `ingest` other `split_fractions`."
-        )
-    return Parity(tiles, largest, differing, tiles / seconds["onnx"], tiles / seconds["keras"])
+    return Parity(split, tiles, largest, differing, tiles / seconds["onnx"], tiles / seconds["keras"])
 
 
 def check_parity(parity: Parity, max_difference: float) -> None:
@@ -132,8 +137,8 @@ def check_parity(parity: Parity, max_difference: float) -> None:
         raise ArtifactError(
             f"Probabilities of the exported model must be within {max_difference:g} of those of Keras. Received: a "
             f"difference of {parity.max_difference:.3g}, and another class for {parity.differing_labels:,} of "
-            f"{parity.tiles:,} tiles. If that is acceptable, give "
-            f"export_options='{{\"max_difference\": {_rounded_up(parity.max_difference)}}}'."
+            f"{parity.tiles:,} tiles. If that is acceptable, give options.max_difference="
+            f"{_rounded_up(parity.max_difference)}."
         )
 
 

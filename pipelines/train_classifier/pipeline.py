@@ -1,10 +1,13 @@
 """The wiring of `train_classifier`."""
 
+import contextlib
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from kfp import dsl, kubernetes
 
 from tilepipe.components.evaluate.component import evaluate_model
+from tilepipe.components.export.component import export_model
 from tilepipe.components.finish.component import finish_run
 from tilepipe.components.ingest.component import ingest_tiles
 from tilepipe.components.pack.component import merge_packed, pack_tiles
@@ -35,6 +38,10 @@ class PipelineArguments:
     data_snapshot: str
     data_source_bands: list
     data_where: str
+    export_bundle_uri: str
+    export_enabled: bool
+    export_name: str
+    export_options: dict
     model_architecture: str
     model_options: dict
     model_weights_uri: str
@@ -182,6 +189,29 @@ def wire(given: PipelineArguments, *, streams: bool = False) -> None:
         settings.configure(evaluate, cpu="4", memory="2Gi", timeout_seconds=4 * 3600, retries=1)
         settings.use_tracking(evaluate, given.tracking_secret_name)
 
+        with _condition(given.export_enabled, "export"):  # takes no `Collected`, which KFP 2.17 cannot compile here
+            export = export_model(
+                tiles=ingest.outputs["tiles"],
+                samples=evaluate.outputs["samples"],
+                manifest=merge.outputs["manifest"],
+                model=train.outputs["model"],
+                history=train.outputs["history"],
+                metrics=evaluate.outputs["metrics"],
+                confusion=evaluate.outputs["confusion"],
+                name=given.export_name,
+                bundle_uri=given.export_bundle_uri,
+                options=given.export_options,
+            )
+            settings.configure(export, cpu="4", memory="4Gi", timeout_seconds=3600, retries=1)
+            settings.use_storage(export, given.storage_secret_name)
+
+
+def _condition(enabled: bool, name: str) -> AbstractContextManager[object]:
+    """Return a group of tasks that run if a parameter is true; no group for a constant, which KFP refuses."""
+    if isinstance(enabled, bool):
+        return contextlib.nullcontext()
+    return dsl.If(enabled == True, name=name)  # noqa: E712 - KFP compiles this
+
 
 @dsl.pipeline(name="train-classifier", display_name="Train a tile classifier")
 def train_classifier(
@@ -198,6 +228,10 @@ def train_classifier(
     data_snapshot: str = "",
     data_source_bands: list = [],
     data_where: str = "",
+    export_bundle_uri: str = "",
+    export_enabled: bool = True,
+    export_name: str = "",
+    export_options: dict = {},
     model_architecture: str = "cnn",
     model_options: dict = {},
     model_weights_uri: str = "",
@@ -249,6 +283,11 @@ def train_classifier(
             Default: none, or in a recurring run the time at which it was triggered.
         data_source_bands: Order of the bands in the files, if their metadata lack it or state it wrongly.
         data_where: SQL condition that a tile must meet, such as label <> 'River' AND "eo:cloud_cover" < 20.
+        export_bundle_uri: Folder or s3://bucket/prefix to which the bundle is copied, under name-YYYY-mm-dd-HH-MM-SS;
+            empty copies nothing.
+        export_enabled: Whether to export the model as ONNX, in a bundle with its description.
+        export_name: Name of the model in its files; default: the name of the dataset and the network.
+        export_options: Rarely changed settings of export: {"max_difference": 0.001}, {"parity_tiles": 100} and others.
         model_architecture: Network: cnn, compact, efficientnet_lite0, efficientnet_v2_b1, efficientnet_v2_s,
             inception_v3, mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small, resnet50.
         model_options: Rarely changed settings of the network: {"dropout": 0.3}, {"input_size_pixels": 96}, {"indices":

@@ -15,6 +15,7 @@ def outputs(tmp_path):
         "summary": dsl.Markdown,
         "report": dsl.HTML,
         "predictions": dsl.Dataset,
+        "samples": dsl.Dataset,
     }
     return {name: kind(name=name, uri=str(tmp_path / name)) for name, kind in kinds.items()}
 
@@ -50,7 +51,9 @@ def test_artifacts_hold_what_kubeflow_shows(inputs, outputs, tmp_path):
     assert (tmp_path / "report.html").exists()
     assert outputs["report"].uri.endswith("/report.html")
     assert outputs["predictions"].uri.endswith("/predictions.parquet")
-    assert all((tmp_path / name).exists() for name in ("metrics", "confusion", "summary", "predictions.parquet"))
+    assert outputs["predictions"].metadata == {"test_shards": [inputs["test_shards"][0].uri]}
+    files = ("metrics", "confusion", "summary", "predictions.parquet", "samples.npz")
+    assert all((tmp_path / name).exists() for name in files)
 
 
 def test_a_wrong_parameter_ends_the_step_with_exit_code_2(inputs, outputs, caplog):

@@ -5,6 +5,7 @@ import pytest
 
 from tilepipe.components.evaluate.config import EvaluateConfig
 from tilepipe.components.evaluate.evaluate import Inputs, Outputs, evaluate
+from tilepipe.components.shared.contracts.samples import read_samples
 from tilepipe.components.shared.errors import ArtifactError, ParameterError, SplitError
 from tilepipe.components.shared.runtime import tracking
 
@@ -15,7 +16,7 @@ def run(model_path, tmp_path):
 
     def run(root, run_id="", model=model_path):
         inputs = Inputs((root / "val",), (root / "test",), root / "manifest.json", model, root / "history.json")
-        names = ("metrics", "confusion", "summary", "report.html", "predictions.parquet")
+        names = ("metrics", "confusion", "summary", "report.html", "predictions.parquet", "samples.npz")
         outputs = Outputs(*(tmp_path / "out" / name for name in names))
         return evaluate(EvaluateConfig(mlflow_run_id=run_id, batch_size=16), inputs, outputs), outputs
 
@@ -46,6 +47,8 @@ def test_all_outputs_are_written(run, make_data):
     assert (metrics["test_accuracy_lower"], metrics["test_accuracy_upper"]) == (low, high)
     assert outputs.summary.read_text().startswith("# tiny")
     assert outputs.report.read_text().startswith("<!DOCTYPE html>")
+    samples = read_samples(outputs.samples, found.manifest)
+    assert (samples.split, len(samples.tiles)) == ("val", 40)
     assert pq.read_table(outputs.predictions)["split"].to_pylist() == ["test"] * 36 + ["val"] * 40
 
 
@@ -84,8 +87,9 @@ def test_an_empty_split_needs_no_folder(run, make_data):
 
 
 def test_test_tiles_alone_are_enough(run, make_data):
-    found, _ = run(make_data(val=0))
+    found, outputs = run(make_data(val=0))
     assert list(found.scores) == ["test"]
+    assert read_samples(outputs.samples, found.manifest).split == "test"
 
 
 def test_without_any_tiles_there_is_nothing_to_measure(run, make_data):

@@ -14,6 +14,7 @@ from tilepipe.components.prepare.config import ModelOptions
 from tilepipe.components.shared.contracts.history import History
 from tilepipe.components.shared.contracts.manifest import Manifest, read_manifest
 from tilepipe.components.shared.contracts.model_file import load_tensorflow
+from tilepipe.components.shared.contracts.samples import choose_samples, write_samples
 from tilepipe.components.shared.contracts.tile_table import SCHEMA, TileTableInfo, write_tile_table
 
 ROWS = [[5, 1, 0], [0, 6, 0], [2, 0, 0]]
@@ -42,9 +43,10 @@ def inputs(tmp_path: Path) -> Inputs:
     confusion = {"split": "val", "class_names": list(CLASSES), "rows": ROWS}
     (tmp_path / "confusion").write_text(json.dumps(confusion))
     write_tiles(tmp_path / "tiles.parquet")
+    write_samples(choose_samples([tmp_path / "data" / "val"], "val", manifest), tmp_path / "samples.npz")
     return Inputs(
         tmp_path / "tiles.parquet",
-        (tmp_path / "data" / "val",),
+        tmp_path / "samples.npz",
         tmp_path / "data" / "manifest.json",
         tmp_path / "model.keras",
         tmp_path / "history.json",

@@ -7,6 +7,7 @@ the packages of the task's image. (KFP 2.17: backend/src/v2/component/launcher_v
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Mapping
@@ -62,6 +63,8 @@ class Launcher:
         while waiting and failed is None:
             ready = next(t for t in waiting.values() if all(n in self.results for n in t.needs))
             del waiting[ready.name]
+            if not self._is_wanted(ready.name, values):
+                continue
             result = self.run_loop(ready.name, values) if self._loop(ready.name) else self.run_task(ready.name, values)
             failed = result if result.exit_code else None
         state = final_state or ("FAILED" if failed else "SUCCEEDED")
@@ -95,7 +98,7 @@ class Launcher:
         outputs = component.get("outputDefinitions", {})
         executor_input = {
             "inputs": {
-                "parameterValues": self._parameters(spec, component, values, status),
+                "parameterValues": self._parameters(name, spec, component, values, status),
                 "artifacts": {
                     key: {"artifacts": [self._fetch(artifact) for artifact in self._inputs(name, source)]}
                     for key, source in spec.get("inputs", {}).get("artifacts", {}).items()
@@ -151,8 +154,33 @@ class Launcher:
             self._store(found["uri"])
         return result
 
+    def _is_wanted(self, name: str, values: Mapping[str, Any]) -> bool:
+        """Evaluate the conditions around a task."""
+        while group := self._group(name):
+            name, task = group
+            if condition := task.get("triggerPolicy", {}).get("condition"):
+                match = re.fullmatch(r"inputs\.parameter_values\['(.+)'\] == true", condition)
+                if not self._value(name, task["inputs"]["parameters"][match[1]], values):
+                    return False
+        return True
+
+    def _value(self, name: str, source: Mapping[str, Any], values: Mapping[str, Any]) -> Any:
+        """Return the value that a task takes: a constant, a pipeline parameter, or another task's output."""
+        if "runtimeValue" in source:
+            return source["runtimeValue"]["constant"]
+        if "taskOutputParameter" in source:
+            producer = source["taskOutputParameter"]
+            return self.results[producer["producerTask"]].parameters[producer["outputParameterKey"]]
+        channel = source["componentInputParameter"]
+        known = channel.removeprefix("pipelinechannel--")
+        if known in values:
+            return values[known]
+        group, task = self._group(name)
+        return self._value(group, task["inputs"]["parameters"][channel], values)
+
     def _parameters(
         self,
+        name: str,
         spec: Mapping[str, Any],
         component: Mapping[str, Any],
         values: Mapping[str, Any],
@@ -161,24 +189,21 @@ class Launcher:
         declared = component.get("inputDefinitions", {}).get("parameters", {})
         found = {key: what["defaultValue"] for key, what in declared.items() if "defaultValue" in what}
         for key, source in spec.get("inputs", {}).get("parameters", {}).items():
+            if "taskFinalStatus" in source:
+                found[key] = dict(status or {})
+                continue
+            found[key] = self._value(name, source, values)
             if "componentInputParameter" in source:
-                found[key] = values[source["componentInputParameter"].removeprefix("pipelinechannel--")]
                 kind = declared.get(key, {}).get("parameterType", "STRING")  # a setting's input is not declared
                 if isinstance(found[key], str) and kind != "STRING":
                     raise TypeError(f"{key} is declared a {kind}, and KFP refuses text for it")
-            elif "taskOutputParameter" in source:
-                producer = source["taskOutputParameter"]
-                found[key] = self.results[producer["producerTask"]].parameters[producer["outputParameterKey"]]
-            elif "runtimeValue" in source:
-                found[key] = source["runtimeValue"]["constant"]
-            elif "taskFinalStatus" in source:
-                found[key] = dict(status or {})
         return found
 
     def _inputs(self, name: str, source: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the artifacts that a task takes: one, or one per iteration of a loop, in the order of the items."""
-        if "componentInputArtifact" in source:  # from outside of the loop that the task is in
-            source = self._loop(name)["inputs"]["artifacts"][source["componentInputArtifact"]]
+        while "componentInputArtifact" in source:  # from outside of the loop or condition that the task is in
+            name, group = self._group(name)
+            source = group["inputs"]["artifacts"][source["componentInputArtifact"]]
         output = source["taskOutputArtifact"]
         dag = next(dag for dag in self._dags() if output["producerTask"] in dag["tasks"])
         task, key = self.pipeline.producer(dag, output["producerTask"], output["outputArtifactKey"])
@@ -215,6 +240,19 @@ class Launcher:
     def _dags(self) -> list[dict[str, Any]]:
         dags = [self.pipeline.spec["root"]["dag"]]
         return dags + [c["dag"] for c in self.pipeline.spec["components"].values() if "dag" in c]
+
+    def _group(self, name: str) -> tuple[str, dict[str, Any]] | None:
+        """Return name and task of the loop, condition or exit handler that a task is in; None at the root."""
+        components = self.pipeline.spec["components"]
+        return next(
+            (
+                (group, task)
+                for dag in self._dags()
+                for group, task in dag["tasks"].items()
+                if name in components[task["componentRef"]["name"]].get("dag", {}).get("tasks", {})
+            ),
+            None,
+        )
 
     def _loop(self, name: str) -> dict[str, Any]:
         """Return the loop that contains a task; empty if there is none."""

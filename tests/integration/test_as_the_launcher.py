@@ -88,9 +88,13 @@ def test_from_the_bucket_to_the_report(launcher, tiles, mlflow, bucket):
     assert metrics["test_tiles"] == len(predictions) == 20
     right = [row["label"] == row["predicted"] for row in predictions]
     assert metrics["test_accuracy"] == pytest.approx(sum(right) / len(right))
+    exported = launcher.results["export-model"].artifacts
+    assert exported["onnx_model"]["metadata"]["parity_tiles"] == 20
+    assert exported["bundle"]["metadata"]["sha256"] == exported["onnx_model"]["metadata"]["bundle_sha256"]
     stored = {item.key for item in bucket.objects.filter(Prefix=launcher.root)}
     for suffix in (
-        "tiles.parquet", "manifest.json", "base_model.keras", "model.keras", "report.html", "predictions.parquet"
+        "tiles.parquet", "manifest.json", "base_model.keras", "model.keras", "report.html", "predictions.parquet",
+        "onnx_model.onnx", "bundle.tar.gz", "item.json",
     ):  # fmt: skip
         assert any(key.endswith(suffix) for key in stored), f"no {suffix} in {sorted(stored)}"
     assert any("train_shards/" in key and key.endswith(".tfrecord") for key in stored)

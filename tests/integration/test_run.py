@@ -14,6 +14,7 @@ from tests.support.waiting import wait_until
 from tilepipe.components.pack.config import PackConfig
 from tilepipe.components.pack.merge import MergeInputs, merge
 from tilepipe.components.pack.pack import PackOutputs, pack
+from tilepipe.components.shared.contracts.bundle import read_bundle
 from tilepipe.components.shared.contracts.manifest import SPLITS
 from tilepipe.pipelines.cli.sample.sample import write_sample
 
@@ -39,10 +40,11 @@ def test_the_main_job(sample, tmp_path):
     done = tilepipe("run", "train_classifier", f"data_source={sample / 'catalog.json'}", *TINY, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     steps = [line.split()[0] for line in done.stdout.splitlines() if re.search(r"\bok\b +[\d.]+ s", line)]
-    assert steps == ["snapshot", "ingest", "pack", "merge", "prepare", "train", "evaluate", "finish"]
+    assert steps == ["snapshot", "ingest", "pack", "merge", "prepare", "train", "evaluate", "export", "finish"]
     assert re.search(r"test_accuracy.*0\.\d+", done.stdout)
     report = Path(re.search(r"^report: (.+)$", done.stdout, re.MULTILINE)[1])
     assert "synthetic" in report.read_text(encoding="utf-8")
+    read_bundle(Path(re.search(r"^bundle: (.+)$", done.stdout, re.MULTILINE)[1]))
     command = re.search(r"^MLflow: (\S*mlflow server .*)$", done.stdout, re.MULTILINE)[1]
     assert f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}" in command
 
@@ -99,9 +101,10 @@ def _kill_when(is_time, *words, cwd):
 @pytest.mark.parametrize(("kind", "workers"), [("items.parquet", 1), ("synthetic-tiles", 2)])
 def test_the_other_sources_with_one_worker_and_with_two(sample, tmp_path, kind, workers):
     words = [f"data_source={sample / kind}", "data_bands=B04,B03,B02,B08", *TINY]
-    words += [f"pack_workers={workers}", 'pack_options={"shard_mebibytes": 1}']
+    words += [f"pack_workers={workers}", 'pack_options={"shard_mebibytes": 1}', "export_enabled=false"]
     done = tilepipe("run", "train_classifier", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert not list(tmp_path.glob("runs/*/*/export-model"))
     (manifest,) = tmp_path.glob("runs/*/*/merge-packed/manifest.json")
     written = json.loads(manifest.read_text())
     assert written["bands"] == ["B04", "B03", "B02", "B08"]

@@ -81,6 +81,8 @@ def result(console: Console, run: LocalRun) -> None:
     for step in run.steps:
         if step.name == "evaluate":
             _metrics(console, run, step.task)
+        if step.name == "export":
+            console.print(f"bundle: {run.outputs(step.task)['bundle']['uri']}", soft_wrap=True)
     if run.tracking_uri.startswith("sqlite:"):
         command = f"{_program('mlflow')} server --backend-store-uri {run.tracking_uri}"
         console.print(f"MLflow: {command}", soft_wrap=True)

@@ -34,6 +34,7 @@ PRELOADED: dict[str, tuple[str, ...]] = {
         "tilepipe.components.prepare.prepare",
         "tilepipe.components.train.train",
         "tilepipe.components.evaluate.evaluate",
+        "tilepipe.components.export.export",
         "tilepipe.components.finish.finish",
         "mlflow.keras",
         "mlflow.store.tracking.sqlalchemy_store",
@@ -41,7 +42,7 @@ PRELOADED: dict[str, tuple[str, ...]] = {
 }
 """Modules and functions that each server preloads; they must start no thread and use no device."""
 
-_TRAIN_STEP = re.compile(r"tilepipe\.components\.(?:prepare|train|evaluate|finish)\.")
+_TRAIN_STEP = re.compile(r"tilepipe\.components\.(?:prepare|train|evaluate|export|finish)\.")
 _SCRIPT = (
     'program_path=$(mktemp -d) printf "%s" "$0" > "$program_path/ephemeral_component.py" '
     "_KFP_RUNTIME=true {python} -m kfp.dsl.executor_main "

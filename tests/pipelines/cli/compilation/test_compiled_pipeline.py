@@ -66,7 +66,7 @@ def test_registry_and_tag_are_set_when_compiling(tmp_path):
 def test_every_parameter_is_described_and_their_number_stays_small(name):
     parameters = compiled_pipeline.load(name).parameters
     assert [p.name for p in parameters.values() if not p.description] == []
-    assert len(parameters) <= (6 if name == "train_classifier_small" else 41)
+    assert len(parameters) <= (6 if name == "train_classifier_small" else 45)
 
 
 def _groups(spec):
@@ -141,6 +141,12 @@ def test_a_loops_tasks_are_known_and_what_they_make_and_take():
     assert "part" not in tasks["pack-tiles"].from_parameters
     assert tasks["merge-packed"].needs == ("pack-tiles",)
     assert set(tasks["train-model"].needs) == {"pack-tiles", "merge-packed", "prepare-model"}
+
+
+def test_a_conditions_tasks_are_known_and_what_they_take():
+    tasks = {task.name: task for task in compiled_pipeline.load("train_classifier").tasks}
+    assert set(tasks["export-model"].needs) == {"ingest-tiles", "merge-packed", "train-model", "evaluate-model"}
+    assert tasks["export-model"].from_parameters["options"] == "export_options"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -45,6 +45,12 @@ PIPELINE = compiled_pipeline.load("train_classifier")
             "Train again with a smaller `learning_rate`, or give `ingest` other `split_fractions`.",
             "Train again with a smaller `train_learning_rate`, or give `ingest` other `split_fractions`.",
         ),
+        (  # within a condition
+            "export-model",
+            "Received: a difference of 0.0003. If that is acceptable, give options.max_difference=0.0004.",
+            "Received: a difference of 0.0003. If that is acceptable, give "
+            """export_options='{"max_difference": 0.0004}'.""",
+        ),
         (  # values of the user are not names
             "ingest-tiles",
             "Received: where=\"label='River' AND seed=3\". In /data/source/seed.txt, kind of options.",
