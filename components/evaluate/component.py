@@ -18,8 +18,10 @@ def evaluate_model(
     report: dsl.Output[dsl.HTML],
     predictions: dsl.Output[dsl.Dataset],
     samples: dsl.Output[dsl.Dataset],
+    tiles: dsl.Input[dsl.Dataset] = None,
     mlflow_run_id: str = "",
     batch_size: int = 256,
+    options: dict = {},
 ) -> None:
     """Measure a trained model on the validation and test tiles, and write a report.
 
@@ -35,8 +37,11 @@ def evaluate_model(
         report: All figures, as a self-contained page (HTML).
         predictions: Predicted class and probabilities of each tile (Parquet).
         samples: A few validation tiles with their labels, for steps that need no more (NumPy archive).
+        tiles: Tile table of ingest, for figures per group, the map of errors and links to tiles; may be left out.
         mlflow_run_id: MLflow run that train opened; empty if none is tracked.
         batch_size: Tiles per batch; affects only speed and memory.
+        options: Rarely changed settings of evaluate: {"test_time_augmentation": ["flip", "quarter_turn"]}, {"top_k":
+            5}, {"mistakes": 50} and others.
     """
     from pathlib import Path
 
@@ -49,7 +54,7 @@ def evaluate_model(
         report.uri, predictions.uri = report.uri + ".html", predictions.uri + ".parquet"
         samples.uri += ".npz"
         val_folders, test_folders = (tuple(Path(a.path) for a in shards) for shards in (val_shards, test_shards))
-        read = Inputs(val_folders, test_folders, *(Path(a.path) for a in (manifest, model, history)))
+        read = Inputs(val_folders, test_folders, *(Path(a.path) for a in (manifest, model, history, tiles) if a))
         write = Outputs(*(Path(a.path) for a in (metrics, confusion, summary, report, predictions, samples)))
         found = evaluate(config, read, write)
         for name, value in found.shown_figures().items():

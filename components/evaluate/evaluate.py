@@ -9,12 +9,13 @@ from typing import Any
 
 from tilepipe.components.evaluate.config import EvaluateConfig
 from tilepipe.components.evaluate.evaluation import Evaluation
+from tilepipe.components.evaluate.figures.speed import measure_speed
 from tilepipe.components.evaluate.predict import SplitPredictions, predict_split
 from tilepipe.components.evaluate.prediction_table import write_predictions
 from tilepipe.components.evaluate.report.confusion_figure import confusion_figure
 from tilepipe.components.evaluate.report.evaluation_summary import render_summary
 from tilepipe.components.evaluate.report.report import render_report
-from tilepipe.components.evaluate.speed import measure_speed
+from tilepipe.components.evaluate.tiles.tile_facts import read_tile_facts
 from tilepipe.components.shared.contracts.history import read_history
 from tilepipe.components.shared.contracts.manifest import Manifest, Split, read_manifest
 from tilepipe.components.shared.contracts.model_file import load_model
@@ -29,6 +30,9 @@ logger = logging.getLogger("tilepipe.evaluate")
 ARTIFACT_FOLDER = "evaluation"
 """Folder of the files in the MLflow run."""
 
+GROUPS_LISTED = 1000
+"""Largest number of groups in the JSON, the weakest ones."""
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -40,6 +44,8 @@ class Inputs:
     manifest: Path
     model: Path
     history: Path
+    tiles: Path | None = None
+    """Tile table; None if the step was given none."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +81,15 @@ def evaluate(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> Evalua
     splits = _splits_to_measure(manifest)
     model = load_model(inputs.model, manifest)
     folders: dict[Split, tuple[Path, ...]] = {"val": inputs.val_shards, "test": inputs.test_shards}
-    predictions = [predict_split(model, folders[split], split, manifest, config.batch_size) for split in splits]
+    variations = config.options.test_time_augmentation
+    predictions = [
+        predict_split(model, folders[split], split, manifest, config.batch_size, variations) for split in splits
+    ]
     sampled = splits[-1]  # val, where it has tiles
     write_samples(choose_samples(folders[sampled], sampled, manifest), outputs.samples)
     speed = measure_speed(model, inputs.model, manifest)
-    found = Evaluation.of(manifest, history, predictions, speed=speed)
+    facts = read_tile_facts(inputs.tiles, predictions[0].tile_ids) if inputs.tiles else None
+    found = Evaluation.of(manifest, history, predictions, options=config.options, speed=speed, facts=facts)
     _write(found, predictions, outputs)
     for split, scores in found.scores.items():
         logger.info("%s: accuracy %.4f, loss %.4f, %s tiles", split, scores.accuracy, scores.loss, f"{scores.tiles:,}")
@@ -108,6 +118,7 @@ def _write(found: Evaluation, predictions: list[SplitPredictions], outputs: Outp
         "class_names": list(found.manifest.class_names),
         "rows": found.headline.confusion.tolist(),
         "classes": found.class_figures(),
+        "groups": [group._asdict() for group in found.groups[:GROUPS_LISTED]],
         "intervals": {name: list(interval) for name, interval in found.headline.intervals.items()},
     }
     # KFP stores figures in the metadata of the artifacts only, but its local runner treats a task as cached only if

@@ -1,20 +1,31 @@
 """Results of an evaluation, for the report, the summary, KFP and MLflow."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 import numpy as np
 
-from tilepipe.components.evaluate.metrics import Confusion, RocCurve, SplitScores, roc_curve, score, top_confusions
+from tilepipe.components.evaluate.config import EvaluateOptions
+from tilepipe.components.evaluate.figures.group_figures import GroupFigures, group_figures
+from tilepipe.components.evaluate.figures.metrics import (
+    Confusion,
+    RocCurve,
+    SplitScores,
+    roc_curve,
+    score,
+    top_confusions,
+)
+from tilepipe.components.evaluate.figures.speed import Speed
 from tilepipe.components.evaluate.predict import SplitPredictions
-from tilepipe.components.evaluate.speed import Speed
+from tilepipe.components.evaluate.tiles.tile_facts import TileFacts
 from tilepipe.components.shared.contracts.history import History
 from tilepipe.components.shared.contracts.manifest import Manifest, Split
 from tilepipe.components.shared.figures import class_labels
 
-MISTAKES_SHOWN = 12
 CONFUSIONS_SHOWN = 10
+AVERAGED_FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "loss", "calibration_error")
+"""Figures that are also reported for probabilities averaged over variants of each tile."""
 LARGEST_MATRIX = 200
 """Largest number of classes for which a confusion matrix is drawn and passed to Kubeflow. A larger one approaches the
 4 MiB that a gRPC message may have, and is not readable."""
@@ -44,6 +55,10 @@ class Evaluation:
     """Wrong predictions of the headline split, the most confident first."""
     speed: Speed | None = None
     """Size and speed of the model; None if they were not measured."""
+    averaged: Mapping[Split, SplitScores] = field(default_factory=dict)
+    """Scores of the probabilities averaged over variants of each tile, per split; empty without variants."""
+    groups: tuple[GroupFigures, ...] = ()
+    """Figures of the groups of the headline split, the weakest first; empty without groups."""
 
     @classmethod
     def of(
@@ -52,7 +67,9 @@ class Evaluation:
         history: History,
         predictions: Sequence[SplitPredictions],
         *,
+        options: EvaluateOptions | None = None,
         speed: Speed | None = None,
+        facts: TileFacts | None = None,
     ) -> Self:
         """Compute all figures.
 
@@ -60,19 +77,28 @@ class Evaluation:
             manifest: description of the shards.
             history: figures of each epoch of the training.
             predictions: one entry per split, the headline split first.
+            options: settings of the figures and of the report. Defaults to those of `EvaluateOptions`.
             speed: size and speed of the model. Defaults to None: not measured.
+            facts: groups and places of the tiles of the headline split. Defaults to None: unknown.
 
         Returns:
             The evaluation.
         """
-        headline = predictions[0]
+        headline, options = predictions[0], options or EvaluateOptions()
+        settings = {"top_k": options.top_k, "resamples": options.bootstrap_resamples, "seed": options.seed}
         return cls(
             manifest=manifest,
             history=history,
-            scores={one.split: score(one.labels, one.probabilities) for one in predictions},
+            scores={one.split: score(one.labels, one.probabilities, **settings) for one in predictions},
             roc=roc_curve(headline.labels, headline.probabilities),
-            mistakes=confident_mistakes(headline, manifest.class_names, MISTAKES_SHOWN),
+            mistakes=confident_mistakes(headline, manifest.class_names, options.mistakes),
             speed=speed,
+            averaged={
+                one.split: score(one.labels, one.averaged, **settings | {"resamples": 0})
+                for one in predictions
+                if one.averaged is not None
+            },
+            groups=group_figures(facts.groups, headline.labels, headline.predicted) if facts else (),
         )
 
     @property
@@ -129,6 +155,14 @@ class Evaluation:
         figures = {
             f"{split}_{name}": value for split, one in self.scores.items() for name, value in one.scalars().items()
         }
+        for split, one in self.averaged.items():
+            scalars = one.scalars()
+            figures |= {f"{split}_averaged_{name}": scalars[name] for name in AVERAGED_FIGURES}
+        if self.groups:
+            accuracies = [group.accuracy for group in self.groups]
+            figures[f"{self.headline_split}_mean_group_accuracy"] = float(np.mean(accuracies))
+            figures[f"{self.headline_split}_lowest_group_accuracy"] = min(accuracies)
+            figures[f"{self.headline_split}_groups"] = float(len(accuracies))
         return figures | {f"{self.headline_split}_{name}": value for name, value in self.headline.bounds().items()}
 
     def shown_figures(self) -> dict[str, float]:

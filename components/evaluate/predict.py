@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import logging
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tilepipe.components.evaluate.arrays import Counts, Probabilities
+from tilepipe.components.evaluate.figures.arrays import Counts, Probabilities
+from tilepipe.components.evaluate.tiles.tile_variants import Variation, variants
 from tilepipe.components.shared.contracts.manifest import Manifest, Split
 from tilepipe.components.shared.contracts.shard_tiles import Images, aligned, read_tiles
 from tilepipe.components.shared.contracts.shards import check_shards
@@ -39,6 +40,10 @@ class SplitPredictions:
     """True classes, int64, `(tiles,)`."""
     probabilities: Probabilities
     """Predicted probabilities, float32, `(tiles, classes)`."""
+    positions: Counts | None = None
+    """Places of the tiles in the sequence of the split's shards, int64, `(tiles,)`; None if unknown."""
+    averaged: Probabilities | None = None
+    """Means of the probabilities over the variants of each tile, float32, `(tiles, classes)`; None without variants."""
 
     @property
     def predicted(self) -> Counts:
@@ -57,6 +62,7 @@ def predict_split(
     split: Split,
     manifest: Manifest,
     batch_size: int,
+    variations: Collection[Variation] = (),
 ) -> SplitPredictions:
     """Run a model over one split, batch by batch.
 
@@ -68,6 +74,7 @@ def predict_split(
         split: the split; it must not be empty.
         manifest: description of the shards.
         batch_size: tiles per batch; the last batch may be smaller.
+        variations: variants of the tiles over which probabilities are averaged as well. Defaults to none.
 
     Returns:
         The predictions, sorted by `tile_id`.
@@ -78,6 +85,7 @@ def predict_split(
     summary, classes = manifest.splits[split], len(manifest.class_names)
     labels = np.empty(summary.tiles, np.int64)
     probabilities = np.empty((summary.tiles, classes), np.float32)
+    averaged = np.empty_like(probabilities) if variations else None
     tile_ids: list[str] = []
     progress = Progress(logger, f"predicted in {split}:", summary.tiles, "tiles")
     with contextlib.closing(_read_ahead(folders, split, manifest, batch_size)) as batches:
@@ -85,13 +93,23 @@ def predict_split(
             part = slice(len(tile_ids), len(tile_ids) + len(batch_labels))
             labels[part] = batch_labels
             probabilities[part] = model.predict_on_batch(images)
+            if averaged is not None:
+                others = [model.predict_on_batch(variant) for variant in variants(images, variations)]
+                averaged[part] = np.mean([probabilities[part], *others], axis=0)
             tile_ids.extend(batch_ids)
             progress.advance(len(batch_labels))
     progress.finish()
     _check_labels(labels, manifest, split)
     _check_probabilities(probabilities)
-    order = sorted(range(len(tile_ids)), key=tile_ids.__getitem__)
-    return SplitPredictions(split, [tile_ids[i] for i in order], labels[order], probabilities[order])
+    order = np.array(sorted(range(len(tile_ids)), key=tile_ids.__getitem__), dtype=np.int64)
+    return SplitPredictions(
+        split,
+        [tile_ids[i] for i in order],
+        labels[order],
+        probabilities[order],
+        positions=order,
+        averaged=None if averaged is None else averaged[order],
+    )
 
 
 def _read_ahead(

@@ -38,6 +38,7 @@ class PipelineArguments:
     data_snapshot: str
     data_source_bands: list
     data_where: str
+    evaluate_options: dict
     export_bundle_uri: str
     export_enabled: bool
     export_name: str
@@ -184,7 +185,9 @@ def wire(given: PipelineArguments, *, streams: bool = False) -> None:
             manifest=merge.outputs["manifest"],
             model=train.outputs["model"],
             history=train.outputs["history"],
+            tiles=ingest.outputs["tiles"],
             mlflow_run_id=train.outputs["mlflow_run_id"],
+            options=given.evaluate_options,
         )
         settings.configure(evaluate, cpu="4", memory="2Gi", timeout_seconds=4 * 3600, retries=1)
         settings.use_tracking(evaluate, given.tracking_secret_name)
@@ -228,6 +231,7 @@ def train_classifier(
     data_snapshot: str = "",
     data_source_bands: list = [],
     data_where: str = "",
+    evaluate_options: dict = {},
     export_bundle_uri: str = "",
     export_enabled: bool = True,
     export_name: str = "",
@@ -283,6 +287,8 @@ def train_classifier(
             Default: none, or in a recurring run the time at which it was triggered.
         data_source_bands: Order of the bands in the files, if their metadata lack it or state it wrongly.
         data_where: SQL condition that a tile must meet, such as label <> 'River' AND "eo:cloud_cover" < 20.
+        evaluate_options: Rarely changed settings of evaluate: {"test_time_augmentation": ["flip", "quarter_turn"]},
+            {"top_k": 5}, {"mistakes": 50} and others.
         export_bundle_uri: Folder or s3://bucket/prefix to which the bundle is copied, under name-YYYY-mm-dd-HH-MM-SS;
             empty copies nothing.
         export_enabled: Whether to export the model as ONNX, in a bundle with its description.

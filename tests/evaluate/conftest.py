@@ -1,10 +1,11 @@
 """A small data set as shards, a small model, and evaluations that need neither."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import xxhash
 
@@ -21,6 +22,7 @@ from tilepipe.components.shared.contracts.manifest import (
     read_manifest,
 )
 from tilepipe.components.shared.contracts.model_file import load_tensorflow
+from tilepipe.components.shared.contracts.tile_table import CORNERS, SCHEMA, TileTableInfo, write_tile_table
 
 CLASSES = ("AnnualCrop", "Forest", "SeaLake")
 BANDS = ("B02", "B08")
@@ -110,6 +112,28 @@ def make_data(tmp_path: Path) -> MakeData:
         manifest_of(splits).write(root / "manifest.json")
         history_of().write(root / "history.json")
         return root
+
+    return make
+
+
+@pytest.fixture
+def make_tile_table(tmp_path: Path) -> Callable[[Iterable[str]], Path]:
+    """Write a tile table: two groups, and places in a grid; the last tile has neither."""
+
+    def make(tile_ids: Iterable[str]) -> Path:
+        ids = list(tile_ids)
+        rows = []
+        for number, tile_id in enumerate(ids):
+            row = dict.fromkeys(SCHEMA.names) | {"tile_id": tile_id, "uri": f"https://example.org/{tile_id}.tif"}
+            if number < len(ids) - 1:
+                west, south = 10 + number % 6 / 10, 50 + number // 6 / 10
+                corners = (west, south, west + 0.01, south + 0.01)
+                row |= {"group": ("north", "south")[number % 2], "bbox": dict(zip(CORNERS, corners, strict=True))}
+            rows.append(row)
+        path = tmp_path / "tiles.parquet"
+        info = TileTableInfo(name="tiny", source="memory", source_kind="folder")
+        write_tile_table(pa.Table.from_pylist(rows, schema=SCHEMA), info, path)
+        return path
 
     return make
 

@@ -56,6 +56,13 @@ def test_artifacts_hold_what_kubeflow_shows(inputs, outputs, tmp_path):
     assert all((tmp_path / name).exists() for name in files)
 
 
+def test_a_tile_table_may_be_given(inputs, outputs, make_tile_table):
+    tiles = dsl.Dataset(uri=str(make_tile_table(f"test/{number:03d}" for number in range(36))))
+    evaluate_model.python_func(**inputs, **outputs, tiles=tiles, options={"bootstrap_resamples": 0})
+    assert outputs["metrics"].metadata["test_groups"] == 2
+    assert "test_accuracy_lower" not in outputs["metrics"].metadata
+
+
 def test_a_wrong_parameter_ends_the_step_with_exit_code_2(inputs, outputs, caplog):
     with pytest.raises(SystemExit) as error:
         evaluate_model.python_func(**inputs, **outputs, batch_size=0)
@@ -71,7 +78,10 @@ def test_the_interface_is_described():
         "manifest",
         "model",
         "history",
+        "tiles",
         "mlflow_run_id",
         "batch_size",
+        "options",
     ]
+    assert spec.inputs["tiles"].optional
     assert (spec.inputs["mlflow_run_id"].default, spec.inputs["batch_size"].default) == ("", 256)

@@ -14,11 +14,11 @@ from tilepipe.components.shared.runtime import tracking
 def run(model_path, tmp_path):
     """Evaluate a folder of data; returns the evaluation and the paths of the outputs."""
 
-    def run(root, run_id="", model=model_path):
-        inputs = Inputs((root / "val",), (root / "test",), root / "manifest.json", model, root / "history.json")
+    def run(root, run_id="", model=model_path, tiles=None, **options):
+        inputs = Inputs((root / "val",), (root / "test",), root / "manifest.json", model, root / "history.json", tiles)
         names = ("metrics", "confusion", "summary", "report.html", "predictions.parquet", "samples.npz")
         outputs = Outputs(*(tmp_path / "out" / name for name in names))
-        return evaluate(EvaluateConfig(mlflow_run_id=run_id, batch_size=16), inputs, outputs), outputs
+        return evaluate(EvaluateConfig(mlflow_run_id=run_id, batch_size=16, options=options), inputs, outputs), outputs
 
     return run
 
@@ -58,6 +58,29 @@ def test_the_same_data_give_the_same_bytes(run, make_data):
     before = {path: path.read_bytes() for path in vars(outputs).values()}
     run(root)
     assert {path: path.read_bytes() for path in vars(outputs).values()} == before
+
+
+def test_averaged_probabilities_are_reported_beside_the_plain_ones(run, make_data):
+    root = make_data()
+    plain, outputs = run(root)
+    before = outputs.predictions.read_bytes()
+    found, outputs = run(root, test_time_augmentation=["flip", "quarter_turn"])
+    assert outputs.predictions.read_bytes() == before
+    metrics = json.loads(outputs.metrics.read_text())
+    assert metrics["test_accuracy"] == plain.headline.accuracy
+    # The model sees the mean of a tile only, so all variants give the same probabilities.
+    assert metrics["test_averaged_loss"] == pytest.approx(metrics["test_loss"], rel=1e-5)
+    assert metrics["val_averaged_accuracy"] == metrics["val_accuracy"]
+    assert found.averaged["test"].accuracy == found.headline.accuracy
+
+
+def test_a_tile_table_gives_groups(run, make_data, make_tile_table):
+    found, outputs = run(make_data(), tiles=make_tile_table(f"test/{number:03d}" for number in range(36)))
+    groups = json.loads(outputs.confusion.read_text())["groups"]
+    assert sorted((group["name"], group["tiles"]) for group in groups) == [("north", 18), ("south", 17)]
+    metrics = json.loads(outputs.metrics.read_text())
+    assert metrics["test_lowest_group_accuracy"] == groups[0]["accuracy"] == found.groups[0].accuracy
+    assert metrics["test_groups"] == 2
 
 
 def test_speed_and_size_are_shown_and_stay_out_of_the_file(run, make_data, model_path):

@@ -49,6 +49,27 @@ def test_batches_are_those_of_one_sequence_over_all_shards(data):
     order = np.argsort(tile_ids.numpy())
     assert found.tile_ids == [tile_ids.numpy()[i].decode() for i in order]
     np.testing.assert_array_equal(found.labels, labels.numpy()[order])
+    np.testing.assert_array_equal(found.positions, order)
+
+
+def test_probabilities_are_averaged_over_the_variants_of_each_tile(data):
+    class Corner:
+        """Gives a probability for each digit of the first pixel."""
+
+        def predict_on_batch(self, images):
+            digits = np.stack([images[:, 0, 0, 0] // 10**place % 10 + 1 for place in range(3)], axis=1)
+            return (digits / digits.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    root, manifest = data
+    found = predict_split(Corner(), [root / "test"], "test", manifest, batch_size=10, variations=("quarter_turn",))
+    plain = predict_split(Corner(), [root / "test"], "test", manifest, batch_size=10)
+    np.testing.assert_array_equal(found.probabilities, plain.probabilities)
+    assert plain.averaged is None
+    ((images, _, tile_ids),) = open_shards(root, "test", manifest, batch_size=36, with_ids=True)
+    place = [name.decode() for name in tile_ids.numpy()].index(found.tile_ids[5])
+    corners = images.numpy()[place : place + 1][:, [0, 0, -1, -1], [0, -1, 0, -1]].reshape(4, 1, 1, -1)
+    expected = Corner().predict_on_batch(corners).mean(axis=0)
+    np.testing.assert_allclose(found.averaged[5], expected, rtol=1e-6)
 
 
 def test_progress_is_logged(data, model_path, caplog):

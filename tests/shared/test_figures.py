@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from tilepipe.components.evaluate.metrics import score
+from tilepipe.components.evaluate.figures.metrics import score
 from tilepipe.components.shared.figures import OVERALL, PER_CLASS, classification_figures
 from tilepipe.components.train.figures.epoch_figures import epoch_figures
 

@@ -1,6 +1,6 @@
 """Confusion matrix as a table with colored cells, which screen readers and copy and paste can read too."""
 
-from tilepipe.components.evaluate.arrays import Counts
+from tilepipe.components.evaluate.figures.arrays import Counts
 from tilepipe.components.evaluate.report.palette import LEVELS, RIGHT, WRONG, ink_on, ramp, right_level, wrong_level
 from tilepipe.components.shared.pages.formatting import breakable, percent, short_count, short_percent, tiles
 from tilepipe.components.shared.pages.markup import Markup, element

@@ -1,7 +1,7 @@
 """Evaluation report as one HTML page."""
 
 from tilepipe.components.evaluate.evaluation import Evaluation
-from tilepipe.components.evaluate.metrics import wilson_interval
+from tilepipe.components.evaluate.figures.metrics import wilson_interval
 from tilepipe.components.evaluate.report import sections
 from tilepipe.components.evaluate.report.heat_map import ROOMY_CLASSES, heat_map
 from tilepipe.components.evaluate.report.report_style import STYLE

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from tilepipe.components.evaluate import resampling
-from tilepipe.components.evaluate.metrics import score
+from tilepipe.components.evaluate.figures import resampling
+from tilepipe.components.evaluate.figures.metrics import score
 
 
 def answers(tiles=200, classes=5):

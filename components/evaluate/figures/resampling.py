@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tilepipe.components.evaluate.arrays import Counts, Floats
+from tilepipe.components.evaluate.figures.arrays import Counts, Floats
 
 COVERAGE = 0.95
 _CELLS_AT_A_TIME = 2_000_000

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tilepipe.components.evaluate import resampling
-from tilepipe.components.evaluate.arrays import Counts, Floats, Probabilities
-from tilepipe.components.evaluate.ranking import ClassRanking, bounded_k, rank_classes, top_k_hits
-from tilepipe.components.evaluate.resampling import Interval
+from tilepipe.components.evaluate.figures import resampling
+from tilepipe.components.evaluate.figures.arrays import Counts, Floats, Probabilities
+from tilepipe.components.evaluate.figures.ranking import ClassRanking, bounded_k, rank_classes, top_k_hits
+from tilepipe.components.evaluate.figures.resampling import Interval
 from tilepipe.components.shared.figures import ClassificationFigures, classification_figures
 
 CALIBRATION_BINS = 10

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from tilepipe.components.evaluate import metrics
+from tilepipe.components.evaluate.figures import metrics
 
 
 def answers(classes: int, tiles: int, seed: int, absent: tuple[int, ...] = ()) -> tuple[np.ndarray, np.ndarray]:

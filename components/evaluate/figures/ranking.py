@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tilepipe.components.evaluate.arrays import Counts, Floats, Probabilities
+from tilepipe.components.evaluate.figures.arrays import Counts, Floats, Probabilities
 
 POINTS = 100
 """Largest number of points per curve."""

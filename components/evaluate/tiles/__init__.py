@@ -1,0 +1,1 @@
+"""What an evaluation needs to know about single tiles, and how it shows them."""
