@@ -114,6 +114,7 @@ def test_folders_stay_small():
 # Tests of what several modules do together, by their path below tests/.
 BY_BEHAVIOR = {
     "ingest/sources/stac/test_item_files.py",
+    "ingest/test_optional_labels.py",
     "shared/tiles/cache/test_cache_resume.py",
     "pack/test_s3.py",
     "pipelines/test_parameters.py",

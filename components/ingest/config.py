@@ -100,6 +100,11 @@ class IngestOptions(StepConfig):
     record_dtype: RecordDtype | None = Field(
         default=None, description="Dtype of raw bytes in TFRecords; by default detected from the features and values"
     )
+    labels: Literal["required", "optional"] = Field(
+        default="required",
+        description="Whether each tile must have a label; optional is for predictions: tiles may have none, there may "
+        "be no tile at all, and all are in the split test",
+    )
     name: str = Field(default="", description="Name of the dataset; default: the collection's id or the folder's name")
     max_class_ratio: float = Field(
         default=0, ge=0, description="Maximum size of a class as a multiple of the mean class size; 0 takes all"
@@ -188,6 +193,11 @@ class IngestConfig(StepConfig):
         '{"record_shape": [64, 48]}, {"kind": "table"} and others',
     )
 
+    @property
+    def needs_labels(self) -> bool:
+        """True if each tile must have a label and a split of its own."""
+        return self.options.labels == "required"
+
     @field_validator("source_bands")
     @classmethod
     def _bands(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
@@ -268,6 +278,12 @@ class IngestConfig(StepConfig):
             raise ValueError(
                 "`options.asset_key` and `options.band_assets` exclude each other. "
                 f"Received: {argument('options', self.options.model_dump(exclude_defaults=True))}. Give one of them."
+            )
+        splits = self.split_by != "class" or self.split_files or self.split_property
+        if not self.needs_labels and splits:
+            raise ValueError(
+                "`options.labels` optional puts all tiles into one split. Received: split_by, split_files or "
+                "split_property beside it. Leave them at their defaults."
             )
         if self.split_property and self.options.kind == "folder":
             raise ValueError(

@@ -137,6 +137,8 @@ def _check_splits(
     query = "SELECT split, label, count(*) FROM tiles GROUP BY ALL"
     pairs = {(split, label): count for split, label, count in connection.execute(query).fetchall()}
     counts: dict[str, int] = {split: sum(count for (of, _), count in pairs.items() if of == split) for split in SPLITS}
+    if not config.needs_labels:
+        return counts, selection.class_names
     needed = ["train"] if config.split_merge_train_val else ["train", "val"]
     missing = [split for split in needed if not counts[split]]
     if missing:
@@ -189,7 +191,9 @@ def _info(
 
 
 def _facts(config: IngestConfig, selection: Selection, unlisted: int, *, by_folders: bool) -> SelectionFacts:
-    if config.split_files or config.split_property:
+    if not config.needs_labels:
+        how = "all in one, for predictions"
+    elif config.split_files or config.split_property:
         how = "from split_files" if config.split_files else f"from {config.split_property}"
     elif by_folders:
         how = "from the folders"

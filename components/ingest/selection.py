@@ -153,7 +153,7 @@ def _filter(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[int
         raise _bad_condition(config.where, f"{reason(error)}; there are {', '.join(names)}") from None
     taken = _count(connection, "SELECT count(*) FROM chosen")
     found = _count(connection, "SELECT count(*) FROM found") if condition else taken
-    if not taken:
+    if not taken and config.needs_labels:
         if found:
             raise SourceError(
                 "`data_where` must be true for at least one tile. "
@@ -192,6 +192,8 @@ def _recode(connection: "DuckDBPyConnection", config: IngestConfig) -> dict[str,
 
 def _classes(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[str, ...]:
     counts = _labels(connection)
+    if not config.needs_labels:
+        counts.pop(None, None)
     if None in counts:
         query = "SELECT tile_id FROM chosen WHERE label IS NULL ORDER BY tile_id LIMIT 3"
         examples = ", ".join(name for (name,) in connection.execute(query).fetchall())
@@ -211,14 +213,14 @@ def _classes(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[st
                 f"{argument('recode', dict.fromkeys(outside[:_SHOWN], ''))}."
             )
         absent = [name for name in config.classes if name not in names]
-        if absent:
+        if absent and config.needs_labels:
             raise SourceError(
                 f"Each of `data_classes` must have tiles. Received: none of {', '.join(absent)} in {config.source}, "
                 f"whose labels are {_some(counts)}. Use those with tiles: "
                 f"{argument('classes', [name for name in config.classes if name in names])}."
             )
         names = config.classes
-    if len(names) < 2:
+    if len(names) < 2 and config.needs_labels:
         raise SourceError(
             "A classifier needs at least two classes. "
             f"Received: data_source={config.source} with only {list(names)}. The classes of a folder are the folders "
@@ -231,11 +233,11 @@ def _classes(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[st
 def _cap(connection: "DuckDBPyConnection", config: IngestConfig) -> int:
     """Drop random tiles of classes with more than the maximum; return the number of dropped tiles."""
     counts = _labels(connection)
-    mean = sum(counts.values()) / len(counts)
+    mean = sum(counts.values()) / max(1, len(counts))
     caps = [config.max_per_class] if config.max_per_class else []
     if config.options.max_class_ratio:
         caps.append(int(config.options.max_class_ratio * mean))
-    if not caps or max(counts.values()) <= min(caps):
+    if not caps or max(counts.values(), default=0) <= min(caps):
         return 0
     cap = min(caps)
     if cap < 1:

@@ -47,15 +47,16 @@ class Source:
     """Names of the parameters in `_REMEDIES` that apply to the source."""
 
 
-def _class_folders(uri: str) -> RowSource:
+def _class_folders(uri: str, config: IngestConfig) -> RowSource:
     if is_zip(uri):
-        return ZipClassFolders(uri)
+        return ZipClassFolders(uri, needs_labels=config.needs_labels)
     if storage.is_web(uri):
         raise ParameterError(
             "A folder must be local or in S3: web servers do not list folders. "
             f"Received: data_source={storage.shown(uri)}. Copy it to a bucket, or give a table of its files."
         )
-    return S3ClassFolders(uri) if storage.is_remote(uri) else ClassFolders(uri)
+    folders = S3ClassFolders if storage.is_remote(uri) else ClassFolders
+    return folders(uri, needs_labels=config.needs_labels)
 
 
 def _stac_catalog(uri: str, config: IngestConfig, wanted: frozenset[str]) -> RowSource | ColumnSource:
@@ -94,7 +95,7 @@ SOURCES: dict[SourceKind, Source] = {
         accepts=frozenset({"columns", "query", "split_property"}),
     ),
     "folder": Source(
-        open=lambda uri, *_: _class_folders(uri),
+        open=lambda uri, config, _: _class_folders(uri, config),
         is_address=is_zip,
         is_folder=lambda _: True,
         accepts=frozenset(),

@@ -47,10 +47,12 @@ class ClassFolders:
 
     Args:
         root: normalized address of the folder.
+        needs_labels: False if images outside class folders are tiles without a label. Defaults to True.
     """
 
     root: str
     kind: SourceKind = "folder"
+    needs_labels: bool = True
 
     @property
     def name(self) -> str:
@@ -70,7 +72,7 @@ class ClassFolders:
             ListedFile(file.name, file.uri, file.bytes, split=splits.get(file.name.partition("/")[0]))
             for file in storage.list_files(self.root)
         )
-        return class_rows(self.root, files)
+        return class_rows(self.root, files, needs_labels=self.needs_labels)
 
 
 def _folders_in(folder: str) -> list[str]:
@@ -123,18 +125,19 @@ def split_folders(root: str, children: Iterable[str], holds_folders: Iterable[st
     return splits
 
 
-def class_rows(root: str, files: Iterable[ListedFile]) -> Iterator[TileRow]:
+def class_rows(root: str, files: Iterable[ListedFile], *, needs_labels: bool = True) -> Iterator[TileRow]:
     """Select the images in class folders; count and log all other files.
 
     Args:
         root: address of the root, for messages.
         files: the files below it, in any order.
+        needs_labels: False if images outside class folders are tiles without a label. Defaults to True.
 
     Yields:
         One row per image below a class folder.
 
     Raises:
-        SourceError: if there is no class folder with images.
+        SourceError: if labels are needed, and there is no class folder with images.
     """
     images: Counter[str] = Counter()
     others: Counter[str] = Counter()
@@ -148,21 +151,21 @@ def class_rows(root: str, files: Iterable[ListedFile]) -> Iterator[TileRow]:
             others[label if separator else ""] += 1
             suffix = _suffix(file.name)
             suffixes[suffix if suffix in suffixes or len(suffixes) < _SUFFIXES_COUNTED else "others"] += 1
-        elif not separator:
+        elif not separator and needs_labels:
             beside += 1
         else:
-            images[label] += 1
+            images[label if separator else ""] += 1
             yield TileRow(
                 tile_id=file.name,
                 uri=file.uri,
-                label=label,
+                label=label if separator else None,
                 split=file.split,
                 bytes=file.bytes,
                 checksum=file.checksum,
                 member=file.member,
             )
     counts = ", ".join(f"{suffix} {count:,}" for suffix, count in sorted(suffixes.items(), key=_most_first))
-    if not images:
+    if not images and needs_labels:
         unread = f" ({counts})" if counts else ""
         found = f"{beside} images and no class folder" if beside else f"{others.total()} files, no images{unread}"
         raise SourceError(

@@ -65,10 +65,12 @@ class S3ClassFolders:
 
     Args:
         root: normalized address of the prefix.
+        needs_labels: False if images outside class folders are tiles without a label. Defaults to True.
     """
 
     root: str
     kind: SourceKind = "folder"
+    needs_labels: bool = True
 
     @property
     def name(self) -> str:
@@ -82,7 +84,7 @@ class S3ClassFolders:
             SourceError: if the bucket does not exist, or has no class folder with images.
             StorageError: if the store cannot be reached, or denies access.
         """
-        return class_rows(self.root, self._files())
+        return class_rows(self.root, self._files(), needs_labels=self.needs_labels)
 
     def _files(self) -> Iterator[ListedFile]:
         bucket, _, key = self.root[5:].partition("/")

@@ -22,10 +22,12 @@ class ZipClassFolders:
 
     Args:
         root: normalized address of the zip: a path, s3:// or https://.
+        needs_labels: False if images outside class folders are tiles without a label. Defaults to True.
     """
 
     root: str
     kind: SourceKind = "folder"
+    needs_labels: bool = True
 
     @property
     def name(self) -> str:
@@ -41,8 +43,11 @@ class ZipClassFolders:
         """
         shown = storage.shown(self.root)
         sizes = {check_member(name, shown): size for name, size in member_sizes(self.root).items() if _is_visible(name)}
-        if any(name.lower().endswith(_TABLES) for name in sizes) and not any(
-            name.lower().endswith(SUFFIXES) and "/" in name for name in sizes
+        has_tables = any(name.lower().endswith(_TABLES) for name in sizes)
+        if (
+            self.needs_labels
+            and has_tables
+            and not any(name.lower().endswith(SUFFIXES) and "/" in name for name in sizes)
         ):
             raise SourceError(
                 f"A zip must hold class folders with images; tables are read only unpacked. Received: "
@@ -59,6 +64,7 @@ class ZipClassFolders:
                 ListedFile(name, self.root, sizes[member], None, splits.get(name.partition("/")[0]), member)
                 for name, member in names.items()
             ),
+            needs_labels=self.needs_labels,
         )
 
 

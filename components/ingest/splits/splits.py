@@ -46,7 +46,9 @@ def split_tiles(connection: "DuckDBPyConnection", config: IngestConfig) -> int:
         SplitError: if the tiles cannot be split as requested.
         ParameterError: if the tiles lack a property that the split requires.
     """
-    if config.split_files:
+    if not config.needs_labels:
+        connection.execute("CREATE TABLE places AS SELECT rowid AS row, 'test' AS split FROM chosen")
+    elif config.split_files:
         split_by_files(connection, config.split_files)
     elif config.split_property:
         split_by_property(connection, config.split_property)

@@ -123,13 +123,14 @@ class StacCatalog:
         absent = [_Link(uri, "a label item", None) for uri in labels.labels if uri not in without_label]
         for link, item in map_in_order(_read, absent, threads=threads):
             without_label[link.uri] = _Item(link, item)
-        if labels.labels and (unused := len(without_label) - len(labels.labels)):
+        keep_all = not self.config.needs_labels
+        if labels.labels and not keep_all and (unused := len(without_label) - len(labels.labels)):
             logger.info("%s items have no label, and no label item has them as its source: left out", f"{unused:,}")
         for uri, found in without_label.items():
             item = found.item
-            if labels.labels:
-                if uri not in labels.labels:
-                    continue
+            if labels.labels and uri not in labels.labels and not keep_all:
+                continue
+            if uri in labels.labels:
                 item = with_label(item, labels.labels[uri])
             folder = storage.parent(found.link.uri)
             yield reader.row(item, folder=folder, where=found.link.uri, collection=found.link.collection)

@@ -55,7 +55,7 @@ class ItemReader:
         split_property: property that names the split. Defaults to none.
         band_assets: band -> asset, if each band has its own file; replaces `asset_key`.
         wanted: properties that the row must include.
-        label_required: True if an item without a label is an error; False if such items are dropped.
+        label_required: True if an item without a label is an error.
     """
 
     resolver: HrefResolver
@@ -77,7 +77,7 @@ class ItemReader:
             config.split_property,
             options.band_assets,
             frozenset(wanted),
-            label_required="" not in config.recode,
+            label_required=config.needs_labels and "" not in config.recode,
         )
 
     def row(self, item: Properties, *, folder: str, where: str, collection: Properties | None = None) -> TileRow:

@@ -108,7 +108,7 @@ def choose(types: Types, config: IngestConfig, file: str) -> Chosen:
     is_ecotaxa = by_name.keys() >= _ECOTAXA
     return Chosen(
         image=find("image", is_needed=True),
-        label=find("label", is_needed=True),
+        label=find("label", is_needed=config.needs_labels),
         group=find("group", is_needed=config.split_by == "group"),
         datetime=find("datetime", is_needed=config.split_by == "time"),
         id=named(columns.id, "data_columns.id"),
@@ -190,7 +190,7 @@ def _address(column: str, types: Types, *, is_nested: bool, trim: bool = True) -
 
 def _label(connection: "DuckDBPyConnection", column: str, types: Types, paths: Sequence[str]) -> str:
     """Return an expression for the label: the name of a class where a Parquet file states the names of the numbers."""
-    names = huggingface.class_names(connection, paths, column) if paths else ()
+    names = huggingface.class_names(connection, paths, column) if paths and column else ()
     if not names or types[column].id == "varchar":
         return _text(column, types)
     number = f"{quoted(column)}::BIGINT"  # -1 where the label is unknown

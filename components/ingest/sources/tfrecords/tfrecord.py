@@ -121,7 +121,7 @@ class TfrecordSource:
         if layout is None:
             raise SourceError(problem)
         self.record_features = layout.features()
-        if not labels:
+        if not labels and self.config.needs_labels:
             raise SourceError(
                 f"Records must have a feature with the label. Received: data_source={self.root}, where no record has "
                 f"{self._label_name!r}; one has {unlabelled_features}. Name the feature with "
