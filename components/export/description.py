@@ -9,12 +9,11 @@ from typing import Any, Self
 import numpy as np
 
 from tilepipe.components.export.parity import Parity
+from tilepipe.components.shared.contracts.geometry_column import CORNERS
 from tilepipe.components.shared.contracts.history import History, read_history
 from tilepipe.components.shared.contracts.manifest import Manifest
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.figures import PER_CLASS, classification_figures
-
-_CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,11 @@ class Extent:
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
-        lows: dict[str, list[Any]] = {name: [] for name in (*_CORNERS, "datetime")}
-        highs: dict[str, list[Any]] = {name: [] for name in (*_CORNERS, "datetime")}
+        lows: dict[str, list[Any]] = {name: [] for name in (*CORNERS, "datetime")}
+        highs: dict[str, list[Any]] = {name: [] for name in (*CORNERS, "datetime")}
         try:
             for batch in pq.ParquetFile(tiles).iter_batches(columns=["bbox", "datetime"]):
-                columns: dict[str, Any] = {name: pc.struct_field(batch["bbox"], name) for name in _CORNERS}
+                columns: dict[str, Any] = {name: pc.struct_field(batch["bbox"], name) for name in CORNERS}
                 for name, column in {**columns, "datetime": batch["datetime"]}.items():
                     ends: Any = pc.min_max(column).as_py()
                     lows[name].append(ends["min"])

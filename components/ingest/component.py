@@ -27,6 +27,7 @@ def ingest_tiles(
     split_files: dict = {},
     split_property: str = "",
     split_merge_train_val: bool = False,
+    labels: str = "required",
     workers: int = 1,
     seed: int = 0,
     options: dict = {},
@@ -62,6 +63,8 @@ def ingest_tiles(
         split_property: Predefined splits: the STAC property or column with the split of each tile, such as
             ml-aoi:split.
         split_merge_train_val: Merge val into train, for a final fit of which the last epoch is kept.
+        labels: Whether each tile must have a label; optional is for predictions: tiles may have none, there may be no
+            tile at all, and all are in the split test.
         workers: Number of pods that share the packing.
         seed: Seed of sampling and splitting.
         options: Rarely changed settings of ingest: {"asset_key": "image"}, {"band_assets": {"B04": "red"}},

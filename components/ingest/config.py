@@ -100,11 +100,6 @@ class IngestOptions(StepConfig):
     record_dtype: RecordDtype | None = Field(
         default=None, description="Dtype of raw bytes in TFRecords; by default detected from the features and values"
     )
-    labels: Literal["required", "optional"] = Field(
-        default="required",
-        description="Whether each tile must have a label; optional is for predictions: tiles may have none, there may "
-        "be no tile at all, and all are in the split test",
-    )
     name: str = Field(default="", description="Name of the dataset; default: the collection's id or the folder's name")
     max_class_ratio: float = Field(
         default=0, ge=0, description="Maximum size of a class as a multiple of the mean class size; 0 takes all"
@@ -185,6 +180,11 @@ class IngestConfig(StepConfig):
     split_merge_train_val: bool = Field(
         default=False, description="Merge val into train, for a final fit of which the last epoch is kept"
     )
+    labels: Literal["required", "optional"] = Field(
+        default="required",
+        description="Whether each tile must have a label; optional is for predictions: tiles may have none, there may "
+        "be no tile at all, and all are in the split test",
+    )
     workers: int = Field(default=1, ge=1, le=256, description="Number of pods that share the packing")
     seed: int = Field(default=0, description="Seed of sampling and splitting")
     options: IngestOptions = Field(
@@ -196,7 +196,7 @@ class IngestConfig(StepConfig):
     @property
     def needs_labels(self) -> bool:
         """True if each tile must have a label and a split of its own."""
-        return self.options.labels == "required"
+        return self.labels == "required"
 
     @field_validator("source_bands")
     @classmethod
@@ -282,7 +282,7 @@ class IngestConfig(StepConfig):
         splits = self.split_by != "class" or self.split_files or self.split_property
         if not self.needs_labels and splits:
             raise ValueError(
-                "`options.labels` optional puts all tiles into one split. Received: split_by, split_files or "
+                "`labels` optional puts all tiles into one split. Received: split_by, split_files or "
                 "split_property beside it. Leave them at their defaults."
             )
         if self.split_property and self.options.kind == "folder":

@@ -170,7 +170,8 @@ def _info(
     nodata: tuple[str | None, ...],
 ) -> TileTableInfo:
     features: tuple[RecordFeature, ...] = getattr(source, "record_features", ())
-    query = config.model_dump(mode="json", exclude={"source", "snapshot", "source_bands", "workers"})
+    left_out = {"source", "snapshot", "source_bands", "workers"} | ({"labels"} if config.needs_labels else set())
+    query = config.model_dump(mode="json", exclude=left_out)
     for group, always in _ALWAYS_WRITTEN.items():
         given = getattr(config, group).model_dump(mode="json", exclude_defaults=True)
         query[group] = {name: value for name, value in query[group].items() if name in always or name in given}

@@ -22,8 +22,7 @@ def write_image(path):
 
 
 def rows_of(folder, **parameters):
-    options = {**OPTIONAL, **parameters.pop("options", {})}
-    ingest_into(folder, options=options, **parameters)
+    ingest_into(folder, **OPTIONAL, **parameters)
     table, info = read_tile_table(folder / "tiles.parquet")
     assert set(table["split"].to_pylist()) <= {"test"}
     return dict(zip(table["tile_id"].to_pylist(), table["label"].to_pylist(), strict=True)), info
@@ -71,4 +70,4 @@ def test_items_need_no_label(tmp_path):
 
 def test_splits_are_not_asked_for(tmp_path):
     with pytest.raises(ParameterError, match="puts all tiles into one split"):
-        ingest_into(tmp_path, source=str(tmp_path), split_by="time", options=OPTIONAL)
+        ingest_into(tmp_path, source=str(tmp_path), split_by="time", **OPTIONAL)

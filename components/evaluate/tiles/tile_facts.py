@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from tilepipe.components.evaluate.figures.arrays import Floats
-from tilepipe.components.shared.contracts.tile_table import CORNERS, damaged
+from tilepipe.components.shared.contracts.geometry_column import CORNERS
+from tilepipe.components.shared.contracts.tile_table import damaged
 
 _COLUMNS = ["tile_id", "uri", "group", "bbox"]
 _BATCH_ROWS = 65_536

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import pyarrow as pa
 
 from tilepipe.components.ingest.sources.tile_row import RowSource, TileRow, TileSource
-from tilepipe.components.shared.contracts.tile_table import CORNERS, SCHEMA
+from tilepipe.components.shared.contracts.geometry_column import CORNERS
+from tilepipe.components.shared.contracts.tile_table import SCHEMA
 from tilepipe.components.shared.runtime.database import quoted
 
 if TYPE_CHECKING:

@@ -1,24 +1,20 @@
 """The tile table: one row per tile, sorted by `tile_id`, as Parquet (GeoParquet 1.1 if there are geometries)."""
 
 import datetime as dt
-import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, get_args, get_type_hints
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import ConfigDict, Field, ValidationError
 
+from tilepipe.components.shared.contracts.geometry_column import CORNERS, GeometryColumn
 from tilepipe.components.shared.contracts.optional_fields import SparseModel
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.storage.atomic import whole_file
 from tilepipe.components.shared.version import VERSION
-
-CORNERS = ("xmin", "ymin", "xmax", "ymax")
-"""Fields of a bounding box: west, south, east, north."""
 
 BoundingBox = tuple[float, float, float, float]
 """West, south, east and north, in degrees."""
@@ -93,18 +89,6 @@ SCHEMA = pa.schema(
 
 _METADATA_KEY = "tilepipe"
 _GROUP_ROWS = 131_072
-_GEOMETRY_TYPES = (
-    "Geometry",
-    "Point",
-    "LineString",
-    "Polygon",
-    "MultiPoint",
-    "MultiLineString",
-    "MultiPolygon",
-    "GeometryCollection",
-)
-
-
 ENCODED = "encoded"
 """`RecordFeature.dtype` of a feature that holds an image file, such as a JPEG, with all bands."""
 
@@ -170,14 +154,14 @@ def write_tile_table(rows: pa.Table | pa.RecordBatchReader, info: TileTableInfo,
     """
     if isinstance(rows, pa.Table):
         rows = rows.select(SCHEMA.names).cast(SCHEMA).sort_by("tile_id").to_reader()
-    geometry = _Geometry()
+    geometry = GeometryColumn()
     with whole_file(path) as partial, pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
         for group in _groups(rows):
             geometry.add(group)
             writer.write_table(group, row_group_size=_GROUP_ROWS)
         metadata = {_METADATA_KEY: info.model_dump_json()}
         if geometry.types:
-            metadata["geo"] = json.dumps(geometry.metadata(), sort_keys=True)
+            metadata["geo"] = geometry.metadata()
         writer.add_key_value_metadata(metadata)
 
 
@@ -242,43 +226,3 @@ def damaged(path: Path, said: str) -> ArtifactError:
 
 def _info(file: pq.ParquetFile) -> TileTableInfo:
     return TileTableInfo.model_validate_json((file.metadata.metadata or {}).get(_METADATA_KEY.encode(), b""))
-
-
-@dataclass
-class _Geometry:
-    """Accumulator of the GeoParquet metadata of the geometries."""
-
-    types: set[str] = field(default_factory=set)
-    corners: dict[str, float] = field(default_factory=dict)
-
-    def add(self, table: pa.Table) -> None:
-        shapes = table["geometry"].drop_null()
-        for head in pc.unique(pc.binary_slice(shapes, 0, 5)).to_pylist():
-            self.types.add(_geometry_type(bytes(head or b"")))
-        boxes = table["bbox"].combine_chunks()
-        if boxes.null_count < len(boxes):
-            for name, smallest in (("xmin", True), ("ymin", True), ("xmax", False), ("ymax", False)):
-                values = pc.struct_field(boxes, name)
-                value = (pc.min if smallest else pc.max)(values).as_py()
-                known = self.corners.get(name, value)
-                self.corners[name] = min(known, value) if smallest else max(known, value)
-
-    def metadata(self) -> dict[str, Any]:
-        # https://geoparquet.org/releases/v1.1.0/; no `crs` means OGC:CRS84
-        covering = {name: ["bbox", name] for name in CORNERS}
-        column: dict[str, Any] = {
-            "encoding": "WKB",
-            "geometry_types": sorted(self.types),
-            "covering": {"bbox": covering},
-        }
-        if self.corners:
-            column["bbox"] = [self.corners[name] for name in CORNERS]
-        return {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
-
-
-def _geometry_type(shape: bytes) -> str:
-    """Return the GeoParquet name of a WKB geometry's type, from its first five bytes."""
-    code = int.from_bytes(shape[1:5], "little" if shape[0] == 1 else "big")
-    has_z = bool(code & 0x80000000) or code % 10000 // 1000 == 1  # the flags of EWKB and ISO WKB
-    name = _GEOMETRY_TYPES[(code & 0xFFFF) % 1000]
-    return f"{name} Z" if has_z else name

@@ -23,7 +23,7 @@ from tilepipe.components.ingest.sources.stac.assets import canonical_bands, comm
 from tilepipe.components.ingest.sources.stac.multihash import hexadecimal
 from tilepipe.components.ingest.sources.stac.raster import raster_columns
 from tilepipe.components.ingest.sources.tables.table_folder import is_folder, parquet_parts
-from tilepipe.components.shared.contracts.tile_table import CORNERS
+from tilepipe.components.shared.contracts.geometry_column import CORNERS
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.runtime.database import quoted, reason
 from tilepipe.components.shared.storage import storage

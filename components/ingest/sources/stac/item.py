@@ -24,7 +24,8 @@ from tilepipe.components.ingest.sources.stac.assets import (
 from tilepipe.components.ingest.sources.stac.multihash import hexadecimal
 from tilepipe.components.ingest.sources.stac.raster import stated_raster
 from tilepipe.components.ingest.sources.tile_row import TileRow
-from tilepipe.components.shared.contracts.tile_table import CORNERS, BoundingBox
+from tilepipe.components.shared.contracts.geometry_column import CORNERS
+from tilepipe.components.shared.contracts.tile_table import BoundingBox
 from tilepipe.components.shared.errors import SourceError
 
 _SCALARS = str | int | float | datetime.datetime

@@ -9,7 +9,7 @@ from tilepipe.components.ingest.config import IngestConfig, split_named
 from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.ingest.sources.tables import huggingface
-from tilepipe.components.shared.contracts.tile_table import CORNERS
+from tilepipe.components.shared.contracts.geometry_column import CORNERS
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.runtime.database import literal, quoted
 
