@@ -43,14 +43,10 @@ class ZipClassFolders:
         """
         shown = storage.shown(self.root)
         sizes = {check_member(name, shown): size for name, size in member_sizes(self.root).items() if _is_visible(name)}
-        has_tables = any(name.lower().endswith(_TABLES) for name in sizes)
-        if (
-            self.needs_labels
-            and has_tables
-            and not any(name.lower().endswith(SUFFIXES) and "/" in name for name in sizes)
-        ):
+        has_class_folders = any(name.lower().endswith(SUFFIXES) and "/" in name for name in sizes)
+        if self.needs_labels and not has_class_folders and any(name.lower().endswith(_TABLES) for name in sizes):
             raise SourceError(
-                f"A zip must hold class folders with images; tables are read only unpacked. Received: "
+                "A zip must hold class folders with images; tables are read only unpacked. Received: "
                 f"data_source={shown}. Unpack it, and give the address of the folder."
             )
         top = _top_folder(sizes)
