@@ -57,6 +57,30 @@ def test_faces_import_nothing_heavy(module):
 HEAVY = ["tensorflow", "keras", "duckdb", "mlflow", "rasterio", "matplotlib"]
 
 
+@pytest.mark.parametrize("step", STEPS)
+def test_parameters_are_checked_in_every_image_and_by_the_command_line(step):
+    """Only what all extras contain may be imported: `submit` and the build of each image import every config.py."""
+    code = f"""
+import sys, tilepipe.components.{step}.config
+installed = [name for name, module in sys.modules.items() if "site-packages" in (getattr(module, "__file__", "") or "")]
+names = {{name.partition(".")[0] for name in installed}}
+print(sorted(names - {IN_EVERY_EXTRA}))
+"""
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+IN_EVERY_EXTRA = {
+    "_distutils_hack",
+    "annotated_types",
+    "numpy",
+    "pydantic",
+    "pydantic_core",
+    "typing_extensions",
+    "typing_inspection",
+}
+
+
 def test_make_help_names_every_target():
     targets = {"run", "setup", "step", "test", "lint", "types", "pipelines", "bench", "accuracy", "e2e"}
     printed = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout

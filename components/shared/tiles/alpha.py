@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilepipe.components.shared.errors import TileError
-from tilepipe.components.shared.tiles.decode import Picture
+from tilepipe.components.shared.tiles.picture import Picture
 
 AlphaPolicy = Literal["auto", "mask", "band"]
 """Use of a channel that a file marks as alpha."""

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from tilepipe.components.shared.errors import TileError
-from tilepipe.components.shared.tiles.decode import Picture, Pixels
 from tilepipe.components.shared.tiles.fit import Fit, fit_into
+from tilepipe.components.shared.tiles.picture import Picture, Pixels
 from tilepipe.components.shared.tiles.resample import Mask, Resampling
 
 

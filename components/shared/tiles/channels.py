@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from tilepipe.components.shared.tiles.decode import Mask, Picture, Pixels
+from tilepipe.components.shared.tiles.picture import Mask, Picture, Pixels
 
 Channels = Literal["", "rgb", "grey"]
 """Channels that all images are converted to; empty leaves them as they are."""

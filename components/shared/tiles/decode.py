@@ -7,20 +7,16 @@ import math
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import tifffile
 from PIL import Image
 
 from tilepipe.components.shared.errors import TileError
+from tilepipe.components.shared.tiles.picture import Picture, Scaling
 from tilepipe.components.shared.tiles.plain_tiff import ALPHA_KINDS, read_plain_tiff
 from tilepipe.components.shared.tiles.tiff_pages import apply_palette, check_lerc, read_mask
-
-Pixels = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
 
 DTYPES = ("uint8", "uint16", "int16", "float32")
 """Dtypes that the manifest, and so every later step, supports."""
@@ -42,30 +38,6 @@ _GDAL_METADATA = 42112  # https://gdal.org/en/stable/drivers/raster/gtiff.html#m
 
 # The reason in the quarantine table repeats what tifffile logs about a damaged file; its log lines lack the file name.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-
-
-Scaling = tuple[tuple[int, float, float], ...]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """Content of an image file."""
-
-    pixels: Pixels
-    """`(height, width, bands)`, little-endian."""
-    descriptions: tuple[str, ...] = ()
-    """Names of the bands in the file itself; empty unless each band has one."""
-    nodata: float | None = None
-    """Nodata value of the file, may be NaN; None if the file states none, or one that its pixels cannot have."""
-    valid: Mask | None = None
-    """Mask of the valid pixels that a mask or an alpha channel states, `(height, width, bands)` or `(height, width,
-    1)`; None if there is none or all pixels are valid."""
-    has_alpha: bool = False
-    """True if the file marks the last band as alpha, and it is still among `pixels`."""
-    alpha_is_doubtful: bool = False
-    """True if that mark proves little: TIFFs of red, green, blue and near infrared often have it."""
-    scaling: Scaling = ()
-    """Scale and offset of each band that is not (1, 0), with its index, as GDAL's metadata state them."""
 
 
 Shape = tuple[int | None, int | None, int | None]

@@ -9,8 +9,9 @@ from tilepipe.components.shared.contracts.tile_table import ENCODED, RecordFeatu
 from tilepipe.components.shared.errors import TileError
 from tilepipe.components.shared.records.example import parse_example
 from tilepipe.components.shared.records.frames import unframe
-from tilepipe.components.shared.tiles.decode import DTYPES, Picture, Shape, decode
+from tilepipe.components.shared.tiles.decode import DTYPES, Shape, decode
 from tilepipe.components.shared.tiles.narrow import narrowed
+from tilepipe.components.shared.tiles.picture import Picture
 
 _READ = (*DTYPES, "int32", "uint32", "float64")
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from tilepipe.components.shared.errors import TileError
-from tilepipe.components.shared.tiles.decode import DTYPES, Picture
+from tilepipe.components.shared.tiles.decode import DTYPES
+from tilepipe.components.shared.tiles.picture import Picture
 
 _CONVERTED = {
     "int8": "int16",

@@ -19,10 +19,11 @@ from tilepipe.components.shared.tiles.bands.order import BandOrder
 from tilepipe.components.shared.tiles.cache.cache import CachedReader, TileCache
 from tilepipe.components.shared.tiles.channels import converted
 from tilepipe.components.shared.tiles.checksum import verify
-from tilepipe.components.shared.tiles.decode import Picture, Pixels, Scaling, Shape, decode, size_text
+from tilepipe.components.shared.tiles.decode import Shape, decode, size_text
 from tilepipe.components.shared.tiles.example_decoder import decode_image, decode_record
 from tilepipe.components.shared.tiles.fit import Fit
 from tilepipe.components.shared.tiles.packed_records import is_packed, read_packed_record
+from tilepipe.components.shared.tiles.picture import Picture, Pixels, Scaling
 from tilepipe.components.shared.tiles.resample import Mask, Resampling
 from tilepipe.components.shared.tiles.validity import NO_RULES, ValidityRules, apply_rules, check_scaling, with_sidecar
 

@@ -12,7 +12,8 @@ from tilepipe.components.shared.errors import SourceError, StorageError, TileErr
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.tiles.alpha import AlphaPolicy, split_alpha
 from tilepipe.components.shared.tiles.channels import Channels
-from tilepipe.components.shared.tiles.decode import Mask, Picture, Scaling, size_text, stated_nodata
+from tilepipe.components.shared.tiles.decode import size_text, stated_nodata
+from tilepipe.components.shared.tiles.picture import Mask, Picture, Scaling
 
 _TIFF_SUFFIXES = (".tif", ".tiff")
 

@@ -6,7 +6,7 @@ from tests.pack.conftest import random_pixels
 from tilepipe.components.shared.contracts.manifest import SPLITS
 from tilepipe.components.shared.errors import TileError
 from tilepipe.components.shared.tiles.channels import converted
-from tilepipe.components.shared.tiles.decode import Picture
+from tilepipe.components.shared.tiles.picture import Picture
 
 
 def test_grey_is_pillows():

@@ -3,8 +3,9 @@ import pytest
 
 from tests.pack.conftest import random_pixels, write_geotiff
 from tilepipe.components.shared.errors import TileError
-from tilepipe.components.shared.tiles.decode import Picture, decode
+from tilepipe.components.shared.tiles.decode import decode
 from tilepipe.components.shared.tiles.narrow import narrowed
+from tilepipe.components.shared.tiles.picture import Picture
 
 
 @pytest.mark.parametrize("dtype", ["float64", "uint32", "int32"])
