@@ -20,7 +20,7 @@ FOLDERS = (".github", "components", "images", "manifests", "pipelines")
 PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))])
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 READMES = [name for name in NAMES if name.endswith("README.md")]
-STEPS = ("snapshot", "ingest", "pack", "prepare", "train", "evaluate", "export", "finish")
+STEPS = ("snapshot", "ingest", "pack", "prepare", "train", "evaluate", "export", "register", "finish")
 CHECKED = ("run", "submit", "schedule")
 
 
@@ -112,7 +112,7 @@ def test_examples_of_the_steps_compile_as_one_pipeline(tmp_path):
     compiler.Compiler().compile(pipeline, str(tmp_path / "examples.yaml"))
     spec = next(yaml.safe_load_all((tmp_path / "examples.yaml").read_text()))
     used = set(spec["components"])
-    for function in ("ingest", "pack", "merge", "prepare", "train", "evaluate", "export", "finish", "snapshot"):
+    for function in (*STEPS, "merge"):
         assert any(component.startswith(f"comp-{function}") for component in used), function
 
 

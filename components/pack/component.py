@@ -93,3 +93,4 @@ def merge_packed(
         )
         merged = merge(inputs, Path(manifest.path), Path(quarantine.path))
         manifest.metadata.update(digest=merged.digest, tiles=sum(split.tiles for split in merged.splits.values()))
+        manifest.metadata["contents"] = [table.uri for table in contents]

@@ -12,6 +12,7 @@ from tilepipe.components.finish.component import finish_run
 from tilepipe.components.ingest.component import ingest_tiles
 from tilepipe.components.pack.component import merge_packed, pack_tiles
 from tilepipe.components.prepare.component import prepare_model
+from tilepipe.components.register.component import register_model
 from tilepipe.components.shared import images
 from tilepipe.components.snapshot.component import snapshot_source
 from tilepipe.components.train.component import train_model
@@ -48,6 +49,8 @@ class PipelineArguments:
     model_weights_uri: str
     pack_options: dict
     pack_workers: int
+    register_enabled: bool
+    register_name: str
     seed: int
     split_block_metres: float
     split_by: str
@@ -208,6 +211,18 @@ def wire(given: PipelineArguments, *, streams: bool = False) -> None:
             settings.configure(export, cpu="4", memory="4Gi", timeout_seconds=3600, retries=1)
             settings.use_storage(export, given.storage_secret_name)
 
+            with _condition(given.register_enabled, "register"):
+                register = register_model(
+                    bundle=export.outputs["bundle"],
+                    manifest=merge.outputs["manifest"],
+                    predictions=evaluate.outputs["predictions"],
+                    image=given.train_image,
+                    mlflow_run_id=train.outputs["mlflow_run_id"],
+                    name=given.register_name,
+                ).set_caching_options(enable_caching=False)
+                settings.configure(register, cpu="2", memory="2Gi", timeout_seconds=1800, retries=2)
+                settings.use_tracking(register, given.tracking_secret_name)
+
 
 def _condition(enabled: bool, name: str) -> AbstractContextManager[object]:
     """Return a group of tasks that run if a parameter is true; no group for a constant, which KFP refuses."""
@@ -241,6 +256,8 @@ def train_classifier(
     model_weights_uri: str = "",
     pack_options: dict = {},
     pack_workers: int = 1,
+    register_enabled: bool = True,
+    register_name: str = "",
     seed: int = 0,
     split_block_metres: float = 0.0,
     split_by: str = "class",
@@ -265,7 +282,7 @@ def train_classifier(
     train_options: dict = {},
     train_tolerations: list = [],
 ) -> None:
-    """Train, evaluate and track a classifier of labelled image tiles.
+    """Train, evaluate, export and register a classifier of labelled image tiles.
 
     Args:
         data_source: Address of the tiles: a STAC API, the catalog.json of a static STAC catalog, an ItemCollection, a
@@ -303,6 +320,9 @@ def train_classifier(
         pack_options: Rarely changed settings of pack: {"cache": "s3://bucket/cache"}, {"max_quarantine_percent": 5},
             {"tile_size": [64, 64]} and others.
         pack_workers: Number of pods that share the packing; the shards are the same for any number.
+        register_enabled: Whether to register the exported model in MLflow, with the alias challenger; does nothing
+            without tracking.
+        register_name: Name of the model in MLflow's registry; default: the name that export gave it.
         seed: Seed of sampling, splits, tile order, initial weights and augmentation.
         split_block_metres: Side of the squares on the ground in metres, for split_by block.
         split_by: How tiles are split: class (at random, in the same proportions per class), group (all tiles of a

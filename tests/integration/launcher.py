@@ -50,13 +50,15 @@ class Launcher:
     root: str = "v2/artifacts"
     results: dict[str, TaskResult] = field(default_factory=dict)
     """Result of the last run of each task; for a task in a loop, the first failure."""
+    values: dict[str, Any] = field(default_factory=dict)
+    """Arguments of the last run, with the defaults of the others."""
     iterations: dict[str, list[TaskResult]] = field(default_factory=dict)
     """Results of each task in a loop, one per iteration."""
 
     def run(self, arguments: Mapping[str, Any], *, final_state: str | None = None) -> TaskResult | None:
         """Run all tasks in their order, then the exit task; returns the first that failed."""
         defaults = {p.name: p.default for p in self.pipeline.parameters.values()}
-        values = {**defaults, **arguments}
+        values = self.values = {**defaults, **arguments}
         waiting = {task.name: task for task in self.pipeline.tasks}
         finish = waiting.pop("finish-run")
         failed = None

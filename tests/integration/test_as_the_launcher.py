@@ -7,6 +7,8 @@ import uuid
 import pytest
 
 from tests.integration.launcher import MOUNT, Launcher, can_mount
+from tilepipe.components.shared.registry.registered_version import fetch_bundle, find_version
+from tilepipe.components.shared.registry.version_tags import TEST_SHARDS
 from tilepipe.components.shared.runtime import tracking
 from tilepipe.pipelines.cli.compilation import compiled_pipeline
 from tilepipe.pipelines.cli.sample.sample import write_sample
@@ -73,7 +75,7 @@ def mlflow(mlflow_server, monkeypatch):
     return tracking.client()
 
 
-def test_from_the_bucket_to_the_report(launcher, tiles, mlflow, bucket):
+def test_from_the_bucket_to_the_report(launcher, tiles, mlflow, bucket, tmp_path):
     failed = launcher.run(
         {**ARGUMENTS, "data_source": tiles, "pack_workers": 2, "pack_options": {"shard_mebibytes": 1}}
     )
@@ -91,6 +93,13 @@ def test_from_the_bucket_to_the_report(launcher, tiles, mlflow, bucket):
     exported = launcher.results["export-model"].artifacts
     assert exported["onnx_model"]["metadata"]["parity_tiles"] == 20
     assert exported["bundle"]["metadata"]["sha256"] == exported["onnx_model"]["metadata"]["bundle_sha256"]
+    registered = launcher.results["register-model"].parameters["Output"]
+    version = find_version(mlflow, registered)
+    assert version.aliases == ("challenger",)
+    assert json.loads(version.tags[TEST_SHARDS])[0].startswith(f"s3://{bucket.name}/{launcher.root}/")
+    assert fetch_bundle(mlflow, version, tmp_path).stat().st_size > 0
+    launcher.run_task("register-model", launcher.values)
+    assert launcher.results["register-model"].parameters["Output"] == registered, "a retried step registers once"
     stored = {item.key for item in bucket.objects.filter(Prefix=launcher.root)}
     for suffix in (
         "tiles.parquet", "manifest.json", "base_model.keras", "model.keras", "report.html", "predictions.parquet",

@@ -14,8 +14,9 @@ from tests.support.waiting import wait_until
 from tilepipe.components.pack.config import PackConfig
 from tilepipe.components.pack.merge import MergeInputs, merge
 from tilepipe.components.pack.pack import PackOutputs, pack
-from tilepipe.components.shared.contracts.bundle import read_bundle
 from tilepipe.components.shared.contracts.manifest import SPLITS
+from tilepipe.components.shared.registry.registered_version import fetch_bundle, find_version
+from tilepipe.components.shared.registry.version_tags import FIGURE_PREFIX, TEST_SHARDS, TRAINING_TILES
 from tilepipe.pipelines.cli.sample.sample import write_sample
 
 TINY = ["train_epochs=1", "train_batch_size=16", 'model_options={"filters": [8, 8, 8, 8], "dense_units": 16}']
@@ -36,15 +37,15 @@ def sample(tmp_path_factory):
     return folder
 
 
-def test_the_main_job(sample, tmp_path):
+def test_the_main_job(sample, tmp_path, monkeypatch):
     done = tilepipe("run", "train_classifier", f"data_source={sample / 'catalog.json'}", *TINY, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     steps = [line.split()[0] for line in done.stdout.splitlines() if re.search(r"\bok\b +[\d.]+ s", line)]
-    assert steps == ["snapshot", "ingest", "pack", "merge", "prepare", "train", "evaluate", "export", "finish"]
+    assert " ".join(steps) == "snapshot ingest pack merge prepare train evaluate export register finish"
     assert re.search(r"test_accuracy.*0\.\d+", done.stdout)
     report = Path(re.search(r"^report: (.+)$", done.stdout, re.MULTILINE)[1])
     assert "synthetic" in report.read_text(encoding="utf-8")
-    read_bundle(Path(re.search(r"^bundle: (.+)$", done.stdout, re.MULTILINE)[1]))
+    bundle = Path(re.search(r"^bundle: (.+)$", done.stdout, re.MULTILINE)[1])
     command = re.search(r"^MLflow: (\S*mlflow server .*)$", done.stdout, re.MULTILINE)[1]
     assert f"sqlite:///{tmp_path / 'runs' / 'mlflow.db'}" in command
 
@@ -58,6 +59,12 @@ def test_the_main_job(sample, tmp_path):
     assert run.data.params["epochs"] == "1"
     assert run.data.tags["kfp.run_id"]
     assert run.data.tags["tilepipe.version"]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", command.split()[-1])
+    (registered,) = mlflow.search_registered_models()
+    version = find_version(mlflow, f"{registered.name}@challenger")
+    assert version.run_id == run.info.run_id
+    assert {TEST_SHARDS, TRAINING_TILES, f"{FIGURE_PREFIX}test_accuracy"} <= set(version.tags)
+    assert fetch_bundle(mlflow, version, tmp_path).read_bytes() == bundle.read_bytes()
     (dataset,) = run.inputs.dataset_inputs
     assert "synthetic" in dataset.dataset.name
     assert dataset.dataset.digest

@@ -69,6 +69,11 @@ class BundleModel:
         """`(height, width, bands)` of one tile."""
         return self.height, self.width, len(self.bands)
 
+    def example(self) -> Tiles:
+        """Return one tile whose bands have their mean values, `(1, height, width, bands)`."""
+        means = np.array([band.mean for band in self.statistics]).astype(self.dtype)
+        return np.broadcast_to(means, (1, *self.tile_shape)).copy()
+
     def predict(self, tiles: Tiles) -> Probabilities:
         """Classify tiles.
 

@@ -13,7 +13,7 @@ BUNDLE_SHA256 = "tilepipe.bundle_sha256"
 """SHA-256 of the bundle, in hexadecimal."""
 
 BUNDLE_URI = "tilepipe.bundle_uri"
-"""Address of the bundle: `runs:/<run>/bundle/model.tar.gz`, which is an artifact of an MLflow run."""
+"""Address of the bundle: `runs:/<run>/bundle/<digest>/model.tar.gz`, which is an artifact of an MLflow run."""
 
 DATASET_DIGEST = "tilepipe.dataset_digest"
 """Digest of the packed data that the model was trained on."""
@@ -31,7 +31,11 @@ TEST_SHARDS = "tilepipe.test_shards"
 """JSON list of the addresses of the folders with test shards, one per packed part."""
 
 TRAINING_TILES = "tilepipe.training_tiles"
-"""Address of the ids and pixel checksums of the training tiles; absent if they were not kept."""
+"""JSON list of the addresses of the tables of packed tiles, with their splits and pixel checksums, one per packed part;
+absent if they are not known."""
+
+FIGURE_PREFIX = "tilepipe.figure."
+"""Start of the tags with a figure of the evaluation, such as `tilepipe.figure.test_accuracy`."""
 
 GATE = "tilepipe.gate"
 """Verdict of the gate: `accepted`, `refused` or `undecided`."""

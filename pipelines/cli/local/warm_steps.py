@@ -35,6 +35,7 @@ PRELOADED: dict[str, tuple[str, ...]] = {
         "tilepipe.components.train.train",
         "tilepipe.components.evaluate.evaluate",
         "tilepipe.components.export.export",
+        "tilepipe.components.register.register",
         "tilepipe.components.finish.finish",
         "mlflow.keras",
         "mlflow.store.tracking.sqlalchemy_store",
@@ -42,7 +43,7 @@ PRELOADED: dict[str, tuple[str, ...]] = {
 }
 """Modules and functions that each server preloads; they must start no thread and use no device."""
 
-_TRAIN_STEP = re.compile(r"tilepipe\.components\.(?:prepare|train|evaluate|export|finish)\.")
+_TRAIN_STEP = re.compile(r"tilepipe\.components\.(?:prepare|train|evaluate|export|register|finish)\.")
 _SCRIPT = (
     'program_path=$(mktemp -d) printf "%s" "$0" > "$program_path/ephemeral_component.py" '
     "_KFP_RUNTIME=true {python} -m kfp.dsl.executor_main "

@@ -75,6 +75,7 @@ def test_the_steps_of_all_pipelines_run_warm(name):
         servers[words[words.index("--function_to_execute") + 1]] = component.server
     assert servers.pop("prepare_model") == servers.pop("train_model") == TRAIN
     assert servers.pop("evaluate_model") == servers.pop("finish_run") == TRAIN
+    assert servers.pop("export_model") == servers.pop("register_model") == TRAIN
     assert set(servers.values()) == {DATA}
 
 
