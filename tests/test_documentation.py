@@ -20,7 +20,7 @@ FOLDERS = (".github", "components", "images", "manifests", "pipelines")
 PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))])
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 READMES = [name for name in NAMES if name.endswith("README.md")]
-STEPS = ("snapshot", "ingest", "pack", "prepare", "train", "evaluate", "export", "register", "finish")
+STEPS = ("snapshot", "ingest", "pack", "prepare", "train", "evaluate", "export", "register", "predict_scenes", "finish")
 CHECKED = ("run", "submit", "schedule")
 
 
@@ -69,7 +69,9 @@ def test_commands_are_accepted(page, line, monkeypatch):
         return
     config = given.get("config")
     checked = check(given.get("words") or [], Path(config) if config else None, given["pipeline"])
-    assert "data_source" in checked
+    required = {p.name for p in compiled_pipeline.load(given["pipeline"]).parameters.values() if p.required}
+    assert required
+    assert required <= checked.keys()
 
 
 @pytest.mark.parametrize(("page", "code"), settings())

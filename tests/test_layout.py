@@ -172,5 +172,6 @@ def test_every_room_has_tests():
     tested = {source_of(path).parent for path in (ROOT / "tests").glob("*/**/test_*.py")}
     # A pipeline's wiring is tested as its YAML, in tests/pipelines/cli/compilation and tests/integration.
     assert {str(room.relative_to(ROOT)) for room in rooms - tested} == {
-        f"pipelines/{name}" for name in ("train_classifier", "train_classifier_small", "train_classifier_streaming")
+        f"pipelines/{name}"
+        for name in ("predict_scenes", "train_classifier", "train_classifier_small", "train_classifier_streaming")
     }

@@ -10,7 +10,7 @@ import yaml
 
 from tilepipe.components.shared.errors import ParameterError
 from tilepipe.pipelines.cli.compilation import user_terms
-from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline, Parameter, step_config
+from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline, Parameter, Task, step_config
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "STRING": (str,),
@@ -75,13 +75,22 @@ def _check_steps(pipeline: CompiledPipeline, arguments: Mapping[str, Any]) -> No
         given = {key: value for key, value in task.constants.items() if key in config.model_fields}
         names = {key: name for key, name in task.from_parameters.items() if key in config.model_fields}
         given.update({key: arguments[name] for key, name in names.items()})
-        try:
-            config.parse(**given)
-        except ParameterError as error:
-            lines = str(error).splitlines()
-            problems.update(dict.fromkeys(user_terms.translate(pipeline, task.name, line) for line in lines))
+        for items in _iterations(task, arguments):
+            try:
+                config.parse(**given, **items)
+            except ParameterError as error:
+                lines = str(error).splitlines()
+                problems.update(dict.fromkeys(user_terms.translate(pipeline, task.name, line) for line in lines))
     if problems:
         raise ParameterError("\n".join(problems))
+
+
+def _iterations(task: Task, arguments: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what each iteration of a loop over a list of the pipeline's gives to a task; one entry without a loop."""
+    lists = {key: arguments[name] for key, name in task.from_items.items()}
+    if not lists:
+        return [{}]
+    return [dict(zip(lists, items, strict=True)) for items in zip(*lists.values(), strict=True)]
 
 
 def _read_config(path: Path | None) -> Mapping[str, Any]:

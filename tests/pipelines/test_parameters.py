@@ -13,7 +13,7 @@ import pytest
 from tilepipe.pipelines.cli.compilation import compiled_pipeline
 from tilepipe.pipelines.train_classifier.pipeline import PipelineArguments, train_classifier
 
-STEPS = ("snapshot", "ingest", "pack", "prepare", "train", "evaluate", "export", "register", "finish")
+STEPS = ("snapshot", "ingest", "pack", "prepare", "train", "evaluate", "export", "register", "predict_scenes", "finish")
 
 
 def plain(value):

@@ -6,7 +6,7 @@ is escaped when it is put into an element, so no caller can forget it.
 
 import html
 
-_VOID = frozenset({"col", "hr", "input", "meta", "wbr"})
+_VOID = frozenset({"col", "hr", "img", "input", "meta", "wbr"})
 
 
 class Markup(str):

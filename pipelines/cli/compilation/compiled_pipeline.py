@@ -1,6 +1,7 @@
 """Compiled pipelines: their names, the contents of their YAML, and its strict validation."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -18,6 +19,7 @@ ParameterType = Literal["STRING", "NUMBER_INTEGER", "NUMBER_DOUBLE", "BOOLEAN", 
 
 _FOLDER = Path(__file__).resolve().parents[2]  # an editable install links here
 _CHANNEL = "pipelinechannel--"
+_ITEM_OF = "item of "
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Task:
     """Step parameter -> value fixed in the pipeline."""
     from_parameters: dict[str, str]
     """Step parameter -> pipeline parameter."""
+    from_items: dict[str, str]
+    """Step parameter -> pipeline parameter of the list whose items a loop gives it."""
     needs: tuple[str, ...]
     """Names of the tasks whose outputs it takes, including those of a loop."""
 
@@ -108,6 +112,10 @@ class CompiledPipeline:
         (selected,) = component["dag"]["outputs"]["artifacts"][output]["artifactSelectors"]
         return self.producer(component["dag"], selected["producerSubtask"], selected["outputArtifactKey"])
 
+    def _step(self, executor_label: str) -> str:
+        container = self.spec["deploymentSpec"]["executors"][executor_label].get("container", {})
+        return step_name(executor_label, container.get("command", ()))
+
     def _walk(self, dag: dict[str, Any], outer: dict[str, str], made: dict[str, str] | None = None) -> Iterator[Task]:
         """Yield the tasks of a graph.
 
@@ -134,17 +142,30 @@ class CompiledPipeline:
             if "dag" in component:
                 items = task.get("parameterIterator", {})
                 if "inputParameter" in items.get("items", {}):  # the items of a list, one per iteration
-                    makers[items["itemInput"]] = makers[items["items"]["inputParameter"]]
+                    item, whole = items["itemInput"], items["items"]["inputParameter"]
+                    if whole in makers:
+                        makers[item] = makers[whole]
+                    else:  # a list that is a parameter of the pipeline
+                        channels[item] = f"{_ITEM_OF}{channels[whole]}"
                 yield from self._walk(component["dag"], channels, makers)
                 continue
             yield Task(
                 name=name,
                 component=task["componentRef"]["name"],
-                step=component["executorLabel"].removeprefix("exec-").partition("-")[0],
+                step=self._step(component["executorLabel"]),
                 constants=constants,
-                from_parameters={k: v.removeprefix(_CHANNEL) for k, v in channels.items()},
+                from_parameters={k: v.removeprefix(_CHANNEL) for k, v in channels.items() if _ITEM_OF not in v},
+                from_items={
+                    k: v.removeprefix(_ITEM_OF).removeprefix(_CHANNEL) for k, v in channels.items() if _ITEM_OF in v
+                },
                 needs=tuple(dict.fromkeys(makers.values())),
             )
+
+
+def step_name(executor_label: str, command: Sequence[str]) -> str:
+    """Return the step of an executor: the name in the `with step(...)` of its source, else the label's first word."""
+    found = re.search(r'with step\("(\w+)"\)', " ".join(command))
+    return found[1] if found else executor_label.removeprefix("exec-").partition("-")[0]
 
 
 def step_config(step: str) -> type[StepConfig] | None:
@@ -153,7 +174,7 @@ def step_config(step: str) -> type[StepConfig] | None:
     if find_spec(f"tilepipe.components.{step}") is None or find_spec(name) is None:
         return None
     module = import_module(name)
-    found: type[StepConfig] = getattr(module, f"{step.capitalize()}Config")
+    found: type[StepConfig] = getattr(module, f"{step.title().replace('_', '')}Config")
     return found
 
 

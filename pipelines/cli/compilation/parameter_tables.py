@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from tilepipe import components
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.pipelines.cli.compilation.compiled_pipeline import load, step_config
+from tilepipe.pipelines.cli.compilation.compiled_pipeline import names as all_pipelines
 
 OPENS = "<!-- Parameters: written by `make pipelines` from config.py -->"
 CLOSES = "<!-- End of parameters -->"
@@ -65,27 +66,32 @@ def with_tables(text: str, step: str) -> str:
     config = step_config(step)
     if not (opens and closes and config):
         raise ArtifactError(f"The README of a step must hold the lines {OPENS!r} and {CLOSES!r}. Received: {step}.")
-    return f"{before}{OPENS}\n\n{parameter_table(config, pipeline_names(step))}\n\n{CLOSES}{after}".replace(
-        f"\n\n\n{CLOSES}", f"\n\n{CLOSES}"
-    )
+    table = parameter_table(config, pipeline_names(step), pipeline_of(step))
+    return f"{before}{OPENS}\n\n{table}\n\n{CLOSES}{after}".replace(f"\n\n\n{CLOSES}", f"\n\n{CLOSES}")
+
+
+def pipeline_of(step: str) -> str:
+    """Return the pipeline that a step is for: the one of its own name, else `train_classifier`."""
+    return step if step in all_pipelines() else _PIPELINE
 
 
 def pipeline_names(step: str) -> dict[str, str]:
-    """Map a step's parameters to the names that they have in `train_classifier`."""
-    tasks = (task for task in load(_PIPELINE).tasks if task.step == step)
-    return {name: parameter for task in tasks for name, parameter in task.from_parameters.items()}
+    """Map a step's parameters to the names that they have in its pipeline."""
+    tasks = (task for task in load(pipeline_of(step)).tasks if task.step == step)
+    return {name: given for task in tasks for name, given in (task.from_items | task.from_parameters).items()}
 
 
-def parameter_table(config: type[BaseModel], names: dict[str, str]) -> str:
+def parameter_table(config: type[BaseModel], in_pipeline: dict[str, str], pipeline: str = _PIPELINE) -> str:
     """Return the table of a step's parameters, followed by those of the structs among them.
 
     Args:
         config: the step's configuration.
-        names: parameter -> its name in `train_classifier`.
+        in_pipeline: parameter -> its name in the pipeline.
+        pipeline: the pipeline's name.
     """
     fields = config.model_json_schema()["properties"]
-    rows = "\n".join(_row(name, fields[name], f" {_code(names.get(name, ''))} |") for name in config.model_fields)
-    head = f"| parameter | in `{_PIPELINE}` | default | values | |\n| --- | --- | --- | --- | --- |\n"
+    rows = "\n".join(_row(name, fields[name], f" {_code(in_pipeline.get(name, ''))} |") for name in config.model_fields)
+    head = f"| parameter | in `{pipeline}` | default | values | |\n| --- | --- | --- | --- | --- |\n"
     structs = [
         option_tables(field.annotation)
         for field in config.model_fields.values()

@@ -5,6 +5,9 @@ from pathlib import Path
 
 from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline, Parameter
 
+_EXAMPLES = {"model_uri": "model.tar.gz"}
+"""Values of required parameters whose form is checked."""
+
 
 def write_page(pipeline: CompiledPipeline, out: Path | None = None) -> bool:
     """Write `README.md` beside a pipeline's YAML.
@@ -27,6 +30,12 @@ def write_page(pipeline: CompiledPipeline, out: Path | None = None) -> bool:
 def page(pipeline: CompiledPipeline) -> str:
     """Format the page as Markdown, with the graph as a Mermaid diagram."""
     rows = "\n".join(_row(parameter) for parameter in pipeline.parameters.values())
+    required = " ".join(
+        f"{parameter.name}={_EXAMPLES.get(parameter.name, '...')}"
+        for parameter in pipeline.parameters.values()
+        if parameter.required
+    )
+    finish = "; `finish` always runs, even after a failure" if _has_finish(pipeline) else ""
     return f"""<!-- Written by `make pipelines`; edit the steps' config.py or the docstring in pipeline.py. -->
 
 # {pipeline.display_name}
@@ -34,12 +43,12 @@ def page(pipeline: CompiledPipeline) -> str:
 {pipeline.description}
 
 ```sh
-tilepipe run {pipeline.name} data_source=...
+tilepipe run {pipeline.name} {required}
 ```
 
 ## Graph
 
-Arrows are artifacts and values; `finish` always runs, even after a failure.
+Arrows are artifacts and values{finish}.
 
 ```mermaid
 {graph(pipeline)}
@@ -62,8 +71,15 @@ def graph(pipeline: CompiledPipeline) -> str:
     for task in sorted(pipeline.tasks, key=lambda task: task.name):
         lines += [f"  {steps[producer]} --> {task.step}" for producer in sorted(task.needs) if producer in steps]
     last = {t.step for t in pipeline.tasks} - {steps[n] for t in pipeline.tasks for n in t.needs if n in steps}
-    lines += [f"  {step} -.-> finish" for step in sorted(last - {"finish"})]
+    if _has_finish(pipeline):
+        lines += [f"  {step} -.-> finish" for step in sorted(last - {"finish"})]
+    elif len(lines) == 1:
+        lines += [f"  {step}" for step in sorted(last)]
     return "\n".join(lines)
+
+
+def _has_finish(pipeline: CompiledPipeline) -> bool:
+    return any(task.step == "finish" for task in pipeline.tasks)
 
 
 def _row(parameter: Parameter) -> str:

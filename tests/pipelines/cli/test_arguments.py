@@ -6,6 +6,9 @@ from tilepipe.components.shared.errors import ParameterError
 from tilepipe.pipelines.cli import arguments
 from tilepipe.pipelines.cli.compilation import compiled_pipeline
 
+REQUIRED = {"data_source": "/tiles", "model_uri": "/model.tar.gz", "scene_uris": "scene.tif"}
+"""A value of each required parameter."""
+
 
 @pytest.fixture
 def pipeline():
@@ -92,5 +95,17 @@ def test_config_that_is_missing_or_no_mapping(pipeline, tmp_path):
 
 def test_defaults_pass_the_steps_own_checks():
     for name in compiled_pipeline.names():
-        given = arguments.collect(compiled_pipeline.load(name), None, ["data_source=/tiles"])
-        assert given == {"data_source": "/tiles"}
+        pipeline = compiled_pipeline.load(name)
+        required = [parameter.name for parameter in pipeline.parameters.values() if parameter.required]
+        given = arguments.collect(pipeline, None, [f"{name}={REQUIRED[name]}" for name in required])
+        assert list(given) == required
+
+
+def test_the_items_of_a_list_are_checked_one_by_one():
+    pipeline = compiled_pipeline.load("predict_scenes")
+    model = "model_uri=/model.tar.gz"
+    assert arguments.collect(pipeline, None, [model, "scene_uris=a.tif,b.tif"])["scene_uris"] == ["a.tif", "b.tif"]
+    assert arguments.collect(pipeline, None, [model, "scene_uris=[]"])["scene_uris"] == []
+    with pytest.raises(ParameterError, match=r"Received: 'ftp://b\.tif'") as error:
+        arguments.collect(pipeline, None, [model, "scene_uris=a.tif,ftp://b.tif"])
+    assert "a.tif" not in str(error.value)

@@ -13,7 +13,7 @@ NAMES = compiled_pipeline.names()
 
 
 def test_the_pipelines_that_are_shipped():
-    assert NAMES == ("train_classifier", "train_classifier_small", "train_classifier_streaming")
+    assert NAMES == ("predict_scenes", "train_classifier", "train_classifier_small", "train_classifier_streaming")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,1 @@
+"""What a prediction writes: class map, confidence, STAC item and preview."""

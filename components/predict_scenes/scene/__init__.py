@@ -1,0 +1,1 @@
+"""Scenes: their bands, metadata, grid and pixels."""

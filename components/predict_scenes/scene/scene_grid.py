@@ -1,0 +1,275 @@
+"""The pixels of a scene on one grid, read in rectangles."""
+
+import contextlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tilepipe.components.predict_scenes.config import ScenesOptions
+from tilepipe.components.predict_scenes.scene.affine_maps import Transform, locate, rescale
+from tilepipe.components.predict_scenes.scene.gdal_access import open_raster
+from tilepipe.components.predict_scenes.scene.scene_source import BandFile, Scene
+from tilepipe.components.shared.errors import SourceError, StorageError
+from tilepipe.components.shared.storage import storage
+
+Pixels = npt.NDArray[Any]
+Mask = npt.NDArray[np.bool_]
+
+_SAME_PLACE_PIXELS = 0.01
+"""Largest difference of two grids, in pixels, that are read without resampling."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """Conversion of the numbers of a scene to those of the training tiles: `scale * number + offset`."""
+
+    scale: float = 1.0
+    offset: float = 0.0
+
+    @property
+    def is_identity(self) -> bool:
+        """True if the numbers stay as they are."""
+        return self.scale == 1.0 and self.offset == 0.0
+
+
+@dataclass(frozen=True)
+class TileFormat:
+    """What the model takes: its bands in order, the dtype, and the number of nodata pixels."""
+
+    bands: tuple[str, ...]
+    dtype: str
+    fill: float
+    means: tuple[float, ...]
+    """Mean of each band in the training tiles, for bands that are filled."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Bands that are read together from one file."""
+
+    raster: Any
+    indexes: tuple[int, ...]
+    places: tuple[int, ...]
+    """Position of each in the tiles."""
+    nodata: float | None
+    has_mask: bool
+
+
+@dataclass(frozen=True)
+class SceneGrid:
+    """A scene whose bands have one grid. `open_grid` creates it."""
+
+    name: str
+    crs: Any
+    transform: Any
+    """Affine transform from pixels to coordinates of the reference system; it may be rotated."""
+    width: int
+    height: int
+    block_height: int
+    """Rows of a block in the file of the finest band; 1 for files whose blocks have the width of the scene."""
+    tiles: TileFormat
+    conversion: Conversion
+    parts: tuple[_Part, ...]
+
+    def read(self, row: int, column: int, height: int, width: int) -> tuple[Pixels, Mask]:
+        """Read a rectangle.
+
+        Args:
+            row: First row.
+            column: First column.
+            height: Number of rows.
+            width: Number of columns.
+
+        Returns:
+            The numbers as the model takes them, `(height, width, bands)` in its dtype; and a bool mask of the pixels
+            that are valid in at least one band, `(height, width)`. Invalid numbers are the fill value.
+
+        Raises:
+            StorageError: The file cannot be read, or is damaged.
+        """
+        import rasterio
+        from rasterio.windows import Window
+
+        pixels = np.empty((height, width, len(self.tiles.bands)), self.tiles.dtype)
+        pixels[...] = np.asarray(self.tiles.means).astype(self.tiles.dtype)  # bands that the scene lacks
+        valid = np.zeros((height, width), np.bool_)
+        window = Window(column, row, width, height)
+        for part in self.parts:
+            try:
+                numbers = part.raster.read(list(part.indexes), window=window)
+                mask = part.raster.dataset_mask(window=window) > 0 if part.has_mask else None
+            except rasterio.errors.RasterioError as error:
+                raise StorageError(
+                    f"The pixels of a scene must be readable. Received: {self.name}, rows {row} to {row + height - 1}, "
+                    f"of which GDAL says: {error}. Check the file, and that its store can be reached."
+                ) from None
+            for values, place in zip(numbers, part.places, strict=True):
+                good = _valid(values, part.nodata, mask)
+                pixels[:, :, place] = self._converted(values, good)
+                valid |= True if good is None else good
+        return pixels, valid
+
+    def _converted(self, values: Pixels, good: Mask | None) -> Pixels:
+        dtype = np.dtype(self.tiles.dtype)
+        converted = values
+        if not self.conversion.is_identity:
+            wide: npt.NDArray[Any] = values.astype(np.float64 if values.dtype.itemsize > 2 else np.float32)
+            converted = np.add(np.multiply(wide, self.conversion.scale, out=wide), self.conversion.offset, out=wide)
+        if converted.dtype != dtype and dtype.kind in "iu":
+            if converted.dtype.kind == "f":
+                converted = np.rint(np.nan_to_num(converted, nan=self.tiles.fill))
+            limits = np.iinfo(dtype)
+            if not np.can_cast(converted.dtype, dtype):
+                converted = converted.clip(limits.min, limits.max)
+        converted = converted.astype(dtype, copy=False)
+        return converted if good is None else np.where(good, converted, dtype.type(self.tiles.fill))
+
+
+def _valid(values: Pixels, nodata: float | None, mask: Mask | None) -> Mask | None:
+    """Return the mask of valid pixels of a band; None if all are."""
+    good = mask
+    if values.dtype.kind == "f":
+        finite = np.isfinite(values)
+        good = finite if good is None else good & finite
+    if nodata is not None and not math.isnan(nodata):
+        stated = values != nodata
+        good = stated if good is None else good & stated
+    return None if good is None or good.all() else good
+
+
+@contextlib.contextmanager
+def open_grid(scene: Scene, tiles: TileFormat, options: ScenesOptions, conversion: Conversion) -> Iterator[SceneGrid]:
+    """Open the files of a scene, and bring them to the grid of the finest band.
+
+    Args:
+        scene: The scene.
+        tiles: What the model takes.
+        options: Pixel size, resampling and nodata.
+        conversion: Conversion of the numbers.
+
+    Yields:
+        The grid.
+
+    Raises:
+        SourceError: A file cannot be opened, states no coordinate reference system, or another one than the others.
+    """
+    with contextlib.ExitStack() as stack:
+        uris = dict.fromkeys(scene.files[band].uri for band in tiles.bands if band in scene.files)
+        rasters = {uri: stack.enter_context(open_raster(uri)) for uri in uris}
+        for raster in rasters.values():
+            _check(raster, scene)
+        if len({raster.crs for raster in rasters.values()}) > 1:
+            each = "; ".join(f"{storage.shown(uri)} in {crs_name(raster.crs)}" for uri, raster in rasters.items())
+            raise SourceError(
+                f"All bands of a scene must have one coordinate reference system. Received: {each}. Warp the others."
+            )
+        finest = min(rasters.values(), key=lambda raster: abs(raster.transform.determinant))
+        transform, width, height = _grid(finest, options, scene)
+        vertical, horizontal = finest.block_shapes[0]
+        yield SceneGrid(
+            name=storage.shown(scene.uri),
+            crs=finest.crs,
+            transform=transform,
+            width=width,
+            height=height,
+            block_height=1 if horizontal >= finest.width else vertical,
+            tiles=tiles,
+            conversion=conversion,
+            parts=tuple(
+                _parts(stack, scene.files, rasters, tiles.bands, (finest.crs, transform, width, height), options)
+            ),
+        )
+
+
+def crs_name(crs: Any) -> str:  # noqa: ANN401 - rasterio ships no types
+    """Return a short name of a reference system, such as `EPSG:32631`."""
+    authority = crs.to_authority()
+    return ":".join(authority) if authority else str(crs.to_wkt())[:60]
+
+
+def _check(raster: Any, scene: Scene) -> None:  # noqa: ANN401
+    if raster.crs is None or raster.transform.is_identity:
+        raise SourceError(
+            "A scene must state its coordinate reference system and the place of its pixels. Received: "
+            f"{storage.shown(scene.uri)}, of which {storage.shown(raster.name)} states "
+            f"{'no reference system' if raster.crs is None else 'no geotransform'}. Georeference it, such as with "
+            "gdal_translate -a_srs and -a_ullr."
+        )
+
+
+def _grid(finest: Any, options: ScenesOptions, scene: Scene) -> tuple[Any, int, int]:  # noqa: ANN401
+    """Return transform, width and height of the common grid."""
+    if not options.pixel_metres:
+        return finest.transform, finest.width, finest.height
+    if not finest.crs.is_projected:
+        raise SourceError(
+            f"`pixel_metres` needs a scene in a projected reference system. Received: {storage.shown(scene.uri)} in "
+            f"{crs_name(finest.crs)}. Warp the scene, or leave pixel_metres at 0."
+        )
+    transform = finest.transform
+    metres = options.pixel_metres / finest.crs.linear_units_factor[1]
+    across = metres / math.hypot(transform.a, transform.d)
+    down = metres / math.hypot(transform.b, transform.e)
+    width, height = max(1, round(finest.width / across)), max(1, round(finest.height / down))
+    return rescale(transform, across, down), width, height
+
+
+def _parts(
+    stack: contextlib.ExitStack,
+    files: Mapping[str, BandFile],
+    rasters: Mapping[str, Any],
+    bands: Sequence[str],
+    grid: tuple[Any, Any, int, int],
+    options: ScenesOptions,
+) -> Iterator[_Part]:
+    from rasterio.enums import MaskFlags, Resampling
+    from rasterio.vrt import WarpedVRT
+
+    crs, transform, width, height = grid
+    for uri, raster in rasters.items():
+        taken = [
+            (files[band].index, place) for place, band in enumerate(bands) if band in files and files[band].uri == uri
+        ]
+        stated = next(files[band].nodata for band in bands if band in files and files[band].uri == uri)
+        nodata = _nodata(raster.nodata, stated, options)
+        flags = raster.mask_flag_enums[0]
+        has_mask = MaskFlags.per_dataset in flags and nodata is None
+        source = raster
+        if (raster.width, raster.height) != (width, height) or not _same_place(
+            raster.transform, transform, (width, height)
+        ):
+            settings: dict[str, Any] = (
+                {"add_alpha": True} if nodata is None else {"src_nodata": nodata, "nodata": nodata}
+            )
+            source = stack.enter_context(
+                WarpedVRT(
+                    raster,
+                    crs=crs,
+                    transform=transform,
+                    width=width,
+                    height=height,
+                    resampling=Resampling[options.resampling],
+                    **settings,
+                )
+            )
+            has_mask = nodata is None
+        yield _Part(source, tuple(i for i, _ in taken), tuple(place for _, place in taken), nodata, has_mask)
+
+
+def _nodata(of_file: float | None, stated: float | None, options: ScenesOptions) -> float | None:
+    if of_file is not None:
+        return float(of_file)
+    if stated is not None:
+        return stated
+    return None if options.nodata is None else float(options.nodata)
+
+
+def _same_place(one: Transform, other: Transform, size: tuple[int, int]) -> bool:
+    """Return whether two transforms put the corners of a grid at the same places, but for a small part of a pixel."""
+    least = _SAME_PLACE_PIXELS * abs(other.determinant) ** 0.5
+    corners = [(0, 0), (size[0], 0), (0, size[1])]
+    return all(math.dist(locate(one, *corner), locate(other, *corner)) < least for corner in corners)

@@ -1,0 +1,218 @@
+"""A scene by its address: the file and index of each band, and what is stated of the scene."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Any
+
+from tilepipe.components.predict_scenes.config import PredictScenesConfig
+from tilepipe.components.predict_scenes.scene.gdal_access import open_raster
+from tilepipe.components.predict_scenes.scene.item_assets import read_item
+from tilepipe.components.shared.contracts.bands import RGB_BANDS, canonical_band
+from tilepipe.components.shared.errors import BandError, ParameterError
+from tilepipe.components.shared.storage import storage
+
+ITEM_SUFFIXES = (".json", ".geojson")
+
+# https://sentiwiki.copernicus.eu/web/s2-products: S2A_MSIL2A_20230613T105621_N0509_R094_T31TCJ_...
+_PRODUCT = re.compile(r"S2[A-D]_MSIL(?P<level>1C|2A)_(?P<time>\d{8}T\d{6})(?:_N(?P<baseline>\d{4}))?")
+_TIMES = (
+    (re.compile(r"(?<!\d)(\d{8}T\d{6})(?!\d)"), "%Y%m%dT%H%M%S"),
+    (re.compile(r"(?<!\d)(\d{4}-\d{2}-\d{2})(?!\d)"), "%Y-%m-%d"),
+    (re.compile(r"(?<!\d)((?:19|20)\d{6})(?!\d)"), "%Y%m%d"),
+)
+# Metadata of GDAL's Sentinel-2 driver, which converted files keep.
+_TAGS = {
+    "baseline": ("PROCESSING_BASELINE",),
+    "level": ("PROCESSING_LEVEL", "PRODUCT_TYPE"),
+    "platform": ("SPACECRAFT_NAME", "DATATAKE_1_SPACECRAFT_NAME"),
+    "time": ("PRODUCT_START_TIME", "DATATAKE_1_DATATAKE_SENSING_START", "TIFFTAG_DATETIME"),
+}
+
+
+@dataclass(frozen=True)
+class BandFile:
+    """File of one band."""
+
+    uri: str
+    index: int
+    """Number of the band in its file, from 1."""
+    nodata: float | None = None
+    """Value that the metadata of the scene state, in addition to that of the file."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A scene, before any pixel is read."""
+
+    uri: str
+    name: str
+    """Id of the item, or name of the file."""
+    files: Mapping[str, BandFile]
+    """Canonical name of a band -> its file."""
+    stated_by: str
+    """Source of the names: `scene_bands`, `band_assets`, `metadata`, `files` or `convention`."""
+    time: datetime | None = None
+    platform: str = ""
+    """Platform, constellation and instruments, separated by spaces."""
+    level: str = ""
+    """Level of a Sentinel-2 product, `L1C` or `L2A`; empty if it is not stated."""
+    baseline: str = ""
+    """Processing baseline of a Sentinel-2 product, such as `05.09`; empty if it is not stated."""
+    offset_is_applied: bool = False
+    """True if the offset of a baseline since 04.00 is no longer in the numbers."""
+    stated_offset: float | None = None
+    """Offset in digital numbers that the metadata of the bands state; None for none."""
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    """Properties of the STAC item; empty for a file."""
+
+
+def open_scene(config: PredictScenesConfig, needed: tuple[str, ...]) -> Scene:
+    """Find the bands of a scene.
+
+    Args:
+        config: Parameters of the step.
+        needed: Canonical names of the bands that the model takes.
+
+    Returns:
+        The scene, with the needed bands only.
+
+    Raises:
+        BandError: A needed band is missing, or the bands have no names.
+        SourceError: The scene does not exist, or is neither a raster file nor an item of such files.
+        StorageError: The disk, the store or the web server cannot be read.
+    """
+    if storage.path_of(config.scene_uri).lower().endswith(ITEM_SUFFIXES):
+        scene = _from_item(config, needed)
+    else:
+        scene = _from_file(config)
+    missing = [band for band in needed if band not in scene.files and band not in config.options.fill_bands]
+    if missing:
+        raise BandError(_missing(scene, needed, missing))
+    return scene
+
+
+def _missing(scene: Scene, needed: tuple[str, ...], missing: list[str]) -> str:
+    found = ", ".join(scene.files) or "none"
+    text = (
+        f"A scene must have the bands of the model: {', '.join(needed)}. Received: {storage.shown(scene.uri)} with the "
+        f"bands {found} (stated by {scene.stated_by}), in which {', '.join(missing)} "
+        f"{'is' if len(missing) == 1 else 'are'} missing."
+    )
+    if missing == ["B10"]:
+        text += " Products of level 2A lack B10, so the scene is probably one, and the model was trained on level 1C."
+    fill = ", ".join(f'"{band}"' for band in missing)
+    return (
+        f"{text} Use a scene of the same product, name its bands with scene_bands, or fill the missing ones with the "
+        f'mean of the training tiles: options={{"fill_bands": [{fill}]}}.'
+    )
+
+
+def _from_file(config: PredictScenesConfig) -> Scene:
+    uri = config.scene_uri
+    with open_raster(uri) as dataset:
+        names, stated_by = _file_bands(config, dataset)
+        tags = {key.upper(): value for key, value in dataset.tags().items()}
+    stem = PurePosixPath(storage.path_of(uri)).stem
+    stated = {role: next((tags[key] for key in keys if tags.get(key)), "") for role, keys in _TAGS.items()}
+    product = _PRODUCT.search(stem) or _PRODUCT.search(tags.get("PRODUCT_URI", ""))
+    baseline = stated["baseline"]
+    if product and not baseline and product["baseline"]:
+        baseline = f"{product['baseline'][:2]}.{product['baseline'][2:]}"
+    return Scene(
+        uri=uri,
+        name=stem,
+        files={name: BandFile(uri, index) for index, name in names.items()},
+        stated_by=stated_by,
+        time=_time(config.options.datetime) or _time(stated["time"]) or time_in_name(stem),
+        platform=stated["platform"] or ("sentinel-2" if product else ""),
+        level=product_level(stated["level"]) or (f"L{product['level']}" if product else ""),
+        baseline=baseline,
+        offset_is_applied="harmoni" in stem.lower(),
+    )
+
+
+def _file_bands(config: PredictScenesConfig, dataset: Any) -> tuple[dict[int, str], str]:  # noqa: ANN401
+    """Return the names of a file's bands by their number, and their source."""
+    if config.scene_bands:
+        if len(config.scene_bands) != dataset.count:
+            raise ParameterError(
+                f"`scene_bands` must name each band of the file. Received: {len(config.scene_bands)} names, "
+                f"{', '.join(config.scene_bands)}, for {dataset.count} bands of {storage.shown(config.scene_uri)}."
+            )
+        return dict(enumerate(config.scene_bands, 1)), "scene_bands"
+    # GDAL's Sentinel-2 driver describes bands as `B4, central wavelength 665 nm`.
+    described = {
+        index: canonical_band(text.partition(",")[0]) for index, text in enumerate(dataset.descriptions, 1) if text
+    }
+    repeated = sorted({name for name in described.values() if list(described.values()).count(name) > 1})
+    if described and not repeated:
+        return described, "files"
+    if dataset.count == len(RGB_BANDS) and dataset.dtypes[0] == "uint8":
+        return dict(enumerate(RGB_BANDS, 1)), "convention"
+    received = f"the names {', '.join(repeated)} twice" if repeated else "no names"
+    raise BandError(
+        f"The bands of a scene must have names, each once. Received: {storage.shown(config.scene_uri)} with "
+        f"{dataset.count} bands and {received}. Give scene_bands=[...] with one name for each band, in the file's "
+        "order."
+    )
+
+
+def _from_item(config: PredictScenesConfig, needed: tuple[str, ...]) -> Scene:
+    item = read_item(config.scene_uri, config.options.band_assets, config.options.href_rewrite, needed)
+    properties = item.properties
+    instruments = properties.get("instruments")
+    words = [properties.get("platform"), properties.get("constellation")]
+    words += instruments if isinstance(instruments, list) else []
+    product = _PRODUCT.search(item.id) or _PRODUCT.search(str(properties.get("s2:product_uri", "")))
+    levels = (properties.get(name) for name in ("processing:level", "s2:product_type", "product:type"))
+    level = next((found for text in (*levels, item.collection) if (found := product_level(str(text or "")))), "")
+    baselines = ("s2:processing_baseline", "sentinel:processing_baseline", "sentinel2:processing_baseline")
+    baseline = next((str(properties[name]) for name in baselines if properties.get(name)), "")
+    if not baseline and product and product["baseline"]:
+        baseline = f"{product['baseline'][:2]}.{product['baseline'][2:]}"
+    applied = properties.get("earthsearch:boa_offset_applied")
+    return Scene(
+        uri=config.scene_uri,
+        name=item.id,
+        files={name: BandFile(asset.uri, asset.index, asset.nodata) for name, asset in item.bands.items()},
+        stated_by="band_assets" if config.options.band_assets else "metadata",
+        time=_time(config.options.datetime)
+        or _time(str(properties.get("datetime") or ""))
+        or _time(str(properties.get("start_datetime") or "")),
+        platform=" ".join(word for word in words if isinstance(word, str) and word),
+        level=level or (f"L{product['level']}" if product else ""),
+        baseline=baseline,
+        offset_is_applied=str(applied).lower() == "true" or "harmoni" in f"{item.collection} {item.id}".lower(),
+        stated_offset=item.offset,
+        properties=properties,
+    )
+
+
+def product_level(text: str) -> str:
+    """Return the level that a text such as `S2MSI2A`, `Level-1C` or `sentinel-2-l2a` states; empty for none."""
+    found = re.search(r"(?<![0-9])(1C|2A)(?![0-9A-Za-z])", text.upper())
+    return f"L{found[1]}" if found else ""
+
+
+def time_in_name(name: str) -> datetime | None:
+    """Return the first time or date in the name of a file, in UTC; None without one."""
+    for pattern, form in _TIMES:
+        for text in pattern.findall(name):
+            try:
+                return datetime.strptime(text, form).replace(tzinfo=UTC)
+            except ValueError:
+                continue
+    return None
+
+
+def _time(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:  # TIFF writes 2023:06:13 10:56:21
+        time = datetime.fromisoformat(re.sub(r"^(\d{4}):(\d{2}):(\d{2})", r"\1-\2-\3", text.strip()))
+    except ValueError:
+        return None
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""Classify scenes with a trained model."""

@@ -1,0 +1,151 @@
+"""Scenes of another product level, sensor, unit or offset than the training tiles."""
+
+import logging
+
+import numpy as np
+import pytest
+import rasterio
+
+from tests.support.scenes import write_bundle, write_item, write_scene
+from tilepipe.components.predict_scenes.config import ScenesOptions
+from tilepipe.components.predict_scenes.scene.product_checks import choose_conversion
+from tilepipe.components.predict_scenes.scene.scene_grid import Conversion
+from tilepipe.components.predict_scenes.scene.scene_source import Scene, product_level
+from tilepipe.components.shared.contracts.bands import SENTINEL_2_BANDS
+from tilepipe.components.shared.contracts.manifest import BandStatistics
+from tilepipe.components.shared.errors import BandError, SourceError
+
+# Mean and standard deviation of EuroSAT (level 1C), in the order of SENTINEL_2_BANDS.
+LEVEL_1C = (
+    (1353.0, 244.0), (1116.0, 333.0), (1041.0, 395.0), (946.0, 594.0), (1198.0, 567.0), (2001.0, 861.0),
+    (2372.0, 1087.0), (2299.0, 1118.0), (2598.0, 1232.0), (731.0, 403.0), (12.0, 4.7), (1821.0, 1004.0),
+    (1117.0, 760.0),
+)  # fmt: skip
+TILE = 8
+
+
+def statistics(offset=0.0, bands=SENTINEL_2_BANDS):
+    values = dict(zip(SENTINEL_2_BANDS, LEVEL_1C, strict=True))
+    return [
+        BandStatistics(
+            band=band, mean=values[band][0] + offset, std=values[band][1], minimum=offset + 1, maximum=offset + 9000
+        )
+        for band in bands
+    ]
+
+
+@pytest.fixture(scope="module")
+def eurosat(tmp_path_factory):
+    """Return a model with EuroSAT's bands and statistics."""
+    path = tmp_path_factory.mktemp("model") / "m.tar.gz"
+    return str(write_bundle(path, statistics=LEVEL_1C, names=SENTINEL_2_BANDS))
+
+
+def pixels(means, offset=0.0, scale=1.0, dtype="uint16"):
+    rng = np.random.default_rng(0)
+    noise = rng.normal(1, 0.1, (len(means), 2 * TILE, 2 * TILE))
+    return ((np.asarray(means)[:, None, None] * noise + offset) * scale).astype(dtype)
+
+
+def test_a_scene_like_the_training_tiles_is_accepted(predict, eurosat, tmp_path):
+    scene = write_scene(tmp_path / "s.tif", pixels([mean for mean, _ in LEVEL_1C]), bands=SENTINEL_2_BANDS)
+    assert predict(scene, model_uri=eurosat).facts["classified_windows"] == 4
+
+
+def test_reflectance_is_refused_for_digital_numbers(predict, eurosat, tmp_path):
+    numbers = pixels([mean for mean, _ in LEVEL_1C], scale=1e-4, dtype="float32")
+    scene = write_scene(tmp_path / "s.tif", numbers, bands=SENTINEL_2_BANDS)
+    with pytest.raises(SourceError, match=r"another unit, probably reflectance from 0 to 1.*pixel_scale"):
+        predict(scene, model_uri=eurosat)
+    options = {"pixel_scale": 10_000, "pixel_offset": 0}
+    assert predict(scene, model_uri=eurosat, options=options).facts["classified_windows"] == 4
+
+
+def test_other_means_are_refused_and_named(predict, eurosat, tmp_path, caplog):
+    scene = write_scene(tmp_path / "s.tif", pixels([mean for mean, _ in LEVEL_1C], offset=1000), bands=SENTINEL_2_BANDS)
+    with pytest.raises(SourceError, match=r"its means differ from those of the training tiles: .*allow_mismatch"):
+        predict(scene, model_uri=eurosat)
+    with caplog.at_level(logging.WARNING, logger="tilepipe.predict_scenes"):
+        predict(scene, model_uri=eurosat, options={"allow_mismatch": True})
+    assert "differs from the training tiles" in caplog.text
+
+
+def test_the_offset_of_new_baselines_is_removed_for_a_model_without_it(predict, eurosat, tmp_path):
+    numbers = pixels([mean for mean, _ in LEVEL_1C], offset=1000)
+    name = "S2A_MSIL1C_20230613T105621_N0509_R094_T31TCJ.tif"
+    found = predict(write_scene(tmp_path / name, numbers, bands=SENTINEL_2_BANDS), model_uri=eurosat)
+    assert found.facts["classified_windows"] == 4
+    assert "1 * number -1000" in found.page
+    old = predict(
+        write_scene(
+            tmp_path / "old.tif", numbers - 1000, bands=SENTINEL_2_BANDS, tags={"PROCESSING_BASELINE": "02.08"}
+        ),
+        model_uri=eurosat,
+    )
+    np.testing.assert_array_equal(found.classes, old.classes)
+
+
+@pytest.mark.parametrize(
+    ("stated", "trained", "expected"),
+    [
+        ({"baseline": "05.09"}, 0.0, Conversion(1.0, -1000.0)),
+        ({"baseline": "04.00"}, 0.0, Conversion(1.0, -1000.0)),
+        ({"baseline": "03.01"}, 0.0, Conversion()),
+        ({"baseline": "05.09", "offset_is_applied": True}, 0.0, Conversion()),
+        ({"stated_offset": -1000.0}, 0.0, Conversion(1.0, -1000.0)),
+        ({"stated_offset": 0.0}, 1000.0, Conversion(1.0, 1000.0)),
+        ({"baseline": "05.09"}, 1000.0, Conversion()),
+        ({"baseline": "02.08"}, 1000.0, Conversion(1.0, 1000.0)),
+        ({}, 0.0, Conversion()),
+        ({}, 1000.0, Conversion()),
+    ],
+)
+def test_the_offset_follows_scene_and_training_tiles(stated, trained, expected):
+    scene = Scene(uri="/s.tif", name="s", files={}, stated_by="files", **stated)
+    assert choose_conversion(scene, statistics(trained), ScenesOptions()) == expected
+
+
+def test_an_offset_that_cannot_be_judged_must_be_stated():
+    bright = [BandStatistics(band="B08", mean=2300.0, std=500.0, minimum=20.0, maximum=9000.0)]
+    scene = Scene(uri="/s.tif", name="s", files={}, stated_by="files", baseline="05.09")
+    with pytest.raises(SourceError, match=r'offset of 1000. Set options=\{"pixel_offset": -1000\}'):
+        choose_conversion(scene, bright, ScenesOptions())
+    assert choose_conversion(scene, bright, ScenesOptions(pixel_offset=-1000)) == Conversion(1.0, -1000.0)
+
+
+def test_a_real_scene_of_level_2a_is_refused_by_a_model_of_level_1c(predict, eurosat, real_data):
+    path = real_data("scenes/Boadella_2020-01-13.tif")
+    bands = [band for band in SENTINEL_2_BANDS if band != "B10"]
+    with pytest.raises(BandError, match=r"in which B10 is missing\. Products of level 2A lack B10"):
+        predict(path, model_uri=eurosat, scene_bands=bands)
+    with pytest.raises(SourceError, match=r"ratio of B09 to B8A, 1\.30, is that of level 2A, and the training"):
+        predict(path, model_uri=eurosat, scene_bands=bands, options={"fill_bands": ["B10"]})
+    found = predict(path, model_uri=eurosat, scene_bands=bands, options={"fill_bands": ["B10"], "allow_mismatch": True})
+    assert found.classes.shape == (48, 48)
+    with rasterio.open(found.folder / "classes.tif") as file:
+        assert file.crs.to_epsg() == 4326
+
+
+def test_another_sensor_and_level_are_noticed_by_metadata(predict, eurosat, tmp_path):
+    scene = write_scene(tmp_path / "s.tif", pixels([mean for mean, _ in LEVEL_1C]), bands=SENTINEL_2_BANDS)
+    bands = [{"name": band} for band in SENTINEL_2_BANDS]
+    asset = {"href": "./s.tif", "type": "image/tiff; application=geotiff", "eo:bands": bands}
+    item = write_item(tmp_path / "item.json", {"all": asset}, platform="landsat-8", **{"processing:level": "L2A"})
+    with pytest.raises(SourceError, match=r"of level 2A, and the training tiles are of level 1C; it is of landsat-8"):
+        predict(item, model_uri=eurosat)
+    assert predict(scene, model_uri=eurosat).facts["classified_windows"] == 4
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        ("S2MSI2A", "L2A"),
+        ("Level-1C", "L1C"),
+        ("sentinel-2-l2a", "L2A"),
+        ("L1C", "L1C"),
+        ("sentinel-2", ""),
+        ("12A", ""),
+    ],
+)
+def test_levels(text, level):
+    assert product_level(text) == level
