@@ -1,6 +1,7 @@
 """Parameters of the `predict_scenes` step."""
 
 import re
+from datetime import datetime
 from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -65,7 +66,7 @@ class ScenesOptions(StepConfig):
         default={}, description='Colors of classes in the map, such as {"Forest": "#1b7837"}'
     )
     datetime: str = Field(
-        default="", description="ISO 8601 time of the scene, if neither its metadata nor its name state it"
+        default="", description="ISO 8601 time of the scene; empty takes that of its metadata, else of its name"
     )
     batch_windows: int = Field(default=64, ge=1, le=4096, description="Windows per call of the model")
 
@@ -78,6 +79,17 @@ class ScenesOptions(StepConfig):
     @classmethod
     def _band_assets(cls, assets: dict[str, str]) -> dict[str, str]:
         return {canonical_band(band): key for band, key in assets.items()}
+
+    @field_validator("datetime")
+    @classmethod
+    def _datetime(cls, text: str) -> str:
+        try:
+            datetime.fromisoformat(text or "2000-01-01")
+        except ValueError:
+            raise ValueError(
+                f"`datetime` must be an ISO 8601 time. Received: datetime={text!r}. Write it as 2023-06-13T10:56:21Z."
+            ) from None
+        return text
 
     @field_validator("class_colors")
     @classmethod

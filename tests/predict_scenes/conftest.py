@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 import rasterio
 
+from tests.support.minio_server import minio_server
 from tests.support.scenes import write_bundle
 from tilepipe.components.predict_scenes.config import PredictScenesConfig
 from tilepipe.components.predict_scenes.predict_scenes import Outputs, predict_scenes
+
+__all__ = ["minio_server"]
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ CACHE_MEBIBYTES = 256
 """Size of GDAL's cache of decoded blocks, which bounds the memory for reading."""
 
 _OPTIONS = {
+    "CPL_VSIL_CURL_USE_HEAD": "NO",  # signed addresses are valid for GET alone
     "GDAL_CACHEMAX": CACHE_MEBIBYTES,
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",  # else the whole prefix of a remote file is listed
     "GDAL_HTTP_CONNECTTIMEOUT": 10,

@@ -1,0 +1,169 @@
+"""STAC items of scenes: bands by name, resolutions, places of assets."""
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.support.scenes import CRS, TRANSFORM, cells, write_bundle, write_item, write_scene
+from tilepipe.components.predict_scenes.scene.affine_maps import rescale
+from tilepipe.components.predict_scenes.scene.item_assets import read_item
+from tilepipe.components.shared.errors import BandError, SourceError
+
+COG = "image/tiff; application=geotiff; profile=cloud-optimized"
+GRID = [[0, 1], [2, 0]]
+
+
+def asset(href, **more):
+    return {"href": href, "type": COG, "roles": ["data"], **more}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Return a folder with B01 at 20 m and B02 at 10 m, one file each."""
+    write_scene(tmp_path / "item" / "B01.tif", cells(GRID, tile=4), bands=(None,), transform=rescale(TRANSFORM, 2, 2))
+    write_scene(tmp_path / "item" / "B02.tif", cells(GRID), bands=(None,))
+    return tmp_path / "item"
+
+
+NAMED = {
+    "stac 1.1 bands": {
+        "one": asset("./B01.tif", bands=[{"name": "B01"}]),
+        "two": asset("./B02.tif", bands=[{"name": "B02"}]),
+    },
+    "eo:bands": {
+        "one": asset("B01.tif", **{"eo:bands": [{"name": "B1", "common_name": "coastal"}]}),
+        "two": asset("B02.tif", **{"eo:bands": [{"name": "B2"}]}),
+    },
+    "keys": {"B01": asset("B01.tif"), "B02_10m": asset("B02.tif")},
+    "common names": {
+        "coastal": asset("B01.tif", **{"eo:bands": [{"name": "coastal", "common_name": "coastal"}]}),
+        "blue": asset("B02.tif", bands=[{"name": "blue", "eo:common_name": "blue"}]),
+        "thumbnail": {"href": "https://elsewhere.example/t.png", "type": "image/png", "roles": ["thumbnail"]},
+        "visual": asset("https://elsewhere.example/TCI.tif", roles=["visual"], bands=[{"name": "blue"}]),
+    },
+}
+
+
+@pytest.mark.parametrize("assets", NAMED.values(), ids=NAMED)
+def test_bands_are_found_by_name_and_brought_to_the_finest_grid(predict, folder, assets):
+    item = write_item(folder / "S2B_31TCJ_20210613.json", assets, platform="sentinel-2b")
+    found = predict(item, options={"resampling": "nearest"})
+    assert found.classes.tolist() == GRID
+    assert found.item["properties"]["proj:code"] == CRS
+    assert found.item["properties"]["gsd"] == 80.0
+    assert found.item["properties"]["datetime"] == "2021-06-13T10:56:21Z"
+    assert found.item["properties"]["platform"] == "sentinel-2b"
+    assert found.item["links"][0]["href"] == str(item)
+    assert found.item["links"][0]["type"] == "application/geo+json"
+
+
+def test_resampling_and_pixel_size_can_be_chosen(predict, folder, tmp_path):
+    item = write_item(folder / "item.json", NAMED["keys"])
+    assert predict(item).classes.tolist() == GRID  # bilinear
+    write_scene(tmp_path / "fine.tif", cells(GRID, tile=16), transform=rescale(TRANSFORM, 0.5, 0.5))
+    coarse = predict(tmp_path / "fine.tif", options={"pixel_metres": 10, "resampling": "nearest"})
+    assert coarse.classes.tolist() == GRID
+    assert coarse.item["properties"]["gsd"] == 80.0
+    assert predict(tmp_path / "fine.tif").classes.shape == (4, 4)
+
+
+def test_of_two_resolutions_of_a_band_the_finest_is_taken(predict, folder):
+    write_scene(
+        folder / "coarse.tif", cells([[2, 2], [2, 2]], tile=4), bands=(None,), transform=rescale(TRANSFORM, 2, 2)
+    )
+    assets = {
+        "B02_20m": asset("coarse.tif", gsd=20, bands=[{"name": "B02"}]),
+        "B02_10m": asset("B02.tif", gsd=10, bands=[{"name": "B02"}]),
+        "B01": asset("B02.tif"),
+    }
+    assert predict(write_item(folder / "item.json", assets)).classes.tolist() == GRID
+
+
+def test_band_assets_override_names(predict, folder):
+    assets = {"x": asset("B01.tif"), "y": asset("B02.tif")}
+    item = write_item(folder / "item.json", assets)
+    with pytest.raises(BandError, match=r"with the bands x, y \(stated by metadata\), in which B01, B02 are missing"):
+        predict(item)
+    assert predict(item, options={"band_assets": {"B1": "x", "B2": "y"}}).classes.tolist() == GRID
+    with pytest.raises(SourceError, match=r"with x, y: z are missing"):
+        predict(item, options={"band_assets": {"B1": "x", "B2": "z"}})
+
+
+def test_one_asset_with_all_bands(predict, tmp_path):
+    pixels = np.stack([cells([[1, 1]]), cells([[0, 2]]), cells([[0, 2]])])
+    write_scene(tmp_path / "all.tif", pixels, bands=(None, None))
+    bands = [{"name": "B08"}, {"name": "B02"}, {"name": "B01"}]
+    item = write_item(tmp_path / "item.json", {"image": asset("all.tif", bands=bands)})
+    assert predict(item).classes.tolist() == [[0, 2]]
+
+
+def test_nodata_of_the_item_counts_where_the_file_states_none(predict, tmp_path):
+    write_scene(tmp_path / "all.tif", cells([[1, -1]]), nodata=None, bands=(None, None))
+    stated = [{"nodata": 0}, {"nodata": 0}]
+    bands = [{"name": "B01"}, {"name": "B02"}]
+    plain = asset("all.tif", **{"eo:bands": bands, "raster:bands": stated})
+    assert predict(write_item(tmp_path / "item.json", {"image": plain})).classes.tolist() == [[1, 255]]
+
+
+def test_bands_in_two_reference_systems_are_refused(predict, folder):
+    write_scene(folder / "B01.tif", cells(GRID), bands=(None,), crs="EPSG:32632")
+    with pytest.raises(SourceError, match=r"one coordinate reference system\. Received: .*EPSG:32632.*EPSG:32631"):
+        predict(write_item(folder / "item.json", NAMED["keys"]))
+
+
+@pytest.mark.parametrize(
+    "href", ["../other/B01.tif", "/etc/B01.tif", "https://elsewhere.example/B01.tif", "file:///etc/passwd"]
+)
+def test_assets_elsewhere_are_refused_unless_allowed(folder, href):
+    item = write_item(folder / "item.json", {"B01": asset(href)})
+    with pytest.raises(SourceError, match=r"on the item's own host, in a bucket, or below.*href_rewrite"):
+        read_item(str(item), {}, {}, ["B01"])
+    listed = read_item(str(item), {}, {}, [])
+    assert list(listed.bands) == ["B01"]
+
+
+def test_allowed_places_are_followed(predict, folder, tmp_path):
+    (tmp_path / "other").mkdir()
+    (folder / "B01.tif").rename(tmp_path / "other" / "B01.tif")
+    assets = {"B01": asset("https://example.org/scenes/B01.tif"), "B02": asset("B02.tif")}
+    item = write_item(folder / "item.json", assets)
+    rewrite = {"https://example.org/scenes/": f"{tmp_path}/other/"}
+    assert predict(item, options={"href_rewrite": rewrite}).classes.tolist() == GRID
+
+
+@pytest.mark.parametrize(
+    "text", ["{", "[]", '{"type": "Catalog", "id": "x"}', '{"id": 1, "properties": {}, "assets": 3}']
+)
+def test_files_that_are_no_item_are_refused(tmp_path, text):
+    path = tmp_path / "item.json"
+    path.write_text(text)
+    with pytest.raises(SourceError, match=r"must be a STAC item with assets\. Received: .*item\.json, which reads as"):
+        read_item(str(path), {}, {}, ())
+
+
+def test_the_offset_that_an_item_states_is_removed(predict, tmp_path):
+    pixels = cells([[0, 2]]) + 1000
+    write_scene(tmp_path / "all.tif", pixels, bands=(None, None))
+    raster = [{"scale": 0.0001, "offset": -0.1}] * 2
+    bands = [{"name": "B01"}, {"name": "B02"}]
+    assets = {"image": asset("all.tif", **{"eo:bands": bands, "raster:bands": raster})}
+    assert predict(write_item(tmp_path / "item.json", assets)).classes.tolist() == [[0, 2]]
+    new = write_item(
+        tmp_path / "new.json", {"image": asset("all.tif", bands=bands)}, **{"s2:processing_baseline": "05.11"}
+    )
+    assert predict(new).classes.tolist() == [[0, 2]]
+    applied = {"s2:processing_baseline": "05.11", "earthsearch:boa_offset_applied": True}
+    write_scene(tmp_path / "all.tif", pixels - 1000, bands=(None, None))
+    assert predict(write_item(tmp_path / "new.json", assets, **applied)).classes.tolist() == [[0, 2]]
+    assert json.loads((tmp_path / "new.json").read_text())["properties"]["earthsearch:boa_offset_applied"] is True
+
+
+def test_a_model_of_common_names_takes_the_bands_of_another_platform(predict, folder, tmp_path):
+    model = write_bundle(tmp_path / "m.tar.gz", names=("blue", "red"))
+    assets = {
+        "SR_B2": asset("B02.tif", **{"eo:bands": [{"name": "blue"}]}),
+        "SR_B4": asset("B01.tif", **{"eo:bands": [{"name": "red"}]}),
+    }
+    item = write_item(folder / "item.json", assets, platform="landsat-8", instruments=["oli", "tirs"])
+    assert predict(item, model_uri=str(model)).classes.tolist() == GRID
