@@ -13,7 +13,7 @@ VENV := .venv/bin
 COMPILED := .venv/compiled.lock
 SAMPLE := build/sample
 LOWEST := build/lowest
-LOWEST_TESTS := snapshot ingest pack prepare train evaluate finish shared pipelines
+LOWEST_TESTS := snapshot ingest pack prepare train propose tune select refit evaluate finish shared pipelines
 VERSION := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' components/shared/version.py)
 ENGINE ?= docker
 REGISTRY ?= ghcr.io/tilepipe

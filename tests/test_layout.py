@@ -173,5 +173,11 @@ def test_every_room_has_tests():
     # A pipeline's wiring is tested as its YAML, in tests/pipelines/cli/compilation and tests/integration.
     assert {str(room.relative_to(ROOT)) for room in rooms - tested} == {
         f"pipelines/{name}"
-        for name in ("predict_scenes", "train_classifier", "train_classifier_small", "train_classifier_streaming")
+        for name in (
+            "predict_scenes",
+            "train_classifier",
+            "train_classifier_small",
+            "train_classifier_streaming",
+            "tune_classifier",
+        )
     }

@@ -82,7 +82,7 @@ class Trained:
         return {"best_epoch": self.history.best_epoch, "epochs": len(self.history.epochs), **figures}
 
 
-def train(config: TrainConfig, inputs: Inputs, outputs: Outputs) -> Trained:
+def train(config: TrainConfig, inputs: Inputs, outputs: Outputs, *, pause_after_epochs: int = 0) -> Trained:
     """Train a model; the same inputs and seed give the same weights.
 
     Before the training has finished, only checkpoints are written, from which a killed training resumes when it is
@@ -92,6 +92,7 @@ def train(config: TrainConfig, inputs: Inputs, outputs: Outputs) -> Trained:
         config: the parameters.
         inputs: artifacts of the earlier steps.
         outputs: files to write: the model with the weights of its best epoch, the history, and a page with its curves.
+        pause_after_epochs: pause after this number of epochs, with a checkpoint to resume from. Defaults to 0: never.
 
     Returns:
         The MLflow run, and the figures of each epoch.
@@ -103,6 +104,7 @@ def train(config: TrainConfig, inputs: Inputs, outputs: Outputs) -> Trained:
         StorageError: the checkpoint location is not writable.
         TrackingError: the tracking server cannot be reached at the start.
         Stopped: the process was asked to stop.
+        Paused: the training has reached `pause_after_epochs`.
     """
     manifest = read_manifest(inputs.manifest)
     check_tiles(
@@ -144,7 +146,8 @@ def train(config: TrainConfig, inputs: Inputs, outputs: Outputs) -> Trained:
                 "rate_curve": curve.model_dump(mode="json") if curve else None,
             }
             interruptions = InterruptionHandler(checkpoints, config.options, record, kept, request)
-            history = loop.run(interruptions, _learning_rate(config, curve), start)
+            rate = _learning_rate(config, curve)
+            history = loop.run(interruptions, rate, start, pause_after_epochs=pause_after_epochs)
         set_precision(model, "float32")
         files = _write(model, history, manifest, outputs, curve)
         record.finish(Results(manifest, model, history.best_epoch, files))

@@ -76,6 +76,62 @@ class PipelineArguments:
     train_tolerations: list
 
 
+def pack_data(given: PipelineArguments) -> tuple[dsl.PipelineTask, dsl.PipelineTask, dsl.PipelineTask]:
+    """Create the tasks that read and pack the tiles, for every pipeline that trains on them.
+
+    Returns:
+        The task with the tile table, the one in a loop over the parts, whose shards are to be collected, and the one
+        with their manifest.
+    """
+    snapshot = snapshot_source(snapshot=given.data_snapshot).set_caching_options(enable_caching=False)
+    settings.configure(snapshot, cpu="1", memory="512Mi", timeout_seconds=300, retries=2)
+
+    ingest = ingest_tiles(
+        source=given.data_source,
+        source_bands=given.data_source_bands,
+        href_rewrite=given.data_href_rewrite,
+        snapshot=snapshot.output,
+        query=given.data_query,
+        columns=given.data_columns,
+        where=given.data_where,
+        classes=given.data_classes,
+        recode=given.data_recode,
+        max_per_class=given.data_max_per_class,
+        split_by=given.split_by,
+        split_block_metres=given.split_block_metres,
+        split_merge_train_val=given.split_merge_train_val,
+        split_fractions=given.split_fractions,
+        split_files=given.split_files,
+        split_property=given.split_property,
+        seed=given.seed,
+        workers=given.pack_workers,
+        options=given.data_options,
+    )
+    settings.configure(ingest, cpu="2", memory="2Gi", timeout_seconds=4 * 3600, retries=1)
+    settings.use_storage(ingest, given.storage_secret_name)
+    settings.use_catalog(ingest, given.data_secret_name)
+
+    with dsl.ParallelFor(ingest.outputs["Output"], name="pack") as part:
+        pack = pack_tiles(
+            tiles=ingest.outputs["tiles"],
+            bands=given.data_bands,
+            seed=given.seed,
+            part=part,
+            parts=given.pack_workers,
+            options=given.pack_options,
+        )
+        settings.configure(pack, cpu="4", memory="2Gi", timeout_seconds=12 * 3600, retries=1)
+        settings.use_storage(pack, given.storage_secret_name)
+
+    merge = merge_packed(
+        part_manifests=dsl.Collected(pack.outputs["part_manifest"]),
+        contents=dsl.Collected(pack.outputs["contents"]),
+        quarantines=dsl.Collected(pack.outputs["quarantine"]),
+    )
+    settings.configure(merge, cpu="2", memory="2Gi", timeout_seconds=3600, retries=1)
+    return ingest, pack, merge
+
+
 def wire(given: PipelineArguments, *, streams: bool = False) -> None:
     """Create the tasks.
 
@@ -89,52 +145,7 @@ def wire(given: PipelineArguments, *, streams: bool = False) -> None:
     settings.use_tracking(finish, given.tracking_secret_name)
 
     with dsl.ExitHandler(finish, name="train-classifier"):
-        snapshot = snapshot_source(snapshot=given.data_snapshot).set_caching_options(enable_caching=False)
-        settings.configure(snapshot, cpu="1", memory="512Mi", timeout_seconds=300, retries=2)
-
-        ingest = ingest_tiles(
-            source=given.data_source,
-            source_bands=given.data_source_bands,
-            href_rewrite=given.data_href_rewrite,
-            snapshot=snapshot.output,
-            query=given.data_query,
-            columns=given.data_columns,
-            where=given.data_where,
-            classes=given.data_classes,
-            recode=given.data_recode,
-            max_per_class=given.data_max_per_class,
-            split_by=given.split_by,
-            split_block_metres=given.split_block_metres,
-            split_merge_train_val=given.split_merge_train_val,
-            split_fractions=given.split_fractions,
-            split_files=given.split_files,
-            split_property=given.split_property,
-            seed=given.seed,
-            workers=given.pack_workers,
-            options=given.data_options,
-        )
-        settings.configure(ingest, cpu="2", memory="2Gi", timeout_seconds=4 * 3600, retries=1)
-        settings.use_storage(ingest, given.storage_secret_name)
-        settings.use_catalog(ingest, given.data_secret_name)
-
-        with dsl.ParallelFor(ingest.outputs["Output"], name="pack") as part:
-            pack = pack_tiles(
-                tiles=ingest.outputs["tiles"],
-                bands=given.data_bands,
-                seed=given.seed,
-                part=part,
-                parts=given.pack_workers,
-                options=given.pack_options,
-            )
-            settings.configure(pack, cpu="4", memory="2Gi", timeout_seconds=12 * 3600, retries=1)
-            settings.use_storage(pack, given.storage_secret_name)
-
-        merge = merge_packed(
-            part_manifests=dsl.Collected(pack.outputs["part_manifest"]),
-            contents=dsl.Collected(pack.outputs["contents"]),
-            quarantines=dsl.Collected(pack.outputs["quarantine"]),
-        )
-        settings.configure(merge, cpu="2", memory="2Gi", timeout_seconds=3600, retries=1)
+        ingest, pack, merge = pack_data(given)
 
         prepare = prepare_model(
             manifest=merge.outputs["manifest"],

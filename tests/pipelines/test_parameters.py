@@ -13,7 +13,22 @@ import pytest
 from tilepipe.pipelines.cli.compilation import compiled_pipeline
 from tilepipe.pipelines.train_classifier.pipeline import PipelineArguments, train_classifier
 
-STEPS = ("snapshot", "ingest", "pack", "prepare", "train", "evaluate", "export", "register", "predict_scenes", "finish")
+STEPS = (
+    "snapshot",
+    "ingest",
+    "pack",
+    "prepare",
+    "train",
+    "propose",
+    "tune",
+    "select",
+    "refit",
+    "evaluate",
+    "export",
+    "register",
+    "predict_scenes",
+    "finish",
+)
 
 
 def plain(value):

@@ -31,6 +31,11 @@ FAILURE_TAG = "tilepipe.failure"
 CONTINUES_TAG = "tilepipe.continues"
 """Tag with the id of the deleted run in which a resumed training started."""
 
+CANDIDATE_TAG = "tilepipe.candidate"
+"""Tag with the name of a nested run, such as `candidate-003`, by which a retried step finds it."""
+PARENT_TAG = "mlflow.parentRunId"
+"""MLflow's tag of a nested run."""
+
 _MOST_METRICS = 1000  # limit of MLflow per request
 
 TRACKING_SETTINGS = (
@@ -48,6 +53,7 @@ RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 _SQLITE = "sqlite:///"
 _open_run_id = UNTRACKED  # the run this process writes to, for `record_failure`
+_nested_name = ""  # name of the nested run that `open_run` opens; empty for the run of the pipeline run
 
 
 def take_settings() -> None:
@@ -106,15 +112,20 @@ def open_run(experiment: str, name: str, tags: Mapping[str, str], *, resumed_run
     if not is_configured():
         logger.warning("MLFLOW_TRACKING_URI is not set: this run is not tracked.")
         return UNTRACKED
-    all_tags = {**tags, "tilepipe.version": VERSION, KFP_RUN_TAG: kfp_run_id()}
+    all_tags = {**tags, "tilepipe.version": VERSION}
     try:
         with reported("open a run"):
             mlflow = client()
+            if _nested_name:
+                name, existing = _nested_name, _find_nested_run(mlflow, all_tags)
+            else:
+                all_tags[KFP_RUN_TAG] = kfp_run_id()
+                existing = native_run_id() or find_run(mlflow, kfp_run_id())
             resumed = resumed_run_id if _exists(mlflow, resumed_run_id) else UNTRACKED
             if resumed_run_id and not resumed:
                 logger.warning("MLflow no longer has run %s: the training continues in another run.", resumed_run_id)
                 all_tags[CONTINUES_TAG] = resumed_run_id
-            run_id = resumed or native_run_id() or find_run(mlflow, kfp_run_id())
+            run_id = resumed or existing
             if run_id:
                 reopen_run(run_id, all_tags)
             else:
@@ -127,6 +138,29 @@ def open_run(experiment: str, name: str, tags: Mapping[str, str], *, resumed_run
         run_id = resumed_run_id
     _open_run_id = run_id
     return run_id
+
+
+def nest_runs(name: str) -> None:
+    """Make `open_run` open a run below that of the pipeline run, for the rest of this process.
+
+    Args:
+        name: name of the nested run; unique within the pipeline run.
+    """
+    global _nested_name  # noqa: PLW0603
+    _nested_name = name
+
+
+def _find_nested_run(mlflow: "MlflowClient", tags: dict[str, str]) -> str:
+    """Return the id of the nested run if an earlier attempt has opened it, else empty; complete the tags."""
+    parent = native_run_id() or find_run(mlflow, kfp_run_id())
+    tags[CANDIDATE_TAG] = _nested_name
+    if not parent:
+        return UNTRACKED
+    tags[PARENT_TAG] = parent
+    experiment = mlflow.get_run(parent).info.experiment_id
+    condition = f"tags.`{PARENT_TAG}` = '{parent}' and tags.`{CANDIDATE_TAG}` = '{_nested_name}'"
+    runs = mlflow.search_runs([experiment], condition, max_results=1)
+    return str(runs[0].info.run_id) if runs else UNTRACKED
 
 
 def reopen_run(run_id: str, tags: Mapping[str, str]) -> None:
@@ -150,6 +184,11 @@ def _exists(mlflow: "MlflowClient", run_id: str) -> bool:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return False
         raise
+
+
+def open_run_id() -> str:
+    """Return the id of the run that this process has opened or adopted, or `UNTRACKED`."""
+    return _open_run_id
 
 
 def adopt_run(run_id: str) -> None:

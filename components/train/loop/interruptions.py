@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from tilepipe.components.shared.contracts.history import History
+from tilepipe.components.shared.errors import StorageError
 from tilepipe.components.train.checkpoints.checkpoints import Checkpoints
 from tilepipe.components.train.checkpoints.file import State
 from tilepipe.components.train.checkpoints.intervals import CheckpointOptions
@@ -25,6 +27,18 @@ class Stopped(SystemExit):
 
     def __init__(self) -> None:
         super().__init__(STOPPED_EXIT_CODE)
+
+
+class Paused(Exception):  # noqa: N818 - no error
+    """The training has reached the epoch to pause after; it can be resumed from its checkpoint.
+
+    Args:
+        history: figures of the epochs so far.
+    """
+
+    def __init__(self, history: History) -> None:
+        super().__init__(f"paused after {len(history.epochs)} epochs")
+        self.history = history
 
 
 class Checkpointable(Protocol):
@@ -75,6 +89,17 @@ class InterruptionHandler:
         if self._request.is_asked:
             self._stop(training)
         self._save_when_due(training)
+
+    def pause(self, training: Checkpointable) -> None:
+        """Save a checkpoint to resume from later.
+
+        Raises:
+            StorageError: it cannot be written, or checkpoints are disabled.
+        """
+        if self._checkpoints:
+            self._save(self._checkpoints, training)
+        if not self._checkpoints or not self._checkpoints.wait():
+            raise StorageError("A training that pauses must be able to write a checkpoint. Check `checkpoint_uri`.")
 
     def _save_when_due(self, training: Checkpointable) -> None:
         since = time.monotonic() - self._last_saved

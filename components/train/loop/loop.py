@@ -17,7 +17,7 @@ from tilepipe.components.train.input.batches import Batches
 from tilepipe.components.train.loop.devices import Devices
 from tilepipe.components.train.loop.ema import Averages
 from tilepipe.components.train.loop.epochs import Epochs
-from tilepipe.components.train.loop.interruptions import InterruptionHandler
+from tilepipe.components.train.loop.interruptions import InterruptionHandler, Paused
 from tilepipe.components.train.loop.model_layers import backbone_of, layers_of
 from tilepipe.components.train.loop.validation import Validation
 from tilepipe.components.train.optimization.learning_rate_finder import RateCurve, find_rate
@@ -106,13 +106,21 @@ class Loop:
         }
         return State(arrays, self._epochs.best_weights, facts)
 
-    def run(self, interruptions: InterruptionHandler, learning_rate: float, start: State | None = None) -> History:
+    def run(
+        self,
+        interruptions: InterruptionHandler,
+        learning_rate: float,
+        start: State | None = None,
+        *,
+        pause_after_epochs: int = 0,
+    ) -> History:
         """Train to the last epoch or early stopping; the model ends with the weights of its best epoch.
 
         Args:
             interruptions: saves checkpoints and handles stop requests between steps.
             learning_rate: initial learning rate of the schedule.
             start: state of a loop with the same parameters and tiles. Defaults to None: start from the beginning.
+            pause_after_epochs: pause after this number of epochs, unless it is the last one. Defaults to 0: never.
 
         Returns:
             The figures of each epoch.
@@ -121,6 +129,7 @@ class Loop:
             ParameterError: the loss is not finite.
             ArtifactError: the state belongs to another model, or a shard is damaged.
             Stopped: the process was asked to stop; the last checkpoint holds the state.
+            Paused: the training has reached `pause_after_epochs`; the last checkpoint holds the state.
         """
         divided = phases(self._config.epochs, learning_rate, self._config.options)
         if start is not None:
@@ -138,6 +147,9 @@ class Loop:
                 interruptions.begun(self)
             while self._at.epoch < phase.first_epoch + phase.epochs and not self._epochs.is_enough:
                 self._run_epoch(interruptions)
+                if self._at.epoch == pause_after_epochs < self._config.epochs and not self._epochs.is_enough:
+                    interruptions.pause(self)
+                    raise Paused(self._epochs.history)
         if self._batches.has_validation:
             self._epochs.give_best(self._model)
         else:

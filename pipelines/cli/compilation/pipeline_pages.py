@@ -5,8 +5,8 @@ from pathlib import Path
 
 from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline, Parameter
 
-_EXAMPLES = {"model_uri": "model.tar.gz"}
-"""Values of required parameters whose form is checked."""
+_EXAMPLES = {"model_uri": "model.tar.gz", "tune_space": """'{"train_learning_rate": [0.001, 0.01]}'"""}
+"""Values of required parameters whose form is checked, as typed in a shell."""
 
 
 def write_page(pipeline: CompiledPipeline, out: Path | None = None) -> bool:

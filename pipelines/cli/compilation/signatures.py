@@ -73,8 +73,10 @@ def sources() -> Iterator[tuple[Path, str]]:
         path = compiled_pipeline.committed(name).with_name("pipeline.py")
         small = path.read_text(encoding="utf-8")
         own = _arguments(small, _function(small, name))
-        if name != _WIRING and own and {argument.name for argument in own} <= known.keys():
-            taken = [Argument(a.name, known[a.name].annotation, a.default, known[a.name].description) for a in own]
+        wired = {key: fields[0].argument(key) for key, fields in _wiring(small).items() if key not in known}
+        if name != _WIRING and own and {argument.name for argument in own} <= known.keys() | wired.keys():
+            both = known | wired
+            taken = [Argument(a.name, both[a.name].annotation, a.default, both[a.name].description) for a in own]
             yield path, _with_arguments(small, name, taken)
 
 
@@ -162,7 +164,7 @@ def _wiring(text: str) -> dict[str, list[_Field]]:
 
 def _given(text: str) -> list[str]:
     """List the parameters that the wiring reads."""
-    return [name for node in ast.walk(_function(text, "wire")) if (name := _given_name(node))]
+    return [name for node in ast.walk(ast.parse(text)) if (name := _given_name(node))]
 
 
 def _given_name(node: ast.AST) -> str:

@@ -37,13 +37,17 @@ PRELOADED: dict[str, tuple[str, ...]] = {
         "tilepipe.components.export.export",
         "tilepipe.components.register.register",
         "tilepipe.components.finish.finish",
+        "tilepipe.components.refit.refit",
+        "tilepipe.components.select.select",
         "mlflow.keras",
         "mlflow.store.tracking.sqlalchemy_store",
     ),
 }
 """Modules and functions that each server preloads; they must start no thread and use no device."""
 
-_TRAIN_STEP = re.compile(r"tilepipe\.components\.(?:prepare|train|evaluate|export|register|finish)\.")
+_TRAIN_STEP = re.compile(
+    r"tilepipe\.components\.(?:prepare|train|propose|tune|select|refit|evaluate|export|register|finish)\."
+)
 _SCRIPT = (
     'program_path=$(mktemp -d) printf "%s" "$0" > "$program_path/ephemeral_component.py" '
     "_KFP_RUNTIME=true {python} -m kfp.dsl.executor_main "

@@ -1,0 +1,1 @@
+"""Choose the candidates of a sweep."""

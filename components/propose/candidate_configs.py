@@ -1,0 +1,113 @@
+"""Configurations of `prepare` and `train` for a candidate, from parameters with the names of the pipeline."""
+
+import copy
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic.fields import FieldInfo
+
+from tilepipe.components.prepare.config import ModelOptions, PrepareConfig
+from tilepipe.components.shared.errors import ParameterError
+from tilepipe.components.shared.runtime.config import StepConfig
+from tilepipe.components.train.config import TrainConfig, TrainOptions
+
+SEED = "seed"
+BEST_METRIC = "train_options.best_metric"
+
+PARAMETERS: Mapping[str, tuple[tuple[type[StepConfig], str], ...]] = {
+    SEED: ((PrepareConfig, "seed"), (TrainConfig, "seed")),
+    "model_architecture": ((PrepareConfig, "architecture"),),
+    "model_options": ((PrepareConfig, "options"),),
+    "model_weights_uri": ((PrepareConfig, "weights_uri"),),
+    "train_augmentation": ((TrainConfig, "augmentation"),),
+    "train_batch_size": ((TrainConfig, "batch_size"),),
+    "train_epochs": ((TrainConfig, "epochs"),),
+    "train_learning_rate": ((TrainConfig, "learning_rate"),),
+    "train_optimizer": ((TrainConfig, "optimizer"),),
+    "train_options": ((TrainConfig, "options"),),
+}
+"""Parameters that candidates can differ in: name in the pipeline -> fields of the steps."""
+
+STRUCTS: Mapping[str, type[StepConfig]] = {"model_options": ModelOptions, "train_options": TrainOptions}
+"""Parameters with options, which are named after a dot."""
+
+
+@dataclass(frozen=True)
+class CandidateConfigs:
+    """Configurations of the two steps that a candidate consists of."""
+
+    prepare: PrepareConfig
+    train: TrainConfig
+
+
+def check_name(name: str) -> None:
+    """Check the name of a parameter or option that candidates may differ in.
+
+    Raises:
+        ParameterError: there is no such parameter, or candidates cannot differ in it.
+    """
+    parameter, dot, option = name.partition(".")
+    struct = STRUCTS.get(parameter)
+    if (parameter in PARAMETERS and not dot) or (struct and option in struct.model_fields):
+        if name == BEST_METRIC:
+            raise ParameterError(
+                "All candidates are compared by one metric. Received: train_options.best_metric in tune_space. Give "
+                "`tune_metric` instead."
+            )
+        return
+    known = [*PARAMETERS, *(f"{key}.{field}" for key, kind in STRUCTS.items() for field in kind.model_fields)]
+    close = difflib.get_close_matches(name, known, n=1) or [
+        full for full in known if option == "" and full.endswith(f".{name.removeprefix('train_')}")
+    ]
+    hint = f"Did you mean {close[0]}?" if close else f"Use {', '.join(PARAMETERS)}, or an option such as {known[-1]}."
+    raise ParameterError(
+        f"`tune_space` must consist of parameters of the model and the training. Received: {name}. {hint}"
+    )
+
+
+def field_of(name: str) -> FieldInfo:
+    """Return the field of a parameter or option that `check_name` accepts."""
+    parameter, dot, option = name.partition(".")
+    config, field = PARAMETERS[parameter][0]
+    return STRUCTS[parameter].model_fields[option] if dot else config.model_fields[field]
+
+
+def candidate_configs(base: Mapping[str, Any], parameters: Mapping[str, Any], **train: Any) -> CandidateConfigs:  # noqa: ANN401
+    """Build the configurations of a candidate.
+
+    Args:
+        base: parameters of all candidates, by the names of the pipeline.
+        parameters: those of this candidate; an option replaces the one in the base, and so do those of a struct.
+        **train: further fields of the training's configuration.
+
+    Raises:
+        ParameterError: a step would refuse a value; the message has the names of the pipeline.
+    """
+    merged = copy.deepcopy(dict(base))
+    for name, value in parameters.items():
+        parameter, dot, option = name.partition(".")
+        if dot:
+            merged[parameter] = {**merged.get(parameter, {}), option: value}
+        elif parameter in STRUCTS and isinstance(value, Mapping):
+            merged[parameter] = {**merged.get(parameter, {}), **value}
+        else:
+            merged[parameter] = value
+    return CandidateConfigs(_config(PrepareConfig, merged, {}), _config(TrainConfig, merged, train))
+
+
+def _config(kind: type[Any], merged: Mapping[str, Any], more: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    names = dict(_fields_of(kind))
+    try:
+        return kind.parse(**{names[name]: value for name, value in merged.items() if name in names}, **more)
+    except ParameterError as error:
+        by_field = {field: name for name, field in names.items()}
+        pattern = rf"(?<![\w.])({'|'.join(by_field)})(?=[.=`])"
+        raise ParameterError(re.sub(pattern, lambda match: by_field[match[1]], str(error))) from None
+
+
+def _fields_of(kind: type[StepConfig]) -> Iterator[tuple[str, str]]:
+    for name, places in PARAMETERS.items():
+        yield from ((name, field) for config, field in places if config is kind)

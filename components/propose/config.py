@@ -1,0 +1,197 @@
+"""Parameters of the `propose` step."""
+
+import copy
+import json
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from tilepipe.components.prepare.config import PrepareConfig
+from tilepipe.components.prepare.networks.networks import Architecture
+from tilepipe.components.propose.candidate_configs import (
+    BEST_METRIC,
+    PARAMETERS,
+    candidate_configs,
+)
+from tilepipe.components.propose.space import Search, candidates, with_whole_numbers
+from tilepipe.components.shared.contracts.candidates import Candidate, Share
+from tilepipe.components.shared.errors import ParameterError
+from tilepipe.components.shared.runtime.config import StepConfig
+from tilepipe.components.train.config import TrainConfig
+from tilepipe.components.train.input.augmentation import Augmentation
+from tilepipe.components.train.optimization.optimizers import Optimizer
+
+MOST_CANDIDATES = 200
+_LONGEST_PLAN = 60_000  # characters: KFP's database holds 65,535 bytes per parameter
+
+
+def _as_in(config: type[StepConfig], name: str) -> Any:  # noqa: ANN401 - a FieldInfo, which pydantic takes as default
+    """Return the default, range and description of a field of another step."""
+    return copy.copy(config.model_fields[name])
+
+
+class TuneOptions(StepConfig):
+    """Early stops of hopeless candidates."""
+
+    rungs: tuple[int, ...] = Field(
+        default=(),
+        max_length=10,
+        description="Epochs after which each worker continues only its best candidates, such as [2, 6]; [] for none",
+    )
+    reduction_factor: int = Field(
+        default=3, ge=2, le=10, description="At each rung, one candidate of this many continues"
+    )
+
+    @model_validator(mode="after")
+    def _ascending(self) -> Self:
+        if any(rung < 1 for rung in self.rungs) or list(self.rungs) != sorted(set(self.rungs)):
+            raise ValueError(
+                f"`rungs` must be epochs from 1, in ascending order. Received: rungs={list(self.rungs)}. Give for "
+                "example [2, 6]."
+            )
+        return self
+
+
+class ProposeConfig(StepConfig):
+    """Search space, and the parameters that all candidates share, with the names of the pipeline."""
+
+    tune_space: dict[str, Any] = Field(
+        description='Search space: {"train_learning_rate": [0.001, 0.01], "train_options.schedule": ["constant", '
+        '"cosine"], "model_options.indices": [[], ["NDVI"]]}; for a random search also ranges, {"low": 0.0001, '
+        '"high": 0.01, "log": true}'
+    )
+    tune_search: Search = Field(
+        default="grid",
+        description="grid takes all combinations of the values, random draws `tune_candidates` of them",
+    )
+    tune_candidates: int = Field(
+        default=20, ge=1, le=MOST_CANDIDATES, description="Number of random candidates, or largest size of the grid"
+    )
+    tune_workers: int = Field(
+        default=1,
+        ge=1,
+        le=100,
+        description="Number of pods that train candidates at the same time; each trains its share one after another",
+    )
+    tune_metric: str = Field(
+        default="val_accuracy",
+        pattern="^val_.+",
+        max_length=300,
+        description="Validation metric that ranks the candidates, and selects the best epoch of each: val_accuracy, "
+        "val_loss, val_macro_f1, val_recall/Forest and others",
+    )
+    tune_options: TuneOptions = Field(
+        default=TuneOptions(),
+        description='Rarely changed settings of the sweep: {"rungs": [2, 6]} stops hopeless candidates after 2 and 6 '
+        "epochs",
+    )
+    tune_refit: bool = Field(
+        default=False,
+        description="Train the best candidate again, on training and validation tiles together, for as many epochs as "
+        "its best one; else its model is used as it is",
+    )
+    experiment: str = _as_in(TrainConfig, "experiment")
+    seed: int = Field(
+        default=0, ge=0, le=2**32 - 1, description="Seed of the random search, and of candidates without another seed"
+    )
+    model_architecture: Architecture = _as_in(PrepareConfig, "architecture")
+    model_options: dict[str, Any] = Field(
+        default={}, description=str(PrepareConfig.model_fields["options"].description)
+    )
+    model_weights_uri: str = _as_in(PrepareConfig, "weights_uri")
+    train_augmentation: tuple[Augmentation, ...] = _as_in(TrainConfig, "augmentation")
+    train_batch_size: int = _as_in(TrainConfig, "batch_size")
+    train_epochs: int = _as_in(TrainConfig, "epochs")
+    train_learning_rate: float = _as_in(TrainConfig, "learning_rate")
+    train_optimizer: Optimizer = _as_in(TrainConfig, "optimizer")
+    train_options: dict[str, Any] = Field(default={}, description=str(TrainConfig.model_fields["options"].description))
+
+    @model_validator(mode="after")
+    def _every_candidate_is_valid(self) -> Self:
+        problems: dict[str, str] = {}
+        for candidate in self.listed():
+            try:
+                candidate_configs(self.base(), candidate.parameters)
+            except ParameterError as error:
+                problems.setdefault(str(error), shown(candidate.parameters))
+        if problems:
+            lines = [
+                f"{problem} This is a candidate of `tune_space`: {chosen}." for problem, chosen in problems.items()
+            ]
+            raise ValueError("Received: a search space in which not all candidates are valid.\n" + "\n".join(lines[:5]))
+        self.check_refit()
+        length = sum(len(share) for share in self.shares())
+        if length > _LONGEST_PLAN:
+            raise ValueError(
+                f"The candidates must fit into {_LONGEST_PLAN:,} characters of JSON. Received: {length:,}. Give fewer "
+                "candidates, or shorter values."
+            )
+        return self
+
+    def base(self) -> dict[str, Any]:
+        """Return the parameters of all candidates that differ from their defaults, by the names of the pipeline."""
+        given = {name: with_whole_numbers(_plain(getattr(self, name))) for name in PARAMETERS}
+        given["train_options"] = {BEST_METRIC.partition(".")[2]: self.tune_metric, **self.train_options}
+        return {name: value for name, value in given.items() if value != _default(name)}
+
+    def check_refit(self) -> None:
+        """Check that each candidate can be trained without validation tiles, if the winner is to be.
+
+        Raises:
+            ParameterError: a schedule depends on them.
+        """
+        for candidate in self.listed() if self.tune_refit else ():
+            if candidate_configs(self.base(), candidate.parameters).train.options.schedule == "reduce_on_plateau":
+                raise ParameterError(
+                    "`tune_refit` trains on the validation tiles too, so a schedule must not need their figures. "
+                    f"Received: tune_refit=true with schedule='reduce_on_plateau' in {candidate.name}. Give another "
+                    "schedule, such as cosine, or tune_refit=false."
+                )
+
+    def listed(self) -> tuple[Candidate, ...]:
+        """List the candidates.
+
+        Raises:
+            ValueError: the search space is empty, contradictory or too large.
+        """
+        return candidates(self.tune_space, search=self.tune_search, most=self.tune_candidates, seed=self.seed)
+
+    def shares(self) -> list[str]:
+        """Divide the candidates among the workers, as items of KFP's loop.
+
+        Neighbors in a grid go to different workers, so that each worker compares candidates of the whole space.
+
+        Returns:
+            JSON of a `Share` for each worker; none is empty.
+        """
+        listed = self.listed()
+        workers = min(self.tune_workers, len(listed))
+        return [
+            Share(
+                worker=worker,
+                base=self.base(),
+                metric=self.tune_metric,
+                rungs=self.tune_options.rungs,
+                reduction_factor=self.tune_options.reduction_factor,
+                candidates=listed[worker::workers],
+            ).model_dump_json()
+            for worker in range(workers)
+        ]
+
+
+def shown(parameters: Mapping[str, Any]) -> str:
+    """Format the parameters of a candidate, such as `train_learning_rate=0.01, seed=1`."""
+    return ", ".join(
+        f"{name}={json.dumps(value) if isinstance(value, list | dict) else value}" for name, value in parameters.items()
+    )
+
+
+def _default(name: str) -> Any:  # noqa: ANN401 - of any parameter
+    config, field = PARAMETERS[name][0]
+    default = config.model_fields[field].get_default(call_default_factory=True)
+    return {} if isinstance(default, StepConfig) else _plain(default)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - of any parameter
+    return list(value) if isinstance(value, tuple) else value

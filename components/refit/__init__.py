@@ -1,0 +1,1 @@
+"""Train the winner of a sweep on all but the test tiles."""

@@ -1,0 +1,1 @@
+"""Rank the candidates of a sweep, and compare them on a page."""

@@ -1,0 +1,130 @@
+"""Candidates of a sweep and their outcomes, which `propose`, `tune`, `select` and `refit` exchange."""
+
+import math
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tilepipe.components.shared.contracts.history import History, lower_is_better
+from tilepipe.components.shared.errors import ArtifactError
+from tilepipe.components.shared.storage.atomic import whole_file
+
+SCHEMA_VERSION: Literal[1] = 1
+
+Status = Literal["finished", "stopped", "failed"]
+"""Trained to the end; stopped at a rung since others were better; failed, with a reason."""
+
+OUTCOME_FILE, MODEL_FILE = "outcome.json", "model.keras"
+"""Files in the folder of a candidate; only the best candidates of a worker have a model."""
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Candidate(_Frozen):
+    """One choice of parameters."""
+
+    index: int = Field(ge=0)
+    parameters: dict[str, Any]
+    """Values by the names of the pipeline's parameters, options after a dot: `train_options.schedule`."""
+
+    @property
+    def name(self) -> str:
+        """Name of the candidate's folder and MLflow run."""
+        return f"candidate-{self.index:03d}"
+
+
+class Share(_Frozen):
+    """Candidates of one worker: an item of the loop, as JSON."""
+
+    worker: int
+    base: dict[str, Any]
+    """Parameters of all candidates that differ from the pipeline's defaults."""
+    metric: str
+    """Validation figure that chooses the best epoch of a candidate, and the best candidate."""
+    rungs: tuple[int, ...] = ()
+    """Epochs after which only the best candidates of this worker continue."""
+    reduction_factor: int = 3
+    candidates: tuple[Candidate, ...]
+
+
+class Outcome(_Frozen):
+    """Result of one candidate."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    index: int
+    parameters: dict[str, Any]
+    base: dict[str, Any] = {}
+    """Parameters of all candidates that differ from the pipeline's defaults."""
+    status: Status
+    reason: str = ""
+    """Reason of a failure, or of a stop."""
+    metric: str
+    history: History | None = None
+    """Figures of its epochs; None if it failed."""
+    weights: int | None = None
+    """Number of weights of the model; None if it was never built."""
+    seconds: float = 0.0
+    mlflow_run_id: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the candidate's folder and MLflow run."""
+        return f"candidate-{self.index:03d}"
+
+    @property
+    def value(self) -> float:
+        """The metric in the best epoch; NaN if it is undefined."""
+        return self.history.best.get(self.metric, math.nan) if self.history else math.nan
+
+    def rank(self) -> tuple[int, int, float, float, int]:
+        """Compute the sort key: the best candidate has the smallest.
+
+        Finished candidates come before stopped ones, and those before failed ones. Among the stopped, more epochs come
+        first. Undefined values come last, and the model with fewer weights, then the lower index, decides between
+        equal ones.
+        """
+        status = ("finished", "stopped", "failed").index(self.status)
+        epochs = len(self.history.epochs) if self.history and self.status == "stopped" else 0
+        value = self.value if lower_is_better(self.metric) else -self.value
+        return (
+            status,
+            -epochs,
+            math.inf if math.isnan(value) else value,
+            math.inf if self.weights is None else self.weights,
+            self.index,
+        )
+
+    def write(self, folder: Path) -> None:
+        """Write the outcome into the folder of its candidate."""
+        folder.mkdir(parents=True, exist_ok=True)
+        with whole_file(folder / OUTCOME_FILE) as partial:
+            partial.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def ranked(outcomes: list[Outcome]) -> list[Outcome]:
+    """Sort outcomes, the best first; their order does not matter."""
+    return sorted(outcomes, key=Outcome.rank)
+
+
+def read_outcomes(folder: Path) -> list[Outcome]:
+    """Read the outcomes of a worker's candidates, in no particular order.
+
+    Args:
+        folder: the folder that `tune` wrote.
+
+    Raises:
+        ArtifactError: an outcome is damaged or of another schema version.
+    """
+    outcomes = []
+    for path in sorted(folder.glob(f"*/{OUTCOME_FILE}")):
+        try:
+            outcomes.append(Outcome.model_validate_json(path.read_text(encoding="utf-8")))
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise ArtifactError(
+                f"The outcome of a candidate must be JSON of schema version {SCHEMA_VERSION}. Received: {path}, which "
+                f"reads as: {error}. Run the sweep again with this version of tilepipe."
+            ) from error
+    return outcomes

@@ -1,0 +1,1 @@
+"""Train the candidates of a sweep."""

@@ -1,0 +1,107 @@
+"""Preparation and training of one candidate, in one process."""
+
+import json
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tilepipe.components.prepare.prepare import prepare
+from tilepipe.components.propose.candidate_configs import candidate_configs
+from tilepipe.components.shared.contracts.candidates import MODEL_FILE, Candidate, Outcome, Status
+from tilepipe.components.shared.errors import ArtifactError, StorageError, TilepipeError, TrackingError
+from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.train.loop.interruptions import Paused
+from tilepipe.components.train.train import Inputs, Outputs, train
+
+logger = logging.getLogger("tilepipe.tune")
+
+ERROR_FILE = "error.json"
+"""File of an error that is not the candidate's, and ends the worker."""
+_NOT_OF_THE_CANDIDATE = (ArtifactError, StorageError, TrackingError)
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Artifacts of the packed data."""
+
+    train: tuple[Path, ...]
+    """Folders, one per packed part."""
+    val: tuple[Path, ...]
+    manifest: Path
+
+
+@dataclass(frozen=True)
+class CandidateTask:
+    """Training of a candidate, up to its end or to a rung."""
+
+    candidate: Candidate
+    base: dict[str, Any]
+    """Parameters of all candidates, by the names of the pipeline."""
+    metric: str
+    pod: dict[str, Any]
+    """Further fields of the training's configuration."""
+    shards: Shards
+    folder: Path
+    """Folder to write the outcome and the model to."""
+    scratch: Path
+    """Folder that is kept from rung to rung."""
+    pause_after_epochs: int = 0
+    """Rung to pause at; 0 for none."""
+
+    def outcome(self, status: Status) -> Outcome:
+        """Return an outcome without figures."""
+        chosen = self.candidate
+        return Outcome(
+            index=chosen.index, parameters=chosen.parameters, base=self.base, status=status, metric=self.metric
+        )
+
+
+def train_candidate(task: CandidateTask) -> None:
+    """Train a candidate, and write its outcome; an error of its own is its outcome.
+
+    Args:
+        task: the candidate, and where it is from and to.
+    """
+    candidate = task.candidate
+    tracking.nest_runs(candidate.name)
+    task.folder.mkdir(parents=True, exist_ok=True)
+    task.scratch.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    weights = None
+    outcome = task.outcome("finished")
+    try:
+        configs = candidate_configs(task.base, candidate.parameters, **task.pod)
+        base_model = task.scratch / "base.keras"
+        facts_file = task.scratch / "facts.json"
+        if not facts_file.is_file():
+            facts = prepare(configs.prepare, task.shards.manifest, base_model, task.scratch / "summary.md")
+            facts_file.write_text(json.dumps(facts), encoding="utf-8")
+        weights = int(json.loads(facts_file.read_text(encoding="utf-8"))["parameters"])
+        trained = train(
+            configs.train,
+            Inputs(task.shards.train, task.shards.val, task.shards.manifest, base_model),
+            Outputs(task.folder / MODEL_FILE, task.scratch / "history.json", task.scratch / "curves.html"),
+            pause_after_epochs=task.pause_after_epochs,
+        )
+        outcome = outcome.model_copy(update={"history": trained.history})
+        tracking.close_run(trained.mlflow_run_id, "FINISHED")
+    except Paused as paused:
+        outcome = outcome.model_copy(update={"status": "stopped", "history": paused.history})
+    except _NOT_OF_THE_CANDIDATE as error:
+        (task.folder / ERROR_FILE).write_text(
+            json.dumps({"kind": type(error).__name__, "message": str(error)}), encoding="utf-8"
+        )
+        return
+    except Exception as error:
+        reason = str(error) if isinstance(error, TilepipeError) else f"{type(error).__name__}: {error}"
+        logger.warning("%s failed: %s", candidate.name, reason, exc_info=not isinstance(error, TilepipeError))
+        outcome = outcome.model_copy(update={"status": "failed", "reason": reason[:2000]})
+        tracking.close_run(tracking.open_run_id(), "FAILED", failed_step="tune", reason=reason)
+    measured = {
+        "weights": weights,
+        "seconds": time.monotonic() - started,
+        "mlflow_run_id": tracking.open_run_id(),
+    }
+    outcome.model_copy(update=measured).write(task.folder)

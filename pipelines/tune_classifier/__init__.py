@@ -1,0 +1,1 @@
+"""Compare candidates of a classifier, and evaluate the best one."""

@@ -1,0 +1,90 @@
+"""Search spaces are checked by the rules of the steps, before anything is read."""
+
+import json
+
+import pytest
+
+from tilepipe.components.propose.config import ProposeConfig
+from tilepipe.components.shared.contracts.candidates import Share
+from tilepipe.components.shared.errors import ParameterError
+
+
+def config(space, **more):
+    return ProposeConfig.parse(tune_space=space, **more)
+
+
+def test_shares_divide_all_candidates_and_interleave_the_grid():
+    found = config(
+        {"train_learning_rate": [0.1, 0.01], "seed": [1, 2, 3]},
+        tune_workers=4,
+        train_epochs=3.0,
+        train_options={"schedule": "cosine"},
+        tune_metric="val_macro_f1",
+        tune_options={"rungs": [1, 2]},
+    )
+    shares = [Share.model_validate_json(text) for text in found.shares()]
+    assert [[one.index for one in share.candidates] for share in shares] == [[0, 4], [1, 5], [2], [3]]
+    assert shares[0].base == {
+        "train_epochs": 3,
+        "train_options": {"best_metric": "val_macro_f1", "schedule": "cosine"},
+    }
+    assert (shares[0].rungs, shares[0].metric) == ((1, 2), "val_macro_f1")
+    assert len(set(found.shares())) == 4
+
+
+def test_no_worker_is_without_a_candidate():
+    assert len(config({"seed": [1, 2]}, tune_workers=9).shares()) == 2
+
+
+def test_equal_arguments_give_equal_items_so_that_finished_workers_come_from_the_cache():
+    space = {"train_learning_rate": {"low": 0.001, "high": 0.1}}
+    more = {"tune_search": "random", "tune_candidates": 5}
+    assert config(space, **more).shares() == config(space, **more).shares()
+
+
+REFUSED = {
+    "a value out of range": ({"train_learning_rate": [0.1, -1]}, {}, r"`train_learning_rate` should be greater than 0"),
+    "an option out of range": ({"model_options.dropout": [2]}, {}, r"`model_options.dropout` should be less than 1"),
+    "a contradiction between values": (
+        {"model_architecture": ["compact", "cnn"], "model_options.width": [2]},
+        {},
+        r"`width` is a setting of compact(.|\n)*model_architecture=cnn, model_options.width=2",
+    ),
+    "a contradiction with the rest": (
+        {"model_options.kernel_size": [3, 5]},
+        {"model_architecture": "compact"},
+        "`kernel_size` is a setting of cnn",
+    ),
+    "an unknown option in a struct": (
+        {"train_options": [{"scheduel": "cosine"}]},
+        {},
+        "Did you mean train_options.sch",
+    ),
+    "a parameter of all": ({"seed": [1]}, {"train_epochs": 0}, "`train_epochs` should be greater than or equal to 1"),
+    "no space": ({}, {}, "`tune_space` must have at least one parameter"),
+    "rungs": ({"seed": [1]}, {"tune_options": {"rungs": [3, 2]}}, "in ascending order"),
+    "a refit without figures": (
+        {"train_options.schedule": ["cosine", "reduce_on_plateau"]},
+        {"tune_refit": True},
+        "candidate-001",
+    ),
+    "too long": (
+        {"model_weights_uri": [f"s3://bucket/{'x' * 900}{number}" for number in range(100)]},
+        {"tune_candidates": 100, "model_architecture": "efficientnet_lite0"},
+        "must fit into 60,000 characters",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_spaces_are_refused_with_the_names_of_the_pipeline(case):
+    space, more, said = REFUSED[case]
+    with pytest.raises(ParameterError, match=said):
+        config(space, **more)
+
+
+def test_items_stay_small():
+    space = {"train_learning_rate": [0.1, 0.01], "model_options": [{"indices": ["NDVI"]}, {"dropout": 0.1}]}
+    (item,) = config(space).shares()
+    assert len(json.loads(item)["candidates"]) == 4
+    assert len(item) < 1000

@@ -1,0 +1,47 @@
+"""The winner of a sweep, trained on more tiles or passed on."""
+
+import pytest
+
+from tests.support.sweeping import packed_shards, run_worker
+from tilepipe.components.refit.config import RefitConfig
+from tilepipe.components.refit.refit import Inputs, Outputs, refit
+from tilepipe.components.shared.contracts.history import read_history
+from tilepipe.components.shared.contracts.manifest import read_manifest
+from tilepipe.components.shared.errors import ArtifactError
+
+
+@pytest.fixture
+def inputs(tmp_path, monkeypatch):
+    """Artifacts of a sweep of one candidate, with early stopping."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shards = packed_shards(tmp_path / "packed", tiles=(24, 12, 6))
+    patience = {"early_stopping_patience_epochs": 2}
+    (winner,) = run_worker({"train_options": [patience]}, shards, tmp_path / "out")
+    folder = tmp_path / "out" / winner.name
+    winner.history.write(folder / "history.json")
+    files = (folder / name for name in ("outcome.json", "model.keras", "history.json"))
+    return Inputs(*files, shards.manifest, shards.train, shards.val)
+
+
+def test_the_winner_is_passed_on_or_trained_on_all_but_the_test_tiles(inputs, tmp_path):
+    outputs = Outputs(*(tmp_path / "as_it_is" / name for name in ("model.keras", "history.json", "manifest.json")))
+    assert refit(RefitConfig(), inputs, outputs) == ""
+    assert outputs.model.read_bytes() == inputs.model.read_bytes()
+    assert outputs.manifest.read_bytes() == inputs.manifest.read_bytes()
+
+    outputs = Outputs(*(tmp_path / "again" / name for name in ("model.keras", "history.json", "manifest.json")))
+    refit(RefitConfig(enabled=True), inputs, outputs)
+    splits = read_manifest(outputs.manifest).splits
+    assert [splits[split].tiles for split in ("train", "val", "test")] == [36, 0, 6]
+    assert [shard.name for shard in splits["train"].shards] == [
+        "train-00000-of-00001.tfrecord",
+        "val-00000-of-00001.tfrecord",
+    ]
+    history = read_history(outputs.history)
+    assert history.metric == "last_epoch"
+    assert len(history.epochs) == read_history(inputs.history).best_epoch
+    assert outputs.model.read_bytes() != inputs.model.read_bytes()
+
+    inputs.winner.write_text("{}")
+    with pytest.raises(ArtifactError, match="JSON of an outcome"):
+        refit(RefitConfig(), inputs, outputs)
