@@ -29,6 +29,11 @@ def shown_value(value: Any) -> str:  # noqa: ANN401 - of any parameter
     return value if isinstance(value, str) else json.dumps(value)
 
 
+def value_text(outcome: Outcome, name: str) -> str:
+    """Format the value that a candidate has for a parameter; one that it leaves out is the default."""
+    return shown_value(outcome.parameters[name]) if name in outcome.parameters else "default"
+
+
 def shown_metric(value: float) -> str:
     """Format the value of a metric; NaN gives a dash."""
     return DASH if math.isnan(value) else f"{value:.4f}"
