@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from tilepipe.components.prepare.networks.freezing import FreezingOptions
 from tilepipe.components.prepare.networks.indices import Sensor, checked_index
 from tilepipe.components.prepare.networks.networks import NETWORKS, Architecture
 from tilepipe.components.prepare.weights.band_weights import expected_input
 from tilepipe.components.prepare.weights.weights import IMAGENET
+from tilepipe.components.shared.contracts.bands import distinct_bands
 from tilepipe.components.shared.runtime.config import StepConfig
 
 InputScaling = Literal["auto", "standardise", "min_max", "reflectance"]
@@ -88,6 +89,10 @@ class ModelOptions(FreezingOptions):
         default="auto",
         description="auto (as the weights expect, else standardise), standardise, min_max, reflectance",
     )
+    bands: tuple[str, ...] | None = Field(
+        default=None,
+        description="Bands of the tiles that the network sees besides the indices; null for all, [] for none",
+    )
     indices: tuple[IndexName, ...] = Field(
         default=(),
         max_length=20,
@@ -106,8 +111,18 @@ class ModelOptions(FreezingOptions):
     regularizer: Regularizer = Field(default="none", description="Penalty on kernel weights: none, l1, l2 or l1_l2")
     regularizer_rate: float = Field(default=1e-4, gt=0, le=10, description="Factor of the penalty")
 
+    @field_validator("bands")
+    @classmethod
+    def _bands_once(cls, bands: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        return None if bands is None else distinct_bands("bands", bands)
+
     @model_validator(mode="after")
     def _agree(self) -> Self:
+        if self.bands == () and not self.indices:
+            raise ValueError(
+                "The network must see a band or an index. Received: bands=[] without indices. Name bands, or give "
+                "`indices`."
+            )
         if self.regularizer == "none" and "regularizer_rate" in self.model_fields_set:
             raise ValueError(
                 f"A rate needs a penalty. Received: regularizer_rate={self.regularizer_rate} with regularizer='none'. "

@@ -9,6 +9,7 @@ import keras  # noqa: TID253 - this module is about Keras, and only functions im
 from tilepipe.components.prepare.config import ModelOptions
 from tilepipe.components.prepare.flops import Cost, cost, leaves, multiply_adds
 from tilepipe.components.prepare.networks.indices import find_indices
+from tilepipe.components.prepare.networks.seen_bands import with_seen_bands
 from tilepipe.components.shared.contracts.manifest import Manifest
 from tilepipe.components.shared.pages.formatting import markdown_table, plain
 
@@ -119,7 +120,7 @@ def _scaling_rows(model: keras.Model, manifest: Manifest, options: ModelOptions)
     standardise = model.get_layer("standardise")
     means = keras.ops.convert_to_numpy(standardise.mean).ravel()
     deviations = keras.ops.convert_to_numpy(standardise.variance).ravel() ** 0.5
-    names = (*manifest.bands, *options.indices)
+    names = (*with_seen_bands(manifest, options.bands).bands, *options.indices)
     return [
         (plain(name), f"{mean:,.2f}", f"{deviation:,.2f}")
         for name, mean, deviation in zip(names, means, deviations, strict=True)

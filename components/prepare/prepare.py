@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tilepipe.components.prepare.config import PrepareConfig
 from tilepipe.components.prepare.networks.freezing import freeze
+from tilepipe.components.prepare.networks.seen_bands import with_seen_bands
 from tilepipe.components.prepare.weights.band_weights import input_scaling
 from tilepipe.components.prepare.weights.weights import IMAGENET, load_weights
 from tilepipe.components.shared.contracts.manifest import Manifest, read_manifest
@@ -34,7 +35,7 @@ def prepare(config: PrepareConfig, manifest_path: Path, base_model: Path, summar
 
     Raises:
         ArtifactError: the manifest is damaged or has fewer than two classes.
-        BandError: the tiles lack a band that an index needs, or the red, green and blue bands are ambiguous.
+        BandError: the tiles lack a band that `bands` or an index names, or the red, green and blue bands are ambiguous.
         ParameterError: the weights are those of another architecture, or `trainable_blocks` exceeds the blocks.
         SourceError: the weights are missing, damaged, or have another checksum.
     """
@@ -76,21 +77,22 @@ def _build(config: PrepareConfig, manifest: Manifest) -> tuple["keras.Model", st
     if not config.weights_uri:
         return build_model(config.architecture, manifest, options), f"random, seed {config.seed}"
     backbone = build_backbone(config.architecture, manifest, options)
+    seen = with_seen_bands(manifest, options.bands)
     digest = load_weights(
         backbone,
         config.architecture,
         config.weights_uri,
         options.weights_sha256,
-        channels=(*manifest.bands, *options.indices),
+        channels=(*seen.bands, *options.indices),
         rgb_bands=options.rgb_bands,
-        common_names=manifest.common_names,
+        common_names=seen.common_names,
         platform=manifest.platform,
     )
     freeze(backbone, config.architecture, options.trainable_backbone, options.trainable_blocks)
     scaling = None
     if options.input_scaling == "auto":
         computed = [INDEX_STATISTICS] * len(options.indices)
-        scaling = input_scaling(config.architecture, manifest, options.rgb_bands, computed)
+        scaling = input_scaling(config.architecture, seen, options.rgb_bands, computed)
     model = build_model(config.architecture, manifest, options, backbone=backbone, scaling=scaling)
     name = "Keras, trained on ImageNet" if digest == IMAGENET else f"{shown(config.weights_uri)}, SHA-256 {digest}"
     return model, name

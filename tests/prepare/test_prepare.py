@@ -42,6 +42,19 @@ def test_the_same_seed_gives_the_same_weights(run):
     assert not all(np.array_equal(a, b) for a, b in zip(first, other, strict=True))
 
 
+def test_the_model_takes_all_bands_and_sees_the_chosen_ones(run):
+    options = {"bands": ["B03"], "indices": ["ND(B01,B02)"], "width": 0.125}
+    manifest = manifest_for((8, 8, 3))
+    _, path, summary = run(manifest=manifest, architecture="compact", options=options)
+    model = keras.saving.load_model(path)
+    assert model.input_shape == (None, 8, 8, 3)
+    assert model.get_layer("backbone").input_shape[-1] == 2
+    assert "| B03 |" in summary.read_text()
+    assert "| B01 |" not in summary.read_text()
+    with pytest.raises(BandError, match="where B09 is not among them"):
+        run(manifest=manifest, options={"bands": ["B09"]})
+
+
 def test_one_class_is_no_classification(run):
     with pytest.raises(ArtifactError, match=r"at least two classes. Received: class_names=\['Forest'\]"):
         run(manifest=manifest_for(classes=("Forest",)))

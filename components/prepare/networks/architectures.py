@@ -11,6 +11,7 @@ from tilepipe.components.prepare.networks.efficientnet_lite import efficientnet_
 from tilepipe.components.prepare.networks.head import head, probabilities, regularize
 from tilepipe.components.prepare.networks.networks import NETWORKS, Architecture
 from tilepipe.components.prepare.networks.preprocessing import preprocess, resized
+from tilepipe.components.prepare.networks.seen_bands import with_seen_bands
 from tilepipe.components.shared.contracts.manifest import Manifest
 
 _CNN_BATCH_NORM_MOMENTUM = 0.5
@@ -30,7 +31,7 @@ def build_backbone(architecture: Architecture, manifest: Manifest, options: Mode
         that the network works in, to a feature map.
     """
     height, width = resized(manifest.height, manifest.width, _shorter_side(architecture, manifest, options))
-    shape = (height, width, len(manifest.bands) + len(options.indices))
+    shape = (height, width, len(with_seen_bands(manifest, options.bands).bands) + len(options.indices))
     momentum = options.batch_norm_momentum
     if architecture == "compact":
         return compact(

@@ -10,6 +10,7 @@ import keras  # noqa: TID253 - this module is about Keras, and only functions im
 
 from tilepipe.components.prepare.config import ModelOptions
 from tilepipe.components.prepare.networks.indices import REFLECTANCE_ONE, SpectralIndex, find_indices
+from tilepipe.components.prepare.networks.seen_bands import with_seen_bands
 from tilepipe.components.shared.contracts.manifest import BandStatistics, Manifest
 
 # Denominators below this count as zero: far below one digital number, far above the limits of float32.
@@ -38,19 +39,23 @@ def preprocess(
             `options.input_scaling`, where `auto` means `standardise`.
 
     Returns:
-        float32, `(batch, height, width, bands + indices)`, of the new height and width.
+        float32, `(batch, height, width, seen bands + indices)`, of the new height and width.
 
     Raises:
-        BandError: the tiles lack a band that an index needs.
+        BandError: the tiles lack a band that `options.bands` or an index names.
     """
     means, variances = scaling or channel_scaling(manifest, options)
     # A constant band has variance 0; a pixel that differs at serving would become huge.
     variances = [variance or 1.0 for variance in variances]
     indices = find_indices(options.indices, manifest.bands, options.sensor, manifest.common_names, manifest.platform)
+    seen = with_seen_bands(manifest, options.bands).bands
     values = tiles
+    if seen != manifest.bands and seen:
+        values = keras.ops.take(tiles, [manifest.bands.index(band) for band in seen], axis=-1)
     if indices:
         found = [_index(tiles, index, manifest, options) for index in indices]
-        values = keras.ops.concatenate([tiles, *found], axis=-1)
+        channels = [values, *found] if seen else found
+        values = channels[0] if len(channels) == 1 else keras.ops.concatenate(channels, axis=-1)
     standardise = keras.layers.Normalization(mean=list(means), variance=variances, dtype="float32", name="standardise")
     values = standardise(values)
     height, width = resized(manifest.height, manifest.width, shorter_side)
@@ -67,9 +72,10 @@ def channel_scaling(manifest: Manifest, options: ModelOptions) -> tuple[list[flo
         options: scaling and indices.
 
     Returns:
-        One mean and one variance per band and index.
+        One mean and one variance per band that the network sees, and per index.
     """
-    bands = [_band_scaling(band, manifest, options) for band in manifest.statistics]
+    seen = with_seen_bands(manifest, options.bands)
+    bands = [_band_scaling(band, manifest, options) for band in seen.statistics]
     scaling = bands + [INDEX_STATISTICS] * len(options.indices)
     return [mean for mean, _ in scaling], [deviation**2 for _, deviation in scaling]
 

@@ -92,6 +92,15 @@ def test_bands_are_scaled_as_asked():
     assert preprocessed(tiles, scaling=given, input_scaling="min_max")[0, 0, 0] == pytest.approx([5, 2])
 
 
+def test_only_the_chosen_bands_and_the_indices_of_any_are_seen():
+    tiles = np.random.default_rng(0).integers(1, 9000, (2, 3, 3, 12)).astype("uint16")
+    whole = preprocessed(tiles, indices=["NDVI", "EVI"])
+    some = preprocessed(tiles, bands=["B08", "b2"], indices=["NDVI", "EVI"])
+    assert np.array_equal(some, whole[..., [7, 1, 12, 13]])
+    assert np.array_equal(preprocessed(tiles, bands=["B08", "B02"]), whole[..., [7, 1]])
+    assert np.array_equal(preprocessed(tiles, bands=[], indices=["EVI"]), whole[..., [13]])
+
+
 def test_large_numbers_survive_half_precision():
     keras.config.set_dtype_policy("mixed_float16")
     try:
