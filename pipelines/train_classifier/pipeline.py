@@ -205,34 +205,52 @@ def wire(given: PipelineArguments, *, streams: bool = False) -> None:
         )
         settings.configure(evaluate, cpu="4", memory="2Gi", timeout_seconds=4 * 3600, retries=1)
         settings.use_tracking(evaluate, given.tracking_secret_name)
+        publish(given, ingest, merge, train, evaluate)
 
-        with _condition(given.export_enabled, "export"):  # takes no `Collected`, which KFP 2.17 cannot compile here
-            export = export_model(
-                tiles=ingest.outputs["tiles"],
-                samples=evaluate.outputs["samples"],
-                manifest=merge.outputs["manifest"],
-                model=train.outputs["model"],
-                history=train.outputs["history"],
-                metrics=evaluate.outputs["metrics"],
-                confusion=evaluate.outputs["confusion"],
-                name=given.export_name,
-                bundle_uri=given.export_bundle_uri,
-                options=given.export_options,
-            )
-            settings.configure(export, cpu="4", memory="4Gi", timeout_seconds=3600, retries=1)
-            settings.use_storage(export, given.storage_secret_name)
 
-            with _condition(given.register_enabled, "register"):
-                register = register_model(
-                    bundle=export.outputs["bundle"],
-                    manifest=merge.outputs["manifest"],
-                    predictions=evaluate.outputs["predictions"],
-                    image=given.train_image,
-                    mlflow_run_id=train.outputs["mlflow_run_id"],
-                    name=given.register_name,
-                ).set_caching_options(enable_caching=False)
-                settings.configure(register, cpu="2", memory="2Gi", timeout_seconds=1800, retries=2)
-                settings.use_tracking(register, given.tracking_secret_name)
+def publish(
+    given: PipelineArguments,
+    ingest: dsl.PipelineTask,
+    packed: dsl.PipelineTask,
+    trained: dsl.PipelineTask,
+    evaluate: dsl.PipelineTask,
+) -> None:
+    """Create the tasks that export and register a model, for every pipeline that trains one.
+
+    Args:
+        given: The pipeline's parameters.
+        ingest: The task with the tile table.
+        packed: The task with the manifest of the tiles that the model was trained on.
+        trained: The task with the model.
+        evaluate: The task with its evaluation.
+    """
+    with _condition(given.export_enabled, "export"):  # takes no `Collected`, which KFP 2.17 cannot compile here
+        export = export_model(
+            tiles=ingest.outputs["tiles"],
+            samples=evaluate.outputs["samples"],
+            manifest=packed.outputs["manifest"],
+            model=trained.outputs["model"],
+            history=trained.outputs["history"],
+            metrics=evaluate.outputs["metrics"],
+            confusion=evaluate.outputs["confusion"],
+            name=given.export_name,
+            bundle_uri=given.export_bundle_uri,
+            options=given.export_options,
+        )
+        settings.configure(export, cpu="4", memory="4Gi", timeout_seconds=3600, retries=1)
+        settings.use_storage(export, given.storage_secret_name)
+
+        with _condition(given.register_enabled, "register"):
+            register = register_model(
+                bundle=export.outputs["bundle"],
+                manifest=packed.outputs["manifest"],
+                predictions=evaluate.outputs["predictions"],
+                image=given.train_image,
+                mlflow_run_id=trained.outputs["mlflow_run_id"],
+                name=given.register_name,
+            ).set_caching_options(enable_caching=False)
+            settings.configure(register, cpu="2", memory="2Gi", timeout_seconds=1800, retries=2)
+            settings.use_tracking(register, given.tracking_secret_name)
 
 
 def _condition(enabled: bool, name: str) -> AbstractContextManager[object]:

@@ -12,7 +12,7 @@ from tilepipe.components.select.component import select_candidate
 from tilepipe.components.shared import images
 from tilepipe.components.tune.component import tune_candidates
 from tilepipe.pipelines import settings
-from tilepipe.pipelines.train_classifier.pipeline import PipelineArguments, pack_data
+from tilepipe.pipelines.train_classifier.pipeline import PipelineArguments, pack_data, publish
 
 
 def _configure_training(
@@ -197,9 +197,11 @@ def wire(given: SweepArguments) -> None:
             history=refit.outputs["history"],
             tiles=ingest.outputs["tiles"],
             mlflow_run_id=refit.outputs["mlflow_run_id"],
+            options=given.evaluate_options,
         )
         settings.configure(evaluate, cpu="4", memory="2Gi", timeout_seconds=4 * 3600, retries=1)
         settings.use_tracking(evaluate, given.tracking_secret_name)
+        publish(given, ingest, refit, refit, evaluate)
 
 
 @dsl.pipeline(name="tune-classifier", display_name="Tune a tile classifier")
@@ -218,11 +220,18 @@ def tune_classifier(
     data_snapshot: str = "",
     data_source_bands: list = [],
     data_where: str = "",
+    evaluate_options: dict = {},
+    export_bundle_uri: str = "",
+    export_enabled: bool = True,
+    export_name: str = "",
+    export_options: dict = {},
     model_architecture: str = "cnn",
     model_options: dict = {},
     model_weights_uri: str = "",
     pack_options: dict = {},
     pack_workers: int = 1,
+    register_enabled: bool = True,
+    register_name: str = "",
     seed: int = 0,
     split_block_metres: float = 0.0,
     split_by: str = "class",
@@ -277,6 +286,13 @@ def tune_classifier(
             Default: none, or in a recurring run the time at which it was triggered.
         data_source_bands: Order of the bands in the files, if their metadata lack it or state it wrongly.
         data_where: SQL condition that a tile must meet, such as label <> 'River' AND "eo:cloud_cover" < 20.
+        evaluate_options: Rarely changed settings of evaluate: {"test_time_augmentation": ["flip", "quarter_turn"]},
+            {"top_k": 5}, {"mistakes": 50} and others.
+        export_bundle_uri: Folder or s3://bucket/prefix to which the bundle is copied, under name-YYYY-mm-dd-HH-MM-SS;
+            empty copies nothing.
+        export_enabled: Whether to export the model as ONNX, in a bundle with its description.
+        export_name: Name of the model in its files; default: the name of the dataset and the network.
+        export_options: Rarely changed settings of export: {"max_difference": 0.001}, {"parity_tiles": 100} and others.
         model_architecture: Network: cnn, compact, efficientnet_lite0, efficientnet_v2_b1, efficientnet_v2_s,
             inception_v3, mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small, resnet50.
         model_options: Rarely changed settings of the network: {"dropout": 0.3}, {"input_size_pixels": 96}, {"indices":
@@ -286,6 +302,9 @@ def tune_classifier(
         pack_options: Rarely changed settings of pack: {"cache": "s3://bucket/cache"}, {"max_quarantine_percent": 5},
             {"tile_size": [64, 64]} and others.
         pack_workers: Number of pods that share the packing; the shards are the same for any number.
+        register_enabled: Whether to register the exported model in MLflow, with the alias challenger; does nothing
+            without tracking.
+        register_name: Name of the model in MLflow's registry; default: the name that export gave it.
         seed: Seed of sampling, splits, tile order, initial weights and augmentation.
         split_block_metres: Side of the squares on the ground in metres, for split_by block.
         split_by: How tiles are split: class (at random, in the same proportions per class), group (all tiles of a
