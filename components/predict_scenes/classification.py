@@ -67,6 +67,7 @@ def classify(
         down, across = _extent(plan, chunk)
         return chunk, *grid.read(down.start, across.start, len(down), len(across))
 
+    buffer = np.empty((batch_windows, *model.tile_shape), model.dtype)
     classified = 0
     state: _Rows | None = None
     for chunk, pixels, valid in map_in_order(read, chunks, threads=1, window=_READ_AHEAD):
@@ -77,9 +78,9 @@ def classify(
         windows = list(_windows(plan, chunk, valid, max_nodata_percent))
         for first in range(0, len(windows), batch_windows):
             batch = windows[first : first + batch_windows]
-            tiles = _tiles(plan, chunk, pixels, batch)
+            _cut(plan, chunk, pixels, batch, buffer)
             places = tuple(np.array(batch).T - [[chunk.rows.start], [0]])
-            state.probabilities[places] = model.predict(tiles)
+            state.probabilities[places] = model.predict(buffer[: len(batch)])
             state.is_classified[places] = True
             progress.advance(len(batch))
         classified += len(windows)
@@ -132,15 +133,13 @@ def _windows(plan: WindowPlan, chunk: Chunk, valid: Mask, max_nodata_percent: fl
             yield row, column
 
 
-def _tiles(plan: WindowPlan, chunk: Chunk, pixels: Pixels, windows: list[tuple[int, int]]) -> Pixels:
-    """Cut windows out of a chunk, `(windows, height, width, bands)`."""
+def _cut(plan: WindowPlan, chunk: Chunk, pixels: Pixels, windows: list[tuple[int, int]], tiles: Pixels) -> None:
+    """Copy windows of a chunk into `tiles`, `(windows, height, width, bands)`, which is reused for each batch."""
     down, across = _extent(plan, chunk)
     height, width = plan.down.tile, plan.across.tile
-    tiles = np.empty((len(windows), height, width, pixels.shape[2]), pixels.dtype)
     for place, (row, column) in enumerate(windows):
         top, left = plan.down.starts[row] - down.start, plan.across.starts[column] - across.start
         tiles[place] = pixels[top : top + height, left : left + width]
-    return tiles
 
 
 def _write(plan: WindowPlan, state: _Rows, blender: Blender, writer: MapWriter) -> None:

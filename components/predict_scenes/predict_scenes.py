@@ -18,7 +18,7 @@ from tilepipe.components.predict_scenes.output.preview import PreviewFacts, prev
 from tilepipe.components.predict_scenes.scene.affine_maps import rescale
 from tilepipe.components.predict_scenes.scene.gdal_access import gdal_environment
 from tilepipe.components.predict_scenes.scene.product_checks import check_product, choose_conversion
-from tilepipe.components.predict_scenes.scene.scene_grid import Conversion, SceneGrid, TileFormat, crs_name, open_grid
+from tilepipe.components.predict_scenes.scene.scene_grid import Conversion, SceneGrid, TileFormat, open_grid
 from tilepipe.components.predict_scenes.scene.scene_source import ITEM_SUFFIXES, Scene, open_scene
 from tilepipe.components.predict_scenes.windows import WindowPlan, plan_windows
 from tilepipe.components.shared.contracts.bundle import as_json
@@ -178,8 +178,10 @@ def _predict(
 
 def _pixel_size(grid: MapGrid) -> str:
     across = (grid.transform.a**2 + grid.transform.d**2) ** 0.5
-    unit = "m" if grid.crs.is_projected and grid.crs.linear_units_factor[1] == 1.0 else f"units of {crs_name(grid.crs)}"
-    return f"{across:.6g} {unit}"
+    if not grid.crs.is_projected:
+        return f"{across:.3g}°"
+    name, metres = grid.crs.linear_units_factor
+    return f"{across:.6g} {'m' if metres == 1.0 else name}"
 
 
 def _copy(config: PredictScenesConfig, outputs: Outputs, name: str) -> str:

@@ -34,7 +34,7 @@ def test_each_window_gets_its_class(predict, scene):
         assert file.crs == CRS
         assert file.transform == rescale(TRANSFORM, 8, 8)
         assert file.nodata == 255
-        assert file.colormap(1)[0] == (0x1F, 0x78, 0xB4, 255)
+        assert file.colormap(1)[0] == (0x33, 0xA0, 0x2C, 255)
         assert file.tags(1)["CLASS_1"] == "SeaLake"
 
 

@@ -129,8 +129,8 @@ def sample_means(grid: SceneGrid) -> dict[str, float]:
             pixels, valid = grid.read(row, column, height, width)
             sums += pixels[valid].sum(axis=0, dtype=np.float64)
             count += int(valid.sum())
-    filled = {place for place in range(len(sums)) if not any(place in part.places for part in grid.parts)}
-    means = {band: sums[place] / count for place, band in enumerate(grid.tiles.bands) if count and place not in filled}
+    read = [(place, band) for place, band in enumerate(grid.tiles.bands) if place not in grid.filled]
+    means = {band: sums[place] / count for place, band in read if count}
     return {band: float(mean) for band, mean in means.items()}
 
 

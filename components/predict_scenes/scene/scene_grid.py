@@ -95,7 +95,8 @@ class SceneGrid:
         from rasterio.windows import Window
 
         pixels = np.empty((height, width, len(self.tiles.bands)), self.tiles.dtype)
-        pixels[...] = np.asarray(self.tiles.means).astype(self.tiles.dtype)  # bands that the scene lacks
+        for place in self.filled:
+            pixels[:, :, place] = np.dtype(self.tiles.dtype).type(self.tiles.means[place])
         valid = np.zeros((height, width), np.bool_)
         window = Window(column, row, width, height)
         for part in self.parts:
@@ -110,8 +111,17 @@ class SceneGrid:
             for values, place in zip(numbers, part.places, strict=True):
                 good = _valid(values, part.nodata, mask)
                 pixels[:, :, place] = self._converted(values, good)
-                valid |= True if good is None else good
+                if good is None:
+                    valid[:] = True
+                else:
+                    valid |= good
         return pixels, valid
+
+    @property
+    def filled(self) -> tuple[int, ...]:
+        """Positions of the bands that the scene lacks, which get the mean of the training tiles."""
+        read = {place for part in self.parts for place in part.places}
+        return tuple(place for place in range(len(self.tiles.bands)) if place not in read)
 
     def _converted(self, values: Pixels, good: Mask | None) -> Pixels:
         dtype = np.dtype(self.tiles.dtype)
