@@ -70,7 +70,7 @@ def _line(step: StepState) -> Text:
 
 
 def result(console: Console, run: LocalRun) -> None:
-    """Print the metrics, the report and the MLflow command of a run, or what failed, why and where the log is."""
+    """Print metrics, report, pages and the MLflow command of a run, or what failed, why and where the log is."""
     console.print()
     if run.failure:
         failed = run.failed_step
@@ -83,6 +83,8 @@ def result(console: Console, run: LocalRun) -> None:
             _metrics(console, run, step.task)
         if step.name == "export":
             console.print(f"bundle: {run.outputs(step.task)['bundle']['uri']}", soft_wrap=True)
+    for page in sorted(run.folder.rglob("page.html")):
+        console.print(f"page: {page}", soft_wrap=True)
     if run.tracking_uri.startswith("sqlite:"):
         command = f"{_program('mlflow')} server --backend-store-uri {run.tracking_uri}"
         console.print(f"MLflow: {command}", soft_wrap=True)
