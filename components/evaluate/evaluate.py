@@ -2,19 +2,20 @@
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from tilepipe.components.evaluate.config import EvaluateConfig
 from tilepipe.components.evaluate.evaluation import Evaluation
-from tilepipe.components.evaluate.figures.speed import measure_speed
+from tilepipe.components.evaluate.figures.model_facts import ModelFacts
 from tilepipe.components.evaluate.predict import SplitPredictions, predict_split
 from tilepipe.components.evaluate.prediction_table import write_predictions
 from tilepipe.components.evaluate.report.confusion_figure import confusion_figure
 from tilepipe.components.evaluate.report.evaluation_summary import render_summary
 from tilepipe.components.evaluate.report.report import render_report
+from tilepipe.components.evaluate.tiles.thumbnails import with_pictures
 from tilepipe.components.evaluate.tiles.tile_facts import read_tile_facts
 from tilepipe.components.shared.contracts.history import read_history
 from tilepipe.components.shared.contracts.manifest import Manifest, Split, read_manifest
@@ -87,9 +88,17 @@ def evaluate(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> Evalua
     ]
     sampled = splits[-1]  # val, where it has tiles
     write_samples(choose_samples(folders[sampled], sampled, manifest), outputs.samples)
-    speed = measure_speed(model, inputs.model, manifest)
+    settings = tracking.read_params(config.mlflow_run_id)
     facts = read_tile_facts(inputs.tiles, predictions[0].tile_ids) if inputs.tiles else None
-    found = Evaluation.of(manifest, history, predictions, options=config.options, speed=speed, facts=facts)
+    found = Evaluation.of(
+        manifest,
+        history,
+        predictions,
+        options=config.options,
+        model=ModelFacts.of(model, inputs.model, manifest, settings),
+        facts=facts,
+    )
+    found = replace(found, shown=with_pictures(found.shown, predictions[0], folders[splits[0]], manifest))
     _write(found, predictions, outputs)
     for split, scores in found.scores.items():
         logger.info("%s: accuracy %.4f, loss %.4f, %s tiles", split, scores.accuracy, scores.loss, f"{scores.tiles:,}")

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from tilepipe.components.evaluate.config import EvaluateOptions
+from tilepipe.components.evaluate.figures.arrays import Floats
 from tilepipe.components.evaluate.figures.group_figures import GroupFigures, group_figures
 from tilepipe.components.evaluate.figures.metrics import (
     Confusion,
@@ -16,13 +18,23 @@ from tilepipe.components.evaluate.figures.metrics import (
     score,
     top_confusions,
 )
-from tilepipe.components.evaluate.figures.speed import Speed
+from tilepipe.components.evaluate.figures.model_facts import ModelFacts
+from tilepipe.components.evaluate.figures.ranking import Curve, precision_recall_curve, roc_curve_of
 from tilepipe.components.evaluate.predict import SplitPredictions
+from tilepipe.components.evaluate.tiles.choice import (
+    CLASSES_WITH_TILES,
+    CONFUSED_TILES,
+    Chooser,
+    ShownTile,
+    ShownTiles,
+)
 from tilepipe.components.evaluate.tiles.tile_facts import TileFacts
 from tilepipe.components.shared.contracts.history import History
 from tilepipe.components.shared.contracts.manifest import Manifest, Split
 from tilepipe.components.shared.figures import class_labels
 
+CLASSES_WITH_CURVES = 40
+"""Largest number of classes of which curves are drawn, the weakest ones."""
 CONFUSIONS_SHOWN = 10
 AVERAGED_FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "loss", "calibration_error")
 """Figures that are also reported for probabilities averaged over variants of each tile."""
@@ -31,14 +43,20 @@ LARGEST_MATRIX = 200
 4 MiB that a gRPC message may have, and is not readable."""
 
 
-class Mistake(NamedTuple):
-    """A tile with a wrong prediction."""
+class ClassCurves(NamedTuple):
+    """Curves of one class against all others; None where a curve is undefined."""
 
-    tile_id: str
-    label: str
-    predicted: str
-    probability: float
-    """Predicted probability of the wrong class."""
+    precision_recall: Curve | None
+    roc: Curve | None
+
+
+class ErrorPlaces(NamedTuple):
+    """Places of the tiles of the headline split that have one."""
+
+    centers: Floats
+    """Longitude and latitude in degrees, `(tiles, 2)`."""
+    wrong: npt.NDArray[np.bool_]
+    """True where the prediction is wrong, `(tiles,)`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,14 +69,18 @@ class Evaluation:
     """Scores per split, test before validation; only splits that have tiles."""
     roc: RocCurve
     """ROC curve of the headline split."""
-    mistakes: tuple[Mistake, ...]
-    """Wrong predictions of the headline split, the most confident first."""
-    speed: Speed | None = None
-    """Size and speed of the model; None if they were not measured."""
+    shown: ShownTiles
+    """Tiles of the headline split in the report."""
+    curves: Mapping[int, ClassCurves] = field(default_factory=dict)
+    """Curves by class, the weakest classes of the headline split first."""
+    model: ModelFacts | None = None
+    """Size, settings and speed of the model; None if they are unknown."""
     averaged: Mapping[Split, SplitScores] = field(default_factory=dict)
     """Scores of the probabilities averaged over variants of each tile, per split; empty without variants."""
     groups: tuple[GroupFigures, ...] = ()
     """Figures of the groups of the headline split, the weakest first; empty without groups."""
+    places: ErrorPlaces | None = None
+    """Places of the tiles; None if they have none."""
 
     @classmethod
     def of(
@@ -68,7 +90,7 @@ class Evaluation:
         predictions: Sequence[SplitPredictions],
         *,
         options: EvaluateOptions | None = None,
-        speed: Speed | None = None,
+        model: ModelFacts | None = None,
         facts: TileFacts | None = None,
     ) -> Self:
         """Compute all figures.
@@ -78,7 +100,7 @@ class Evaluation:
             history: figures of each epoch of the training.
             predictions: one entry per split, the headline split first.
             options: settings of the figures and of the report. Defaults to those of `EvaluateOptions`.
-            speed: size and speed of the model. Defaults to None: not measured.
+            model: size, settings and speed of the model. Defaults to None: unknown.
             facts: groups and places of the tiles of the headline split. Defaults to None: unknown.
 
         Returns:
@@ -86,20 +108,29 @@ class Evaluation:
         """
         headline, options = predictions[0], options or EvaluateOptions()
         settings = {"top_k": options.top_k, "resamples": options.bootstrap_resamples, "seed": options.seed}
+        scores = {one.split: score(one.labels, one.probabilities, **settings) for one in predictions}
+        weakest = weakest_first(scores[headline.split].f1)
         return cls(
             manifest=manifest,
             history=history,
-            scores={one.split: score(one.labels, one.probabilities, **settings) for one in predictions},
+            scores=scores,
             roc=roc_curve(headline.labels, headline.probabilities),
-            mistakes=confident_mistakes(headline, manifest.class_names, options.mistakes),
-            speed=speed,
+            shown=_shown(headline, manifest, scores[headline.split], options, facts.uris if facts else ()),
+            curves={index: _curves(headline, index) for index in weakest[:CLASSES_WITH_CURVES]},
+            model=model,
             averaged={
                 one.split: score(one.labels, one.averaged, **settings | {"resamples": 0})
                 for one in predictions
                 if one.averaged is not None
             },
             groups=group_figures(facts.groups, headline.labels, headline.predicted) if facts else (),
+            places=_places(headline, facts) if facts else None,
         )
+
+    @property
+    def mistakes(self) -> tuple[ShownTile, ...]:
+        """Wrong predictions of the headline split, the most confident first."""
+        return self.shown.mistakes
 
     @property
     def headline_split(self) -> Split:
@@ -143,8 +174,7 @@ class Evaluation:
 
     def weakest_first(self) -> list[int]:
         """Sort the classes of the headline split by ascending F1, then by order; classes without tiles come last."""
-        f1 = self.headline.f1
-        return sorted(range(len(f1)), key=lambda i: (bool(np.isnan(f1[i])), 0.0 if np.isnan(f1[i]) else f1[i], i))
+        return weakest_first(self.headline.f1)
 
     def scalars(self) -> dict[str, float]:
         """Return each figure of each split as `<split>_<figure>`, all finite.
@@ -167,7 +197,7 @@ class Evaluation:
 
     def shown_figures(self) -> dict[str, float]:
         """Return the figures for Kubeflow: `scalars`, and size and speed of the model."""
-        return self.scalars() | (self.speed.scalars() if self.speed else {})
+        return self.scalars() | (self.model.scalars() if self.model else {})
 
     def tracked_figures(self) -> dict[str, float]:
         """Return the figures for MLflow: those for Kubeflow, and `<split>_<figure>/<class>` of the headline split.
@@ -204,26 +234,38 @@ class Evaluation:
         ]
 
 
-def confident_mistakes(predictions: SplitPredictions, class_names: tuple[str, ...], limit: int) -> tuple[Mistake, ...]:
-    """Find the wrong predictions with the highest probability; often, their labels are wrong.
+def weakest_first(f1: Floats) -> list[int]:
+    """Sort classes by ascending F1, then by order; those whose F1 is undefined come last."""
+    return sorted(range(len(f1)), key=lambda i: (bool(np.isnan(f1[i])), 0.0 if np.isnan(f1[i]) else f1[i], i))
 
-    Args:
-        predictions: predictions of one split, sorted by tile id.
-        class_names: names of the classes, in the order of the labels.
-        limit: maximum number of predictions.
 
-    Returns:
-        The predictions, by descending probability, then by tile id.
-    """
-    predicted, probability = predictions.predicted, predictions.probability
-    wrong = np.flatnonzero(predicted != predictions.labels)
-    order = wrong[np.argsort(-probability[wrong], kind="stable")][:limit]
-    return tuple(
-        Mistake(
-            predictions.tile_ids[i],
-            class_names[predictions.labels[i]],
-            class_names[predicted[i]],
-            float(probability[i]),
-        )
-        for i in order
+def _shown(
+    predictions: SplitPredictions,
+    manifest: Manifest,
+    scores: SplitScores,
+    options: EvaluateOptions,
+    uris: Sequence[str],
+) -> ShownTiles:
+    chooser = Chooser(predictions, manifest.class_names, uris)
+    confusions = top_confusions(scores.confusion, CONFUSIONS_SHOWN)
+    classes = [index for index in weakest_first(scores.f1) if scores.support[index]][:CLASSES_WITH_TILES]
+    return ShownTiles(
+        chooser.mistakes(options.mistakes),
+        tuple(chooser.predicted_as(one.label, one.predicted, CONFUSED_TILES) for one in confusions),
+        {index: chooser.predicted_as(index, index, options.examples) for index in classes},
     )
+
+
+def _curves(predictions: SplitPredictions, index: int) -> ClassCurves:
+    labels, probabilities = predictions.labels, predictions.probabilities
+    tiles = int((labels == index).sum())
+    return ClassCurves(
+        precision_recall_curve(labels, probabilities, index) if tiles else None,
+        roc_curve_of(labels, probabilities, index) if 0 < tiles < len(labels) else None,
+    )
+
+
+def _places(predictions: SplitPredictions, facts: TileFacts) -> ErrorPlaces | None:
+    known = np.isfinite(facts.centers).all(axis=1)
+    wrong = predictions.predicted != predictions.labels
+    return ErrorPlaces(facts.centers[known], wrong[known]) if known.any() else None

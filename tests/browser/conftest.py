@@ -3,13 +3,16 @@
 Playwright drives the installed Chromium (Debian's package) and downloads none.
 """
 
+import dataclasses
 import html
+import io
 import os
 import shutil
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.support.packed import with_shards
 from tilepipe.components.evaluate.evaluation import Evaluation
@@ -172,3 +175,19 @@ def make_evaluation(history):
         return Evaluation.of(manifest, history, sorted(predictions, key=lambda one: one.split))
 
     return make
+
+
+@pytest.fixture
+def pictured():
+    """Give each shown tile of an evaluation a picture of 64 by 64 pixels."""
+
+    def pictured(found):
+        rng = np.random.default_rng(2)
+        pictures = {}
+        for tile in found.shown:
+            content = io.BytesIO()
+            Image.fromarray(rng.integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(content, "JPEG")
+            pictures[tile.place] = content.getvalue()
+        return dataclasses.replace(found, shown=dataclasses.replace(found.shown, pictures=pictures))
+
+    return pictured

@@ -37,6 +37,20 @@ NAMES = {
     "evil": EVIL,
 }
 
+# Text, its color and the color behind it, of each text node.
+VISIBLE_TEXTS = """() => {
+  const found = [], walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  while (walker.nextNode()) {
+    const node = walker.currentNode, parent = node.parentElement, style = getComputedStyle(parent);
+    if (!node.data.trim() || parent.closest("style, .hidden") || !parent.getClientRects().length) continue;
+    let behind = parent;
+    while (behind && getComputedStyle(behind).backgroundColor === "rgba(0, 0, 0, 0)") behind = behind.parentElement;
+    const ink = parent.closest("svg") ? style.fill : style.color;
+    found.push([node.data, ink, getComputedStyle(behind || document.body).backgroundColor]);
+  }
+  return found;
+}"""
+
 
 @pytest.mark.parametrize("framed", [True, False], ids=["framed", "wide"])
 @pytest.mark.parametrize("names", NAMES.values(), ids=NAMES)
@@ -56,7 +70,7 @@ def test_texts_and_figures_are_there(show, make_evaluation, framed):
     assert f"{found.headline.accuracy:.1%}".replace("%", " %") in text
     for expected in ("Most frequent mistakes", "Calibration error", "best epoch 9", "B02, B03, B04, B08", *EUROSAT):
         assert expected in text
-    curves = shown.document.query_selector_all("svg[role=img]")
+    curves = shown.document.query_selector_all(".curves svg[role=img]")
     assert len(curves) == 2
     assert all(curve.bounding_box()["width"] > 400 for curve in curves)
     matrix = shown.document.get_by_role("table", name="Confusion matrix of the test split")
@@ -130,6 +144,48 @@ def test_it_prints(show, make_evaluation):
     shown.page.emulate_media(media="print")
     assert not shown.document.locator(".switch").is_visible()
     assert shown.document.locator("h1").is_visible()
+
+
+@pytest.mark.parametrize("framed", [True, False], ids=["framed", "wide"])
+def test_pictures_are_drawn_without_the_network(show, make_evaluation, pictured, framed):
+    found = pictured(make_evaluation(EUROSAT))
+    shown = show(render_report(found), framed=framed)
+    sizes = shown.document.eval_on_selector_all("img", "nodes => nodes.map(n => [n.naturalWidth, n.clientWidth])")
+    assert len(sizes) == len(list(found.shown))
+    assert all(natural == 64 and width >= 40 for natural, width in sizes)
+    assert (shown.complaints, shown.requests) == ([], [])
+
+
+@pytest.mark.parametrize("framed", [True, False], ids=["framed", "wide"])
+def test_dark_colors_can_be_read(show, make_evaluation, framed):
+    shown = show(render_report(make_evaluation(EUROSAT, skill=1.5)), framed=framed)
+    shown.page.emulate_media(color_scheme="dark")
+    assert luminance(shown.document.evaluate("getComputedStyle(document.body).backgroundColor")) < 0.05
+    texts = shown.document.evaluate(VISIBLE_TEXTS)
+    assert len(texts) > 400
+    pale = [(text, ink, ground) for text, ink, ground in texts if contrast(ink, ground) < 4.5]
+    assert pale == []
+
+
+def test_the_matrix_says_where_it_scrolls(show, make_evaluation):
+    page = render_report(make_evaluation(EUROSAT))
+    hidden = "nodes => nodes.filter(n => n.scrollWidth > n.clientWidth).length"
+    for width, scrolls in ((375, True), (1280, False)):
+        shown = show(page, framed=False, size=(width, 800))
+        assert shown.document.eval_on_selector_all(".heat-map .scroll", hidden) == scrolls
+        assert shown.document.locator(".sideways").is_visible() == scrolls
+        assert shown.overflow() == 0
+
+
+def luminance(color):
+    channels = [int(value) / 255 for value in re.findall(r"\d+", color)[:3]]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, other):
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
 
 
 def test_a_phone_can_show_it(show, make_evaluation):

@@ -1,5 +1,6 @@
 """A small data set as shards, a small model, and evaluations that need neither."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import xxhash
 from tests.support.packed import with_shards
 from tilepipe.components.evaluate.evaluation import Evaluation
 from tilepipe.components.evaluate.predict import SplitPredictions
+from tilepipe.components.evaluate.tiles.thumbnails import Display
 from tilepipe.components.shared.contracts.history import History
 from tilepipe.components.shared.contracts.manifest import (
     SPLITS,
@@ -198,6 +200,23 @@ def make_evaluation() -> MakeEvaluation:
         return Evaluation.of(manifest, history_of(), sorted(predictions, key=lambda one: one.split))
 
     return make
+
+
+@pytest.fixture
+def pictured() -> Callable[[Evaluation], Evaluation]:
+    """Give each shown tile of an evaluation a picture of 8 by 8 pixels."""
+
+    def pictured(found: Evaluation) -> Evaluation:
+        display = dataclasses.replace(Display.of(found.manifest), bands=("B08",))
+        rng = np.random.default_rng(0)
+        pictures = {
+            tile.place: display.picture(rng.integers(0, 9, found.manifest.tile_shape, dtype=np.uint16))
+            for tile in found.shown
+        }
+        shown = dataclasses.replace(found.shown, pictures=pictures, bands=display.description)
+        return dataclasses.replace(found, shown=shown)
+
+    return pictured
 
 
 @pytest.fixture

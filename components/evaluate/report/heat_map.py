@@ -2,9 +2,12 @@
 
 from tilepipe.components.evaluate.figures.arrays import Counts
 from tilepipe.components.evaluate.report.palette import LEVELS, RIGHT, WRONG, ink_on, ramp, right_level, wrong_level
+from tilepipe.components.shared.pages.dark_style import DARK_ACCENT, DARK_ALERT, DARK_BACKGROUND
 from tilepipe.components.shared.pages.formatting import breakable, percent, short_count, short_percent, tiles
 from tilepipe.components.shared.pages.markup import Markup, element
 
+_WIDE, _WIDE_MARGINS = 56.0, 6.0
+"""Width from which the style for wide windows applies, and margins then, in rem."""
 ROOMY_CLASSES = 12
 """Largest number of classes for which a cell shows both numbers; with more classes, the reader selects one."""
 
@@ -29,7 +32,25 @@ def heat_map(confusion: Counts, class_names: tuple[str, ...], caption: str) -> M
         class_="matrix roomy" if roomy else "matrix dense",
     )
     scroller = element("div", table, class_="scroll", role="region", aria_label=caption, tabindex="0")
-    return element("div", None if roomy else _switch(), _legend(roomy=roomy), scroller, class_="heat-map")
+    hint = element("p", "Scroll sideways for all classes.", class_="sideways")
+    return element(
+        "div",
+        None if roomy else _switch(),
+        _legend(roomy=roomy),
+        hint,
+        _hint_rule(class_names),
+        scroller,
+        class_="heat-map",
+    )
+
+
+def _hint_rule(class_names: tuple[str, ...]) -> Markup:
+    """Show the hint below the window width, in rem, from which the table fits (widths as in `HEAT_MAP_STYLE`)."""
+    classes = len(class_names)
+    cell, label, margins = (2.12, 6.9, 2.0) if classes <= ROOMY_CLASSES else (1.37, 8.0, 2.0)
+    width = label + classes * cell + margins
+    width = width if width < _WIDE else label + classes * cell + _WIDE_MARGINS
+    return element("style", Markup(f"@media (max-width:{width:.1f}rem){{.sideways{{display:block}}}}"))
 
 
 def _head(class_names: tuple[str, ...]) -> Markup:
@@ -85,10 +106,10 @@ def _switch() -> Markup:
     return element("fieldset", element("legend", "Cells show"), counts, shares, class_="switch")
 
 
-def _level_rules() -> str:
+def _level_rules(right: str, wrong: str, ground: str) -> str:
     backgrounds = {
-        f"{letter}{level}": ramp(color, level)
-        for letter, color in (("r", RIGHT), ("w", WRONG))
+        f"{letter}{level}": ramp(color, level, ground)
+        for letter, color in (("r", right), ("w", wrong))
         for level in range(LEVELS + 1)
     }
     return "\n".join(
@@ -96,8 +117,12 @@ def _level_rules() -> str:
     )
 
 
+_DARK_BLANK = "#1b232c"
+
 HEAT_MAP_STYLE = f"""
 .heat-map .scroll{{margin-top:.5rem}}
+.sideways{{display:none;color:var(--soft);font-size:.8rem;margin:.4rem 0 0}}
+.sideways::after{{content:" \\2192"}}
 .legend{{display:flex;flex-wrap:wrap;gap:.25rem 1.1rem;margin:.4rem 0 0;color:var(--soft);font-size:.8rem}}
 .key{{display:inline-flex;margin-right:.4rem;vertical-align:-.1em}}
 .key span{{width:.85rem;height:.85rem}}
@@ -136,6 +161,11 @@ color:var(--soft);padding:0 .5rem .3rem 0;font-size:.65rem}}
 .roomy tbody td{{width:2.75rem;min-width:2.75rem;height:2.6rem}}
 }}
 @media print{{.switch{{display:none}}.matrix tbody th,.matrix .corner{{position:static}}}}
-{_level_rules()}
+{_level_rules(RIGHT, WRONG, "#ffffff")}
+@media screen and (prefers-color-scheme:dark){{
+.matrix tbody th,.matrix .corner{{background:{DARK_BACKGROUND}}}
+.matrix td{{background:{_DARK_BLANK}}}
+{_level_rules(DARK_ACCENT, DARK_ALERT, _DARK_BLANK)}
+}}
 """
 """Style of `heat_map`; the colors `--ink`, `--soft` and `--accent` come from the page."""

@@ -10,10 +10,11 @@ WRONG = ALERT
 INK = "#0a1016"
 
 
-def ramp(color: str, level: int) -> str:
-    """Compute a color of the ramp from white (level 0) to `color` (level `LEVELS`), as `#rrggbb`."""
+def ramp(color: str, level: int, background: str = "#ffffff") -> str:
+    """Compute a color of the ramp from the background (level 0) to `color` (level `LEVELS`), as `#rrggbb`."""
     share = level / LEVELS
-    return "#" + "".join(f"{round(255 + (channel - 255) * share):02x}" for channel in _channels(color))
+    pairs = zip(_channels(color), _channels(background), strict=True)
+    return "#" + "".join(f"{round(ground + (channel - ground) * share):02x}" for channel, ground in pairs)
 
 
 def ink_on(background: str) -> str:

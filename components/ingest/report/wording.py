@@ -4,9 +4,9 @@ import datetime as dt
 from collections.abc import Mapping
 
 from tilepipe.components.ingest.report.facts import Extent, IngestReport, SplitFacts
-from tilepipe.components.ingest.report.split_map import degrees
 from tilepipe.components.shared.contracts.manifest import SPLITS, Split
 from tilepipe.components.shared.pages.formatting import DASH, SPLIT_NAMES, tiles
+from tilepipe.components.shared.pages.map_frame import degrees
 
 STATED_BY: Mapping[str, str] = {"user": "the run's parameters", "metadata": "the source's metadata", "nobody": "nobody"}
 

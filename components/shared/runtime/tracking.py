@@ -229,6 +229,14 @@ def log_params(run_id: str, params: Mapping[str, Any]) -> None:
         mlflow.log_batch(run_id, params=fresh)
 
 
+def read_params(run_id: str) -> dict[str, str]:
+    """Return the parameters of a run; none for an untracked one."""
+    if run_id == UNTRACKED:
+        return {}
+    with reported("read the parameters of the training"):
+        return dict(client().get_run(run_id).data.params)
+
+
 def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
     """Log metrics at one step."""
     now = int(time.time() * 1000)

@@ -3,7 +3,8 @@ import re
 
 import pytest
 
-from tilepipe.components.ingest.report.split_map import degrees, split_map
+from tilepipe.components.ingest.report.split_map import split_map
+from tilepipe.components.shared.pages.map_frame import degrees
 
 
 def places(drawn, split):
