@@ -1,7 +1,16 @@
 """Confusion matrix as a table with colored cells, which screen readers and copy and paste can read too."""
 
 from tilepipe.components.evaluate.figures.arrays import Counts
-from tilepipe.components.evaluate.report.palette import LEVELS, RIGHT, WRONG, ink_on, ramp, right_level, wrong_level
+from tilepipe.components.evaluate.report.palette import (
+    INK,
+    LEVELS,
+    RIGHT,
+    WRONG,
+    ink_on,
+    ramp,
+    right_level,
+    wrong_level,
+)
 from tilepipe.components.shared.pages.dark_style import DARK_ACCENT, DARK_ALERT, DARK_BACKGROUND
 from tilepipe.components.shared.pages.formatting import breakable, percent, short_count, short_percent, tiles
 from tilepipe.components.shared.pages.markup import Markup, element
@@ -106,14 +115,14 @@ def _switch() -> Markup:
     return element("fieldset", element("legend", "Cells show"), counts, shares, class_="switch")
 
 
-def _level_rules(right: str, wrong: str, ground: str) -> str:
+def _level_rules(right: str, wrong: str, ground: str, ink: str) -> str:
     backgrounds = {
         f"{letter}{level}": ramp(color, level, ground)
         for letter, color in (("r", right), ("w", wrong))
         for level in range(LEVELS + 1)
     }
     return "\n".join(
-        f".heat-map .{name}{{background:{color};color:{ink_on(color)}}}" for name, color in backgrounds.items()
+        f".heat-map .{name}{{background:{color};color:{ink_on(color, ink)}}}" for name, color in backgrounds.items()
     )
 
 
@@ -161,11 +170,11 @@ color:var(--soft);padding:0 .5rem .3rem 0;font-size:.65rem}}
 .roomy tbody td{{width:2.75rem;min-width:2.75rem;height:2.6rem}}
 }}
 @media print{{.switch{{display:none}}.matrix tbody th,.matrix .corner{{position:static}}}}
-{_level_rules(RIGHT, WRONG, "#ffffff")}
+{_level_rules(RIGHT, WRONG, "#ffffff", INK)}
 @media screen and (prefers-color-scheme:dark){{
 .matrix tbody th,.matrix .corner{{background:{DARK_BACKGROUND}}}
 .matrix td{{background:{_DARK_BLANK}}}
-{_level_rules(DARK_ACCENT, DARK_ALERT, _DARK_BLANK)}
+{_level_rules(DARK_ACCENT, DARK_ALERT, _DARK_BLANK, "#000000")}
 }}
 """
 """Style of `heat_map`; the colors `--ink`, `--soft` and `--accent` come from the page."""

@@ -17,11 +17,11 @@ def ramp(color: str, level: int, background: str = "#ffffff") -> str:
     return "#" + "".join(f"{round(ground + (channel - ground) * share):02x}" for channel, ground in pairs)
 
 
-def ink_on(background: str) -> str:
-    """Choose dark ink or white for text, whichever has the higher contrast (WCAG 2) with the background."""
-    dark = _contrast(_luminance(INK), _luminance(background))
+def ink_on(background: str, ink: str = INK) -> str:
+    """Choose ink or white for text, whichever has the higher contrast (WCAG 2) with the background."""
+    dark = _contrast(_luminance(ink), _luminance(background))
     white = _contrast(1.0, _luminance(background))
-    return INK if dark >= white else "#ffffff"
+    return ink if dark >= white else "#ffffff"
 
 
 def right_level(share: float) -> int:
