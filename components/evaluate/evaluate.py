@@ -29,7 +29,10 @@ from tilepipe.components.shared.storage.atomic import whole_file
 logger = logging.getLogger("tilepipe.evaluate")
 
 ARTIFACT_FOLDER = "evaluation"
-"""Folder of the files in the MLflow run."""
+"""Folder of the files in the MLflow run, and among the artifacts of the model."""
+
+TRACKED_MODEL = "model"
+"""Name of the Keras model that `train` logs in MLflow."""
 
 GROUPS_LISTED = 1000
 """Largest number of groups in the JSON, the weakest ones."""
@@ -142,7 +145,9 @@ def _write(found: Evaluation, predictions: list[SplitPredictions], outputs: Outp
 def _track(run_id: str, found: Evaluation, outputs: Outputs) -> None:
     if run_id == tracking.UNTRACKED:
         return
-    tracking.log_metrics(run_id, found.tracked_figures())
+    # A run may have several models, such as Keras and ONNX, so MLflow is told which one the figures are about.
+    model_id = tracking.find_model(run_id, TRACKED_MODEL)
+    tracking.log_metrics(run_id, found.tracked_figures(), model_id=model_id)
     with TemporaryDirectory() as folder:
         # MLflow names an artifact after its file, and KFP's file names are not descriptive: hence links.
         links = {
@@ -156,6 +161,8 @@ def _track(run_id: str, found: Evaluation, outputs: Outputs) -> None:
             (Path(folder) / "confusion.svg").write_text(confusion_figure(found), encoding="utf-8")
         for path in sorted(Path(folder).iterdir()):
             tracking.log_file(run_id, path, ARTIFACT_FOLDER)
+        if model_id:
+            tracking.log_model_files(model_id, Path(folder), ARTIFACT_FOLDER)
     # Last, since a finished run is taken to be complete.
     tracking.close_run(run_id, "FINISHED")
 

@@ -166,6 +166,39 @@ def test_a_tracked_run_gets_everything_and_is_closed(run, make_data, mlflow_run)
     assert logged["evaluation/predictions.parquet"] == outputs.predictions.stat().st_size
 
 
+def log_empty_model(client, run_id, name):
+    """Log a model without files, as far as MLflow's records go."""
+    from mlflow.entities import LoggedModelOutput, LoggedModelStatus
+
+    run = client.get_run(run_id)
+    model = client.create_logged_model(run.info.experiment_id, name=name, source_run_id=run_id)
+    client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
+    return client.finalize_logged_model(model.model_id, LoggedModelStatus.READY).model_id
+
+
+def test_figures_and_files_belong_to_the_model_that_training_logged(run, make_data, mlflow_run):
+    client = tracking.client()
+    log_empty_model(client, mlflow_run, "model")  # of a try that was killed later
+    keras = log_empty_model(client, mlflow_run, "model")
+    onnx = log_empty_model(client, mlflow_run, "onnx")
+    found, outputs = run(make_data(), mlflow_run)
+    figures = {metric.key: metric.value for metric in client.get_logged_model(keras).metrics}
+    assert figures["test_accuracy"] == pytest.approx(found.headline.accuracy)
+    assert figures == client.get_run(mlflow_run).data.metrics
+    assert not client.get_logged_model(onnx).metrics
+    files = {file.path: file.file_size for file in client.list_logged_model_artifacts(keras, "evaluation")}
+    assert files["evaluation/predictions.parquet"] == outputs.predictions.stat().st_size
+    assert {"evaluation/report.html", "evaluation/confusion.svg", "evaluation/metrics.json"} <= set(files)
+    assert client.list_logged_model_artifacts(onnx) == []
+
+
+def test_settings_of_the_training_are_in_the_report(run, make_data, mlflow_run):
+    tracking.log_params(mlflow_run, {"loss": "focal", "epochs": 3})
+    found, outputs = run(make_data(), mlflow_run)
+    assert found.model.settings == {"epochs": "3", "loss": "focal"}
+    assert "2 settings of the training" in outputs.report.read_text()
+
+
 def test_a_failure_is_recorded_in_the_run_that_training_opened(run, make_data, make_model, mlflow_run):
     from tilepipe.components.shared.runtime.step import step
 

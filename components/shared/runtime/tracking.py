@@ -237,24 +237,47 @@ def read_params(run_id: str) -> dict[str, str]:
         return dict(client().get_run(run_id).data.params)
 
 
-def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0) -> None:
-    """Log metrics at one step."""
+def find_model(run_id: str, name: str) -> str:
+    """Return the id of the newest model of this name that a run logged and finished; empty if there is none."""
+    if run_id == UNTRACKED:
+        return ""
+    from mlflow.entities import LoggedModelStatus
+
+    with reported("find the model of a run"):
+        mlflow = client()
+        outputs = mlflow.get_run(run_id).outputs
+        ids = {output.model_id for output in (outputs.model_outputs if outputs else ())}
+        models = [mlflow.get_logged_model(model_id) for model_id in ids]
+    named = [model for model in models if model.name == name and model.status == LoggedModelStatus.READY]
+    newest = max(named, key=lambda model: (model.creation_timestamp, model.model_id), default=None)
+    return str(newest.model_id) if newest else ""
+
+
+def log_model_files(model_id: str, folder: Path, target: str) -> None:
+    """Log the files of a folder as artifacts of a model, under `target`."""
+    with reported("log files of the model"):
+        client().log_model_artifacts(model_id, str(folder), target)
+
+
+def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0, *, model_id: str = "") -> None:
+    """Log metrics at one step, of a run and, if `model_id` is given, of one of its logged models too."""
     now = int(time.time() * 1000)
-    log_points(run_id, [(key, value, now, step) for key, value in metrics.items()])
+    log_points(run_id, [(key, value, now, step) for key, value in metrics.items()], model_id=model_id)
 
 
-def log_points(run_id: str, points: Sequence[tuple[str, float, int, int]]) -> None:
+def log_points(run_id: str, points: Sequence[tuple[str, float, int, int]], *, model_id: str = "") -> None:
     """Log metrics at arbitrary times and steps, in as few requests as possible.
 
     Args:
         run_id: the run.
         points: name, value, time in milliseconds since 1970, and step of each. MLflow removes duplicates.
+        model_id: logged model that the metrics are about. Defaults to none.
     """
     if run_id == UNTRACKED:
         return
     from mlflow.entities import Metric
 
-    metrics = [Metric(key, float(value), at, step) for key, value, at, step in points]
+    metrics = [Metric(key, float(value), at, step, model_id=model_id or None) for key, value, at, step in points]
     with reported("log metrics"):
         mlflow = client()
         for start in range(0, len(metrics), _MOST_METRICS):
