@@ -149,7 +149,18 @@ BY_BEHAVIOR = {
     "train/test_resume.py",
 }
 # Folders whose tests are no module's: of files that are not Python, of whole runs, and of speed and accuracy.
-WITHOUT_MODULES = {"accuracy", "bench", "browser", "e2e", "images", "integration", "manifests", "support"}
+WITHOUT_MODULES = {
+    "accuracy",
+    "bench",
+    "browser",
+    "chaos",
+    "e2e",
+    "fuzz",
+    "images",
+    "integration",
+    "manifests",
+    "support",
+}
 
 
 def source_of(test: Path) -> Path:

@@ -98,7 +98,7 @@ def _read_config(path: Path | None) -> Mapping[str, Any]:
         return {}
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2020-13-01
         raise ParameterError(f"--config must be a YAML file of parameters. Received: {path}: {error}.") from error
     if not isinstance(values, dict):
         raise ParameterError(f"--config must contain `name: value` lines. Received: {path}, with {values!r}.")
@@ -125,7 +125,7 @@ def _typed(parameter: Parameter, value: object) -> object:
     if isinstance(value, str) and str not in wanted:
         try:
             read = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             if parameter.type == "LIST":
                 read = [part.strip() for part in value.split(",") if part.strip()]
             elif parameter.type == "BOOLEAN":
@@ -136,4 +136,9 @@ def _typed(parameter: Parameter, value: object) -> object:
         raise ParameterError(
             f"`{parameter.name}` must be {_SAID[parameter.type]}. Received: {parameter.name}={value!r}."
         )
-    return float(read) if parameter.type == "NUMBER_DOUBLE" and isinstance(read, int) else read
+    if parameter.type != "NUMBER_DOUBLE" or not isinstance(read, int):
+        return read
+    try:
+        return float(read)
+    except OverflowError:
+        raise ParameterError(f"`{parameter.name}` must be below 1.8e308. Received: an integer above it.") from None

@@ -210,10 +210,10 @@ def test_an_object_store_that_goes_away_is_no_quarantine(table, run, monkeypatch
     table.add_geotiffs(80, descriptions=BANDS)
     read = storage.read_bytes
 
-    def unreachable(uri):
+    def unreachable(uri, max_bytes=0):
         if uri.endswith("/70.tif"):
             raise StorageError("An object store must be reachable.")
-        return read(uri)
+        return read(uri, max_bytes)
 
     monkeypatch.setattr(storage, "read_bytes", unreachable)
     with pytest.raises(StorageError, match="must be reachable"):

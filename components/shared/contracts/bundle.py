@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import tarfile
+import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -88,14 +89,14 @@ def read_bundle(
                     found[member.name] = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
             while packed.read(2**20):  # to its end, where gzip keeps its own checksum
                 pass
-        stated = json.loads(files.pop(CHECKSUMS))
-    except (tarfile.TarError, EOFError, OSError, KeyError, ValueError) as error:
-        if isinstance(error, ArtifactError):
-            raise
+        stated = dict(json.loads(files.pop(CHECKSUMS)))
+    except ArtifactError:
+        raise
+    except (tarfile.TarError, EOFError, OSError, KeyError, TypeError, ValueError, RecursionError, zlib.error) as error:
         raise _damaged(path, str(error)) from error
     del found[CHECKSUMS]
     if found != stated:
-        differing = sorted(name for name in {*found, *stated} if found.get(name) != dict(stated).get(name))
+        differing = sorted(name for name in {*found, *stated} if found.get(name) != stated.get(name))
         raise _damaged(path, f"{', '.join(differing)} differs from its checksum or is missing")
     return files
 

@@ -1,9 +1,9 @@
 """The manifest: the small JSON that tells every later step what the shards hold."""
 
 from pathlib import Path
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from tilepipe.components.shared.contracts.optional_fields import SparseModel
 from tilepipe.components.shared.errors import ArtifactError
@@ -34,8 +34,8 @@ class Shard(_Frozen):
 class SplitSummary(_Frozen):
     """What a split holds."""
 
-    tiles: int
-    tiles_per_class: dict[str, int]
+    tiles: int = Field(ge=0)
+    tiles_per_class: dict[str, Annotated[int, Field(ge=0)]]
     """Every class name of the manifest, in its order, with zero where the split has none."""
     shards: tuple[Shard, ...]
 
@@ -44,10 +44,10 @@ class BandStatistics(_Frozen):
     """Digital numbers of one band over all pixels of the training split."""
 
     band: str
-    mean: float
-    std: float
-    minimum: float
-    maximum: float
+    mean: FiniteFloat
+    std: FiniteFloat
+    minimum: FiniteFloat
+    maximum: FiniteFloat
 
 
 class Manifest(_Frozen, SparseModel):
@@ -70,8 +70,8 @@ class Manifest(_Frozen, SparseModel):
     platform: str = ""
     """Platform of the tiles if it does not number its bands as Sentinel-2 does, such as `landsat-5`; else empty."""
     dtype: Dtype
-    height: int
-    width: int
+    height: int = Field(ge=1)
+    width: int = Field(ge=1)
     nodata: float | None = None
     """What stands for nothing in the tiles, and is in no statistics; None where no file looked at names one."""
     class_names: tuple[str, ...]

@@ -88,6 +88,8 @@ SCHEMA = pa.schema(
 """Arrow schema of the tile table; all columns but `tile_id` and `uri` may be null."""
 
 _METADATA_KEY = "tilepipe"
+_UNREADABLE = (pa.ArrowException, ValidationError, OSError, UnicodeDecodeError)
+"""Errors of reading a damaged file."""
 _GROUP_ROWS = 131_072
 ENCODED = "encoded"
 """`RecordFeature.dtype` of a feature that holds an image file, such as a JPEG, with all bands."""
@@ -193,7 +195,7 @@ def read_tile_table(path: Path, columns: list[str] | None = None) -> tuple[pa.Ta
     try:
         with pq.ParquetFile(path) as file:
             return file.read(columns=columns), _info(file)
-    except (pa.ArrowException, ValidationError, OSError) as error:
+    except _UNREADABLE as error:
         raise damaged(path, str(error)) from error
 
 
@@ -212,7 +214,7 @@ def read_tile_table_info(path: Path) -> TileTableInfo:
     try:
         with pq.ParquetFile(path) as file:
             return _info(file)
-    except (pa.ArrowException, ValidationError, OSError) as error:
+    except _UNREADABLE as error:
         raise damaged(path, str(error)) from error
 
 

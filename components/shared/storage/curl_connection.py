@@ -38,9 +38,10 @@ class CurlConnection:
         """Return True: libcurl opens another connection where the last one cannot be used again."""
         return True
 
-    def send(self, path: str) -> None:
-        """Send the request for a quoted path."""
+    def send(self, path: str, max_bytes: int) -> None:
+        """Send the request for a quoted path; an object of more than `max_bytes` is not read, if that is not 0."""
         self._pieces = []
+        self._handle.setopt(pycurl.MAXFILESIZE_LARGE, max_bytes)
         self._handle.setopt(pycurl.URL, self._endpoint + path)
         self._handle.setopt(pycurl.WRITEFUNCTION, self._pieces.append)
         self._multi.add_handle(self._handle)
@@ -56,6 +57,8 @@ class CurlConnection:
             self._multi.select(1.0)
         _, _, failed = self._multi.info_read()
         self._multi.remove_handle(self._handle)
+        if failed and failed[0][1] == pycurl.E_FILESIZE_EXCEEDED:
+            return None
         if failed:
             raise ConnectionError(*failed[0][1:])
         pieces, self._pieces = self._pieces, []

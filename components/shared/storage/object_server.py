@@ -46,8 +46,8 @@ class Connection(Protocol):
 
     idle_since: float
 
-    def send(self, path: str) -> None:
-        """Send the request for a quoted path; OSError if that fails."""
+    def send(self, path: str, max_bytes: int) -> None:
+        """Send the request for a quoted path; OSError if that fails. An object of more than `max_bytes` is not read."""
 
     def receive(self) -> bytes | None:
         """Read the requested object; None for any other answer, OSError if there was none or only a part of one."""
@@ -99,12 +99,13 @@ class ObjectServer:
 
         return cls(lambda: CurlConnection(target))
 
-    def ask(self, bucket: str, key: str) -> "Answer | None":
+    def ask(self, bucket: str, key: str, max_bytes: int = 0) -> "Answer | None":
         """Send the request for an object, without waiting for the answer.
 
         Args:
             bucket: Its bucket.
             key: Its key.
+            max_bytes: Size above which the object is not read. Defaults to 0, any size.
 
         Returns:
             The pending answer; None if nothing was sent.
@@ -116,7 +117,7 @@ class ObjectServer:
             connection = self._kept() or self._opened()
             if connection is None:
                 return None
-            connection.send(quote(path, safe="/~"))
+            connection.send(quote(path, safe="/~"), max_bytes)
         except OSError:
             self._pause()
             return None

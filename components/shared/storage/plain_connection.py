@@ -37,7 +37,7 @@ class PlainConnection:
 
     def __init__(self, target: Target) -> None:
         self.idle_since = 0.0
-        self._target, self._is_spent = target, False
+        self._target, self._max_bytes, self._is_spent = target, 0, False
         parts = urlsplit(target.endpoint)
         self._netloc = parts.netloc
         self._socket = socket.create_connection((parts.hostname or "", parts.port or 80), _CONNECT_SECONDS)
@@ -62,8 +62,9 @@ class PlainConnection:
             return isinstance(error, BlockingIOError)
         return False
 
-    def send(self, path: str) -> None:
-        """Send the request for a quoted path."""
+    def send(self, path: str, max_bytes: int) -> None:
+        """Send the request for a quoted path; an object of more than `max_bytes` is not read, if that is not 0."""
+        self._max_bytes = max_bytes
         self._socket.sendall(self._request(path))
 
     def receive(self) -> bytes | None:
@@ -78,11 +79,11 @@ class PlainConnection:
         lengths = _LENGTH.findall(lines)
         if not separator or not len(lengths) == lines.count(b"\r\ncontent-length") == 1 or _NOT_PLAIN.search(lines):
             raise ConnectionError("no plain answer")
-        if not head.startswith(b"HTTP/1.1 200 "):
+        left, pieces = int(lengths[0]), list[bytes]()
+        if not head.startswith(b"HTTP/1.1 200 ") or 0 < self._max_bytes < left:
             self._is_spent = True
             return None
         self._socket.recv(len(head) + len(separator), socket.MSG_WAITALL)
-        left, pieces = int(lengths[0]), list[bytes]()
         while left:
             wanted = min(left, _PIECE_BYTES)
             pieces.append(self._socket.recv(wanted, socket.MSG_WAITALL))

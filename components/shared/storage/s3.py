@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.storage import s3_session
+from tilepipe.components.shared.storage.sizes import check_size
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
@@ -49,13 +50,15 @@ def size(uri: str) -> int:
         return obstore.head(store, key)["size"]
 
 
-def read_bytes(uri: str) -> bytes:
-    """Read a whole object."""
+def read_bytes(uri: str, max_bytes: int = 0) -> bytes:
+    """Read a whole object, unless it has more than `max_bytes`; 0 reads any size."""
     import obstore
 
     store, key = _locate(uri)
     with translate_errors(uri):
-        return obstore.get(store, key).bytes().to_bytes()
+        answer = obstore.get(store, key)
+        check_size(answer.meta["size"], max_bytes)
+        return answer.bytes().to_bytes()
 
 
 class PrefetchingReader:
@@ -65,10 +68,12 @@ class PrefetchingReader:
 
     Args:
         uris: normalized addresses, in reading order.
+        max_bytes: largest size of an object; 0 reads any size.
     """
 
-    def __init__(self, uris: Iterable[str]) -> None:
+    def __init__(self, uris: Iterable[str], max_bytes: int = 0) -> None:
         self._server = _server(_settings())
+        self._max_bytes = max_bytes
         self._waiting = iter(uris)
         self._answers: dict[str, Answer | None] = {}
         self._fill()
@@ -83,7 +88,7 @@ class PrefetchingReader:
             answer = self._request(uri)
         data = answer.read() if answer else None
         self._fill()
-        return read_bytes(uri) if data is None else data
+        return read_bytes(uri, self._max_bytes) if data is None else data
 
     def _fill(self) -> None:
         if self._server is not None:
@@ -93,7 +98,7 @@ class PrefetchingReader:
 
     def _request(self, uri: str) -> "Answer | None":
         bucket, _, key = uri[5:].partition("/")
-        return None if self._server is None else self._server.ask(bucket, key)
+        return None if self._server is None else self._server.ask(bucket, key, self._max_bytes)
 
 
 def read_range(uri: str, offset: int, length: int) -> bytes:

@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 from tilepipe.components.shared.errors import ParameterError, SourceError, StorageError
 from tilepipe.components.shared.storage import s3, web
+from tilepipe.components.shared.storage.sizes import check_size
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html; obstore panics on other characters.
@@ -180,11 +181,12 @@ def size(uri: str) -> int:
         return Path(uri).stat().st_size
 
 
-def read_bytes(uri: str) -> bytes:
+def read_bytes(uri: str, max_bytes: int = 0) -> bytes:
     """Read a whole file or object.
 
     Args:
         uri: a normalized address.
+        max_bytes: size above which nothing is read. Defaults to 0, any size.
 
     Returns:
         The content.
@@ -192,27 +194,31 @@ def read_bytes(uri: str) -> bytes:
     Raises:
         SourceError: nothing exists at the address.
         StorageError: the disk or the store cannot be reached or denies access.
+        TileError: the file is larger than `max_bytes`.
     """
     remote = _remote(uri)
     if remote is not None:
-        return bytes(remote.read_bytes(uri))
-    with _local(uri):
-        return Path(uri).read_bytes()
+        return bytes(remote.read_bytes(uri, max_bytes))
+    with _local(uri), Path(uri).open("rb") as file:
+        if max_bytes:
+            check_size(os.fstat(file.fileno()).st_size, max_bytes)
+        return file.read()
 
 
-def prefetch_reader(uris: Iterable[str]) -> Callable[[str], bytes]:
+def prefetch_reader(uris: Iterable[str], max_bytes: int = 0) -> Callable[[str], bytes]:
     """Return a reader that requests the next few objects ahead of time, where their store supports it.
 
     While one thread processes an answer, the next ones arrive.
 
     Args:
         uris: normalized addresses that will be read soon, in this order, once each.
+        max_bytes: largest size of a file, as in `read_bytes`. Defaults to 0, any size.
 
     Returns:
         A function that reads one of them, or any other address, as `read_bytes` does.
     """
-    ahead = s3.PrefetchingReader(uri for uri in uris if _remote(uri) is s3)
-    return lambda uri: ahead.read(uri) if _remote(uri) is s3 else read_bytes(uri)
+    ahead = s3.PrefetchingReader((uri for uri in uris if _remote(uri) is s3), max_bytes)
+    return lambda uri: ahead.read(uri) if _remote(uri) is s3 else read_bytes(uri, max_bytes)
 
 
 def read_range(uri: str, offset: int, length: int) -> bytes:

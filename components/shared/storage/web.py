@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from tilepipe.components.shared.errors import SourceError, StorageError
+from tilepipe.components.shared.storage.sizes import check_size
 from tilepipe.components.shared.storage.web_reason import server_reason
 from tilepipe.components.shared.storage.web_tokens import TOKENS, authorization, without_tokens
 from tilepipe.components.shared.version import VERSION
@@ -124,9 +125,22 @@ def _stated_size(uri: str) -> str | None:
     return _ask(uri, take, {"Range": "bytes=0-0"})
 
 
-def read_bytes(uri: str) -> bytes:
-    """Read a whole file from the web."""
-    return _ask(uri, lambda response: response.read(decode_content=True))
+def read_bytes(uri: str, max_bytes: int = 0) -> bytes:
+    """Read a whole file from the web, unless it has more than `max_bytes`, unpacked; 0 reads any size."""
+
+    def read(response: "BaseHTTPResponse") -> bytes:
+        if not max_bytes:
+            return response.read(decode_content=True)
+        stated = response.headers.get("Content-Length", "")
+        check_size(int(stated) if stated.isdecimal() else 0, max_bytes)
+        pieces, size = [], 0
+        for piece in response.stream(_CHUNK_BYTES, decode_content=True):
+            pieces.append(piece)
+            size += len(piece)
+            check_size(size, max_bytes)
+        return b"".join(pieces)
+
+    return _ask(uri, read)
 
 
 def download(uri: str, file: BinaryIO) -> None:

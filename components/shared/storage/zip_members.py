@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from tilepipe.components.shared.errors import SourceError, TileError
 from tilepipe.components.shared.storage import storage
+from tilepipe.components.shared.storage.sizes import check_size
 
 MAX_MEMBER_BYTES = 256 * 1024 * 1024
 MAX_DIRECTORY_BYTES = 256 * 1024 * 1024
@@ -85,12 +86,13 @@ def member_sizes(uri: str) -> dict[str, int]:
     return {name: member.bytes for name, member in _directory(uri).members.items()}
 
 
-def read_member(uri: str, member: str) -> bytes:
+def read_member(uri: str, member: str, max_bytes: int = MAX_MEMBER_BYTES) -> bytes:
     """Read one file of a zip; safe to call from many threads.
 
     Args:
         uri: a normalized address of the zip.
         member: path within it.
+        max_bytes: largest size of the member. Defaults to `MAX_MEMBER_BYTES`.
 
     Returns:
         The content, unpacked; its size and CRC are what the zip states.
@@ -112,10 +114,7 @@ def read_member(uri: str, member: str) -> bytes:
         raise TileError("it is encrypted within its zip")
     if found.method not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         raise TileError(f"it is packed in its zip by method {found.method}, where 0 (stored) and 8 (deflate) are read")
-    if max(found.bytes, found.compressed_bytes) > MAX_MEMBER_BYTES:
-        raise TileError(
-            f"it has {max(found.bytes, found.compressed_bytes):,} bytes in its zip, above {MAX_MEMBER_BYTES:,}"
-        )
+    check_size(max(found.bytes, found.compressed_bytes), max_bytes)
     return _unpacked(found, _packed(uri, found, directory.size))
 
 

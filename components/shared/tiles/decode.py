@@ -14,16 +14,14 @@ import tifffile
 from PIL import Image
 
 from tilepipe.components.shared.errors import TileError
+from tilepipe.components.shared.storage.sizes import MAX_BYTES, MEBIBYTE
 from tilepipe.components.shared.tiles.picture import Picture, Scaling
 from tilepipe.components.shared.tiles.plain_tiff import ALPHA_KINDS, read_plain_tiff
-from tilepipe.components.shared.tiles.tiff_pages import apply_palette, check_lerc, read_mask
+from tilepipe.components.shared.tiles.tiff_pages import apply_palette, check_lerc, check_segments, read_mask
 
 DTYPES = ("uint8", "uint16", "int16", "float32")
 """Dtypes that the manifest, and so every later step, supports."""
 _NUMPY_DTYPES = frozenset(map(np.dtype, DTYPES))
-
-MAX_BYTES = 256 * 1024 * 1024
-"""Largest size of the pixels of one tile; a damaged header may claim any size."""
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JPEG_MAGIC = b"\xff\xd8\xff"
@@ -38,13 +36,15 @@ _GDAL_METADATA = 42112  # https://gdal.org/en/stable/drivers/raster/gtiff.html#m
 
 # The reason in the quarantine table repeats what tifffile logs about a damaged file; its log lines lack the file name.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+# Pillow's own limit counts pixels, cannot be stated in bytes, and warns in the log before it refuses.
+Image.MAX_IMAGE_PIXELS = None
 
 
 Shape = tuple[int | None, int | None, int | None]
 """`(height, width, bands)`; None is any."""
 
 
-def decode(data: bytes, expected_shape: Shape | None = None) -> Picture:
+def decode(data: bytes, expected_shape: Shape | None = None, max_bytes: int = MAX_BYTES) -> Picture:
     """Decode a file.
 
     The format is detected from the content, not from the file name.
@@ -52,6 +52,7 @@ def decode(data: bytes, expected_shape: Shape | None = None) -> Picture:
     Args:
         data: the file.
         expected_shape: shape that the header must state, checked before any pixel is read. Defaults to None, any.
+        max_bytes: largest size of the pixels, checked before memory is allocated. Defaults to `MAX_BYTES`.
 
     Returns:
         The pixels, in the file's own dtype.
@@ -62,7 +63,7 @@ def decode(data: bytes, expected_shape: Shape | None = None) -> Picture:
     try:
         plain = read_plain_tiff(data)
         if plain is not None:
-            _check_shape(plain.shape, plain.dtype, expected_shape, has_alpha=plain.has_alpha)
+            _check_shape(plain.shape, plain.dtype, expected_shape, max_bytes, has_alpha=plain.has_alpha)
             descriptions = _descriptions(plain.metadata, plain.shape[-1], plain.has_alpha) if plain.metadata else ()
             nodata = None if plain.nodata is None else stated_nodata(plain.nodata, plain.dtype)
             alpha = plain.has_alpha
@@ -70,9 +71,9 @@ def decode(data: bytes, expected_shape: Shape | None = None) -> Picture:
             pixels = plain.pixels(data)
             picture = Picture(pixels, descriptions, nodata, None, alpha, alpha, scaling)
         elif data.startswith(_TIFF_MAGIC):
-            picture = _decode_tiff(data, expected_shape)
+            picture = _decode_tiff(data, expected_shape, max_bytes)
         elif data.startswith((_JPEG_MAGIC, _PNG_MAGIC, _BMP_MAGIC)) or _WEBP_MAGIC.match(data):
-            picture = _decode_picture(data, expected_shape)
+            picture = _decode_picture(data, expected_shape, max_bytes)
         else:
             raise TileError("it is no GeoTIFF, JPEG, PNG, BMP or WebP" if data else "it is empty")
     except TileError:
@@ -86,7 +87,7 @@ def decode(data: bytes, expected_shape: Shape | None = None) -> Picture:
     return picture
 
 
-def _decode_tiff(data: bytes, expected_shape: Shape | None) -> Picture:
+def _decode_tiff(data: bytes, expected_shape: Shape | None, max_bytes: int) -> Picture:
     with tifffile.TiffFile(io.BytesIO(data)) as tiff:
         page = tiff.pages.first
         axes = page.axes
@@ -97,11 +98,12 @@ def _decode_tiff(data: bytes, expected_shape: Shape | None) -> Picture:
         if is_palette:
             shape = (*shape[:2], 3)
         has_alpha = not is_palette and bool(page.extrasamples) and int(page.extrasamples[-1]) in ALPHA_KINDS
-        _check_shape(shape, page.dtype, expected_shape, has_alpha=has_alpha)
+        _check_shape(shape, page.dtype, expected_shape, max_bytes, has_alpha=has_alpha)
         ends = (offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True))
         if max(ends, default=0) > len(data):
             raise TileError(f"it is truncated: its pixels would end after its last byte, {len(data):,}")
-        mask = read_mask(tiff)
+        check_segments(page, data, max_bytes)
+        mask = read_mask(tiff, data, max_bytes)
         check_lerc(page, data)
         pixels = page.asarray(maxworkers=1)
         tag = page.tags.get(_GDAL_METADATA)
@@ -171,7 +173,7 @@ def _items(metadata: str, role: str) -> list[ET.Element]:
     return [item for item in items if item.get("role") == role]
 
 
-def _decode_picture(data: bytes, expected_shape: Shape | None) -> Picture:
+def _decode_picture(data: bytes, expected_shape: Shape | None, max_bytes: int) -> Picture:
     with Image.open(io.BytesIO(data), formats=("JPEG", "PNG", "BMP", "WEBP")) as file:
         image: Image.Image = file
         width, height = image.size
@@ -186,7 +188,7 @@ def _decode_picture(data: bytes, expected_shape: Shape | None) -> Picture:
         has_alpha = shown in {"LA", "RGBA"}
         shape = (height, width, Image.getmodebands(shown))
         dtype = np.dtype(np.uint16 if deep else np.uint8)
-        _check_shape(shape, dtype, expected_shape, has_alpha=has_alpha)
+        _check_shape(shape, dtype, expected_shape, max_bytes, has_alpha=has_alpha)
         if shown != image.mode:
             image = image.convert(shown)
         if deep:  # Pillow would cut colors of 16 bits down to 8
@@ -198,12 +200,13 @@ def _decode_picture(data: bytes, expected_shape: Shape | None) -> Picture:
 
 
 def _check_shape(
-    shape: tuple[int, ...], dtype: np.dtype[Any], expected: Shape | None, *, has_alpha: bool = False
+    shape: tuple[int, ...], dtype: np.dtype[Any], expected: Shape | None, max_bytes: int, *, has_alpha: bool = False
 ) -> None:
-    if dtype is None or math.prod(shape) * dtype.itemsize > MAX_BYTES:
-        raise TileError(
-            f"it claims {size_text(shape)}, which is more than {MAX_BYTES // 2**20} MiB or of no known dtype"
-        )
+    if dtype is None or min(shape) < 1:
+        raise TileError(f"it claims {size_text(shape)}{'' if dtype else ' of no known dtype'}")
+    size = math.prod(shape) * dtype.itemsize
+    if size > max_bytes:
+        raise TileError(f"it claims {size_text(shape)}, {too_large(size, max_bytes)}")
     if expected is None or _fits(shape, expected):
         return
     if not has_alpha or not _fits((*shape[:2], shape[2] - 1), expected):
@@ -212,6 +215,13 @@ def _check_shape(
 
 def _fits(shape: tuple[int, ...], expected: Shape) -> bool:
     return all(want in {None, have} for want, have in zip(expected, shape, strict=True))
+
+
+def too_large(size: int, max_bytes: int) -> str:
+    """Explain a refused size in bytes, with the option that allows it."""
+    mebibytes = -(-size // MEBIBYTE)
+    remedy = f"set pack_options='{{\"max_tile_mebibytes\": {mebibytes}}}'" if mebibytes <= 2**16 else "it is damaged"
+    return f"which is {mebibytes:,} MiB, where a tile may have {max_bytes // MEBIBYTE:,}; {remedy}"
 
 
 def size_text(shape: Sequence[int | None]) -> str:

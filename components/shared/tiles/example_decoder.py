@@ -9,6 +9,7 @@ from tilepipe.components.shared.contracts.tile_table import ENCODED, RecordFeatu
 from tilepipe.components.shared.errors import TileError
 from tilepipe.components.shared.records.example import parse_example
 from tilepipe.components.shared.records.frames import unframe
+from tilepipe.components.shared.storage.sizes import MAX_BYTES
 from tilepipe.components.shared.tiles.decode import DTYPES, Shape, decode
 from tilepipe.components.shared.tiles.narrow import narrowed
 from tilepipe.components.shared.tiles.picture import Picture
@@ -37,13 +38,16 @@ def decode_record(framed: bytes, features: Sequence[RecordFeature]) -> list[Pict
     return [_picture(feature, example.get(feature.name)) for feature in features]
 
 
-def decode_image(framed: bytes, feature: RecordFeature, expected_shape: Shape | None = None) -> Picture:
+def decode_image(
+    framed: bytes, feature: RecordFeature, expected_shape: Shape | None = None, max_bytes: int = MAX_BYTES
+) -> Picture:
     """Decode an image with all bands from a record.
 
     Args:
         framed: one framed record; both checksums are verified.
         feature: the feature with the image, encoded as JPEG, PNG and so on, or as raw bytes.
         expected_shape: required shape of an encoded image. Defaults to None, any.
+        max_bytes: largest size of the pixels of an encoded image. Defaults to `MAX_BYTES`.
 
     Returns:
         The picture.
@@ -59,7 +63,7 @@ def decode_image(framed: bytes, feature: RecordFeature, expected_shape: Shape | 
         raise TileError(f"it does not decode: {error}") from error
     if values is None or len(values) != 1 or not isinstance(values[0], bytes):
         raise TileError(f"its feature {feature.name} is not an image: {_held(values)}")
-    return decode(values[0], expected_shape)
+    return decode(values[0], expected_shape, max_bytes)
 
 
 def _picture(feature: RecordFeature, values: Sequence[object] | None) -> Picture:

@@ -14,6 +14,7 @@ from tilepipe.components.shared.errors import SourceError, TileError
 from tilepipe.components.shared.records.example import frame_example
 from tilepipe.components.shared.records.frames import Buffer
 from tilepipe.components.shared.storage import storage
+from tilepipe.components.shared.storage.sizes import MAX_BYTES, check_size
 from tilepipe.components.shared.tiles.assemble import assemble, masks
 from tilepipe.components.shared.tiles.bands.order import BandOrder
 from tilepipe.components.shared.tiles.cache.cache import CachedReader, TileCache
@@ -125,12 +126,13 @@ class Layout:
         return (None, None, bands) if self.resizes else (height, width, bands)
 
 
-def content(tile: Tile, read_file: Callable[[str], bytes] = storage.read_bytes) -> bytes:
+def content(tile: Tile, read_file: Callable[[str], bytes] = storage.read_bytes, *, max_bytes: int = MAX_BYTES) -> bytes:
     """Read the bytes of one tile: a file, a member of a zip file, or a record of a TFRecord file.
 
     Args:
         tile: the tile; for a tile with one file per band, only the file at `uri` is read.
         read_file: function that reads a whole file. Defaults to `storage.read_bytes`.
+        max_bytes: largest size that the source may state. Defaults to `MAX_BYTES`.
 
     Returns:
         The bytes.
@@ -138,16 +140,25 @@ def content(tile: Tile, read_file: Callable[[str], bytes] = storage.read_bytes) 
     Raises:
         SourceError: if the file or member does not exist.
         StorageError: if the disk or the bucket cannot be read.
+        TileError: if it is too large.
     """
     if tile.member is not None:
         from tilepipe.components.shared.storage import zip_members
 
-        return zip_members.read_member(tile.uri, tile.member)
+        return zip_members.read_member(tile.uri, tile.member, max_bytes)
+    if tile.bytes is not None:
+        check_size(tile.bytes, max_bytes)
     if tile.offset is not None and tile.bytes is not None:
         if is_packed(tile.uri):
             return read_packed_record(tile.uri, tile.offset, tile.bytes)
         return storage.read_range(tile.uri, tile.offset, tile.bytes)
     return read_file(tile.uri)
+
+
+def bounded_content(max_bytes: int) -> Callable[[Tile], bytes]:
+    """Return `content` with a limit on the size of what it reads."""
+    read_file = functools.partial(storage.read_bytes, max_bytes=max_bytes)
+    return functools.partial(content, read_file=read_file, max_bytes=max_bytes)
 
 
 def fetch(
@@ -192,7 +203,9 @@ def fetch(
     if features and not features[0].holds_all_bands:
         chosen = features if layout is None else [features[place] for place in layout.keep]
         return decode_record(data, chosen), is_unverified
-    picture = decode_image(data, features[0], shape) if features else decode(data, shape)
+    picture = (
+        decode_image(data, features[0], shape, rules.max_bytes) if features else decode(data, shape, rules.max_bytes)
+    )
     if tile.member is None and not features:
         picture = with_sidecar(picture, tile.uri, rules, lambda uri: read(_file(tile, uri)))
     if bands is None and picture.descriptions:
@@ -223,10 +236,10 @@ def read_records(
         StorageError: if the disk or the bucket cannot be read.
     """
     files = (file for tile in tiles for file in _whole_files(tile, layout))
-    read_file = storage.prefetch_reader(
-        file.uri for file in files if cache is None or not cache.holds(cache.key_of(file))
-    )
-    read = functools.partial(content, read_file=read_file)
+    needed = (file.uri for file in files if cache is None or not cache.holds(cache.key_of(file)))
+    max_bytes = layout.rules.max_bytes
+    read_file = storage.prefetch_reader(needed, max_bytes)
+    read = functools.partial(content, read_file=read_file, max_bytes=max_bytes)
     return [_cached_record(tile, layout, labels, read, cache) for tile in tiles]
 
 
@@ -245,7 +258,7 @@ def _cached_record(
     reader = CachedReader(cache, read)
     result = _record(tile, layout, labels, reader)
     if isinstance(result, Rejected) and reader.hits:  # the source may have been repaired since it was cached
-        result = _record(tile, layout, labels, content)
+        result = _record(tile, layout, labels, bounded_content(layout.rules.max_bytes))
     if isinstance(result, Record):
         reader.keep()
     return result
@@ -295,7 +308,7 @@ def _file(tile: Tile, uri: str) -> Tile:
 
 def _band(file: Tile, read: Callable[[Tile], bytes], rules: ValidityRules, place: int) -> Picture:
     try:
-        picture = decode(_read(file, read), (None, None, 1))
+        picture = decode(_read(file, read), (None, None, 1), rules.max_bytes)
         picture = with_sidecar(picture, file.uri, rules, lambda uri: read(_file(file, uri)))
         return apply_rules(picture, rules, 1, place)
     except TileError as error:

@@ -4,6 +4,7 @@ A reader that takes only the first page would treat masked pixels as measurement
 the other bands of a multi-page file as absent, all without an error.
 """
 
+import math
 import zlib
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ import numpy.typing as npt
 import tifffile
 
 from tilepipe.components.shared.errors import TileError
+from tilepipe.components.shared.tiles.codestreams import exceeds
 
 _REDUCED, _MASK = 1, 4
 """Bits of NewSubfileType: an overview or thumbnail, and a transparency mask (TIFF 6.0, page 36)."""
@@ -20,11 +22,13 @@ _LERC_PARAMETERS = 50674
 """LERC's version and the compression around its blobs: 0 none, 1 deflate, 2 Zstandard."""
 
 
-def read_mask(tiff: tifffile.TiffFile) -> npt.NDArray[np.bool_] | None:
+def read_mask(tiff: tifffile.TiffFile, data: bytes, max_bytes: int) -> npt.NDArray[np.bool_] | None:
     """Read the validity mask of the first page, as GDAL writes it beside the image.
 
     Args:
         tiff: an open TIFF.
+        data: the whole file.
+        max_bytes: largest size of the mask.
 
     Returns:
         `(height, width)`, True where the pixel is valid; None if there is no mask or all pixels are valid.
@@ -38,6 +42,7 @@ def read_mask(tiff: tifffile.TiffFile) -> npt.NDArray[np.bool_] | None:
         kind = int(page.subfiletype)
         if kind & _MASK:
             if not kind & _REDUCED and page.shape[:2] == (first.imagelength, first.imagewidth):
+                check_segments(page, data, max_bytes)
                 mask = page.asarray(maxworkers=1).astype(bool)
         elif not kind & _REDUCED and page.shape == first.shape:
             raise TileError(
@@ -45,6 +50,32 @@ def read_mask(tiff: tifffile.TiffFile) -> npt.NDArray[np.bool_] | None:
                 "into one page"
             )
     return None if mask is None or mask.all() else mask
+
+
+def check_segments(page: tifffile.TiffPage, data: bytes, max_bytes: int) -> None:
+    """Check the strips or tiles of a page before they are decoded.
+
+    Args:
+        page: the page.
+        data: the whole file.
+        max_bytes: largest size of the pixels.
+
+    Raises:
+        TileError: there are more or fewer of them than the size of the page needs, or one claims a larger size than a
+            tile may have.
+    """
+    needed, stated = math.prod(page.chunked), len(page.dataoffsets)
+    if needed != stated or stated != len(page.databytecounts):
+        raise TileError(f"it is damaged: it has {stated:,} strips or tiles, where its size needs {needed:,}")
+    rows, columns = page.chunks[-3:-1] if page.axes == "YXS" else page.chunks[-2:]
+    # Streams may be padded to whole blocks of 16; more than twice the segment is another image.
+    most = min(max_bytes, max(2 * rows * columns, 4096))
+    streams = (data[start : start + size] for start, size in zip(page.dataoffsets, page.databytecounts, strict=True))
+    size = exceeds(int(page.compression), streams, most)
+    if size:
+        raise TileError(
+            f"it is damaged: a part of {rows}x{columns} pixels holds an image that claims {size[0]}x{size[1]}"
+        )
 
 
 def check_lerc(page: tifffile.TiffPage, data: bytes) -> None:

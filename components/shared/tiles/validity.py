@@ -10,10 +10,12 @@ import numpy as np
 
 from tilepipe.components.shared.errors import SourceError, StorageError, TileError
 from tilepipe.components.shared.storage import storage
+from tilepipe.components.shared.storage.sizes import MAX_BYTES
 from tilepipe.components.shared.tiles.alpha import AlphaPolicy, split_alpha
 from tilepipe.components.shared.tiles.channels import Channels
 from tilepipe.components.shared.tiles.decode import size_text, stated_nodata
 from tilepipe.components.shared.tiles.picture import Mask, Picture, Scaling
+from tilepipe.components.shared.tiles.tiff_pages import check_segments
 
 _TIFF_SUFFIXES = (".tif", ".tiff")
 
@@ -29,6 +31,8 @@ class ValidityRules:
     """True if remote files may have a `.msk` file beside them; local files are always checked."""
     channels: Channels = ""
     """Channels that images are converted to."""
+    max_bytes: int = MAX_BYTES
+    """Largest size of a file, and of its pixels, in bytes."""
 
 
 NO_RULES = ValidityRules()
@@ -119,7 +123,7 @@ def with_sidecar(picture: Picture, uri: str, rules: ValidityRules, read: Callabl
         data = read(f"{uri}.msk")
     except SourceError:  # the other tiles have masks
         return picture
-    mask = _decode_sidecar(data)
+    mask = _decode_sidecar(data, rules.max_bytes)
     if mask.shape[:2] != picture.pixels.shape[:2] or mask.shape[2] not in {1, picture.pixels.shape[2]}:
         raise TileError(
             f"its mask {uri.rpartition('/')[2]}.msk is {size_text(mask.shape)}, where it is "
@@ -133,14 +137,19 @@ def _may_have_sidecar(uri: str) -> bool:
     return uri[-5:].lower().endswith(_TIFF_SUFFIXES)
 
 
-def _decode_sidecar(data: bytes) -> Mask:
+def _decode_sidecar(data: bytes, max_bytes: int) -> Mask:
     import tifffile
 
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as tiff:
             page = tiff.pages.first
+            if page.nbytes > max_bytes:
+                raise TileError(f"its .msk file claims {page.nbytes:,} bytes")
+            check_segments(page, data, max_bytes)
             flags = page.asarray(maxworkers=1).astype(bool)
             axes = page.axes
+    except TileError:
+        raise
     except Exception as error:  # for a damaged file tifffile raises any type
         raise TileError(f"its .msk file does not decode: {type(error).__name__}: {str(error)[:200]}") from error
     if axes == "SYX":

@@ -145,7 +145,7 @@ def _open(url: str, io: "ApiIO", query: Query) -> "Client":
     landing = io.answer(url)
     conforms = landing.get("conformsTo")
     if landing.get("type") != "Catalog" or not isinstance(conforms, list):
-        static = landing.get("type") in {"Catalog", "Collection"} and "conformsTo" not in landing
+        static = landing.get("type") in ("Catalog", "Collection") and "conformsTo" not in landing
         raise SourceError(
             "The address of a STAC API must be that of its landing page: a JSON object with type Catalog and "
             f"conformsTo. Received: {url} with type={landing.get('type')!r} and {sorted(landing)[:_SHOWN_NAMES]}. "

@@ -87,7 +87,7 @@ class StacCatalog:
             for link, document in read:
                 progress.advance()
                 kind, folder = document.get("type"), storage.parent(link.uri)
-                if kind not in {"Feature", "FeatureCollection"}:
+                if kind not in ("Feature", "FeatureCollection"):
                     for found in self._links(link, document, resolver):
                         if found.uri not in seen:  # the links of a catalog may form cycles
                             seen.add(found.uri)
@@ -137,7 +137,7 @@ class StacCatalog:
 
     def _links(self, link: _Link, document: dict[str, Any], resolver: HrefResolver) -> Iterator[_Link]:
         kind = document.get("type")
-        if kind not in {"Catalog", "Collection"}:
+        if kind not in ("Catalog", "Collection"):
             raise SourceError(
                 "The files of a STAC catalog must have the type Catalog, Collection, Feature or FeatureCollection. "
                 f"Received: type={kind!r} in {link.uri}."
@@ -153,7 +153,7 @@ class StacCatalog:
             raise SourceError(f"The links of a catalog must be a list. Received: {links!r} in {link.uri}.")
         folder = storage.parent(link.uri)
         for stated in links:
-            if isinstance(stated, dict) and stated.get("rel") in {"child", "item"}:
+            if isinstance(stated, dict) and stated.get("rel") in ("child", "item"):
                 uri = resolver.resolve(stated.get("href"), folder, f"a link of {link.uri}")
                 yield _Link(uri, link.uri, collection)
 

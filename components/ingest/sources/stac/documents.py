@@ -13,7 +13,7 @@ SUFFIXES = (".json", ".geojson", *_LINES)
 """Suffixes of catalogs, collections, items, and files of items."""
 
 _OLDEST = (0, 9)
-_VERSION = re.compile(r"(\d+)\.(\d+)")
+_VERSION = re.compile(r"(\d{1,9})\.(\d{1,9})")
 
 
 def is_document(uri: str) -> bool:
@@ -39,7 +39,7 @@ def read_document(uri: str, found_in: str) -> dict[str, Any]:
         if storage.path_of(uri).lower().endswith(_LINES):
             document: object = {"type": "FeatureCollection", "features": _lines(content)}
         else:
-            document = json.loads(content)
+            document = parse_json(content)
     except SourceError as error:
         raise SourceError(
             f"A file of a STAC catalog must exist. Received: {uri}, which {found_in} links to. {error}"
@@ -51,6 +51,20 @@ def read_document(uri: str, found_in: str) -> dict[str, Any]:
     check_version(document, uri)
     if "type" not in document and "stac_version" in document and "links" in document:
         document["type"] = "Collection" if "extent" in document else "Catalog"  # `type` is required since STAC 1.0
+    return document
+
+
+def parse_json(content: bytes | str) -> Any:  # noqa: ANN401 - any JSON
+    """Parse JSON, without halves of surrogate pairs, which JSON can hold and no other format.
+
+    Raises:
+        ValueError: if it is malformed.
+        RecursionError: if it is nested too deeply.
+    """
+    document = json.loads(content)
+    escapes = content.encode(errors="replace") if isinstance(content, str) else content
+    if re.search(rb"\\u[dD][89a-fA-F]", escapes):
+        json.dumps(document, ensure_ascii=False).encode()
     return document
 
 
@@ -115,7 +129,7 @@ def mirror_of(document: dict[str, Any], where: str) -> object:
     """
     links, assets = document.get("links"), document.get("assets")
     linked = any(
-        isinstance(link, dict) and link.get("rel") in {"child", "item"}
+        isinstance(link, dict) and link.get("rel") in ("child", "item")
         for link in (links if isinstance(links, list) else [])
     )
     if document.get("type") != "Collection" or linked or not isinstance(assets, dict):
@@ -136,4 +150,4 @@ def _kind(asset: dict[str, Any]) -> str:
 
 def _lines(content: bytes) -> list[Any]:
     # RFC 8142 separates texts by the record separator; newline-delimited GeoJSON does not.
-    return [json.loads(line) for line in content.replace(b"\x1e", b"").splitlines() if line.strip()]
+    return [parse_json(line) for line in content.replace(b"\x1e", b"").splitlines() if line.strip()]

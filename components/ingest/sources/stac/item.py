@@ -1,6 +1,7 @@
 """Conversion of a STAC item, as a dictionary, to a row: its asset, label and bands."""
 
 import datetime
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -267,9 +268,9 @@ def _time(value: object, where: str) -> datetime.datetime | None:
         return None
     try:
         time = value if isinstance(value, datetime.datetime) else datetime.datetime.fromisoformat(str(value))
-    except ValueError:
+        return time.astimezone(datetime.UTC) if time.tzinfo else time.replace(tzinfo=datetime.UTC)
+    except (ValueError, OverflowError):  # the latter next to the years 1 and 9999
         raise SourceError(f"The datetime of an item must be RFC 3339. Received: {value!r} in {where}.") from None
-    return time.astimezone(datetime.UTC) if time.tzinfo else time.replace(tzinfo=datetime.UTC)
 
 
 def _bounding_box(value: object, where: str) -> BoundingBox | None:
@@ -278,7 +279,7 @@ def _bounding_box(value: object, where: str) -> BoundingBox | None:
     if value is None or value == [None] * 4:
         return None
     if not isinstance(value, list) or len(value) not in {4, 6} or not all(_is_number(part) for part in value):
-        raise SourceError(f"The bbox of an item must be 4 or 6 numbers. Received: {value!r} in {where}.")
+        raise SourceError(f"The bbox of an item must be 4 or 6 finite numbers. Received: {value!r} in {where}.")
     half = len(value) // 2
     west, south, east, north = value[0], value[1], value[half], value[half + 1]
     return float(west), float(south), float(east), float(north)
@@ -292,14 +293,14 @@ def _geometry(value: object, where: str) -> bytes | None:
 
     try:
         return bytes(shapely.to_wkb(shape(value)))
-    except (shapely.errors.ShapelyError, ValueError, TypeError, AttributeError, KeyError, IndexError) as error:
+    except (shapely.errors.ShapelyError, ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
         raise SourceError(f"The geometry of an item must be GeoJSON. Received: {error} in {where}.") from None
 
 
 def _size(value: object, where: str) -> int | None:
     if value is None:
         return None
-    if not _is_number(value) or float(value) < 0:  # type: ignore[arg-type]
+    if not _is_number(value) or not 0 <= value < 2**63:  # type: ignore[operator]
         raise SourceError(f"The file:size of an asset must be a number of bytes. Received: {value!r} in {where}.")
     return int(value)  # type: ignore[call-overload,no-any-return]
 
@@ -317,4 +318,8 @@ def _checksum(value: object, where: str) -> str | None:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    """Return True for a finite number; JSON may also hold NaN, and integers that no float can have."""
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False

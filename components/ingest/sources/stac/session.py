@@ -21,6 +21,7 @@ from urllib3 import Retry
 
 from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.sources.stac.credentials import PASSWORD, TOKEN, USERNAME, Credentials
+from tilepipe.components.ingest.sources.stac.documents import parse_json
 from tilepipe.components.shared.errors import SourceError, StorageError, TilepipeError
 from tilepipe.components.shared.storage import storage
 
@@ -120,7 +121,7 @@ class ApiIO(StacApiIO):
         """
         text = self.request(href, method, dict(headers or {}), dict(parameters or {}))
         try:
-            document = json.loads(text)
+            document = parse_json(text)
         except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict):

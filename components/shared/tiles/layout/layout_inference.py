@@ -13,6 +13,7 @@ from tilepipe.components.shared.contracts.tile_table import RecordFeature, TileT
 from tilepipe.components.shared.errors import BandError, ParameterError, TileError
 from tilepipe.components.shared.runtime.parallel import map_in_order
 from tilepipe.components.shared.storage import storage
+from tilepipe.components.shared.storage.sizes import MEBIBYTE
 from tilepipe.components.shared.tiles.assemble import masks
 from tilepipe.components.shared.tiles.bands.identity import check_band_identity
 from tilepipe.components.shared.tiles.bands.order import file_bands, select
@@ -20,7 +21,7 @@ from tilepipe.components.shared.tiles.cache.cache import CachedReader, TileCache
 from tilepipe.components.shared.tiles.channels import CHANNEL_COUNTS
 from tilepipe.components.shared.tiles.layout.reading_options import ReadingOptions
 from tilepipe.components.shared.tiles.picture import Pixels, Scaling
-from tilepipe.components.shared.tiles.reader import Layout, Rejected, Tile, content, fetch, finest
+from tilepipe.components.shared.tiles.reader import Layout, Rejected, Tile, bounded_content, fetch, finest
 from tilepipe.components.shared.tiles.resample import Mask
 from tilepipe.components.shared.tiles.validity import ValidityRules, has_remote_sidecar
 
@@ -124,7 +125,9 @@ def _rules(info: TileTableInfo, bands: tuple[str, ...], options: ReadingOptions)
             info, alpha = info.model_copy(update={"bands": info.bands[:-1]}), "mask"
     stated = tuple(None if number is None else float(number) for number in info.nodata)
     nodata = stated if options.nodata is None else (float(options.nodata),)
-    return info, ValidityRules(alpha, nodata, channels=options.channels)
+    return info, ValidityRules(
+        alpha, nodata, channels=options.channels, max_bytes=options.max_tile_mebibytes * MEBIBYTE
+    )
 
 
 def _packed_nodata(
@@ -177,9 +180,10 @@ def probe_tile(
     """Read one tile and return its properties, or the reason why it cannot be used."""
     has_sidecar = tile.member is None and tile.offset is None and has_remote_sidecar(tile.uri)
     rules = replace(rules, has_sidecars=has_sidecar)
-    reader = None if cache is None else CachedReader(cache, content)
+    read = bounded_content(rules.max_bytes)
+    reader = None if cache is None else CachedReader(cache, read)
     try:
-        pictures, _ = fetch(tile, features, read=reader or content, rules=rules, bands=bands or None)
+        pictures, _ = fetch(tile, features, read=reader or read, rules=rules, bands=bands or None)
         valid = masks(pictures)
     except TileError as error:
         return Rejected(tile, str(error))

@@ -49,6 +49,13 @@ class ReadingOptions(StepConfig):
     nodata: float | Literal["nan"] | None = Field(
         default=None, description='Number that marks invalid pixels in files that state none; "nan" is NaN'
     )
+    max_tile_mebibytes: int = Field(
+        default=256,
+        ge=1,
+        le=65536,
+        description="Largest size of a tile, as a file and as pixels, in MiB; larger ones are left out before they are "
+        "read into memory",
+    )
     alpha: AlphaPolicy = Field(
         default="auto",
         description="Use of a channel marked as alpha: mask makes pixels with 0 invalid, band keeps it as a band, and "

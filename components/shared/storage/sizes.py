@@ -1,0 +1,24 @@
+"""Limit on the size of a tile, checked before it is read into memory."""
+
+from tilepipe.components.shared.errors import TileError
+
+MEBIBYTE = 2**20
+MAX_BYTES = 256 * MEBIBYTE
+"""Largest size of a tile, unless an option raises it; a damaged header may claim any size."""
+
+
+def check_size(size: int, max_bytes: int) -> None:
+    """Check a size.
+
+    Args:
+        size: bytes that a file has or states.
+        max_bytes: the limit; 0 is none.
+
+    Raises:
+        TileError: the size exceeds the limit; the message is only the reason, with the option that raises the limit.
+    """
+    if max_bytes and size > max_bytes:
+        raise TileError(
+            f"it has {-(-size // MEBIBYTE):,} MiB, where a tile may have {max_bytes // MEBIBYTE:,}; set "
+            f"pack_options='{{\"max_tile_mebibytes\": {-(-size // MEBIBYTE)}}}'"
+        )

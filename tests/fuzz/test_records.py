@@ -1,0 +1,151 @@
+"""Files between steps and from other writers: TFRecords, manifests, tile tables, bundles, checkpoints, zips."""
+
+import gzip
+import io
+import json
+import uuid
+import zipfile
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import xxhash
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.hostile import check_refused_or_read, damaged, spoiled
+from tests.support.packed import manifest_for
+from tilepipe.components.shared.contracts.bundle import read_bundle, write_bundle
+from tilepipe.components.shared.contracts.manifest import Shard, SplitSummary, read_manifest
+from tilepipe.components.shared.contracts.shard_tiles import read_tiles
+from tilepipe.components.shared.contracts.tile_table import SCHEMA, TileTableInfo, read_tile_table, write_tile_table
+from tilepipe.components.shared.errors import ArtifactError
+from tilepipe.components.shared.records.example import features, frame_example, only_bytes, parse_example
+from tilepipe.components.shared.records.frames import iter_frames
+from tilepipe.components.shared.storage import zip_members
+from tilepipe.components.train.checkpoints import file as checkpoint
+
+MANIFEST = json.loads(manifest_for().model_dump_json())
+FRAMED = b"".join(bytes(part) for part in frame_example(bytes(128), 1, "tile"))
+PAYLOAD = next(iter_frames([FRAMED]))[1]
+
+
+@pytest.fixture
+def hostile_file(tmp_path):
+    """Function that writes a content under a new name: some readers keep what they know of a file."""
+
+    def write(content):
+        path = tmp_path / uuid.uuid4().hex
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+@given(damaged(FRAMED * 3))
+def test_frames(data):
+    found = check_refused_or_read(lambda: list(iter_frames([data])), ValueError)
+    assert found is None or all(payload == PAYLOAD for _, payload in found)
+
+
+@given(damaged(PAYLOAD))
+def test_examples(data):
+    check_refused_or_read(lambda: parse_example(data), ValueError)
+    check_refused_or_read(lambda: [only_bytes(each) for each in features(data).values()], ValueError)
+    assert len(data) < 10 * len(PAYLOAD)
+
+
+@given(st.data())
+def test_a_damaged_shard_is_never_taken_for_whole(hostile_file, data):
+    shard = Shard(name="s", tiles=3, bytes=3 * len(FRAMED), checksum=xxhash.xxh3_128_hexdigest(FRAMED * 3))
+    split = SplitSummary(tiles=3, tiles_per_class={"Forest": 0, "SeaLake": 3, "Industrial": 0}, shards=(shard,))
+    manifest = manifest_for(splits={"train": split})
+    content = data.draw(damaged(FRAMED * 3))
+    found = check_refused_or_read(lambda: [tile.tile_id for tile in read_tiles(hostile_file(content), shard, manifest)])
+    assert (found == ["tile"] * 3) == (content == FRAMED * 3)
+
+
+@given(spoiled(MANIFEST))
+def test_manifests(hostile_file, document):
+    content = json.dumps(document).encode()
+    found = check_refused_or_read(lambda: read_manifest(hostile_file(content)))
+    if found is not None:
+        assert min(found.tile_shape) >= 1
+        assert np.isfinite([(one.mean, one.std, one.minimum, one.maximum) for one in found.statistics]).all()
+
+
+@given(damaged(json.dumps(MANIFEST).encode()))
+def test_bytes_of_manifests(hostile_file, content):
+    found = check_refused_or_read(lambda: read_manifest(hostile_file(content)))
+    assert found is None or found.schema_version == 1
+
+
+@pytest.fixture(scope="module")
+def tile_table(tmp_path_factory):
+    path = tmp_path_factory.mktemp("table") / "tiles.parquet"
+    row = {"tile_id": "a", "uri": "/x", "label": "Forest", "split": "train"}
+    rows = pa.table({name: [row.get(name)] * 3 for name in SCHEMA.names}, schema=SCHEMA)
+    write_tile_table(rows, TileTableInfo(name="n", source="s", source_kind="folder"), path)
+    return path.read_bytes()
+
+
+@given(st.data())
+def test_tile_tables(tile_table, hostile_file, data):
+    content = data.draw(damaged(tile_table))
+    found = check_refused_or_read(lambda: read_tile_table(hostile_file(content)))
+    assert found is None or found[0].num_rows < 100
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    path = tmp_path_factory.mktemp("bundle") / "model.tar.gz"
+    write_bundle({"model.keras": bytes(range(256)), "mlm.json": b"{}"}, path)
+    return path.read_bytes()
+
+
+@settings(max_examples=80)
+@given(st.data())
+def test_a_damaged_bundle_is_never_taken_for_whole(bundle, hostile_file, data):
+    is_packed = data.draw(st.booleans())
+    content = data.draw(damaged(bundle)) if is_packed else gzip.compress(data.draw(damaged(gzip.decompress(bundle))), 1)
+    found = check_refused_or_read(lambda: read_bundle(hostile_file(content)))
+    assert found in (None, {"model.keras": bytes(range(256)), "mlm.json": b"{}"})
+
+
+@pytest.mark.parametrize("stated", [b"[]", b"[1]", b"null", b"[" * 100_000, b"{", b'{"a": 1}'])
+def test_checksums_of_a_bundle_may_be_anything(tmp_path, hostile_file, stated):
+    import tarfile
+
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w:gz") as archive:
+        member = tarfile.TarInfo("checksums.json")
+        member.size = len(stated)
+        archive.addfile(member, io.BytesIO(stated))
+    path = hostile_file(file.getvalue())
+    if stated == b"[]":  # no files, and no checksums
+        assert read_bundle(path) == {}
+    else:
+        with pytest.raises(ArtifactError, match="A bundle must be"):
+            read_bundle(path)
+
+
+@given(st.data())
+def test_checkpoints(data):
+    state = checkpoint.owned(checkpoint.State({"kernel": np.arange(4, dtype="f4")}, {}, {"step": 1}))
+    content = b"".join(bytes(part) for part in checkpoint.encode("key", state.arrays, state.facts).parts)
+    found = data.draw(damaged(content))
+    digest = xxhash.xxh3_128_hexdigest(found)  # a forged one, since the digest of the content refuses all damage
+    arrays = check_refused_or_read(lambda: checkpoint.decode(found, digest, "key"))
+    assert arrays is None or sum(array.nbytes for array in arrays[0].values()) < 1000
+
+
+@given(st.data())
+def test_zips(hostile_file, data):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/1.png", bytes(300))
+        archive.writestr("b.png", b"22")
+    path = str(hostile_file(data.draw(damaged(file.getvalue()))))
+    for member in check_refused_or_read(lambda: zip_members.member_sizes(path)) or ():
+        assert ".." not in member.split("/")
+        check_refused_or_read(lambda member=member: zip_members.read_member(path, member))
