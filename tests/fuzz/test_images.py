@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.support.hostile import check_refused_or_read, damaged
-from tilepipe.components.pack.tiles.decode import MAX_BYTES, decode
 from tilepipe.components.shared.errors import TileError
+from tilepipe.components.shared.storage.sizes import MAX_BYTES
+from tilepipe.components.shared.tiles.decode import decode
 
 MEBIBYTE = 2**20
 PIXELS = np.random.default_rng(0).integers(0, 3000, (16, 16, 3), dtype=np.uint16)
