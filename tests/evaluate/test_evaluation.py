@@ -3,9 +3,6 @@ import math
 
 import numpy as np
 
-from tilepipe.components.evaluate.predict import SplitPredictions
-from tilepipe.components.evaluate.tiles.choice import Chooser
-
 
 def test_the_headline_is_the_test_split_where_there_is_one(make_evaluation):
     found = make_evaluation()
@@ -42,15 +39,3 @@ def test_weakest_classes_come_first_and_those_without_tiles_last(make_evaluation
     f1 = found.headline.f1[found.weakest_first()]
     assert np.isnan(f1[60:]).all()
     assert (np.diff(f1[:60]) >= 0).all()
-
-
-def test_confident_mistakes_come_by_probability_then_id():
-    probabilities = np.float32([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.9, 0.1], [0.7, 0.3]])
-    labels = np.array([1, 0, 0, 1, 1])
-    predictions = SplitPredictions("test", list("abcde"), labels, probabilities)
-    found = Chooser(predictions, ("forest", "lake")).mistakes(3)
-    assert [(m.tile_id, m.label, m.predicted) for m in found] == [
-        ("a", "lake", "forest"),
-        ("d", "lake", "forest"),
-        ("c", "forest", "lake"),
-    ]

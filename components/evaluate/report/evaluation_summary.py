@@ -18,7 +18,8 @@ def render_summary(evaluation: Evaluation) -> str:
     lines = [
         f"# {plain(evaluation.manifest.name)}",
         "",
-        f"Right on {scores.correct:,} of {tiles(scores.tiles)} of the {split} split: **{percent(scores.accuracy)}**.",
+        f"Right on {scores.correct:,} of {tiles(scores.tiles)} of the {split} split: "
+        f"**{percent(scores.accuracy)}**{_interval(evaluation)}.",
         *(["", evaluation.remark] if evaluation.remark else []),
         *(["", plain(evaluation.left_out)] if evaluation.left_out else []),
         "",
@@ -46,6 +47,13 @@ def render_summary(evaluation: Evaluation) -> str:
         lines += ["", "## Most frequent mistakes", ""]
         lines += markdown_table(("True class", "Taken for", "Tiles", "Of the class"), mistakes, names=2)
     return "\n".join(lines) + "\n"
+
+
+def _interval(evaluation: Evaluation) -> str:
+    interval = evaluation.headline.intervals.get("accuracy")
+    if interval is None:
+        return ""
+    return f" ({percent(0.95, 0)} interval {percent(interval.low)} to {percent(interval.high)})"
 
 
 def _splits(evaluation: Evaluation) -> list[str]:

@@ -101,13 +101,28 @@ def _program(name: str) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
+_MAIN_FIGURES = frozenset(
+    {
+        "accuracy",
+        "balanced_accuracy",
+        "calibration_error",
+        "loss",
+        "macro_f1",
+        "macro_precision",
+        "macro_recall",
+        "tiles",
+    }
+)
+"""Figures of a split that fit into a terminal; the report has all of them."""
+
+
 def _metrics(console: Console, run: LocalRun, task: str) -> None:
     outputs = run.outputs(task)
     table = Table(title="Metrics", title_justify="left", header_style="bold")
     table.add_column("metric")
     table.add_column("value", justify="right")
     for name, value in sorted(outputs["metrics"]["metadata"].items()):
-        if isinstance(value, int | float):
+        if isinstance(value, int | float) and name.partition("_")[2] in _MAIN_FIGURES:
             table.add_row(name, f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4f}")
     console.print(table)
     console.print(f"report: {outputs['report']['uri']}", soft_wrap=True)
