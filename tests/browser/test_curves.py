@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from tests.support.contrast import assert_dark_is_readable
 from tilepipe.components.shared.pages.markup import element
 from tilepipe.components.train.figures.epoch_figures import epoch_figures
 from tilepipe.components.train.report.training_page import PageSection, render_page
@@ -74,3 +75,8 @@ def test_all_that_can_be_on_it_fits(show, make_evaluation, history, framed):
     assert classes.locator("tbody tr").count() == 33
     shown.document.get_by_text("Figures of each epoch").click()
     assert shown.overflow() == 0
+
+
+def test_dark_colors_can_be_read(show, make_evaluation, history):
+    shown = show(render_page(history, make_evaluation(NAMES).manifest))
+    assert_dark_is_readable(shown, texts=30)

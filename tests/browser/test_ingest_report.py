@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 
+from tests.support.contrast import assert_dark_is_readable, contrast
 from tests.support.ingested import CLASSES, SELECTION, box, info_for, scattered, table_of
 from tilepipe.components.ingest.report.facts import SelectionFacts, make_report
 from tilepipe.components.ingest.report.report_page import render_page
@@ -123,3 +124,12 @@ def test_figures_are_there(show):
         assert expected in text
     for expected in ("by group, 70 / 15 / 15 %, seed 0", "no label", "Cloud", "dropped", "2026-01-01T00:00:00Z"):
         assert expected in text
+
+
+def test_dark_colors_can_be_read(show):
+    shown = show(page())
+    assert_dark_is_readable(shown, texts=80)
+    ground = shown.document.evaluate("getComputedStyle(document.body).backgroundColor")
+    for split in SPLIT_COLORS:
+        color = shown.document.eval_on_selector(f".part-{split}", "node => getComputedStyle(node).backgroundColor")
+        assert contrast(color, ground) >= 3

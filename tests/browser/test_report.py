@@ -3,6 +3,7 @@ import re
 
 import pytest
 
+from tests.support.contrast import assert_dark_is_readable
 from tilepipe.components.evaluate.report.report import render_report
 
 EUROSAT = (
@@ -36,20 +37,6 @@ NAMES = {
     "many": MANY,
     "evil": EVIL,
 }
-
-# Text, its color and the color behind it, of each text node.
-VISIBLE_TEXTS = """() => {
-  const found = [], walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    const node = walker.currentNode, parent = node.parentElement, style = getComputedStyle(parent);
-    if (!node.data.trim() || parent.closest("style, .hidden") || !parent.getClientRects().length) continue;
-    let behind = parent;
-    while (behind && getComputedStyle(behind).backgroundColor === "rgba(0, 0, 0, 0)") behind = behind.parentElement;
-    const ink = parent.closest("svg") ? style.fill : style.color;
-    found.push([node.data, ink, getComputedStyle(behind || document.body).backgroundColor]);
-  }
-  return found;
-}"""
 
 
 @pytest.mark.parametrize("framed", [True, False], ids=["framed", "wide"])
@@ -159,12 +146,7 @@ def test_pictures_are_drawn_without_the_network(show, make_evaluation, pictured,
 @pytest.mark.parametrize("framed", [True, False], ids=["framed", "wide"])
 def test_dark_colors_can_be_read(show, make_evaluation, framed):
     shown = show(render_report(make_evaluation(EUROSAT, skill=1.5)), framed=framed)
-    shown.page.emulate_media(color_scheme="dark")
-    assert luminance(shown.document.evaluate("getComputedStyle(document.body).backgroundColor")) < 0.05
-    texts = shown.document.evaluate(VISIBLE_TEXTS)
-    assert len(texts) > 400
-    pale = [(text, ink, ground) for text, ink, ground in texts if contrast(ink, ground) < 4.5]
-    assert pale == []
+    assert_dark_is_readable(shown, texts=400)
 
 
 def test_the_matrix_says_where_it_scrolls(show, make_evaluation):
@@ -175,17 +157,6 @@ def test_the_matrix_says_where_it_scrolls(show, make_evaluation):
         assert shown.document.eval_on_selector_all(".heat-map .scroll", hidden) == scrolls
         assert shown.document.locator(".sideways").is_visible() == scrolls
         assert shown.overflow() == 0
-
-
-def luminance(color):
-    channels = [int(value) / 255 for value in re.findall(r"\d+", color)[:3]]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(one, other):
-    low, high = sorted((luminance(one), luminance(other)))
-    return (high + 0.05) / (low + 0.05)
 
 
 def test_a_phone_can_show_it(show, make_evaluation):

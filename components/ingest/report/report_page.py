@@ -4,6 +4,7 @@ from tilepipe.components.ingest.report import wording
 from tilepipe.components.ingest.report.facts import IngestReport
 from tilepipe.components.ingest.report.split_map import SPLIT_COLORS, legend_mark, split_map
 from tilepipe.components.shared.contracts.manifest import Split
+from tilepipe.components.shared.pages.dark_style import DARK_ACCENT, DARK_BACKGROUND, DARK_STYLE
 from tilepipe.components.shared.pages.formatting import DASH, SPLIT_NAMES, breakable, percent, tiles
 from tilepipe.components.shared.pages.markup import Child, Markup, element, join
 from tilepipe.components.shared.pages.page import facts, figures, headings, html_page, number, pair, section, table
@@ -28,6 +29,14 @@ _STYLE = (
 .scroll+p{margin-top:.8rem}
 td.name,th.name{overflow-wrap:anywhere}
 @media (min-width:56rem){.classes .parts{height:.6rem}}
+"""
+    + DARK_STYLE
+    + f"""
+@media screen and (prefers-color-scheme:dark){{
+.part-train{{background:{DARK_ACCENT}}}
+svg .dots-train{{stroke:{DARK_ACCENT}}}
+.parts span+span{{border-color:{DARK_BACKGROUND}}}
+}}
 """
 )
 

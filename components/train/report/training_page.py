@@ -7,6 +7,7 @@ from tilepipe.components.shared.contracts.history import History, in_words, lowe
 from tilepipe.components.shared.contracts.manifest import Manifest
 from tilepipe.components.shared.figures import PER_CLASS, class_labels
 from tilepipe.components.shared.pages.curves import curve_panel, drawn_figures
+from tilepipe.components.shared.pages.dark_style import DARK_STYLE
 from tilepipe.components.shared.pages.formatting import breakable, percent
 from tilepipe.components.shared.pages.markup import Markup, element
 from tilepipe.components.shared.pages.page import headings, html_page, number, section, table
@@ -21,6 +22,7 @@ summary:focus-visible{outline:2px solid var(--accent);outline-offset:3px}
 thead .number{white-space:normal}
 .best td,.best th{color:var(--accent);font-weight:650}
 """
+    + DARK_STYLE
 )
 
 _CLASS_TITLES = ("Recall", "Precision", "F1")
