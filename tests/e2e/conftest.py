@@ -83,6 +83,17 @@ class Kubeflow:
         )["items"]
         return dict(items[0])
 
+    def executors(self, run_id: str, task: str) -> int:
+        """Number of pods that ran the container of a task."""
+        key = "workflows.argoproj.io/node-name"
+        names = [(pod.metadata.annotations or {}).get(key, "") for pod in self.pods(run_id)]
+        return sum(f"{task}.executor" in name for name in names)
+
+    def files(self, run_id: str, name: str) -> list[bytes]:
+        """Contents of the artifacts of a run whose addresses end so."""
+        keys = [item.key for item in self.artifacts.objects.all() if f"/{run_id}/" in item.key]
+        return [self.artifacts.Object(key).get()["Body"].read() for key in sorted(keys) if key.endswith(name)]
+
     def pods(self, run_id: str) -> Sequence[Any]:
         """The pods of a run."""
         return list(
@@ -143,6 +154,17 @@ def upload_sample(kubeflow: Kubeflow, folder: Path, prefix: str, tiles_per_class
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda p: kubeflow.bucket.upload_file(str(p), f"{prefix}/{p.relative_to(folder)}"), files))
     return f"s3://{kubeflow.bucket.name}/{prefix}/catalog.json"
+
+
+SMALL = ["train_epochs=1", "train_batch_size=16", 'model_options={"filters": [8, 8, 8, 8], "dense_units": 16}']
+SMALL += ["tracking_experiment=e2e"]
+"""Parameters of a run whose steps take seconds."""
+
+
+def submit(kubeflow: Kubeflow, yaml: Path, *words: str, check: bool = True) -> tuple[str, Any]:
+    """Submit a run; returns its id, and the finished process of the command line."""
+    done = kubeflow.tilepipe("submit", str(yaml), *words, check=check)
+    return run_id_in(done.stdout), done
 
 
 def run_id_in(text: str) -> str:

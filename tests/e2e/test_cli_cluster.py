@@ -194,7 +194,7 @@ def test_a_run_that_fails_says_which_task_why_and_where_its_log_is(write):
 def test_without_kubernetes_only_the_states_are_known(write):
     said = tilepipe("submit", write(refusing), code=1, KUBECONFIG="/nonexistent")
     assert re.search(r"refuse +FAILED", said)
-    assert "in Kubeflow's pages" in said
+    assert "in Kubeflow's UI" in said
 
 
 def test_an_image_that_cannot_be_pulled_is_reported_at_once(write, runs):

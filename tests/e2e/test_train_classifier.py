@@ -12,22 +12,15 @@ from pathlib import Path
 import keras
 import pytest
 
-from tests.e2e.conftest import FIGURES, run_id_in, upload_sample
+from tests.e2e.conftest import FIGURES, SMALL, submit, upload_sample
 from tests.support.measure import Figure
 from tilepipe.components.shared import images
 from tilepipe.components.shared.runtime import tracking
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2700)]
 
-SMALL = ["train_epochs=1", "train_batch_size=16", 'model_options={"filters": [8, 8, 8, 8], "dense_units": 16}']
-SMALL += ["tracking_experiment=e2e"]
 STEPS = {"ingest-tiles", "pack-tiles", "merge-packed", "prepare-model", "train-model", "evaluate-model"}
 STEPS |= {"export-model", "register-model"}
-
-
-def submit(kubeflow, yaml, *words, check=True):
-    done = kubeflow.tilepipe("submit", str(yaml), *words, check=check)
-    return run_id_in(done.stdout), done
 
 
 def mlflow_run(kubeflow, run_id):
