@@ -1,9 +1,13 @@
 """Parameters of the `export` step."""
 
+from typing import Literal
+
 from pydantic import Field, field_validator
 
 from tilepipe.components.shared.runtime.config import StepConfig
 from tilepipe.components.shared.storage import storage
+
+Format = Literal["saved_model", "litert", "int8"]
 
 
 class ExportOptions(StepConfig):
@@ -17,7 +21,17 @@ class ExportOptions(StepConfig):
         default=1e-4,
         gt=0,
         le=0.1,
-        description="Maximum difference between the probabilities of ONNX and Keras; beyond it the step fails",
+        description="Maximum difference between the probabilities of an exported model and Keras; beyond it the step "
+        "fails",
+    )
+    formats: tuple[Format, ...] = Field(
+        default=(), description="Further formats in the bundle: any of saved_model, litert, int8 (8-bit ONNX)"
+    )
+    max_int8_accuracy_loss: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="Accuracy that the 8-bit model may lose on the samples; beyond it the bundle is without it",
     )
 
 

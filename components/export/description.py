@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from tilepipe.components.export.formats import Formats
 from tilepipe.components.export.parity import Parity
 from tilepipe.components.shared.contracts.geometry_column import CORNERS
 from tilepipe.components.shared.contracts.history import History, read_history
@@ -69,8 +70,11 @@ class Description:
     """Split that the confusion matrix counts."""
     confusion: np.ndarray[Any, np.dtype[np.int64]]
     """Tiles by true class (row) and predicted class (column), `(classes, classes)`."""
+    intervals: dict[str, tuple[float, float]]
+    """95 % intervals of figures of `split`, by name without the split; those that were not computed are absent."""
     extent: Extent
     parity: Parity
+    formats: Formats
     network: str
     parameters: int
     versions: dict[str, str]
@@ -84,7 +88,8 @@ class Description:
             | {key: float(getattr(figures, key)[index]) for key in PER_CLASS if figures.support[index]}
             for index, name in enumerate(self.manifest.class_names)
         }
-        return {"split": self.split, "classes": classes, **figures.overall}
+        intervals = {name: list(interval) for name, interval in self.intervals.items()}
+        return {"split": self.split, "classes": classes, **figures.overall, "intervals": intervals}
 
     def weakest_classes(self, limit: int = 5) -> list[tuple[str, float, int]]:
         """Return name, F1 and tiles of the classes with the lowest F1, among those that have tiles."""
@@ -112,6 +117,7 @@ def read_evaluation(metrics: Path, confusion: Path, history: Path, manifest: Man
         figures = {str(name): float(value) for name, value in json.loads(metrics.read_text(encoding="utf-8")).items()}
         matrix = json.loads(confusion.read_text(encoding="utf-8"))
         split, names, rows = str(matrix["split"]), matrix["class_names"], np.asarray(matrix["rows"], np.int64)
+        intervals = {str(name): (float(low), float(high)) for name, (low, high) in matrix.get("intervals", {}).items()}
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise ArtifactError(
             "`metrics` and `confusion` must be the JSON files of `evaluate`. "
@@ -122,4 +128,10 @@ def read_evaluation(metrics: Path, confusion: Path, history: Path, manifest: Man
             f"The evaluation must be of the manifest's classes {list(manifest.class_names)}. "
             f"Received: a confusion matrix of {names}. Give the outputs of one pipeline run."
         )
-    return {"metrics": figures, "split": split, "confusion": rows, "history": read_history(history)}
+    return {
+        "metrics": figures,
+        "split": split,
+        "confusion": rows,
+        "intervals": intervals,
+        "history": read_history(history),
+    }

@@ -11,10 +11,11 @@ from typing import Any
 
 from tilepipe.components.export.config import ExportConfig
 from tilepipe.components.export.description import Description, Extent, read_evaluation
-from tilepipe.components.export.mlm_item import model_item
+from tilepipe.components.export.formats import make_formats, sample_batches
+from tilepipe.components.export.mlm_item import AssetFile, model_item
 from tilepipe.components.export.model_card import render_card
 from tilepipe.components.export.onnx_graph import convert_to_onnx, write_onnx
-from tilepipe.components.export.parity import check_parity, compare, in_batches, open_session
+from tilepipe.components.export.parity import check_parity, compare, open_session
 from tilepipe.components.shared.contracts.bundle import as_json, write_bundle
 from tilepipe.components.shared.contracts.manifest import read_manifest
 from tilepipe.components.shared.contracts.model_file import load_model
@@ -25,8 +26,7 @@ from tilepipe.components.shared.version import VERSION
 
 logger = logging.getLogger("tilepipe.export")
 
-BATCH_TILES = 64
-BUNDLE = "model.tar.gz"
+BUNDLE, ONNX, ITEM, CARD = "model.tar.gz", "model.onnx", "item.json", "README.md"
 _PACKAGES = ("keras", "tensorflow", "onnx", "onnxruntime", "tf2onnx")
 
 
@@ -77,15 +77,17 @@ def export(config: ExportConfig, inputs: Inputs, outputs: Outputs) -> dict[str, 
     with whole_file(outputs.onnx_model) as partial:
         graph = convert_to_onnx(model, dtype=manifest.dtype, opset=config.options.opset, name=name)
         write_onnx(graph, partial)
-        batches = in_batches(samples.tiles[: config.options.parity_tiles], BATCH_TILES)
+        batches = sample_batches(samples, config.options)
         parity = compare(model.predict_on_batch, open_session(partial), batches, samples.split)
         check_parity(parity, config.options.max_difference)
+        formats = make_formats(config.options, model, manifest.dtype, samples, partial)
     description = Description(
         name=name,
         created=datetime.now(UTC),
         manifest=manifest,
         extent=Extent.of(inputs.tiles),
         parity=parity,
+        formats=formats,
         network=network,
         parameters=model.count_params(),
         versions={"tilepipe": VERSION, **{package: version(package) for package in _PACKAGES}},
@@ -99,7 +101,7 @@ def export(config: ExportConfig, inputs: Inputs, outputs: Outputs) -> dict[str, 
         parity.tiles_per_second,
         parity.keras_tiles_per_second,
     )
-    address = _copy(config, description, outputs.bundle)
+    address = _copy(config, description, outputs)
     return {
         "name": name,
         "opset": config.options.opset,
@@ -107,21 +109,20 @@ def export(config: ExportConfig, inputs: Inputs, outputs: Outputs) -> dict[str, 
         "bundle_sha256": digest,
         **({"bundle_uri": address} if address else {}),
         **parity.facts(),
+        **formats.facts,
     }
 
 
 def _write(description: Description, inputs: Inputs, outputs: Outputs) -> str:
     """Write item, card and bundle; return the digest of the bundle."""
     content = outputs.onnx_model.read_bytes()
-    multihash = "1220" + hashlib.sha256(content).hexdigest()
-    item = as_json(model_item(description, "model.onnx", len(content), multihash))
     card = render_card(description).encode()
     manifest = description.manifest
     files = {
-        "README.md": card,
-        "model.onnx": content,
+        CARD: card,
+        ONNX: content,
         "model.keras": inputs.model.read_bytes(),
-        "item.json": item,
+        ITEM: as_json(model_item(description, _asset(ONNX, content))),
         "labels.json": as_json(dict(enumerate(manifest.class_names))),
         "bands.json": as_json(
             {
@@ -136,11 +137,23 @@ def _write(description: Description, inputs: Inputs, outputs: Outputs) -> str:
         "confusion_matrix.json": inputs.confusion.read_bytes(),
         "figures.json": as_json(description.metrics),
         "configuration.json": as_json(_configuration(description)),
+        **description.formats.files,
     }
+    digest = write_bundle(files, outputs.bundle)
+    item = _item(description, content, outputs.bundle, outputs.onnx_model.name, outputs.bundle.name)
     for path, data in ((outputs.item, item), (outputs.card, card)):
         with whole_file(path) as partial:
             partial.write_bytes(data)
-    return write_bundle(files, outputs.bundle)
+    return digest
+
+
+def _item(description: Description, content: bytes, bundle: Path, onnx_name: str, bundle_name: str) -> bytes:
+    """Return the item that lies beside the ONNX file and the bundle."""
+    return as_json(model_item(description, _asset(onnx_name, content), _asset(bundle_name, bundle.read_bytes())))
+
+
+def _asset(name: str, content: bytes) -> AssetFile:
+    return AssetFile(f"./{name}", len(content), hashlib.sha256(content).hexdigest())
 
 
 def _configuration(description: Description) -> dict[str, Any]:
@@ -153,18 +166,26 @@ def _configuration(description: Description) -> dict[str, Any]:
         "best_epoch": history.best_epoch,
         "best_metric": history.metric,
         "epochs": len(history.epochs),
-        "parity": description.parity.facts(),
+        "parity": {**description.parity.facts(), **description.formats.facts},
         "versions": description.versions,
     }
 
 
-def _copy(config: ExportConfig, description: Description, bundle: Path) -> str:
-    """Copy the bundle to `bundle_uri`, and return its address; empty without one."""
+def _copy(config: ExportConfig, description: Description, outputs: Outputs) -> str:
+    """Copy bundle, ONNX, card and item to `bundle_uri`, and return the address of the bundle; empty without one."""
     if not config.bundle_uri:
         return ""
     stamp = description.created.strftime("%Y-%m-%d-%H-%M-%S")
     folder = f"{config.bundle_uri.rstrip('/')}/{description.name}-{stamp}"
-    Place(folder).write(BUNDLE, [bundle.read_bytes()], durable=True)
+    place, content = Place(folder), outputs.onnx_model.read_bytes()
+    files = {
+        ONNX: content,
+        BUNDLE: outputs.bundle.read_bytes(),
+        CARD: outputs.card.read_bytes(),
+        ITEM: _item(description, content, outputs.bundle, ONNX, BUNDLE),  # last: it refers to the others
+    }
+    for name, data in files.items():
+        place.write(name, [data], durable=True)
     address = f"{folder}/{BUNDLE}"
     logger.info("bundle copied to %s", address)
     return address

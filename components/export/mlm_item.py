@@ -3,6 +3,7 @@
 Fields follow https://github.com/stac-extensions/mlm, version 1.5.2.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 from tilepipe.components.export.description import Description
@@ -10,17 +11,36 @@ from tilepipe.components.export.onnx_graph import INPUT, OUTPUT
 
 MLM_SCHEMA = "https://stac-extensions.github.io/mlm/v1.5.2/schema.json"
 FILE_SCHEMA = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
+_BUNDLE = {
+    "type": "application/gzip",
+    "title": "The classifier with its labels, bands, figures and model card",
+    "roles": ["data", "metadata"],
+}
 _WHOLE_EARTH = (-180.0, -90.0, 180.0, 90.0)
 
 
-def model_item(description: Description, href: str, content_bytes: int, multihash: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class AssetFile:
+    """A file that an item refers to."""
+
+    href: str
+    """Address, absolute or relative to the item."""
+    content_bytes: int
+    sha256: str
+    """SHA-256 in hexadecimal."""
+
+    def fields(self) -> dict[str, Any]:
+        """Return the asset's address, size and checksum, the latter as a multihash."""
+        return {"href": self.href, "file:size": self.content_bytes, "file:checksum": f"1220{self.sha256}"}
+
+
+def model_item(description: Description, onnx: AssetFile, bundle: AssetFile | None = None) -> dict[str, Any]:
     """Describe a model for programs that read STAC: its input, bands, scaling, output and classes.
 
     Args:
         description: Facts about the model.
-        href: Address of the ONNX file, absolute or relative to the item.
-        content_bytes: Size of the ONNX file.
-        multihash: SHA-256 multihash of the ONNX file in hexadecimal.
+        onnx: The ONNX file.
+        bundle: The bundle. Defaults to None, as for the item within it.
 
     Returns:
         The item as JSON. Where the tiles have no place, its geometry is the whole Earth: an item without a geometry
@@ -63,14 +83,13 @@ def model_item(description: Description, href: str, content_bytes: int, multihas
         "links": [],
         "assets": {
             "model": {
-                "href": href,
+                **onnx.fields(),
                 "type": "application/octet-stream; framework=onnx",
                 "title": "Classifier as ONNX",
                 "roles": ["mlm:model", "data"],
                 "mlm:artifact_type": "onnx",
-                "file:size": content_bytes,
-                "file:checksum": multihash,
-            }
+            },
+            **({} if bundle is None else {"bundle": {**bundle.fields(), **_BUNDLE}}),
         },
     }
 
@@ -87,6 +106,8 @@ def _input(description: Description) -> dict[str, Any]:
             "dim_order": ["batch", "height", "width", "bands"],
             "data_type": manifest.dtype,
         },
+        "value_scaling": None,  # none outside of the model
+        "resize_type": None,
         "statistics": [
             {"mean": s.mean, "stddev": s.std, "minimum": s.minimum, "maximum": s.maximum} for s in manifest.statistics
         ],

@@ -7,6 +7,7 @@ from tilepipe.components.export.onnx_graph import INPUT, OUTPUT
 from tilepipe.components.shared.contracts.manifest import SPLITS
 from tilepipe.components.shared.pages.formatting import plain
 
+_RANGES = "Ranges are 95 % intervals over the tiles. "
 _FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "loss", "calibration_error")
 
 
@@ -51,7 +52,8 @@ packed data: `{manifest.digest}`.
 | --- |{" --- |" * len(_splits(description))}
 {_rows(_figures(description))}
 
-The weights are those of epoch {history.best_epoch} of {len(history.epochs)}, chosen by {_text(history.metric)}.
+{_RANGES if description.intervals else ""}The weights are those of epoch {history.best_epoch} of \
+{len(history.epochs)}, chosen by {_text(history.metric)}.
 
 ## Weakest classes
 
@@ -65,7 +67,7 @@ On {parity.tiles:,} tiles of {parity.split} the probabilities of `model.onnx` di
 {parity.max_difference:.2g}, and {parity.differing_labels:,} tiles get another class. On the CPU of the export, \
 onnxruntime classified {parity.tiles_per_second:,.0f} tiles per second and Keras {parity.keras_tiles_per_second:,.0f}.
 
-## Use
+{_formats(description)}## Use
 
 Made for tiles of the bands, units and kind of place above. The figures hold for tiles that are drawn as the \
 {description.split} split was; another sensor, product level, region or season needs an evaluation of its own.
@@ -91,14 +93,30 @@ def _figures(description: Description) -> list[tuple[str, ...]]:
     return [
         (
             name.replace("_", " "),
-            *(_figure(description.metrics.get(f"{split}_{name}")) for split in _splits(description)),
+            *(_figure(description, split, name) for split in _splits(description)),
         )
         for name in _FIGURES
     ]
 
 
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.4f}"
+def _figure(description: Description, split: str, name: str) -> str:
+    """Format a figure, with its 95 % interval where one was computed."""
+    value = description.metrics.get(f"{split}_{name}")
+    if value is None:
+        return ""
+    interval = description.intervals.get(name) if split == description.split else None
+    return f"{value:.4f}" + (f" ({interval[0]:.4f} to {interval[1]:.4f})" if interval else "")
+
+
+def _formats(description: Description) -> str:
+    """Write the section on further formats; empty without any."""
+    if not description.formats.lines:
+        return ""
+    return f"""## Further formats
+
+{_rows(list(description.formats.lines), head="| file | |")}
+
+"""
 
 
 def _rows(rows: list[tuple[str, ...]], head: str = "") -> str:

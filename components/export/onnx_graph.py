@@ -38,18 +38,10 @@ def convert_to_onnx(model: "keras.Model", *, dtype: str, opset: int, name: str) 
         ArtifactError: The converted graph is invalid or needs other inputs than the tiles.
     """
     import onnx
-    import tensorflow as tf
     import tf2onnx
 
-    _use_float32(model)
-    spec = tf.TensorSpec((None, *model.input_shape[1:]), dtype, name=INPUT)
-
-    def classify(tiles: tf.Tensor) -> tf.Tensor:
-        return model(tf.cast(tiles, model.inputs[0].dtype), training=False)
-
-    with _quiet():
-        function = tf.function(classify, autograph=False).get_concrete_function(spec)
-        frozen, ends = _freeze(function)
+    with quiet():
+        frozen, ends = _freeze(inference_function(model, dtype))
         graph: onnx.ModelProto
         graph, _ = tf2onnx.convert.from_graph_def(
             frozen, name=name, input_names=[ends[0]], output_names=[ends[1]], opset=opset
@@ -62,6 +54,27 @@ def convert_to_onnx(model: "keras.Model", *, dtype: str, opset: int, name: str) 
     return graph
 
 
+def inference_function(model: "keras.Model", dtype: str) -> Any:  # noqa: ANN401 - TensorFlow ships no types
+    """Trace a classifier in inference mode and in float32.
+
+    Args:
+        model: The Keras model; its layers then compute in float32.
+        dtype: Dtype of the tiles.
+
+    Returns:
+        TensorFlow's concrete function from `tiles`, with a dynamic batch size, to probabilities.
+    """
+    import tensorflow as tf
+
+    use_float32(model)
+    spec = tf.TensorSpec((None, *model.input_shape[1:]), dtype, name=INPUT)
+
+    def classify(tiles: tf.Tensor) -> tf.Tensor:
+        return model(tf.cast(tiles, model.inputs[0].dtype), training=False)
+
+    return tf.function(classify, autograph=False).get_concrete_function(spec)
+
+
 def write_onnx(graph: "onnx.ModelProto", path: Path) -> None:
     """Write a graph to one file, with its weights inside."""
     import onnx
@@ -70,7 +83,7 @@ def write_onnx(graph: "onnx.ModelProto", path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Hide tf2onnx' report of its work, and TensorFlow's advice on functions of its own that tf2onnx calls."""
     levels = {"tensorflow": logging.ERROR, "tf2onnx": logging.WARNING}
     loggers = {name: logging.getLogger(name) for name in levels}
@@ -84,20 +97,26 @@ def _quiet() -> Iterator[None]:
             one.setLevel(before[name])
 
 
-def _use_float32(model: "keras.Model") -> None:
+def use_float32(model: "keras.Model") -> None:
     """Let every layer compute in float32; variables have that dtype under all policies that `train` offers."""
     for layer in model._flatten_layers():
         if getattr(layer, "compute_dtype", "float32") != "float32":
             layer.dtype_policy = "float32"
 
 
+def freeze_variables(function: Any) -> Any:  # noqa: ANN401 - TensorFlow's ConcreteFunction
+    """Turn the variables of a function into constants."""
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    return convert_variables_to_constants_v2(function)
+
+
 def _freeze(function: Any) -> tuple[Any, tuple[str, str]]:  # noqa: ANN401 - TensorFlow's ConcreteFunction and GraphDef
     """Freeze a function into a graph without variables, and return it with the names of its input and output."""
     import tensorflow as tf
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     captured = {inner.op.name: outer.numpy() for outer, inner in function.graph.captures if outer.dtype != tf.resource}
-    frozen = convert_variables_to_constants_v2(function)
+    frozen = freeze_variables(function)
     definition = frozen.graph.as_graph_def()
     for node in definition.node:
         # Freezing keeps constants that a layer holds as tensors, such as the mean of a Normalization layer, as inputs.

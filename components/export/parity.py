@@ -32,9 +32,10 @@ class Parity:
     keras_tiles_per_second: float
     """Rate of Keras on the same tiles."""
 
-    def facts(self) -> dict[str, float | int]:
+    def facts(self) -> dict[str, float | int | str]:
         """Figures for an artifact's metadata, all finite."""
         return {
+            "parity_split": self.split,
             "parity_tiles": self.tiles,
             "parity_max_difference": self.max_difference,
             "parity_differing_labels": self.differing_labels,
@@ -123,11 +124,12 @@ def compare(
     return Parity(split, tiles, largest, differing, tiles / seconds["onnx"], tiles / seconds["keras"])
 
 
-def check_parity(parity: Parity, max_difference: float) -> None:
+def check_parity(parity: Parity, max_difference: float, name: str = "ONNX") -> None:
     """Check that the exported model gives the answers of the Keras model.
 
     Args:
         parity: The comparison.
+        name: Format of the exported model, for the error. Defaults to ONNX.
         max_difference: Largest difference that is accepted.
 
     Raises:
@@ -135,8 +137,8 @@ def check_parity(parity: Parity, max_difference: float) -> None:
     """
     if not parity.max_difference <= max_difference:
         raise ArtifactError(
-            f"Probabilities of the exported model must be within {max_difference:g} of those of Keras. Received: a "
-            f"difference of {parity.max_difference:.3g}, and another class for {parity.differing_labels:,} of "
+            f"Probabilities of the exported {name} model must be within {max_difference:g} of those of Keras. "
+            f"Received: a difference of {parity.max_difference:.3g}, and another class for {parity.differing_labels:,} of "
             f"{parity.tiles:,} tiles. If that is acceptable, give options.max_difference="
             f"{_rounded_up(parity.max_difference)}."
         )

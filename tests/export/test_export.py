@@ -2,16 +2,22 @@
 
 import json
 import re
+from dataclasses import replace
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import onnxruntime
 import pystac
 import pytest
 
 from tests.export.conftest import write_tiles
+from tilepipe.components.export.quantization import _Calibration
 from tilepipe.components.shared.contracts.bundle import read_bundle
 from tilepipe.components.shared.contracts.model_file import load_model
+from tilepipe.components.shared.contracts.samples import read_samples, write_samples
 from tilepipe.components.shared.errors import ArtifactError, ParameterError
+from tilepipe.components.shared.inference.bundle_model import open_model
 
 
 def test_onnx_gives_the_answers_of_keras_for_any_batch_size(run, inputs, manifest):
@@ -53,7 +59,7 @@ def test_the_bundle_holds_what_a_user_needs(run, inputs, manifest):
     )
     assert json.loads(files["configuration.json"])["best_epoch"] == 2
     assert files["README.md"] == outputs.card.read_bytes()
-    assert files["item.json"] == outputs.item.read_bytes()
+    assert list(json.loads(files["item.json"])["assets"]) == ["model"]
 
 
 def test_the_item_describes_input_and_output(run, manifest):
@@ -71,6 +77,87 @@ def test_the_item_describes_input_and_output(run, manifest):
     assert item.properties["start_datetime"] == "2026-01-01T00:00:00Z"
     assert item.properties["end_datetime"] == "2026-02-01T00:00:00Z"
     assert item.assets["model"].roles == ["mlm:model", "data"]
+    assert {name: asset.href for name, asset in item.assets.items()} == {
+        "model": "./model.onnx",
+        "bundle": "./bundle.tar.gz",
+    }
+
+
+def test_items_follow_the_schema_of_the_extension(run):
+    _, outputs = run()
+    schema = json.loads(Path(__file__).with_name("mlm-v1.5.2.schema.json").read_text())
+    for item in (outputs.item.read_bytes(), read_bundle(outputs.bundle)["item.json"]):
+        jsonschema.validate(json.loads(item), schema)
+    broken = json.loads(outputs.item.read_text())
+    del broken["properties"]["mlm:input"][0]["input"]
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(broken, schema)
+
+
+def test_the_item_leads_to_the_model(run, tmp_path, inputs, manifest):
+    _, outputs = run(bundle_uri=str(tmp_path / "models"), name="forests")
+    (copy,) = (tmp_path / "models").glob("*/item.json")
+    assert sorted(path.name for path in copy.parent.iterdir()) == [
+        "README.md",
+        "item.json",
+        "model.onnx",
+        "model.tar.gz",
+    ]
+    samples = read_samples(inputs.samples, manifest)
+    expected = load_model(inputs.model, manifest).predict_on_batch(samples.tiles)
+    for item in (outputs.item, copy):
+        np.testing.assert_allclose(open_model(str(item)).predict(samples.tiles), expected, atol=1e-5)
+
+
+def test_further_formats_give_the_answers_of_keras(run, inputs, manifest, tmp_path):
+    facts, outputs = run(options={"formats": ["saved_model", "litert", "int8"], "max_int8_accuracy_loss": 1})
+    files = read_bundle(outputs.bundle)
+    for name, content in files.items():
+        (tmp_path / "bundle" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "bundle" / name).write_bytes(content)
+    assert 0 <= facts["saved_model_max_difference"] < 1e-5
+    assert 0 <= facts["litert_max_difference"] < 1e-5
+    assert len(files["model.tflite"]) > 0.5 * len(files["model.onnx"]), "the weights are in the file"
+
+    import tensorflow as tf
+
+    samples = read_samples(inputs.samples, manifest)
+    expected = load_model(inputs.model, manifest).predict_on_batch(samples.tiles)
+    saved = tf.saved_model.load(str(tmp_path / "bundle" / "saved_model")).signatures["serving_default"]
+    np.testing.assert_allclose(saved(tiles=tf.constant(samples.tiles))["probabilities"], expected, atol=1e-5)
+    session = onnxruntime.InferenceSession(files["model.int8.onnx"], providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"tiles": samples.tiles})
+    assert facts["int8_accepted"]
+    assert facts["int8_accuracy"] == pytest.approx((found.argmax(axis=1) == samples.labels).mean(), abs=1e-6)
+    assert facts["int8_bytes"] == len(files["model.int8.onnx"])
+    card = outputs.card.read_text()
+    for name in ("saved_model/", "model.tflite", "model.int8.onnx"):
+        assert f"| `{name}` | " in card
+
+
+def test_an_8_bit_model_that_loses_too_much_is_left_out(run, inputs, manifest, monkeypatch, caplog):
+    samples = read_samples(inputs.samples, manifest)
+    answers = load_model(inputs.model, manifest).predict_on_batch(samples.tiles).argmax(axis=1)
+    write_samples(replace(samples, labels=answers), inputs.samples)  # the original model is always right
+    # Calibrated on black tiles, the 8-bit model tells nothing apart.
+    monkeypatch.setattr("tilepipe.components.export.quantization._Calibration", lambda tiles: _Calibration(tiles * 0))
+    facts, outputs = run(options={"formats": ["int8"]})
+    assert (facts["int8_accepted"], facts["int8_original_accuracy"]) == (False, 1.0)
+    assert facts["int8_accuracy"] < 0.99
+    assert "model.int8.onnx" not in read_bundle(outputs.bundle)
+    assert "the bundle is without the 8-bit model: ONNX with 8-bit weights; accuracy" in caplog.text
+    assert "| left out | ONNX with 8-bit weights" in outputs.card.read_text()
+
+
+def test_intervals_of_the_evaluation_are_in_card_and_report(run, inputs):
+    confusion = json.loads(inputs.confusion.read_text()) | {"intervals": {"accuracy": [0.6, 0.8]}}
+    inputs.confusion.write_text(json.dumps(confusion))
+    _, outputs = run()
+    card = outputs.card.read_text()
+    assert "| accuracy | 0.7000 (0.6000 to 0.8000) |" in card
+    assert "Ranges are 95 % intervals" in card
+    report = json.loads(read_bundle(outputs.bundle)["classification_report.json"])
+    assert report["intervals"] == {"accuracy": [0.6, 0.8]}
 
 
 def test_tiles_without_a_place_give_an_item_with_a_geometry(run, inputs):

@@ -1,0 +1,87 @@
+"""The model in further formats beside ONNX: SavedModel and LiteRT, both from raw tiles to probabilities."""
+
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tilepipe.components.export.onnx_graph import INPUT, OUTPUT, quiet, use_float32
+from tilepipe.components.export.parity import Probabilities, Tiles
+
+if TYPE_CHECKING:
+    import keras
+
+SAVED_MODEL = "saved_model"
+LITERT = "model.tflite"
+
+
+def to_saved_model(model: "keras.Model", dtype: str) -> tuple[dict[str, bytes], Callable[[Tiles], Probabilities]]:
+    """Save a classifier as a TensorFlow SavedModel, and load it again.
+
+    Keras' own `export` leaves layers whose call defaults to training, such as augmentation, switched on.
+
+    Args:
+        model: The Keras model; its layers then compute in float32.
+        dtype: Dtype of the tiles.
+
+    Returns:
+        Path below `saved_model/` in the bundle -> content, and the function of the loaded model. Its signature
+        `serving_default` has the input `tiles` and the output `probabilities`; the batch size is dynamic.
+    """
+    import tensorflow as tf
+
+    use_float32(model)
+    with tempfile.TemporaryDirectory(prefix="tilepipe-") as folder, quiet():
+        module = tf.Module()
+        module.model = model  # holds the variables
+        spec = tf.TensorSpec((None, *model.input_shape[1:]), dtype, name=INPUT)
+        classify = tf.function(
+            lambda tiles: {OUTPUT: model(tf.cast(tiles, model.inputs[0].dtype), training=False)},
+            input_signature=[spec],
+            autograph=False,
+        )
+        tf.saved_model.save(module, folder, signatures={"serving_default": classify})
+        loaded = tf.saved_model.load(folder)
+        files = {
+            f"{SAVED_MODEL}/{path.relative_to(folder).as_posix()}": path.read_bytes()
+            for path in sorted(Path(folder).rglob("*"))
+            if path.is_file()
+        }
+
+    def answer(tiles: Tiles) -> Probabilities:
+        return np.asarray(loaded.signatures["serving_default"](tf.constant(tiles))[OUTPUT], np.float32)
+
+    return files, answer
+
+
+def to_litert(frozen: Any) -> tuple[bytes, Callable[[Tiles], Probabilities]]:  # noqa: ANN401 - TensorFlow's function
+    """Convert a function without variables to LiteRT (TensorFlow Lite), and load the result.
+
+    Variables must be frozen first: TensorFlow's converter (2.21) leaves those of a SavedModel, or of a function that is
+    given with its model, out of the file without a message, and the answers are NaN.
+
+    Args:
+        frozen: Concrete function from tiles to probabilities.
+
+    Returns:
+        Content of the file, and the function of the loaded model.
+    """
+    import tensorflow as tf
+
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of TensorFlow about its interpreter, which has another package since 2.20
+        content = bytes(tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert())
+        interpreter = tf.lite.Interpreter(model_content=content)
+    (source,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
+
+    def answer(tiles: Tiles) -> Probabilities:
+        interpreter.resize_tensor_input(source["index"], tiles.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(source["index"], tiles)
+        interpreter.invoke()
+        return np.asarray(interpreter.get_tensor(result["index"]), np.float32)
+
+    return content, answer

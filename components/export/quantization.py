@@ -1,0 +1,131 @@
+"""The ONNX model with 8-bit weights and activations, and the test whether it is as good as the original."""
+
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tilepipe.components.export.onnx_graph import INPUT
+from tilepipe.components.export.parity import Probabilities, Tiles, in_batches, open_session
+from tilepipe.components.shared.contracts.samples import Samples
+
+QUANTIZED = "model.int8.onnx"
+_CALIBRATION_TILES = 128
+_BATCH_TILES = 64
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """Comparison of the 8-bit model with the original on labelled tiles."""
+
+    content: bytes
+    """The 8-bit model, ONNX."""
+    tiles: int
+    accuracy: float
+    original_accuracy: float
+    differing_labels: int
+    """Tiles whose most probable class differs from that of the original."""
+    tiles_per_second: float
+    max_accuracy_loss: float
+    """Loss of accuracy that is accepted."""
+
+    @property
+    def is_accepted(self) -> bool:
+        """True if the accuracy is lower by no more than the accepted loss."""
+        return self.original_accuracy - self.accuracy <= self.max_accuracy_loss + 1e-9
+
+    def facts(self) -> dict[str, float | int | bool]:
+        """Figures for an artifact's metadata, all finite."""
+        return {
+            "int8_accepted": self.is_accepted,
+            "int8_tiles": self.tiles,
+            "int8_accuracy": round(self.accuracy, 6),
+            "int8_original_accuracy": round(self.original_accuracy, 6),
+            "int8_max_accuracy_loss": self.max_accuracy_loss,
+            "int8_differing_labels": self.differing_labels,
+            "int8_tiles_per_second": round(self.tiles_per_second, 1),
+            "int8_bytes": len(self.content),
+        }
+
+
+def quantize(path: Path, samples: Samples, max_accuracy_loss: float) -> Quantization:
+    """Quantize an ONNX model to 8 bits, and compare it with the original.
+
+    The ranges of the activations are those of the first 128 samples; all samples are classified. Both weights and
+    activations are unsigned: onnxruntime before 1.24 refuses signed ones in some models.
+
+    Args:
+        path: The ONNX model.
+        samples: Tiles with their classes.
+        max_accuracy_loss: Loss of accuracy that is accepted.
+
+    Returns:
+        The model and the comparison.
+    """
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    with tempfile.TemporaryDirectory(prefix="tilepipe-") as folder, _quiet_root():
+        quantized = Path(folder) / QUANTIZED
+        quantize_static(
+            str(path),
+            str(quantized),
+            _Calibration(samples.tiles[:_CALIBRATION_TILES]),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QUInt8,
+        )
+        content, answer = quantized.read_bytes(), open_session(quantized)
+    before, after = _classify(open_session(path), samples.tiles), _classify(answer, samples.tiles)
+    return Quantization(
+        content=content,
+        tiles=len(samples.tiles),
+        accuracy=float((after.classes == samples.labels).mean()),
+        original_accuracy=float((before.classes == samples.labels).mean()),
+        differing_labels=int((after.classes != before.classes).sum()),
+        tiles_per_second=after.tiles_per_second,
+        max_accuracy_loss=max_accuracy_loss,
+    )
+
+
+class _Calibration:
+    """Reader of tiles, as onnxruntime's calibration expects it."""
+
+    def __init__(self, tiles: Tiles) -> None:
+        self._batches = in_batches(tiles, 16)
+
+    def get_next(self) -> dict[str, Tiles] | None:
+        """Return the next batch by the name of the input; None at the end."""
+        batch = next(self._batches, None)
+        return None if batch is None else {INPUT: batch}
+
+
+@dataclass(frozen=True)
+class _Answers:
+    classes: "np.ndarray[Any, np.dtype[np.intp]]"
+    tiles_per_second: float
+
+
+def _classify(model: Callable[[Tiles], Probabilities], tiles: Tiles) -> _Answers:
+    model(tiles[:_BATCH_TILES])  # memory plans are not part of the rate
+    started = time.perf_counter()
+    classes = np.concatenate([model(batch).argmax(axis=1) for batch in in_batches(tiles, _BATCH_TILES)])
+    return _Answers(classes, len(tiles) / (time.perf_counter() - started))
+
+
+@contextmanager
+def _quiet_root() -> Iterator[None]:
+    """Hide onnxruntime's advice on preprocessing, which it logs without a logger of its own."""
+    root = logging.getLogger()
+    before = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(before)
