@@ -138,9 +138,9 @@ def check_parity(parity: Parity, max_difference: float, name: str = "ONNX") -> N
     if not parity.max_difference <= max_difference:
         raise ArtifactError(
             f"Probabilities of the exported {name} model must be within {max_difference:g} of those of Keras. "
-            f"Received: a difference of {parity.max_difference:.3g}, and another class for {parity.differing_labels:,} of "
-            f"{parity.tiles:,} tiles. If that is acceptable, give options.max_difference="
-            f"{_rounded_up(parity.max_difference)}."
+            f"Received: a difference of {parity.max_difference:.3g}, and another class for "
+            f"{parity.differing_labels:,} of {parity.tiles:,} tiles. If that is acceptable, give "
+            f"options.max_difference={_rounded_up(parity.max_difference)}."
         )
 
 
