@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 
 from tilepipe.components.shared.errors import TilepipeError
+from tilepipe.components.shared.runtime.redaction import redacted
 from tilepipe.components.shared.runtime.step import USER_ERROR_EXIT_CODE
 from tilepipe.components.shared.version import VERSION
 from tilepipe.pipelines.cli.cluster import commands
@@ -161,7 +162,9 @@ def main() -> None:
     try:
         app()
     except TilepipeError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {error}", style="red", markup=False)
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            f"error: {redacted(str(error))}", style="red", markup=False
+        )
         sys.exit(USER_ERROR_EXIT_CODE)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -11,14 +11,14 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, overload
 from urllib.parse import unquote_plus
 
 from tilepipe.components.ingest.config import SourceKind, split_named
 from tilepipe.components.ingest.sources.folder import ListedFile, class_rows, split_folders
 from tilepipe.components.ingest.sources.tile_row import TileRow
 from tilepipe.components.shared.contracts.manifest import Split
-from tilepipe.components.shared.errors import SourceError, TilepipeError
+from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.runtime.progress import Progress
 from tilepipe.components.shared.storage import s3_session
 
@@ -209,17 +209,26 @@ class _Listing:
         return self._head(key) is not None
 
     def _head(self, key: str) -> dict[str, Any] | None:
-        try:
-            return self._ask("head_object", {"Bucket": self.bucket, "Key": key})
-        except TilepipeError:
-            return None
+        return self._ask("head_object", {"Bucket": self.bucket, "Key": key}, is_optional=True)
 
-    def _ask(self, operation: str, arguments: dict[str, str]) -> dict[str, Any]:
+    @overload
+    def _ask(self, operation: str, arguments: dict[str, str]) -> dict[str, Any]: ...
+
+    @overload
+    def _ask(
+        self, operation: str, arguments: dict[str, str], *, is_optional: Literal[True]
+    ) -> dict[str, Any] | None: ...
+
+    def _ask(self, operation: str, arguments: dict[str, str], *, is_optional: bool = False) -> dict[str, Any] | None:
+        """Send a request; an optional one may be refused (None), but a store that fails is an error in any case."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             answer: dict[str, Any] = getattr(self.client, operation)(**arguments)
         except (ClientError, BotoCoreError) as error:
+            status = getattr(error, "response", {}).get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+            if is_optional and 400 <= status < 500 and status not in {408, 429}:
+                return None
             raise s3_session.translate(error, self.root, action="s3:ListBucket", attempts=_ATTEMPTS) from None
         return answer
 

@@ -7,6 +7,8 @@ cursor, set its title, or begin a line that looks like another log record.
 import logging
 import re
 
+from tilepipe.components.shared.runtime.redaction import redacted
+
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -25,7 +27,7 @@ def escape_controls(text: str) -> str:
 
 
 class EscapingFormatter(logging.Formatter):
-    """Format one record per line start: control characters are escaped and further lines are indented."""
+    """Format one record per line start: credentials and control characters are replaced, further lines are indented."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a record.
@@ -36,4 +38,4 @@ class EscapingFormatter(logging.Formatter):
         Returns:
             Its text; every line but the first begins with four spaces.
         """
-        return escape_controls(super().format(record)).replace("\n", "\n    ")
+        return escape_controls(redacted(super().format(record))).replace("\n", "\n    ")

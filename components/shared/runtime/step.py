@@ -4,11 +4,14 @@ import contextlib
 import errno
 import logging
 import sys
+import traceback
 from collections.abc import Iterator
+from types import TracebackType
 
 from tilepipe.components.shared.errors import StorageError, TilepipeError
 from tilepipe.components.shared.runtime import tracking
 from tilepipe.components.shared.runtime.log_format import LOG_FORMAT, EscapingFormatter
+from tilepipe.components.shared.runtime.redaction import redacted
 
 USER_ERROR_EXIT_CODE = 2
 """Exit code after an error that the user can correct."""
@@ -37,6 +40,7 @@ def step(name: str) -> Iterator[logging.Logger]:
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("tilepipe").setLevel(logging.INFO)
     logger = logging.getLogger(f"tilepipe.{name}")
+    sys.excepthook = _print_redacted
     tracking.take_settings()
     try:
         yield logger
@@ -51,6 +55,11 @@ def step(name: str) -> Iterator[logging.Logger]:
     except Exception as error:
         tracking.record_failure(name, f"{type(error).__name__}: {error}")
         raise
+
+
+def _print_redacted(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print a traceback without credentials, which messages of libraries may repeat."""
+    sys.stderr.write(redacted("".join(traceback.format_exception(kind, error, trace))))
 
 
 def _stop(logger: logging.Logger, name: str, error: TilepipeError) -> None:

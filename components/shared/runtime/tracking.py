@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tilepipe.components.shared.errors import TrackingError
 from tilepipe.components.shared.runtime.log_format import escape_controls
+from tilepipe.components.shared.runtime.redaction import redacted
 from tilepipe.components.shared.version import VERSION
 
 if TYPE_CHECKING:
@@ -359,7 +360,7 @@ def record_failure(step: str, reason: str) -> None:
     The reason is written to the Kubernetes termination message, which `kubectl describe pod` shows and the exit handler
     reads, and to the MLflow run of this process.
     """
-    reason = escape_controls(reason)
+    reason = escape_controls(redacted(reason))
     note = Path(os.environ.get("TILEPIPE_TERMINATION_LOG", "/dev/termination-log"))
     with contextlib.suppress(OSError):
         # Kubernetes keeps 4,096 bytes. The file is never created: it exists only in a pod.
@@ -414,7 +415,8 @@ def reported(what: str) -> Iterator[None]:
         uri = os.environ.get("MLFLOW_TRACKING_URI", "")
         raise TrackingError(
             f"MLflow must be reachable at MLFLOW_TRACKING_URI to {what}. Received: {_without_password(uri)}, which "
-            f"answers: {str(error)[:500]}. Check that the server runs and that its allowed hosts include this address."
+            f"answers: {redacted(str(error))[:500]}. Check that the server runs and that its allowed hosts include "
+            "this address."
         ) from error
 
 

@@ -21,7 +21,6 @@ import socket
 import sys
 import tempfile
 import threading
-import traceback
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -148,7 +147,7 @@ def _run_child(server: int, request: int, output: int, environment: Mapping[str,
             file.seek(0)
             code = _run_step(json.load(file), environment, is_warm=is_warm)
     except BaseException:
-        traceback.print_exc()
+        sys.excepthook(*sys.exc_info())  # a step's own removes credentials
     finally:
         os._exit(code)
 
@@ -187,7 +186,7 @@ def _run_executor(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED_EXIT_CODE
     except BaseException:
-        traceback.print_exc()
+        sys.excepthook(*sys.exc_info())  # a step's own removes credentials
         return 1
     return 0
 

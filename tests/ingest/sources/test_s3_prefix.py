@@ -1,11 +1,13 @@
 import hashlib
 import logging
+import os
 import socket
 import time
 import uuid
 
 import pytest
 
+from tests.support.faulty_proxy import FaultyProxy
 from tilepipe.components.ingest.sources import s3_prefix
 from tilepipe.components.ingest.sources.folder import ClassFolders
 from tilepipe.components.ingest.sources.s3_prefix import S3ClassFolders
@@ -119,6 +121,19 @@ def without_other_credentials(monkeypatch):
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/dev/null")
+
+
+@pytest.mark.parametrize("fault", ["slowdown", "error"])
+def test_a_server_that_fails_is_no_object_without_a_checksum(bucket, monkeypatch, fault):
+    for name in ("Forest/a.jpg", "River/b.jpg"):
+        bucket.put_object(Key=name, Body=name.encode())
+    with FaultyProxy(os.environ["AWS_ENDPOINT_URL"], fault, share=1, methods=("HEAD",)) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
+        with pytest.raises(StorageError, match="S3"):
+            rows_of(bucket)
+    with FaultyProxy(proxy.upstream, fault, share=1, most=2, methods=("HEAD",)) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
+        assert all(row.checksum for row in rows_of(bucket))
 
 
 def test_a_bucket_that_is_not_there(bucket):

@@ -160,7 +160,7 @@ class StacCatalog:
 
 def catalog_file(folder: str) -> str:
     """Return the address of the catalog's file in a folder; empty if there is none."""
-    if folder.lower().endswith(".json"):
+    if storage.path_of(folder).lower().endswith(".json"):
         return ""
     files = (storage.join(folder, name) for name in _ROOT_NAMES)
     return next((file for file in files if storage.is_file(file)), "")

@@ -42,12 +42,16 @@ def read_document(uri: str, found_in: str) -> dict[str, Any]:
             document = parse_json(content)
     except SourceError as error:
         raise SourceError(
-            f"A file of a STAC catalog must exist. Received: {uri}, which {found_in} links to. {error}"
+            f"A file of a STAC catalog must exist. Received: {storage.shown(uri)}, which {found_in} links to. {error}"
         ) from None
     except (ValueError, RecursionError) as error:
-        raise SourceError(f"A STAC file must be JSON. Received: {uri}, which reads as: {error}.") from None
+        raise SourceError(
+            f"A STAC file must be JSON. Received: {storage.shown(uri)}, which reads as: {error}."
+        ) from None
     if not isinstance(document, dict):
-        raise SourceError(f"A STAC file must be a JSON object. Received: {uri}: a {type(document).__name__}.")
+        raise SourceError(
+            f"A STAC file must be a JSON object. Received: {storage.shown(uri)}: a {type(document).__name__}."
+        )
     check_version(document, uri)
     if "type" not in document and "stac_version" in document and "links" in document:
         document["type"] = "Collection" if "extent" in document else "Catalog"  # `type` is required since STAC 1.0
@@ -62,8 +66,8 @@ def parse_json(content: bytes | str) -> Any:  # noqa: ANN401 - any JSON
         RecursionError: if it is nested too deeply.
     """
     document = json.loads(content)
-    escapes = content.encode(errors="replace") if isinstance(content, str) else content
-    if re.search(rb"\\u[dD][89a-fA-F]", escapes):
+    text = content if isinstance(content, str) else content.decode("utf-8", "replace")
+    if re.search(r"\\u[dD][89a-fA-F]", text):
         json.dumps(document, ensure_ascii=False).encode()
     return document
 
