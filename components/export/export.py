@@ -123,6 +123,7 @@ def _write(description: Description, inputs: Inputs, outputs: Outputs) -> str:
         ONNX: content,
         "model.keras": inputs.model.read_bytes(),
         ITEM: as_json(model_item(description, _asset(ONNX, content))),
+        "manifest.json": inputs.manifest.read_bytes(),
         "labels.json": as_json(dict(enumerate(manifest.class_names))),
         "bands.json": as_json(
             {

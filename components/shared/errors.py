@@ -42,5 +42,9 @@ class TrackingError(TilepipeError, ConnectionError):
     """A tracking server that is unreachable, or rejects what a step must record."""
 
 
+class PromotionError(TilepipeError, RuntimeError):
+    """A model version that must not become champion, or a registry that changed meanwhile."""
+
+
 class ClusterError(TilepipeError, ConnectionError):
     """A Kubeflow or Kubernetes API that cannot be reached, is too old, or refuses what was asked."""

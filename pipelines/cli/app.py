@@ -1,4 +1,4 @@
-"""Write a sample, push tiles to S3, compile the pipelines, and run them on this machine or on Kubeflow."""
+"""Write a sample, push tiles to S3, compile and run the pipelines, here or on Kubeflow, and promote models."""
 
 import os
 import sys
@@ -13,6 +13,7 @@ from tilepipe.components.shared.runtime.redaction import redacted
 from tilepipe.components.shared.runtime.step import USER_ERROR_EXIT_CODE
 from tilepipe.components.shared.version import VERSION
 from tilepipe.pipelines.cli.cluster import commands
+from tilepipe.pipelines.cli.registry import registry_commands
 
 EXIT_CODES = {
     0: "success",
@@ -149,6 +150,7 @@ def docs() -> None:
 
 
 commands.register(app)
+registry_commands.register(app)
 
 
 @app.command()

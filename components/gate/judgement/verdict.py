@@ -82,7 +82,7 @@ Vote = tuple[Outcome, str]
 
 def _of_floor(floor: FloorResult) -> Vote:
     if not floor.is_measured:
-        return "undecided", f"{floor.name} must be at least {floor.minimum:g}, but the class has no test tiles."
+        return "undecided", f"{floor.name} must be at least {floor.minimum:g}, but there are no test tiles for it."
     if floor.is_met:
         return "accepted", f"{floor.name} is {floor.value:.4f}, at least {floor.minimum:g}."
     return "refused", f"{floor.name} must be at least {floor.minimum:g}, but it is {floor.value:.4f}."

@@ -8,6 +8,7 @@ import xxhash
 
 from tilepipe.components.shared.contracts.manifest import Shard, SplitSummary
 from tilepipe.components.shared.errors import ArtifactError
+from tilepipe.components.shared.storage import storage
 
 MEBIBYTE = 2**20
 
@@ -29,6 +30,41 @@ def check_shards(folders: Sequence[Path], split: SplitSummary, *, verify: bool =
         ArtifactError: a shard is missing or found twice, or its size or checksum differs from the manifest.
     """
     return [check_shard(_found(folders, shard), shard, verify=verify) for shard in split.shards]
+
+
+def locate_shards(folders: Sequence[str], split: SplitSummary) -> list[str]:
+    """Find the shards of a split in storage, and check their sizes.
+
+    Args:
+        folders: addresses of the artifacts of the split, one per packed part, as KFP states them.
+        split: the manifest's summary of that split.
+
+    Returns:
+        The address of each shard, in the manifest's order.
+
+    Raises:
+        ArtifactError: a shard is missing, duplicated, or of another size than when it was packed.
+        SourceError: an address is invalid or does not exist.
+        StorageError: a store cannot be reached or denies access.
+    """
+    names = {shard.name for shard in split.shards}
+    places = [storage.from_artifact(folder) for folder in folders] if names else []
+    found = [file for place in places for file in storage.list_files(place) if file.name in names]
+    uris = []
+    for shard in split.shards:
+        files = [file for file in found if file.name == shard.name]
+        if len(files) != 1:
+            received = f"{len(files)} files" if files else "no file"
+            raise ArtifactError(
+                f"Every shard of the manifest must exist exactly once. Received: {received} {shard.name} in "
+                f"{', '.join(file.uri for file in files) or ', '.join(places)}. {ADVICE}"
+            )
+        if files[0].bytes != shard.bytes:
+            raise ArtifactError(
+                f"Shard {files[0].uri} must have {shard.bytes:,} bytes. Received: {files[0].bytes:,} bytes. {ADVICE}"
+            )
+        uris.append(files[0].uri)
+    return uris
 
 
 def check_shard(path: Path, shard: Shard, *, verify: bool = True, shown: str = "") -> Path:

@@ -44,7 +44,10 @@ GATE_REASON = "tilepipe.gate_reason"
 """Reason of the verdict."""
 
 GATE_CHAMPION = "tilepipe.gate_champion"
-"""Number of the version that was champion when the gate compared."""
+"""Number of the version that was champion when the gate compared, or `NO_CHAMPION`."""
+
+NO_CHAMPION = "none"
+"""Value of `GATE_CHAMPION` if there was no champion."""
 
 BUNDLE_FOLDER = "bundle"
 """Folder of the bundle among the artifacts of the MLflow run."""

@@ -136,6 +136,15 @@ def normalize(address: str) -> str:
     )
 
 
+def from_artifact(uri: str) -> str:
+    """Normalize the URI of a KFP artifact; KFP writes `minio://` for its own S3 store, of any implementation.
+
+    Raises:
+        SourceError: the scheme is unsupported, or the address is invalid.
+    """
+    return normalize(f"s3://{uri.removeprefix('minio://')}" if uri.startswith("minio://") else uri)
+
+
 def parent(uri: str) -> str:
     """Return the parent folder or prefix of a normalized address, without the query of a web address."""
     if is_web(uri):

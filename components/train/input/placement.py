@@ -1,6 +1,5 @@
 """Location of the shards of a split, and placement of its tiles."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -8,16 +7,12 @@ from typing import Literal
 import numpy as np
 
 from tilepipe.components.shared.contracts.manifest import Manifest, SplitSummary
-from tilepipe.components.shared.contracts.shards import ADVICE, MEBIBYTE, check_shards
-from tilepipe.components.shared.errors import ArtifactError, ParameterError
-from tilepipe.components.shared.storage import storage
+from tilepipe.components.shared.contracts.shards import MEBIBYTE, check_shards, locate_shards
+from tilepipe.components.shared.errors import ParameterError
 from tilepipe.components.train.input.options import DataOptions
 from tilepipe.components.train.input.shuffle_order import ShuffleOrder
 
 Place = Literal["memory", "device", "streamed"]
-
-_S3 = re.compile("^minio://")
-"""Scheme that KFP uses for its own S3 store, of any implementation."""
 
 
 def locate(where: Sequence[Path] | Sequence[str], summary: SplitSummary) -> list[str]:
@@ -37,24 +32,7 @@ def locate(where: Sequence[Path] | Sequence[str], summary: SplitSummary) -> list
     """
     if all(isinstance(folder, Path) for folder in where):
         return [str(path) for path in check_shards([Path(folder) for folder in where], summary, verify=False)]
-    names = {shard.name for shard in summary.shards}
-    folders = [storage.normalize(_S3.sub("s3://", str(folder))) for folder in where] if names else []
-    found = [file for folder in folders for file in storage.list_files(folder) if file.name in names]
-    uris = []
-    for shard in summary.shards:
-        files = [file for file in found if file.name == shard.name]
-        if len(files) != 1:
-            received = f"{len(files)} files" if files else "no file"
-            raise ArtifactError(
-                f"Every shard of the manifest must exist exactly once. Received: {received} {shard.name} in "
-                f"{', '.join(file.uri for file in files) or ', '.join(folders)}. {ADVICE}"
-            )
-        if files[0].bytes != shard.bytes:
-            raise ArtifactError(
-                f"Shard {files[0].uri} must have {shard.bytes:,} bytes. Received: {files[0].bytes:,} bytes. {ADVICE}"
-            )
-        uris.append(files[0].uri)
-    return uris
+    return locate_shards([str(folder) for folder in where], summary)
 
 
 def plan(

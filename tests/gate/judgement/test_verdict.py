@@ -28,7 +28,7 @@ def comparison(tiles, only_champion, only_challenger):
         ([], "accepted", "There is no champion"),
         ([MET], "accepted", "accuracy is 0.9500, at least 0.9."),
         ([MET, MISSED], "refused", "recall[Forest] must be at least 0.8, but it is 0.5000."),
-        ([MET, UNDEFINED], "undecided", "recall[River] must be at least 0.8, but the class has no test tiles."),
+        ([MET, UNDEFINED], "undecided", "recall[River] must be at least 0.8, but there are no test tiles for it."),
         ([UNDEFINED, MISSED], "refused", "recall[Forest]"),
     ],
 )

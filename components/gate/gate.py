@@ -1,0 +1,240 @@
+"""Judge a registered version: floors, and a comparison with the champion on the version's own test tiles."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from tilepipe.components.gate.answers import Answers, ask
+from tilepipe.components.gate.config import GateConfig
+from tilepipe.components.gate.judgement.comparison import Comparison, compare
+from tilepipe.components.gate.judgement.floors import FloorResult, check_floors, parse_floors
+from tilepipe.components.gate.judgement.verdict import Rules, Verdict, judge
+from tilepipe.components.gate.record import Judgement, as_document
+from tilepipe.components.gate.training_tiles import TrainingTiles
+from tilepipe.components.gate.translation import Translation
+from tilepipe.components.gate.verdict_page import render_page
+from tilepipe.components.shared.contracts.bundle import as_json, read_bundle
+from tilepipe.components.shared.contracts.manifest import Manifest, read_manifest
+from tilepipe.components.shared.errors import ArtifactError, ParameterError, SourceError
+from tilepipe.components.shared.inference.bundle_model import BundleModel, load_model
+from tilepipe.components.shared.inference.model_address import ModelFile
+from tilepipe.components.shared.registry.client import registry_client
+from tilepipe.components.shared.registry.promotions import ChampionState, read_state
+from tilepipe.components.shared.registry.registered_version import RegisteredVersion, fetch_bundle, find_version
+from tilepipe.components.shared.registry.version_tags import (
+    BUNDLE_FILE,
+    BUNDLE_SHA256,
+    DATASET_DIGEST,
+    GATE,
+    GATE_CHAMPION,
+    GATE_REASON,
+    NO_CHAMPION,
+    TEST_SHARDS,
+    TRAINING_TILES,
+)
+from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.storage.atomic import whole_file
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+logger = logging.getLogger("tilepipe.gate")
+
+ARTIFACT_FOLDER = "gate"
+"""Folder of the verdict and the page in the MLflow run of the version."""
+_MANIFEST = "manifest.json"
+_LONGEST_REASON = 4000
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Files to write."""
+
+    verdict: Path
+    page: Path
+
+
+def gate(config: GateConfig, outputs: Outputs) -> Judgement:
+    """Judge a version, and write the verdict to files, to its tags and to its MLflow run.
+
+    Args:
+        config: the version, the floors and the limits.
+        outputs: files to write.
+
+    Returns:
+        The judgement.
+
+    Raises:
+        ParameterError: the version is the champion, or a floor is of a class that it does not have.
+        SourceError: there is no such version, it is not one of tilepipe's, or its test tiles no longer exist.
+        ArtifactError: its bundle was changed or cannot be loaded, or its test tiles are damaged.
+        TrackingError: the registry cannot be reached or denies access.
+    """
+    client = registry_client()
+    version, state = find_version(client, config.address), read_state(client, config.name)
+    if state.champion == version.version:
+        raise ParameterError(
+            f"The gate judges a version that is not champion. Received: {version.address}, the champion of "
+            f"{version.name}. Name another version."
+        )
+    judgement = _judge(client, config, version, state)
+    for path, content in (
+        (outputs.verdict, as_json(as_document(judgement))),
+        (outputs.page, render_page(judgement).encode()),
+    ):
+        with whole_file(path) as partial:
+            partial.write_bytes(content)
+    _record(client, judgement, outputs)
+    logger.info(
+        "version %d of %s is %s: %s", version.version, version.name, judgement.outcome, judgement.verdict.reason
+    )
+    return judgement
+
+
+@dataclass(frozen=True)
+class _Opponent:
+    """The champion, as far as a challenger can be compared with it."""
+
+    translation: Translation | None = None
+    """None if it cannot be asked."""
+    seen: TrainingTiles | None = None
+    """Tiles that it was trained on; None if they are none of the test tiles, or not known."""
+    obstacles: tuple[str, ...] = ()
+    """Sentences that say why a comparison is impossible or may be unfair."""
+
+
+def _judge(client: "MlflowClient", config: GateConfig, version: RegisteredVersion, state: ChampionState) -> Judgement:
+    folders = _test_folders(version)
+    challenger, manifest = _open_challenger(client, version)
+    opponent = _find_opponent(client, state, version, challenger)
+    batch_tiles = config.options.batch_tiles
+    answers = ask(manifest, folders, challenger, opponent.translation, opponent.seen, batch_tiles=batch_tiles)
+    classes, tiles = len(challenger.class_names), len(answers.labels)
+    floors = check_floors(parse_floors(config.floors), answers.figures(classes), challenger.class_names)
+    comparison = _compare(answers, classes, config)
+    obstacles = [*opponent.obstacles, *([] if tiles else ["The challenger has no test tiles."])]
+    if tiles and opponent.translation is not None and comparison is None:
+        obstacles.append(
+            f"The champion (version {state.champion}) was trained on all {tiles:,} test tiles of the challenger: none "
+            "are left for a fair comparison."
+        )
+    return Judgement(
+        version=version,
+        champion=NO_CHAMPION if state.champion is None else str(state.champion),
+        at=datetime.now(UTC),
+        verdict=_verdict(config, state, floors, comparison, obstacles),
+        class_names=challenger.class_names,
+        answers=answers,
+        floors=tuple(floors),
+        comparison=comparison,
+    )
+
+
+def _find_opponent(
+    client: "MlflowClient", state: ChampionState, version: RegisteredVersion, challenger: BundleModel
+) -> _Opponent:
+    if state.champion is None:
+        return _Opponent(obstacles=(state.remark,) if state.remark else ())
+    who = f"The champion (version {state.champion})"
+    try:
+        champion = find_version(client, f"{state.name}/{state.champion}")
+        with TemporaryDirectory(prefix="tilepipe-") as folder:
+            translation = Translation.between(_open(client, champion, Path(folder)), challenger)
+        digest = version.tags.get(DATASET_DIGEST)
+        if digest is not None and champion.tags.get(DATASET_DIGEST) == digest:
+            return _Opponent(translation)  # of the same data, the splits do not overlap
+        if TRAINING_TILES not in champion.tags:
+            unknown = (
+                f"{who} was trained on other data, and its training tiles are not recorded: they may be among the "
+            )
+            return _Opponent(translation, obstacles=(f"{unknown}test tiles.",))
+        seen = TrainingTiles.read(champion.tags[TRAINING_TILES], same_pixels=translation.has_same_bands)
+    except (ArtifactError, SourceError) as error:
+        return _Opponent(obstacles=(f"{who} cannot be compared with the challenger: {error}",))
+    return _Opponent(translation, seen)
+
+
+def _verdict(
+    config: GateConfig,
+    state: ChampionState,
+    floors: Sequence[FloorResult],
+    comparison: Comparison | None,
+    obstacles: Sequence[str],
+) -> Verdict:
+    options = config.options
+    return judge(
+        floors,
+        comparison,
+        obstacles=obstacles,
+        has_champion=state.champion is not None or bool(state.remark),
+        rules=Rules(options.min_tiles, options.max_loss, options.significance),
+    )
+
+
+def _open(client: "MlflowClient", version: RegisteredVersion, folder: Path) -> BundleModel:
+    """Fetch the bundle of a version to a folder, and load its model."""
+    path, sha256 = fetch_bundle(client, version, folder), version.tags[BUNDLE_SHA256]
+    return load_model(ModelFile(path, version.address, sha256, version.name, str(version.version)))
+
+
+def _open_challenger(client: "MlflowClient", version: RegisteredVersion) -> tuple[BundleModel, Manifest]:
+    """Load the model of a version, and read the manifest of its data."""
+    with TemporaryDirectory(prefix="tilepipe-") as folder:
+        model, path = _open(client, version, Path(folder)), Path(folder) / _MANIFEST
+        content = read_bundle(Path(folder) / BUNDLE_FILE, names=(_MANIFEST,)).get(_MANIFEST)
+        if content is None:
+            raise ArtifactError(
+                f"The bundle of a version must hold the manifest of its data. Received: {version.address}, without "
+                f"{_MANIFEST}. Train and register the model again with this version of tilepipe."
+            )
+        path.write_bytes(content)
+        return model, read_manifest(path)
+
+
+def _test_folders(version: RegisteredVersion) -> list[str]:
+    """Return the addresses of the folders with the test shards."""
+    value = version.tags.get(TEST_SHARDS, "[]")
+    try:
+        folders = json.loads(value)
+        if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in folders):
+            raise TypeError("no list of addresses")
+    except (ValueError, TypeError) as error:
+        raise ArtifactError(
+            f"The tag {TEST_SHARDS} must be a JSON list of addresses. Received: {value[:200]} of {version.address}: "
+            f"{error}. Register the model again."
+        ) from error
+    return folders
+
+
+def _compare(answers: Answers, classes: int, config: GateConfig) -> Comparison | None:
+    common = answers.is_common
+    if not common.any():
+        return None
+    return compare(
+        answers.labels[common],
+        answers.champion[common],
+        answers.challenger[common],
+        classes,
+        resamples=config.options.resamples,
+        seed=config.options.seed,
+    )
+
+
+def _record(client: "MlflowClient", judgement: Judgement, outputs: Outputs) -> None:
+    """Write the verdict to the tags of the version, and the files to its MLflow run."""
+    version = judgement.version
+    tags = {
+        GATE: "undecided",  # until the other tags are those of this verdict
+        GATE_REASON: judgement.verdict.reason[:_LONGEST_REASON],
+        GATE_CHAMPION: judgement.champion,
+    }
+    with tracking.reported(f"record the verdict on {version.address}"):
+        for key, value in [*tags.items(), (GATE, judgement.outcome)]:
+            client.set_model_version_tag(version.name, str(version.version), key, value)
+        for path, name in ((outputs.verdict, "verdict.json"), (outputs.page, "verdict.html")):
+            client.log_text(version.run_id, path.read_text(encoding="utf-8"), f"{ARTIFACT_FOLDER}/{name}")

@@ -1,0 +1,1 @@
+"""Move the alias `champion` to another version, or back."""

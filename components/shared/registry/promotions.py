@@ -1,0 +1,153 @@
+"""History of the champion of a registered model, kept in tags of the model, where it survives deleted versions."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Literal, Self
+
+from tilepipe.components.shared.errors import ArtifactError, SourceError
+from tilepipe.components.shared.registry.version_tags import CHAMPION
+from tilepipe.components.shared.runtime import tracking
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import RegisteredModel
+
+HISTORY = "tilepipe.history."
+"""Prefix of the tags of a registered model with its promotions, followed by six digits or more."""
+
+Action = Literal["promote", "rollback"]
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """One move of the alias `champion`."""
+
+    sequence: int
+    """1 for the first one."""
+    action: Action
+    at: str
+    """Time in UTC, ISO 8601."""
+    who: str
+    why: str
+    from_version: int | None
+    """Champion before; None if there was none."""
+    to_version: int
+    """Champion from then on."""
+    verdict: str
+    """Verdict of the gate: `accepted`, `refused`, `undecided`, or empty if it was not asked."""
+    bundle_sha256: str
+    """SHA-256 of the bundle of the new champion, in hexadecimal."""
+
+    @property
+    def tag(self) -> str:
+        """Name of its tag."""
+        return f"{HISTORY}{self.sequence:06d}"
+
+    def as_json(self) -> str:
+        """Return the value of its tag."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def of(cls, tag: str, value: str) -> Self:
+        """Read a tag.
+
+        Raises:
+            ArtifactError: the tag was not written by tilepipe.
+        """
+        try:
+            found = cls(**json.loads(value))
+        except (ValueError, TypeError) as error:
+            raise ArtifactError(
+                f"The tags {HISTORY}* of a registered model must be written by tilepipe. Received: {tag}={value}. "
+                "Delete this tag in MLflow."
+            ) from error
+        return found
+
+
+@dataclass(frozen=True)
+class ChampionState:
+    """The champion of a registered model, as the registry has it and as the history has it."""
+
+    name: str
+    champion: int | None
+    """Version with the alias `champion`; None if there is none."""
+    promotions: tuple[Promotion, ...]
+    """Oldest first."""
+    tags: Mapping[str, str]
+    """All tags of the registered model."""
+
+    @property
+    def sequence(self) -> int:
+        """Number of the last promotion; 0 before the first one."""
+        return self.promotions[-1].sequence if self.promotions else 0
+
+    @property
+    def remark(self) -> str:
+        """A sentence on the difference between registry and history; empty if they agree."""
+        expected = self.promotions[-1].to_version if self.promotions else None
+        if expected is None or expected == self.champion:
+            return ""
+        if self.champion is None:
+            return (
+                f"{self.name} has no champion, but its history says version {expected}: that version was deleted, "
+                "which removes its aliases, or the alias was removed, or the promotion was interrupted."
+            )
+        return (
+            f"The champion of {self.name} is version {self.champion}, but its history says version {expected}: the "
+            "alias was moved without tilepipe, or the promotion was interrupted."
+        )
+
+    def earlier_champions(self) -> list[int]:
+        """List the champions before the last one, latest first; those that a rollback left are not among them."""
+        stack: list[int] = []
+        for promotion in self.promotions:
+            if promotion.action == "rollback":
+                while stack and stack[-1] != promotion.to_version:
+                    stack.pop()
+            elif promotion.from_version is not None and stack[-1:] != [promotion.from_version]:
+                stack.append(promotion.from_version)
+            if stack[-1:] != [promotion.to_version]:
+                stack.append(promotion.to_version)
+        return stack[-2::-1]
+
+
+def read_state(client: "MlflowClient", name: str) -> ChampionState:
+    """Read the champion and the history of a registered model in one request.
+
+    Args:
+        client: client of the registry.
+        name: name of the registered model.
+
+    Returns:
+        The state.
+
+    Raises:
+        SourceError: there is no such model.
+        ArtifactError: the history is damaged.
+        TrackingError: the registry cannot be reached or denies access.
+    """
+    model = _registered_model(client, name)
+    tags = {str(key): str(value) for key, value in model.tags.items()}
+    aliases = {str(alias): int(version) for alias, version in model.aliases.items()}
+    promotions = [Promotion.of(tag, value) for tag, value in tags.items() if tag.startswith(HISTORY)]
+    return ChampionState(name, aliases.get(CHAMPION), _sorted(promotions), tags)
+
+
+def _sorted(promotions: Sequence[Promotion]) -> tuple[Promotion, ...]:
+    return tuple(sorted(promotions, key=lambda promotion: promotion.sequence))
+
+
+def _registered_model(client: "MlflowClient", name: str) -> "RegisteredModel":
+    from mlflow.exceptions import MlflowException
+
+    with tracking.reported(f"read the registered model {name}"):
+        try:
+            return client.get_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            raise SourceError(
+                f"A model must be in the registry to be used. Received: {name}, which does not exist. "
+                "`tilepipe models` lists the models."
+            ) from error

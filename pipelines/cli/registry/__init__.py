@@ -1,0 +1,1 @@
+"""Commands of the model registry: models, promote and rollback."""

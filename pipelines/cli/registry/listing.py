@@ -1,0 +1,171 @@
+"""Read the models of a registry, their versions, aliases, verdicts and main figures."""
+
+import contextlib
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from tilepipe.components.shared.registry.promotions import ChampionState, read_state
+from tilepipe.components.shared.registry.registered_version import is_tilepipes
+from tilepipe.components.shared.registry.version_tags import (
+    BUNDLE_SHA256,
+    CHALLENGER,
+    GATE,
+    GATE_CHAMPION,
+    GATE_REASON,
+    PIPELINE_RUN,
+)
+from tilepipe.components.shared.runtime import tracking
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+FIGURES = ("accuracy", "macro_f1")
+"""Figures that are shown, of the test split, or of the validation split if there is none."""
+SPLITS = ("test", "val")
+_PAGE = 100
+
+
+@dataclass(frozen=True)
+class VersionRow:
+    """A version of a registered model."""
+
+    version: int
+    aliases: tuple[str, ...]
+    created: str
+    """Time in UTC, ISO 8601."""
+    is_tilepipes: bool
+    verdict: str
+    """Verdict of the gate; empty if it has not judged the version."""
+    verdict_reason: str
+    verdict_champion: str
+    """Version that was champion then, or `none`."""
+    figures: dict[str, float]
+    """Figures of the MLflow run such as `test_accuracy`; empty if the run was deleted."""
+    bundle_sha256: str
+    mlflow_run_id: str
+    run: str
+    """Id of the Kubeflow or local run."""
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """A registered model of tilepipe's."""
+
+    name: str
+    champion: int | None
+    challenger: int | None
+    versions: int
+    remark: str
+    """A sentence on the difference between registry and history; empty if they agree."""
+
+
+def list_models(client: "MlflowClient") -> list[ModelRow]:
+    """List the registered models that have a version of tilepipe's, by name.
+
+    Raises:
+        TrackingError: the registry cannot be reached or denies access.
+    """
+    rows = []
+    with tracking.reported("list the registered models"):
+        models = _all(client.search_registered_models)
+    for model in models:
+        versions = _versions(client, model.name)
+        if any(is_tilepipes(version.tags) for version in versions):
+            state = read_state(client, model.name)
+            challenger = model.aliases.get(CHALLENGER)
+            rows.append(
+                ModelRow(
+                    name=model.name,
+                    champion=state.champion,
+                    challenger=None if challenger is None else int(challenger),
+                    versions=len(versions),
+                    remark=state.remark,
+                )
+            )
+    return sorted(rows, key=lambda row: row.name)
+
+
+def list_versions(client: "MlflowClient", name: str, limit: int) -> tuple[ChampionState, list[VersionRow]]:
+    """Read the history of a model and its newest versions.
+
+    Args:
+        client: client of the registry.
+        name: name of the registered model.
+        limit: largest number of versions.
+
+    Returns:
+        The state of the champion, and the versions, newest first.
+
+    Raises:
+        SourceError: there is no such model.
+        TrackingError: the registry cannot be reached or denies access.
+    """
+    state = read_state(client, name)
+    newest = sorted(_versions(client, name), key=lambda version: -int(version.version))[:limit]
+    by_version: dict[int, list[str]] = {}
+    with tracking.reported(f"read the aliases of {name}"):
+        for alias, version in client.get_registered_model(name).aliases.items():
+            by_version.setdefault(int(version), []).append(str(alias))
+    return state, [_row(client, version, tuple(sorted(by_version.get(int(version.version), [])))) for version in newest]
+
+
+def as_document(state: ChampionState, rows: list[VersionRow]) -> dict[str, Any]:
+    """Describe a model as JSON."""
+    return {
+        "name": state.name,
+        "champion": state.champion,
+        "remark": state.remark,
+        "versions": [asdict(row) for row in rows],
+        "promotions": [asdict(promotion) for promotion in state.promotions],
+    }
+
+
+def _row(client: "MlflowClient", version: "ModelVersion", aliases: tuple[str, ...]) -> VersionRow:
+    tags = version.tags
+    created = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
+    return VersionRow(
+        version=int(version.version),
+        aliases=aliases,
+        created=created.isoformat(timespec="seconds"),
+        is_tilepipes=is_tilepipes(tags),
+        verdict=tags.get(GATE, ""),
+        verdict_reason=tags.get(GATE_REASON, ""),
+        verdict_champion=tags.get(GATE_CHAMPION, ""),
+        figures=_figures(client, version),
+        bundle_sha256=tags.get(BUNDLE_SHA256, ""),
+        mlflow_run_id=str(version.run_id or ""),
+        run=tags.get(PIPELINE_RUN, ""),
+    )
+
+
+def _figures(client: "MlflowClient", version: "ModelVersion") -> dict[str, float]:
+    from mlflow.exceptions import MlflowException
+
+    metrics: dict[str, float] = {}
+    with tracking.reported(f"read the figures of version {version.version}"), contextlib.suppress(MlflowException):
+        if version.run_id:
+            metrics = client.get_run(version.run_id).data.metrics
+    for split in SPLITS:
+        found = {name: metrics[name] for name in (f"{split}_{figure}" for figure in FIGURES) if name in metrics}
+        if found:
+            return found
+    return {}
+
+
+def _versions(client: "MlflowClient", name: str) -> list["ModelVersion"]:
+    quote = '"' if "'" in name else "'"  # MLflow has no escape for either
+    with tracking.reported(f"list the versions of {name}"):
+        return _all(client.search_model_versions, f"name = {quote}{name}{quote}")
+
+
+def _all(search: Any, query: str | None = None) -> list[Any]:  # noqa: ANN401 - a search of MLflow's client
+    """Collect all pages of a search."""
+    found, token = [], None
+    while True:
+        page = search(filter_string=query, max_results=_PAGE, page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found

@@ -1,0 +1,83 @@
+"""Terminal output of the commands of the model registry."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tilepipe.components.shared.registry.promotions import ChampionState, Promotion
+from tilepipe.components.shared.runtime.log_format import escape_controls
+from tilepipe.pipelines.cli.registry.listing import FIGURES, SPLITS, ModelRow, VersionRow
+
+_STYLES = {"accepted": "green", "refused": "red", "undecided": "yellow"}
+_SHOWN_PROMOTIONS = 5
+
+
+def models(console: Console, rows: Sequence[ModelRow]) -> None:
+    """Print the models, or that there are none."""
+    if not rows:
+        console.print("no models of tilepipe are registered")
+        return
+    table = _table("model", "champion", "challenger", "versions")
+    for row in rows:
+        cells = (row.name, _number(row.champion), _number(row.challenger), str(row.versions))
+        table.add_row(*(_text(cell) for cell in cells))
+    console.print(table)
+    for row in rows:
+        _remark(console, row.remark)
+
+
+def versions(console: Console, state: ChampionState, rows: Sequence[VersionRow]) -> None:
+    """Print the versions of a model and its latest promotions."""
+    table = _table("version", "aliases", "verdict", "against", *(name.replace("_", " ") for name in FIGURES), "created")
+    for row in rows:
+        verdict = row.verdict if row.is_tilepipes else "not of tilepipe"
+        table.add_row(
+            str(row.version),
+            _text(", ".join(row.aliases)),
+            Text(escape_controls(verdict), style=_STYLES.get(verdict, "dim")),
+            _text(row.verdict_champion),
+            *(_figure(row, name) for name in FIGURES),
+            row.created[:16].replace("T", " "),
+        )
+    console.print(table)
+    for promotion in reversed(state.promotions[-_SHOWN_PROMOTIONS:]):
+        console.print(promoted(promotion))
+    _remark(console, state.remark)
+
+
+def promoted(promotion: Promotion) -> Text:
+    """Format an entry of the history."""
+    before = "none" if promotion.from_version is None else f"version {promotion.from_version}"
+    line = f"{promotion.at[:16].replace('T', ' ')} {promotion.action}: version {promotion.to_version} after {before}"
+    return _text(f"{line}, by {promotion.who}: {promotion.why}")
+
+
+def _table(*titles: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    return table
+
+
+def _figure(row: VersionRow, name: str) -> str:
+    for split in SPLITS:
+        value = row.figures.get(f"{split}_{name}")
+        if value is not None:
+            return f"{value:.4f}" + ("" if split == SPLITS[0] else f" ({split})")
+    return ""
+
+
+def _number(version: int | None) -> str:
+    return "" if version is None else str(version)
+
+
+def _remark(console: Console, remark: str) -> None:
+    if remark:
+        console.print(Text(f"warning: {escape_controls(remark)}", style="yellow"))
+
+
+def _text(text: str) -> Text:
+    """Return text from outside, without markup and control characters."""
+    return Text(escape_controls(text))

@@ -1,0 +1,1 @@
+"""Judge a registered version and make it the champion."""
