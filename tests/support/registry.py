@@ -10,6 +10,7 @@ from tilepipe.components.shared.registry.version_tags import (
     BUNDLE_URI,
     CHALLENGER,
     DATASET_DIGEST,
+    FIGURE_PREFIX,
 )
 
 NAME = "forests"
@@ -21,15 +22,15 @@ def register_version(client, folder: Path, *, name: str = NAME, manifest=None, t
     where = None if client.tracking_uri.startswith("http") else (folder / "artifacts").as_uri()
     experiment_id = experiment.experiment_id if experiment else client.create_experiment("trainings", where)
     run_id = client.create_run(experiment_id).info.run_id
-    for key, value in (figures or {"test_accuracy": 0.9, "test_macro_f1": 0.8}).items():
-        client.log_metric(run_id, key, value)
     folder.mkdir(parents=True, exist_ok=True)
     sha256 = write_model_bundle(folder / BUNDLE_FILE, manifest, **files)
     client.log_artifact(run_id, str(folder / BUNDLE_FILE), BUNDLE_FOLDER)
     if name not in {model.name for model in client.search_registered_models()}:
         client.create_registered_model(name)
+    shown = figures or {"test_accuracy": 0.9, "test_macro_f1": 0.8}
     facts = {BUNDLE_SHA256: sha256, BUNDLE_URI: f"runs:/{run_id}/{BUNDLE_FOLDER}/{BUNDLE_FILE}", DATASET_DIGEST: "d1"}
-    facts = {key: value for key, value in {**facts, **(tags or {})}.items() if value is not None}
+    facts |= {f"{FIGURE_PREFIX}{key}": str(value) for key, value in shown.items()}
+    facts |= tags or {}
     made = client.create_model_version(name, f"runs:/{run_id}/{BUNDLE_FOLDER}", run_id=run_id, tags=facts)
     client.set_registered_model_alias(name, CHALLENGER, made.version)
     return int(made.version)

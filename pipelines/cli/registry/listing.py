@@ -1,6 +1,7 @@
 """Read the models of a registry, their versions, aliases, verdicts and main figures."""
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from tilepipe.components.shared.registry.registered_version import is_tilepipes
 from tilepipe.components.shared.registry.version_tags import (
     BUNDLE_SHA256,
     CHALLENGER,
+    FIGURE_PREFIX,
     GATE,
     GATE_CHAMPION,
     GATE_REASON,
@@ -21,9 +23,6 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
-FIGURES = ("accuracy", "macro_f1")
-"""Figures that are shown, of the test split, or of the validation split if there is none."""
-SPLITS = ("test", "val")
 _PAGE = 100
 
 
@@ -42,7 +41,7 @@ class VersionRow:
     verdict_champion: str
     """Version that was champion then, or `none`."""
     figures: dict[str, float]
-    """Figures of the MLflow run such as `test_accuracy`; empty if the run was deleted."""
+    """Figures of the evaluation such as `test_accuracy`."""
     bundle_sha256: str
     mlflow_run_id: str
     run: str
@@ -108,7 +107,7 @@ def list_versions(client: "MlflowClient", name: str, limit: int) -> tuple[Champi
     with tracking.reported(f"read the aliases of {name}"):
         for alias, version in client.get_registered_model(name).aliases.items():
             by_version.setdefault(int(version), []).append(str(alias))
-    return state, [_row(client, version, tuple(sorted(by_version.get(int(version.version), [])))) for version in newest]
+    return state, [_row(version, tuple(sorted(by_version.get(int(version.version), [])))) for version in newest]
 
 
 def as_document(state: ChampionState, rows: list[VersionRow]) -> dict[str, Any]:
@@ -122,7 +121,7 @@ def as_document(state: ChampionState, rows: list[VersionRow]) -> dict[str, Any]:
     }
 
 
-def _row(client: "MlflowClient", version: "ModelVersion", aliases: tuple[str, ...]) -> VersionRow:
+def _row(version: "ModelVersion", aliases: tuple[str, ...]) -> VersionRow:
     tags = version.tags
     created = datetime.fromtimestamp(version.creation_timestamp / 1000, UTC)
     return VersionRow(
@@ -133,25 +132,20 @@ def _row(client: "MlflowClient", version: "ModelVersion", aliases: tuple[str, ..
         verdict=tags.get(GATE, ""),
         verdict_reason=tags.get(GATE_REASON, ""),
         verdict_champion=tags.get(GATE_CHAMPION, ""),
-        figures=_figures(client, version),
+        figures=_figures(tags),
         bundle_sha256=tags.get(BUNDLE_SHA256, ""),
         mlflow_run_id=str(version.run_id or ""),
         run=tags.get(PIPELINE_RUN, ""),
     )
 
 
-def _figures(client: "MlflowClient", version: "ModelVersion") -> dict[str, float]:
-    from mlflow.exceptions import MlflowException
-
-    metrics: dict[str, float] = {}
-    with tracking.reported(f"read the figures of version {version.version}"), contextlib.suppress(MlflowException):
-        if version.run_id:
-            metrics = client.get_run(version.run_id).data.metrics
-    for split in SPLITS:
-        found = {name: metrics[name] for name in (f"{split}_{figure}" for figure in FIGURES) if name in metrics}
-        if found:
-            return found
-    return {}
+def _figures(tags: Mapping[str, str]) -> dict[str, float]:
+    found = {tag.removeprefix(FIGURE_PREFIX): value for tag, value in tags.items() if tag.startswith(FIGURE_PREFIX)}
+    figures = {}
+    for name, value in sorted(found.items()):
+        with contextlib.suppress(ValueError):  # not written by tilepipe
+            figures[name] = float(value)
+    return figures
 
 
 def _versions(client: "MlflowClient", name: str) -> list["ModelVersion"]:

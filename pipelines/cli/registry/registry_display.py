@@ -8,9 +8,12 @@ from rich.text import Text
 
 from tilepipe.components.shared.registry.promotions import ChampionState, Promotion
 from tilepipe.components.shared.runtime.log_format import escape_controls
-from tilepipe.pipelines.cli.registry.listing import FIGURES, SPLITS, ModelRow, VersionRow
+from tilepipe.pipelines.cli.registry.listing import ModelRow, VersionRow
 
 _STYLES = {"accepted": "green", "refused": "red", "undecided": "yellow"}
+_FIGURES = ("accuracy", "macro_f1")
+_SPLITS = ("test", "val")
+"""A figure that is not of the first one is shown with the name of its split."""
 _SHOWN_PROMOTIONS = 5
 
 
@@ -30,7 +33,9 @@ def models(console: Console, rows: Sequence[ModelRow]) -> None:
 
 def versions(console: Console, state: ChampionState, rows: Sequence[VersionRow]) -> None:
     """Print the versions of a model and its latest promotions."""
-    table = _table("version", "aliases", "verdict", "against", *(name.replace("_", " ") for name in FIGURES), "created")
+    table = _table(
+        "version", "aliases", "verdict", "against", *(name.replace("_", " ") for name in _FIGURES), "created"
+    )
     for row in rows:
         verdict = row.verdict if row.is_tilepipes else "not of tilepipe"
         table.add_row(
@@ -38,7 +43,7 @@ def versions(console: Console, state: ChampionState, rows: Sequence[VersionRow])
             _text(", ".join(row.aliases)),
             Text(escape_controls(verdict), style=_STYLES.get(verdict, "dim")),
             _text(row.verdict_champion),
-            *(_figure(row, name) for name in FIGURES),
+            *(_figure(row, name) for name in _FIGURES),
             row.created[:16].replace("T", " "),
         )
     console.print(table)
@@ -62,10 +67,10 @@ def _table(*titles: str) -> Table:
 
 
 def _figure(row: VersionRow, name: str) -> str:
-    for split in SPLITS:
+    for split in _SPLITS:
         value = row.figures.get(f"{split}_{name}")
         if value is not None:
-            return f"{value:.4f}" + ("" if split == SPLITS[0] else f" ({split})")
+            return f"{value:.4f}" + ("" if split == _SPLITS[0] else f" ({split})")
     return ""
 
 
