@@ -47,6 +47,7 @@ COMPOSITIONS = {
     "external-s3": ("cluster", ["external-s3"], EXTERNAL_S3),
     "external-postgres": ("cluster", ["external-postgres"], EXTERNAL_POSTGRES),
     "generated-secrets": ("cluster", ["generated-secrets"], ""),
+    "serving": ("cluster", ["serving"], ""),
 }
 """Name -> overlay, options on top of it, and further content of the user's own overlay."""
 

@@ -8,6 +8,7 @@ import yaml
 from tests.manifests.kustomize import COMPOSITIONS, MANIFESTS, SERVICES, build, containers, of_kind, pod_specs
 from tilepipe.components.shared.version import VERSION
 from tilepipe.pipelines import settings
+from tilepipe.pipelines.cli.registry.serving import ARTIFACTS_URI, SERVICE_ACCOUNT
 
 SECRETS = yaml.safe_load((MANIFESTS / "base" / "secrets" / "secrets.yaml").read_text())
 STORAGE = yaml.safe_load((MANIFESTS / "base" / "minio" / "setup" / "storage.yaml").read_text())
@@ -171,3 +172,12 @@ def test_options_leave_nothing_half_removed(composition):
         assert not {name for name in names if "minio" in name}
     if composition == "external-postgres":
         assert {r["kind"] for r in build(composition) if r["metadata"]["name"] == "tilepipe-postgres"} == {"ConfigMap"}
+
+
+def test_the_service_account_of_served_models_is_that_of_their_manifest():
+    found = {(r["kind"], r["metadata"]["name"]): r for r in build("serving")}
+    account = found["ServiceAccount", SERVICE_ACCOUNT]
+    assert [secret["name"] for secret in account["secrets"]] == ["tilepipe-mlflow-s3"]
+    assert found["ConfigMap", "tilepipe-mlflow"]["data"]["MLFLOW_ARTIFACTS_DESTINATION"] == ARTIFACTS_URI
+    (rule,) = found["NetworkPolicy", "tilepipe-serving-reads-minio"]["spec"]["ingress"]
+    assert rule["ports"] == [{"port": 9000}]

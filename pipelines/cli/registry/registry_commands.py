@@ -11,6 +11,8 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperGroup
 
+from tilepipe.pipelines.cli.registry.serving import ARTIFACTS_URI, SERVICE_ACCOUNT
+
 console = Console(highlight=False, soft_wrap=True)
 
 Folder = Annotated[
@@ -42,7 +44,7 @@ models = typer.Typer(
     cls=_ListsByDefault,
     add_completion=False,
     rich_markup_mode=None,
-    help="List registered models, or render a manifest that serves one.",
+    help="List registered models, the versions of a model (`tilepipe models NAME`), or a manifest that serves one.",
 )
 
 
@@ -84,10 +86,10 @@ def serve_manifest(
     namespace: Annotated[str, typer.Option(help="Namespace of the service.")] = "",
     service_account: Annotated[
         str, typer.Option(help="Service account that may read the model; '' for the namespace's default.")
-    ] = "tilepipe-serving",
+    ] = SERVICE_ACCOUNT,
     artifacts_uri: Annotated[
         str, typer.Option(help="Where the MLflow server keeps the artifacts that it proxies.")
-    ] = "s3://tilepipe-mlflow",
+    ] = ARTIFACTS_URI,
     storage_uri: Annotated[str, typer.Option(help="Address of the MLflow model; default: the registered one.")] = "",
     folder: Folder = RUNS,
 ) -> None:

@@ -8,13 +8,14 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from tilepipe.components.shared.errors import ParameterError
-from tilepipe.components.shared.registry.registered_version import RegisteredVersion
 from tilepipe.components.shared.registry.version_tags import BUNDLE_SHA256
 from tilepipe.components.shared.runtime import tracking
 from tilepipe.components.shared.version import VERSION
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+
+    from tilepipe.components.shared.registry.registered_version import RegisteredVersion
 
 ARTIFACTS_URI = "s3://tilepipe-mlflow"
 """Where MLflow keeps the artifacts that it proxies (`MLFLOW_ARTIFACTS_DESTINATION` in manifests/base/mlflow)."""
@@ -27,7 +28,7 @@ _READABLE = ("s3://", "gs://", "https://", "http://", "pvc://", "hdfs://", "webh
 _LONGEST_NAME = 50
 
 
-def storage_uri(client: "MlflowClient", version: RegisteredVersion, artifacts_uri: str) -> str:
+def storage_uri(client: "MlflowClient", version: "RegisteredVersion", artifacts_uri: str) -> str:
     """Find the address of the MLflow model of a version, as KServe can read it.
 
     Args:
@@ -53,7 +54,12 @@ def storage_uri(client: "MlflowClient", version: RegisteredVersion, artifacts_ur
 
 
 def inference_service(
-    version: RegisteredVersion, uri: str, *, name: str = "", namespace: str = "", service_account: str = SERVICE_ACCOUNT
+    version: "RegisteredVersion",
+    uri: str,
+    *,
+    name: str = "",
+    namespace: str = "",
+    service_account: str = SERVICE_ACCOUNT,
 ) -> dict[str, Any]:
     """Build the manifest.
 
