@@ -3,6 +3,7 @@
 import numpy as np
 
 from tilepipe.components.gate.judgement.comparison import Comparison
+from tilepipe.components.gate.judgement.verdict import p_value
 from tilepipe.components.gate.record import Judgement
 from tilepipe.components.shared.pages.formatting import DASH, breakable, percent, tiles
 from tilepipe.components.shared.pages.markup import Markup, element, join
@@ -11,6 +12,7 @@ from tilepipe.components.shared.pages.style import PAGE_STYLE
 from tilepipe.components.shared.registry.version_tags import BUNDLE_SHA256, DATASET_DIGEST, PIPELINE_RUN
 from tilepipe.components.shared.version import VERSION
 
+_STYLE = f"{PAGE_STYLE}ul.remark{{max-width:46rem;padding-left:2rem;overflow-wrap:anywhere}}"
 _TITLES = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
@@ -37,7 +39,7 @@ def render_page(judgement: Judgement) -> str:
     version = judgement.version
     title = f"{version.name}, version {version.version}: {judgement.outcome}"
     sections = [_floors(judgement), _comparison(judgement), _classes(judgement), _facts(judgement)]
-    return html_page(title, PAGE_STYLE, _header(judgement), *sections, _footer(judgement))
+    return html_page(title, _STYLE, _header(judgement), *sections, _footer(judgement))
 
 
 def _header(judgement: Judgement) -> Markup:
@@ -52,7 +54,7 @@ def _header(judgement: Judgement) -> Markup:
         element("h1", f"{version.name}, version {version.version}"),
         element("p", f"Judged against {against}, on {tiles(len(judgement.answers.labels))}.", class_="note"),
         lede,
-        *(element("p", breakable(reason), class_="remark") for reason in verdict.reasons),
+        element("ul", *(element("li", reason) for reason in verdict.reasons), class_="remark"),
         _headline(judgement),
     )
 
@@ -65,8 +67,8 @@ def _headline(judgement: Judgement) -> Markup | None:
     rows = [(_TITLES[name], percent(overall[name]), "all test tiles") for name in shown]
     if judgement.comparison is not None:
         difference = judgement.comparison.differences["accuracy"]
-        interval = f"95 % interval {_signed(difference.low)} to {_signed(difference.high)}"
-        rows.append(("Accuracy, compared with the champion", _signed(difference.value), interval))
+        interval = f"95 % interval {_points(difference.low)} to {_points(difference.high)}"
+        rows.append(("Difference of the accuracy to the champion", _points(difference.value), f"points, {interval}"))
     return figures(rows)
 
 
@@ -97,12 +99,12 @@ def _comparison(judgement: Judgement) -> Markup | None:
             element("th", _TITLES[name], scope="row"),
             number(percent(found.champion)),
             number(percent(found.challenger)),
-            number(_signed(found.value)),
-            number(f"{_signed(found.low)} to {_signed(found.high)}"),
+            number(_points(found.value)),
+            number(f"{_points(found.low)} to {_points(found.high)}"),
         )
         for name, found in comparison.differences.items()
     ]
-    head = headings("", "#Champion", "#Challenger", "#Difference", "#95 % interval")
+    head = headings("", "#Champion", "#Challenger", "#Points", "#95 % interval")
     excluded = judgement.excluded_tiles
     note = f"On the same {tiles(comparison.tiles)}" + (
         f"; {tiles(excluded)} on which the champion was trained or selected are left out." if excluded else "."
@@ -116,7 +118,7 @@ def _disagreements(comparison: Comparison) -> Markup:
     return element(
         "p",
         f"Only the champion is right on {tiles(comparison.only_champion)}, only the challenger on "
-        f"{tiles(comparison.only_challenger)}; McNemar\u2019s exact test: p = {comparison.p_value:.4g}.",
+        f"{tiles(comparison.only_challenger)}; McNemar\u2019s exact test: p = {p_value(comparison.p_value)}.",
     )
 
 
@@ -154,8 +156,9 @@ def _facts(judgement: Judgement) -> Markup:
     return section("Version", None, facts((name, join(breakable(value))) for name, value in rows.items()))
 
 
-def _signed(value: float) -> str:
-    return f"{'+' if value > 0 else ''}{percent(value)}"
+def _points(value: float) -> str:
+    """Format a difference of fractions in percentage points."""
+    return f"{100 * value + 0.0:+.1f}"
 
 
 def _footer(judgement: Judgement) -> Markup:

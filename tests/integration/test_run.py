@@ -69,6 +69,12 @@ def test_the_main_job(sample, tmp_path, monkeypatch):
     assert "synthetic" in dataset.dataset.name
     assert dataset.dataset.digest
 
+    words = [f"model_name={registered.name}", 'gate_floors={"accuracy": 0, "recall[*]": 0}']
+    done = tilepipe("run", "promote", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"version 1 of {registered.name} is champion: accepted by the gate" in done.stdout
+    assert int(mlflow.get_model_version_by_alias(registered.name, "champion").version) == version.version
+
 
 def test_a_killed_streaming_training_resumes_when_its_run_is_restarted(sample, tmp_path):
     words = ["run", "train_classifier_streaming", f"data_source={sample / 'catalog.json'}", *TINY, "train_epochs=12"]

@@ -9,6 +9,7 @@ from tilepipe.components.gate.judgement.floors import FloorResult
 from tilepipe.components.shared.pages.formatting import tiles
 
 Outcome = Literal["accepted", "refused", "undecided"]
+Vote = tuple[Outcome, str]
 
 MIN_TILES = 30
 MAX_LOSS = 0.01
@@ -64,7 +65,7 @@ def judge(
     Returns:
         The verdict.
     """
-    votes = [*(_of_floor(floor) for floor in floors), *(("undecided", obstacle) for obstacle in obstacles)]
+    votes: list[Vote] = [*_of_floors(floors), *(("undecided", obstacle) for obstacle in obstacles)]
     if not has_champion:
         votes.append(("accepted", "There is no champion to compare with."))
     elif comparison is not None:
@@ -77,15 +78,18 @@ def judge(
     return Verdict(outcome, tuple(reasons))
 
 
-Vote = tuple[Outcome, str]
-
-
-def _of_floor(floor: FloorResult) -> Vote:
-    if not floor.is_measured:
-        return "undecided", f"{floor.name} must be at least {floor.minimum:g}, but there are no test tiles for it."
-    if floor.is_met:
-        return "accepted", f"{floor.name} is {floor.value:.4f}, at least {floor.minimum:g}."
-    return "refused", f"{floor.name} must be at least {floor.minimum:g}, but it is {floor.value:.4f}."
+def _of_floors(floors: Sequence[FloorResult]) -> Iterable[Vote]:
+    met = [floor for floor in floors if floor.is_met]
+    if len(met) > 1:
+        yield "accepted", f"{'All' if len(met) == len(floors) else 'The other'} {len(met)} floors are met."
+    elif met:
+        yield "accepted", f"{met[0].name} is {met[0].value:.4f}, at least {met[0].minimum:g}."
+    for floor in floors:
+        rule = f"{floor.name} must be at least {floor.minimum:g}, but "
+        if not floor.is_measured:
+            yield "undecided", f"{rule}there are no test tiles for it."
+        elif not floor.is_met:
+            yield "refused", f"{rule}it is {floor.value:.4f}."
 
 
 def _of_comparison(comparison: Comparison, rules: Rules) -> Iterable[Vote]:
@@ -103,7 +107,7 @@ def _of_comparison(comparison: Comparison, rules: Rules) -> Iterable[Vote]:
     stated = (
         f"the accuracy of the challenger is {accuracy.challenger:.4f} and that of the champion {accuracy.champion:.4f} "
         f"{on} (95 % interval of the difference {accuracy.low:+.4f} to {accuracy.high:+.4f}, McNemar's exact test "
-        f"p = {_p(comparison.p_value)})"
+        f"p = {p_value(comparison.p_value)})"
     )
     if comparison.p_value < rules.significance:
         if accuracy.value < 0:
@@ -130,5 +134,6 @@ def _of_comparison(comparison: Comparison, rules: Rules) -> Iterable[Vote]:
         )
 
 
-def _p(value: float) -> str:
+def p_value(value: float) -> str:
+    """Format a p-value with four decimal places, or a power of ten for a smaller one."""
     return f"{value:.4f}" if value >= 0.0001 else f"{value:.1e}"

@@ -44,7 +44,7 @@ def versions(console: Console, state: ChampionState, rows: Sequence[VersionRow])
             Text(escape_controls(verdict), style=_STYLES.get(verdict, "dim")),
             _text(row.verdict_champion),
             *(_figure(row, name) for name in _FIGURES),
-            row.created[:16].replace("T", " "),
+            row.created[:10],
         )
     console.print(table)
     for promotion in reversed(state.promotions[-_SHOWN_PROMOTIONS:]):

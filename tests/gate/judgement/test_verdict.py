@@ -28,6 +28,8 @@ def comparison(tiles, only_champion, only_challenger):
         ([], "accepted", "There is no champion"),
         ([MET], "accepted", "accuracy is 0.9500, at least 0.9."),
         ([MET, MISSED], "refused", "recall[Forest] must be at least 0.8, but it is 0.5000."),
+        ([MET, MET], "accepted", "All 2 floors are met."),
+        ([MET, MET, UNDEFINED], "undecided", "recall[River]"),
         ([MET, UNDEFINED], "undecided", "recall[River] must be at least 0.8, but there are no test tiles for it."),
         ([UNDEFINED, MISSED], "refused", "recall[Forest]"),
     ],
@@ -36,7 +38,7 @@ def test_without_a_champion_the_floors_decide(floors, outcome, first):
     verdict = judge(floors, None, has_champion=False)
     assert verdict.outcome == outcome
     assert verdict.reasons[0].startswith(first)
-    assert len(verdict.reasons) == len(floors) + 1
+    assert verdict.reasons[-1] == "There is no champion to compare with."
 
 
 @pytest.mark.parametrize(
