@@ -20,7 +20,20 @@ FOLDERS = (".github", "components", "images", "manifests", "pipelines")
 PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))])
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 READMES = [name for name in NAMES if name.endswith("README.md")]
-STEPS = ("snapshot", "ingest", "pack", "prepare", "train", "evaluate", "export", "register", "predict_scenes", "finish")
+STEPS = (
+    "snapshot",
+    "ingest",
+    "pack",
+    "prepare",
+    "train",
+    "evaluate",
+    "export",
+    "register",
+    "predict_scenes",
+    "gate",
+    "promote",
+    "finish",
+)
 CHECKED = ("run", "submit", "schedule")
 
 

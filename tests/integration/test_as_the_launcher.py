@@ -3,12 +3,13 @@
 import json
 import shutil
 import uuid
+from dataclasses import replace
 
 import pytest
 
 from tests.integration.launcher import MOUNT, Launcher, can_mount
 from tilepipe.components.shared.registry.registered_version import fetch_bundle, find_version
-from tilepipe.components.shared.registry.version_tags import TEST_SHARDS
+from tilepipe.components.shared.registry.version_tags import GATE, TEST_SHARDS
 from tilepipe.components.shared.runtime import tracking
 from tilepipe.pipelines.cli.compilation import compiled_pipeline
 from tilepipe.pipelines.cli.sample.sample import write_sample
@@ -113,6 +114,17 @@ def test_from_the_bucket_to_the_report(launcher, tiles, mlflow, bucket, tmp_path
     assert run.data.metrics["test_accuracy"] == pytest.approx(metrics["test_accuracy"])
     secret = launcher.environment["AWS_SECRET_ACCESS_KEY"]
     assert not [name for name, result in launcher.results.items() if secret in result.log], "a secret was logged"
+
+    # The gate reads the test tiles from the bucket, at the addresses that the registry has.
+    promotion = replace(launcher, pipeline=compiled_pipeline.load("promote"), results={}, iterations={})
+    values = {parameter.name: parameter.default for parameter in promotion.pipeline.parameters.values()}
+    values |= {"model_name": version.name, "gate_floors": {"accuracy": 0}}
+    for task in ("gate-model", "promote-model"):
+        result = promotion.run_task(task, values)
+        assert result.exit_code == 0, result.log[-4000:]
+        assert secret not in result.log
+    promoted = find_version(mlflow, f"{version.name}@champion")
+    assert (promoted.version, promoted.tags[GATE]) == (version.version, "accepted")
 
 
 def _predictions(bucket, uri, scratch):
