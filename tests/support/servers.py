@@ -11,7 +11,7 @@ import pytest
 
 def wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path, what: str) -> None:
     """Wait until a server answers; otherwise fail with the end of its output."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=2):
             return
