@@ -83,6 +83,7 @@ def classify(
             state.probabilities[places] = model.predict(buffer[: len(batch)])
             state.is_classified[places] = True
             progress.advance(len(batch))
+        del pixels  # before the next but one is read
         classified += len(windows)
         progress.advance(len(chunk.rows) * len(chunk.columns) - len(windows))
         if chunk.columns.stop == len(plan.across.starts):

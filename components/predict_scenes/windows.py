@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tilepipe.components.predict_scenes.config import Resolution
 from tilepipe.components.shared.errors import ParameterError, SourceError
 
-CHUNK_BYTES = 48 * 2**20
+CHUNK_BYTES = 24 * 2**20
 """Approximate size of the pixels that are read at once; two such rectangles are in memory."""
 
 _CHUNK_ROWS = 512

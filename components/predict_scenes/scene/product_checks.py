@@ -32,7 +32,7 @@ UNIT_FACTOR = 10.0
 """Ratio to the training tiles beyond which, in all bands, a scene has another unit."""
 
 _SAMPLES_PER_SIDE = 4
-_SAMPLE_PIXELS = 256
+_SAMPLE_PIXELS = 128
 _L1C_RATIO, _L2A_RATIO = 0.5, 0.7
 """Ratio of B09 to B8A below and above which a product is of level 1C or 2A. B09 lies in an absorption band of water
 vapor, which level 2A corrects: EuroSAT (1C) has 0.28, BigEarthNet (2A) 0.99."""

@@ -3,7 +3,7 @@
 import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,17 @@ class _Part:
     """Position of each in the tiles."""
     nodata: float | None
     has_mask: bool
+    _buffers: list[Pixels] = field(default_factory=list)
+
+    def buffer(self, height: int, width: int) -> Pixels:
+        """Return an array for a rectangle, `(bands, height, width)`, in the same memory as the one before.
+
+        New memory for each rectangle would cost as much as a third of reading it.
+        """
+        size = len(self.indexes) * height * width
+        if not self._buffers or self._buffers[0].size < size:
+            self._buffers[:] = [np.empty(size, self.raster.dtypes[0])]
+        return self._buffers[0][:size].reshape(len(self.indexes), height, width)
 
 
 @dataclass(frozen=True)
@@ -100,8 +111,10 @@ class SceneGrid:
         valid = np.zeros((height, width), np.bool_)
         window = Window(column, row, width, height)
         for part in self.parts:
+            # All bands at once: blocks of a file with interleaved pixels would be decoded once per band.
+            numbers = part.buffer(height, width)
             try:
-                numbers = part.raster.read(list(part.indexes), window=window)
+                part.raster.read(list(part.indexes), window=window, out=numbers)
                 mask = part.raster.dataset_mask(window=window) > 0 if part.has_mask else None
             except rasterio.errors.RasterioError as error:
                 raise StorageError(
