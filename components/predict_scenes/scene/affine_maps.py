@@ -6,8 +6,8 @@ Transform = Any
 """`affine.Affine`, which ships no types to rely on."""
 
 
-def locate(transform: Transform, column: float, row: float) -> tuple[float, float]:
-    """Return the coordinates of a place in a grid, in pixels from its upper left corner."""
+def locate(transform: Transform, column: Any, row: Any) -> tuple[Any, Any]:  # noqa: ANN401 - numbers or arrays
+    """Return the coordinates of places in a grid, which are given in pixels from its upper left corner."""
     a, b, c, d, e, f = transform[:6]
     return a * column + b * row + c, d * column + e * row + f
 

@@ -48,6 +48,36 @@ class TileFormat:
 
 
 @dataclass(frozen=True)
+class _MaskReader:
+    """Mask of valid pixels: an alpha band, or the mask of a GeoTIFF; pixels beyond the file are invalid."""
+
+    raster: Any
+    alpha: int | None
+    """Number of the alpha band; None without one."""
+    transform: Transform
+    """That of the common grid."""
+
+    def read(self, row: int, column: int, height: int, width: int) -> Mask:
+        """Read a rectangle of the common grid, from the nearest pixels of the file, `(height, width)`."""
+        from rasterio.windows import Window
+
+        inverse = ~self.raster.transform
+        x, y = locate(self.transform, column + 0.5 + np.arange(width)[None], row + 0.5 + np.arange(height)[:, None])
+        x, y = (np.floor(place).astype(np.int64) for place in locate(inverse, x, y))
+        inside: Mask = (x >= 0) & (x < self.raster.width) & (y >= 0) & (y < self.raster.height)
+        if not inside.any():
+            return inside
+        left, top = int(x[inside].min()), int(y[inside].min())
+        window = Window(left, top, int(x[inside].max()) - left + 1, int(y[inside].max()) - top + 1)
+        if self.alpha:
+            valid = self.raster.read(self.alpha, window=window) > 0
+        else:
+            valid = self.raster.dataset_mask(window=window) > 0
+        inside[inside] = valid[y[inside] - top, x[inside] - left]
+        return inside
+
+
+@dataclass(frozen=True)
 class _Part:
     """Bands that are read together from one file."""
 
@@ -56,7 +86,8 @@ class _Part:
     places: tuple[int, ...]
     """Position of each in the tiles."""
     nodata: float | None
-    has_mask: bool
+    mask: "_MaskReader | None" = None
+    """Masks in addition to nodata; None if there are none."""
     _buffers: list[Pixels] = field(default_factory=list)
 
     def buffer(self, height: int, width: int) -> Pixels:
@@ -115,7 +146,7 @@ class SceneGrid:
             numbers = part.buffer(height, width)
             try:
                 part.raster.read(list(part.indexes), window=window, out=numbers)
-                mask = part.raster.dataset_mask(window=window) > 0 if part.has_mask else None
+                mask = part.mask.read(row, column, height, width) if part.mask else None
             except rasterio.errors.RasterioError as error:
                 raise StorageError(
                     f"The pixels of a scene must be readable. Received: {self.name}, rows {row} to {row + height - 1}, "
@@ -249,7 +280,7 @@ def _parts(
     grid: tuple[Any, Any, int, int],
     options: ScenesOptions,
 ) -> Iterator[_Part]:
-    from rasterio.enums import MaskFlags, Resampling
+    from rasterio.enums import ColorInterp, MaskFlags, Resampling
     from rasterio.vrt import WarpedVRT
 
     crs, transform, width, height = grid
@@ -259,15 +290,12 @@ def _parts(
         ]
         stated = next(files[band].nodata for band in bands if band in files and files[band].uri == uri)
         nodata = _nodata(raster.nodata, stated, options)
-        flags = raster.mask_flag_enums[0]
-        has_mask = MaskFlags.per_dataset in flags and nodata is None
+        alpha = next((i for i, kind in enumerate(raster.colorinterp, 1) if kind == ColorInterp.alpha), None)
+        has_mask = nodata is None and (alpha is not None or MaskFlags.per_dataset in raster.mask_flag_enums[0])
         source = raster
         if (raster.width, raster.height) != (width, height) or not _same_place(
             raster.transform, transform, (width, height)
         ):
-            settings: dict[str, Any] = (
-                {"add_alpha": True} if nodata is None else {"src_nodata": nodata, "nodata": nodata}
-            )
             source = stack.enter_context(
                 WarpedVRT(
                     raster,
@@ -276,11 +304,12 @@ def _parts(
                     width=width,
                     height=height,
                     resampling=Resampling[options.resampling],
-                    **settings,
+                    **({} if nodata is None else {"src_nodata": nodata, "nodata": nodata}),
                 )
             )
-            has_mask = nodata is None
-        yield _Part(source, tuple(i for i, _ in taken), tuple(place for _, place in taken), nodata, has_mask)
+            has_mask = nodata is None  # pixels beyond the file are 0
+        mask = _MaskReader(raster, alpha, transform) if has_mask else None
+        yield _Part(source, tuple(i for i, _ in taken), tuple(place for _, place in taken), nodata, mask)
 
 
 def _nodata(of_file: float | None, stated: float | None, options: ScenesOptions) -> float | None:

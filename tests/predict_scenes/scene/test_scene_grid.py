@@ -1,0 +1,117 @@
+"""Pixels of scenes: masks, resampling, conversion and damage."""
+
+import numpy as np
+import pytest
+import rasterio
+import rasterio.shutil
+from rasterio.enums import ColorInterp
+
+from tests.support.scenes import CRS, TRANSFORM, cells, write_item, write_scene
+from tilepipe.components.predict_scenes.config import PredictScenesConfig
+from tilepipe.components.predict_scenes.scene.affine_maps import rescale
+from tilepipe.components.predict_scenes.scene.gdal_access import gdal_environment
+from tilepipe.components.predict_scenes.scene.scene_grid import Conversion, TileFormat, open_grid
+from tilepipe.components.predict_scenes.scene.scene_source import open_scene
+from tilepipe.components.shared.errors import SourceError, StorageError
+
+BANDS = ("B01", "B02")
+
+
+def read(path, *, dtype="uint16", fill=7, conversion=None, bands=BANDS, **options):
+    """Read a whole scene."""
+    config = PredictScenesConfig.parse(scene_uri=str(path), model_uri="/m.tar.gz", options=options)
+    tiles = TileFormat(bands, dtype, fill, (50.0,) * len(bands))
+    with (
+        gdal_environment(),
+        open_grid(open_scene(config, bands), tiles, config.options, conversion or Conversion()) as grid,
+    ):
+        pixels, valid = grid.read(0, 0, grid.height, grid.width)
+        middle, _ = grid.read(1, 2, 3, 4)
+        np.testing.assert_array_equal(middle, pixels[1:4, 2:6])
+        return pixels, valid, grid
+
+
+def test_rectangles_have_the_models_bands_and_dtype(tmp_path):
+    numbers = np.arange(2 * 64, dtype=np.uint16).reshape(2, 8, 8) + 1
+    pixels, valid, grid = read(write_scene(tmp_path / "s.tif", numbers), bands=("B02", "B01"))
+    np.testing.assert_array_equal(pixels, numbers[::-1].transpose(1, 2, 0))
+    assert valid.all()
+    assert (grid.height, grid.width, grid.crs) == (8, 8, CRS)
+
+
+@pytest.mark.parametrize("kind", ["internal", "alpha"])
+@pytest.mark.parametrize("is_resampled", [False, True])
+def test_masks_and_alpha_count_as_nodata(tmp_path, kind, is_resampled):
+    mask = np.full((16, 16), 255, np.uint8)
+    mask[:8] = 0
+    path, numbers = tmp_path / "s.tif", np.full((3, 16, 16), 120, np.uint16)
+    if kind == "internal":
+        write_scene(path, numbers[:2], nodata=None)
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as file:
+            file.write_mask(mask)
+    else:
+        numbers[2] = mask
+        write_scene(path, numbers, nodata=None, bands=("B01", "B02", None))
+        with rasterio.open(path, "r+") as file:
+            file.colorinterp = [ColorInterp.gray, ColorInterp.undefined, ColorInterp.alpha]
+    options = {"pixel_metres": 20, "resampling": "nearest"} if is_resampled else {}
+    pixels, valid, grid = read(path, **options)
+    half = grid.height // 2
+    assert grid.height == (8 if is_resampled else 16)
+    assert not valid[:half].any()
+    assert valid[half:].all()
+    assert (pixels[:half] == 7).all()
+    assert (pixels[half:] == 120).all()
+
+
+def test_nodata_does_not_blend_into_its_neighbors(tmp_path):
+    coarse = np.full((1, 8, 8), 1000, np.uint16)
+    coarse[0, :4] = 0
+    write_scene(tmp_path / "B01.tif", coarse, bands=(None,), transform=rescale(TRANSFORM, 2, 2))
+    write_scene(tmp_path / "B02.tif", np.full((1, 16, 16), 500, np.uint16), bands=(None,))
+    assets = {band: {"href": f"{band}.tif", "type": "image/tiff"} for band in BANDS}
+    pixels, valid, _ = read(write_item(tmp_path / "item.json", assets))
+    assert set(np.unique(pixels[:, :, 0])) == {7, 1000}
+    assert (pixels[:8, :, 0] == 7).all()
+    assert valid.all()  # B02 is
+
+
+def test_numbers_are_converted_rounded_and_clipped(tmp_path):
+    numbers = np.array([[0.1, 0.25, np.nan, 7.0]], np.float32).repeat(4, axis=0)
+    scene = write_scene(tmp_path / "s.tif", np.stack([numbers.repeat(2, axis=1)] * 2), nodata=None)
+    pixels, valid, _ = read(scene, conversion=Conversion(10_000, -1000))
+    assert pixels[0, ::2, 0].tolist() == [0, 1500, 7, 65_535]
+    assert valid[0, ::2].tolist() == [True, True, False, True]
+    kept, _, _ = read(scene, dtype="float32")
+    assert kept[0, 0, 0] == np.float32(0.1)
+
+
+def test_negative_numbers_of_int16_are_clipped(tmp_path):
+    numbers = np.array([[-300, 300] * 4] * 4, np.int16)
+    pixels, valid, _ = read(write_scene(tmp_path / "s.tif", numbers, nodata=-9999))
+    assert pixels[0, :2, 0].tolist() == [0, 300]
+    assert valid.all()
+
+
+def test_bands_that_are_filled_have_the_mean_of_the_training_tiles(tmp_path):
+    scene = write_scene(tmp_path / "s.tif", cells([[1]])[None], bands=("B02",))
+    pixels, _, grid = read(scene, fill_bands=["B01"])
+    assert (pixels[:, :, 0] == 50).all()
+    assert grid.filled == (0,)
+
+
+def test_a_pixel_size_in_metres_needs_a_projection(tmp_path):
+    scene = write_scene(tmp_path / "s.tif", cells([[1]]), crs="EPSG:4326", transform=rescale(TRANSFORM, 1e-5, 1e-5))
+    with pytest.raises(SourceError, match=r"`pixel_metres` needs a scene in a projected.*in EPSG:4326"):
+        read(scene, pixel_metres=10)
+
+
+def test_a_truncated_file_is_named(tmp_path):
+    noise = np.random.default_rng(0).integers(1, 9000, (2, 64, 64)).astype(np.uint16)
+    scene = tmp_path / "s.tif"
+    rasterio.shutil.copy(write_scene(tmp_path / "whole.tif", noise), scene, driver="COG")
+    scene.write_bytes(scene.read_bytes()[:-6000])
+    with pytest.raises(
+        StorageError, match=r"The pixels of a scene must be readable\. Received: .*s\.tif, rows 0 to 63"
+    ):
+        read(scene)
