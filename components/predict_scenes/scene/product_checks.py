@@ -1,16 +1,14 @@
 """Comparison of a scene with the training tiles: product level, sensor, unit and offset of the numbers."""
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from tilepipe.components.predict_scenes.config import ScenesOptions
 from tilepipe.components.predict_scenes.scene.scene_grid import Conversion, SceneGrid
-from tilepipe.components.predict_scenes.scene.scene_source import Scene, product_level
+from tilepipe.components.predict_scenes.scene.scene_source import Scene
 from tilepipe.components.shared.contracts.bands import SENTINEL_2_BANDS, other_platform
 from tilepipe.components.shared.contracts.manifest import BandStatistics
 from tilepipe.components.shared.errors import SourceError
@@ -18,24 +16,39 @@ from tilepipe.components.shared.storage import storage
 
 logger = logging.getLogger("tilepipe.predict_scenes")
 
-Floats = npt.NDArray[np.float64]
-
 SHIFTED_FROM = "04.00"
 """Sentinel-2 baseline since which digital numbers have an offset of 1000:
 https://sentinels.copernicus.eu/web/sentinel/-/copernicus-sentinel-2-major-products-upgrade-upcoming"""
 OFFSET = 1000.0
 
 MAX_DEVIATIONS = 4.0
-"""Standard deviations of the training pixels by which the mean of a scene may differ from theirs."""
+"""Standard deviations of the training pixels by which the median of a scene may differ from their mean."""
 
 UNIT_FACTOR = 10.0
 """Ratio to the training tiles beyond which, in all bands, a scene has another unit."""
 
 _SAMPLES_PER_SIDE = 4
 _SAMPLE_PIXELS = 128
-_L1C_RATIO, _L2A_RATIO = 0.5, 0.7
+_LOW_PERCENT = 2.0
+_CIRRUS = "B10"
+"""Band that shows high clouds only: it differs between scenes of one product."""
+
+_VAPOR_1C, _VAPOR_2A = 0.5, 0.7
 """Ratio of B09 to B8A below and above which a product is of level 1C or 2A. B09 lies in an absorption band of water
 vapor, which level 2A corrects: EuroSAT (1C) has 0.28, BigEarthNet (2A) 0.99."""
+
+_HAZE_1C, _HAZE_2A = 1.15, 0.75
+"""Ratio of B02 to B04 above and below which many tiles are of level 1C or 2A. The atmosphere scatters blue light, which
+level 2A corrects: EuroSAT (1C) has 1.18, BigEarthNet (2A) 0.73. A single scene may be of water or desert alone."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Numbers of a scene by band. A cloud over less than half of the scene hardly moves a median."""
+
+    low: dict[str, float]
+    """Number below which only few pixels are."""
+    median: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -92,7 +105,7 @@ def choose_conversion(scene: Scene, statistics: Sequence[BandStatistics], option
 def check_product(scene: Scene, grid: SceneGrid, statistics: Sequence[BandStatistics], options: ScenesOptions) -> None:
     """Check that a scene is of the product level, unit and sensor of the training tiles.
 
-    Metadata are compared where both are known, and then the mean of each band in up to 16 samples of the scene.
+    Metadata are compared where both are known, and then the numbers in up to 16 samples of the scene.
 
     Args:
         scene: The scene.
@@ -101,10 +114,13 @@ def check_product(scene: Scene, grid: SceneGrid, statistics: Sequence[BandStatis
         options: Whether differences are accepted, with a warning.
 
     Raises:
-        SourceError: The scene differs, or has no valid pixel in the samples and states another product.
+        SourceError: The scene differs.
     """
-    training, means = _training(statistics), sample_means(grid)
-    problems = [*_stated_problems(scene, training), *_band_problems(scene, means, statistics, training)]
+    training, sample = _training(statistics), sample_scene(grid)
+    problems = _stated_problems(scene, training)
+    if sample:
+        is_stated = _scene_offset(scene) is not None or options.pixel_offset is not None
+        problems += _number_problems(sample, statistics, training, offset_is_stated=is_stated)
     if not problems:
         return
     listed = "; ".join(problems)
@@ -118,20 +134,23 @@ def check_product(scene: Scene, grid: SceneGrid, statistics: Sequence[BandStatis
     )
 
 
-def sample_means(grid: SceneGrid) -> dict[str, float]:
-    """Return the mean of each band over the valid pixels of up to 16 samples of the scene; empty without any."""
-    grid = replace(grid, tiles=replace(grid.tiles, dtype="float64"))  # reflectance would become 0 in integers
-    sums: Floats = np.zeros(len(grid.tiles.bands))
-    count = 0
+def sample_scene(grid: SceneGrid) -> Sample | None:
+    """Describe the valid pixels of up to 16 samples of the scene; None without any."""
+    grid = replace(grid, tiles=replace(grid.tiles, dtype="float32"))  # reflectance would become 0 in integers
     height, width = min(_SAMPLE_PIXELS, grid.height), min(_SAMPLE_PIXELS, grid.width)
+    found = []
     for row in _starts(grid.height, height):
         for column in _starts(grid.width, width):
             pixels, valid = grid.read(row, column, height, width)
-            sums += pixels[valid].sum(axis=0, dtype=np.float64)
-            count += int(valid.sum())
+            found.append(pixels[valid])
+    pixels = np.concatenate(found)
+    if not len(pixels):
+        return None
+    low, median = np.percentile(pixels, [_LOW_PERCENT, 50], axis=0)
     read = [(place, band) for place, band in enumerate(grid.tiles.bands) if place not in grid.filled]
-    means = {band: sums[place] / count for place, band in read if count}
-    return {band: float(mean) for band, mean in means.items()}
+    return Sample(
+        {band: float(low[place]) for place, band in read}, {band: float(median[place]) for place, band in read}
+    )
 
 
 def _starts(length: int, size: int) -> list[int]:
@@ -148,15 +167,23 @@ def _training(statistics: Sequence[BandStatistics]) -> _Training:
         offset = 0.0
     elif min(one.minimum for one in known.values()) >= 0.9 * OFFSET:
         offset = OFFSET
-    level = "L1C" if "B10" in known else _level({name: one.mean - (offset or 0) for name, one in known.items()})
+    means = {name: one.mean - (offset or 0) for name, one in known.items()}
+    level = "L1C" if _CIRRUS in known else _level(means)
+    if not level and (ratio := _ratio(means, "B02", "B04")):
+        level = "L1C" if ratio > _HAZE_1C else "L2A" if ratio < _HAZE_2A else ""
     return _Training(level, offset, is_sentinel_2=True)
 
 
-def _level(means: Mapping[str, float]) -> str:
-    if "B09" not in means or "B8A" not in means or means["B8A"] <= 0:
-        return ""
-    ratio = means["B09"] / means["B8A"]
-    return "L1C" if ratio < _L1C_RATIO else "L2A" if ratio > _L2A_RATIO else ""
+def _level(numbers: Mapping[str, float]) -> str:
+    ratio = _ratio(numbers, "B09", "B8A")
+    return "" if not ratio else "L1C" if ratio < _VAPOR_1C else "L2A" if ratio > _VAPOR_2A else ""
+
+
+def _ratio(numbers: Mapping[str, float], above: str, below: str) -> float | None:
+    """Return the ratio of two bands; None if it is undefined."""
+    if numbers.get(above, 0) <= 0 or numbers.get(below, 0) <= 0:
+        return None
+    return numbers[above] / numbers[below]
 
 
 def _scene_offset(scene: Scene) -> float | None:
@@ -180,35 +207,39 @@ def _stated_problems(scene: Scene, training: _Training) -> list[str]:
     return problems
 
 
-def _band_problems(
-    scene: Scene, means: Mapping[str, float], statistics: Sequence[BandStatistics], training: _Training
+def _number_problems(
+    sample: Sample, statistics: Sequence[BandStatistics], training: _Training, *, offset_is_stated: bool
 ) -> list[str]:
-    compared = [one for one in statistics if one.band in means]
-    if not compared:
-        return []
-    ratios = [means[one.band] / one.mean if one.mean > 0 else math.nan for one in compared]
-    finite = [ratio for ratio in ratios if math.isfinite(ratio)]
-    if finite and (max(finite) < 1 / UNIT_FACTOR or min(finite) > UNIT_FACTOR):
-        typical = float(np.median(finite))
+    compared = [one for one in statistics if one.band in sample.median]
+    ratios = [sample.median[one.band] / one.mean for one in compared if one.mean > 0 and one.band != _CIRRUS]
+    if ratios and (max(ratios) < 1 / UNIT_FACTOR or min(ratios) > UNIT_FACTOR):
+        typical = float(np.median(ratios))
         return [
             f"its numbers are {typical:.2g} times those of the training tiles in all bands, so they have another unit"
             + (", probably reflectance from 0 to 1" if 2e-5 < typical < 5e-4 else "")
         ]
     problems = []
-    level = _level(means)
-    if training.level and level and level != training.level and not product_level(scene.level):
+    if training.offset == 0 and not offset_is_stated and min(sample.low.values()) >= 0.9 * OFFSET:
         problems.append(
-            f"its ratio of B09 to B8A, {means['B09'] / means['B8A']:.2f}, is that of level {level[1:]}, and the "
-            f"training tiles are of level {training.level[1:]}"
+            f"its numbers are above {min(sample.low.values()):,.0f} in all bands, as with the offset of {OFFSET:g} of "
+            f'Sentinel-2 since baseline {SHIFTED_FROM}, which the training tiles do not have: set {{"pixel_offset": '
+            f'-{OFFSET:g}}} if it is so, else {{"pixel_offset": 0}}'
         )
-    far = [text for one in compared if (text := _deviation(one, means[one.band]))]
+    level = _level(sample.median)
+    if training.level and level and level != training.level:
+        ratio = sample.median["B09"] / sample.median["B8A"]
+        problems.append(
+            f"its ratio of B09 to B8A, {ratio:.2f}, is that of level {level[1:]}, and the training tiles are of level "
+            f"{training.level[1:]}"
+        )
+    far = [text for one in compared if one.band != _CIRRUS and (text := _deviation(one, sample.median[one.band]))]
     if far:
         shown = ", ".join(far[:5]) + (f" and {len(far) - 5} more bands" if len(far) > 5 else "")
-        problems.append(f"its means differ from those of the training tiles: {shown}")
+        problems.append(f"its medians differ from the training tiles: {shown}")
     return problems
 
 
-def _deviation(one: BandStatistics, mean: float) -> str:
-    """Describe the mean of a band that lies outside of the training pixels; empty for one within."""
-    is_far = abs(mean - one.mean) > MAX_DEVIATIONS * one.std or not one.minimum <= mean <= one.maximum
-    return f"{one.band} {mean:,.4g} (training {one.mean:,.4g} ± {one.std:,.3g})" if is_far else ""
+def _deviation(one: BandStatistics, median: float) -> str:
+    """Describe a median that lies outside of the training pixels; empty for one within."""
+    is_far = abs(median - one.mean) > MAX_DEVIATIONS * one.std or not one.minimum <= median <= one.maximum
+    return f"{one.band} {median:,.4g} (training {one.mean:,.4g} ± {one.std:,.3g})" if is_far else ""
