@@ -89,9 +89,9 @@ class ModelOptions(FreezingOptions):
         default="auto",
         description="auto (as the weights expect, else standardise), standardise, min_max, reflectance",
     )
-    bands: tuple[str, ...] | None = Field(
-        default=None,
-        description="Bands of the tiles that the network sees besides the indices; null for all, [] for none",
+    bands: Literal["all"] | tuple[str, ...] = Field(
+        default="all",
+        description="Bands that the network sees besides the indices: all, or a list of names; [] for none",
     )
     indices: tuple[IndexName, ...] = Field(
         default=(),
@@ -111,10 +111,18 @@ class ModelOptions(FreezingOptions):
     regularizer: Regularizer = Field(default="none", description="Penalty on kernel weights: none, l1, l2 or l1_l2")
     regularizer_rate: float = Field(default=1e-4, gt=0, le=10, description="Factor of the penalty")
 
-    @field_validator("bands")
+    @field_validator("bands", mode="before")
     @classmethod
-    def _bands_once(cls, bands: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        return None if bands is None else distinct_bands("bands", bands)
+    def _bands_once(cls, bands: object) -> object:
+        # One message here: pydantic reports one error per member of a union.
+        if bands == "all":
+            return bands
+        if not isinstance(bands, list | tuple) or not all(isinstance(band, str) for band in bands):
+            raise ValueError(
+                f"`bands` must be all, or a list of names. Received: bands={bands!r}. For example, use "
+                "bands=['B04', 'B03', 'B02']."
+            )
+        return distinct_bands("bands", tuple(bands))
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

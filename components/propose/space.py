@@ -15,7 +15,7 @@ from tilepipe.components.shared.errors import ParameterError
 Search = Literal["grid", "random"]
 
 TOGETHER = "together"
-"""Key of `tune_space` with a list of choices that set several parameters each."""
+"""Beginning of the keys of `tune_space` with a list of choices that set several parameters each."""
 
 _DRAWS_PER_CANDIDATE = 50  # of a random search, before too few distinct candidates are reported
 
@@ -57,7 +57,8 @@ def dimensions(space: Mapping[str, Any]) -> tuple[Dimension, ...]:
     """Parse a search space.
 
     Args:
-        space: name -> list of values, or `{"low": ..., "high": ..., "log": true}`; `together` -> list of mappings.
+        space: name -> list of values, or `{"low": ..., "high": ..., "log": true}`; `together`, or a name that begins
+            with it -> list of mappings.
 
     Raises:
         ParameterError: the space is empty or contradictory, or has a name that is no parameter of the candidates.
@@ -67,7 +68,15 @@ def dimensions(space: Mapping[str, Any]) -> tuple[Dimension, ...]:
             "`tune_space` must have at least one parameter. Received: tune_space={}. "
             'Give for example {"train_learning_rate": [0.001, 0.01]}.'
         )
-    found = [_together(values) if name == TOGETHER else _dimension(name, values) for name, values in space.items()]
+    if _has_null(space):
+        raise ParameterError(
+            "A value must not be null, which KFP cannot pass on. Received: null in `tune_space`. Leave the option out "
+            f"of that choice: {TOGETHER}=[{{}}, ...]."
+        )
+    found = [
+        _together(name, values) if name.startswith(TOGETHER) else _dimension(name, values)
+        for name, values in space.items()
+    ]
     _check_overlaps(found)
     return tuple(found)
 
@@ -99,6 +108,12 @@ def with_whole_numbers(value: Any) -> Any:  # noqa: ANN401 - any JSON
     if isinstance(value, list):
         return [with_whole_numbers(one) for one in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _has_null(value: Any) -> bool:  # noqa: ANN401 - any JSON
+    if isinstance(value, Mapping):
+        return any(map(_has_null, value.values()))
+    return any(map(_has_null, value)) if isinstance(value, list) else value is None
 
 
 def _grid(parsed: Sequence[Dimension], most: int) -> Iterator[dict[str, Any]]:
@@ -145,17 +160,17 @@ def _dimension(name: str, values: Any) -> Dimension:  # noqa: ANN401 - from the 
     return Dimension(name, tuple({name: value} for value in values))
 
 
-def _together(values: Any) -> Dimension:  # noqa: ANN401 - from the user
-    if not isinstance(values, list) or not values or not all(isinstance(one, dict) and one for one in values):
+def _together(name: str, values: Any) -> Dimension:  # noqa: ANN401 - from the user
+    if not isinstance(values, list) or not any(values) or not all(isinstance(one, dict) for one in values):
         raise ParameterError(
             "`together` must be a list of choices, each with the values of several parameters. Received: "
-            f'together={values!r}. Give for example [{{"model_architecture": "compact", "model_options.width": 2}}].'
+            f'{name}={values!r}. Give for example [{{"model_architecture": "compact", "model_options.width": 2}}].'
         )
     for choice in values:
-        for name in choice:
-            check_name(name)
+        for one in choice:
+            check_name(one)
         _check_unique([choice])
-    return Dimension(TOGETHER, tuple(values))
+    return Dimension(name, tuple(values))
 
 
 def _range(name: str, values: Mapping[str, Any]) -> Range:

@@ -59,6 +59,7 @@ def test_numbers_may_arrive_as_floats():
             {"architecture": "inception_v3", "options": {"input_size_pixels": 64}},
             "`input_size_pixels` must be 75 or more for inception_v3. Received: input_size_pixels=64",
         ),
+        ({"options": {"bands": "B04"}}, "must be all, or a list of names. Received: bands='B04'"),
         ({"options": {"bands": []}}, "must see a band or an index"),
         ({"options": {"bands": ["B8", "B08"]}}, r"must name each band once. .*\['B08'\] is repeated"),
         ({"options": {"filter": [8]}}, r"`options.filter` is not a parameter.*filters"),

@@ -27,11 +27,13 @@ def test_values_that_belong_together_are_one_choice():
             {"model_architecture": "compact", "model_options.width": 2},
             {"model_architecture": "cnn"},
         ],
+        "together_loss": [{"train_options.loss": "focal", "train_options.focal_gamma": 1}],
         "seed": [1],
     }
+    rest = {"train_options.loss": "focal", "train_options.focal_gamma": 1, "seed": 1}
     assert drawn(space) == [
-        {"model_architecture": "compact", "model_options.width": 2, "seed": 1},
-        {"model_architecture": "cnn", "seed": 1},
+        {"model_architecture": "compact", "model_options.width": 2, **rest},
+        {"model_architecture": "cnn", **rest},
     ]
 
 
@@ -74,6 +76,7 @@ REFUSED = {
     ),
     "twice, together": ({"together": [{"seed": 1}], "seed": [2]}, "Each parameter must be in `tune_space` once"),
     "nothing together": ({"together": [{}]}, "`together` must be a list of choices"),
+    "null": ({"model_options.batch_norm_momentum": [0.9, None]}, "must not be null"),
     "too large": ({"seed": [1, 2, 3, 4, 5], "train_epochs": [1, 2, 3, 4, 5]}, "5 x 5 = 25 candidates"),
 }
 

@@ -7,12 +7,12 @@ from tilepipe.components.shared.contracts.manifest import Manifest
 from tilepipe.components.shared.errors import BandError
 
 
-def with_seen_bands(manifest: Manifest, bands: Sequence[str] | None) -> Manifest:
+def with_seen_bands(manifest: Manifest, bands: Sequence[str]) -> Manifest:
     """Return a manifest of only the bands that the network sees.
 
     Args:
         manifest: description of the tiles.
-        bands: names of the bands, in any order and case; None for all.
+        bands: names of the bands, in any order and case; "all" for all.
 
     Returns:
         The manifest, whose bands, common names and statistics are those of the seen bands, in the given order.
@@ -20,7 +20,7 @@ def with_seen_bands(manifest: Manifest, bands: Sequence[str] | None) -> Manifest
     Raises:
         BandError: the tiles lack a band.
     """
-    if bands is None:
+    if bands == "all":
         return manifest
     places = {canonical_band(name).lower(): place for place, name in enumerate(manifest.bands)}
     wanted = [canonical_band(band).lower() for band in bands]

@@ -15,7 +15,7 @@ def test_bands_have_their_own_statistics_and_common_names():
     assert seen.bands == ("B03", "B01")
     assert seen.common_names == ("green", "coastal")
     assert [band.mean for band in seen.statistics] == [3.0, 1.0]
-    assert with_seen_bands(manifest, None) is manifest
+    assert with_seen_bands(manifest, "all") is manifest
     assert with_seen_bands(manifest, []).bands == ()
 
 
