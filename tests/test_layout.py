@@ -186,6 +186,7 @@ def test_every_room_has_tests():
         f"pipelines/{name}"
         for name in (
             "predict_scenes",
+            "predict_tiles",
             "promote",
             "train_classifier",
             "train_classifier_small",

@@ -8,12 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tilepipe.components.pack.part_manifest import PackedShard, PartManifest, SharedLayout, read_part
-from tilepipe.components.pack.quarantine import Rejection, count_by_reason, listed, too_many
-from tilepipe.components.pack.shards.contents import read_quarantine, write_quarantine
 from tilepipe.components.pack.shards.duplicates import find_duplicates
 from tilepipe.components.pack.statistics.moments import Moments
 from tilepipe.components.shared.contracts.manifest import SPLITS, BandStatistics, Manifest, Split, SplitSummary
 from tilepipe.components.shared.errors import ArtifactError, TileError
+from tilepipe.components.shared.tiles.quarantine import (
+    Rejection,
+    count_by_reason,
+    listed,
+    read_quarantine,
+    too_many,
+    write_quarantine,
+)
 
 logger = logging.getLogger("tilepipe.merge")
 

@@ -13,8 +13,7 @@ from typing import NamedTuple
 from tilepipe.components.pack.config import PackConfig
 from tilepipe.components.pack.packing_order import Plan, find_layout, open_plan
 from tilepipe.components.pack.part_manifest import PackedShard, PartManifest, SharedLayout
-from tilepipe.components.pack.quarantine import Rejection, too_many
-from tilepipe.components.pack.shards.contents import Contents, write_contents, write_quarantine
+from tilepipe.components.pack.shards.contents import Contents, write_contents
 from tilepipe.components.pack.shards.writer import ShardPlan, ShardWriter
 from tilepipe.components.pack.statistics.moments import Moments
 from tilepipe.components.pack.statistics.tile_moments import TileMoments
@@ -24,6 +23,7 @@ from tilepipe.components.shared.runtime.progress import Progress
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.storage.atomic import whole_folder
 from tilepipe.components.shared.tiles.cache.cache import TileCache, open_cache
+from tilepipe.components.shared.tiles.quarantine import Rejection, too_many, write_quarantine
 from tilepipe.components.shared.tiles.reader import Layout, Record, Rejected, Tile, read_records
 from tilepipe.components.shared.version import VERSION
 

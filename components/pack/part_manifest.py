@@ -5,11 +5,11 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tilepipe.components.pack.quarantine import allowed_tiles
 from tilepipe.components.shared.contracts.manifest import Dtype, Shard, Split
 from tilepipe.components.shared.contracts.optional_fields import SparseModel
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.storage.atomic import whole_file
+from tilepipe.components.shared.tiles.quarantine import allowed_tiles
 
 SCHEMA_VERSION: Literal[1] = 1
 

@@ -34,6 +34,10 @@ class ArtifactError(TilepipeError, ValueError):
     """An artifact of another step that is damaged or of a version this one does not read."""
 
 
+class DriftError(TilepipeError, ValueError):
+    """Predictions that differ more from the training data than is allowed."""
+
+
 class StorageError(TilepipeError, OSError):
     """A disk or a bucket that is full, unreachable or not writable."""
 

@@ -1,7 +1,7 @@
-"""Tables beside the shards: the packed tiles, and the tiles that were left out."""
+"""The table of the packed tiles, beside the shards."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,6 @@ _FIELDS: "list[pa.Field[Any]]" = [
 ]
 CONTENTS = pa.schema(_FIELDS)
 """One row per packed tile; `digest` is the digest of its pixels."""
-QUARANTINE = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("tile_id", "uri", "reason")])
-"""One row per tile that was left out."""
 
 _ROWS = 2048
 
@@ -64,22 +62,3 @@ def write_contents(path: Path) -> Iterator[Contents]:
         contents = Contents(writer)
         yield contents
         contents.flush()
-
-
-def write_quarantine(rejected: Sequence[tuple[str, str, str]], path: Path) -> None:
-    """Write the tiles that were left out, with reasons; the same tiles give the same bytes.
-
-    Args:
-        rejected: id, URI and reason of each tile, in any order.
-        path: path of the Parquet file.
-    """
-    columns = zip(*sorted(rejected), strict=True) if rejected else ((), (), ())
-    arrays = [pa.array(column, pa.string()) for column in columns]
-    with whole_file(path) as partial:
-        pq.write_table(pa.table(arrays, schema=QUARANTINE), partial, compression="zstd")
-
-
-def read_quarantine(paths: Sequence[Path]) -> list[tuple[str, str, str]]:
-    """Read the id, URI and reason of each tile that was left out, sorted by id."""
-    rows = [row for path in paths for row in pq.read_table(path).to_pylist()]
-    return sorted((row["tile_id"], row["uri"], row["reason"]) for row in rows)

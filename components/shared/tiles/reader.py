@@ -219,14 +219,14 @@ def fetch(
 
 
 def read_records(
-    tiles: Sequence[Tile], *, layout: Layout, labels: Mapping[str, int], cache: TileCache | None = None
+    tiles: Sequence[Tile], *, layout: Layout, labels: Mapping[str, int] | None, cache: TileCache | None = None
 ) -> list[Record | Rejected]:
     """Encode tiles as records, one after the other; all of their files are requested up front.
 
     Args:
         tiles: a few tiles, whose records fit into memory together.
         layout: the required layout.
-        labels: index of each class by name.
+        labels: index of each class by name; None to read the pixels only, with an empty `framed`.
         cache: cache of fetched tiles. Defaults to None, no cache.
 
     Returns:
@@ -251,7 +251,11 @@ def _whole_files(tile: Tile, layout: Layout) -> list[Tile]:
 
 
 def _cached_record(
-    tile: Tile, layout: Layout, labels: Mapping[str, int], read: Callable[[Tile], bytes], cache: TileCache | None
+    tile: Tile,
+    layout: Layout,
+    labels: Mapping[str, int] | None,
+    read: Callable[[Tile], bytes],
+    cache: TileCache | None,
 ) -> Record | Rejected:
     if cache is None:
         return _record(tile, layout, labels, read)
@@ -264,7 +268,9 @@ def _cached_record(
     return result
 
 
-def _record(tile: Tile, layout: Layout, labels: Mapping[str, int], read: Callable[[Tile], bytes]) -> Record | Rejected:
+def _record(
+    tile: Tile, layout: Layout, labels: Mapping[str, int] | None, read: Callable[[Tile], bytes]
+) -> Record | Rejected:
     try:
         pictures, is_unverified = fetch(tile, layout.features, layout, read)
         _check_dtypes(pictures, layout.dtype)
@@ -281,7 +287,7 @@ def _record(tile: Tile, layout: Layout, labels: Mapping[str, int], read: Callabl
     pixels = image.reshape(-1).view(np.uint8)
     return Record(
         tile,
-        frame_example(pixels, labels[tile.label], tile.tile_id),
+        () if labels is None else frame_example(pixels, labels[tile.label], tile.tile_id),
         xxhash.xxh3_128_digest(pixels),  # type: ignore[arg-type] # typeshed: arrays are buffers from Python 3.12 on
         is_unverified,
         image,

@@ -71,8 +71,11 @@ def with_tables(text: str, step: str) -> str:
 
 
 def pipeline_of(step: str) -> str:
-    """Return the pipeline that a step is for: the one of its own name, else `train_classifier`."""
-    return step if step in all_pipelines() else _PIPELINE
+    """Return the pipeline that a step is for: the one of its own name, else `train_classifier` or another with it."""
+    if step in all_pipelines():
+        return step
+    wired = (name for name in (_PIPELINE, *all_pipelines()) if any(task.step == step for task in load(name).tasks))
+    return next(wired, _PIPELINE)
 
 
 def pipeline_names(step: str) -> dict[str, str]:

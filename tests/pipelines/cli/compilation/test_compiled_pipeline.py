@@ -15,6 +15,7 @@ NAMES = compiled_pipeline.names()
 def test_the_pipelines_that_are_shipped():
     assert NAMES == (
         "predict_scenes",
+        "predict_tiles",
         "promote",
         "train_classifier",
         "train_classifier_small",

@@ -1,13 +1,21 @@
-"""Limit and description of the tiles that are left out as unusable."""
+"""The tiles that are left out as unusable: their limit, their description and their table."""
 
 import re
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tilepipe.components.shared.errors import TileError
+from tilepipe.components.shared.storage.atomic import whole_file
 
 Rejection = tuple[str, str, str]
 """Id, URI and reason of a tile that was left out."""
+
+QUARANTINE = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("tile_id", "uri", "reason")])
+"""One row per tile that was left out."""
 
 _NUMBER = re.compile(r"\d[\d,.]*")
 _OTHER_SHAPE = re.compile(
@@ -18,7 +26,14 @@ _KINDS = 5
 _OTHER = "other reasons"
 
 
-def too_many(allowed: int, total: int, rejected: Sequence[Rejection], *, so_far: bool = False) -> TileError:
+def too_many(
+    allowed: int,
+    total: int,
+    rejected: Sequence[Rejection],
+    *,
+    so_far: bool = False,
+    parameter: str = "pack_options",
+) -> TileError:
     """Build the error for too many unusable tiles.
 
     Args:
@@ -26,6 +41,7 @@ def too_many(allowed: int, total: int, rejected: Sequence[Rejection], *, so_far:
         total: number of tiles of all parts.
         rejected: the unusable tiles.
         so_far: whether there may be more than these. Defaults to False.
+        parameter: a pipeline's name for the options. Defaults to `pack_options`.
 
     Returns:
         The error, for the caller to raise.
@@ -35,27 +51,27 @@ def too_many(allowed: int, total: int, rejected: Sequence[Rejection], *, so_far:
     if percent is not None:
         needed = "These tiles alone need" if so_far else "To leave them out, set"
         remedy += f". {needed}, with any other options inside the braces:\n"
-        remedy += f"pack_options='{{\"max_quarantine_percent\": {percent}}}'"
+        remedy += f"{parameter}='{{\"max_quarantine_percent\": {percent}}}'"
     else:
         remedy += "; no tile would be left."
-    remedy += _conversions([reason for _, _, reason in rejected])
+    remedy += _conversions([reason for _, _, reason in rejected], parameter)
     return TileError(
         f"At most {allowed:,} of {total:,} tiles may be unusable (max_quarantine_percent). Received: "
         f"{'at least ' if so_far else ''}{len(rejected):,} unusable tiles:{listed(sorted(rejected))}\n{remedy}"
     )
 
 
-def _conversions(reasons: Sequence[str]) -> str:
+def _conversions(reasons: Sequence[str], parameter: str) -> str:
     """Name the options that make tiles of other sizes, or of other numbers of channels, usable."""
     remedy = ""
     found = [match for reason in reasons if (match := _OTHER_SHAPE.match(reason))]
     if sized := next((match for match in found if match["wanted"] and match["size"] != match["wanted"]), None):
         height, width = sized["wanted"].split("x")
-        remedy += f"\nTo resize all tiles, set pack_options='{{\"tile_size\": [{height}, {width}]}}'."
+        remedy += f"\nTo resize all tiles, set {parameter}='{{\"tile_size\": [{height}, {width}]}}'."
     mixed = [match for match in found if match["bands"] != match["kept"] and int(match["bands"]) <= 4]
     if kept := next((match["kept"] for match in mixed if match["kept"] in "13"), ""):
         channels = "rgb" if kept == "3" else "grey"
-        remedy += f'\nTo convert all images, set pack_options=\'{{"channels": "{channels}"}}\'.'
+        remedy += f'\nTo convert all images, set {parameter}=\'{{"channels": "{channels}"}}\'.'
     return remedy
 
 
@@ -102,3 +118,22 @@ def count_by_reason(rejected: Sequence[Rejection]) -> dict[str, int]:
 
 def _without_numbers(reason: str) -> str:
     return _NUMBER.sub("N", reason)
+
+
+def write_quarantine(rejected: Sequence[tuple[str, str, str]], path: Path) -> None:
+    """Write the tiles that were left out, with reasons; the same tiles give the same bytes.
+
+    Args:
+        rejected: id, URI and reason of each tile, in any order.
+        path: path of the Parquet file.
+    """
+    columns = zip(*sorted(rejected), strict=True) if rejected else ((), (), ())
+    arrays = [pa.array(column, pa.string()) for column in columns]
+    with whole_file(path) as partial:
+        pq.write_table(pa.table(arrays, schema=QUARANTINE), partial, compression="zstd")
+
+
+def read_quarantine(paths: Sequence[Path]) -> list[tuple[str, str, str]]:
+    """Read the id, URI and reason of each tile that was left out, sorted by id."""
+    rows = [row for path in paths for row in pq.read_table(path).to_pylist()]
+    return sorted((row["tile_id"], row["uri"], row["reason"]) for row in rows)

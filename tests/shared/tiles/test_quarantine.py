@@ -4,7 +4,7 @@ import re
 import pytest
 
 from tilepipe.components.pack.config import PackConfig
-from tilepipe.components.pack.quarantine import allowed_tiles, count_by_reason, passing_percent, too_many
+from tilepipe.components.shared.tiles.quarantine import allowed_tiles, count_by_reason, passing_percent, too_many
 
 
 def rejections(count, reason="it is missing"):

@@ -1,0 +1,1 @@
+"""Plan of a prediction: its model and the tiles that have not been predicted before."""

@@ -1,0 +1,50 @@
+"""Parameters of the `plan` step."""
+
+from pydantic import Field, field_validator
+
+from tilepipe.components.shared.errors import ParameterError
+from tilepipe.components.shared.inference.model_address import check_address
+from tilepipe.components.shared.inference.prediction_plan import PredictionOptions
+from tilepipe.components.shared.runtime.config import StepConfig
+from tilepipe.components.shared.storage import storage
+
+MOST_WORKERS = 256
+"""Largest number of pods that predict."""
+
+
+class PlanConfig(StepConfig):
+    """Model, place of the predictions, and number of workers."""
+
+    model_uri: str = Field(
+        min_length=1,
+        description="Address of the model: a bundle of export (.tar.gz) or its STAC item, as a path, s3:// or "
+        "https://; or models:/name@alias or models:/name/version in the model registry",
+    )
+    output_uri: str = Field(
+        default="",
+        description="Folder or s3://bucket/prefix that keeps the predictions of all runs: only tiles that are in none "
+        "of its files are predicted, and a file with them is added; empty predicts all tiles",
+    )
+    workers: int = Field(
+        default=1, ge=1, le=MOST_WORKERS, description="Number of pods that share the prediction; fewer for few tiles"
+    )
+    experiment: str = Field(default="tilepipe", description="MLflow experiment; empty tracks nothing")
+    options: PredictionOptions = Field(
+        default=PredictionOptions(),
+        description='Rarely changed settings of the prediction: {"tile_size": [64, 64]}, {"max_drift": {"classes": '
+        '0.25}}, {"max_quarantine_percent": 5} and others',
+    )
+
+    @field_validator("model_uri")
+    @classmethod
+    def _model_uri(cls, model_uri: str) -> str:
+        try:
+            check_address("model_uri", model_uri)
+        except ParameterError as error:
+            raise ValueError(str(error)) from None
+        return model_uri
+
+    @field_validator("output_uri")
+    @classmethod
+    def _output_uri(cls, output_uri: str) -> str:
+        return storage.normalize_place("output_uri", output_uri) if output_uri else output_uri

@@ -1,0 +1,131 @@
+"""Decide which tiles to predict with which model, once for all workers.
+
+Workers that each resolved an alias could load different versions, and workers that each listed earlier predictions
+could divide the tiles differently.
+"""
+
+import logging
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tilepipe.components.plan.config import PlanConfig
+from tilepipe.components.shared.contracts.tile_table import SCHEMA, damaged, read_tile_table_info, write_tile_table
+from tilepipe.components.shared.inference.bundle_model import BundleModel, load_model
+from tilepipe.components.shared.inference.model_address import check_address, resolve
+from tilepipe.components.shared.inference.prediction_plan import PredictionPlan
+from tilepipe.components.shared.inference.prediction_store import PredictionStore
+from tilepipe.components.shared.runtime.database import open_database, plainly_named
+from tilepipe.components.shared.storage.atomic import whole_file
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+logger = logging.getLogger("tilepipe.plan")
+
+_FEWEST_TILES = 64
+"""Tiles per worker below which fewer workers are started: a pod takes longer to start than to predict these."""
+
+_BATCH_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class PlanOutputs:
+    """Paths of the outputs."""
+
+    bundle: Path
+    new_tiles: Path
+    plan: Path
+
+
+def plan(config: PlanConfig, tiles: Path, outputs: PlanOutputs) -> PredictionPlan:
+    """Fetch the model, and write the table of the tiles that are still to predict.
+
+    Args:
+        config: Parameters of the step.
+        tiles: Tile table of `ingest`; it may have no rows, and its tiles no labels.
+        outputs: Paths of the outputs.
+
+    Returns:
+        The plan, as written; it has at least one part, since KFP cannot collect from a loop without iterations.
+
+    Raises:
+        ParameterError: The model's address or its alias is of another form.
+        SourceError: There is no such model.
+        ArtifactError: The bundle or the tile table is damaged, or `output_uri` holds other files.
+        StorageError: The model or the earlier predictions cannot be read.
+        TrackingError: The model registry cannot be reached.
+    """
+    model = _fetch_model(config, outputs.bundle)
+    total, new = _write_new_tiles(config, tiles, outputs.new_tiles)
+    planned = PredictionPlan(
+        model_name=model.name,
+        model_version=model.version,
+        model_digest=model.digest,
+        model_uri=model.address,
+        class_names=model.class_names,
+        tiles=new,
+        known=total - new,
+        parts=max(1, min(config.workers, -(-new // _FEWEST_TILES))),
+        created=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}",
+        output_uri=config.output_uri,
+        experiment=config.experiment,
+        options=config.options,
+    )
+    planned.write(outputs.plan)
+    version = f" version {model.version}" if model.version else ""
+    logger.info(
+        "%s tiles to predict with %s%s, %s predicted before", f"{new:,}", model.name, version, f"{total - new:,}"
+    )
+    return planned
+
+
+def _fetch_model(config: PlanConfig, bundle: Path) -> BundleModel:
+    """Fetch the bundle into the artifact, and check that it can be used."""
+    address = check_address("model_uri", config.model_uri)
+    with TemporaryDirectory(prefix="tilepipe-") as folder:
+        file = resolve(address, Path(folder))
+        model = load_model(file, threads=1)
+        with whole_file(bundle) as partial:
+            shutil.copyfile(file.path, partial)
+    return model
+
+
+def _write_new_tiles(config: PlanConfig, tiles: Path, new_tiles: Path) -> tuple[int, int]:
+    """Write the rows of the tile table whose ids are in no partition; return the numbers of all and of new rows."""
+    info = read_tile_table_info(tiles)
+    with open_database() as connection:
+        connection.execute("CREATE TABLE known (tile_id VARCHAR)")
+        if config.output_uri:
+            for ids in PredictionStore(config.output_uri).known_ids():
+                connection.register("partition_ids", ids)
+                connection.execute("INSERT INTO known SELECT tile_id FROM partition_ids")
+                connection.unregister("partition_ids")
+        try:
+            file = pq.ParquetFile(tiles)
+        except (pa.ArrowException, OSError) as error:
+            raise damaged(tiles, str(error)) from error
+        with file, plainly_named(tiles) as name:
+            query = "SELECT count(*) FROM read_parquet(?) ANTI JOIN known USING (tile_id)"
+            new = int(connection.execute(query, [name]).fetchall()[0][0])
+            batches = _new_rows(connection, file)
+            write_tile_table(pa.RecordBatchReader.from_batches(SCHEMA, batches), info, new_tiles)
+            return file.metadata.num_rows, new
+
+
+def _new_rows(connection: "DuckDBPyConnection", file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    """Yield the new rows in the order of the table."""
+    for batch in file.iter_batches(_BATCH_ROWS, columns=SCHEMA.names):
+        connection.register("batch_ids", pa.table({"tile_id": batch["tile_id"]}))
+        known = connection.sql("SELECT DISTINCT tile_id FROM known SEMI JOIN batch_ids USING (tile_id)")
+        is_known = pc.is_in(batch["tile_id"], value_set=known.to_arrow_table()["tile_id"].combine_chunks())
+        connection.unregister("batch_ids")
+        yield from pa.Table.from_batches([batch]).filter(pc.invert(is_known)).cast(SCHEMA).to_batches()

@@ -1,0 +1,88 @@
+"""Rows of the tile table: those of one worker, and a sample of all."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tilepipe.components.shared.contracts.tile_table import SCHEMA, damaged
+from tilepipe.components.shared.tiles.reader import Tile
+
+_SAMPLE_TILES = 64
+_TILE_COLUMNS = [field.name for field in fields(Tile)]
+
+
+def read_rows(tiles: Path, rows: range, batch_rows: int) -> Iterator[pa.Table]:
+    """Read consecutive rows of a tile table in batches.
+
+    Args:
+        tiles: Path of the tile table.
+        rows: The rows, with a step of 1.
+        batch_rows: Rows per batch; the last batch may have fewer.
+
+    Yields:
+        Tables with the columns of the tile table.
+
+    Raises:
+        ArtifactError: The file is damaged, or has fewer rows.
+    """
+    waiting = SCHEMA.empty_table()
+    for batch in _batches(tiles, SCHEMA.names, rows):
+        waiting = pa.concat_tables([waiting, batch.cast(SCHEMA)])
+        while waiting.num_rows >= batch_rows:
+            yield waiting.slice(0, batch_rows)
+            waiting = waiting.slice(batch_rows)
+    if waiting.num_rows:
+        yield waiting
+
+
+def sample_tiles(tiles: Path, count: int) -> list[Tile]:
+    """Return tiles that are evenly spread over the table; they are the same for all workers.
+
+    Args:
+        tiles: Path of the tile table.
+        count: Number of its rows.
+
+    Returns:
+        At most 64 tiles.
+    """
+    chosen = np.unique(np.linspace(0, count - 1, min(count, _SAMPLE_TILES)).astype(np.int64)) if count else np.empty(0)
+    found: list[Tile] = []
+    first = 0
+    for batch in _batches(tiles, _TILE_COLUMNS, range(count)):
+        inside = chosen[(chosen >= first) & (chosen < first + batch.num_rows)] - first
+        found += to_tiles(batch.take(inside.astype(np.int64)))
+        first += batch.num_rows
+    return found
+
+
+def to_tiles(rows: pa.Table) -> list[Tile]:
+    """Convert rows of the tile table to tiles."""
+    return [_tile(row) for row in rows.select(_TILE_COLUMNS).to_pylist()]
+
+
+def _tile(row: dict[str, Any]) -> Tile:
+    band_uris = row["band_uris"]
+    return Tile(**{**row, "band_uris": None if band_uris is None else tuple(band_uris)})
+
+
+def _batches(tiles: Path, columns: Sequence[str], rows: range) -> Iterator[pa.Table]:
+    """Yield the rows of a range, and check that the file has all of them; row groups outside of it are not read."""
+    start, left = 0, len(rows)
+    try:
+        with pq.ParquetFile(tiles) as file:
+            for number in range(file.num_row_groups):
+                count = file.metadata.row_group(number).num_rows
+                low, high = max(rows.start, start), min(rows.stop, start + count)
+                if low < high:
+                    yield file.read_row_group(number, columns=list(columns)).slice(low - start, high - low)
+                    left -= high - low
+                start += count
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise damaged(tiles, str(error)) from error
+    if left:
+        raise damaged(tiles, f"it has {start:,} rows, where the plan has {rows.stop:,} at least")

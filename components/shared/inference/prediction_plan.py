@@ -1,0 +1,93 @@
+"""The plan of a prediction: the model, the tiles and the settings that all of its workers share."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tilepipe.components.shared.errors import ArtifactError
+from tilepipe.components.shared.storage.atomic import whole_file
+from tilepipe.components.shared.tiles.layout.reading_options import ReadingOptions
+
+SCHEMA_VERSION: Literal[1] = 1
+
+
+DriftKind = Literal["classes", "confidence", "bands"]
+
+
+class PredictionOptions(ReadingOptions):
+    """Settings that few predictions need."""
+
+    batch_tiles: int = Field(default=64, ge=1, le=4096, description="Tiles per call of the model")
+    max_quarantine_percent: float = Field(
+        default=50.0,
+        ge=0,
+        le=100,
+        description="Percentage of the tiles that may be left out as unusable, with a warning; more are an error",
+    )
+    max_drift: dict[DriftKind, float] = Field(
+        default={},
+        description='Largest drift from the training data that is accepted, such as {"classes": 0.25, "confidence": '
+        '0.2, "bands": 1}; beyond it the run fails and keeps nothing in output_uri',
+    )
+    drift_reference: str = Field(
+        default="",
+        description="Predictions (Parquet) with which classes and confidence are compared, such as those of evaluate; "
+        "empty compares the classes with those predicted in the evaluation of the model",
+    )
+
+
+class PredictionPlan(BaseModel):
+    """The plan, as a JSON artifact."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    model_name: str
+    model_version: str
+    model_digest: str
+    """SHA-256 of the bundle in hexadecimal."""
+    model_uri: str
+    """Address that was given, without user and query of a web address."""
+    class_names: tuple[str, ...]
+    tiles: int
+    """Tiles to predict."""
+    known: int
+    """Tiles of the source that have been predicted before."""
+    parts: int
+    """Number of workers, at least 1."""
+    created: str
+    """Time of the plan, such as 20261129T101500Z; it is part of the name of the partition."""
+    output_uri: str
+    experiment: str
+    options: PredictionOptions
+
+    def part_range(self, part: int) -> range:
+        """Return the rows of the tile table that a worker predicts."""
+        return range(self.tiles * part // self.parts, self.tiles * (part + 1) // self.parts)
+
+    def write(self, path: Path) -> None:
+        """Write the plan as JSON, completely or not at all."""
+        with whole_file(path) as partial:
+            partial.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def read_plan(path: Path) -> PredictionPlan:
+    """Read a plan.
+
+    Args:
+        path: Path of the JSON file.
+
+    Returns:
+        The plan.
+
+    Raises:
+        ArtifactError: The file is damaged or of another schema version.
+    """
+    try:
+        return PredictionPlan.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError, OSError) as error:
+        raise ArtifactError(
+            f"A plan of predictions must have schema version {SCHEMA_VERSION}. Received: {path.name}, which reads as: "
+            f"{error}. Run `plan` again with this version of tilepipe."
+        ) from error

@@ -1,0 +1,74 @@
+"""The place where recurring predictions are kept: one Parquet file, a partition, per run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tilepipe.components.shared.errors import ArtifactError
+from tilepipe.components.shared.storage import storage
+from tilepipe.components.shared.storage.place import Place
+
+_SUFFIX = ".parquet"
+
+
+class PredictionStore:
+    """Partitions in a local folder or in S3.
+
+    A tile is known by its id: it is predicted once, whatever model predicted it.
+
+    Args:
+        address: Normalized address of the folder or prefix; it need not exist.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._place = Place(address)
+
+    def partitions(self) -> list[str]:
+        """Return the names of the partitions, sorted."""
+        return sorted(name for name in self._place.sizes() if name.endswith(_SUFFIX) and "/" not in name)
+
+    def known_ids(self, *, besides: str = "") -> Iterator[pa.Table]:
+        """Yield the column `tile_id` of each partition.
+
+        Args:
+            besides: Name of a partition to leave out.
+
+        Yields:
+            A table of one column.
+
+        Raises:
+            ArtifactError: A file is not a partition.
+            StorageError: The place cannot be read.
+        """
+        for name in self.partitions():
+            if name == besides:
+                continue
+            uri = f"{self._address}/{name}"
+            with storage.staged(uri) as path:
+                try:
+                    yield pq.read_table(path, columns=["tile_id"])
+                except (pa.ArrowException, KeyError, OSError) as error:
+                    raise ArtifactError(
+                        f"`output_uri` must hold predictions only. Received: {uri}, which reads as: {error}. Remove "
+                        "the file, or give another output_uri."
+                    ) from error
+
+    def append(self, name: str, path: Path) -> str:
+        """Write a partition, completely or not at all; one of the same name is replaced.
+
+        Args:
+            name: Name of the partition.
+            path: Local file with its content.
+
+        Returns:
+            Address of the partition.
+
+        Raises:
+            StorageError: The place cannot be written.
+        """
+        with pa.memory_map(str(path)) as content:
+            self._place.write(name, [memoryview(content.read_buffer())], durable=True)
+        return f"{self._address}/{name}"

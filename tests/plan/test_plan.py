@@ -1,0 +1,78 @@
+"""Tests of the plan: the model and the tiles that are still to predict."""
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.predict_tiles.conftest import prediction, rgb_manifest
+from tests.support.bundles import write_model_bundle
+from tilepipe.components.plan import plan as planning
+from tilepipe.components.plan.config import PlanConfig
+from tilepipe.components.shared.contracts.tile_table import read_tile_table
+from tilepipe.components.shared.errors import ArtifactError, ParameterError, SourceError
+from tilepipe.components.shared.inference.prediction_plan import read_plan
+
+__all__ = ["prediction"]
+
+
+def test_the_plan_names_the_model_and_the_tiles(prediction):
+    planned, files, _ = prediction.plan(workers=8)
+    assert read_plan(files.plan) == planned
+    assert (planned.model_name, planned.tiles, planned.known, planned.parts) == ("bright", 6, 0, 1)
+    assert files.bundle.read_bytes() == (prediction.folder / "model.tar.gz").read_bytes()
+    assert read_tile_table(files.new_tiles)[0].num_rows == 6
+
+
+@pytest.mark.parametrize(("workers", "parts"), [(1, 1), (4, 4), (100, 6)])
+def test_there_are_no_more_workers_than_are_needed(prediction, monkeypatch, workers, parts):
+    monkeypatch.setattr(planning, "_FEWEST_TILES", 1)
+    planned, *_ = prediction.plan(workers=workers)
+    assert planned.parts == parts
+    rows = [row for part in range(parts) for row in planned.part_range(part)]
+    assert rows == list(range(6))
+
+
+def test_known_tiles_are_left_out_whatever_the_order_of_partitions(prediction):
+    kept = prediction.folder / "kept"
+    kept.mkdir()
+    for name, ids in (("b", ["5.png", "0.png"]), ("a", ["3.png", "elsewhere.png"])):
+        pq.write_table(pa.table({"tile_id": ids}), kept / f"{name}.parquet")
+    planned, files, _ = prediction.plan(output_uri=str(kept))
+    assert (planned.tiles, planned.known) == (3, 3)
+    assert read_tile_table(files.new_tiles)[0]["tile_id"].to_pylist() == ["1.png", "2.png", "4.png"]
+
+
+def test_nothing_new_still_has_a_part(prediction):
+    kept = prediction.folder / "kept"
+    kept.mkdir()
+    pq.write_table(pa.table({"tile_id": [f"{number}.png" for number in range(6)]}), kept / "a.parquet")
+    planned, *_ = prediction.plan(output_uri=str(kept), workers=4)
+    assert (planned.tiles, planned.parts) == (0, 1)
+    assert list(planned.part_range(0)) == []
+
+
+def test_a_model_that_cannot_be_used_is_refused_before_anything_is_predicted(prediction):
+    write_model_bundle(prediction.folder / "bad.tar.gz", rgb_manifest(), model_onnx=b"odd")
+    with pytest.raises(ArtifactError, match="must hold a model that onnxruntime"):
+        prediction.plan(model=str(prediction.folder / "bad.tar.gz"))
+    with pytest.raises(SourceError, match="must exist"):
+        prediction.plan(model=str(prediction.folder / "none.tar.gz"))
+
+
+def test_an_alias_that_does_not_exist_is_named(prediction, mlflow_store):
+    with pytest.raises(SourceError, match=r"models:/forests@champion, but 'forests' does not exist or lacks the alias"):
+        prediction.plan(model="models:/forests@champion")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"model_uri": "forests@champion"}, "`model_uri` must be the address of a model"),
+        ({"output_uri": "https://example.org/kept"}, "`output_uri` must be a local folder or s3://"),
+        ({"workers": 0}, "`workers`"),
+        ({"options": {"max_drift": {"colors": 1}}}, "options.max_drift.colors"),
+    ],
+)
+def test_wrong_parameters_are_refused(parameters, message):
+    with pytest.raises(ParameterError, match=message):
+        PlanConfig.parse(**{"model_uri": "model.tar.gz", **parameters})

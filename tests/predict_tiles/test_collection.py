@@ -1,0 +1,127 @@
+"""Tests of the table of all parts: figures, partitions of recurring runs, and what is refused."""
+
+import json
+
+import duckdb
+import pyarrow.parquet as pq
+import pytest
+
+from tests.predict_tiles.conftest import BRIGHTNESS, CLASSES, write_image
+from tilepipe.components.plan import plan as planning
+from tilepipe.components.predict_tiles import collection
+from tilepipe.components.shared.errors import ArtifactError, DriftError
+from tilepipe.components.shared.runtime import tracking
+
+
+def ids_in(folder):
+    query = f"SELECT tile_id FROM read_parquet('{folder}/*.parquet') ORDER BY tile_id"
+    return [tile_id for (tile_id,) in duckdb.sql(query).fetchall()]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Plans that are made in different seconds."""
+    monkeypatch.setattr(planning, "_FEWEST_TILES", 1)
+    seconds = iter(range(10, 60))
+
+    class Clock(planning.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 11, 29, 10, 0, next(seconds), tzinfo=tz)
+
+    monkeypatch.setattr(planning, "datetime", Clock)
+
+
+def test_a_recurring_run_predicts_only_what_is_new(prediction, clock):
+    kept = prediction.folder / "kept"
+    first, result, _ = prediction.run(output_uri=str(kept), workers=2)
+    assert len(first) == 6
+    assert result.partition.startswith(str(kept))
+    nothing, result, _ = prediction.run(output_uri=str(kept), workers=2)
+    assert (nothing, result.partition) == ({}, "")
+    write_image(prediction.source / "new.png", BRIGHTNESS["Forest"])
+    second, *_ = prediction.run(output_uri=str(kept), workers=2)
+    assert list(second) == ["new.png"]
+    assert len(list(kept.iterdir())) == 2
+    assert ids_in(kept) == sorted([*first, "new.png"])
+
+
+def test_a_collection_that_is_started_again_adds_nothing(prediction, clock):
+    kept = prediction.folder / "kept"
+    _, files, out = prediction.plan(output_uri=str(kept))
+    parts = [prediction.predict(files, out, 0)]
+    first, _ = prediction.collect(files, out, parts)
+    content = next(kept.iterdir()).read_bytes()
+    again, _ = prediction.collect(files, out, parts)
+    assert again.partition == first.partition
+    assert [path.read_bytes() for path in kept.iterdir()] == [content]
+
+
+def test_two_runs_at_once_add_each_tile_once(prediction, clock):
+    kept = prediction.folder / "kept"
+    plans = [prediction.plan(output_uri=str(kept)) for _ in range(2)]
+    write_image(prediction.source / "new.png", BRIGHTNESS["Forest"])
+    plans.append(prediction.plan(output_uri=str(kept)))
+    for _, files, out in plans:
+        prediction.collect(files, out, [prediction.predict(files, out, 0)])
+    assert ids_in(kept) == [*(f"{number}.png" for number in range(6)), "new.png"]
+    assert len(list(kept.iterdir())) == 2
+
+
+def test_other_files_in_the_place_are_refused(prediction):
+    kept = prediction.folder / "kept"
+    kept.mkdir()
+    (kept / "odd.parquet").write_bytes(b"odd")
+    with pytest.raises(ArtifactError, match="`output_uri` must hold predictions only"):
+        prediction.plan(output_uri=str(kept))
+
+
+def test_labels_give_figures(prediction):
+    for path in prediction.source.iterdir():
+        path.unlink()
+    for name in CLASSES:
+        write_image(prediction.source / name / "right.png", BRIGHTNESS[name])
+    write_image(prediction.source / "Forest" / "wrong.png", BRIGHTNESS["SeaLake"])
+    write_image(prediction.source / "unknown" / "1.png", BRIGHTNESS["SeaLake"])
+    rows, result, files = prediction.run()
+    assert rows["unknown/1.png"]["label"] == "unknown"
+    assert (result.scalars["labelled"], result.scalars["accuracy"]) == (4, 0.75)
+    assert json.loads(files.metrics.read_text()) == result.scalars
+    assert "accuracy" in files.page.read_text()
+
+
+def test_parts_must_be_complete_and_of_one_run(prediction, clock):
+    planned, files, out = prediction.plan(workers=2)
+    parts = [prediction.predict(files, out, part) for part in range(planned.parts)]
+    with pytest.raises(ArtifactError, match=r"Received: parts \[0\]"):
+        prediction.collect(files, out, parts[:1])
+    with pytest.raises(ArtifactError, match="part 1 twice"):
+        prediction.collect(files, out, [*parts, parts[1]])
+    rows = pq.read_table(parts[1].predictions)
+    metadata = pq.read_metadata(parts[0].predictions).metadata
+    pq.write_table(rows.replace_schema_metadata(metadata), parts[0].predictions)
+    other = pq.read_table(parts[1].predictions).replace_schema_metadata(pq.read_metadata(parts[1].predictions).metadata)
+    pq.write_table(other, parts[1].predictions)
+    with pytest.raises(ArtifactError, match="ids that do not increase"):
+        prediction.collect(files, out, parts)
+
+
+def test_drift_beyond_a_limit_fails_after_its_figures_are_kept(prediction, mlflow_store):
+    for number in range(30):
+        write_image(prediction.source / f"bright-{number}.png", 250)
+    kept = prediction.folder / "kept"
+    limits = {"max_drift": {"classes": 0.25, "bands": 1}}
+    with pytest.raises(DriftError, match=r"Received: classes .* \(limit 0.25\); bands .* predict_options"):
+        prediction.run(output_uri=str(kept), options=limits, experiment="new")
+    assert not kept.exists()
+    client = tracking.client()
+    (run,) = client.search_runs([client.get_experiment_by_name("new").experiment_id])
+    assert run.data.metrics["drift_classes"] > 0.25
+    assert {file.path for file in client.list_artifacts(run.info.run_id, "predictions")} == {
+        "predictions/drift.json",
+        "predictions/page.html",
+    }
+    rows, result, _ = prediction.run(output_uri=str(kept), experiment="new")
+    assert len(rows) == 36
+    assert result.partition
+    assert collection.ARTIFACT_FOLDER == "predictions"
