@@ -9,6 +9,7 @@ from tilepipe.components.shared import images
 def plan_predictions(
     tiles: dsl.Input[dsl.Dataset],
     bundle: dsl.Output[dsl.Model],
+    reference: dsl.Output[dsl.Dataset],
     new_tiles: dsl.Output[dsl.Dataset],
     plan: dsl.Output[dsl.Artifact],
     model_uri: str,
@@ -22,6 +23,7 @@ def plan_predictions(
     Args:
         tiles: Tile table of `ingest` (Parquet).
         bundle: The model, as `export` wrote it (.tar.gz).
+        reference: Class and confidence of earlier predictions, for the drift; it may have no rows (Parquet).
         new_tiles: Tile table of the tiles to predict; it may have no rows (Parquet).
         plan: Model, number of tiles and settings for the workers (JSON).
         model_uri: Address of the model: a bundle of export (.tar.gz) or its STAC item, as a path, s3:// or https://; or
@@ -45,8 +47,9 @@ def plan_predictions(
 
     with step("plan"):
         config = PlanConfig.from_arguments(locals())
-        bundle.uri, new_tiles.uri, plan.uri = bundle.uri + ".tar.gz", new_tiles.uri + ".parquet", plan.uri + ".json"
-        outputs = PlanOutputs(*(Path(artifact.path) for artifact in (bundle, new_tiles, plan)))
+        bundle.uri, plan.uri = bundle.uri + ".tar.gz", plan.uri + ".json"
+        reference.uri, new_tiles.uri = reference.uri + ".parquet", new_tiles.uri + ".parquet"
+        outputs = PlanOutputs(*(Path(artifact.path) for artifact in (bundle, reference, new_tiles, plan)))
         planned = plan_tiles(config, Path(tiles.path), outputs)
         plan.metadata.update(planned.model_dump(mode="json", exclude={"schema_version", "options", "class_names"}))
     return list(range(planned.parts))

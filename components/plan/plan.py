@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tilepipe.components.plan.config import PlanConfig
+from tilepipe.components.plan.reference_table import write_reference
 from tilepipe.components.shared.contracts.tile_table import SCHEMA, damaged, read_tile_table_info, write_tile_table
 from tilepipe.components.shared.inference.bundle_model import BundleModel, load_model
 from tilepipe.components.shared.inference.model_address import check_address, resolve
@@ -42,6 +43,7 @@ class PlanOutputs:
     """Paths of the outputs."""
 
     bundle: Path
+    reference: Path
     new_tiles: Path
     plan: Path
 
@@ -64,7 +66,7 @@ def plan(config: PlanConfig, tiles: Path, outputs: PlanOutputs) -> PredictionPla
         StorageError: The model or the earlier predictions cannot be read.
         TrackingError: The model registry cannot be reached.
     """
-    model = _fetch_model(config, outputs.bundle)
+    model = _fetch_model(config, outputs)
     total, new = _write_new_tiles(config, tiles, outputs.new_tiles)
     planned = PredictionPlan(
         model_name=model.name,
@@ -88,14 +90,15 @@ def plan(config: PlanConfig, tiles: Path, outputs: PlanOutputs) -> PredictionPla
     return planned
 
 
-def _fetch_model(config: PlanConfig, bundle: Path) -> BundleModel:
-    """Fetch the bundle into the artifact, and check that it can be used."""
+def _fetch_model(config: PlanConfig, outputs: PlanOutputs) -> BundleModel:
+    """Fetch the bundle and the predictions of its evaluation into the artifacts, and check that it can be used."""
     address = check_address("model_uri", config.model_uri)
     with TemporaryDirectory(prefix="tilepipe-") as folder:
         file = resolve(address, Path(folder))
         model = load_model(file, threads=1)
-        with whole_file(bundle) as partial:
+        with whole_file(outputs.bundle) as partial:
             shutil.copyfile(file.path, partial)
+        write_reference(config.options.drift_reference, file, outputs.reference)
     return model
 
 

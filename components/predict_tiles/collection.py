@@ -47,6 +47,7 @@ class PartFiles:
 
     plan: Path
     bundle: Path
+    reference: Path
     predictions: Sequence[Path]
     quarantines: Sequence[Path]
     moments: Sequence[Path]
@@ -137,7 +138,7 @@ def collect(inputs: PartFiles, outputs: CollectedFiles) -> Collected:
         logger.warning("%s of %s tiles were LEFT OUT: %s", f"{len(rejected):,}", f"{plan.tiles:,}", reasons)
     write_quarantine(rejected, outputs.quarantine)
     overall = _label_figures(tally)
-    drift = _drift(plan, model, tally, inputs.moments)
+    drift = _drift(inputs, model, tally)
     scalars = {"tiles": float(tally.rows), "left_out": float(len(rejected)), "known": float(plan.known)}
     scalars |= overall | drift.scalars()
     _write(outputs.drift, json.dumps(drift.to_json(), indent=1, allow_nan=False))
@@ -202,14 +203,14 @@ def _label_figures(tally: _Tally) -> dict[str, float]:
     return {"labelled": float(labelled), **classification_figures(tally.confusion).overall}
 
 
-def _drift(plan: PredictionPlan, model: BundleModel, tally: _Tally, paths: Sequence[Path]) -> Drift:
+def _drift(inputs: PartFiles, model: BundleModel, tally: _Tally) -> Drift:
     moments = BandMoments.empty([one.mean for one in model.statistics])
-    for path in paths:
+    for path in inputs.moments:
         moments.merge(read_moments(path))
-    counts = {name: tally.counts[name] for name in plan.class_names}
+    counts = {name: tally.counts[name] for name in model.class_names}
     confidences = np.concatenate(tally.confidences) if tally.confidences else np.empty(0, np.float32)
     bands = compare_bands(model.statistics, moments.means(), moments.deviations())
-    reference = find_reference(plan.options.drift_reference, model) if tally.rows else None
+    reference = find_reference(inputs.reference, model) if tally.rows else None
     drift = compare(counts, confidences, bands if tally.rows else (), reference)
     said = ", ".join(f"{kind} {value:.3g}" for kind, value in drift.values.items())
     if said:

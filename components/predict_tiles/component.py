@@ -45,6 +45,7 @@ def predict_part(
 def collect_predictions(
     plan: dsl.Input[dsl.Artifact],
     bundle: dsl.Input[dsl.Model],
+    reference: dsl.Input[dsl.Dataset],
     part_predictions: dsl.Input[list[dsl.Dataset]],
     part_quarantines: dsl.Input[list[dsl.Dataset]],
     part_moments: dsl.Input[list[dsl.Artifact]],
@@ -59,6 +60,7 @@ def collect_predictions(
     Args:
         plan: Model, number of tiles and settings (JSON).
         bundle: The model (.tar.gz).
+        reference: Predictions to compare with (Parquet).
         part_predictions: Predictions of all parts (GeoParquet).
         part_quarantines: Tiles of all parts that were left out (Parquet).
         part_moments: Statistics of the bands of all parts (JSON).
@@ -78,7 +80,8 @@ def collect_predictions(
         drift.uri, page.uri = drift.uri + ".json", page.uri + ".html"
         parts = ([Path(a.path) for a in artifacts] for artifacts in (part_predictions, part_quarantines, part_moments))
         outputs = (Path(artifact.path) for artifact in (predictions, quarantine, drift, page, metrics))
-        found = collect(PartFiles(Path(plan.path), Path(bundle.path), *parts), CollectedFiles(*outputs))
+        inputs = PartFiles(Path(plan.path), Path(bundle.path), Path(reference.path), *parts)
+        found = collect(inputs, CollectedFiles(*outputs))
         predictions.metadata.update(tiles=found.rows, partition=found.partition)
         for name, value in found.scalars.items():
             metrics.log_metric(name, value)

@@ -102,6 +102,7 @@ def predict_tiles(
     collect = collect_predictions(
         plan=plan.outputs["plan"],
         bundle=plan.outputs["bundle"],
+        reference=plan.outputs["reference"],
         part_predictions=dsl.Collected(predict.outputs["predictions"]),
         part_quarantines=dsl.Collected(predict.outputs["quarantine"]),
         part_moments=dsl.Collected(predict.outputs["moments"]),

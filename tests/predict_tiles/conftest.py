@@ -59,7 +59,9 @@ class Prediction:
         config = PlanConfig.parse(
             **{"model_uri": model or str(self.folder / "model.tar.gz"), "experiment": "", **parameters}
         )
-        files = PlanOutputs(out / "bundle.tar.gz", out / "new.parquet", out / "plan.json")
+        files = PlanOutputs(
+            *(out / name for name in ("bundle.tar.gz", "reference.parquet", "new.parquet", "plan.json"))
+        )
         return plan(config, out / "tiles.parquet", files), files, out
 
     def predict(self, files: PlanOutputs, out: Path, part: int) -> Outputs:
@@ -71,7 +73,7 @@ class Prediction:
         names = ("predictions.parquet", "quarantine.parquet", "drift.json", "page.html", "metrics.json")
         columns = list(zip(*((o.predictions, o.quarantine, o.moments) for o in parts), strict=True))
         collected = CollectedFiles(*(out / name for name in names))
-        return collect(PartFiles(files.plan, files.bundle, *columns), collected), collected
+        return collect(PartFiles(files.plan, files.bundle, files.reference, *columns), collected), collected
 
     def run(self, **parameters):
         """Run all steps; returns the rows by id, the result and the files."""

@@ -1,5 +1,6 @@
 """The predictions that new ones are compared with."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,28 +11,33 @@ import pyarrow.parquet as pq
 from tilepipe.components.predict_tiles.drift.drift_figures import Reference
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.inference.bundle_model import BundleModel
-from tilepipe.components.shared.storage import storage
-
-_COLUMNS = (("class", "confidence"), ("predicted", "probability"))
-"""Names of the columns in the predictions of `predict_tiles` and of `evaluate`."""
 
 
-def find_reference(address: str, model: BundleModel) -> Reference | None:
-    """Read the reference.
+def find_reference(path: Path, model: BundleModel) -> Reference | None:
+    """Read the reference that `plan` found, or else count the predicted classes of the model's evaluation.
 
     Args:
-        address: Predictions, as Parquet; empty for those that the bundle's confusion matrix counts.
+        path: Output `reference` of `plan`; without rows, the confusion matrix in the bundle is used.
         model: The model.
 
     Returns:
         The reference; None if neither exists.
 
     Raises:
-        ArtifactError: The file holds no predictions.
-        SourceError: There is no such file.
-        StorageError: The file cannot be read.
+        ArtifactError: The file is damaged.
     """
-    return _from_table(address) if address else _from_confusion(model)
+    try:
+        table = pq.read_table(path, columns=["class", "confidence"])
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise ArtifactError(
+            f"`reference` must be the Parquet file of `plan`. Received: {path.name}, which reads as: {error}."
+        ) from error
+    if not table.num_rows:
+        return _from_confusion(model)
+    found: Any = pc.value_counts(table["class"])
+    counts = {str(row["values"]): int(row["counts"]) for row in found.to_pylist()}
+    description = (table.schema.metadata or {}).get(b"description", b"").decode()
+    return Reference(f"{description} ({table.num_rows:,} tiles)", counts, np.asarray(table["confidence"].to_numpy()))
 
 
 def _from_confusion(model: BundleModel) -> Reference | None:
@@ -43,20 +49,3 @@ def _from_confusion(model: BundleModel) -> Reference | None:
         return Reference(f"the predictions of the model's evaluation ({found['split']} split)", pairs)
     except (TypeError, KeyError, ValueError):
         return None
-
-
-def _from_table(address: str) -> Reference:
-    with storage.staged(storage.normalize(address)) as path:
-        try:
-            present = set(pq.read_schema(path).names)
-            name, confidence = next((pair for pair in _COLUMNS if set(pair) <= present), _COLUMNS[0])
-            table = pq.read_table(path, columns=[name, confidence])
-        except (pa.ArrowException, OSError, KeyError) as error:
-            raise ArtifactError(
-                "`drift_reference` must be the Parquet file of predictions of `predict_tiles` or `evaluate`. Received: "
-                f"{storage.shown(address)}, which reads as: {error}."
-            ) from error
-    found: Any = pc.value_counts(table[name])
-    counts = {str(row["values"]): int(row["counts"]) for row in found.to_pylist()}
-    confidences = table[confidence].cast(pa.float32()).to_numpy()
-    return Reference(f"{storage.shown(address)} ({table.num_rows:,} tiles)", counts, np.asarray(confidences))

@@ -37,6 +37,8 @@ class ModelFile:
     """Name in the registry; empty for a model from elsewhere."""
     version: str = ""
     """Version in the registry; empty for a model from elsewhere."""
+    run_id: str = ""
+    """MLflow run of the training, for a model in the registry."""
 
 
 def check_address(parameter: str, address: str) -> str:
@@ -89,8 +91,8 @@ def resolve(address: str, folder: Path) -> ModelFile:
     if address.startswith(REGISTRY):
         client = tracking.client()
         version = find_version(client, address)
-        sha256 = version.tags[BUNDLE_SHA256]
-        return ModelFile(fetch_bundle(client, version, folder), address, sha256, version.name, str(version.version))
+        path, sha256 = fetch_bundle(client, version, folder), version.tags[BUNDLE_SHA256]
+        return ModelFile(path, address, sha256, version.name, str(version.version), version.run_id)
     if storage.path_of(address).lower().endswith(_ITEM_SUFFIXES):
         bundle, sha256 = _bundle_of_item(address)
         return ModelFile(_fetch(bundle, folder), storage.shown(address), sha256)

@@ -32,8 +32,8 @@ class PredictionOptions(ReadingOptions):
     )
     drift_reference: str = Field(
         default="",
-        description="Predictions (Parquet) with which classes and confidence are compared, such as those of evaluate; "
-        "empty compares the classes with those predicted in the evaluation of the model",
+        description="Predictions (Parquet) with which classes and confidence are compared, such as those of an earlier "
+        "run; empty takes those of the model's evaluation: all for a registered model, else only its classes",
     )
 
 
