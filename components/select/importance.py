@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tilepipe.components.select.ranking import parameter_names, value_text
+from tilepipe.components.select.ranked_table import parameter_names, value_text
 from tilepipe.components.shared.contracts.candidates import Outcome
 from tilepipe.components.shared.contracts.history import lower_is_better
 

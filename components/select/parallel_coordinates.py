@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from tilepipe.components.select.importance import is_number
-from tilepipe.components.select.ranking import parameter_names, shown_value, value_text
+from tilepipe.components.select.ranked_table import parameter_names, shown_value, value_text
 from tilepipe.components.shared.contracts.candidates import Outcome
 from tilepipe.components.shared.contracts.history import lower_is_better
 from tilepipe.components.shared.pages import plot

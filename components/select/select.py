@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tilepipe.components.select.comparison import render_comparison
 from tilepipe.components.select.config import SelectConfig
-from tilepipe.components.select.ranking import render_summary, write_ranking
+from tilepipe.components.select.ranked_table import render_summary, write_ranking
+from tilepipe.components.select.sweep_page import render_comparison
 from tilepipe.components.shared.contracts.candidates import (
     MODEL_FILE,
     Outcome,

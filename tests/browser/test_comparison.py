@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.packed import manifest_for
 from tests.support.sweeping import made_up
-from tilepipe.components.select.comparison import render_comparison
+from tilepipe.components.select.sweep_page import render_comparison
 from tilepipe.components.shared.contracts.candidates import ranked
 
 LONG = "The loss must stay finite. " * 8

@@ -16,8 +16,8 @@ from PIL import Image
 from tilepipe.components.shared.errors import TileError
 from tilepipe.components.shared.storage.sizes import MAX_BYTES, MEBIBYTE
 from tilepipe.components.shared.tiles.picture import Picture, Scaling
-from tilepipe.components.shared.tiles.plain_tiff import ALPHA_KINDS, read_plain_tiff
-from tilepipe.components.shared.tiles.tiff_pages import apply_palette, check_lerc, check_segments, read_mask
+from tilepipe.components.shared.tiles.tiff.plain_tiff import ALPHA_KINDS, read_plain_tiff
+from tilepipe.components.shared.tiles.tiff.tiff_pages import apply_palette, check_lerc, check_segments, read_mask
 
 DTYPES = ("uint8", "uint16", "int16", "float32")
 """Dtypes that the manifest, and so every later step, supports."""

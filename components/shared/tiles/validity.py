@@ -15,7 +15,7 @@ from tilepipe.components.shared.tiles.alpha import AlphaPolicy, split_alpha
 from tilepipe.components.shared.tiles.channels import Channels
 from tilepipe.components.shared.tiles.decode import size_text, stated_nodata
 from tilepipe.components.shared.tiles.picture import Mask, Picture, Scaling
-from tilepipe.components.shared.tiles.tiff_pages import check_segments
+from tilepipe.components.shared.tiles.tiff.tiff_pages import check_segments
 
 _TIFF_SUFFIXES = (".tif", ".tiff")
 

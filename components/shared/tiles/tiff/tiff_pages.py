@@ -13,7 +13,7 @@ import numpy.typing as npt
 import tifffile
 
 from tilepipe.components.shared.errors import TileError
-from tilepipe.components.shared.tiles.codestreams import exceeds
+from tilepipe.components.shared.tiles.tiff.codestreams import exceeds
 
 _REDUCED, _MASK = 1, 4
 """Bits of NewSubfileType: an overview or thumbnail, and a transparency mask (TIFF 6.0, page 36)."""

@@ -9,7 +9,7 @@ from tests.pack.conftest import random_pixels, write_geotiff
 from tilepipe.components.shared.errors import TileError
 from tilepipe.components.shared.tiles import decode as module
 from tilepipe.components.shared.tiles.decode import decode
-from tilepipe.components.shared.tiles.plain_tiff import read_plain_tiff
+from tilepipe.components.shared.tiles.tiff.plain_tiff import read_plain_tiff
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tilepipe.components.select import parallel_coordinates
 from tilepipe.components.select.importance import Effect, effects
-from tilepipe.components.select.ranking import parameter_names, shown_value
+from tilepipe.components.select.ranked_table import parameter_names, shown_value
 from tilepipe.components.shared.contracts.candidates import Outcome
 from tilepipe.components.shared.contracts.history import in_words, lower_is_better
 from tilepipe.components.shared.contracts.manifest import Manifest

@@ -1,0 +1,1 @@
+"""TIFF files: their headers, further pages and compressed images."""
