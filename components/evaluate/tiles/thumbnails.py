@@ -18,7 +18,8 @@ from tilepipe.components.shared.contracts.manifest import Manifest
 LONGEST_SIDE = 96
 """Largest height and width of a picture, in pixels."""
 _QUALITY = 85
-_MOST_BYTES = 3 * 2**20
+_MOST_BYTES = 3 * 2**19
+"""Largest size of all pictures: as base64 they take 2.1 MB of a page that must stay below 5 MB."""
 _DEVIATIONS = 2.0
 """Half the displayed range of values around the mean of a band, in standard deviations."""
 
@@ -79,7 +80,7 @@ class Display:
 def with_pictures(
     shown: ShownTiles, predictions: SplitPredictions, folders: Sequence[Path], manifest: Manifest
 ) -> ShownTiles:
-    """Draw the tiles of the report until their pictures have 3 MiB together, those that matter most first.
+    """Draw the tiles of the report until their pictures have 1.5 MiB together, those that matter most first.
 
     Args:
         shown: the chosen tiles.
@@ -96,12 +97,12 @@ def with_pictures(
     positions = {tile.place: int(predictions.positions[tile.place]) for tile in shown}
     tiles = read_chosen(folders, predictions.split, manifest, positions.values())
     pictures: dict[int, bytes] = {}
-    for place, position in positions.items():
-        picture = display.picture(tiles[position])
-        size += len(picture)
+    for tile in shown:
+        picture = pictures.get(tile.place) or display.picture(tiles[positions[tile.place]])
+        size += len(picture)  # the page repeats a picture wherever its tile is shown
         if size > _MOST_BYTES:
             break
-        pictures[place] = picture
+        pictures[tile.place] = picture
     return replace(shown, pictures=pictures, bands=display.description)
 
 
