@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tilepipe.components.shared.contracts.bundle import read_bundle
 from tilepipe.components.shared.inference.bundle_model import BundleModel
-from tilepipe.components.shared.registry.version_tags import BUNDLE_FILE, BUNDLE_FOLDER, BUNDLE_SHA256
+from tilepipe.components.shared.registry.version_tags import BUNDLE_ARTIFACT, BUNDLE_FOLDER, BUNDLE_SHA256
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,17 +34,17 @@ def log_bundle(client: "MlflowClient", run_id: str, bundle: Path, digest: str) -
         digest: Its SHA-256, in hexadecimal.
 
     Returns:
-        Address of the bundle, `runs:/<run>/bundle/<digest>/model.tar.gz`.
+        Address of the bundle, `runs:/<run>/bundle/<digest>/model.tar.gz.bin`.
     """
     place = f"{BUNDLE_FOLDER}/{digest[:12]}"
     with tempfile.TemporaryDirectory(prefix="tilepipe-") as folder:
-        link = Path(folder) / BUNDLE_FILE  # MLflow names an artifact after its file
+        link = Path(folder) / BUNDLE_ARTIFACT  # MLflow names an artifact after its file
         link.symlink_to(bundle.resolve())
         for name, content in read_bundle(bundle, names=(_ITEM, _CARD)).items():
             (Path(folder) / name).write_bytes(content)
         for path in sorted(Path(folder).iterdir()):
             client.log_artifact(run_id, str(path), place)
-    return f"runs:/{run_id}/{place}/{BUNDLE_FILE}"
+    return f"runs:/{run_id}/{place}/{BUNDLE_ARTIFACT}"
 
 
 def log_onnx_model(client: "MlflowClient", run_id: str, model: BundleModel, bundle: Path) -> str:

@@ -71,7 +71,6 @@ def register(config: RegisterConfig, bundle: Path, sha256: str, lineage: Lineage
     if run_id == tracking.UNTRACKED or not tracking.is_configured():
         logger.warning("The training is not tracked in MLflow: its model is not registered.")
         return ""
-    tracking.adopt_run(run_id)
     model = load_model(ModelFile(bundle, str(bundle), sha256))
     model.predict(model.example())
     name = config.name or str(model.files["configuration.json"]["name"])

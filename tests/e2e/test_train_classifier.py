@@ -90,7 +90,8 @@ def test_the_same_run_again_comes_from_the_cache(kubeflow, pipeline_yaml, first_
     run_id, _ = submit(kubeflow, pipeline_yaml, *arguments)
     assert kubeflow.run(run_id).state == "SUCCEEDED"
     ran = own_seconds(kubeflow, run_id).keys()
-    assert not ran & STEPS, f"{ran & STEPS} ran again"
+    again = ran & STEPS - {"register-model"}  # not cached: the registry may have changed
+    assert not again, f"{again} ran again"
     assert tracking.find_run(kubeflow.mlflow, run_id) == "", "a cached run opened an MLflow run"
     FIGURES.append(Figure("cluster.cached_run", seconds(kubeflow.workflow(run_id)["status"]), "s in all"))
 

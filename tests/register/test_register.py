@@ -22,7 +22,7 @@ def test_the_version_is_the_challenger_and_states_its_origin(do_register, bundle
     assert (found.version, found.run_id, found.aliases) == (1, run_id, ("challenger",))
     assert found.tags == {
         version_tags.BUNDLE_SHA256: bundle[1],
-        version_tags.BUNDLE_URI: f"runs:/{run_id}/bundle/{bundle[1][:12]}/model.tar.gz",
+        version_tags.BUNDLE_URI: f"runs:/{run_id}/bundle/{bundle[1][:12]}/model.tar.gz.bin",
         version_tags.DATASET_DIGEST: manifest_for().digest,
         version_tags.PIPELINE_RUN: "kfp-1",
         version_tags.IMAGE: "registry.example/train:1",

@@ -196,6 +196,8 @@ def _open_session(content: bytes, file: ModelFile, threads: int) -> Any:  # noqa
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
+    # Threads that wait busily use up the CPU limit of a container, and slow down each other where CPUs are shared.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own classes derive from nothing narrower

@@ -13,7 +13,7 @@ BUNDLE_SHA256 = "tilepipe.bundle_sha256"
 """SHA-256 of the bundle, in hexadecimal."""
 
 BUNDLE_URI = "tilepipe.bundle_uri"
-"""Address of the bundle: `runs:/<run>/bundle/<digest>/model.tar.gz`, which is an artifact of an MLflow run."""
+"""Address of the bundle: `runs:/<run>/bundle/<digest>/model.tar.gz.bin`, which is an artifact of an MLflow run."""
 
 DATASET_DIGEST = "tilepipe.dataset_digest"
 """Digest of the packed data that the model was trained on."""
@@ -54,3 +54,7 @@ BUNDLE_FOLDER = "bundle"
 
 BUNDLE_FILE = "model.tar.gz"
 """File name of the bundle."""
+
+BUNDLE_ARTIFACT = "model.tar.gz.bin"
+"""File name of the bundle among the artifacts: MLflow stores `.gz` files in S3 with a content encoding, and a client of
+its server gets them decompressed (MLflow 3.17)."""
