@@ -48,7 +48,7 @@ def prefix():
 def test_a_training_registers_a_challenger(kubeflow, registered, tmp_path):
     run_id, name = registered
     version = find_version(kubeflow.mlflow, f"{name}@{version_tags.CHALLENGER}")
-    assert version.version == "1"
+    assert version.version == 1
     assert version.tags[version_tags.PIPELINE_RUN] == run_id
     assert json.loads(version.tags[version_tags.TEST_SHARDS])[0].startswith("s3://")
     assert float(version.tags[f"{version_tags.FIGURE_PREFIX}test_accuracy"]) >= 0
@@ -71,7 +71,7 @@ def test_the_gate_promotes_the_first_version_and_the_history_says_why(kubeflow, 
     run_id, done = submit(kubeflow, compiled("promote"), *words)
     assert kubeflow.run(run_id).state == "SUCCEEDED", done.stdout
     version = find_version(kubeflow.mlflow, f"{name}@{version_tags.CHAMPION}")
-    assert version.version == "1"
+    assert version.version == 1
     assert version.tags[version_tags.GATE] in {"accepted", "undecided"}
     assert "the first one" in kubeflow.tilepipe("models", name, "--history").stdout
 

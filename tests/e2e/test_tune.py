@@ -21,7 +21,7 @@ def test_a_sweep_whose_candidate_fails_registers_the_best_of_the_others(kubeflow
     run_id, done = submit(kubeflow, tmp_path / "tune_classifier.yaml", *words, f"register_name={name}")
     assert kubeflow.run(run_id).state == "SUCCEEDED", done.stdout
     assert kubeflow.executors(run_id, "tune-candidates") == 2
-    assert find_version(kubeflow.mlflow, f"{name}@{version_tags.CHALLENGER}").version == "1"
+    assert find_version(kubeflow.mlflow, f"{name}@{version_tags.CHALLENGER}").version == 1
     experiment = kubeflow.mlflow.get_experiment_by_name("e2e")
     runs = kubeflow.mlflow.search_runs([experiment.experiment_id], "metrics.`candidates/failed` = 1", max_results=5)
     assert [run for run in runs if run.data.tags.get("tilepipe.run") == run_id or run_id in str(run.data.tags)]
