@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import uuid
 
 import pytest
 
@@ -12,8 +13,8 @@ from tests.support.servers import wait_for
 
 
 @pytest.fixture(scope="session")
-def mlflow_server(tmp_path_factory, _empty_store):
-    """Address of a real MLflow server with proxied artifacts."""
+def mlflow_server(tmp_path_factory, _empty_store, minio_server):
+    """Address of a real MLflow server, which proxies the artifacts to an S3 bucket as the one in `manifests` does."""
     folder = tmp_path_factory.mktemp("mlflow")
     shutil.copy(_empty_store, folder / "mlflow.db")
     with socket.socket() as probe:
@@ -21,9 +22,12 @@ def mlflow_server(tmp_path_factory, _empty_store):
         port = probe.getsockname()[1]
     command = [sys.executable, "-W", "ignore", "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--workers", "1"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
+    bucket = minio_server.make_bucket(f"mlflow-{uuid.uuid4().hex[:12]}")
+    command += ["--artifacts-destination", f"s3://{bucket.name}"]
     # Without its job executors it starts in half the time; manifests/base/mlflow switches them off, too.
     settings = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    settings |= {"AWS_ENDPOINT_URL": minio_server.endpoint, "AWS_DEFAULT_REGION": "us-east-1"}
+    settings |= {"AWS_ACCESS_KEY_ID": minio_server.access_key, "AWS_SECRET_ACCESS_KEY": minio_server.secret_key}
     environment = {**os.environ, **settings}
     environment.pop("MLFLOW_TRACKING_URI", None)
     with (folder / "log").open("w") as log:

@@ -83,6 +83,9 @@ def client() -> "MlflowClient":
     # An unreachable server must not block a step for MLflow's default of seven times two minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")
+    # Artifacts come through the server. MLflow 3.17 prefers the bucket itself: from there a .tar.gz arrives unpacked,
+    # since the server stores it with `Content-Encoding: gzip`, and nothing arrives where only the server is reachable.
+    os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
     # MLflow logs every table and file it touches, regardless of the log settings of this process.
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     from mlflow import MlflowClient
