@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from tilepipe.components.gate.judgement.comparison import Labels
+from tilepipe.components.gate.judgement.paired_comparison import Labels
 from tilepipe.components.gate.training_tiles import TrainingTiles
 from tilepipe.components.gate.translation import Translation
 from tilepipe.components.shared.contracts.manifest import Manifest

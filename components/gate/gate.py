@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from tilepipe.components.gate.answers import Answers, ask
 from tilepipe.components.gate.config import GateConfig
-from tilepipe.components.gate.judgement.comparison import Comparison, compare
 from tilepipe.components.gate.judgement.floors import FloorResult, check_floors, parse_floors
+from tilepipe.components.gate.judgement.paired_comparison import Comparison, compare
 from tilepipe.components.gate.judgement.verdict import Rules, Verdict, judge
 from tilepipe.components.gate.record import Judgement, as_document
 from tilepipe.components.gate.training_tiles import TrainingTiles

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tilepipe.components.gate.answers import Answers, figures_of
-from tilepipe.components.gate.judgement.comparison import Comparison
 from tilepipe.components.gate.judgement.floors import FloorResult
+from tilepipe.components.gate.judgement.paired_comparison import Comparison
 from tilepipe.components.gate.judgement.verdict import Outcome, Verdict
 from tilepipe.components.shared.figures import PER_CLASS, ClassificationFigures
 from tilepipe.components.shared.registry.registered_version import RegisteredVersion
@@ -61,7 +61,7 @@ class Judgement:
 
 def as_document(judgement: Judgement) -> dict[str, Any]:
     """Describe a judgement as JSON; undefined figures are null."""
-    comparison = judgement.comparison
+    comparison = judgement.paired_comparison
     return {
         "schema_version": SCHEMA_VERSION,
         "tilepipe_version": VERSION,

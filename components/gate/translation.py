@@ -6,7 +6,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tilepipe.components.gate.judgement.comparison import Labels
+from tilepipe.components.gate.judgement.paired_comparison import Labels
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.inference.bundle_model import BundleModel, Tiles
 

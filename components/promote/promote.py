@@ -110,16 +110,18 @@ def check_verdict(version: RegisteredVersion, state: ChampionState) -> None:
     verdict, against = version.tags.get(GATE, ""), version.tags.get(GATE_CHAMPION, "")
     present = NO_CHAMPION if state.champion is None else str(state.champion)
     rule = f"A version must be accepted by the gate to become champion of {version.name}."
+    override = f"`tilepipe promote {version.name} --version {version.version} --yes --reason ...`"
     remedy = (
         f"Run the gate with the pipeline `promote`, such as `tilepipe run promote model_name={version.name} "
-        f"model_version={version.version}`, or override it with a reason: `tilepipe promote {version.name} --version "
-        f"{version.version} --yes --reason ...`."
+        f"model_version={version.version}`, or override it with a reason: {override}."
     )
     if not verdict:
         raise PromotionError(f"{rule} Received: version {version.version}, which it has not judged. {remedy}")
     if verdict != "accepted":
         reason = version.tags.get(GATE_REASON, "no reason is recorded")
-        raise PromotionError(f"{rule} Received: version {version.version}, {verdict}: {reason} {remedy}")
+        raise PromotionError(
+            f"{rule} Received: version {version.version}, {verdict}: {reason} A person can override it: {override}."
+        )
     if against != present:
         raise PromotionError(
             f"{rule} Received: version {version.version}, accepted against {_champion(against)}, while the present one "

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tilepipe.components.gate.judgement.comparison import Comparison
 from tilepipe.components.gate.judgement.floors import FloorResult
+from tilepipe.components.gate.judgement.paired_comparison import Comparison
 from tilepipe.components.shared.pages.formatting import tiles
 
 Outcome = Literal["accepted", "refused", "undecided"]

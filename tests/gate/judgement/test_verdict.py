@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from tilepipe.components.gate.judgement.comparison import compare
 from tilepipe.components.gate.judgement.floors import FloorResult
+from tilepipe.components.gate.judgement.paired_comparison import compare
 from tilepipe.components.gate.judgement.verdict import Rules, judge
 
 MET, MISSED = FloorResult("accuracy", 0.9, 0.95), FloorResult("recall[Forest]", 0.8, 0.5)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tilepipe.components.gate.judgement.comparison import COMPARED, compare, mcnemar
+from tilepipe.components.gate.judgement.paired_comparison import COMPARED, compare, mcnemar
 from tilepipe.components.shared.figures import classification_figures
 
 
@@ -73,7 +73,7 @@ def test_the_chunks_of_the_bootstrap_change_nothing(monkeypatch):
     labels = np.arange(100) % 3
     predicted = answers(labels, np.arange(30), 3), answers(labels, np.arange(20, 60), 3)
     whole = compare(labels, *predicted, 3, resamples=100)
-    monkeypatch.setattr("tilepipe.components.gate.judgement.comparison._CELLS_AT_ONCE", 100)
+    monkeypatch.setattr("tilepipe.components.gate.judgement.paired_comparison._CELLS_AT_ONCE", 100)
     assert compare(labels, *predicted, 3, resamples=100) == whole
 
 
