@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from tilepipe.components.predict_scenes.config import Resolution
 from tilepipe.components.shared.errors import ParameterError, SourceError
@@ -33,11 +34,11 @@ class Axis:
     cell: int
     """Pixels of the scene per pixel of the class map."""
 
-    @property
-    def starts(self) -> list[int]:
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
         """First pixel of each window."""
         count = math.ceil((self.length - self.tile) / self.stride) + 1
-        return [min(place * self.stride, self.length - self.tile) for place in range(count)]
+        return tuple(min(place * self.stride, self.length - self.tile) for place in range(count))
 
     @property
     def cells(self) -> int:
