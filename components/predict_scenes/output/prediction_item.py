@@ -67,8 +67,7 @@ def prediction_item(
         The item as JSON, with addresses of assets relative to the item. Without a known time of the scene, `datetime`
         is the time of the prediction.
     """
-    ring = footprint(grid)
-    longitudes, latitudes = zip(*ring, strict=True)
+    geometry, bbox = footprint(grid)
     created = _rfc3339(provenance.created)
     authority = grid.crs.to_authority()
     code = ":".join(authority) if authority else None
@@ -81,8 +80,8 @@ def prediction_item(
         "stac_version": "1.1.0",
         "stac_extensions": list(_EXTENSIONS),
         "id": provenance.name,
-        "geometry": {"type": "Polygon", "coordinates": [ring]},
-        "bbox": [min(longitudes), min(latitudes), max(longitudes), max(latitudes)],
+        "geometry": geometry,
+        "bbox": bbox,
         "properties": {
             "datetime": _rfc3339(provenance.time) if provenance.time else created,
             "created": created,
@@ -155,10 +154,11 @@ def prediction_item(
     }
 
 
-def footprint(grid: MapGrid) -> list[list[float]]:
-    """Return the outline of a grid in degrees (WGS 84), counterclockwise and closed.
+def footprint(grid: MapGrid) -> tuple[dict[str, Any], list[float]]:
+    """Return the outline of a grid in degrees (WGS 84) as GeoJSON, and its bounding box.
 
-    Sides have intermediate points, since straight lines of a projection are curves in degrees.
+    Sides have intermediate points, since straight lines of a projection are curves in degrees. A grid across the
+    antimeridian becomes two polygons, and its box has a west above its east (RFC 7946, sections 3.1.9 and 5.2).
     """
     from rasterio.warp import transform
 
@@ -174,7 +174,32 @@ def footprint(grid: MapGrid) -> list[list[float]]:
         corners.reverse()
     places = [locate(grid.transform, *corner) for corner in corners]
     longitudes, latitudes = transform(grid.crs, "OGC:CRS84", *zip(*places, strict=True))
-    return [[round(x, 7), round(y, 7)] for x, y in zip(longitudes, latitudes, strict=True)]
+    if max(longitudes) - min(longitudes) <= 180:
+        ring = [[round(x, 7), round(y, 7)] for x, y in zip(longitudes, latitudes, strict=True)]
+        return {"type": "Polygon", "coordinates": [ring]}, _box(ring)
+    east_of_greenwich = [(x % 360, y) for x, y in zip(longitudes, latitudes, strict=True)]
+    west, east = (_within(east_of_greenwich, first) for first in (0, 180))
+    east = [[round(x - 360, 7), y] for x, y in east]
+    (left, south, _, north), (_, lower, right, upper) = _box(west), _box(east)
+    return {"type": "MultiPolygon", "coordinates": [[west], [east]]}, [
+        left,
+        min(south, lower),
+        right,
+        max(north, upper),
+    ]
+
+
+def _within(ring: Sequence[tuple[float, float]], first: float) -> list[list[float]]:
+    """Return the part of a ring in the 180 degrees from a longitude, counterclockwise."""
+    import shapely
+
+    part = shapely.Polygon(ring).intersection(shapely.box(first, -90, first + 180, 90))
+    return [[round(x, 7), round(y, 7)] for x, y in shapely.geometry.polygon.orient(part).exterior.coords]
+
+
+def _box(ring: Sequence[Sequence[float]]) -> list[float]:
+    longitudes, latitudes = zip(*ring, strict=True)
+    return [min(longitudes), min(latitudes), max(longitudes), max(latitudes)]
 
 
 def _classes(names: Sequence[str], colors: Sequence[Color]) -> list[dict[str, Any]]:
