@@ -16,6 +16,8 @@ from tilepipe.components.shared.errors import BandError, ParameterError, SourceE
 GRID = [[0, 1, 2, -1], [2, 2, 1, 0], [1, 0, 0, 2]]
 EXPECTED = np.array([[0, 1, 2, 255], [2, 2, 1, 0], [1, 0, 0, 2]])
 
+LOCAL = 'LOCAL_CS["a room",UNIT["metre",1]]'
+
 
 @pytest.fixture
 def scene(tmp_path):
@@ -147,10 +149,12 @@ def test_a_missing_band_is_refused_unless_it_is_filled(predict, bundle, tmp_path
         ),
         (cells([[1]]), {"crs": None}, SourceError, "no reference system"),
         (cells([[1]]), {"transform": Affine.identity()}, SourceError, "no geotransform"),
+        (cells([[1]]), {"crs": "EPSG:4326"}, SourceError, r"in EPSG:4326 with a corner at x = 500000, y = 4\.7e\+06"),
+        (cells([[1]]), {"crs": LOCAL}, SourceError, "which is no place on Earth"),
         (cells([[1]]), {"bands": None}, BandError, "with 2 bands and no names"),
         (cells([[1]]), {"bands": ("B01", "B1")}, BandError, "the names B01 twice"),
     ],
-    ids=["nodata", "small", "crs", "transform", "unnamed", "twice"],
+    ids=["nodata", "small", "crs", "transform", "wrong crs", "local crs", "unnamed", "twice"],
 )
 @pytest.mark.filterwarnings("ignore:Dataset has no geotransform", "ignore:The given matrix is equal to")
 def test_bad_scenes_are_refused_and_nothing_is_written(predict, tmp_path, pixels, settings, error, message):

@@ -19,6 +19,9 @@ from tilepipe.components.shared.storage import storage
 Pixels = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
+_MOST_LONGITUDE, _MOST_LATITUDE = 540.0, 91.0
+"""Degrees: a grid may cross the antimeridian, and a pixel may reach beyond a pole."""
+
 _SAME_PLACE_PIXELS = 0.01
 """Largest difference of two grids, in pixels, that are read without resampling."""
 
@@ -253,6 +256,25 @@ def _check(raster: Any, scene: Scene) -> None:  # noqa: ANN401
             f"{'no reference system' if raster.crs is None else 'no geotransform'}. Georeference it, such as with "
             "gdal_translate -a_srs and -a_ullr."
         )
+    corners = [locate(raster.transform, x, y) for x in (0, raster.width) for y in (0, raster.height)]
+    places = _degrees(raster.crs, corners)
+    if not all(abs(x) <= _MOST_LONGITUDE and abs(y) <= _MOST_LATITUDE for x, y in places):
+        x, y = corners[0]
+        raise SourceError(
+            "The coordinates of a scene must fit its coordinate reference system. Received: "
+            f"{storage.shown(scene.uri)} in {crs_name(raster.crs)} with a corner at x = {x:g}, y = {y:g}, which is no "
+            "place on Earth. Correct its reference system or its geotransform."
+        )
+
+
+def _degrees(crs: Any, places: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:  # noqa: ANN401
+    """Return longitude and latitude of places; NaN where the reference system has none."""
+    from rasterio.warp import transform
+
+    if not (crs.is_geographic or crs.is_projected):  # such as a local one
+        return [(math.nan, math.nan)]
+    longitudes, latitudes = transform(crs, "OGC:CRS84", *zip(*places, strict=True))
+    return list(zip(longitudes, latitudes, strict=True))
 
 
 def _grid(finest: Any, options: ScenesOptions, scene: Scene) -> tuple[Any, int, int]:  # noqa: ANN401

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import rasterio.shutil
 
 from tests.support.scenes import CRS, TRANSFORM, cells, write_bundle, write_item, write_scene
 from tilepipe.components.predict_scenes.scene.affine_maps import rescale
@@ -96,6 +97,15 @@ def test_one_asset_with_all_bands(predict, tmp_path):
     bands = [{"name": "B08"}, {"name": "B02"}, {"name": "B01"}]
     item = write_item(tmp_path / "item.json", {"image": asset("all.tif", bands=bands)})
     assert predict(item).classes.tolist() == [[0, 2]]
+
+
+def test_jpeg_2000_assets_are_read_as_they_are(predict, tmp_path):
+    for band in ("B01", "B02"):
+        lossless = {"QUALITY": "100", "REVERSIBLE": "YES", "driver": "JP2OpenJPEG"}
+        write_scene(tmp_path / "plain.tif", cells(GRID), bands=(None,), nodata=None)
+        rasterio.shutil.copy(tmp_path / "plain.tif", tmp_path / f"{band}.jp2", **lossless)
+    assets = {f"{band}-jp2": {"href": f"{band}.jp2", "type": "image/jp2"} for band in ("B01", "B02")}
+    assert predict(write_item(tmp_path / "item.json", assets)).classes.tolist() == GRID
 
 
 def test_nodata_of_the_item_counts_where_the_file_states_none(predict, tmp_path):

@@ -15,6 +15,7 @@ from tilepipe.components.predict_scenes.scene.scene_source import open_scene
 from tilepipe.components.shared.errors import SourceError, StorageError
 
 BANDS = ("B01", "B02")
+DEGREES = rasterio.Affine(1e-4, 0.0, 3.0, 0.0, -1e-4, 42.0)
 
 
 def read(path, *, dtype="uint16", fill=7, conversion=None, bands=BANDS, **options):
@@ -101,7 +102,7 @@ def test_bands_that_are_filled_have_the_mean_of_the_training_tiles(tmp_path):
 
 
 def test_a_pixel_size_in_metres_needs_a_projection(tmp_path):
-    scene = write_scene(tmp_path / "s.tif", cells([[1]]), crs="EPSG:4326", transform=rescale(TRANSFORM, 1e-5, 1e-5))
+    scene = write_scene(tmp_path / "s.tif", cells([[1]]), crs="EPSG:4326", transform=DEGREES)
     with pytest.raises(SourceError, match=r"`pixel_metres` needs a scene in a projected.*in EPSG:4326"):
         read(scene, pixel_metres=10)
 
