@@ -51,7 +51,7 @@ def preview_png(classes: npt.NDArray[np.uint8], colors: Sequence[Color]) -> byte
 
     factor = max(1, _LEAST_PIXELS // max(classes.shape))
     enlarged = classes.repeat(factor, axis=0).repeat(factor, axis=1)
-    picture = Image.fromarray(enlarged, mode=None).convert("P")
+    picture = Image.fromarray(enlarged).convert("P")
     flat = [part for color in colors for part in color]
     picture.putpalette(flat + [0] * (3 * (NODATA + 1) - len(flat)))
     file = io.BytesIO()
