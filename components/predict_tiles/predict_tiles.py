@@ -32,7 +32,7 @@ _AT_ONCE = 8
 """Tiles that a reader requests together."""
 
 _IN_FLIGHT_BYTES = 256 * 1024 * 1024
-_MEASURED_TILES = 5000
+_MEASURED_TILES = 1000
 """Approximate number of tiles per part whose pixels are compared with the training data."""
 _MORE_REJECTED = 100
 """Number of unusable tiles beyond the limit after which the worker stops."""
