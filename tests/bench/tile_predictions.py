@@ -4,6 +4,7 @@ Rounds alternate in one process, so that a change of the machine's speed does no
 `predict_tiles` include its start: the model is loaded and 64 tiles are inspected.
 """
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -94,7 +95,7 @@ def _network(manifest) -> bytes:
         helper.make_node("Transpose", ["numbers"], ["layer0"], perm=[0, 3, 1, 2]),
     ]
     constants = {}
-    for number, (before, after) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for number, (before, after) in enumerate(itertools.pairwise(sizes)):
         constants[f"kernel{number}"] = rng.normal(0, 1e-3, (after, before, 3, 3)).astype(np.float32)
         inputs = [f"layer{number}", f"kernel{number}"]
         nodes.append(helper.make_node("Conv", inputs, [f"sum{number}"], strides=[2, 2], pads=[1, 1, 1, 1]))
