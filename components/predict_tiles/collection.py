@@ -1,5 +1,6 @@
 """Collect the predictions of all parts in one table, compare them with the training data, and keep them."""
 
+import hashlib
 import json
 import logging
 from collections import Counter
@@ -39,6 +40,8 @@ logger = logging.getLogger("tilepipe.collect")
 
 ARTIFACT_FOLDER = "predictions"
 """Folder of the files in the MLflow run."""
+
+_HASHED_IDS = 65_536
 
 
 @dataclass(frozen=True)
@@ -236,9 +239,9 @@ def _track(plan: PredictionPlan, scalars: dict[str, float], outputs: CollectedFi
 def _append(plan: PredictionPlan, predictions: Path) -> str:
     """Add the table to `output_uri`, without tiles that another run has added since the plan was made."""
     store = PredictionStore(plan.output_uri)
-    name = f"predictions-{plan.created}-{plan.model_digest[:8]}.parquet"
     rows, _ = read_predictions(predictions)
     ids = pa.concat_tables([table.select(["tile_id"]) for table in rows])["tile_id"].combine_chunks()
+    name = f"predictions-{plan.created}-{_digest(plan, ids)}.parquet"
     others = [known["tile_id"].cast(pa.string()) for known in store.known_ids(besides=name)]
     repeated: list[Any] = [pc.unique(column.filter(pc.is_in(column, value_set=ids))) for column in others]
     found: Any = pa.concat_arrays([pa.array([], pa.string()), *repeated])
@@ -252,6 +255,14 @@ def _append(plan: PredictionPlan, predictions: Path) -> str:
                 is_new: Any = pc.invert(pc.is_in(table["tile_id"], value_set=found))
                 writer.write(table.filter(is_new))
         return store.append(name, rest) if writer.rows else ""
+
+
+def _digest(plan: PredictionPlan, ids: "pa.Array[Any]") -> str:
+    """Return a digest of model and tiles, so that runs that were planned in the same second have other names."""
+    digest = hashlib.sha256(plan.model_digest.encode())
+    for start in range(0, len(ids), _HASHED_IDS):
+        digest.update("\n".join(map(str, ids[start : start + _HASHED_IDS].to_pylist())).encode() + b"\n")
+    return digest.hexdigest()[:8]
 
 
 def _write(path: Path, text: str) -> None:

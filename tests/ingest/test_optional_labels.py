@@ -9,9 +9,11 @@ import pytest
 from PIL import Image
 
 from tests.ingest.conftest import make_item
+from tests.ingest.sources.tfrecords.test_tfrecord import example
 from tests.support.ingesting import ingest_into
 from tilepipe.components.shared.contracts.tile_table import read_tile_table
 from tilepipe.components.shared.errors import ParameterError, SourceError
+from tilepipe.components.shared.records.frames import frame
 
 OPTIONAL = {"labels": "optional"}
 
@@ -66,6 +68,25 @@ def test_items_need_no_label(tmp_path):
     assert rows == {"a": None, "b": "Forest"}
     rows, _ = rows_of(tmp_path / "none", source=str(tmp_path / "items.json"), where="tile_id = 'c'")
     assert rows == {}
+
+
+def test_items_as_geoparquet_need_no_label(tmp_path):
+    import stac_geoparquet.arrow
+
+    properties = {"datetime": "2026-01-01T00:00:00Z", "eo:cloud_cover": 3}
+    items = [make_item(id=name, properties=properties, collection="new") for name in ("a", "b")]
+    table = pa.Table.from_batches(stac_geoparquet.arrow.parse_stac_items_to_arrow(items))
+    stac_geoparquet.arrow.to_parquet(table, tmp_path / "items.parquet")
+    rows, _ = rows_of(tmp_path / "out", source=str(tmp_path / "items.parquet"))
+    assert rows == {"a": None, "b": None}
+
+
+def test_records_need_no_label(tmp_path):
+    path = tmp_path / "new.tfrecord"
+    path.write_bytes(frame(example(B4=b"x" * 9, B8=b"y" * 9)) + frame(example(label=3, B4=b"x" * 9, B8=b"z" * 9)))
+    rows, info = rows_of(tmp_path / "out", source=str(path))
+    assert list(rows.values()) == [None, "3"]
+    assert info.bands == ("B04", "B08")
 
 
 def test_splits_are_not_asked_for(tmp_path):

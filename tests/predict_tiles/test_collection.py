@@ -1,5 +1,6 @@
 """Tests of the table of all parts: figures, partitions of recurring runs, and what is refused."""
 
+import hashlib
 import json
 
 import duckdb
@@ -10,6 +11,7 @@ from tests.predict_tiles.conftest import BRIGHTNESS, CLASSES, write_image
 from tilepipe.components.plan import plan as planning
 from tilepipe.components.predict_tiles import collection
 from tilepipe.components.shared.errors import ArtifactError, DriftError
+from tilepipe.components.shared.registry.version_tags import BUNDLE_FOLDER, BUNDLE_SHA256, BUNDLE_URI, CHAMPION
 from tilepipe.components.shared.runtime import tracking
 
 
@@ -66,6 +68,42 @@ def test_two_runs_at_once_add_each_tile_once(prediction, clock):
         prediction.collect(files, out, [prediction.predict(files, out, 0)])
     assert ids_in(kept) == [*(f"{number}.png" for number in range(6)), "new.png"]
     assert len(list(kept.iterdir())) == 2
+
+
+def test_runs_of_the_same_second_do_not_replace_each_other(prediction, monkeypatch):
+    class Stopped(planning.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 11, 29, tzinfo=tz)
+
+    monkeypatch.setattr(planning, "datetime", Stopped)
+    kept = prediction.folder / "kept"
+    prediction.run(output_uri=str(kept))
+    write_image(prediction.source / "new.png", BRIGHTNESS["Forest"])
+    prediction.run(output_uri=str(kept))
+    assert len(ids_in(kept)) == 7
+    assert len(list(kept.iterdir())) == 2
+
+
+def test_a_registered_model_is_named_with_its_version_and_compared_with_its_evaluation(
+    prediction, mlflow_store, tmp_path
+):
+    bundle = prediction.folder / "model.tar.gz"
+    _, _, files = prediction.run()
+    client = tracking.client()
+    run = client.create_run(client.create_experiment("tests", artifact_location=(tmp_path / "kept").as_uri()))
+    client.log_artifact(run.info.run_id, str(bundle), BUNDLE_FOLDER)
+    client.log_artifact(run.info.run_id, str(files.predictions), "evaluation")
+    tags = {
+        BUNDLE_SHA256: hashlib.sha256(bundle.read_bytes()).hexdigest(),
+        BUNDLE_URI: f"runs:/{run.info.run_id}/{BUNDLE_FOLDER}/{bundle.name}",
+    }
+    client.create_registered_model("forests")
+    client.create_model_version("forests", f"runs:/{run.info.run_id}/model", run_id=run.info.run_id, tags=tags)
+    client.set_registered_model_alias("forests", CHAMPION, "1")
+    rows, result, _ = prediction.run(model="models:/forests@champion")
+    assert {(row["model_name"], row["model_version"]) for row in rows.values()} == {("forests", "1")}
+    assert result.scalars["drift_confidence"] == 0
 
 
 def test_other_files_in_the_place_are_refused(prediction):
