@@ -20,9 +20,11 @@ REGISTRY ?= ghcr.io/tilepipe
 IMAGE_FLAGS ?=
 RECIPE ?= finetune
 PARTS ?=
+FAULTS ?=
+EXAMPLES ?= 2000
 NAME ?=
 
-.PHONY: help setup browser run test lint types layers pipelines step unit lowest bench accuracy e2e audit sbom images clean
+.PHONY: help setup browser run test lint types layers pipelines step unit lowest bench accuracy e2e fuzz chaos audit sbom images clean
 
 help: ## Print all targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -80,6 +82,12 @@ accuracy: setup ## Train on real EuroSAT (RECIPE=finetune, scratch or quick); wr
 
 e2e: setup browser ## Test on a real Kubeflow (KFP_ENDPOINT); writes build/e2e.json
 	@$(VENV)/pytest -m e2e tests/e2e -p no:xdist
+
+fuzz: setup ## Feed each parser EXAMPLES new hostile inputs per test (make test: a few, always the same)
+	@FUZZ_EXAMPLES=$(EXAMPLES) $(VENV)/pytest tests/fuzz
+
+chaos: setup ## Inject faults (FAULTS="s3.* train.kill", CHAOS_TIMES=3, CHAOS_SEED=0); resumes; writes build/chaos.json
+	@$(VENV)/python -W ignore -m tests.chaos $(FAULTS)
 
 audit: setup ## Look for known vulnerabilities in uv.lock; .github/advisories.toml explains exceptions
 	@$(VENV)/python -m tests.support.audit $(UV)

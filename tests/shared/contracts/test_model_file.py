@@ -43,6 +43,24 @@ def test_another_file_is_an_error(tmp_path, content):
         load_model(path, manifest_for())
 
 
+def test_a_model_with_damaged_weights_is_an_error(saved):
+    path = saved()
+    content = bytearray(path.read_bytes())
+    (kernel,) = (weight for weight in keras.saving.load_model(path).get_weights() if weight.ndim == 2)
+    content[content.index(kernel.tobytes()[:64]) + 3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"model\.weights\.h5 in it is damaged"):
+        load_model(path, manifest_for())
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+def test_a_model_that_ends_early_is_an_error(saved, share):
+    path = saved()
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(ArtifactError, match=r"must be a \.keras file"):
+        load_model(path, manifest_for())
+
+
 def test_tensorflow_keeps_quiet_and_others_are_heard():
     code = (
         "import os, sys, types\n"
