@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-LIMIT_SECONDS = float(os.environ.get("CHAOS_LIMIT_SECONDS", "240"))
+LIMIT_SECONDS = float(os.environ.get("CHAOS_LIMIT_SECONDS", "300"))
 """A step that has not ended after this time hangs."""
 
 _CONTEXT = multiprocessing.get_context("forkserver")

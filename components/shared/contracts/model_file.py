@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 BACKBONE = "backbone"
 """Name of the layer that all networks but the cnn have: `prepare` loads weights into it, and it can be frozen."""
 
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
+"""Errors of reading a damaged zip, which a `.keras` file is."""
+
 # Lines that TensorFlow's C++ library writes on a healthy machine before its log level applies.
 _CHATTER = re.compile(rb"^(I0000 |WARNING: All log messages before absl::InitializeLog)")
 
@@ -59,9 +62,8 @@ def load_model(path: Path, manifest: Manifest) -> "keras.Model":
     import keras
 
     try:
-        _check_whole(path)
         model = keras.saving.load_model(path, compile=False)
-    except (ValueError, OSError, TypeError, KeyError, zipfile.BadZipFile) as error:
+    except (ValueError, OSError, TypeError, KeyError, *_DAMAGE) as error:
         raise ArtifactError(
             f"A model must be a .keras file that Keras {keras.version()} can load. Received: {path}, which reads as: "
             f"{str(error)[:500]}. Give the output of `prepare` or `train`, of this version of tilepipe."
@@ -79,23 +81,6 @@ def load_model(path: Path, manifest: Manifest) -> "keras.Model":
             f"Received: {path.name}, whose output is {gives}. {advice}"
         )
     return model
-
-
-def _check_whole(path: Path) -> None:
-    """Check the checksums of a `.keras` file, which is a zip: Keras reads weights in pieces, which skips them.
-
-    Raises:
-        ValueError: a part of the file is damaged.
-        BadZipFile: the file is no zip, or ends early.
-        OSError: the file cannot be read.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip()
-    except (zlib.error, NotImplementedError, EOFError) as error:
-        raise ValueError(f"it is damaged: {error}") from error
-    if damaged:
-        raise ValueError(f"{damaged} in it is damaged")
 
 
 def _fits(shape: object, wanted: tuple[int, ...]) -> bool:

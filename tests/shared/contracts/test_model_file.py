@@ -49,7 +49,7 @@ def test_a_model_with_damaged_weights_is_an_error(saved):
     (kernel,) = (weight for weight in keras.saving.load_model(path).get_weights() if weight.ndim == 2)
     content[content.index(kernel.tobytes()[:64]) + 3] ^= 1
     path.write_bytes(content)
-    with pytest.raises(ArtifactError, match=r"model\.weights\.h5 in it is damaged"):
+    with pytest.raises(ArtifactError, match="Bad CRC-32"):
         load_model(path, manifest_for())
 
 
