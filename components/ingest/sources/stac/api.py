@@ -15,7 +15,7 @@ from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.sources.hrefs import HrefResolver
 from tilepipe.components.ingest.sources.stac.item import ItemReader
 from tilepipe.components.ingest.sources.tile_row import TileRow
-from tilepipe.components.shared.errors import SourceError
+from tilepipe.components.shared.errors import SourceError, TilepipeError
 from tilepipe.components.shared.runtime.progress import Progress
 from tilepipe.components.shared.storage import storage
 
@@ -65,6 +65,8 @@ class StacApi:
                 another host, or finds nothing.
             StorageError: if it cannot be reached, or fails repeatedly.
         """
+        import pystac.errors
+
         from tilepipe.components.ingest.sources.stac.session import ApiIO
 
         url = _checked(self.url)
@@ -84,6 +86,12 @@ class StacApi:
                     self._collections[name] = _collection(io, collections_url, name) or {}
                 folder = f"{url}/collections/{quote(name, safe='')}/items"
                 yield reader.row(item, folder=folder, where=url, collection=self._collections[name])
+        except pystac.errors.STACError as error:
+            # pystac reads the root again to resolve links, and wraps what goes wrong then.
+            if isinstance(error.__cause__, TilepipeError):
+                raise error.__cause__ from None
+            said = io.credentials.removed_from(str(error))
+            raise SourceError(f"The links of a STAC API must lead to STAC. Received: {url}: {said}.") from None
         finally:
             io.session.close()
 

@@ -199,6 +199,21 @@ def test_failures_that_stay_stop_in_the_end(gate, failure, message):
     assert len(gate.requests) <= 1 + session.MAX_RETRIES
 
 
+@pytest.mark.parametrize(("failure", "message"), [(503, "status 503"), ("reset", "reachable"), ("cut", "reachable")])
+@pytest.mark.parametrize("requests", [1, 2, 3, 4])
+def test_an_api_that_fails_later_ends_in_one_error(gate, failure, message, requests):
+    answered = []
+
+    def fail_later(path, body):
+        answered.append(path)
+        return failure if len(answered) > requests else None
+
+    gate.refuse = fail_later
+    with pytest.raises(StorageError, match=message):
+        read(gate.url)
+    assert len(answered) > requests
+
+
 @pytest.mark.parametrize("filtered", [False, True])
 @pytest.mark.parametrize("status", [400, 413, 500, 502])
 def test_an_api_that_gives_no_large_pages_is_asked_for_small_ones(gate, monkeypatch, status, filtered):
