@@ -4,6 +4,7 @@ import copy
 import json
 import logging
 import random
+import re
 import zlib
 
 import pyarrow as pa
@@ -211,3 +212,20 @@ def test_configuration_files_that_break_yaml(tmp_path, content):
         arguments.collect(PIPELINE, tmp_path / "run.yaml", [])
     with pytest.raises(arguments.ParameterError, match="train_options"):
         arguments.collect(PIPELINE, None, ["data_source=x", "train_options=" + "[" * 3_000])
+
+
+def test_labels_are_text_in_the_reports(tmp_path):
+    labels = [
+        "<script>alert(1)</script>",
+        '"><img src=x onerror=alert(1)>',
+        "[x](javascript:alert(1))",
+        "=HYPERLINK(1)",
+    ]
+    columns = {"image": [f"{number}.png" for number in range(24)], "label": labels * 6}
+    pq.write_table(pa.table(columns), tmp_path / "labels.parquet")
+    assert ingested(tmp_path, "labels.parquet") == 24
+    report, summary = ((tmp_path / name).read_text() for name in ("report.html", "summary.md"))
+    assert "&lt;script&gt;alert(1)" in report
+    assert not re.search(r"<(script>alert|img src=x)", report)
+    assert not re.search(r"(?<!\\)<(?!/?(details|summary|br)\b)", summary)  # Markdown escapes by a backslash
+    assert "](javascript:" not in summary

@@ -53,6 +53,14 @@ def test_a_model_with_damaged_weights_is_an_error(saved):
         load_model(path, manifest_for())
 
 
+def test_a_model_with_code_is_not_run(tmp_path):
+    path = tmp_path / "model.keras"
+    layers = [keras.Input((8, 8, 2)), keras.layers.Flatten(), keras.layers.Lambda(lambda x: x), keras.layers.Dense(3)]
+    keras.Sequential(layers).save(path)
+    with pytest.raises(ArtifactError, match="Lambda"):
+        load_model(path, manifest_for())
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
 def test_a_model_that_ends_early_is_an_error(saved, share):
     path = saved()
