@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 from tests.support.packed import write_packed
-from tilepipe.components.shared.contracts.shards import check_shards
+from tilepipe.components.shared.contracts.shards import check_shards, locate_shards
 from tilepipe.components.shared.errors import ArtifactError
 
 
@@ -64,3 +64,18 @@ def test_a_damaged_shard_is_an_error_where_checksums_are_verified(packed, tmp_pa
     with pytest.raises(ArtifactError, match="must have the checksum"):
         check_shards([tmp_path / "train"], manifest.splits["train"])
     assert check_shards([tmp_path / "train"], manifest.splits["train"], verify=False) == [shard]
+
+
+def test_addresses_of_shards_are_found_in_whichever_part_has_them(packed, tmp_path):
+    manifest = packed(shards=2)
+    train, names = manifest.splits["train"], [shard.name for shard in manifest.splits["train"].shards]
+    (tmp_path / "part").mkdir()
+    (tmp_path / "train" / names[0]).rename(tmp_path / "part" / names[0])
+    folders = [(tmp_path / "train").as_uri(), str(tmp_path / "part")]
+    assert locate_shards(folders, train) == [str(tmp_path / "part" / names[0]), str(tmp_path / "train" / names[1])]
+    (tmp_path / "part" / names[0]).write_bytes(b"short")
+    with pytest.raises(ArtifactError, match=r"must have [\d,]+ bytes. Received: 5 bytes"):
+        locate_shards(folders, train)
+    with pytest.raises(ArtifactError, match=f"no file {names[0]}"):
+        locate_shards(folders[:1], train)
+    assert locate_shards([], manifest.splits["test"]) == []

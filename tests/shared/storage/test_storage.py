@@ -60,6 +60,12 @@ def test_addresses_that_are_refused(address, message):
         storage.normalize(address)
 
 
+def test_the_scheme_of_kfps_own_store_is_s3():
+    assert storage.from_artifact("minio://mlpipeline/v2/artifacts/a b") == "s3://mlpipeline/v2/artifacts/a b"
+    assert storage.from_artifact("s3://bucket/v2/") == "s3://bucket/v2"
+    assert storage.from_artifact("/s3/bucket/../other") == "/s3/other"
+
+
 def test_parent_and_join():
     assert storage.parent("/data/x/catalog.json") == "/data/x"
     assert storage.parent("s3://bucket/x/catalog.json") == "s3://bucket/x"
