@@ -1,8 +1,10 @@
 """Classify the windows of a scene in constant memory: read ahead, call the model in batches, blend row by row."""
 
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,7 @@ from tilepipe.components.shared.runtime.progress import Progress
 logger = logging.getLogger("tilepipe.predict_scenes")
 
 _READ_AHEAD = 2
-"""Chunks in memory: one that is classified, one that is read."""
+"""Chunks that are read while one is classified."""
 
 
 @dataclass
@@ -61,16 +63,22 @@ def classify(
     blender = Blender(plan, len(model.class_names))
     progress = Progress(logger, "classified", plan.count, "windows")
     bytes_per_pixel = len(model.bands) * np.dtype(model.dtype).itemsize
-    chunks = (chunk for rows in plan.bands_of_rows(grid.block_height) for chunk in plan.chunks(rows, bytes_per_pixel))
+    chunks = [chunk for rows in plan.bands_of_rows(grid.block_height) for chunk in plan.chunks(rows, bytes_per_pixel)]
+    largest = max(math.prod(map(len, _extent(plan, chunk))) for chunk in chunks) * len(model.bands)
+    # New memory for each chunk would cost a fifth of reading it.
+    memories: SimpleQueue[Pixels] = SimpleQueue()
+    for _ in range(_READ_AHEAD + 1):
+        memories.put(np.empty(largest, model.dtype))
 
-    def read(chunk: Chunk) -> tuple[Chunk, Pixels, Mask]:
+    def read(chunk: Chunk) -> tuple[Chunk, Pixels, Pixels, Mask]:
         down, across = _extent(plan, chunk)
-        return chunk, *grid.read(down.start, across.start, len(down), len(across))
+        memory = memories.get()
+        return chunk, memory, *grid.read(down.start, across.start, len(down), len(across), memory)
 
     buffer = np.empty((batch_windows, *model.tile_shape), model.dtype)
     classified = 0
     state: _Rows | None = None
-    for chunk, pixels, valid in map_in_order(read, chunks, threads=1, window=_READ_AHEAD):
+    for chunk, memory, pixels, valid in map_in_order(read, chunks, threads=1, window=_READ_AHEAD):
         if state is None or state.rows != chunk.rows:
             state = _new_rows(plan, chunk, len(model.class_names))
         _, across = _extent(plan, chunk)
@@ -83,7 +91,7 @@ def classify(
             state.probabilities[places] = model.predict(buffer[: len(batch)])
             state.is_classified[places] = True
             progress.advance(len(batch))
-        del pixels  # before the next but one is read
+        memories.put(memory)
         classified += len(windows)
         progress.advance(len(chunk.rows) * len(chunk.columns) - len(windows))
         if chunk.columns.stop == len(plan.across.starts):
