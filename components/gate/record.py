@@ -61,7 +61,7 @@ class Judgement:
 
 def as_document(judgement: Judgement) -> dict[str, Any]:
     """Describe a judgement as JSON; undefined figures are null."""
-    comparison = judgement.paired_comparison
+    comparison = judgement.comparison
     return {
         "schema_version": SCHEMA_VERSION,
         "tilepipe_version": VERSION,

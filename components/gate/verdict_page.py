@@ -65,8 +65,8 @@ def _headline(judgement: Judgement) -> Markup | None:
         return None
     shown = ("accuracy", "balanced_accuracy", "macro_f1")
     rows = [(_TITLES[name], percent(overall[name]), "all test tiles") for name in shown]
-    if judgement.paired_comparison is not None:
-        difference = judgement.paired_comparison.differences["accuracy"]
+    if judgement.comparison is not None:
+        difference = judgement.comparison.differences["accuracy"]
         interval = f"95 % interval {_points(difference.low)} to {_points(difference.high)}"
         rows.append(("Difference of the accuracy to the champion", _points(difference.value), f"points, {interval}"))
     return figures(rows)
@@ -90,7 +90,7 @@ def _floors(judgement: Judgement) -> Markup | None:
 
 
 def _comparison(judgement: Judgement) -> Markup | None:
-    comparison = judgement.paired_comparison
+    comparison = judgement.comparison
     if comparison is None:
         return None
     rows = [
@@ -123,7 +123,7 @@ def _disagreements(comparison: Comparison) -> Markup:
 
 
 def _classes(judgement: Judgement) -> Markup | None:
-    if judgement.paired_comparison is None:
+    if judgement.comparison is None:
         return None
     champion, challenger = judgement.figures_of_both()
     order = np.argsort(np.nan_to_num(challenger.recall - champion.recall, nan=np.inf), kind="stable")
