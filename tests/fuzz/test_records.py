@@ -26,7 +26,7 @@ from tilepipe.components.shared.storage import zip_members
 from tilepipe.components.train.checkpoints import file as checkpoint
 
 MANIFEST = json.loads(manifest_for().model_dump_json())
-FRAMED = b"".join(bytes(part) for part in frame_example(bytes(128), 1, "tile"))
+FRAMED = b"".join(bytes(part) for part in frame_example(bytes(256), 1, "tile"))
 PAYLOAD = next(iter_frames([FRAMED]))[1]
 
 
