@@ -288,11 +288,16 @@ def _bounding_box(value: object, where: str) -> BoundingBox | None:
 def _geometry(value: object, where: str) -> bytes | None:
     if value is None or isinstance(value, bytes):
         return value
+    import numpy as np
     import shapely
     from shapely.geometry import shape
 
     try:
-        return bytes(shapely.to_wkb(shape(value)))
+        with np.errstate(invalid="ignore"):
+            found = shape(value)
+        if not np.isfinite(shapely.get_coordinates(found)).all():
+            raise ValueError("a coordinate is not a finite number")
+        return bytes(shapely.to_wkb(found))
     except (shapely.errors.ShapelyError, ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
         raise SourceError(f"The geometry of an item must be GeoJSON. Received: {error} in {where}.") from None
 

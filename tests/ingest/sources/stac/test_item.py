@@ -149,6 +149,13 @@ def test_a_box_with_heights():
         {"assets": {"image": asset("image/tiff", ["data"], href=None)}},
         {"assets": {"image": asset("image/tiff", ["data"], **{"file:size": "big"})}},
         {"assets": {"image": asset("image/tiff", ["data"], **{"file:checksum": "xyz"})}},
+        {"bbox": [float("nan"), 50.0, 10.0, 50.1]},
+        {"bbox": [10**400, 50.0, 10.0, 50.1]},
+        {"geometry": {"type": "Point", "coordinates": [float("inf"), 50.0]}},
+        {"geometry": {"type": "Point", "coordinates": [10**400, 50.0]}},
+        {"properties": {"class": "Forest", "datetime": "0001-01-01T00:00:00+14:00"}},
+        {"assets": {"image": {"href": "./a.tif", "type": "image/tiff", "file:size": float("inf")}}},
+        {"assets": {"image": {"href": "./a.tif", "type": "image/tiff", "file:size": 2**63}}},
     ],
 )
 def test_malformed_items_are_one_clear_error(changes):
