@@ -16,7 +16,7 @@ from tilepipe.components.shared.contracts.candidates import Outcome
 from tilepipe.components.shared.contracts.history import read_history
 from tilepipe.components.shared.contracts.manifest import Manifest, SplitSummary, read_manifest
 from tilepipe.components.shared.errors import ArtifactError
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.runtime import nested_runs, tracking
 from tilepipe.components.shared.storage.atomic import whole_file
 from tilepipe.components.train import train as training
 
@@ -82,8 +82,7 @@ def refit(config: RefitConfig, inputs: Inputs, outputs: Outputs) -> str:
     # Without validation tiles, the last epoch is kept, and nothing can tell when to stop.
     chosen = {**winner.parameters, "train_epochs": epochs, "train_options.early_stopping_patience_epochs": 0}
     configs = candidate_configs(winner.base, chosen, **config.for_candidate(RUN_NAME))
-    tracking.nest_runs(RUN_NAME)
-    with TemporaryDirectory() as scratch:
+    with nested_runs.nested(RUN_NAME), TemporaryDirectory() as scratch:
         base_model = Path(scratch) / "base.keras"
         prepare(configs.prepare, outputs.manifest, base_model, Path(scratch) / "summary.md")
         trained = training.train(

@@ -11,7 +11,7 @@ from tilepipe.components.prepare.prepare import prepare
 from tilepipe.components.propose.candidate_configs import candidate_configs
 from tilepipe.components.shared.contracts.candidates import MODEL_FILE, Candidate, Outcome, Status
 from tilepipe.components.shared.errors import ArtifactError, StorageError, TilepipeError, TrackingError
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.runtime import nested_runs, tracking
 from tilepipe.components.train.loop.interruptions import Paused
 from tilepipe.components.train.train import Inputs, Outputs, train
 
@@ -49,6 +49,8 @@ class CandidateTask:
     """Folder that is kept from rung to rung."""
     pause_after_epochs: int = 0
     """Rung to pause at; 0 for none."""
+    spent_seconds: float = 0.0
+    """Training time up to the last rung."""
 
     def outcome(self, status: Status) -> Outcome:
         """Return an outcome without figures."""
@@ -64,8 +66,13 @@ def train_candidate(task: CandidateTask) -> None:
     Args:
         task: the candidate, and where it is from and to.
     """
+    tracking.adopt_run(tracking.UNTRACKED)  # a forked process has that of the one that it comes from
+    with nested_runs.nested(task.candidate.name):
+        _train(task)
+
+
+def _train(task: CandidateTask) -> None:
     candidate = task.candidate
-    tracking.nest_runs(candidate.name)
     task.folder.mkdir(parents=True, exist_ok=True)
     task.scratch.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
@@ -98,10 +105,12 @@ def train_candidate(task: CandidateTask) -> None:
         reason = str(error) if isinstance(error, TilepipeError) else f"{type(error).__name__}: {error}"
         logger.warning("%s failed: %s", candidate.name, reason, exc_info=not isinstance(error, TilepipeError))
         outcome = outcome.model_copy(update={"status": "failed", "reason": reason[:2000]})
-        tracking.close_run(tracking.open_run_id(), "FAILED", failed_step="tune", reason=reason)
+        run_id = tracking.open_run_id() or tracking.open_run(str(task.pod["experiment"]), candidate.name, {})
+        tracking.log_params(run_id, {f"candidate.{name}": value for name, value in candidate.parameters.items()})
+        tracking.close_run(run_id, "FAILED", failed_step="tune", reason=reason)
     measured = {
         "weights": weights,
-        "seconds": time.monotonic() - started,
+        "training_seconds": task.spent_seconds + time.monotonic() - started,
         "mlflow_run_id": tracking.open_run_id(),
     }
     outcome.model_copy(update=measured).write(task.folder)

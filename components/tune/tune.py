@@ -58,8 +58,8 @@ def tune(config: TuneConfig, shards: Shards, outcomes: Path) -> list[Outcome]:
         for rung in share.rungs:
             reached = [_run(replace(task, pause_after_epochs=rung), seconds) for task in tasks]
             tasks = _continuing(tasks, reached, share)
-        finished = [_run(task, seconds) for task in tasks]
-    logger.info("%d of %d candidates trained to the end", len(finished), len(share.candidates))
+        for task in tasks:
+            _run(task, seconds)
     found = [
         outcome.model_copy(update={"seconds": seconds[outcome.index]}) for outcome in ranked(read_outcomes(outcomes))
     ]
@@ -69,6 +69,8 @@ def tune(config: TuneConfig, shards: Shards, outcomes: Path) -> list[Outcome]:
             tracking.close_run(outcome.mlflow_run_id, "KILLED", reason=outcome.reason)
         if outcome is not found[0]:  # no other model of this worker can win
             (outcomes / outcome.name / MODEL_FILE).unlink(missing_ok=True)
+    finished = sum(outcome.status == "finished" for outcome in found)
+    logger.info("%d of %d candidates trained to the end", finished, len(found))
     return found
 
 
@@ -87,7 +89,7 @@ def _task(
 ) -> CandidateTask:
     own = scratch / candidate.name
     pod = config
-    if share.rungs and not config.checkpoint_uri:  # a rung needs checkpoints, if only for as long as this process lives
+    if share.rungs:  # checkpoints of stopped candidates must not be left behind
         pod = config.model_copy(update={"checkpoint_uri": str(scratch)})
     return CandidateTask(
         candidate=candidate,
@@ -132,5 +134,5 @@ def _continuing(tasks: Sequence[CandidateTask], reached: Sequence[Outcome], shar
             task = next(task for task in tasks if task.candidate.index == outcome.index)
             outcome.model_copy(update={"reason": reason}).write(task.folder)
             logger.info("%s stopped: %s", outcome.name, reason)
-    going_on = {outcome.index for outcome in paused[:kept]}
-    return [task for task in tasks if task.candidate.index in going_on]
+    spent = {outcome.index: outcome.training_seconds for outcome in paused[:kept]}
+    return [replace(task, spent_seconds=spent[task.candidate.index]) for task in tasks if task.candidate.index in spent]

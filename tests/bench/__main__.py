@@ -7,12 +7,24 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench import evaluation, export, ingest, pack, reading, scenes, start, tile_predictions, training, whole_run
+from tests.bench import (
+    evaluation,
+    export,
+    ingest,
+    pack,
+    reading,
+    scenes,
+    start,
+    sweep,
+    tile_predictions,
+    training,
+    whole_run,
+)
 from tests.support.measure import Figure, report
 
 _PARTS = {
     part.__name__.rpartition(".")[2]: part
-    for part in (start, whole_run, pack, reading, ingest, training, evaluation, export, scenes, tile_predictions)
+    for part in (start, whole_run, pack, reading, ingest, training, evaluation, export, sweep, scenes, tile_predictions)
 }
 
 

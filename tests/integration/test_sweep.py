@@ -29,6 +29,8 @@ def test_a_sweep_of_three_candidates_of_which_one_fails(tmp_path):
     assert re.search(r"select.*is the best of 3: val_loss .*; 2 finished, 0 stopped, 1 failed", done.stdout)
     assert "candidate-001 failed: `batch_size` must be no larger" in done.stdout
     assert "test_accuracy" in done.stdout
+    comparison = Path(re.search(r"^comparison: (.+)$", done.stdout, re.MULTILINE)[1])
+    assert "is the best of 3" in comparison.read_text(encoding="utf-8")
     assert "│ val_accuracy" not in done.stdout, "the validation tiles were trained on"
 
     from mlflow import MlflowClient
@@ -39,9 +41,13 @@ def test_a_sweep_of_three_candidates_of_which_one_fails(tmp_path):
     assert parent.info.status == "FINISHED"
     assert {"winner/val_loss", "test_accuracy"} <= set(parent.data.metrics)
     nested = {run.data.tags["tilepipe.candidate"]: run for run in runs if run is not parent}
-    assert set(nested) == {"candidate-000", "candidate-002", "refit"}
     assert {run.data.tags["mlflow.parentRunId"] for run in nested.values()} == {parent.info.run_id}
-    assert {run.info.status for run in nested.values()} == {"FINISHED"}
+    assert {name: run.info.status for name, run in nested.items()} == {
+        "candidate-000": "FINISHED",
+        "candidate-001": "FAILED",
+        "candidate-002": "FINISHED",
+        "refit": "FINISHED",
+    }
     assert nested["candidate-000"].data.params["learning_rate"] == "0.001"
 
 

@@ -11,60 +11,49 @@ from tilepipe.components.tune.config import TuneConfig
 from tilepipe.components.tune.tune import tune
 
 
-def test_rungs_stop_hopeless_candidates_and_a_failure_does_not_stop_the_others(tmp_path, mlflow_store, monkeypatch):
+def test_rungs_stop_hopeless_candidates_and_a_failure_stops_no_other(tmp_path, mlflow_store, monkeypatch):
     from mlflow import MlflowClient
 
     from tilepipe.components.shared.runtime import tracking
 
     monkeypatch.setenv("KFP_RUN_ID", "kfp-1")
-    parent = tracking.open_run("sweeps", "sweep", {})
+    parent = tracking.open_run("tilepipe", "sweep", {})
     shards = packed_shards(tmp_path / "packed")
-    space = {"together": [{"train_learning_rate": rate} for rate in (1e-9, 0.02, 1e-9)] + [{"train_batch_size": 1000}]}
-    options = {"rungs": [1], "reduction_factor": 3}
-    found = run_worker(
-        space, shards, tmp_path / "out", tune_options=options, tune_metric="val_loss", experiment="sweeps"
-    )
-    assert [(one.index, one.status) for one in found] == [
-        (1, "finished"),
-        (0, "stopped"),
-        (2, "stopped"),
-        (3, "failed"),
-    ]
-    best, second, third, failed = found
-    assert [len(one.history.epochs) for one in found[:3]] == [2, 1, 1]
-    assert "place 2 of 3" in second.reason
-    assert second.history == third.history.model_copy(update={"epochs": second.history.epochs})
+    space = {"together": [{"train_learning_rate": 1e-9}, {"train_learning_rate": 0.02}, {"train_batch_size": 1000}]}
+    options = {"rungs": [1], "reduction_factor": 2}
+    found = run_worker(space, shards, tmp_path / "out", tune_options=options, tune_metric="val_loss")
+    assert [(one.index, one.status) for one in found] == [(1, "finished"), (0, "stopped"), (2, "failed")]
+    best, stopped, failed = found
+    assert (len(best.history.epochs), len(stopped.history.epochs), failed.history) == (2, 1, None)
+    assert "place 2 of 2 of its worker after 1 epochs, of which 1 continued" in stopped.reason
     assert "`batch_size` must be no larger than the training split" in failed.reason
-    assert sorted(path.name for path in (tmp_path / "out").glob("*/model.keras")) == ["model.keras"]
-    assert (tmp_path / "out" / best.name / "model.keras").is_file()
-    assert {one.index for one in read_outcomes(tmp_path / "out")} == {0, 1, 2, 3}
+    assert best.weights == stopped.weights > 0
+    assert best.seconds >= best.training_seconds > stopped.training_seconds > 0
+    assert list((tmp_path / "out").glob("*/model.keras")) == [tmp_path / "out" / best.name / "model.keras"]
+    assert {one.index for one in read_outcomes(tmp_path / "out")} == {0, 1, 2}
 
     mlflow = MlflowClient(tracking_uri=mlflow_store)
-    experiment = mlflow.get_experiment_by_name("tilepipe") or mlflow.get_experiment_by_name("sweeps")
-    nested = mlflow.search_runs([experiment.experiment_id], f"tags.`mlflow.parentRunId` = '{parent}'")
+    experiment = mlflow.get_experiment_by_name("tilepipe").experiment_id
+    nested = mlflow.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'")
     assert {run.data.tags["tilepipe.candidate"]: run.info.status for run in nested} == {
         "candidate-000": "KILLED",
         "candidate-001": "FINISHED",
-        "candidate-002": "KILLED",
+        "candidate-002": "FAILED",
     }
+    assert mlflow.get_run(failed.mlflow_run_id).data.params["candidate.train_batch_size"] == "1000"
+    assert mlflow.get_run(parent).info.status == "RUNNING"
     assert tracking.find_run(mlflow, "kfp-1") == parent
-    winner = next(run for run in nested if run.info.run_id == best.mlflow_run_id)
-    assert [point.step for point in mlflow.get_metric_history(winner.info.run_id, "val_loss")] == [1, 2]
+    assert [point.step for point in mlflow.get_metric_history(best.mlflow_run_id, "val_loss")] == [1, 2]
 
-
-def test_a_training_that_pauses_at_a_rung_gives_what_one_without_gives(tmp_path, monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    shards = packed_shards(tmp_path / "packed")
-    space = {"seed": [5]}
-    (paused,) = run_worker(space, shards, tmp_path / "paused", tune_options={"rungs": [1, 3]})
-    (whole,) = run_worker(space, shards, tmp_path / "whole")
+    # A training that pauses at a rung gives what one without rungs gives.
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    (whole,) = run_worker({"train_learning_rate": [0.02]}, shards, tmp_path / "whole", tune_metric="val_loss")
     timed = {"seconds", "tiles_per_second"}
-    epochs = [
+    paused, straight = (
         [{name: value for name, value in epoch.items() if name not in timed} for epoch in one.history.epochs]
-        for one in (paused, whole)
-    ]
-    assert epochs[0] == epochs[1]
-    assert paused.weights == whole.weights > 0
+        for one in (best, whole)
+    )
+    assert paused == straight
 
 
 def test_damaged_tiles_are_no_fault_of_a_candidate(tmp_path, monkeypatch):

@@ -66,7 +66,10 @@ class Outcome(_Frozen):
     """Figures of its epochs; None if it failed."""
     weights: int | None = None
     """Number of weights of the model; None if it was never built."""
+    training_seconds: float = 0.0
+    """Time of preparation and training, in all rungs."""
     seconds: float = 0.0
+    """The same with the start and the end of its processes."""
     mlflow_run_id: str = ""
 
     @property

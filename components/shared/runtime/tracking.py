@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tilepipe.components.shared.errors import TrackingError
+from tilepipe.components.shared.runtime import nested_runs
 from tilepipe.components.shared.runtime.log_format import escape_controls
 from tilepipe.components.shared.runtime.redaction import redacted
 from tilepipe.components.shared.version import VERSION
@@ -32,11 +33,6 @@ FAILURE_TAG = "tilepipe.failure"
 CONTINUES_TAG = "tilepipe.continues"
 """Tag with the id of the deleted run in which a resumed training started."""
 
-CANDIDATE_TAG = "tilepipe.candidate"
-"""Tag with the name of a nested run, such as `candidate-003`, by which a retried step finds it."""
-PARENT_TAG = "mlflow.parentRunId"
-"""MLflow's tag of a nested run."""
-
 _MOST_METRICS = 1000  # limit of MLflow per request
 
 TRACKING_SETTINGS = (
@@ -54,7 +50,6 @@ RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 _SQLITE = "sqlite:///"
 _open_run_id = UNTRACKED  # the run this process writes to, for `record_failure`
-_nested_name = ""  # name of the nested run that `open_run` opens; empty for the run of the pipeline run
 
 
 def take_settings() -> None:
@@ -97,7 +92,8 @@ def open_run(experiment: str, name: str, tags: Mapping[str, str], *, resumed_run
     """Open the MLflow run of a pipeline run, reusing an existing one where possible.
 
     In order of preference: the run of the resumed training, if it still exists; the run that KFP opened (native MLflow
-    support); a run tagged with the id of this Kubeflow run (for retried steps); else a new run.
+    support); a run tagged with the id of this Kubeflow run (for retried steps); else a new run. In a process that
+    entered `nested_runs.nested`, the run is nested below that of the pipeline run, or is that of an earlier attempt.
 
     Args:
         experiment: name of the experiment; created if missing.
@@ -120,11 +116,11 @@ def open_run(experiment: str, name: str, tags: Mapping[str, str], *, resumed_run
     try:
         with reported("open a run"):
             mlflow = client()
-            if _nested_name:
-                name, existing = _nested_name, _find_nested_run(mlflow, all_tags)
+            existing = native_run_id() or find_run(mlflow, kfp_run_id())
+            if nested_runs.name():
+                name, existing = nested_runs.name(), nested_runs.find(mlflow, existing, all_tags)
             else:
                 all_tags[KFP_RUN_TAG] = kfp_run_id()
-                existing = native_run_id() or find_run(mlflow, kfp_run_id())
             resumed = resumed_run_id if _exists(mlflow, resumed_run_id) else UNTRACKED
             if resumed_run_id and not resumed:
                 logger.warning("MLflow no longer has run %s: the training continues in another run.", resumed_run_id)
@@ -142,29 +138,6 @@ def open_run(experiment: str, name: str, tags: Mapping[str, str], *, resumed_run
         run_id = resumed_run_id
     _open_run_id = run_id
     return run_id
-
-
-def nest_runs(name: str) -> None:
-    """Make `open_run` open a run below that of the pipeline run, for the rest of this process.
-
-    Args:
-        name: name of the nested run; unique within the pipeline run.
-    """
-    global _nested_name  # noqa: PLW0603
-    _nested_name = name
-
-
-def _find_nested_run(mlflow: "MlflowClient", tags: dict[str, str]) -> str:
-    """Return the id of the nested run if an earlier attempt has opened it, else empty; complete the tags."""
-    parent = native_run_id() or find_run(mlflow, kfp_run_id())
-    tags[CANDIDATE_TAG] = _nested_name
-    if not parent:
-        return UNTRACKED
-    tags[PARENT_TAG] = parent
-    experiment = mlflow.get_run(parent).info.experiment_id
-    condition = f"tags.`{PARENT_TAG}` = '{parent}' and tags.`{CANDIDATE_TAG}` = '{_nested_name}'"
-    runs = mlflow.search_runs([experiment], condition, max_results=1)
-    return str(runs[0].info.run_id) if runs else UNTRACKED
 
 
 def reopen_run(run_id: str, tags: Mapping[str, str]) -> None:

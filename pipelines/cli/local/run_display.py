@@ -83,6 +83,8 @@ def result(console: Console, run: LocalRun) -> None:
             _metrics(console, run, step.task)
         if step.name == "export":
             console.print(f"bundle: {run.outputs(step.task)['bundle']['uri']}", soft_wrap=True)
+        if step.name == "select":
+            console.print(f"comparison: {run.outputs(step.task)['comparison']['uri']}", soft_wrap=True)
     for page in sorted(run.folder.rglob("page.html")):
         console.print(f"page: {page}", soft_wrap=True)
     if run.tracking_uri.startswith("sqlite:"):

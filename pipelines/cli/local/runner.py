@@ -33,6 +33,8 @@ class StepState:
     succeeded: bool = True
     running: int = 0
     """Number of running iterations; at most 1 outside of a loop."""
+    has_ended: bool = False
+    """True once an iteration has ended."""
     message: str = ""
     """The newest line of the step's log."""
     warnings: list[str] = field(default_factory=list)
@@ -161,6 +163,7 @@ def _follow(
 ) -> None:
     if match := _STARTED.search(line):
         task = match[1]
+        _end_silent_iterations(steps, task, on_change)
         step = steps.setdefault(task, StepState(task, names.get(task, task)))
         step.running, step.ended = step.running + 1, None
         on_change(step)
@@ -168,6 +171,7 @@ def _follow(
         ended = steps.get(match[1])
         if ended is not None:
             ended.running, ended.succeeded = ended.running - 1, ended.succeeded and match[2] == "SUCCESS"
+            ended.has_ended = True
             if not ended.running:
                 ended.ended = time.monotonic()
             on_change(ended)
@@ -186,6 +190,19 @@ def _follow(
         else:
             said_by.message = message
         on_change(said_by)
+
+
+def _end_silent_iterations(
+    steps: Mapping[str, StepState], started: str, on_change: Callable[[StepState], None]
+) -> None:
+    """End the loops before a task that starts: `kfp.local` may not log the end of iterations after the first one's.
+
+    It restores the log level for all threads when the first of them has ended its iteration.
+    """
+    for step in steps.values():
+        if step.task != started and step.ended is None and step.has_ended:
+            step.running, step.ended = 0, time.monotonic()
+            on_change(step)
 
 
 def _artifact_folder(root: Path) -> Path:

@@ -23,3 +23,15 @@ def test_an_address_that_was_given_is_kept_even_an_empty_one(given, tmp_path):
 
 def test_a_pipeline_without_the_parameter_gets_none(tmp_path):
     assert runner.with_checkpoints(compiled_pipeline.load("train_classifier_small"), {}, tmp_path) == {}
+
+
+def test_a_loop_ends_with_the_next_step_if_kfp_logs_the_end_of_its_first_iteration_only(tmp_path):
+    steps, shown = {}, []
+    pipeline = compiled_pipeline.load("tune_classifier")
+    lines = ["INFO - Executing task 'tune-candidates'"] * 2
+    lines += ["Task 'tune-candidates' finished with status SUCCESS", "INFO - Executing task 'select-candidate'"]
+    for line in lines:
+        names = {task.name: task.step for task in pipeline.tasks}
+        runner._follow(line, steps, pipeline, names, [], lambda step: shown.append((step.name, step.ended is None)))
+    assert shown == [("tune", True), ("tune", True), ("tune", True), ("tune", False), ("select", True)]
+    assert steps["tune-candidates"].succeeded
