@@ -23,7 +23,7 @@ from tilepipe.components.shared.contracts.model_file import load_model
 from tilepipe.components.shared.contracts.samples import choose_samples, write_samples
 from tilepipe.components.shared.errors import SplitError
 from tilepipe.components.shared.pages.formatting import SPLIT_NAMES
-from tilepipe.components.shared.runtime import tracking, tracking_links
+from tilepipe.components.shared.runtime import logged_models, tracking
 from tilepipe.components.shared.storage.atomic import whole_file
 
 logger = logging.getLogger("tilepipe.evaluate")
@@ -91,7 +91,7 @@ def evaluate(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> Evalua
     ]
     sampled = splits[-1]  # val, where it has tiles
     write_samples(choose_samples(folders[sampled], sampled, manifest), outputs.samples)
-    settings = tracking.read_params(config.mlflow_run_id)
+    settings = logged_models.read_params(config.mlflow_run_id)
     facts = read_tile_facts(inputs.tiles, predictions[0].tile_ids) if inputs.tiles else None
     found = Evaluation.of(
         manifest,
@@ -146,7 +146,7 @@ def _track(run_id: str, found: Evaluation, outputs: Outputs) -> None:
     if run_id == tracking.UNTRACKED:
         return
     # A run may have several models, such as Keras and ONNX, so MLflow is told which one the figures are about.
-    model_id = tracking_links.find_model(run_id, TRACKED_MODEL)
+    model_id = logged_models.find_model(run_id, TRACKED_MODEL)
     tracking.log_metrics(run_id, found.tracked_figures(), model_id=model_id)
     with TemporaryDirectory() as folder:
         # MLflow names an artifact after its file, and KFP's file names are not descriptive: hence links.
@@ -162,7 +162,7 @@ def _track(run_id: str, found: Evaluation, outputs: Outputs) -> None:
         for path in sorted(Path(folder).iterdir()):
             tracking.log_file(run_id, path, ARTIFACT_FOLDER)
         if model_id:
-            tracking_links.log_model_files(model_id, Path(folder), ARTIFACT_FOLDER)
+            logged_models.log_model_files(model_id, Path(folder), ARTIFACT_FOLDER)
     # Last, since a finished run is taken to be complete.
     tracking.close_run(run_id, "FINISHED")
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from tilepipe.components.evaluate.config import EvaluateOptions
 from tilepipe.components.evaluate.figures.arrays import Floats
+from tilepipe.components.evaluate.figures.class_ranking import Curve, precision_recall_curve, roc_curve_of
 from tilepipe.components.evaluate.figures.group_figures import GroupFigures, group_figures
 from tilepipe.components.evaluate.figures.metrics import (
     Confusion,
@@ -19,7 +20,6 @@ from tilepipe.components.evaluate.figures.metrics import (
     top_confusions,
 )
 from tilepipe.components.evaluate.figures.model_facts import ModelFacts
-from tilepipe.components.evaluate.figures.ranking import Curve, precision_recall_curve, roc_curve_of
 from tilepipe.components.evaluate.predict import SplitPredictions
 from tilepipe.components.evaluate.tiles.choice import (
     CLASSES_WITH_TILES,

@@ -1,8 +1,8 @@
 """Figures of a classifier on one split, from labels and probabilities.
 
 `components/shared/figures.py` computes what training reports as well; this module adds agreement beyond chance, loss,
-calibration, the ROC curve and the most frequent mistakes. `ranking.py` and `resampling.py` compute curves per class and
-intervals.
+calibration, the ROC curve and the most frequent mistakes. `class_ranking.py` computes curves per
+class, and `resampling.py` intervals.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from tilepipe.components.evaluate.figures import resampling
 from tilepipe.components.evaluate.figures.arrays import Counts, Floats, Probabilities
-from tilepipe.components.evaluate.figures.ranking import ClassRanking, bounded_k, rank_classes, top_k_hits
+from tilepipe.components.evaluate.figures.class_ranking import ClassRanking, bounded_k, rank_classes, top_k_hits
 from tilepipe.components.evaluate.figures.resampling import Interval
 from tilepipe.components.shared.figures import ClassificationFigures, classification_figures
 

@@ -206,14 +206,6 @@ def log_params(run_id: str, params: Mapping[str, Any]) -> None:
         mlflow.log_batch(run_id, params=fresh)
 
 
-def read_params(run_id: str) -> dict[str, str]:
-    """Return the parameters of a run; none for an untracked one."""
-    if run_id == UNTRACKED:
-        return {}
-    with reported("read the parameters of the training"):
-        return dict(client().get_run(run_id).data.params)
-
-
 def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0, *, model_id: str = "") -> None:
     """Log metrics at one step, of a run and, if `model_id` is given, of one of its logged models too."""
     now = int(time.time() * 1000)
@@ -255,6 +247,44 @@ def set_tags(run_id: str, tags: Mapping[str, str]) -> None:
         mlflow = client()
         for key, value in tags.items():
             mlflow.set_tag(run_id, key, value)
+
+
+def log_dataset(
+    run_id: str,
+    *,
+    name: str,
+    digest: str,
+    source: str,
+    schema: Mapping[str, Any],
+    profile: Mapping[str, Any],
+    context: str,
+) -> None:
+    """Log the data set of a run, so that runs can be found and compared by it.
+
+    Args:
+        run_id: the run.
+        name: name of the data set.
+        digest: digest of its content; MLflow keeps 36 characters.
+        source: address of its source.
+        schema: description of a tile, as JSON.
+        profile: number of tiles, as JSON.
+        context: its use, such as `training`.
+    """
+    if run_id == UNTRACKED:
+        return
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    dataset = Dataset(
+        name=name[:500],
+        digest=digest[:36],
+        source_type="uri",
+        source=json.dumps({"uri": source}),
+        schema=json.dumps(schema),
+        profile=json.dumps(profile),
+    )
+    with reported("log the data set"):
+        tags = [InputTag("mlflow.data.context", context)]
+        client().log_inputs(run_id, datasets=[DatasetInput(dataset, tags)])
 
 
 def close_run(run_id: str, status: RunStatus, *, failed_step: str = "", reason: str = "") -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tilepipe.components.shared.contracts.manifest import SPLITS, Manifest
 from tilepipe.components.shared.errors import TrackingError
-from tilepipe.components.shared.runtime import tracking, tracking_links
+from tilepipe.components.shared.runtime import tracking
 from tilepipe.components.train.tracking.trackers import File, Point, Results
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class MlflowTracker:
             TrackingError: the server rejects them or is unreachable.
         """
         tracking.log_params(self.run_id, params)
-        tracking_links.log_dataset(
+        tracking.log_dataset(
             self.run_id,
             name=manifest.name,
             digest=manifest.digest,

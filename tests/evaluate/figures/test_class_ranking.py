@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
-from tilepipe.components.evaluate.figures import ranking
+from tilepipe.components.evaluate.figures import class_ranking as ranking
 
 
 def answers(classes, tiles, seed=0, absent=()):

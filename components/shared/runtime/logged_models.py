@@ -1,0 +1,35 @@
+"""What a run in MLflow holds already: its parameters, and the models that it has logged."""
+
+from pathlib import Path
+
+from tilepipe.components.shared.runtime import tracking
+
+
+def read_params(run_id: str) -> dict[str, str]:
+    """Return the parameters of a run; none for an untracked one."""
+    if run_id == tracking.UNTRACKED:
+        return {}
+    with tracking.reported("read the parameters of the training"):
+        return dict(tracking.client().get_run(run_id).data.params)
+
+
+def find_model(run_id: str, name: str) -> str:
+    """Return the id of the newest model of this name that a run logged and finished; empty if there is none."""
+    if run_id == tracking.UNTRACKED:
+        return ""
+    from mlflow.entities import LoggedModelStatus
+
+    with tracking.reported("find the model of a run"):
+        mlflow = tracking.client()
+        outputs = mlflow.get_run(run_id).outputs
+        ids = {output.model_id for output in (outputs.model_outputs if outputs else ())}
+        models = [mlflow.get_logged_model(model_id) for model_id in ids]
+    named = [model for model in models if model.name == name and model.status == LoggedModelStatus.READY]
+    newest = max(named, key=lambda model: (model.creation_timestamp, model.model_id), default=None)
+    return str(newest.model_id) if newest else ""
+
+
+def log_model_files(model_id: str, folder: Path, target: str) -> None:
+    """Log the files of a folder as artifacts of a model, under `target`."""
+    with tracking.reported("log files of the model"):
+        tracking.client().log_model_artifacts(model_id, str(folder), target)
