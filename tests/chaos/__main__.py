@@ -2,6 +2,7 @@
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ OUT = ROOT / "build" / "chaos.json"
 def main() -> int:
     """Inject the selected faults; returns 1 if one had an outcome that must not occur."""
     times, seed = int(os.environ.get("CHAOS_TIMES", "3")), int(os.environ.get("CHAOS_SEED", "0"))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
     wanted = sys.argv[1:] or ["*"]
     selected = [name for name in faults.FAULTS if any(fnmatch(name, pattern) for pattern in wanted)]
     if not selected:
