@@ -47,6 +47,7 @@ def evaluate_model(
 
     from tilepipe.components.evaluate.config import EvaluateConfig
     from tilepipe.components.evaluate.evaluate import Inputs, Outputs, evaluate
+    from tilepipe.components.shared.contracts.artifact_metadata import write_uris
     from tilepipe.components.shared.runtime.step import step
 
     with step("evaluate"):
@@ -61,5 +62,5 @@ def evaluate_model(
             metrics.log_metric(name, value)
         if found.matrix_is_shown:
             confusion.log_confusion_matrix(list(found.manifest.class_names), found.headline.confusion.tolist())
-        predictions.metadata["test_shards"] = [shards.uri for shards in test_shards]
+        predictions.metadata["test_shards"] = write_uris(shards.uri for shards in test_shards)
         confusion.log_roc_curve(found.roc.false_positive_rate, found.roc.true_positive_rate, found.roc.threshold)

@@ -84,6 +84,7 @@ def merge_packed(
     from pathlib import Path
 
     from tilepipe.components.pack.merge import MergeInputs, merge
+    from tilepipe.components.shared.contracts.artifact_metadata import write_uris
     from tilepipe.components.shared.runtime.step import step
 
     with step("merge"):
@@ -93,4 +94,4 @@ def merge_packed(
         )
         merged = merge(inputs, Path(manifest.path), Path(quarantine.path))
         manifest.metadata.update(digest=merged.digest, tiles=sum(split.tiles for split in merged.splits.values()))
-        manifest.metadata["contents"] = [table.uri for table in contents]
+        manifest.metadata["contents"] = write_uris(table.uri for table in contents)

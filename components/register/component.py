@@ -31,13 +31,14 @@ def register_model(
 
     from tilepipe.components.register.config import RegisterConfig
     from tilepipe.components.register.register import Lineage, register
+    from tilepipe.components.shared.contracts.artifact_metadata import read_uris
     from tilepipe.components.shared.runtime.step import step
 
     with step("register"):
         config = RegisterConfig.from_arguments(locals())
         lineage = Lineage(
             image=image,
-            test_shards=tuple(predictions.metadata.get("test_shards", ())),
-            contents=tuple(manifest.metadata.get("contents", ())),
+            test_shards=read_uris(predictions.metadata.get("test_shards", "")),
+            contents=read_uris(manifest.metadata.get("contents", "")),
         )
         return register(config, Path(bundle.path), bundle.metadata.get("sha256", ""), lineage)

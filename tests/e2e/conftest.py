@@ -26,6 +26,7 @@ from typing import Any
 import pytest
 
 from tests.support.measure import Figure, report
+from tilepipe.components.shared.runtime import tracking
 
 FIGURES: list[Figure] = []
 
@@ -109,9 +110,9 @@ def kubeflow():
     import boto3
     import kfp_server_api
     from kubernetes import client, config
-    from mlflow import MlflowClient
 
     config.load_kube_config()
+    os.environ["MLFLOW_TRACKING_URI"] = os.environ["E2E_MLFLOW_URI"]
     configuration = kfp_server_api.Configuration(host=endpoint)
     s3 = boto3.resource("s3", endpoint_url=os.environ["E2E_S3_ENDPOINT"], region_name="us-east-1")
     bucket = s3.Bucket(os.environ.get("E2E_S3_BUCKET", "tilepipe-e2e"))
@@ -125,7 +126,7 @@ def kubeflow():
         runs=kfp_server_api.RunServiceApi(kfp_server_api.ApiClient(configuration)),
         core=client.CoreV1Api(),
         objects=client.CustomObjectsApi(),
-        mlflow=MlflowClient(tracking_uri=os.environ["E2E_MLFLOW_URI"]),
+        mlflow=tracking.client(),
     )
 
 

@@ -50,7 +50,8 @@ def test_a_training_registers_a_challenger(kubeflow, registered, tmp_path):
     version = find_version(kubeflow.mlflow, f"{name}@{version_tags.CHALLENGER}")
     assert version.version == 1
     assert version.tags[version_tags.PIPELINE_RUN] == run_id
-    assert json.loads(version.tags[version_tags.TEST_SHARDS])[0].startswith("s3://")
+    for tag in (version_tags.TEST_SHARDS, version_tags.TRAINING_TILES):
+        assert json.loads(version.tags[tag])[0].startswith("s3://")
     assert float(version.tags[f"{version_tags.FIGURE_PREFIX}test_accuracy"]) >= 0
     model = open_model(str(fetch_bundle(kubeflow.mlflow, version, tmp_path)))
     assert model.predict(model.example()).shape == (1, len(model.class_names))

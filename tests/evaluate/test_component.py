@@ -51,7 +51,7 @@ def test_artifacts_hold_what_kubeflow_shows(inputs, outputs, tmp_path):
     assert (tmp_path / "report.html").exists()
     assert outputs["report"].uri.endswith("/report.html")
     assert outputs["predictions"].uri.endswith("/predictions.parquet")
-    assert outputs["predictions"].metadata == {"test_shards": [inputs["test_shards"][0].uri]}
+    assert outputs["predictions"].metadata == {"test_shards": json.dumps([inputs["test_shards"][0].uri])}
     files = ("metrics", "confusion", "summary", "predictions.parquet", "samples.npz")
     assert all((tmp_path / name).exists() for name in files)
 

@@ -1,3 +1,5 @@
+import json
+
 from kfp import dsl
 
 from tests.pack.conftest import read_records
@@ -30,7 +32,7 @@ def test_the_face(table, tmp_path):
     manifest = read_manifest(tmp_path / "manifest.json")
     assert manifest.bands == ("B04",)
     tables = [artifacts["contents"].uri for artifacts in parts]
-    assert merged["manifest"].metadata == {"digest": manifest.digest, "tiles": 16, "contents": tables}
+    assert merged["manifest"].metadata == {"digest": manifest.digest, "tiles": 16, "contents": json.dumps(tables)}
     assert (tmp_path / "quarantine.parquet").is_file()
     for split, summary in manifest.splits.items():
         folders = [tmp_path / str(part) / f"{split}_shards" for part in range(2)]

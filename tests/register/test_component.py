@@ -10,8 +10,8 @@ def test_lineage_comes_from_the_metadata_of_the_artifacts(bundle, run_id, tmp_pa
     path, digest = bundle
     registered = register_model.python_func(
         bundle=dsl.Model(uri=str(path), metadata={"sha256": digest}),
-        manifest=dsl.Artifact(uri=str(tmp_path / "m"), metadata={"contents": ["s3://b/contents.parquet"]}),
-        predictions=dsl.Dataset(uri=str(tmp_path / "p"), metadata={"test_shards": ["s3://b/test"]}),
+        manifest=dsl.Artifact(uri=str(tmp_path / "m"), metadata={"contents": '["s3://b/contents.parquet"]'}),
+        predictions=dsl.Dataset(uri=str(tmp_path / "p"), metadata={"test_shards": '["s3://b/test"]'}),
         image="train:2",
         mlflow_run_id=run_id,
         name="forests",
