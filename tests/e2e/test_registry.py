@@ -84,7 +84,7 @@ def test_three_pods_predict_tiles(kubeflow, compiled, sample, registered, prefix
     words += ["tracking_experiment=e2e", "predict_workers=3"]
     run_id, done = submit(kubeflow, compiled("predict_tiles"), *words)
     assert kubeflow.run(run_id).state == "SUCCEEDED", done.stdout
-    assert kubeflow.executors(run_id, "predict-tiles") == 3
+    assert kubeflow.executors(run_id, "predict-part") == 3
     written = [o.key for o in kubeflow.bucket.objects.filter(Prefix=prefix) if o.key.endswith(".parquet")]
     assert len(written) == 1
     table = pq.read_table(pa.BufferReader(kubeflow.bucket.Object(written[0]).get()["Body"].read()))
