@@ -65,7 +65,7 @@ def open_claims(client):
 
 
 def test_of_threads_exactly_one_wins_each_time(server, versions, monkeypatch):
-    check, barrier = promoting.check_bundle, threading.Barrier(3)
+    check, barrier = promoting.check_bundle, threading.Barrier(3, timeout=120)  # broken if one of them fails before
 
     def wait_for_the_others(*arguments):
         check(*arguments)
