@@ -46,7 +46,7 @@ PRELOADED: dict[str, tuple[str, ...]] = {
 """Modules and functions that each server preloads; they must start no thread and use no device."""
 
 _TRAIN_STEP = re.compile(
-    r"tilepipe\.components\.(?:prepare|train|propose|tune|select|refit|evaluate|export|register|finish)\."
+    r"tilepipe\.components\.(?:prepare|train|propose|tune|select|refit|evaluate|export|register|gate|promote|finish)\."
 )
 _SCRIPT = (
     'program_path=$(mktemp -d) printf "%s" "$0" > "$program_path/ephemeral_component.py" '
