@@ -6,7 +6,13 @@ from tilepipe.components.shared.errors import ParameterError
 from tilepipe.pipelines.cli import arguments
 from tilepipe.pipelines.cli.compilation import compiled_pipeline
 
-REQUIRED = {"data_source": "/tiles", "model_uri": "/model.tar.gz", "scene_uris": "scene.tif"}
+REQUIRED = {
+    "data_source": "/tiles",
+    "model_name": "forests",
+    "model_uri": "/model.tar.gz",
+    "scene_uris": "scene.tif",
+    "tune_space": '{"train_learning_rate": [0.001, 0.01]}',
+}
 """A value of each required parameter."""
 
 

@@ -242,5 +242,5 @@ def test_an_ended_run_leaves_no_process_behind(tmp_path, sent, expected):
             os.killpg(run.pid, sent)  # as a terminal does for Ctrl-C
         else:
             run.send_signal(sent)
-        assert run.wait(10) == expected
+        assert run.wait(60) == expected
     wait_until(lambda: not any(is_running(process) for process in started))
