@@ -23,6 +23,7 @@ CALLERS = {
     "PostgreSQL": (KUBEFLOW, {"app.kubernetes.io/name": "tilepipe-postgres"}),
     "MinIO's setup": (KUBEFLOW, {"app.kubernetes.io/name": "tilepipe-minio-setup"}),
     "secrets' job": (KUBEFLOW, {"app.kubernetes.io/name": "tilepipe-generate-secrets"}),
+    "served model": (KUBEFLOW, {"serving.kserve.io/inferenceservice": "forests"}),
     "notebook": (KUBEFLOW, {"app": "notebook"}),
     "unlabelled pod": (KUBEFLOW, {}),
     "profile's step": (PROFILE, STEP),
@@ -53,6 +54,8 @@ BEHIND_ISTIO = ALLOWED | {
     ("Istio's gateway", "MLflow", 5000),
 }
 
+WITH_SERVING = ALLOWED | {("served model", "MinIO", 9000)}
+
 # Role -> group, resource and verb; nothing else may be in any role.
 RIGHTS = {
     "tilepipe-pipelines": {
@@ -71,9 +74,8 @@ def selects(selector, labels):
     if any(labels.get(key) != value for key, value in selector.get("matchLabels", {}).items()):
         return False
     for wanted in selector.get("matchExpressions", []):
-        has = labels.get(wanted["key"]) in wanted["values"]
-        assert wanted["operator"] == "In", "extend this evaluation"
-        if not has:
+        assert wanted["operator"] in {"In", "Exists"}, "extend this evaluation"
+        if wanted["key"] not in labels or labels[wanted["key"]] not in wanted.get("values", [labels[wanted["key"]]]):
             return False
     assert set(selector) <= {"matchLabels", "matchExpressions"}
     return True
@@ -134,7 +136,7 @@ def test_who_may_speak_to_whom(composition):
         for port in SERVERS[server]
         if may_speak(composition, caller, server, port)
     }
-    expected = BEHIND_ISTIO if composition == "istio" else ALLOWED
+    expected = {"istio": BEHIND_ISTIO, "serving": WITH_SERVING}.get(composition, ALLOWED)
     assert found == {entry for entry in expected if entry[1] in there}
 
 
