@@ -25,7 +25,7 @@ def test_a_sweep_of_three_candidates_of_which_one_fails(tmp_path):
     done = tilepipe("run", "tune_classifier", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     steps = [line.split()[0] for line in done.stdout.splitlines() if re.search(r"\bok\b +[\d.]+ s", line)]
-    assert steps[-5:] == ["tune", "select", "refit", "evaluate", "finish"]
+    assert steps[-7:] == ["tune", "select", "refit", "evaluate", "export", "register", "finish"]
     assert re.search(r"select.*is the best of 3: val_loss .*; 2 finished, 0 stopped, 1 failed", done.stdout)
     assert "candidate-001 failed: `batch_size` must be no larger" in done.stdout
     assert "test_accuracy" in done.stdout
