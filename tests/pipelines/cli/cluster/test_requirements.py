@@ -47,9 +47,11 @@ def test_the_shipped_pipelines_can_be_read():
     from tilepipe.pipelines.cli.compilation import compiled_pipeline
 
     for name in compiled_pipeline.names():
-        tasks = {needs.step: needs for needs in of_pipeline(compiled_pipeline.load(name), {"train_gpu_count": "1"})}
-        assert tasks["ingest"].requests["memory"]
-        if "train_gpu_count" in compiled_pipeline.load(name).parameters:
-            assert tasks["train"].requests["nvidia.com/gpu"] == "1"
-        if "train_memory_limit" in compiled_pipeline.load(name).parameters:
-            assert tasks["train"].parameters["memory"] == "train_memory_limit"
+        pipeline = compiled_pipeline.load(name)
+        tasks = {needs.step: needs for needs in of_pipeline(pipeline, {"train_gpu_count": "1"})}
+        assert all(needs.requests["memory"] for needs in tasks.values())
+        training = "train" if name.startswith("train_") else "tune"
+        if "train_gpu_count" in pipeline.parameters and training in tasks:
+            assert tasks[training].requests["nvidia.com/gpu"] == "1"
+        if "train_memory_limit" in pipeline.parameters and training in tasks:
+            assert tasks[training].parameters["memory"] == "train_memory_limit"
