@@ -34,7 +34,7 @@ def run_in_child(function: Callable[..., None], *arguments: Any) -> int:  # noqa
     context: Any = multiprocessing.get_context("fork" if _can_fork() else "forkserver")
     if context.get_start_method() == "forkserver":
         context.set_forkserver_preload(_PRELOADED)
-    child = context.Process(target=_run, args=(os.getpid(), function, *arguments))
+    child = context.Process(target=_run, args=(os.getpid(), dict(os.environ), function, *arguments))
     with warnings.catch_warnings():
         # Python 3.12 and later count native threads too, which handle forks themselves.
         warnings.filterwarnings(
@@ -51,7 +51,9 @@ def _can_fork() -> bool:
     return sys.platform == "linux" and threading.active_count() == 1 and tensorflow.context_safe() is None  # type: ignore[union-attr]
 
 
-def _run(parent: int, function: Callable[..., None], *arguments: Any) -> None:  # noqa: ANN401
+def _run(parent: int, environment: dict[str, str], function: Callable[..., None], *arguments: Any) -> None:  # noqa: ANN401
+    os.environ.clear()  # that of the fork server is as old as the server
+    os.environ.update(environment)
     if sys.platform == "linux" and os.getppid() == parent:  # a killed worker must not leave a training behind
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     function(*arguments)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.support.registry import NAME, register_version
+from tests.support.registry import register_version
 from tilepipe.components.promote import promote as promoting
 from tilepipe.components.promote.claim import CLAIM, Turn, claimed, claims
 from tilepipe.components.promote.config import PromoteConfig
@@ -43,6 +43,8 @@ for number, pair in enumerate(versions):
     meet(f"ended-{number}")
 """
 
+NAME = "contended"  # other tests promote the versions of another model on the same server
+
 
 @pytest.fixture(scope="module")
 def server(mlflow_server):
@@ -55,8 +57,8 @@ def server(mlflow_server):
 @pytest.fixture(scope="module")
 def versions(server, tmp_path_factory):
     """Numbers of four versions, of which the first is champion."""
-    numbers = [register_version(server, tmp_path_factory.mktemp("bundles")) for _ in range(4)]
-    promoting.promote(PromoteConfig(name=NAME, version="1", override=True, reason="the first"))
+    numbers = [register_version(server, tmp_path_factory.mktemp("bundles"), name=NAME) for _ in range(4)]
+    promoting.promote(PromoteConfig(name=NAME, version=str(numbers[0]), override=True, reason="the first"))
     return numbers
 
 

@@ -16,6 +16,9 @@ _SPLITS = ("test", "val")
 """A figure that is not of the first one is shown with the name of its split."""
 _SHOWN_PROMOTIONS = 5
 
+_PIPED_WIDTH = 200
+"""Width of tables that are written to a file or another program, in characters: their lines should not break."""
+
 
 def models(console: Console, rows: Sequence[ModelRow]) -> None:
     """Print the models, or that there are none."""
@@ -26,7 +29,7 @@ def models(console: Console, rows: Sequence[ModelRow]) -> None:
     for row in rows:
         cells = (row.name, _number(row.champion), _number(row.challenger), str(row.versions))
         table.add_row(*(_text(cell) for cell in cells))
-    console.print(table)
+    console.print(table, width=None if console.is_terminal else _PIPED_WIDTH)
     for row in rows:
         _remark(console, row.remark)
 
@@ -46,7 +49,7 @@ def versions(console: Console, state: ChampionState, rows: Sequence[VersionRow])
             *(_figure(row, name) for name in _FIGURES),
             row.created[:10],
         )
-    console.print(table)
+    console.print(table, width=None if console.is_terminal else _PIPED_WIDTH)
     for promotion in reversed(state.promotions[-_SHOWN_PROMOTIONS:]):
         console.print(promoted(promotion))
     _remark(console, state.remark)
