@@ -35,7 +35,7 @@ def meet(label):
 
 for number, pair in enumerate(versions):
     promoting.check_bundle = lambda *arguments: (check(*arguments), meet(f"begun-{number}"))
-    config = PromoteConfig(name="forests", version=str(pair[index]), override=True, reason="a race")
+    config = PromoteConfig(name="contended", version=str(pair[index]), override=True, reason="a race")
     try:
         print("won", promoting.promote(config).sequence, flush=True)
     except PromotionError as error:

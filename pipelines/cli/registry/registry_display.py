@@ -29,7 +29,7 @@ def models(console: Console, rows: Sequence[ModelRow]) -> None:
     for row in rows:
         cells = (row.name, _number(row.champion), _number(row.challenger), str(row.versions))
         table.add_row(*(_text(cell) for cell in cells))
-    console.print(table, width=None if console.is_terminal else _PIPED_WIDTH)
+    _print(console, table)
     for row in rows:
         _remark(console, row.remark)
 
@@ -49,7 +49,7 @@ def versions(console: Console, state: ChampionState, rows: Sequence[VersionRow])
             *(_figure(row, name) for name in _FIGURES),
             row.created[:10],
         )
-    console.print(table, width=None if console.is_terminal else _PIPED_WIDTH)
+    _print(console, table)
     for promotion in reversed(state.promotions[-_SHOWN_PROMOTIONS:]):
         console.print(promoted(promotion))
     _remark(console, state.remark)
@@ -60,6 +60,12 @@ def promoted(promotion: Promotion) -> Text:
     before = "none" if promotion.from_version is None else f"version {promotion.from_version}"
     line = f"{promotion.at[:16].replace('T', ' ')} {promotion.action}: version {promotion.to_version} after {before}"
     return _text(f"{line}, by {promotion.who}: {promotion.why}")
+
+
+def _print(console: Console, table: Table) -> None:
+    if not console.is_terminal:
+        console.width = _PIPED_WIDTH
+    console.print(table)
 
 
 def _table(*titles: str) -> Table:
