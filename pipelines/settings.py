@@ -3,7 +3,7 @@
 Names of Secrets and ConfigMaps are those in `manifests/`.
 """
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from kfp import dsl, kubernetes
 from kfp.dsl.pipeline_channel import PipelineParameterChannel
@@ -23,7 +23,7 @@ USER_ID = 65532
 Text: TypeAlias = str | PipelineParameterChannel
 
 
-def configure(task: dsl.PipelineTask, *, cpu: str, memory: str, timeout_seconds: int, retries: int = 0) -> None:
+def configure(task: dsl.PipelineTask, *, cpu: str, memory: Text, timeout_seconds: int, retries: int = 0) -> None:
     """Set the resources, limits and security settings of a task.
 
     Args:
@@ -44,6 +44,30 @@ def configure(task: dsl.PipelineTask, *, cpu: str, memory: str, timeout_seconds:
     kubernetes.add_pod_label(task, "app.kubernetes.io/version", VERSION)
     kubernetes.use_field_path_as_env(task, "KFP_RUN_ID", "metadata.labels['pipeline/runid']")
     kubernetes.use_field_path_as_env(task, "KFP_WORKFLOW_NAME", "metadata.labels['workflows.argoproj.io/workflow']")
+
+
+def configure_training(
+    task: dsl.PipelineTask,
+    *,
+    gpu_count: Text,
+    gpu_resource: Text,
+    image: Text,
+    memory: Text,
+    node_selector: dict[str, str],
+    storage_secret_name: Text,
+    timeout_seconds: int,
+    tolerations: list[dict[str, Any]],
+    tracking_secret_name: Text,
+) -> None:
+    """Set image, resources, placement and access of a task that trains."""
+    configure(task, cpu="8", memory=memory, timeout_seconds=timeout_seconds, retries=1)
+    use_tracking(task, tracking_secret_name)
+    use_storage(task, storage_secret_name)
+    task.set_container_image(image)
+    task.set_accelerator_type(gpu_resource).set_accelerator_limit(gpu_count)
+    kubernetes.add_node_selector_json(task, node_selector)
+    kubernetes.add_toleration_json(task, tolerations)
+    kubernetes.empty_dir_mount(task, volume_name="shm", mount_path="/dev/shm", medium="Memory", size_limit="2Gi")  # noqa: S108
 
 
 def use_storage(task: dsl.PipelineTask, secret: Text) -> None:

@@ -4,7 +4,7 @@ import contextlib
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from kfp import dsl, kubernetes
+from kfp import dsl
 
 from tilepipe.components.evaluate.component import evaluate_model
 from tilepipe.components.export.component import export_model
@@ -184,46 +184,52 @@ def wire(given: PipelineArguments, *, streams: bool = False) -> None:
             memory=given.train_memory_limit,  # KFP itself puts a setting `memory_limit` among a task's inputs
             options=given.train_options,
         )
-        settings.configure(train, cpu="8", memory=given.train_memory_limit, timeout_seconds=48 * 3600, retries=1)
-        settings.use_tracking(train, given.tracking_secret_name)
-        settings.use_storage(train, given.storage_secret_name)
-        train.set_container_image(given.train_image)
-        train.set_accelerator_type(given.train_gpu_resource).set_accelerator_limit(given.train_gpu_count)
-        kubernetes.add_node_selector_json(train, given.train_node_selector)
-        kubernetes.add_toleration_json(train, given.train_tolerations)
-        kubernetes.empty_dir_mount(train, volume_name="shm", mount_path="/dev/shm", medium="Memory", size_limit="2Gi")  # noqa: S108
-
-        evaluate = evaluate_model(
-            val_shards=dsl.Collected(pack.outputs["val_shards"]),
-            test_shards=dsl.Collected(pack.outputs["test_shards"]),
-            manifest=merge.outputs["manifest"],
-            model=train.outputs["model"],
-            history=train.outputs["history"],
-            tiles=ingest.outputs["tiles"],
-            mlflow_run_id=train.outputs["mlflow_run_id"],
-            options=given.evaluate_options,
+        settings.configure_training(
+            train,
+            gpu_count=given.train_gpu_count,
+            gpu_resource=given.train_gpu_resource,
+            image=given.train_image,
+            memory=given.train_memory_limit,
+            node_selector=given.train_node_selector,
+            storage_secret_name=given.storage_secret_name,
+            timeout_seconds=48 * 3600,
+            tolerations=given.train_tolerations,
+            tracking_secret_name=given.tracking_secret_name,
         )
-        settings.configure(evaluate, cpu="4", memory="2Gi", timeout_seconds=4 * 3600, retries=1)
-        settings.use_tracking(evaluate, given.tracking_secret_name)
-        publish(given, ingest, merge, train, evaluate)
+
+        evaluate_and_publish(given, ingest, pack, packed=merge, trained=train)
 
 
-def publish(
+def evaluate_and_publish(
     given: PipelineArguments,
     ingest: dsl.PipelineTask,
+    pack: dsl.PipelineTask,
+    *,
     packed: dsl.PipelineTask,
     trained: dsl.PipelineTask,
-    evaluate: dsl.PipelineTask,
 ) -> None:
-    """Create the tasks that export and register a model, for every pipeline that trains one.
+    """Create the tasks that evaluate, export and register a model, for every pipeline that trains one.
 
     Args:
         given: The pipeline's parameters.
         ingest: The task with the tile table.
+        pack: The task in the loop over the parts, with the shards.
         packed: The task with the manifest of the tiles that the model was trained on.
         trained: The task with the model.
-        evaluate: The task with its evaluation.
     """
+    evaluate = evaluate_model(
+        val_shards=dsl.Collected(pack.outputs["val_shards"]),
+        test_shards=dsl.Collected(pack.outputs["test_shards"]),
+        manifest=packed.outputs["manifest"],
+        model=trained.outputs["model"],
+        history=trained.outputs["history"],
+        tiles=ingest.outputs["tiles"],
+        mlflow_run_id=trained.outputs["mlflow_run_id"],
+        options=given.evaluate_options,
+    )
+    settings.configure(evaluate, cpu="4", memory="2Gi", timeout_seconds=4 * 3600, retries=1)
+    settings.use_tracking(evaluate, given.tracking_secret_name)
+
     with _condition(given.export_enabled, "export"):  # takes no `Collected`, which KFP 2.17 cannot compile here
         export = export_model(
             tiles=ingest.outputs["tiles"],

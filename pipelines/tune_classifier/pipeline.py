@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-from kfp import dsl, kubernetes
+from kfp import dsl
 
-from tilepipe.components.evaluate.component import evaluate_model
 from tilepipe.components.finish.component import finish_run
 from tilepipe.components.propose.component import propose_candidates
 from tilepipe.components.refit.component import refit_winner
@@ -12,30 +11,10 @@ from tilepipe.components.select.component import select_candidate
 from tilepipe.components.shared import images
 from tilepipe.components.tune.component import tune_candidates
 from tilepipe.pipelines import settings
-from tilepipe.pipelines.train_classifier.pipeline import PipelineArguments, pack_data, publish
+from tilepipe.pipelines.train_classifier.pipeline import PipelineArguments, evaluate_and_publish, pack_data
 
-
-def _configure_training(
-    task: dsl.PipelineTask,
-    *,
-    gpu_count: str,
-    gpu_resource: str,
-    image: str,
-    memory: str,
-    node_selector: dict,
-    storage_secret_name: str,
-    tolerations: list,
-    tracking_secret_name: str,
-) -> None:
-    """Set image, resources and placement of a task that trains."""
-    settings.configure(task, cpu="8", memory=memory, timeout_seconds=7 * 24 * 3600, retries=1)
-    settings.use_tracking(task, tracking_secret_name)
-    settings.use_storage(task, storage_secret_name)
-    task.set_container_image(image)
-    task.set_accelerator_type(gpu_resource).set_accelerator_limit(gpu_count)
-    kubernetes.add_node_selector_json(task, node_selector)
-    kubernetes.add_toleration_json(task, tolerations)
-    kubernetes.empty_dir_mount(task, volume_name="shm", mount_path="/dev/shm", medium="Memory", size_limit="2Gi")  # noqa: S108
+_TIMEOUT_SECONDS = 7 * 24 * 3600
+"""Timeout of a task that trains, which may train many candidates."""
 
 
 @dsl.pipeline(name="train-candidates")
@@ -71,7 +50,7 @@ def train_candidates(
             gpu_resource=gpu_resource,
             memory=memory,
         )
-        _configure_training(
+        settings.configure_training(
             tune,
             gpu_count=gpu_count,
             gpu_resource=gpu_resource,
@@ -81,6 +60,7 @@ def train_candidates(
             storage_secret_name=storage_secret_name,
             tolerations=tolerations,
             tracking_secret_name=tracking_secret_name,
+            timeout_seconds=_TIMEOUT_SECONDS,
         )
     collected: list[dsl.Model] = dsl.Collected(tune.outputs["outcomes"])
     return collected
@@ -177,7 +157,7 @@ def wire(given: SweepArguments) -> None:
             gpu_resource=given.train_gpu_resource,
             memory=given.train_memory_limit,
         )
-        _configure_training(
+        settings.configure_training(
             refit,
             gpu_count=given.train_gpu_count,
             gpu_resource=given.train_gpu_resource,
@@ -187,21 +167,10 @@ def wire(given: SweepArguments) -> None:
             storage_secret_name=given.storage_secret_name,
             tolerations=given.train_tolerations,
             tracking_secret_name=given.tracking_secret_name,
+            timeout_seconds=_TIMEOUT_SECONDS,
         )
 
-        evaluate = evaluate_model(
-            val_shards=dsl.Collected(pack.outputs["val_shards"]),
-            test_shards=dsl.Collected(pack.outputs["test_shards"]),
-            manifest=refit.outputs["manifest"],
-            model=refit.outputs["model"],
-            history=refit.outputs["history"],
-            tiles=ingest.outputs["tiles"],
-            mlflow_run_id=refit.outputs["mlflow_run_id"],
-            options=given.evaluate_options,
-        )
-        settings.configure(evaluate, cpu="4", memory="2Gi", timeout_seconds=4 * 3600, retries=1)
-        settings.use_tracking(evaluate, given.tracking_secret_name)
-        publish(given, ingest, refit, refit, evaluate)
+        evaluate_and_publish(given, ingest, pack, packed=refit, trained=refit)
 
 
 @dsl.pipeline(name="tune-classifier", display_name="Tune a tile classifier")

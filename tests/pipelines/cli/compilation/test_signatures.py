@@ -77,8 +77,8 @@ def sharpen_tiles(
 
 def test_a_line_of_wiring_makes_a_parameter_of_the_pipeline():
     wired = PIPELINE.replace(
-        "            history=train.outputs",
-        "            batch_size=given.test_batch_size,\n            history=train.outputs",
+        "\n        history=trained.outputs",
+        "\n        batch_size=given.test_batch_size,\n        history=trained.outputs",
     )
     assert wired != PIPELINE
     written = signatures.pipeline_source(wired)
