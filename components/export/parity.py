@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from tilepipe.components.export.onnx_graph import INPUT
 from tilepipe.components.shared.errors import ArtifactError
+from tilepipe.components.shared.inference.bundle_model import session_options
 from tilepipe.components.shared.runtime.cpus import available_cpus
 
 Tiles = npt.NDArray[Any]
@@ -60,9 +61,7 @@ def open_session(path: Path) -> Callable[[Tiles], Probabilities]:
     """
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = available_cpus()
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # as where the bundle is used
+    options = session_options(available_cpus())  # as where the bundle is used
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own classes derive from nothing narrower

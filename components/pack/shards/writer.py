@@ -9,9 +9,9 @@ import xxhash
 
 from tilepipe.components.shared.contracts.manifest import Shard, Split
 from tilepipe.components.shared.records.frames import Buffer
+from tilepipe.components.shared.storage.sizes import MEBIBYTE
 
-_MEBIBYTE = 1024 * 1024
-_PIECE_BYTES = _MEBIBYTE // 4
+_PIECE_BYTES = MEBIBYTE // 4
 """Size of a write: large enough to amortize the handover of the GIL, small enough to stay in the CPU cache between
 hashing and writing."""
 
@@ -40,7 +40,7 @@ class ShardPlan:
             tile_bytes: approximate size of a record.
             shard_mebibytes: approximate size of a shard.
         """
-        wanted = round(tiles * tile_bytes / (shard_mebibytes * _MEBIBYTE))
+        wanted = round(tiles * tile_bytes / (shard_mebibytes * MEBIBYTE))
         return cls(split, tiles, min(max(wanted, 1), tiles))
 
     def name(self, shard: int) -> str:

@@ -10,8 +10,6 @@ from tilepipe.components.shared.contracts.manifest import Shard, SplitSummary
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.storage import storage
 
-MEBIBYTE = 2**20
-
 ADVICE = "The manifest and the shards must come from the same `pack`: run it again, or give this step its outputs."
 
 

@@ -185,6 +185,17 @@ def load_model(file: ModelFile, *, threads: int | None = None) -> BundleModel:
     return model
 
 
+def session_options(threads: int) -> Any:  # noqa: ANN401 - onnxruntime has no types
+    """Return onnxruntime's options for a number of threads, for every step that runs an exported model."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    # Threads that wait busily use up the CPU limit of a container, and slow down each other where CPUs are shared.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
+
+
 def _open_session(content: bytes, file: ModelFile, threads: int) -> Any:  # noqa: ANN401 - onnxruntime has no types
     import onnxruntime
 
@@ -193,11 +204,8 @@ def _open_session(content: bytes, file: ModelFile, threads: int) -> Any:  # noqa
             f"A bundle must hold a file {_MODEL} of at most {LARGEST_MODEL_BYTES:,} bytes. Received: {file.address}, "
             f"in which it has {len(content):,}. Export the model again."
         )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options = session_options(threads)
     options.log_severity_level = 3
-    # Threads that wait busily use up the CPU limit of a container, and slow down each other where CPUs are shared.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own classes derive from nothing narrower

@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 
 from tilepipe.components.shared.contracts.manifest import Manifest, SplitSummary
-from tilepipe.components.shared.contracts.shards import MEBIBYTE, check_shards, locate_shards
+from tilepipe.components.shared.contracts.shards import check_shards, locate_shards
 from tilepipe.components.shared.errors import ParameterError
+from tilepipe.components.shared.storage.sizes import MEBIBYTE
 from tilepipe.components.train.input.options import DataOptions
 from tilepipe.components.train.input.shuffle_order import ShuffleOrder
 
