@@ -110,6 +110,7 @@ def run_locally(
         assert process.stdout is not None  # noqa: S101 - for the type checker; PIPE was asked for
         for line in _lines(process.stdout, sink):
             _follow(line, steps, pipeline, names, errors, on_change)
+    _end_remaining(steps, on_change, succeeded=process.returncode == 0)
     failure = ""
     if process.returncode:
         reason = note.read_text(encoding="utf-8").partition(": ")[2]
@@ -202,6 +203,14 @@ def _end_silent_iterations(
     for step in steps.values():
         if step.task != started and step.ended is None and step.has_ended:
             step.running, step.ended = 0, time.monotonic()
+            on_change(step)
+
+
+def _end_remaining(steps: Mapping[str, StepState], on_change: Callable[[StepState], None], *, succeeded: bool) -> None:
+    """End the steps whose end `kfp.local` did not log, which can be the last loop's, with the result of the run."""
+    for step in steps.values():
+        if step.ended is None:
+            step.running, step.ended, step.succeeded = 0, time.monotonic(), step.succeeded and succeeded
             on_change(step)
 
 

@@ -35,3 +35,15 @@ def test_a_loop_ends_with_the_next_step_if_kfp_logs_the_end_of_its_first_iterati
         runner._follow(line, steps, pipeline, names, [], lambda step: shown.append((step.name, step.ended is None)))
     assert shown == [("tune", True), ("tune", True), ("tune", True), ("tune", False), ("select", True)]
     assert steps["tune-candidates"].succeeded
+
+
+@pytest.mark.parametrize("succeeded", [True, False])
+def test_the_last_loop_ends_with_the_run_if_kfp_does_not_log_its_end(succeeded):
+    steps, shown = {}, []
+    pipeline = compiled_pipeline.load("predict_scenes")
+    for line in ["INFO - Executing task 'predict-scene'", "INFO - Executing task 'predict-scene'"]:
+        runner._follow(line, steps, pipeline, {"predict-scene": "predict_scene"}, [], lambda step: None)
+    runner._end_remaining(steps, shown.append, succeeded=succeeded)
+    assert [(step.name, step.ended is not None, step.succeeded) for step in shown] == [
+        ("predict_scene", True, succeeded)
+    ]
