@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tilepipe.components.export.faster_graph import make_faster
 from tilepipe.components.shared.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def convert_to_onnx(model: "keras.Model", *, dtype: str, opset: int, name: str) 
             frozen, name=name, input_names=[ends[0]], output_names=[ends[1]], opset=opset
         )
     _rename_ends(graph, name)
+    make_faster(graph, tiles=INPUT)
     try:
         onnx.checker.check_model(graph, full_check=True)
     except onnx.checker.ValidationError as error:

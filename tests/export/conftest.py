@@ -20,7 +20,7 @@ from tilepipe.components.shared.contracts.tile_table import SCHEMA, TileTableInf
 ROWS = [[5, 1, 0], [0, 6, 0], [2, 0, 0]]
 
 
-def make_model(manifest: Manifest, architecture: str = "cnn"):
+def make_model(manifest: Manifest, architecture: str = "cnn", indices: tuple[str, ...] = ("ND(B02,B01)",)):
     """Build an untrained network for the manifest."""
     load_tensorflow()
     import keras
@@ -28,7 +28,7 @@ def make_model(manifest: Manifest, architecture: str = "cnn"):
     from tilepipe.components.prepare.networks.architectures import build_model
 
     keras.utils.set_random_seed(1)
-    return build_model(architecture, manifest, ModelOptions(indices=("ND(B02,B01)",)))
+    return build_model(architecture, manifest, ModelOptions(indices=indices))
 
 
 @pytest.fixture

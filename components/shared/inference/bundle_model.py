@@ -191,8 +191,9 @@ def session_options(threads: int) -> Any:  # noqa: ANN401 - onnxruntime has no t
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    # Threads that wait busily use up the CPU limit of a container, and slow down each other where CPUs are shared.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Threads that wait busily use up the CPU limit of a container, and slow down each other where CPUs are shared; a
+    # short wait covers the time between two operators, which for a single tile is as long as the operators.
+    options.add_session_config_entry("session.intra_op.spin_duration_us", "20")
     return options
 
 
