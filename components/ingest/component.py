@@ -40,8 +40,8 @@ def ingest_tiles(
         report: Tiles, classes, groups and locations per split, with a map (HTML).
         summary: Short version of the report (Markdown).
         source: Address of the tiles: a STAC API, the catalog.json of a static STAC catalog, an ItemCollection, a
-            STAC-GeoParquet file, a folder or zip of class folders, a table (CSV, TSV, Parquet) or a folder of tables,
-            or TFRecords; a path, s3:// or https://.
+            STAC-GeoParquet file, a folder, zip or tar of class folders, a table (CSV, TSV, Parquet) or a folder of
+            tables, or TFRecords; a path, s3:// or https://.
         source_bands: Order of the bands in the files, if their metadata lack it or state it wrongly.
         href_rewrite: Replacements of address prefixes, such as {"https://example.org/": "s3://bucket/"}.
         snapshot: ISO 8601 time as of which the source is read; empty for none.

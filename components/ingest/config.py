@@ -123,8 +123,8 @@ class IngestConfig(StepConfig):
     source: str = Field(
         min_length=1,
         description="Address of the tiles: a STAC API, the catalog.json of a static STAC catalog, an ItemCollection, "
-        "a STAC-GeoParquet file, a folder or zip of class folders, a table (CSV, TSV, Parquet) or a folder of tables, "
-        "or TFRecords; a path, s3:// or https://",
+        "a STAC-GeoParquet file, a folder, zip or tar of class folders, a table (CSV, TSV, Parquet) or a folder of "
+        "tables, or TFRecords; a path, s3:// or https://",
     )
     source_bands: tuple[str, ...] = Field(
         default=(), description="Order of the bands in the files, if their metadata lack it or state it wrongly"

@@ -321,8 +321,8 @@ def train_classifier(
 
     Args:
         data_source: Address of the tiles: a STAC API, the catalog.json of a static STAC catalog, an ItemCollection, a
-            STAC-GeoParquet file, a folder or zip of class folders, a table (CSV, TSV, Parquet) or a folder of tables,
-            or TFRecords; a path, s3:// or https://.
+            STAC-GeoParquet file, a folder, zip or tar of class folders, a table (CSV, TSV, Parquet) or a folder of
+            tables, or TFRecords; a path, s3:// or https://.
         data_bands: Names of the bands to train on, in order; [] takes all.
         data_classes: Classes in the order of the model's outputs; [] takes all, sorted.
         data_columns: Columns of a table, or properties of STAC items, by role: {"label": ..., "group": ..., "image":

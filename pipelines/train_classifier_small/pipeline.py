@@ -17,8 +17,8 @@ def train_classifier_small(
 
     Args:
         data_source: Address of the tiles: a STAC API, the catalog.json of a static STAC catalog, an ItemCollection, a
-            STAC-GeoParquet file, a folder or zip of class folders, a table (CSV, TSV, Parquet) or a folder of tables,
-            or TFRecords; a path, s3:// or https://.
+            STAC-GeoParquet file, a folder, zip or tar of class folders, a table (CSV, TSV, Parquet) or a folder of
+            tables, or TFRecords; a path, s3:// or https://.
         data_source_bands: Order of the bands in the files, if their metadata lack it or state it wrongly.
         tracking_experiment: MLflow experiment.
         train_epochs: Number of passes over the training tiles.

@@ -234,8 +234,8 @@ def tune_classifier(
 
     Args:
         data_source: Address of the tiles: a STAC API, the catalog.json of a static STAC catalog, an ItemCollection, a
-            STAC-GeoParquet file, a folder or zip of class folders, a table (CSV, TSV, Parquet) or a folder of tables,
-            or TFRecords; a path, s3:// or https://.
+            STAC-GeoParquet file, a folder, zip or tar of class folders, a table (CSV, TSV, Parquet) or a folder of
+            tables, or TFRecords; a path, s3:// or https://.
         tune_space: Search space: {"train_learning_rate": [0.001, 0.01], "train_options.schedule": ["constant",
             "cosine"], "model_options.indices": [[], ["NDVI"]]}; for a random search also ranges, {"low": 0.0001,
             "high": 0.01, "log": true}.

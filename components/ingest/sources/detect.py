@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
 from tilepipe.components.ingest.parameter_names import PIPELINE_NAMES, argument
+from tilepipe.components.ingest.sources.archive_folders import ArchiveClassFolders, is_archive
 from tilepipe.components.ingest.sources.folder import ClassFolders
 from tilepipe.components.ingest.sources.hrefs import HrefResolver
 from tilepipe.components.ingest.sources.s3_prefix import S3ClassFolders
@@ -26,11 +27,10 @@ from tilepipe.components.ingest.sources.tables.table import TableSource, is_tabl
 from tilepipe.components.ingest.sources.tables.table_folder import holds_geoparquet, holds_tables
 from tilepipe.components.ingest.sources.tfrecords.tfrecord import TfrecordSource, holds_records, is_record_file
 from tilepipe.components.ingest.sources.tile_row import RowSource
-from tilepipe.components.ingest.sources.zip_folders import ZipClassFolders, is_zip
 from tilepipe.components.shared.errors import ParameterError, SourceError
 from tilepipe.components.shared.storage import storage
 
-_ARCHIVE = re.compile(r"\.(tar|tgz|tbz2|txz|7z|rar|tar\.[a-z0-9]+)$", re.IGNORECASE)
+_ARCHIVE = re.compile(r"\.(7z|rar|tzst|tar\.[a-z0-9]+)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Source:
 
 
 def _class_folders(uri: str, config: IngestConfig) -> RowSource:
-    if is_zip(uri):
-        return ZipClassFolders(uri, needs_labels=config.needs_labels)
+    if is_archive(uri):
+        return ArchiveClassFolders(uri, needs_labels=config.needs_labels)
     if storage.is_web(uri):
         raise ParameterError(
             "A folder must be local or in S3: web servers do not list folders. "
@@ -91,12 +91,12 @@ SOURCES: dict[SourceKind, Source] = {
     ),
     "stac-api": Source(
         open=StacApi,
-        is_address=lambda uri: storage.is_web(uri) and not is_zip(uri),
+        is_address=lambda uri: storage.is_web(uri) and not is_archive(uri),
         accepts=frozenset({"columns", "query", "split_property"}),
     ),
     "folder": Source(
         open=lambda uri, config, _: _class_folders(uri, config),
-        is_address=is_zip,
+        is_address=is_archive,
         is_folder=lambda _: True,
         accepts=frozenset(),
     ),
@@ -131,9 +131,9 @@ def open_source(config: IngestConfig, wanted: frozenset[str] = frozenset()) -> R
             f"A source must exist. Received: data_source={config.source}, which is {uri}. Check the address."
         )
     archive = _ARCHIVE.search(storage.path_of(uri))
-    if archive and storage.is_file(uri):
+    if archive and not is_archive(uri) and storage.is_file(uri):
         raise SourceError(
-            "An archive must be a zip, since others cannot be read in part. "
+            "An archive must be a zip, or a tar that is plain or compressed with gzip, bzip2 or xz. "
             f"Received: data_source={storage.shown(config.source)}, a file with the suffix {archive[0].lower()}. "
             "Unpack it, and give the address of the folder or of the table in it."
         )

@@ -36,6 +36,8 @@ class ListedFile:
     """Split that the first folder of `name` stands for; None where that folder is the class."""
     member: str | None = None
     """Path within the zip at `uri`; None for a file of its own."""
+    offset: int | None = None
+    """Offset of the file within the tar at `uri`; None for a file of its own."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,7 @@ def class_rows(root: str, files: Iterable[ListedFile], *, needs_labels: bool = T
                 bytes=file.bytes,
                 checksum=file.checksum,
                 member=file.member,
+                offset=file.offset,
             )
     counts = ", ".join(f"{suffix} {count:,}" for suffix, count in sorted(suffixes.items(), key=_most_first))
     if not images and needs_labels:

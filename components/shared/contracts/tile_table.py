@@ -33,7 +33,7 @@ class TableRow:
     """One row of the tile table: the list of its columns, from which `COLUMNS` and `SCHEMA` are derived.
 
     A tile is the whole object at `uri`; or its `member`, if the object is a zip; or `bytes` bytes from `offset`, if it
-    is a TFRecord file; or the files `band_uris`, if each band has its own file.
+    is a TFRecord file or a tar; or the files `band_uris`, if each band has its own file.
     """
 
     tile_id: Annotated[
@@ -48,7 +48,11 @@ class TableRow:
     member: Annotated[str | None, Column(pa.string(), "the path within the zip at `uri`")] = None
     offset: Annotated[
         int | None,
-        Column(pa.int64(), "where the record of `bytes` bytes, framing included, starts in the TFRecord file at `uri`"),
+        Column(
+            pa.int64(),
+            "where the `bytes` bytes start in the TFRecord file or tar at `uri`, decompressed; those of a record "
+            "include its framing",
+        ),
     ] = None
     band_uris: Annotated[
         tuple[str, ...] | None,

@@ -64,7 +64,7 @@ def check_member(name: str, where: str) -> str:
     parts = name.split("/")
     if not name or "\\" in name or "\0" in name or re.match(r"/|[A-Za-z]:", name) or ".." in parts:
         raise SourceError(
-            "A member of a zip must be named by a path below the archive's root, with forward slashes. "
+            "A member of an archive must be named by a path below the archive's root, with forward slashes. "
             f"Received: {name!r} in {where}. Create the archive again with such names."
         )
     return name

@@ -1,21 +1,25 @@
-"""Records in TFRecord files that are compressed with gzip, such as those of Earth Engine.
+"""Records in compressed TFRecord files, such as those of Earth Engine, and files in compressed tars.
 
 The offsets in a tile table are those of the decompressed file. gzip cannot be read from the middle, so each file is
 decompressed once into a temporary folder, which is removed when the process ends.
 """
 
-import gzip
-import shutil
 import tempfile
 import threading
-import zlib
 from collections import defaultdict
 from pathlib import Path
 
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.storage import storage
+from tilepipe.components.shared.storage.tar_members import (
+    DAMAGED,
+    PACKED_SUFFIXES,
+    check_decompressed,
+    decompressed,
+    largest_size,
+)
 
-_GZIP = b"\x1f\x8b"
+_BLOCK_BYTES = 2**20
 
 
 class _DecompressedFiles:
@@ -40,10 +44,13 @@ class _DecompressedFiles:
             if self._folder is None:
                 self._folder = tempfile.TemporaryDirectory(prefix="tilepipe-records-")
             path = Path(self._folder.name) / f"{len(self._locks)}-{len(self._paths)}-{hash(uri):x}"
-        with storage.staged(uri) as local, local.open("rb") as start:
-            is_packed = start.read(2) == _GZIP
-            with gzip.open(local) if is_packed else local.open("rb") as source, path.open("wb") as target:
-                shutil.copyfileobj(source, target, 1 << 20)
+        with storage.staged(uri) as local, local.open("rb") as packed, path.open("wb") as target:
+            most, size = largest_size(local.stat().st_size), 0
+            source = decompressed(packed)
+            while block := source.read(_BLOCK_BYTES):
+                size += len(block)
+                check_decompressed(size, most, storage.shown(uri))
+                target.write(block)
         return path
 
 
@@ -51,12 +58,12 @@ _files = _DecompressedFiles()
 
 
 def is_packed(uri: str) -> bool:
-    """Check whether a TFRecord file is compressed, which its name states."""
-    return storage.path_of(uri).lower().endswith(".gz")
+    """Check whether a file is compressed, which its name states."""
+    return storage.path_of(uri).lower().endswith(PACKED_SUFFIXES)
 
 
 def read_packed_record(uri: str, offset: int, length: int) -> bytes:
-    """Read one framed record of a compressed TFRecord file.
+    """Read one framed record of a compressed TFRecord file, or one file of a compressed tar.
 
     Args:
         uri: the file.
@@ -64,7 +71,7 @@ def read_packed_record(uri: str, offset: int, length: int) -> bytes:
         length: length of the framed record in bytes.
 
     Returns:
-        The framed record.
+        The framed record; shorter if the file ends within it.
 
     Raises:
         SourceError: if there is no such file, or if it is damaged.
@@ -72,9 +79,9 @@ def read_packed_record(uri: str, offset: int, length: int) -> bytes:
     """
     try:
         path = _files.path(uri)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except DAMAGED as error:
         raise SourceError(
-            f"A TFRecord file named .gz must be whole. Received: {storage.shown(uri)}: {error}. Copy it again."
+            f"A compressed file must be whole. Received: {storage.shown(uri)}: {error}. Copy it again."
         ) from None
     with path.open("rb") as file:
         file.seek(offset)

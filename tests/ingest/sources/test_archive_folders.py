@@ -3,48 +3,57 @@ import zipfile
 
 import pytest
 
+from tilepipe.components.ingest.sources.archive_folders import ArchiveClassFolders
 from tilepipe.components.ingest.sources.folder import ClassFolders
-from tilepipe.components.ingest.sources.zip_folders import ZipClassFolders
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.storage import storage
-from tilepipe.components.shared.storage.zip_members import read_member
+from tilepipe.components.shared.tiles.reader import Tile, content
+
+FORMATS = ("zip", "tar", "gztar", "bztar", "xztar")
 
 
 def zipped(path, *names):
     with zipfile.ZipFile(path, "w") as archive:
         for name in names:
             archive.writestr(name, b"x")
-    return ZipClassFolders(str(path))
+    return ArchiveClassFolders(str(path))
+
+
+def content_of(row):
+    return content(Tile(row.tile_id, row.uri, row.label, row.bytes, None, row.member, row.offset))
 
 
 def facts(rows):
     return sorted((row.tile_id, row.label, row.split, row.bytes) for row in rows)
 
 
+@pytest.mark.parametrize("kind", FORMATS)
 @pytest.mark.parametrize("around", [False, True], ids=["class folders", "a folder around them"])
-def test_a_zip_has_the_rows_of_its_unpacked_folder(class_folders, around):
+def test_an_archive_has_the_rows_of_its_unpacked_folder(class_folders, kind, around):
     root = class_folders(root="eurosat")
     (root / ".hidden").mkdir()
     (root / ".hidden" / "x.jpg").write_bytes(b"x")
     place = {"root_dir": root.parent, "base_dir": "eurosat"} if around else {"root_dir": root}
-    source = ZipClassFolders(shutil.make_archive(str(root.parent / "packed"), "zip", **place))
+    source = ArchiveClassFolders(shutil.make_archive(str(root.parent / "packed"), kind, **place))
     rows = list(source.rows())
     assert facts(rows) == facts(ClassFolders(str(root)).rows())
     assert len(rows) == 18
     assert source.name == "packed"
     for row in rows:
-        assert read_member(row.uri, row.member) == (root / row.tile_id).read_bytes()
+        assert content_of(row) == (root / row.tile_id).read_bytes()
 
 
-def test_a_zip_in_a_bucket(class_folders, minio_server, monkeypatch):
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
+def test_an_archive_in_a_bucket(class_folders, minio_server, monkeypatch, kind):
     minio_server.use(monkeypatch)
-    bucket = minio_server.make_bucket("zipped")
-    archive = shutil.make_archive(str(class_folders().parent / "tiles"), "zip", class_folders())
-    bucket.upload_file(archive, "data/tiles.zip")
-    uri = storage.normalize("s3://zipped/data/tiles.zip")
-    rows = list(ZipClassFolders(uri).rows())
-    assert facts(rows) == facts(ZipClassFolders(archive).rows())
-    assert read_member(rows[0].uri, rows[0].member) == read_member(archive, rows[0].member)
+    bucket = minio_server.make_bucket(f"archive-{kind}")
+    archive = shutil.make_archive(str(class_folders().parent / "tiles"), kind, class_folders())
+    name = archive.rpartition("/")[2]
+    bucket.upload_file(archive, f"data/{name}")
+    uri = storage.normalize(f"s3://archive-{kind}/data/{name}")
+    rows = list(ArchiveClassFolders(uri).rows())
+    assert facts(rows) == facts(ArchiveClassFolders(archive).rows())
+    assert [content_of(row) for row in rows] == [b"x" * row.bytes for row in rows]
 
 
 def test_split_folders_in_a_zip(tmp_path):
@@ -86,4 +95,4 @@ def test_zips_without_class_folders(tmp_path, names, message):
 def test_a_damaged_zip(tmp_path):
     (tmp_path / "x.zip").write_bytes(b"PK\3\4 and no directory")
     with pytest.raises(SourceError, match=r"x\.zip"):
-        list(ZipClassFolders(str(tmp_path / "x.zip")).rows())
+        list(ArchiveClassFolders(str(tmp_path / "x.zip")).rows())

@@ -1,0 +1,107 @@
+"""A zip or tar with class folders, or with split folders above these, which is read without unpacking it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tilepipe.components.ingest.config import SourceKind, split_named
+from tilepipe.components.ingest.sources.folder import SUFFIXES, ListedFile, class_rows, split_folders
+from tilepipe.components.ingest.sources.tile_row import TileRow
+from tilepipe.components.shared.errors import SourceError
+from tilepipe.components.shared.storage import storage
+from tilepipe.components.shared.storage.tar_members import tar_members
+from tilepipe.components.shared.storage.zip_members import check_member, member_sizes
+
+_TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+_ARCHIVES = (".zip", *_TARS)
+_TABLES = (".csv", ".tsv", ".parquet")
+_MACOS = "__MACOSX"
+"""Folder that the Finder adds to zips, with a file of attributes for each file; in tars these are hidden files."""
+
+
+@dataclass(frozen=True)
+class ArchiveClassFolders:
+    """Class folders in a zip or a tar, with the rows of `folder.ClassFolders` on the unpacked archive.
+
+    Args:
+        root: normalized address of the archive: a path, s3:// or https://.
+        needs_labels: False if images outside class folders are tiles without a label. Defaults to True.
+    """
+
+    root: str
+    kind: SourceKind = "folder"
+    needs_labels: bool = True
+
+    @property
+    def name(self) -> str:
+        """The file's own name without its suffix."""
+        name = storage.path_of(self.root).rpartition("/")[2]
+        suffix = max((end for end in _ARCHIVES if name.lower().endswith(end)), key=len)
+        return name[: -len(suffix)]
+
+    def rows(self) -> Iterator[TileRow]:
+        """Yield one row per image below a class folder.
+
+        Raises:
+            SourceError: if there is no such archive, it is damaged, or has no class folder with images.
+            StorageError: if the disk or the store cannot be read.
+        """
+        shown = storage.shown(self.root)
+        files = self._files(shown)
+        has_class_folders = any(name.lower().endswith(SUFFIXES) and "/" in name for name in files)
+        if self.needs_labels and not has_class_folders and any(name.lower().endswith(_TABLES) for name in files):
+            raise SourceError(
+                "An archive must hold class folders with images; tables are read only unpacked. Received: "
+                f"data_source={shown}. Unpack it, and give the address of the folder."
+            )
+        top = _top_folder(files)
+        names = {name.removeprefix(top): file for name, file in files.items()}
+        children = {name.partition("/")[0] for name in names if "/" in name}
+        nested = {name.partition("/")[0] for name in names if name.count("/") > 1}
+        splits = split_folders(shown, children, {name for name in nested if split_named(name)})
+        return class_rows(
+            shown,
+            (replace(file, name=name, split=splits.get(name.partition("/")[0])) for name, file in names.items()),
+            needs_labels=self.needs_labels,
+        )
+
+    def _files(self, shown: str) -> Mapping[str, ListedFile]:
+        if is_tar(self.root):
+            places = tar_members(self.root, SUFFIXES)
+            return {
+                name: ListedFile(name, self.root, place.bytes, offset=place.offset)
+                for name, place in places.items()
+                if _is_visible(name)
+            }
+        return {
+            check_member(name, shown): ListedFile(name, self.root, size, member=name)
+            for name, size in member_sizes(self.root).items()
+            if _is_visible(name)
+        }
+
+
+def is_archive(uri: str) -> bool:
+    """Return True if an address has the suffix of a zip or a tar, and is no folder on this machine."""
+    return storage.path_of(uri).lower().endswith(_ARCHIVES) and (storage.is_remote(uri) or not Path(uri).is_dir())
+
+
+def is_tar(uri: str) -> bool:
+    """Return True if an address has the suffix of a tar."""
+    return storage.path_of(uri).lower().endswith(_TARS)
+
+
+def _is_visible(name: str) -> bool:
+    parts = name.split("/")
+    return parts[0] != _MACOS and not any(part.startswith(".") for part in parts)
+
+
+def _top_folder(names: Iterable[str]) -> str:
+    """Return the folders around all class folders, which archives of a whole folder have, with a slash at the end."""
+    top = ""
+    while True:
+        below = [name.removeprefix(top).split("/") for name in names if name.startswith(top)]
+        images = [parts for parts in below if parts[-1].lower().endswith(SUFFIXES)]
+        folders = {parts[0] for parts in images}
+        if len(folders) != 1 or any(len(parts) < 3 for parts in images) or split_named(folder := folders.pop()):
+            return top
+        top += f"{folder}/"
