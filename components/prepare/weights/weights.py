@@ -95,7 +95,7 @@ def load_weights(
     order = expected_input(architecture).channels
     colors = colors_of(channels, rgb_bands, common_names, platform)
     if uri == IMAGENET:
-        arrays, digest = _download(architecture), IMAGENET
+        arrays, digest = _arrays(_imagenet_network(architecture)), IMAGENET
     else:
         address = storage.normalize(uri)
         with storage.staged(address) as path:
@@ -188,7 +188,21 @@ def _read_keras(path: Path, backbone: "keras.Model", _: str) -> Arrays:
     return _arrays(nested[0] if nested else model)  # by order, since Keras numbers unnamed layers by creation
 
 
-def _download(architecture: Architecture) -> Arrays:
+def save_imagenet(architecture: Architecture, out: Path) -> None:
+    """Save the ImageNet weights that Keras downloads, without their top, for steps without access to the web.
+
+    Args:
+        architecture: a network of Keras.
+        out: path ending in `.weights.h5`.
+
+    Raises:
+        ParameterError: Keras has no weights for the network.
+        SourceError: the download failed.
+    """
+    _imagenet_network(architecture).save_weights(out)
+
+
+def _imagenet_network(architecture: Architecture) -> "keras.Model":
     import keras
 
     entry = NETWORKS[architecture]
@@ -200,13 +214,13 @@ def _download(architecture: Architecture) -> Arrays:
         )
     build = getattr(keras.applications, entry.function)
     try:
-        network = build(weights=IMAGENET, include_top=False, input_shape=(224, 224, 3), **entry.settings)
+        return build(weights=IMAGENET, include_top=False, input_shape=(224, 224, 3), **entry.settings)
     except Exception as error:  # Keras raises a plain Exception if a download fails
         raise SourceError(
             f"Keras must reach its server to download {entry.function}'s weights from ImageNet. "
-            f"Received: {type(error).__name__}: {str(error)[:300]}. Give the address of a file as `weights_uri`."
+            f"Received: {type(error).__name__}: {str(error)[:300]}. Write them to a file where it can, with `tilepipe "
+            f"weights {architecture} {architecture}.weights.h5`, and give its address as `weights_uri`."
         ) from error
-    return _arrays(network)
 
 
 def _stem(backbone: "keras.Model") -> "keras.Variable":
