@@ -23,7 +23,7 @@ from tilepipe.components.shared.contracts.model_file import load_model
 from tilepipe.components.shared.contracts.samples import choose_samples, write_samples
 from tilepipe.components.shared.errors import SplitError
 from tilepipe.components.shared.pages.formatting import SPLIT_NAMES
-from tilepipe.components.shared.runtime import logged_models, tracking
+from tilepipe.components.shared.runtime import earlier_runs, logged_models, tracking
 from tilepipe.components.shared.storage.atomic import whole_file
 
 logger = logging.getLogger("tilepipe.evaluate")
@@ -80,7 +80,7 @@ def evaluate(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> Evalua
         SplitError: both splits are empty.
         TrackingError: the tracking server does not accept the results.
     """
-    tracking.adopt_run(config.mlflow_run_id)
+    earlier_runs.continue_run(config.mlflow_run_id)
     manifest, history = read_manifest(inputs.manifest), read_history(inputs.history)
     splits = _splits_to_measure(manifest)
     model = load_model(inputs.model, manifest)

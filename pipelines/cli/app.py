@@ -133,6 +133,7 @@ def run(
     words: Words = None,
     config: ConfigFile = None,
     folder: Annotated[Path, typer.Option(help="Folder for runs and the MLflow store.")] = Path("runs"),
+    cache: Annotated[bool, typer.Option(help="Reuse results of earlier runs in the same folder.")] = True,
     show_help: Annotated[bool, typer.Option("--help", help="Show this help and the pipeline's parameters.")] = False,
 ) -> None:
     """Run a pipeline on this machine.
@@ -149,7 +150,7 @@ def run(
     found = compiled_pipeline.load(pipeline)
     checked = arguments.collect(found, config, words or [])
     with run_display.Steps(console) as steps:
-        result = runner.run_locally(found, checked, folder, steps.show)
+        result = runner.run_locally(found, checked, folder, steps.show, reuse=cache)
     run_display.result(console, result)
     if result.failure:
         raise SystemExit(USER_ERROR_EXIT_CODE if result.is_user_error else 1)

@@ -121,7 +121,7 @@ def open_run(experiment: str, name: str, tags: Mapping[str, str], *, resumed_run
                 name, existing = nested_runs.name(), nested_runs.find(mlflow, existing, all_tags)
             else:
                 all_tags[KFP_RUN_TAG] = kfp_run_id()
-            resumed = resumed_run_id if _exists(mlflow, resumed_run_id) else UNTRACKED
+            resumed = resumed_run_id if exists(mlflow, resumed_run_id) else UNTRACKED
             if resumed_run_id and not resumed:
                 logger.warning("MLflow no longer has run %s: the training continues in another run.", resumed_run_id)
                 all_tags[CONTINUES_TAG] = resumed_run_id
@@ -152,7 +152,8 @@ def reopen_run(run_id: str, tags: Mapping[str, str]) -> None:
         mlflow.update_run(run_id, status="RUNNING")
 
 
-def _exists(mlflow: "MlflowClient", run_id: str) -> bool:
+def exists(mlflow: "MlflowClient", run_id: str) -> bool:
+    """Return whether a run exists and is not deleted."""
     from mlflow.exceptions import MlflowException
 
     try:

@@ -61,7 +61,7 @@ class Steps:
 def _line(step: StepState) -> Text:
     state, style = "...", "dim"
     if step.ended is not None:
-        state, style = ("ok", "green") if step.succeeded else ("FAILED", "red")
+        state, style = ("cached" if step.is_reused else "ok", "green") if step.succeeded else ("FAILED", "red")
     line = Text(f"{step.name:<9} ")
     line.append(f"{state:<7}", style=style)
     line.append(f"{step.seconds:6.1f} s  ")

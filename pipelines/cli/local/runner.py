@@ -15,11 +15,11 @@ from typing import IO, Any
 
 from tilepipe.pipelines.cli.compilation import user_terms
 from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline
+from tilepipe.pipelines.cli.local.step_output import REUSED, STEP_LINE
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"INFO - Executing task '([\w-]+)'")
 _ENDED = re.compile(r"Task '([\w-]+)' finished with status (\w+)")
-_STEP_LINE = re.compile(r"(INFO|WARNING|ERROR) tilepipe\.(\w+): (.*)")
 
 
 @dataclass
@@ -35,6 +35,10 @@ class StepState:
     """Number of running iterations; at most 1 outside of a loop."""
     has_ended: bool = False
     """True once an iteration has ended."""
+    is_reused: bool = True
+    """True while all iterations come from earlier runs."""
+    folder: Path | None = None
+    """Folder of the outputs if they come from an earlier run; that of the last iteration of a loop."""
     message: str = ""
     """The newest line of the step's log."""
     warnings: list[str] = field(default_factory=list)
@@ -66,7 +70,8 @@ class LocalRun:
 
     def outputs(self, task: str) -> dict[str, Any]:
         """Read the output artifacts of a task: name -> `{"uri": ..., "metadata": ...}`."""
-        path = self.folder / task / "executor_output.json"
+        earlier = next((step.folder for step in self.steps if step.task == task), None)
+        path = (earlier or self.folder / task) / "executor_output.json"
         written = json.loads(path.read_text(encoding="utf-8"))
         return {name: found["artifacts"][0] for name, found in written.get("artifacts", {}).items()}
 
@@ -76,6 +81,8 @@ def run_locally(
     arguments: Mapping[str, Any],
     folder: Path,
     on_change: Callable[[StepState], None],
+    *,
+    reuse: bool = True,
 ) -> LocalRun:
     """Run a pipeline's YAML on this machine.
 
@@ -84,6 +91,8 @@ def run_locally(
         arguments: Checked arguments.
         folder: Folder of all runs. It also contains the MLflow store and the checkpoints of unfinished trainings.
         on_change: Called with a step whenever it starts, logs a line or ends.
+        reuse: Whether steps whose inputs, parameters and code are those of an earlier run in `folder` are not run
+            again. Defaults to True.
 
     Returns:
         The finished run; a failed pipeline raises no exception.
@@ -103,6 +112,7 @@ def run_locally(
     }
     command = [sys.executable, "-m", "tilepipe.pipelines.cli.local.worker"]
     command += [str(pipeline.path), str(root), json.dumps(with_checkpoints(pipeline, arguments, folder))]
+    command.append(str(folder.resolve() / "cache") if reuse else "")
     steps: dict[str, StepState] = {}
     errors: list[str] = []
     names = {task.name: task.step for task in pipeline.tasks}
@@ -162,11 +172,13 @@ def _follow(
     errors: list[str],
     on_change: Callable[[StepState], None],
 ) -> None:
-    if match := _STARTED.search(line):
+    if match := _STARTED.search(line) or REUSED.search(line):
         task = match[1]
         _end_silent_iterations(steps, task, on_change)
         step = steps.setdefault(task, StepState(task, names.get(task, task)))
         step.running, step.ended = step.running + 1, None
+        step.is_reused = step.is_reused and match.re is REUSED
+        step.folder = Path(match[2]) if match.re is REUSED else None
         on_change(step)
     elif match := _ENDED.search(line):
         ended = steps.get(match[1])
@@ -176,7 +188,7 @@ def _follow(
             if not ended.running:
                 ended.ended = time.monotonic()
             on_change(ended)
-    elif match := _STEP_LINE.search(line):
+    elif match := STEP_LINE.search(line):
         level, name, message = match.groups()
         running = [step for step in steps.values() if step.ended is None]
         said_by = next((s for s in running if s.name == name), running[-1] if running else None)

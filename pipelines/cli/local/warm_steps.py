@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from tilepipe.pipelines.cli.local import step_server
+from tilepipe.pipelines.cli.local import step_output, step_server
 
 DATA = "data"
 TRAIN = "train"
@@ -138,7 +138,7 @@ def run_cold(full_command: list[str], env_vars: dict[str, str] | None = None) ->
 
 def _print_lines(lines: Iterable[str]) -> None:
     """Print the output of a step as `kfp.local` does, which indents it by replacing `print`."""
-    for line in lines:
+    for line in step_output.recorded(lines):
         print(line, end="")  # noqa: T201
     print("\n")  # noqa: T201
 

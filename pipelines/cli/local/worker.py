@@ -1,6 +1,8 @@
 """Run a compiled pipeline with `kfp.local`, in a process that `runner` starts and reads.
 
-Usage: `python -m tilepipe.pipelines.cli.local.worker PIPELINE_YAML PIPELINE_ROOT ARGUMENTS_JSON`
+Usage: `python -m tilepipe.pipelines.cli.local.worker PIPELINE_YAML PIPELINE_ROOT ARGUMENTS_JSON CACHE_FOLDER`
+
+Without a cache folder, given as an empty word, no results of earlier runs are reused.
 """
 
 import json
@@ -18,17 +20,23 @@ from tilepipe.pipelines.cli.local.warm_steps import DATA, PRELOADED, WarmSteps, 
 def main() -> None:
     """Run the pipeline; a failed task ends this process with exit code 1."""
     step_server.end_with_parent(os.getppid())
-    path, root, arguments = sys.argv[1:]
+    path, root, arguments, cache = sys.argv[1:]
     text = Path(path).read_text(encoding="utf-8")
     preloaded = {server: PRELOADED[server] for server in (DATA, server_of(text))}
     with WarmSteps(preloaded) as steps:  # they import while this process imports kfp
-        _run(text, root, json.loads(arguments), steps)
+        _run(text, root, json.loads(arguments), steps, cache)
 
 
-def _run(text: str, root: str, arguments: dict[str, Any], steps: WarmSteps) -> None:
+def _run(text: str, root: str, arguments: dict[str, Any], steps: WarmSteps, cache: str) -> None:
     from kfp import components, local
+    from kfp.local import cache as kfp_cache
     from kfp.local import subprocess_task_handler
 
+    if cache:
+        from tilepipe.pipelines.cli.local.reuse import ReuseCache
+
+        kept = ReuseCache(cache)
+        kfp_cache.get_local_cache = lambda: kept
     subprocess_task_handler.run_local_subprocess = steps.run
     local.init(local.SubprocessRunner(use_venv=False), pipeline_root=root, raise_on_error=True)
     documents = [without_retries(document) for document in yaml.safe_load_all(text)]
