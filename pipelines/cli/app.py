@@ -111,20 +111,34 @@ def compile_(
     out: Annotated[Path | None, typer.Option(help="Folder for <pipeline>.yaml; default: the committed files.")] = None,
     registry: Annotated[str | None, typer.Option(help="Registry of the images.")] = None,
     tag: Annotated[str | None, typer.Option(help="Tag of the images, which must never be reused.")] = None,
+    settings: commands.SettingsFile = None,
 ) -> None:
     """Compile the pipelines to YAML.
 
     The YAML is validated as KFP's API server does.
     """
-    for variable, value in (("TILEPIPE_IMAGE_REGISTRY", registry), ("TILEPIPE_IMAGE_TAG", tag)):
-        if value:
-            os.environ[variable] = value  # read when the components are imported
-    from tilepipe.pipelines.cli.compilation import compiled_pipeline, compiler
+    from tilepipe.pipelines.cli.compilation import settings_file
 
+    platform = settings_file.platform(settings)
+    images = platform.settings.images if platform else None
+    for variable, value, stated in (
+        ("TILEPIPE_IMAGE_REGISTRY", registry, images and images.registry),
+        ("TILEPIPE_IMAGE_TAG", tag, images and images.tag),
+    ):
+        if value or stated:
+            os.environ[variable] = value or stated or ""  # read when the components are imported
+    from tilepipe.pipelines.cli.compilation import compiled_pipeline, compiler, platform_spec
+
+    if platform:
+        platform_spec.check_parameters(platform.settings)
+        out = out or platform.folder
     for name in pipelines or compiled_pipeline.names():
         path = compiled_pipeline.committed(name) if out is None else out / f"{name}.yaml"
-        changed = compiler.compile_pipeline(name, path)
-        console.print(f"{path}: {'written' if changed else 'unchanged'}")
+        changed = compiler.compile_pipeline(name, path, platform)
+        console.print(f"{path}: {'written' if changed else 'unchanged'}", soft_wrap=True)
+    if platform and out == platform.folder:
+        export = f"export {settings_file.VARIABLE}={platform.path.resolve()}"
+        console.print(f"submit, upload, schedule and doctor take these files after: {export}", soft_wrap=True)
 
 
 @app.command(add_help_option=False)

@@ -18,6 +18,13 @@ Words = Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="P
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of parameters; NAME=VALUE overrides it.")]
 Endpoint = Annotated[str | None, typer.Option(help="Address of Kubeflow Pipelines. [env: KFP_ENDPOINT]")]
 Namespace = Annotated[str | None, typer.Option(help="Namespace of the runs. [env: KFP_NAMESPACE; default: kubeflow]")]
+SettingsFile = Annotated[
+    Path | None,
+    typer.Option("--settings", envvar="TILEPIPE_SETTINGS", help="YAML file with the settings of the platform."),
+]
+ServiceAccount = Annotated[
+    str, typer.Option(help="Service account of the pods of a run; default: that of the settings, else KFP's.")
+]
 
 FAILED_EXIT_CODE = 1
 STILL_RUNNING_EXIT_CODE = 3
@@ -35,11 +42,13 @@ def submit(
     ] = None,
     experiment: Annotated[str, typer.Option(help="KFP experiment, which groups runs.")] = "Default",
     wait: Annotated[bool, typer.Option(help="Follow the run to its end.")] = True,
+    service_account: ServiceAccount = "",
     cache: Annotated[bool, typer.Option(help="Take results of tasks from KFP's cache.")] = True,
     checks: Annotated[bool, typer.Option(help="Check nodes, Secrets and namespace first.")] = True,
     timeout_minutes: Annotated[
         float | None, typer.Option(help="Stop following the run after this time; the run continues.", min=0)
     ] = None,
+    settings: SettingsFile = None,
 ) -> None:
     """Run a pipeline on Kubeflow and follow it.
 
@@ -48,16 +57,20 @@ def submit(
     from tilepipe.pipelines.cli import arguments
     from tilepipe.pipelines.cli.cluster import access, follow, requirements
     from tilepipe.pipelines.cli.cluster import submit as submitting
-    from tilepipe.pipelines.cli.compilation import compiled_pipeline, user_terms
+    from tilepipe.pipelines.cli.compilation import settings_file, user_terms
 
-    found = compiled_pipeline.load(pipeline)
+    platform = settings_file.platform(settings)
+    found = settings_file.load(pipeline, platform)
     checked = arguments.collect(found, config, words or [])
     tasks = requirements.of_pipeline(found, checked)
     kubeflow = connect(endpoint, namespace)
     cluster = access.reachable(kubeflow.namespace)
     if cluster and checks:
         submitting.check(cluster, tasks, checked)
-    run = submitting.start(kubeflow, found, checked, name=run_name, experiment=experiment, cache=cache)
+    account = service_account or (platform.settings.service_account if platform else "")
+    run = submitting.start(
+        kubeflow, found, checked, name=run_name, experiment=experiment, cache=cache, service_account=account
+    )
     cluster_display.started(console, run)
     if cluster:
         asked, cluster = cluster.namespace, cluster.where_it_runs(run.run_id)
@@ -95,15 +108,17 @@ def upload(
     pipelines: Annotated[list[str] | None, typer.Argument(metavar="PIPELINE", help="Default: all.")] = None,
     endpoint: Endpoint = None,
     namespace: Namespace = None,
+    settings: SettingsFile = None,
 ) -> None:
     """Upload pipelines to Kubeflow.
 
     Versions are named by their content, and unchanged pipelines are skipped.
     """
     from tilepipe.pipelines.cli.cluster import upload as uploading
-    from tilepipe.pipelines.cli.compilation import compiled_pipeline
+    from tilepipe.pipelines.cli.compilation import compiled_pipeline, settings_file
 
-    found = [compiled_pipeline.load(name) for name in pipelines or compiled_pipeline.names()]
+    platform = settings_file.platform(settings)
+    found = [settings_file.load(name, platform) for name in pipelines or compiled_pipeline.names()]
     kubeflow = connect(endpoint, namespace)
     kubeflow.check_version()
     for pipeline in found:
@@ -126,8 +141,10 @@ def schedule(
     resume: Annotated[bool, typer.Option("--resume", help="Resume the recurring run.")] = False,
     delete: Annotated[bool, typer.Option("--delete", help="Delete the recurring run; its runs stay.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List all recurring runs.")] = False,
+    service_account: ServiceAccount = "",
     endpoint: Endpoint = None,
     namespace: Namespace = None,
+    settings: SettingsFile = None,
 ) -> None:
     """Create, change, pause or delete a recurring run.
 
@@ -136,7 +153,7 @@ def schedule(
     from tilepipe.components.shared.errors import ParameterError
     from tilepipe.pipelines.cli import arguments
     from tilepipe.pipelines.cli.cluster import schedule as scheduling
-    from tilepipe.pipelines.cli.compilation import compiled_pipeline
+    from tilepipe.pipelines.cli.compilation import settings_file
 
     if list_:
         cluster_display.schedules(console, scheduling.recurring_runs(connect(endpoint, namespace)))
@@ -152,11 +169,14 @@ def schedule(
         console.print(Text(action(connect(endpoint, namespace), name)))
         return
     trigger = scheduling.Trigger.of(cron, every_minutes)
-    found = compiled_pipeline.load(pipeline)
+    platform = settings_file.platform(settings)
+    found = settings_file.load(pipeline, platform)
     checked = arguments.collect(found, config, words or [])
     kubeflow = connect(endpoint, namespace)
     kubeflow.check_version()
-    wanted = scheduling.Wanted(name, scheduling.uploaded(kubeflow, found), trigger, checked, catchup, experiment)
+    account = service_account or (platform.settings.service_account if platform else "")
+    pipeline_id = scheduling.uploaded(kubeflow, found)
+    wanted = scheduling.Wanted(name, pipeline_id, trigger, checked, catchup, experiment, account)
     console.print(Text(scheduling.put(kubeflow, wanted)))
 
 
@@ -174,6 +194,7 @@ def doctor(
         bool, typer.Option("--start-pods", help="Start short-lived pods to test image pulls and services.")
     ] = False,
     seconds: Annotated[int, typer.Option(help="Timeout for these pods.", min=1)] = 20,
+    settings: SettingsFile = None,
 ) -> None:
     """Check everything that a run needs.
 
@@ -183,6 +204,7 @@ def doctor(
     the kubeconfig may be for another cluster and --context does not confirm it.
     """
     from tilepipe.pipelines.cli.cluster.doctor import doctor as checking
+    from tilepipe.pipelines.cli.compilation import settings_file
 
     options = checking.Options(
         endpoint=endpoint,
@@ -194,6 +216,7 @@ def doctor(
         context=context,
         start_pods=start_pods,
         pod_seconds=seconds,
+        platform=settings_file.platform(settings),
     )
     findings = []
     for finding in checking.examine(options):

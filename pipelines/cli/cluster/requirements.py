@@ -45,6 +45,8 @@ class TaskNeeds:
         node_selector: labels that its node must have.
         tolerations: its tolerations, as in Kubernetes.
         references: its Secrets and ConfigMaps.
+        pull_secrets: Secrets for the registry of its image.
+        run_as_user: numeric user of its pod; None if the cluster assigns one.
         parameters: setting (`image`, `gpu`, `memory`, `cpu`, `node_selector`, `tolerations`) -> the pipeline parameter
             that sets it.
     """
@@ -56,6 +58,8 @@ class TaskNeeds:
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: Sequence[Mapping[str, Any]] = ()
     references: Sequence[Reference] = ()
+    pull_secrets: Sequence[str] = ()
+    run_as_user: int | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -141,7 +145,9 @@ def _of_task(reader: _Reader, container: Mapping[str, Any], settings: Mapping[st
         elif given:
             tolerations.append(given)
     selector = settings.get("nodeSelector", {})
-    labels = reader.platform("node_selector", selector.get("nodeSelectorJson")) or selector.get("labels") or {}
+    labels = dict(reader.platform("node_selector", selector.get("nodeSelectorJson")) or selector.get("labels") or {})
+    for term in settings.get("nodeAffinity", []):  # as the settings of a platform state it
+        labels |= {rule["key"]: rule["values"][0] for rule in term.get("matchExpressions", [])}
     image = reader.text("image", container.get("image"))
     references = (*_references(reader, "Secret", settings), *_references(reader, "ConfigMap", settings))
     return TaskNeeds(
@@ -152,6 +158,8 @@ def _of_task(reader: _Reader, container: Mapping[str, Any], settings: Mapping[st
         node_selector={str(key): str(value) for key, value in labels.items()},
         tolerations=tolerations,
         references=references,
+        pull_secrets=tuple(secret["secretName"] for secret in settings.get("imagePullSecret", [])),
+        run_as_user=int(user) if (user := settings.get("securityContext", {}).get("runAsUser")) else None,
         parameters=reader.used,
     )
 
@@ -167,4 +175,5 @@ def _references(reader: _Reader, kind: Kind, settings: Mapping[str, Any]) -> lis
         keys = tuple(str(pair.get(f"{stem}Key", "")) for pair in entry.get("keyToEnv", []))
         parameter = reader.used.pop(setting, "")
         found.append(Reference(kind, str(name), keys, bool(entry.get("optional")), parameter))
-    return found
+    volumes = settings.get(f"{stem}AsVolume", [])
+    return found + [Reference(kind, str(volume[f"{stem}Name"]), (), bool(volume.get("optional"))) for volume in volumes]

@@ -66,6 +66,7 @@ class Wanted:
     arguments: Mapping[str, Any]
     catchup: bool = False
     experiment: str = "Default"
+    service_account: str = ""
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class RecurringRun:
     enabled: bool
     begins: datetime.datetime
     """Start of its schedule: its start time, else its creation time."""
+    service_account: str = ""
 
     def differs_from(self, wanted: Wanted, experiment_id: str) -> list[str]:
         """List the differences from `wanted`; empty if there are none."""
@@ -101,6 +103,9 @@ class RecurringRun:
             changes.append(f"catchup: {self.catchup} -> {wanted.catchup}")
         if self.experiment_id != experiment_id:
             changes.append(f"experiment {wanted.experiment}")
+        # The server names its own default, so that only an explicit account can differ.
+        if wanted.service_account not in {"", self.service_account}:
+            changes.append(f"service account {wanted.service_account}")
         return changes
 
 
@@ -153,7 +158,13 @@ def resume(kubeflow: Kubeflow, name: str) -> str:
             kubeflow.client.recurring_runs.recurring_run_service_enable_recurring_run, newest.recurring_run_id
         )
     else:
-        wanted = Wanted(name, newest.pipeline_id, newest.trigger, newest.arguments)
+        wanted = Wanted(
+            name,
+            newest.pipeline_id,
+            newest.trigger,
+            newest.arguments,
+            service_account=newest.service_account,
+        )
         _replace(kubeflow, runs, wanted, newest.experiment_id, enabled=True)
     return f"{name}: resumed, {newest.trigger}"
 
@@ -267,6 +278,7 @@ def _create(
         "mode": "ENABLE" if enabled else "DISABLE",
         "max_concurrency": _AT_ONCE,
         "no_catchup": not wanted.catchup,
+        **({"service_account": wanted.service_account} if wanted.service_account else {}),
     }
     method = kubeflow.client.recurring_runs.recurring_run_service_create_recurring_run
     try:
@@ -330,6 +342,7 @@ def _read(run: Any) -> RecurringRun:  # noqa: ANN401 - generated model
         experiment_id=run.experiment_id,
         enabled=run.status == "ENABLED" or (run.status is None and run.mode == "ENABLE"),
         begins=(schedule and schedule.start_time) or run.created_at,
+        service_account=run.service_account or "",
     )
 
 

@@ -56,6 +56,7 @@ def start(
     name: str | None = None,
     experiment: str = DEFAULT_EXPERIMENT,
     cache: bool = True,
+    service_account: str = "",
 ) -> Run:
     """Start a run of a compiled pipeline.
 
@@ -66,6 +67,7 @@ def start(
         name: name of the run; default: the name of the pipeline and the time.
         experiment: KFP experiment, which groups runs; created if it does not exist.
         cache: whether results of tasks may come from KFP's cache.
+        service_account: service account of the pods; default: KFP's.
 
     Returns:
         The run.
@@ -80,6 +82,7 @@ def start(
         "experiment_id": find_experiment(kubeflow, experiment),
         "pipeline_spec": _spec(pipeline, cache=cache),
         "runtime_config": {"parameters": dict(arguments)},
+        **({"service_account": service_account} if service_account else {}),
     }
     made = kubeflow.call(kubeflow.client.runs.run_service_create_run, run=body)
     return Run(made.run_id, name, kubeflow.run_page(made.run_id))

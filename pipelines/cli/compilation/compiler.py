@@ -4,22 +4,26 @@ import importlib
 import tempfile
 from pathlib import Path
 
-from tilepipe.components.shared.version import VERSION
-from tilepipe.pipelines.cli.compilation import compiled_pipeline
+import yaml
+
+from tilepipe.pipelines.cli.compilation import compiled_pipeline, platform_spec
+from tilepipe.pipelines.cli.compilation.settings_file import Platform
 
 
-def compile_pipeline(name: str, out: Path) -> bool:
+def compile_pipeline(name: str, out: Path, platform: Platform | None = None) -> bool:
     """Compile a pipeline and validate it as the API server does.
 
     Args:
         name: a name from `compiled_pipeline.names()`.
         out: path of the YAML; not written if it already has the same content.
+        platform: settings of the platform, if any.
 
     Returns:
         Whether the file changed.
 
     Raises:
         ArtifactError: KFP's API server would refuse the result.
+        ParameterError: the settings contradict the pipeline.
     """
     from kfp import compiler
 
@@ -27,8 +31,12 @@ def compile_pipeline(name: str, out: Path) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder) / "pipeline.yaml"
         compiler.Compiler().compile(getattr(module, name), str(fresh))
+        if platform:
+            documents = platform_spec.apply(compiled_pipeline.read_documents(fresh), platform.settings)
+            fresh.write_text(yaml.safe_dump_all(documents, sort_keys=True), encoding="utf-8")
         compiled_pipeline.parse_strictly(fresh)
-        text = _with_stable_header(fresh.read_text(encoding="utf-8")).encode()
+        body = _without_header(fresh.read_text(encoding="utf-8"))
+        text = f"{compiled_pipeline.header(platform.digest if platform else '')}\n{body}".encode()
     if out.is_file() and out.read_bytes() == text:
         return False
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -36,8 +44,8 @@ def compile_pipeline(name: str, out: Path) -> bool:
     return True
 
 
-def _with_stable_header(text: str) -> str:
-    """Replace KFP's leading comment, in which the order of structs differs from process to process."""
+def _without_header(text: str) -> str:
+    """Remove KFP's leading comment, in which the order of structs differs from process to process."""
     lines = text.splitlines(keepends=True)
     first = next(number for number, line in enumerate(lines) if not line.startswith("#"))
-    return "".join([f"# Compiled by tilepipe {VERSION} (`tilepipe compile`); do not edit.\n", *lines[first:]])
+    return "".join(lines[first:])

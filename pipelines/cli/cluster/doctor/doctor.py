@@ -8,10 +8,12 @@ from tilepipe.pipelines.cli.cluster import access, requirements
 from tilepipe.pipelines.cli.cluster.access import SERVICE_ACCOUNT, Cluster
 from tilepipe.pipelines.cli.cluster.doctor import pod_checks, same_cluster, service_checks
 from tilepipe.pipelines.cli.cluster.doctor.finding import Finding, ok, problem, skipped, warning
+from tilepipe.pipelines.cli.cluster.doctor.pod_checks import Identity
 from tilepipe.pipelines.cli.cluster.endpoint import DEFAULT_NAMESPACE, Kubeflow, connect, takes_security_contexts
 from tilepipe.pipelines.cli.cluster.nodes import describe_taint, read_nodes
 from tilepipe.pipelines.cli.cluster.requirements import Reference, TaskNeeds
-from tilepipe.pipelines.cli.compilation import compiled_pipeline
+from tilepipe.pipelines.cli.compilation import compiled_pipeline, settings_file
+from tilepipe.pipelines.cli.compilation.settings_file import Platform
 
 _PROFILE_ACCOUNT = "default-editor"
 # Rights of a run: `finish` reads why the run failed, `snapshot` when it was scheduled.
@@ -41,6 +43,7 @@ class Options:
         context: context of the kubeconfig; default: the current one.
         start_pods: whether short-lived pods may be started.
         pod_seconds: timeout for these pods.
+        platform: settings of the platform, whose compiled pipelines are checked.
     """
 
     endpoint: str | None = None
@@ -52,6 +55,7 @@ class Options:
     context: str = ""
     start_pods: bool = False
     pod_seconds: int = 20
+    platform: Platform | None = None
 
 
 def examine(options: Options) -> Iterator[Finding]:
@@ -63,7 +67,7 @@ def examine(options: Options) -> Iterator[Finding]:
     Raises:
         ParameterError: the kubeconfig has no such context.
     """
-    tasks = _needs(options.pipelines)
+    tasks = _needs(options)
     kubeflow: Kubeflow | None = None
     try:
         kubeflow = connect(options.endpoint, options.namespace)
@@ -85,16 +89,17 @@ def examine(options: Options) -> Iterator[Finding]:
             same = same_cluster.compare(kubeflow, cluster)
             yield same
         no_pods = _why_no_pods(options, cluster, same)
-        account = _account(cluster)
+        account = _account(cluster, options)
+        identity = _identity(account, tasks, options)
         yield from _rights(cluster, account)
         yield from _references(cluster, tasks)
         yield from _gpus(cluster)
-        yield from _services(cluster, options, tasks, account, no_pods)
+        yield from _services(cluster, options, tasks, identity, no_pods)
         names = sorted({task.image for task in tasks})
         if no_pods:
             yield skipped("image", f"pull of {', '.join(names)}: {no_pods.detail}", no_pods.advice)
         else:
-            yield from pod_checks.check_images(cluster, names, account, options.pod_seconds)
+            yield from pod_checks.check_images(cluster, names, identity, options.pod_seconds)
     except ClusterError as error:
         yield _from_error("Kubernetes", error)
 
@@ -118,8 +123,9 @@ def _why_no_pods(options: Options, cluster: Cluster, same: Finding | None) -> Fi
     return None
 
 
-def _needs(names: Sequence[str]) -> list[TaskNeeds]:
-    loaded = [compiled_pipeline.load(name) for name in names or compiled_pipeline.names()]
+def _needs(options: Options) -> list[TaskNeeds]:
+    names = options.pipelines or compiled_pipeline.names()
+    loaded = [settings_file.load(name, options.platform) for name in names]
     return [task for pipeline in loaded for task in requirements.of_pipeline(pipeline, {})]
 
 
@@ -137,10 +143,22 @@ def _kubeflow(kubeflow: Kubeflow) -> Iterator[Finding]:
         yield problem("Kubeflow", detail, "Upgrade Kubeflow Pipelines to 2.16 or later.")
 
 
-def _account(cluster: Cluster) -> str:
+def _account(cluster: Cluster, options: Options) -> str:
+    if options.platform and options.platform.settings.service_account:
+        return options.platform.settings.service_account
     found = cluster.ask(cluster.core.list_namespaced_service_account, cluster.namespace)
     names = {account.metadata.name for account in found.items} if found else {SERVICE_ACCOUNT}
     return SERVICE_ACCOUNT if SERVICE_ACCOUNT in names else _PROFILE_ACCOUNT
+
+
+def _identity(account: str, tasks: Sequence[TaskNeeds], options: Options) -> Identity:
+    """Return the identity of the tasks' pods."""
+    from tilepipe.pipelines.settings import USER_ID
+
+    settings = options.platform.settings if options.platform else None
+    user = max((task.run_as_user for task in tasks if task.run_as_user), default=USER_ID)
+    secrets = sorted({secret for task in tasks for secret in task.pull_secrets})
+    return Identity(account, None if settings and settings.pods.run_as_user == "cluster" else user, secrets)
 
 
 def _rights(cluster: Cluster, account: str) -> Iterator[Finding]:
@@ -157,9 +175,9 @@ def _rights(cluster: Cluster, account: str) -> Iterator[Finding]:
 
 
 def _references(cluster: Cluster, tasks: Sequence[TaskNeeds]) -> Iterator[Finding]:
-    merged: dict[tuple[str, str], Reference] = {}
+    merged: dict[tuple[str, str, bool], Reference] = {}
     for reference in (reference for task in tasks for reference in task.references):
-        key = (reference.kind, reference.name)
+        key = (reference.kind, reference.name, not reference.keys)  # those of a volume are all required
         before = merged.get(key, reference)
         keys = tuple(dict.fromkeys((*before.keys, *reference.keys)))
         optional = before.optional and reference.optional
@@ -193,7 +211,7 @@ def _reference(cluster: Cluster, reference: Reference) -> Finding:
     if lacking and not (reference.optional and there & set(reference.keys)):
         edit = f"Add them: `kubectl edit {plural} {reference.name} -n {cluster.namespace}`."
         return say(subject, f"lacks {', '.join(lacking)}", edit)
-    has = ", ".join(sorted(there & set(reference.keys)))
+    has = ", ".join(sorted(there & set(reference.keys) if reference.keys else there))
     return ok(subject, has)
 
 
@@ -221,7 +239,7 @@ def _gpus(cluster: Cluster) -> Iterator[Finding]:
 
 
 def _services(
-    cluster: Cluster, options: Options, tasks: Sequence[TaskNeeds], account: str, no_pods: Finding | None
+    cluster: Cluster, options: Options, tasks: Sequence[TaskNeeds], identity: Identity, no_pods: Finding | None
 ) -> Iterator[Finding]:
     from tilepipe.pipelines import settings
 
@@ -239,4 +257,4 @@ def _services(
         services.append(service_checks.tracking(uri, settings.TRACKING_SECRET))
     # The image of ingest has what the probe needs; the images of another pipeline may have it.
     data_images = {task.image for task in tasks if task.step == "ingest"} or {task.image for task in tasks}
-    yield from service_checks.check(cluster, services, min(data_images), account, options.pod_seconds, no_pods)
+    yield from service_checks.check(cluster, services, min(data_images), identity, options.pod_seconds, no_pods)

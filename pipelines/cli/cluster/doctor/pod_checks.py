@@ -31,6 +31,21 @@ class Job:
     environment: Mapping[str, str | tuple[str, str]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Identity:
+    """Identity of a pod, which is that of the tasks.
+
+    Args:
+        account: its service account.
+        run_as_user: its numeric user; None leaves it to the cluster.
+        pull_secrets: Secrets for the registry, beside those of the service account.
+    """
+
+    account: str
+    run_as_user: int | None
+    pull_secrets: Sequence[str] = ()
+
+
 @dataclass
 class Result:
     """Outcome of a job.
@@ -48,17 +63,17 @@ class Result:
     log: str = field(default="", repr=False)
 
 
-def check_images(cluster: Cluster, images: Sequence[str], account: str, seconds: int) -> Iterator[Finding]:
+def check_images(cluster: Cluster, images: Sequence[str], identity: Identity, seconds: int) -> Iterator[Finding]:
     """Check that nodes can pull images, with one pod per image under the restricted Pod Security profile.
 
     Args:
         cluster: the access to Kubernetes.
         images: names of the images.
-        account: the service account of runs, with its imagePullSecrets.
+        identity: identity of the tasks.
         seconds: timeout for all pods together.
     """
     jobs = [Job(image, ["python", "-c", "pass"]) for image in images]
-    for job, result in zip(jobs, run(cluster, jobs, account, seconds), strict=True):
+    for job, result in zip(jobs, run(cluster, jobs, identity, seconds), strict=True):
         if result.state in {"done", "failed"}:
             yield ok("image", job.image)
         elif result.state == "refused":
@@ -70,13 +85,13 @@ def check_images(cluster: Cluster, images: Sequence[str], account: str, seconds:
             yield warning("image", detail, "Repeat in a few minutes (the pull continues), or raise --seconds.")
 
 
-def run(cluster: Cluster, jobs: Sequence[Job], account: str, seconds: int) -> list[Result]:
+def run(cluster: Cluster, jobs: Sequence[Job], identity: Identity, seconds: int) -> list[Result]:
     """Run pods in parallel, and delete them in any case.
 
     Args:
         cluster: the access to Kubernetes.
         jobs: the jobs to run.
-        account: the service account of the pods.
+        identity: identity of the pods.
         seconds: timeout for all pods together.
 
     Returns:
@@ -90,7 +105,7 @@ def run(cluster: Cluster, jobs: Sequence[Job], account: str, seconds: int) -> li
         for number, job in enumerate(jobs):
             try:
                 made = cluster.demand(
-                    cluster.core.create_namespaced_pod, cluster.namespace, _pod(job, account, seconds)
+                    cluster.core.create_namespaced_pod, cluster.namespace, _pod(job, identity, seconds)
                 )
                 names[number] = made.metadata.name
             except ApiException as error:
@@ -141,11 +156,9 @@ def _message(error: Any) -> str:  # noqa: ANN401
         return str(error.reason)
 
 
-def _pod(job: Job, account: str, seconds: int) -> Any:  # noqa: ANN401
+def _pod(job: Job, identity: Identity, seconds: int) -> Any:  # noqa: ANN401
     """Build a pod like those of the tasks: restricted profile, same user, same labels (network policies match them)."""
     from kubernetes import client
-
-    from tilepipe.pipelines.settings import USER_ID
 
     small = {"cpu": "50m", "memory": "128Mi"}
     container = client.V1Container(
@@ -169,11 +182,12 @@ def _pod(job: Job, account: str, seconds: int) -> Any:  # noqa: ANN401
             containers=[container],
             restart_policy="Never",
             active_deadline_seconds=seconds + _GRACE_SECONDS,
-            service_account_name=account,
+            service_account_name=identity.account,
+            image_pull_secrets=[client.V1LocalObjectReference(name=name) for name in identity.pull_secrets],
             automount_service_account_token=False,
             security_context=client.V1PodSecurityContext(
                 run_as_non_root=True,
-                run_as_user=USER_ID,
+                run_as_user=identity.run_as_user,
                 seccomp_profile=client.V1SeccompProfile(type="RuntimeDefault"),
             ),
             # GPU nodes pull the GPU image, so their taints must not repel this pod.

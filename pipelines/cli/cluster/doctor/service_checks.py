@@ -17,7 +17,7 @@ import yaml
 from tilepipe.pipelines.cli.cluster.access import Cluster
 from tilepipe.pipelines.cli.cluster.doctor import services_probe
 from tilepipe.pipelines.cli.cluster.doctor.finding import Finding, ok, skipped, warning
-from tilepipe.pipelines.cli.cluster.doctor.pod_checks import PULL_FAILURES, Job, run
+from tilepipe.pipelines.cli.cluster.doctor.pod_checks import PULL_FAILURES, Identity, Job, run
 
 # KFP's defaults, for a namespace without its own configuration.
 _KFP_ROOT = "minio://mlpipeline/v2/artifacts"
@@ -105,7 +105,7 @@ def check(
     cluster: Cluster,
     services: Sequence[Service],
     image: str,
-    account: str,
+    identity: Identity,
     seconds: int,
     no_pods: Finding | None = None,
 ) -> Iterator[Finding]:
@@ -115,7 +115,7 @@ def check(
         cluster: the access to Kubernetes.
         services: the services to check.
         image: image of the pod, which has an S3 client.
-        account: service account of the pod.
+        identity: identity of the pod.
         seconds: timeout for the pods.
         no_pods: why no pod may be started, and the remedy; None if pods may be started.
     """
@@ -131,7 +131,7 @@ def check(
             yield skipped(service.subject, f"{service.url}, an address inside the cluster: {no_pods.detail}", advice)
     command = ["python", "-c", Path(services_probe.__file__).read_text(encoding="utf-8")]
     jobs = [Job(image, [*command, *service.buckets], service.environment) for service in inside]
-    for service, result in zip(inside, run(cluster, jobs, account, seconds) if jobs else [], strict=True):
+    for service, result in zip(inside, run(cluster, jobs, identity, seconds) if jobs else [], strict=True):
         found = list(_read(result.log))
         yield from found
         if not found:

@@ -55,7 +55,7 @@ def pipeline(tmp_path_factory):
 @pytest.fixture
 def tilepipe(monkeypatch, capfd, tmp_path):
     """Function that runs the command line and returns exit code, output and errors."""
-    for name in ("KFP_ENDPOINT", "KFP_NAMESPACE", "KFP_TOKEN"):
+    for name in ("KFP_ENDPOINT", "KFP_NAMESPACE", "KFP_TOKEN", "TILEPIPE_SETTINGS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "absent"))
     monkeypatch.setattr("kfp.Client._LOCAL_KFP_CONTEXT", str(tmp_path / "context.json"))

@@ -54,25 +54,50 @@ def test_doctor_says_what_it_could_not_look_at(tilepipe):
     assert "1 problems" in out
 
 
+ANSWERS = {
+    **HEALTHY,
+    "/apis/v2beta1/runs": (200, {"run_id": "the-id", "display_name": "n"}),
+    "/apis/v2beta1/experiments?page_token=&page_size=100&namespace=": (
+        200,
+        {"experiments": [{"experiment_id": "e1", "display_name": "mine", "storage_state": "AVAILABLE"}]},
+    ),
+}
+
+
+def sent(seen):
+    return json.loads([body for method, path, _, body in seen if method == "POST"][-1])
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], None),
+        (["--service-account", "mine"], "mine"),
+        (["--settings", "{settings}"], "tile-runner"),
+        (["--settings", "{settings}", "--service-account", "mine"], "mine"),
+    ],
+)
+def test_the_service_account_of_a_run(tilepipe, pipeline, tmp_path, words, expected):
+    settings = tmp_path / "platform.yaml"
+    settings.write_text("service_account: tile-runner\n", encoding="utf-8")
+    words = [word.format(settings=settings) for word in words]
+    with serving(ANSWERS) as (url, seen):
+        code, _, err = tilepipe("submit", pipeline.path, "--endpoint", url, "--experiment", "mine", "--no-wait", *words)
+    assert (code, err) == (0, "")
+    assert sent(seen).get("service_account") == expected
+
+
 def test_submit_sends_what_was_checked_and_says_where_it_is(tilepipe, pipeline):
     """Check the requests to the pipelines API, without Kubernetes and without waiting."""
-    answers = {
-        **HEALTHY,
-        "/apis/v2beta1/runs": (200, {"run_id": "the-id", "display_name": "n"}),
-        "/apis/v2beta1/experiments?page_token=&page_size=100&namespace=": (
-            200,
-            {"experiments": [{"experiment_id": "e1", "display_name": "mine", "storage_state": "AVAILABLE"}]},
-        ),
-    }
     words = ["train_gpu_count=1", "--experiment", "mine", "--run-name", "first", "--no-wait", "--no-cache"]
-    with serving(answers) as (url, seen):
+    with serving(ANSWERS) as (url, seen):
         code, out, err = tilepipe("submit", pipeline.path, "--endpoint", url, *words)
     assert (code, err) == (0, "")
     assert "run first: the-id" in out
-    sent = json.loads([body for method, path, _, body in seen if method == "POST"][-1])
-    assert sent["display_name"] == "first"
-    assert sent["experiment_id"] == "e1"
-    assert sent["runtime_config"] == {"parameters": {"train_gpu_count": "1"}}
-    assert set(sent["pipeline_spec"]) == {"pipeline_spec", "platform_spec"}
-    tasks = sent["pipeline_spec"]["pipeline_spec"]["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+    body = sent(seen)
+    assert body["display_name"] == "first"
+    assert body["experiment_id"] == "e1"
+    assert body["runtime_config"] == {"parameters": {"train_gpu_count": "1"}}
+    assert set(body["pipeline_spec"]) == {"pipeline_spec", "platform_spec"}
+    tasks = body["pipeline_spec"]["pipeline_spec"]["components"]["comp-exit-handler-1"]["dag"]["tasks"]
     assert [task["cachingOptions"] for task in tasks.values()] == [{}, {}]

@@ -56,6 +56,12 @@ def test_changes_are_named():
     assert replace(RUN, version_id="v1").differs_from(WANTED, "e") == ["follows the newest version"]
 
 
+def test_the_servers_own_service_account_is_no_difference():
+    existing = replace(RUN, service_account="pipeline-runner")
+    assert existing.differs_from(WANTED, "e") == []
+    assert existing.differs_from(replace(WANTED, service_account="mine"), "e") == ["service account mine"]
+
+
 def test_with_the_same_times_the_new_one_continues_the_old_one():
     assert anchor([RUN], FIRED, NIGHTLY) == FIRED
     assert anchor([RUN], None, NIGHTLY) == MADE  # no run yet: those due since its creation are still due

@@ -1,5 +1,7 @@
 """`tilepipe doctor` with fake servers for Kubernetes and KFP: the named clusters, and the start of pods."""
 
+import json
+
 import pytest
 import yaml
 
@@ -39,6 +41,7 @@ def doctor(tilepipe, pipeline, monkeypatch, tmp_path):
             monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
             code, out, err = tilepipe("doctor", pipeline.path, "--endpoint", url, *words)
             changes = [(method, path) for method, path, *_ in asked if path.startswith(PODS) and method != "GET"]
+            run.pods = [json.loads(body) for method, path, _, body in asked if (method, path) == ("POST", PODS)]
             return code, " ".join((out + err).split()), changes, server, url
 
     return run
@@ -99,3 +102,22 @@ def test_a_context_that_is_absent(doctor):
     assert code == 2
     assert "--context must be a context of the kubeconfig. Received: yours" in out
     assert changes == []
+
+
+def test_pods_have_the_identity_that_the_settings_of_the_platform_give_to_tasks(doctor, tmp_path):
+    settings = tmp_path / "platform.yaml"
+    settings.write_text("{service_account: tile-runner, pods: {run_as_user: cluster}}", encoding="utf-8")
+    doctor(ONE_RUN, KNOWN, "--start-pods", "--settings", settings)
+    assert {pod["spec"]["serviceAccountName"] for pod in doctor.pods} == {"tile-runner"}
+    assert [pod["spec"]["securityContext"].get("runAsUser") for pod in doctor.pods] == [None] * len(doctor.pods)
+    doctor(ONE_RUN, KNOWN, "--start-pods")
+    assert {pod["spec"]["serviceAccountName"] for pod in doctor.pods} == {"pipeline-runner"}
+    assert {pod["spec"]["securityContext"]["runAsUser"] for pod in doctor.pods} == {65532}
+
+
+def test_a_pipeline_by_name_must_be_compiled_with_the_settings(doctor, tmp_path):
+    settings = tmp_path / "platform.yaml"
+    settings.write_text("pods: {node_selector: {pool: batch}}", encoding="utf-8")
+    code, out, *_ = doctor(ONE_RUN, KNOWN, "promote", "--settings", settings)
+    assert code == 2
+    assert f"tilepipe compile promote --settings {settings}" in out
