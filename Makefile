@@ -25,7 +25,7 @@ FAULTS ?=
 EXAMPLES ?= 2000
 NAME ?=
 
-.PHONY: help setup browser run test lint types layers pipelines step unit lowest bench accuracy e2e fuzz chaos audit sbom images clean
+.PHONY: help setup browser postgres run test lint types layers pipelines step unit lowest bench accuracy e2e fuzz chaos audit sbom images clean
 
 help: ## Print all targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -45,6 +45,13 @@ browser: # Install Debian's Chromium for tests that open pages; on other systems
 	@if ! command -v chromium >/dev/null && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
 	  echo "installing Chromium"; apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; fi
 
+postgres: # Install Debian's PostgreSQL for a test that starts a server of its own; on other systems it skips and says why
+	@if ! command -v initdb >/dev/null && [ -z "$$(ls -d /usr/lib/postgresql/*/bin/initdb 2>/dev/null)" ] \
+	    && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  echo "installing PostgreSQL"; mkdir -p /etc/postgresql-common/createcluster.d; \
+	  echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.d/tilepipe.conf; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends postgresql >/dev/null; fi
+
 run: setup ## Train on a synthetic sample with the compiled pipeline, on this machine
 	@[ -f $(SAMPLE)/catalog.json ] || $(VENV)/tilepipe sample $(SAMPLE) --tiles-per-class 200
 	@$(VENV)/tilepipe run train_classifier --config pipelines/train_classifier/configs/sample.yaml data_source=$(SAMPLE)/catalog.json
@@ -60,7 +67,7 @@ types: setup ## Check types (mypy --strict)
 layers: setup ## Check which package may import which
 	@$(VENV)/lint-imports --no-cache
 
-unit: setup browser ## Run the tests in parallel
+unit: setup browser postgres ## Run the tests in parallel
 	@$(VENV)/pytest -n 2 --dist worksteal
 
 # An environment of its own, never from uv.lock. Old versions may use what newer ones of their own dependencies deprecate.

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from kfp import dsl, kubernetes
 from kfp.dsl.pipeline_channel import PipelineParameterChannel
 
-from tilepipe.components.shared.runtime.tracking import PREFIX, TRACKING_SETTINGS
+from tilepipe.components.shared.runtime.tracking import PREFIX, TRACKING_ADDRESS, TRACKING_CREDENTIALS
 from tilepipe.components.shared.version import VERSION
 
 CATALOG_SECRET = "tilepipe-stac"  # noqa: S105 - a Secret's name
@@ -85,14 +85,14 @@ def use_catalog(task: dsl.PipelineTask, secret: Text) -> None:
 
 
 def use_tracking(task: dsl.PipelineTask, secret: Text) -> None:
-    """Give a task access to MLflow: its address from a ConfigMap, a user and password or a token from a Secret.
+    """Give a task access to MLflow: address and workspace from a ConfigMap, a password or token from a Secret.
 
     The variables have names of tilepipe's own, which `tracking.take_settings` reads: if KFP's native MLflow support
     sets `MLFLOW_TRACKING_URI`, a second one from a ConfigMap makes the pod invalid (KFP 2.17).
     """
-    uri, *credentials = TRACKING_SETTINGS
-    kubernetes.use_config_map_as_env(task, TRACKING_CONFIG, {uri: PREFIX + uri}, optional=True)
-    kubernetes.use_secret_as_env(task, secret, {name: PREFIX + name for name in credentials}, optional=True)
+    address, credentials = ({name: PREFIX + name for name in n} for n in (TRACKING_ADDRESS, TRACKING_CREDENTIALS))
+    kubernetes.use_config_map_as_env(task, TRACKING_CONFIG, address, optional=True)
+    kubernetes.use_secret_as_env(task, secret, credentials, optional=True)
 
 
 def _eighth(cpu: str) -> str:

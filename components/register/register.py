@@ -95,9 +95,9 @@ def _check_run(client: "MlflowClient", run_id: str) -> None:
         is_active = False
     if not is_active:
         raise SourceError(
-            f"A model is registered with the MLflow run of its training, which must exist. Received: mlflow_run_id="
-            f"{run_id!r}, which was deleted. Restore it with `mlflow runs restore --run-id {run_id}`, or train again "
-            "without KFP's cache."
+            "A model is registered with the MLflow run of its training, which must exist"
+            f"{tracking.in_workspace()}. Received: mlflow_run_id={run_id!r}, which was deleted. Restore it with "
+            f"`mlflow runs restore --run-id {run_id}`, or train again without KFP's cache."
         )
 
 

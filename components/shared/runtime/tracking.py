@@ -35,13 +35,11 @@ CONTINUES_TAG = "tilepipe.continues"
 
 _MOST_METRICS = 1000  # limit of MLflow per request
 
-TRACKING_SETTINGS = (
-    "MLFLOW_TRACKING_URI",
-    "MLFLOW_TRACKING_USERNAME",
-    "MLFLOW_TRACKING_PASSWORD",
-    "MLFLOW_TRACKING_TOKEN",
-)
-"""MLflow's environment variables for its address and credentials."""
+TRACKING_ADDRESS = ("MLFLOW_TRACKING_URI", "MLFLOW_WORKSPACE")
+"""MLflow's environment variables for its address and, on a server with workspaces, the workspace."""
+
+TRACKING_CREDENTIALS = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+"""MLflow's environment variables for a user and password, or a token."""
 
 PREFIX = "TILEPIPE_"
 """Prefix of these variables where a pod gets them from a ConfigMap or Secret of tilepipe."""
@@ -54,7 +52,7 @@ _open_run_id = UNTRACKED  # the run this process writes to, for `record_failure`
 
 def take_settings() -> None:
     """Apply tilepipe's MLflow settings where neither KFP nor the user has set them."""
-    for name in TRACKING_SETTINGS:
+    for name in (*TRACKING_ADDRESS, *TRACKING_CREDENTIALS):
         if PREFIX + name in os.environ:
             os.environ.setdefault(name, os.environ[PREFIX + name])
 
@@ -62,6 +60,12 @@ def take_settings() -> None:
 def is_configured() -> bool:
     """Return whether the environment names a tracking server or store."""
     return bool(os.environ.get("MLFLOW_TRACKING_URI"))
+
+
+def in_workspace() -> str:
+    """Return ` in the workspace 'team-a'`, for messages; empty without `MLFLOW_WORKSPACE`."""
+    name = os.environ.get("MLFLOW_WORKSPACE", "").strip()
+    return f" in the workspace {name!r}" if name else ""
 
 
 def kfp_run_id() -> str:

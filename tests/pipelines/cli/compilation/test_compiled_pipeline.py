@@ -214,5 +214,5 @@ def test_no_variable_of_ours_collides_with_those_that_kfp_puts_into_a_pod():
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].values()
     maps = [m for e in executors for key in ("configMapAsEnv", "secretAsEnv") for m in e.get(key, [])]
     names = {pair["envVar"] for m in maps for pair in m["keyToEnv"]}
-    assert "TILEPIPE_MLFLOW_TRACKING_URI" in names
+    assert {"TILEPIPE_MLFLOW_TRACKING_URI", "TILEPIPE_MLFLOW_WORKSPACE"} <= names
     assert not {name for name in names if name.startswith(("MLFLOW_", "KFP_"))}
