@@ -3,9 +3,9 @@ import json
 
 import pytest
 
-from tests.support.minio_server import minio_server
+from tests.support.s3_stores import minio_server, s3_server, s3_servers
 
-__all__ = ["minio_server"]
+__all__ = ["minio_server", "s3_server", "s3_servers"]
 
 CLASSES = ("Forest", "River", "SeaLake")
 BANDS = ("B02", "B03", "B04", "B08")

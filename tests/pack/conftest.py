@@ -6,14 +6,14 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from tests.support.minio_server import minio_server
+from tests.support.s3_stores import minio_server, s3_server, s3_servers
 from tilepipe.components.pack.config import PackConfig
 from tilepipe.components.pack.merge import MergeInputs, merge
 from tilepipe.components.pack.pack import PackOutputs, pack
 from tilepipe.components.shared.contracts.manifest import SPLITS
 from tilepipe.components.shared.contracts.tile_table import SCHEMA, TileTableInfo, write_tile_table
 
-__all__ = ["minio_server"]
+__all__ = ["minio_server", "s3_server", "s3_servers"]
 
 TRUE_ORDER = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B09", "B10", "B11", "B12", "B8A")
 """Order of the bands in EuroSAT's files."""

@@ -1,6 +1,7 @@
-"""`ingest` and `pack` from a bucket of a real MinIO to shards."""
+"""`ingest` and `pack` from a bucket to shards: of a real MinIO, and the whole way of servers of other makers."""
 
 import logging
+import re
 import uuid
 
 import pytest
@@ -10,6 +11,7 @@ from tests.pack.conftest import random_pixels, read_records, write_geotiff, writ
 from tests.support.ingesting import ingest_into
 from tilepipe.components.shared.contracts.tile_table import read_tile_table
 from tilepipe.components.shared.errors import SourceError, StorageError
+from tilepipe.pipelines.cli.push.push import push
 
 FRACTIONS = {"train": 0.5, "val": 0.25, "test": 0.25}
 
@@ -116,3 +118,23 @@ def test_wrong_credentials(stac, upload, tmp_path, monkeypatch):
 def test_what_is_not_in_the_bucket(upload, bucket, tmp_path, name):
     with pytest.raises(SourceError, match=r"must exist|must hold one folder per class"):
         ingest_into(tmp_path, source=f"s3://{bucket.name}/{name}")
+
+
+def test_tiles_are_pushed_listed_packed_and_kept(s3_server, monkeypatch, run, tmp_path, caplog):
+    s3_server.use(monkeypatch)
+    caplog.set_level(logging.INFO)
+    address = f"s3://tiles-{uuid.uuid4().hex[:8]}"
+    for number in range(16):
+        name = f"{'ab'[number % 2]}/{number} ä+.png"
+        write_picture(tmp_path / "pictures" / name, random_pixels(number, (8, 8, 3), "uint8", 255))
+    pushed = push(tmp_path / "pictures", f"{address}/set", lambda files, size: None)
+    assert (pushed.uploaded, pushed.is_new_bucket) == (16, True)
+    found = ingest_into(tmp_path, source=f"{address}/set", split_fractions={"train": 0.5, "val": 0.25, "test": 0.25})
+    assert found["tiles"] == 16
+    options = {"cache": f"{address}/cache"}
+    first = run(tmp_path / "tiles.parquet", options=options)
+    assert sum(split.tiles for split in first.splits.values()) == 16
+    caplog.clear()
+    second = run(tmp_path / "tiles.parquet", out="again", options=options)
+    assert re.search(r"(\d+) of \1 reads of tiles came from the cache .*, 0 fetched tiles were added", caplog.text)
+    assert second.splits == first.splits

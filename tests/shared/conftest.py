@@ -1,3 +1,3 @@
-from tests.support.minio_server import minio_server
+from tests.support.s3_stores import minio_server, s3_server, s3_servers
 
-__all__ = ["minio_server"]
+__all__ = ["minio_server", "s3_server", "s3_servers"]

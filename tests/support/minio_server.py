@@ -6,56 +6,22 @@ built before; a binary built now with Go. Without any, the test is skipped with 
 """
 
 import contextlib
-import fcntl
 import os
-import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.support.go_binary import go_binary
+from tests.support.s3_server import S3Server, free_ports
 from tests.support.servers import wait_for
+
+__all__ = ["S3Server", "minio_server", "own_server"]
 
 # The newest version on Go's module proxy; its authors no longer publish binaries.
 MODULE = "github.com/minio/minio"
 VERSION = "v0.0.0-20260212201848-7aac2a2c5b7c"
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tilepipe" / f"minio-{VERSION}"
-
-
-@dataclass(frozen=True)
-class S3Server:
-    """Address and credentials of a server."""
-
-    endpoint: str
-    access_key: str
-    secret_key: str
-
-    def use(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Set the environment variables that name this server."""
-        monkeypatch.setenv("AWS_ENDPOINT_URL", self.endpoint)
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", self.access_key)
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", self.secret_key)
-        monkeypatch.setenv("AWS_REGION", "us-east-1")
-        for name in ("AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"):
-            monkeypatch.delenv(name, raising=False)
-
-    def make_bucket(self, name: str):
-        """Create a bucket; returns it as a boto3 Bucket."""
-        import boto3
-
-        s3 = boto3.resource(
-            "s3",
-            endpoint_url=self.endpoint,
-            aws_access_key_id=self.access_key,
-            aws_secret_access_key=self.secret_key,
-            region_name="us-east-1",
-        )
-        bucket = s3.Bucket(name)
-        bucket.create()
-        return bucket
 
 
 @pytest.fixture(scope="session")
@@ -80,10 +46,7 @@ def own_server(folder: Path, port: int = 0) -> Iterator[S3Server]:
 
 @contextlib.contextmanager
 def _running(binary: str, folder: Path, port: int = 0) -> Iterator[S3Server]:
-    if not port:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+    port = port or free_ports(1)[0]
     server = S3Server(f"http://127.0.0.1:{port}", "tilepipe-test", "a-secret-of-the-test")
     environment = {**os.environ, "MINIO_ROOT_USER": server.access_key, "MINIO_ROOT_PASSWORD": server.secret_key}
     command = [binary, "server", "--quiet", "--address", f"127.0.0.1:{port}", str(folder / "data")]
@@ -99,26 +62,4 @@ def _running(binary: str, folder: Path, port: int = 0) -> Iterator[S3Server]:
 
 
 def _binary() -> str:
-    found = os.environ.get("MINIO_BINARY") or shutil.which("minio")
-    if found:
-        return found
-    built = CACHE / "minio"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:  # several test processes may want it at once
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not built.exists():
-            _build(built)
-    return str(built)
-
-
-def _build(built: Path) -> None:
-    go = shutil.which("go")
-    if not go:
-        pytest.skip("no S3 server: set TILEPIPE_TEST_S3_ENDPOINT or MINIO_BINARY, or install minio or Go")
-    folder = built.parent / "build"
-    environment = {**os.environ, "GOBIN": str(folder), "CGO_ENABLED": "0"}
-    command = [go, "install", f"{MODULE}@{VERSION}"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"no S3 server: MinIO does not build here: {done.stderr[-500:]}")
-    (folder / "minio").replace(built)
+    return go_binary("minio", "MINIO_BINARY", MODULE, VERSION)

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.minio_server import minio_server
 from tests.support.packed import write_packed
+from tests.support.s3_stores import minio_server, s3_server, s3_servers
 from tilepipe.components.shared.contracts.manifest import Manifest
 from tilepipe.components.train.config import TrainConfig
 from tilepipe.components.train.train import Inputs, Outputs, Trained, train
 
-__all__ = ["minio_server"]
+__all__ = ["minio_server", "s3_server", "s3_servers"]
 
 
 def save_model(path: Path, shape=(8, 8, 2), classes=3):

@@ -154,7 +154,8 @@ _UNREACHABLE = _cause(
     "An S3 server must be reachable.",
     "Check AWS_ENDPOINT_URL and AWS_REGION, and that the server is running.",
 )
-# https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html; XMinio... are codes of MinIO.
+# https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html; XMinio... are codes of MinIO,
+# XAdmin... of versitygw.
 CAUSES = (
     _cause(
         "range",
@@ -180,7 +181,7 @@ CAUSES = (
     _cause(
         "key",
         StorageError,
-        "InvalidAccessKeyId",
+        "InvalidAccessKeyId XAdminUserNotFound",
         "The S3 server must know the access key.",
         f"Check {_KEYS}, and that AWS_ENDPOINT_URL names the server that issued them.",
     ),

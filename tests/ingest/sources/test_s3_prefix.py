@@ -19,7 +19,13 @@ ODD = ("Forest/a b.jpg", "Forest/a+b.jpg", "Forest/a%20b.jpg", "Forest/a&<b>.jpg
 
 
 @pytest.fixture
-def bucket(minio_server, monkeypatch):
+def bucket(s3_server, monkeypatch):
+    s3_server.use(monkeypatch)
+    return s3_server.make_bucket(f"tiles-{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def minio_bucket(minio_server, monkeypatch):
     minio_server.use(monkeypatch)
     return minio_server.make_bucket(f"tiles-{uuid.uuid4().hex}")
 
@@ -160,7 +166,7 @@ def test_no_tiles(bucket, keys, message):
     ("key_id", "message"),
     [
         ("", "AccessDenied.*AWS_SECRET_ACCESS_KEY, and that the bucket's policy allows s3:ListBucket"),
-        ("somebody", "InvalidAccessKeyId.*AWS_SECRET_ACCESS_KEY, and that AWS_ENDPOINT_URL"),
+        ("somebody", "(InvalidAccessKeyId|XAdminUserNotFound).*AWS_SECRET_ACCESS_KEY, and that AWS_ENDPOINT_URL"),
         (None, "complete credentials.*AWS_SECRET_ACCESS_KEY"),
     ],
 )
@@ -196,17 +202,17 @@ def test_an_endpoint_that_is_none(monkeypatch):
     assert SECRET not in str(caught.value)
 
 
-def test_an_object_with_the_name_of_the_prefix(bucket):
+def test_an_object_with_the_name_of_the_prefix(minio_bucket):
     for key in ("tiles", "tiles/Forest/a.jpg"):
-        bucket.put_object(Key=key, Body=b"x")
-    with pytest.raises(SourceError, match=rf"data_source=s3://{bucket.name}/tiles, which is an object"):
-        rows_of(bucket, "tiles")
+        minio_bucket.put_object(Key=key, Body=b"x")
+    with pytest.raises(SourceError, match=rf"data_source=s3://{minio_bucket.name}/tiles, which is an object"):
+        rows_of(minio_bucket, "tiles")
 
 
-def test_an_object_with_the_name_of_a_class(bucket, caplog):
+def test_an_object_with_the_name_of_a_class(minio_bucket, caplog):
     for key in ("tiles/Forest/a.jpg", "tiles/River/a.jpg", "tiles/River", "tiles/list.txt"):
-        bucket.put_object(Key=key, Body=b"x")
-    assert [row.tile_id for row in rows_of(bucket, "tiles")] == ["Forest/a.jpg"]
+        minio_bucket.put_object(Key=key, Body=b"x")
+    assert [row.tile_id for row in rows_of(minio_bucket, "tiles")] == ["Forest/a.jpg"]
     assert "objects in the place of class folders: River; MinIO hides" in caplog.text
 
 

@@ -1,4 +1,4 @@
-"""Folders of files with one interface: local ones, and prefixes in a real S3."""
+"""Folders of files with one interface: local ones, and prefixes in real S3 servers of several makers."""
 
 import os
 import time
@@ -6,16 +6,17 @@ import uuid
 
 import pytest
 
+from tests.support.s3_stores import STORES
 from tilepipe.components.shared.errors import SourceError, StorageError
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.storage.place import Place
 
 
-@pytest.fixture(params=["folder", "bucket"])
+@pytest.fixture(params=["folder", *STORES])
 def place(request, tmp_path, monkeypatch):
     if request.param == "folder":
         return Place(str(tmp_path / "above" / "files"))
-    server = request.getfixturevalue("minio_server")
+    server = request.getfixturevalue("s3_servers")(request.param)
     server.use(monkeypatch)
     return Place(f"s3://{server.make_bucket(f'place-{uuid.uuid4().hex[:8]}').name}/some/prefix")
 
@@ -53,8 +54,8 @@ def test_a_missing_file_is_a_source_error(place):
         place.read("none")
 
 
-def test_a_missing_bucket_is_a_storage_error(minio_server, monkeypatch):
-    minio_server.use(monkeypatch)
+def test_a_missing_bucket_is_a_storage_error(s3_server, monkeypatch):
+    s3_server.use(monkeypatch)
     place = Place("s3://no-such-bucket-here/x")
     for use in (place.sizes, lambda: place.write("a", [b""])):
         with pytest.raises(StorageError, match="NoSuchBucket"):

@@ -34,6 +34,7 @@ def of_obstore(code, status=400):
         ("NoSuchKey", SourceError, "object must exist"),
         ("InvalidRange", SourceError, "must lie within its object"),
         ("InvalidAccessKeyId", StorageError, "must know the access key"),
+        ("XAdminUserNotFound", StorageError, "must know the access key"),
         ("SignatureDoesNotMatch", StorageError, "secret key must belong"),
         ("ExpiredToken", StorageError, "AWS_SESSION_TOKEN"),
         ("RequestTimeTooSkewed", StorageError, "Correct the clock"),

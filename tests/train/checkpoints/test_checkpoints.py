@@ -16,6 +16,7 @@ import pytest
 
 from tests.support.checkpoints import KEY, best_of, files, make_state, save, step_of
 from tests.support.minio_server import own_server
+from tests.support.s3_stores import STORES
 from tilepipe.components.shared.errors import ParameterError, StorageError
 from tilepipe.components.shared.storage import s3, storage
 from tilepipe.components.train.checkpoints.checkpoints import Checkpoints
@@ -25,11 +26,11 @@ ROOT = Path(__file__).parents[3]
 ALL_DTYPES = ["bool", "int8", "int64", "uint8", "uint32", "float16", "float32", "float64", ml_dtypes.bfloat16]
 
 
-@pytest.fixture(params=["folder", "bucket"])
+@pytest.fixture(params=["folder", *STORES])
 def location(request, tmp_path):
     if request.param == "folder":
         return str(tmp_path / "checkpoints")
-    server = request.getfixturevalue("minio_server")
+    server = request.getfixturevalue("s3_servers")(request.param)
     server.use(request.getfixturevalue("monkeypatch"))
     return f"s3://{server.make_bucket(f'train-{uuid.uuid4().hex[:8]}').name}/some/prefix"
 

@@ -1,4 +1,4 @@
-"""Pushes to a real MinIO."""
+"""Pushes to real S3 servers."""
 
 import os
 import signal
@@ -10,28 +10,34 @@ import uuid
 import boto3
 import pytest
 
-from tests.support.minio_server import minio_server
+from tests.support.s3_stores import STORES, minio_server, s3_server, s3_servers
 from tests.support.waiting import wait_until_unchanged
 from tilepipe.components.shared.errors import ParameterError, SourceError, StorageError
 from tilepipe.components.shared.storage import storage
 from tilepipe.pipelines.cli import app
 from tilepipe.pipelines.cli.push import push
 
-__all__ = ["minio_server"]
+__all__ = ["minio_server", "s3_server", "s3_servers"]
+
+one_store = pytest.mark.parametrize("s3_server", STORES[:1], indirect=True)
+
+HIDDEN = r"must appear in listings.*object s3://{0}/{1}, which"
+REFUSED = r"must not lie below another object.*s3://{0}/{1}/\S+ \(ObjectParentIsFile"
+"""What a server does with keys below another key differs: MinIO hides them, versitygw refuses them."""
 
 SECRET = "a-secret-that-must-not-show"
 
 
 @pytest.fixture
-def bucket(minio_server, monkeypatch):
+def bucket(s3_server, monkeypatch):
     """Name of a bucket that does not exist."""
-    minio_server.use(monkeypatch)
+    s3_server.use(monkeypatch)
     return f"push-{uuid.uuid4().hex[:8]}"
 
 
 @pytest.fixture
-def s3(minio_server, bucket):
-    return boto3.client("s3", endpoint_url=minio_server.endpoint, region_name="us-east-1")
+def s3(s3_server, bucket):
+    return boto3.client("s3", endpoint_url=s3_server.endpoint, region_name="us-east-1")
 
 
 @pytest.fixture
@@ -124,6 +130,7 @@ def test_more_files_than_a_page_of_the_listing(tmp_path, bucket, monkeypatch):
     assert (done.uploaded, done.skipped) == (1, 104)
 
 
+@one_store
 def test_a_push_that_was_killed_is_resumed(tmp_path, bucket, s3):
     root = tmp_path / "set"
     root.mkdir()
@@ -156,7 +163,7 @@ def test_an_object_with_the_name_of_a_folder(folder, bucket, s3, key):
     s3.create_bucket(Bucket=bucket)
     s3.put_object(Bucket=bucket, Key=key, Body=b"x")
     for _ in range(2):  # pushed again, nothing more is listed
-        with pytest.raises(StorageError, match=rf"must appear in listings.*object s3://{bucket}/{key}, which"):
+        with pytest.raises(StorageError, match=f"{HIDDEN}|{REFUSED}".format(bucket, key)):
             do_push(folder, f"s3://{bucket}/sets/one")
     s3.delete_object(Bucket=bucket, Key=key)
     do_push(folder, f"s3://{bucket}/sets/one")
@@ -169,7 +176,7 @@ def test_a_prefix_that_is_hidden_is_found_out_at_once(tmp_path, bucket, s3):
     for number in range(300):
         (tmp_path / f"{number}.tif").write_bytes(b"x")
     progress = []
-    with pytest.raises(StorageError, match="must appear in listings"):
+    with pytest.raises(StorageError, match=f"{HIDDEN}|{REFUSED}".format(bucket, "set")):
         push.push(tmp_path, f"s3://{bucket}/set", lambda files, size: progress.append(files))
     assert progress == []
 
@@ -181,6 +188,7 @@ def test_wrong_credentials(folder, bucket, monkeypatch):
     assert SECRET not in str(caught.value)
 
 
+@one_store
 def test_no_credentials(folder, bucket, monkeypatch, tmp_path):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
@@ -191,6 +199,7 @@ def test_no_credentials(folder, bucket, monkeypatch, tmp_path):
         do_push(folder, f"s3://{bucket}/set")
 
 
+@one_store
 def test_an_unreachable_server(folder, bucket, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://user:{SECRET}@127.0.0.1:1")
     began = time.monotonic()
@@ -217,12 +226,14 @@ def test_folders_without_files(tmp_path):
         push.survey(tmp_path)
 
 
+@one_store
 def test_keys_that_are_too_long(tmp_path, bucket):
     (tmp_path / "x.tif").write_bytes(b"x")
     with pytest.raises(SourceError, match="1024 bytes at most"):
         do_push(tmp_path, f"s3://{bucket}/{'x' * 1020}")
 
 
+@one_store
 def test_the_command_line(folder, bucket, monkeypatch, capfd):
     def run(*words):
         monkeypatch.setattr("sys.argv", ["tilepipe", "push", *map(str, words)])

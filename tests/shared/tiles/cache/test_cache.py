@@ -7,6 +7,7 @@ import uuid
 import numpy as np
 import pytest
 
+from tests.support.s3_stores import STORES
 from tests.support.waiting import wait_until
 from tilepipe.components.shared.errors import ParameterError, StorageError
 from tilepipe.components.shared.storage import s3
@@ -15,12 +16,12 @@ from tilepipe.components.shared.tiles.cache import segments
 from tilepipe.components.shared.tiles.cache.cache import FOLDER, TileCache
 
 
-@pytest.fixture(params=["folder", "bucket"])
+@pytest.fixture(params=["folder", *STORES])
 def address(request, tmp_path, monkeypatch):
     """Address of an empty cache: a folder, and a prefix in a real bucket."""
     if request.param == "folder":
         return str(tmp_path / "cache")
-    server = request.getfixturevalue("minio_server")
+    server = request.getfixturevalue("s3_servers")(request.param)
     server.use(monkeypatch)
     return f"s3://{server.make_bucket(f'cache-{uuid.uuid4().hex[:8]}').name}/kept"
 

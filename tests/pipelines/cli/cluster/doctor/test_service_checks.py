@@ -1,4 +1,4 @@
-"""The probe of object stores and MLflow, with a real MinIO and with the HTTP answers that MLflow may give."""
+"""The probe of object stores and MLflow, with real servers and with the HTTP answers that MLflow may give."""
 
 import json
 import subprocess
@@ -11,12 +11,12 @@ from botocore.exceptions import ClientError
 
 import tilepipe.components.shared.storage as storage_package
 from tests.pipelines.cli.cluster.test_endpoint import serving
-from tests.support.minio_server import minio_server
+from tests.support.s3_stores import minio_server, s3_server, s3_servers
 from tilepipe.components.shared.storage import s3_session
 from tilepipe.pipelines.cli.cluster.doctor import services_probe
 from tilepipe.pipelines.cli.cluster.doctor.service_checks import artifact_store, resolves, tile_store
 
-__all__ = ["minio_server"]
+__all__ = ["minio_server", "s3_server", "s3_servers"]
 
 MLFLOW = {
     "/health": (200, "OK"),
@@ -26,9 +26,9 @@ MLFLOW = {
 
 
 @pytest.fixture
-def bucket(minio_server, monkeypatch):
-    minio_server.use(monkeypatch)
-    return minio_server.make_bucket(f"doctor-{uuid.uuid4().hex[:8]}")
+def bucket(s3_server, monkeypatch):
+    s3_server.use(monkeypatch)
+    return s3_server.make_bucket(f"doctor-{uuid.uuid4().hex[:8]}")
 
 
 def test_a_bucket_that_works(bucket):
