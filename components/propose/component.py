@@ -32,19 +32,20 @@ def propose_candidates(
     Args:
         manifest: Contents of the shards (JSON).
         tune_space: Search space: {"train_learning_rate": [0.001, 0.01], "train_options.schedule": ["constant",
-            "cosine"], "model_options.indices": [[], ["NDVI"]]}; for a random search also ranges, {"low": 0.0001,
+            "cosine"], "model_options.indices": [[], ["NDVI"]]}; for a random or TPE search also ranges, {"low": 0.0001,
             "high": 0.01, "log": true}.
-        tune_search: grid takes all combinations of the values, random draws tune_candidates of them.
-        tune_candidates: Number of random candidates, or largest size of the grid.
+        tune_search: grid takes all combinations of the values, random draws tune_candidates of them, tpe chooses as
+            many by the results of earlier ones.
+        tune_candidates: Number of random or TPE candidates, or size limit of the grid.
         tune_workers: Number of pods that train candidates at the same time; each trains its share one after another.
         tune_metric: Validation metric that ranks the candidates, and selects the best epoch of each: val_accuracy,
             val_loss, val_macro_f1, val_recall/Forest and others.
         tune_options: Rarely changed settings of the sweep: {"rungs": [2, 6]} stops hopeless candidates after 2 and 6
-            epochs.
+            epochs, {"study_uri": "s3://bucket/study"} continues an earlier sweep.
         tune_refit: Train the best candidate again, on training and validation tiles together, for as many epochs as its
             best one; else its model is used as it is.
         experiment: MLflow experiment.
-        seed: Seed of the random search, and of candidates without another seed.
+        seed: Seed of the search, and of candidates without another seed.
         model_architecture: Network: cnn, compact, efficientnet_lite0, efficientnet_v2_b1, efficientnet_v2_s,
             inception_v3, mobilenet_v2, mobilenet_v3_large, mobilenet_v3_small, resnet50.
         model_options: Rarely changed settings of the network: {"dropout": 0.3}, {"input_size_pixels": 96}, {"indices":

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from tilepipe.components.prepare.config import PrepareConfig
 from tilepipe.components.prepare.networks.networks import Architecture
@@ -14,10 +14,11 @@ from tilepipe.components.propose.candidate_configs import (
     PARAMETERS,
     candidate_configs,
 )
-from tilepipe.components.propose.space import Search, candidates, with_whole_numbers
-from tilepipe.components.shared.contracts.candidates import Candidate, Share
+from tilepipe.components.propose.space import Search, candidates, extremes, with_whole_numbers
+from tilepipe.components.shared.contracts.candidates import Candidate, Share, Study
 from tilepipe.components.shared.errors import ParameterError
 from tilepipe.components.shared.runtime.config import StepConfig
+from tilepipe.components.shared.storage import storage
 from tilepipe.components.train.config import TrainConfig
 from tilepipe.components.train.input.augmentation import Augmentation
 from tilepipe.components.train.optimization.optimizers import Optimizer
@@ -32,7 +33,7 @@ def _as_in(config: type[StepConfig], name: str) -> Any:  # noqa: ANN401 - a Fiel
 
 
 class TuneOptions(StepConfig):
-    """Early stops of hopeless candidates."""
+    """Early stops of hopeless candidates, and the study of a search that continues."""
 
     rungs: tuple[int, ...] = Field(
         default=(),
@@ -42,6 +43,25 @@ class TuneOptions(StepConfig):
     reduction_factor: int = Field(
         default=3, ge=2, le=10, description="At each rung, one candidate of this many continues"
     )
+    startup_candidates: int = Field(
+        default=10,
+        ge=1,
+        le=MOST_CANDIDATES,
+        description="Number of results that a TPE search needs; until then, its candidates are random",
+    )
+    study_uri: str = Field(
+        default="",
+        description="Folder or s3://bucket/prefix that keeps the results of the candidates. A later run with the same "
+        "data, metric and parameters of all candidates continues from them: it trains only candidates without a "
+        "result. Default: a folder in train_checkpoint_uri, for this run only",
+    )
+
+    @field_validator("study_uri")
+    @classmethod
+    def _is_a_place(cls, value: str) -> str:
+        if value:
+            storage.normalize_place("study_uri", value)
+        return value
 
     @model_validator(mode="after")
     def _ascending(self) -> Self:
@@ -58,15 +78,19 @@ class ProposeConfig(StepConfig):
 
     tune_space: dict[str, Any] = Field(
         description='Search space: {"train_learning_rate": [0.001, 0.01], "train_options.schedule": ["constant", '
-        '"cosine"], "model_options.indices": [[], ["NDVI"]]}; for a random search also ranges, {"low": 0.0001, '
-        '"high": 0.01, "log": true}'
+        '"cosine"], "model_options.indices": [[], ["NDVI"]]}; for a random or TPE search also ranges, {"low": 0.0001, '
+        '"high": 0.01, "log": true}',
     )
     tune_search: Search = Field(
         default="grid",
-        description="grid takes all combinations of the values, random draws `tune_candidates` of them",
+        description="grid takes all combinations of the values, random draws `tune_candidates` of them, tpe chooses as "
+        "many by the results of earlier ones",
     )
     tune_candidates: int = Field(
-        default=20, ge=1, le=MOST_CANDIDATES, description="Number of random candidates, or largest size of the grid"
+        default=20,
+        ge=1,
+        le=MOST_CANDIDATES,
+        description="Number of random or TPE candidates, or size limit of the grid",
     )
     tune_workers: int = Field(
         default=1,
@@ -84,7 +108,7 @@ class ProposeConfig(StepConfig):
     tune_options: TuneOptions = Field(
         default=TuneOptions(),
         description='Rarely changed settings of the sweep: {"rungs": [2, 6]} stops hopeless candidates after 2 and 6 '
-        "epochs",
+        'epochs, {"study_uri": "s3://bucket/study"} continues an earlier sweep',
     )
     tune_refit: bool = Field(
         default=False,
@@ -93,7 +117,7 @@ class ProposeConfig(StepConfig):
     )
     experiment: str = _as_in(TrainConfig, "experiment")
     seed: int = Field(
-        default=0, ge=0, le=2**32 - 1, description="Seed of the random search, and of candidates without another seed"
+        default=0, ge=0, le=2**32 - 1, description="Seed of the search, and of candidates without another seed"
     )
     model_architecture: Architecture = _as_in(PrepareConfig, "architecture")
     model_options: dict[str, Any] = Field(
@@ -110,11 +134,11 @@ class ProposeConfig(StepConfig):
     @model_validator(mode="after")
     def _every_candidate_is_valid(self) -> Self:
         problems: dict[str, str] = {}
-        for candidate in self.listed():
+        for parameters in self._checked():
             try:
-                candidate_configs(self.base(), candidate.parameters)
+                candidate_configs(self.base(), parameters)
             except ParameterError as error:
-                problems.setdefault(str(error), shown(candidate.parameters))
+                problems.setdefault(str(error), shown(parameters))
         if problems:
             lines = [
                 f"{problem} This is a candidate of `tune_space`: {chosen}." for problem, chosen in problems.items()
@@ -141,16 +165,21 @@ class ProposeConfig(StepConfig):
         Raises:
             ParameterError: a schedule depends on them.
         """
-        for candidate in self.listed() if self.tune_refit else ():
-            if candidate_configs(self.base(), candidate.parameters).train.options.schedule == "reduce_on_plateau":
+        for parameters in self._checked() if self.tune_refit else ():
+            if candidate_configs(self.base(), parameters).train.options.schedule == "reduce_on_plateau":
                 raise ParameterError(
                     "`tune_refit` trains on the validation tiles too, so a schedule must not need their figures. "
-                    f"Received: tune_refit=true with schedule='reduce_on_plateau' in {candidate.name}. Give another "
-                    "schedule, such as cosine, or tune_refit=false."
+                    f"Received: tune_refit=true with schedule='reduce_on_plateau' in a candidate: {shown(parameters)}. "
+                    "Give another schedule, such as cosine, or tune_refit=false."
                 )
 
+    @property
+    def chooses_by_results(self) -> bool:
+        """True if the workers choose the candidates, by the results of earlier ones."""
+        return self.tune_search == "tpe"
+
     def listed(self) -> tuple[Candidate, ...]:
-        """List the candidates.
+        """List the candidates; of a search that chooses them by results, as many random examples.
 
         Raises:
             ValueError: the search space is empty, contradictory or too large.
@@ -167,17 +196,33 @@ class ProposeConfig(StepConfig):
         """
         listed = self.listed()
         workers = min(self.tune_workers, len(listed))
-        return [
-            Share(
-                worker=worker,
-                base=self.base(),
-                metric=self.tune_metric,
-                rungs=self.tune_options.rungs,
-                reduction_factor=self.tune_options.reduction_factor,
-                candidates=listed[worker::workers],
-            ).model_dump_json()
-            for worker in range(workers)
-        ]
+        return [self._share(worker, listed[worker::workers]).model_dump_json() for worker in range(workers)]
+
+    def _share(self, worker: int, own: tuple[Candidate, ...]) -> Share:
+        study = None
+        if self.chooses_by_results:
+            study = Study(
+                space=with_whole_numbers(self.tune_space),
+                seed=self.seed,
+                startup_candidates=self.tune_options.startup_candidates,
+                candidates=self.tune_candidates,
+                indices=tuple(candidate.index for candidate in own),
+            )
+        return Share(
+            worker=worker,
+            base=self.base(),
+            metric=self.tune_metric,
+            rungs=self.tune_options.rungs,
+            reduction_factor=self.tune_options.reduction_factor,
+            candidates=() if study else own,
+            study=study,
+            study_uri=self.tune_options.study_uri,
+        )
+
+    def _checked(self) -> list[Mapping[str, Any]]:
+        """Return the parameters of the candidates to check; each value of a search space is in one of them."""
+        listed: list[Mapping[str, Any]] = [candidate.parameters for candidate in self.listed()]
+        return [*listed, *extremes(self.tune_space, seed=self.seed)] if self.chooses_by_results else listed
 
 
 def shown(parameters: Mapping[str, Any]) -> str:

@@ -40,7 +40,7 @@ def propose(config: ProposeConfig, manifest_path: Path) -> list[str]:
     except ParameterError as error:
         raise ParameterError(str(error).replace("best_metric", "tune_metric")) from None
     listed, shares = config.listed(), config.shares()
-    for candidate in listed:
+    for candidate in () if config.chooses_by_results else listed:
         logger.info("%s: %s", candidate.name, shown(candidate.parameters))
     run_id = tracking.open_run(config.experiment, f"sweep of {len(listed)} candidates", {"tilepipe.sweep": "true"})
     tracking.log_params(

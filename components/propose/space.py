@@ -12,7 +12,7 @@ from tilepipe.components.propose.candidate_configs import check_name, field_of
 from tilepipe.components.shared.contracts.candidates import Candidate
 from tilepipe.components.shared.errors import ParameterError
 
-Search = Literal["grid", "random"]
+Search = Literal["grid", "random", "tpe"]
 
 TOGETHER = "together"
 """Beginning of the keys of `tune_space` with a list of choices that set several parameters each."""
@@ -22,7 +22,7 @@ _DRAWS_PER_CANDIDATE = 50  # of a random search, before too few distinct candida
 
 @dataclass(frozen=True)
 class Range:
-    """An interval that a random search draws numbers from."""
+    """An interval that a search draws numbers from."""
 
     low: float
     high: float
@@ -35,8 +35,13 @@ class Range:
             value = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
         else:
             value = rng.uniform(self.low, self.high)
-        value = min(max(value, self.low), self.high)
-        # Three significant digits: a learning rate of 0.000523817... is no better than 0.000524.
+        return self.rounded(min(max(value, self.low), self.high))
+
+    def rounded(self, value: float) -> float:
+        """Round a number of the interval to what candidates have.
+
+        Three significant digits: a learning rate of 0.000523817... is no better than 0.000524.
+        """
         return round(value) if self.is_whole else min(max(float(f"{value:.3g}"), self.low), self.high)
 
 
@@ -51,6 +56,12 @@ class Dimension:
     def draw(self, rng: random.Random) -> Mapping[str, Any]:
         """Draw a choice."""
         return {self.name: self.interval.draw(rng)} if self.interval else rng.choice(self.choices)
+
+    def extremes(self) -> tuple[Mapping[str, Any], ...]:
+        """Return all choices, or the ends of the interval."""
+        if not self.interval:
+            return self.choices
+        return tuple({self.name: self.interval.rounded(end)} for end in (self.interval.low, self.interval.high))
 
 
 def dimensions(space: Mapping[str, Any]) -> tuple[Dimension, ...]:
@@ -86,7 +97,8 @@ def candidates(space: Mapping[str, Any], *, search: Search, most: int, seed: int
 
     Args:
         space: the search space.
-        search: all combinations of the values (grid), or as many random ones as `most` (random).
+        search: all combinations of the values (grid), or as many random ones as `most` (random). Those of `tpe` are
+            not known in advance: random ones are examples of them.
         most: number of random candidates, or largest size of the grid.
         seed: seed of the random search.
 
@@ -99,6 +111,21 @@ def candidates(space: Mapping[str, Any], *, search: Search, most: int, seed: int
     parsed = dimensions(with_whole_numbers(space))
     choices = list(_grid(parsed, most)) if search == "grid" else _random(parsed, most, seed)
     return tuple(Candidate(index=index, parameters=dict(chosen)) for index, chosen in enumerate(choices))
+
+
+def extremes(space: Mapping[str, Any], *, seed: int) -> Iterator[dict[str, Any]]:
+    """Yield random candidates in which each value of the space, and each end of a range, occurs at least once.
+
+    Args:
+        space: the search space.
+        seed: seed of the values of the other parameters.
+    """
+    rng = random.Random(seed)  # noqa: S311 - a reproducible choice, not a secret
+    parsed = dimensions(with_whole_numbers(space))
+    for chosen in parsed:
+        for extreme in chosen.extremes():
+            drawn = [extreme if dimension is chosen else dimension.draw(rng) for dimension in parsed]
+            yield {name: value for choice in drawn for name, value in choice.items()}
 
 
 def with_whole_numbers(value: Any) -> Any:  # noqa: ANN401 - any JSON
@@ -121,7 +148,7 @@ def _grid(parsed: Sequence[Dimension], most: int) -> Iterator[dict[str, Any]]:
     if ranges:
         raise ParameterError(
             f"A grid needs a list of values for each parameter. Received: a range for {', '.join(ranges)}. "
-            "Give lists, or tune_search=random."
+            "Give lists, or tune_search=random or tpe."
         )
     size = math.prod(len(dimension.choices) for dimension in parsed)
     if size > most:
@@ -143,7 +170,7 @@ def _random(parsed: Sequence[Dimension], count: int, seed: int) -> list[dict[str
         if len(found) == count:
             return list(found.values())
     raise ParameterError(
-        "A random search needs as many different candidates as `tune_candidates`. Received: tune_candidates="
+        "A random or TPE search needs as many different candidates as `tune_candidates`. Received: tune_candidates="
         f"{count}, and a space in which {len(found)} were found. Give tune_search=grid, fewer candidates, or ranges."
     )
 

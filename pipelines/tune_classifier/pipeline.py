@@ -237,7 +237,7 @@ def tune_classifier(
             STAC-GeoParquet file, a folder, zip or tar of class folders, a table (CSV, TSV, Parquet) or a folder of
             tables, or TFRecords; a path, s3:// or https://.
         tune_space: Search space: {"train_learning_rate": [0.001, 0.01], "train_options.schedule": ["constant",
-            "cosine"], "model_options.indices": [[], ["NDVI"]]}; for a random search also ranges, {"low": 0.0001,
+            "cosine"], "model_options.indices": [[], ["NDVI"]]}; for a random or TPE search also ranges, {"low": 0.0001,
             "high": 0.01, "log": true}.
         data_bands: Names of the bands to train on, in order; [] takes all.
         data_classes: Classes in the order of the model's outputs; [] takes all, sorted.
@@ -304,14 +304,15 @@ def tune_classifier(
         train_options: Rarely changed settings of training: {"schedule": "cosine"}, {"ema_momentum": 0.999},
             {"early_stopping_patience_epochs": 5} and others.
         train_tolerations: Tolerations of the training pod, as in Kubernetes; [] for none.
-        tune_candidates: Number of random candidates, or largest size of the grid.
+        tune_candidates: Number of random or TPE candidates, or size limit of the grid.
         tune_metric: Validation metric that ranks the candidates, and selects the best epoch of each: val_accuracy,
             val_loss, val_macro_f1, val_recall/Forest and others.
         tune_options: Rarely changed settings of the sweep: {"rungs": [2, 6]} stops hopeless candidates after 2 and 6
-            epochs.
+            epochs, {"study_uri": "s3://bucket/study"} continues an earlier sweep.
         tune_refit: Train the best candidate again, on training and validation tiles together, for as many epochs as its
             best one; else its model is used as it is.
-        tune_search: grid takes all combinations of the values, random draws tune_candidates of them.
+        tune_search: grid takes all combinations of the values, random draws tune_candidates of them, tpe chooses as
+            many by the results of earlier ones.
         tune_workers: Number of pods that train candidates at the same time; each trains its share one after another.
     """
     wire(SweepArguments(**locals(), split_merge_train_val=False))

@@ -32,6 +32,19 @@ def test_shares_divide_all_candidates_and_interleave_the_grid():
     assert len(set(found.shares())) == 4
 
 
+def test_workers_of_a_tpe_search_have_the_space_and_their_indices():
+    space = {"train_learning_rate": {"low": 0.001, "high": 1.0}, "train_batch_size": [8.0, 16.0]}
+    found = config(
+        space, tune_search="tpe", tune_candidates=5, tune_workers=2, tune_options={"study_uri": "s3://bucket/s"}
+    )
+    shares = [Share.model_validate_json(text) for text in found.shares()]
+    assert [share.study.indices for share in shares] == [(0, 2, 4), (1, 3)]
+    assert {(share.study.candidates, share.study_uri, share.candidates) for share in shares} == {
+        (5, "s3://bucket/s", ())
+    }
+    assert shares[0].study.space == {"train_learning_rate": {"low": 0.001, "high": 1}, "train_batch_size": [8, 16]}
+
+
 def test_no_worker_is_without_a_candidate():
     assert len(config({"seed": [1, 2]}, tune_workers=9).shares()) == 2
 
@@ -43,6 +56,26 @@ def test_equal_arguments_give_equal_items_so_that_finished_workers_come_from_the
 
 
 REFUSED = {
+    "an invalid end of a range that TPE has": (
+        {"model_options.dropout": {"low": 0.1, "high": 1.5}},
+        {"tune_search": "tpe", "tune_candidates": 1},
+        r"`model_options.dropout` should be less than 1(.|\n)*model_options.dropout=1.5",
+    ),
+    "an invalid value that TPE may choose": (
+        {"train_batch_size": [*range(1, 30), -1]},
+        {"tune_search": "tpe", "tune_candidates": 1},
+        "train_batch_size=-1",
+    ),
+    "fewer values than TPE needs": (
+        {"seed": [1, 2]},
+        {"tune_search": "tpe", "tune_candidates": 3},
+        "needs as many different candidates as `tune_candidates`. Received: tune_candidates=3, and a space in which 2",
+    ),
+    "a study that is no place": (
+        {"seed": [1, 2]},
+        {"tune_options": {"study_uri": "https://example.org/study"}},
+        "`study_uri` must be a local folder or s3://bucket/prefix",
+    ),
     "a value out of range": ({"train_learning_rate": [0.1, -1]}, {}, r"`train_learning_rate` should be greater than 0"),
     "an option out of range": ({"model_options.dropout": [2]}, {}, r"`model_options.dropout` should be less than 1"),
     "a contradiction between values": (
@@ -66,7 +99,7 @@ REFUSED = {
     "a refit without figures": (
         {"train_options.schedule": ["cosine", "reduce_on_plateau"]},
         {"tune_refit": True},
-        "candidate-001",
+        "in a candidate: train_options.schedule=reduce_on_plateau",
     ),
     "too long": (
         {"model_weights_uri": [f"s3://bucket/{'x' * 900}{number}" for number in range(100)]},

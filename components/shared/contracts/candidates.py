@@ -2,9 +2,9 @@
 
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tilepipe.components.shared.contracts.history import History, lower_is_better
 from tilepipe.components.shared.errors import ArtifactError
@@ -36,6 +36,20 @@ class Candidate(_Frozen):
         return f"candidate-{self.index:03d}"
 
 
+class Study(_Frozen):
+    """Search that chooses candidates by the results of earlier ones."""
+
+    space: dict[str, Any]
+    """Search space, as in `tune_space`."""
+    seed: int
+    startup_candidates: int = Field(ge=1)
+    """Results that the search needs; until then, candidates are random."""
+    candidates: int = Field(ge=1)
+    """Number of candidates of all workers."""
+    indices: tuple[int, ...] = Field(min_length=1)
+    """Indices of the candidates of this worker, in the order in which it chooses them."""
+
+
 class Share(_Frozen):
     """Candidates of one worker: an item of the loop, as JSON."""
 
@@ -47,7 +61,17 @@ class Share(_Frozen):
     rungs: tuple[int, ...] = ()
     """Epochs after which only the best candidates of this worker continue."""
     reduction_factor: int = 3
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[Candidate, ...] = ()
+    """All candidates of this worker; empty with a study."""
+    study: Study | None = None
+    study_uri: str = ""
+    """Location of the results, in which later runs find them; empty for one that only this run uses."""
+
+    @model_validator(mode="after")
+    def _has_candidates(self) -> Self:
+        if bool(self.candidates) == bool(self.study):
+            raise ValueError("it has neither candidates nor a study, or both")
+        return self
 
 
 class Outcome(_Frozen):

@@ -146,7 +146,8 @@ class Loop:
             elif phase is divided[0]:
                 interruptions.begun(self)
             while self._at.epoch < phase.first_epoch + phase.epochs and not self._epochs.is_enough:
-                self._run_epoch(interruptions)
+                if not 0 < pause_after_epochs == self._at.epoch:  # it was killed after the last checkpoint of its pause
+                    self._run_epoch(interruptions)
                 if self._at.epoch == pause_after_epochs < self._config.epochs and not self._epochs.is_enough:
                     interruptions.pause(self)
                     raise Paused(self._epochs.history)
