@@ -137,12 +137,12 @@ def keys_of(s3, bucket):
 
 @pytest.mark.xdist_group("launcher")
 def test_models_on_postgres_without_and_with_workspaces(
-    postgres_server,
+    postgres_server,  # noqa: F811 - a fixture
     minio_server,
     tmp_path,
     train,
     judge,
-    monkeypatch,  # noqa: F811 - fixtures
+    monkeypatch,
 ):
     database = postgres_server.create("mlflow")
     with running_mlflow(tmp_path, database, minio_server) as server:
