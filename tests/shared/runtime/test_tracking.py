@@ -11,7 +11,6 @@ NAMES = [*tracking.TRACKING_ADDRESS, *tracking.TRACKING_CREDENTIALS]
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_setting_applies_unless_kfp_or_the_user_has_set_it(name, monkeypatch):
-
     monkeypatch.setenv(name, "")  # so that it is restored
     monkeypatch.delenv(name)
     monkeypatch.setenv(f"TILEPIPE_{name}", "of tilepipe")
