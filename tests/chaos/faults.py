@@ -11,13 +11,16 @@ from pathlib import Path
 
 from tests.chaos.ground import SETTINGS, STEPS, Ground
 from tests.chaos.outcomes import ERROR, HANG, LOST, SAME, WRONG, judge
-from tests.chaos.steps import Ended, Run, execute, signal_after, start, wait
+from tests.chaos.steps import Ended, Run, can_skew_clocks, execute, signal_after, start, wait
 from tests.support.faulty_proxy import FaultyProxy
 from tests.support.minio_server import own_server
 
 Result = tuple[str, str, int]
 """Outcome, detail, and number of injected faults."""
 Fault = Callable[[Ground, int, random.Random], Result]
+
+_START_SECONDS = 8
+"""Time in which a process that is not forked imports TensorFlow."""
 
 FAULTS: dict[str, Fault] = {}
 """Name -> fault; filled by the decorator `fault`."""
@@ -138,6 +141,29 @@ def full_disk(ground: Ground, number: int, draws: random.Random, name: str) -> R
         if is_mounted:
             subprocess.run(["umount", "--lazy", str(out)], check=True)
     return *again(ground, run, found), 1
+
+
+@fault("clock.s3", "clock.jump")
+def wrong_clock(ground: Ground, number: int, draws: random.Random, name: str) -> Result:
+    """The clock differs from MinIO's, which refuses signatures from 15 minutes on, or is set while a training runs."""
+    if not can_skew_clocks():
+        return SAME, "not injected: Debian's package libfaketime is not installed", 0
+    jumps = name == "clock.jump"
+    step = "train" if jumps else ("ingest", "pack")[number % 2]
+    out = ground.scratch(f"{name}-{number}")
+    clock = out.parent / f"{out.name}-clock"
+    offset = draws.choice(("+5m", "-5m", "+40m", "-40m", "+400d", "-400d"))
+    clock.write_text("+0" if jumps else offset)
+    more = {"checkpoint_uri": str(ground.scratch(f"{name}-{number}-checkpoints"))} if jumps else {}
+    run = replace(of_step(ground, step, out, **more), clock=clock)
+    process, log = start(run)
+    if jumps:
+        process.join(draws.uniform(0.3, 1.2) * ground.seconds["train"] + _START_SECONDS)
+        clock.write_text(offset)
+    outcome, detail = judge(wait(process, log, time.monotonic()), out, step, ground.digests[step])
+    if (outcome != SAME) and (jumps or offset in ("+5m", "-5m")):
+        outcome = LOST
+    return *again(ground, replace(run, clock=None), (outcome, f"{offset}: {detail}" if detail else "")), 1
 
 
 @fault("cache.two")

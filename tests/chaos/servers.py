@@ -1,11 +1,14 @@
 """Faults of the STAC API and of MLflow, against real servers that are started when they are first needed."""
 
 import atexit
+import contextlib
 import os
 import random
 import socket
+import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -85,6 +88,27 @@ def mlflow_fails(ground: Ground, number: int, draws: random.Random, name: str) -
         if len(points) != run.settings["epochs"] and "not sent" not in ended.log and "lost" not in ended.log:
             outcome, detail = LOST, f"MLflow has {len(points)} of {run.settings['epochs']} epochs: {ended.log[-500:]}"
     return *again(ground, run, (outcome, detail)), count
+
+
+@fault("mlflow.locked")
+def database_locked(ground: Ground, number: int, draws: random.Random, name: str) -> Result:
+    """Another process locks MLflow's SQLite database for up to 10 seconds, at the beginning of a training or later."""
+    database = ground.scratch(f"{name}-{number}-store") / "mlflow.db"
+    run = of_step(ground, "train", ground.scratch(f"{name}-{number}"), experiment=name)
+    run = replace(run, environment={**run.environment, "MLFLOW_TRACKING_URI": f"sqlite:///{database}"})
+    first = execute(replace(run, folder=ground.scratch(f"{name}-{number}-first")))  # creates the tables
+    if first.code != 0:
+        return LOST, f"undisturbed: {first.log[-600:]}", 0
+
+    def lock(process: object) -> None:
+        time.sleep(draws.uniform(0, ground.seconds["train"]))
+        with contextlib.closing(sqlite3.connect(database, timeout=60, isolation_level=None)) as connection:
+            connection.execute("BEGIN EXCLUSIVE")
+            time.sleep(draws.uniform(0.5, 10))
+            connection.execute("ROLLBACK")
+
+    ended = execute(run, lock)
+    return *again(ground, run, judge(ended, run.folder, "train", ground.digests["train"])), 1
 
 
 @fault("stac.reset", "stac.error", "stac.slowdown", "stac.truncate", "stac.down")

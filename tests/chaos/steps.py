@@ -11,12 +11,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 LIMIT_SECONDS = float(os.environ.get("CHAOS_LIMIT_SECONDS", "300"))
 """A step that has not ended after this time hangs."""
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["tests.chaos.preload"])
+_LIBFAKETIME = "*/faketime/libfaketimeMT.so.1"
+"""Library of Debian's package libfaketime, below /usr/lib."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class Run:
         settings: parameters of the step.
         environment: environment variables.
         inputs: folder with the outputs of earlier steps. Defaults to `folder`.
+        clock: file with the offset of the step's clock, such as `+20m`, which may change while the step runs. Defaults
+            to None, the clock of the machine.
     """
 
     step: str
@@ -36,6 +41,7 @@ class Run:
     settings: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     inputs: Path | None = None
+    clock: Path | None = None
     file_bytes: int = 0
     """Limit on the size of a written file (RLIMIT_FSIZE); 0 is none."""
 
@@ -64,9 +70,29 @@ def start(run: Run) -> tuple[Any, Path]:
     """Start a run; returns its process and the path of its log."""
     run.folder.mkdir(parents=True, exist_ok=True)
     log = run.folder.parent / f"{run.folder.name}-{run.step}-{time.monotonic_ns()}.log"
-    process = _CONTEXT.Process(target=_child, args=(run, str(log)), daemon=True)
-    process.start()
+    process: Any
+    if run.clock is None:
+        process = _CONTEXT.Process(target=_child, args=(run, str(log)), daemon=True)
+        process.start()
+    else:
+        process = multiprocessing.get_context("spawn").Process(target=_child, args=(run, str(log)), daemon=True)
+        with patch.dict(os.environ, _clock_variables(run.clock)):  # read when a program starts
+            process.start()
     return process, log
+
+
+def can_skew_clocks() -> bool:
+    """Return whether the library that runs programs with another clock is installed."""
+    return any(Path("/usr/lib").glob(_LIBFAKETIME))
+
+
+def _clock_variables(file: Path) -> dict[str, str]:
+    return {
+        "LD_PRELOAD": str(next(Path("/usr/lib").glob(_LIBFAKETIME))),
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",  # nothing changes that clock on a real machine either
+    }
 
 
 def wait(process: Any, log: Path, began: float, limit: float = LIMIT_SECONDS) -> Ended:

@@ -6,7 +6,11 @@ unset, as in a pod with an optional Secret. Messages never contain credentials.
 
 import os
 import re
+import urllib.error
+import urllib.request
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -25,6 +29,10 @@ SETTINGS = (
     "AWS_CA_BUNDLE",
     "SSL_CERT_FILE",
 )
+_CLOCK_SECONDS = 5
+_LARGEST_CLOCK_DIFFERENCE = timedelta(minutes=14)
+"""Servers accept signatures that are up to 15 minutes old."""
+
 OTHER_CREDENTIALS = (
     "AWS_WEB_IDENTITY_TOKEN_FILE",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
@@ -306,6 +314,8 @@ def diagnose(error: Exception) -> Diagnosis:
     cause = next((_BY_SIGN[sign] for sign in signs if sign in _BY_SIGN), None)
     if cause is None:
         cause = next((each for each in CAUSES if each.pattern and re.search(each.pattern, text)), None)
+    if cause is not None and cause.name == "denied" and code in {"", "403"} and _clock_differs():
+        cause = _BY_SIGN["RequestTimeTooSkewed"]  # which the answer to a HEAD request cannot state: it has no body
     lines = text.strip().splitlines() or [type(error).__name__]
     return Diagnosis(cause or (_other(code) if code else _UNREACHABLE), code or _without_credentials(lines[0])[:300])
 
@@ -326,6 +336,24 @@ def translate(error: Exception, place: str, *, action: str = "the request", atte
     after = f", after {attempts} attempts" if attempts and found.cause.name in {"unreachable", "busy"} else ""
     received = f"{place} ({found.answer.rstrip('. ')} at {found.server}{after})"
     return found.cause.error(f"{found.cause.rule} Received: {received}. {found.cause.remedy.format(action=action)}")
+
+
+def _clock_differs() -> bool:
+    """Return whether the server's clock differs so much from this machine's that it refuses signatures."""
+    address = setting("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL") or "https://s3.amazonaws.com"
+    if not address.startswith(("http://", "https://")):
+        return False
+    try:
+        with urllib.request.urlopen(address, timeout=_CLOCK_SECONDS) as answer:  # noqa: S310 - the scheme is checked
+            stated = answer.headers["Date"]
+    except urllib.error.HTTPError as error:
+        stated = error.headers["Date"]
+    except (OSError, ValueError):
+        return False
+    try:
+        return abs(parsedate_to_datetime(stated or "") - datetime.now(UTC)) > _LARGEST_CLOCK_DIFFERENCE
+    except (ValueError, TypeError):  # no date, or one without a time zone
+        return False
 
 
 def _other(code: str) -> Cause:

@@ -1,4 +1,8 @@
+import contextlib
 import re
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError, ProfileNotFound, SSLError
@@ -70,6 +74,41 @@ def test_errors_without_a_code(error, message):
     found = s3_session.translate(error, "s3://b")
     assert re.search(message, str(found))
     assert SECRET not in str(found)
+
+
+@pytest.fixture
+def dated_server(monkeypatch):
+    """Return a function that starts a server, which refuses all requests, with a clock that differs by some minutes."""
+    with contextlib.ExitStack() as stack:
+
+        def start(minutes):
+            class Refusing(BaseHTTPRequestHandler):
+                def do_GET(self):
+                    self.send_error(403)
+
+                def date_time_string(self, timestamp=None):
+                    return super().date_time_string(time.time() + 60 * minutes)
+
+                def log_message(self, *_):
+                    pass
+
+            server = stack.enter_context(HTTPServer(("127.0.0.1", 0), Refusing))
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            stack.callback(server.shutdown)
+            monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+
+        yield start
+
+
+@pytest.mark.parametrize(
+    "error", [of_boto3("403", 403), OSError("Server returned non-2xx status code: 403 Forbidden: ")]
+)
+@pytest.mark.parametrize(
+    ("minutes", "message"), [(0, "must permit"), (-10, "must permit"), (20, "Correct the clock"), (-300, "clock")]
+)
+def test_a_refusal_without_a_code_may_come_from_the_clock(dated_server, error, minutes, message):
+    dated_server(minutes)
+    assert message in str(s3_session.translate(error, "s3://b"))
 
 
 def test_a_sign_has_one_cause():
