@@ -52,6 +52,10 @@ postgres: # Install Debian's PostgreSQL for a test that starts a server of its o
 	  echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.d/tilepipe.conf; \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends postgresql >/dev/null; fi
 
+faketime: # Install Debian's libfaketime for faults that set clocks wrong; on other systems they are not injected
+	@if [ -z "$$(ls -d /usr/lib/*/faketime/libfaketimeMT.so.1 2>/dev/null)" ] && command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends libfaketime >/dev/null; fi
+
 run: setup ## Train on a synthetic sample with the compiled pipeline, on this machine
 	@[ -f $(SAMPLE)/catalog.json ] || $(VENV)/tilepipe sample $(SAMPLE) --tiles-per-class 200
 	@$(VENV)/tilepipe run train_classifier --config pipelines/train_classifier/configs/sample.yaml data_source=$(SAMPLE)/catalog.json
@@ -94,7 +98,7 @@ e2e: setup browser ## Test on a real Kubeflow (KFP_ENDPOINT); writes build/e2e.j
 fuzz: setup ## Feed each parser EXAMPLES new hostile inputs per test (make test: a few, always the same)
 	@FUZZ_EXAMPLES=$(EXAMPLES) $(VENV)/pytest tests/fuzz
 
-chaos: setup ## Inject faults (FAULTS="s3.* train.kill", CHAOS_TIMES=3, CHAOS_SEED=0); resumes; writes build/chaos.json
+chaos: setup faketime ## Inject faults (FAULTS="s3.* train.kill", CHAOS_TIMES=3, CHAOS_SEED=0); resumes; writes build/chaos.json
 	@$(VENV)/python -W ignore -m tests.chaos $(FAULTS)
 
 audit: setup ## Look for known vulnerabilities in uv.lock; .github/advisories.toml explains exceptions

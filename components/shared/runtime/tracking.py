@@ -8,6 +8,7 @@ import contextlib
 import json
 import logging
 import os
+import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -47,6 +48,9 @@ PREFIX = "TILEPIPE_"
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
 _SQLITE = "sqlite:///"
+_OPENING_ATTEMPTS = 5
+"""SQLite waits up to 5 seconds per attempt for another process."""
+
 _open_run_id = UNTRACKED  # the run this process writes to, for `record_failure`
 
 
@@ -77,7 +81,7 @@ def client() -> "MlflowClient":
     """Return a tracking client for `MLFLOW_TRACKING_URI`.
 
     Raises:
-        TrackingError: the server cannot be reached.
+        TrackingError: the database stays locked by another process.
     """
     # An unreachable server must not block a step for MLflow's default of seven times two minutes.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
@@ -89,7 +93,19 @@ def client() -> "MlflowClient":
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     from mlflow import MlflowClient
 
-    return MlflowClient(tracking_uri=os.environ.get("MLFLOW_TRACKING_URI"))
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    for _ in range(_OPENING_ATTEMPTS):
+        try:
+            return MlflowClient(tracking_uri=uri)
+        except Exception as error:  # of SQLAlchemy, which comes with MLflow only where there are local databases
+            if "database is locked" not in str(error):
+                raise
+            time.sleep(random.uniform(0.5, 1.5))  # noqa: S311 - jitter
+    raise TrackingError(
+        "MLflow's database must be free to be opened. Received: "
+        f"{_without_password(uri or '')}, which another process has locked for {_OPENING_ATTEMPTS} attempts. Wait "
+        "until that process has ended, or use an MLflow server for several runs at once."
+    )
 
 
 def open_run(experiment: str, name: str, tags: Mapping[str, str], *, resumed_run_id: str = UNTRACKED) -> str:

@@ -1,9 +1,13 @@
 """MLflow's settings of a pod, which come under names of tilepipe's own."""
 
 import os
+import sqlite3
+import threading
 
 import pytest
+from mlflow.tracking._tracking_service.utils import _tracking_store_registry
 
+from tilepipe.components.shared.errors import TrackingError
 from tilepipe.components.shared.runtime import tracking
 
 NAMES = [*tracking.TRACKING_ADDRESS, *tracking.TRACKING_CREDENTIALS]
@@ -26,3 +30,38 @@ def test_messages_name_the_workspace(monkeypatch):
     assert tracking.in_workspace() == " in the workspace 'team-a'"
     monkeypatch.delenv("MLFLOW_WORKSPACE")
     assert tracking.in_workspace() == ""
+
+
+@pytest.fixture
+def locked(tmp_path, monkeypatch):
+    """Return a function that locks an existing MLflow database for some seconds."""
+    database = tmp_path / "mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{database}")
+    tracking.client()
+    _tracking_store_registry._get_store_with_resolved_uri.cache_clear()  # as in another process
+    connections, timers = [], []
+
+    def lock(seconds):
+        connection = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
+        connection.execute("BEGIN EXCLUSIVE")
+        connections.append(connection)
+        timers.append(threading.Timer(seconds, connection.rollback))
+        timers[-1].start()
+
+    yield lock
+    for connection, timer in zip(connections, timers, strict=True):
+        timer.cancel()
+        timer.join()
+        connection.close()
+
+
+def test_a_database_that_is_locked_for_a_while_is_opened_later(locked):
+    locked(1)
+    assert tracking.client().search_experiments()
+
+
+def test_a_database_that_stays_locked_is_one_clear_error(locked, monkeypatch):
+    monkeypatch.setattr(tracking, "_OPENING_ATTEMPTS", 1)
+    locked(60)
+    with pytest.raises(TrackingError, match=r"must be free.*locked for 1 attempts.*use an MLflow server"):
+        tracking.client()
