@@ -10,6 +10,7 @@ E2E_RUNS_BUCKET          the runs' bucket in the same store [mlpipeline]
 E2E_MLFLOW_URI           address of the tracking server from this machine
 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY   for the bucket, from this machine; the pods take theirs from the Secret
 KUBECONFIG               the cluster
+E2E_FAULTS               a folder of programs, each of which takes one service away for a while (test_chaos_cluster.py)
 """
 
 import os
@@ -163,8 +164,12 @@ SMALL += ["tracking_experiment=e2e"]
 
 
 def submit(kubeflow: Kubeflow, yaml: Path, *words: str, check: bool = True) -> tuple[str, Any]:
-    """Submit a run; returns its id, and the finished process of the command line."""
-    done = kubeflow.tilepipe("submit", str(yaml), *words, check=check)
+    """Submit a run; returns its id, and the finished process of the command line.
+
+    Of several values of a parameter, the last one counts.
+    """
+    last = {word.partition("=")[0]: word for word in words}
+    done = kubeflow.tilepipe("submit", str(yaml), *last.values(), check=check)
     return run_id_in(done.stdout), done
 
 

@@ -98,10 +98,10 @@ def test_an_empty_source_ends_well(kubeflow, predict_yaml, source, kept, tmp_pat
 
 
 def _runs_of(kubeflow, name, count):
-    for _ in range(200):
+    for _ in range(400):
         listed = kubeflow.runs.run_service_list_runs(page_size=100, sort_by="created_at desc").runs or []
         found = [run.run_id for run in listed if name in (run.display_name or "")]
         if len(found) >= count:
             return found[-count:]
         time.sleep(3)
-    pytest.fail(f"{name} did not fire {count} times within ten minutes")
+    pytest.fail(f"{name} did not fire {count} times within twenty minutes")

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.e2e.conftest import SMALL, submit
+from tests.e2e.conftest import SMALL, submit, upload_sample
 from tests.support.scenes import cells, write_bundle, write_scene
 from tilepipe.components.shared.inference.bundle_model import open_model
 from tilepipe.components.shared.registry import version_tags
@@ -31,10 +31,22 @@ def compiled(kubeflow, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def registered(kubeflow, pipeline_yaml, sample):
-    """Id of a run, and the name under which it registered its model."""
+def training(kubeflow, tmp_path_factory):
+    """Arguments of trainings that differ only in their quality, and the name under which they register their models.
+
+    The 60 test tiles are enough for the gate to see the difference between three epochs and thirty.
+    """
     name = f"e2e-{uuid.uuid4().hex[:8]}"
-    run_id, done = submit(kubeflow, pipeline_yaml, f"data_source={sample}", *SMALL, f"register_name={name}")
+    catalog = upload_sample(kubeflow, tmp_path_factory.mktemp("tiles") / "sample", name, tiles_per_class=40)
+    words = [f"data_source={catalog}", *SMALL, f"register_name={name}", "train_augmentation=[]"]
+    return [*words, "train_learning_rate=0.003"], name
+
+
+@pytest.fixture(scope="module")
+def registered(kubeflow, pipeline_yaml, training):
+    """Id of a run, and the name under which it registered its model."""
+    words, name = training
+    run_id, done = submit(kubeflow, pipeline_yaml, *words, "train_epochs=3")
     assert kubeflow.run(run_id).state == "SUCCEEDED", done.stdout
     return run_id, name
 
@@ -57,24 +69,64 @@ def test_a_training_registers_a_challenger(kubeflow, registered, tmp_path):
     assert model.predict(model.example()).shape == (1, len(model.class_names))
 
 
-def test_without_export_nothing_is_registered(kubeflow, pipeline_yaml, sample, registered):
-    _, name = registered
-    words = [f"data_source={sample}", *SMALL, f"register_name={name}", "export_enabled=false"]
-    run_id, _ = submit(kubeflow, pipeline_yaml, *words)
+def test_without_export_nothing_is_registered(kubeflow, pipeline_yaml, training, registered):
+    words, name = training
+    before = len(kubeflow.mlflow.search_model_versions(f"name='{name}'"))
+    run_id, _ = submit(kubeflow, pipeline_yaml, *words, "train_epochs=3", "export_enabled=false")
     assert kubeflow.run(run_id).state == "SUCCEEDED"
     assert kubeflow.executors(run_id, "export-model") == kubeflow.executors(run_id, "register-model") == 0
-    assert len(kubeflow.mlflow.search_model_versions(f"name='{name}'")) == 1
+    assert len(kubeflow.mlflow.search_model_versions(f"name='{name}'")) == before
 
 
-def test_the_gate_promotes_the_first_version_and_the_history_says_why(kubeflow, compiled, registered):
-    _, name = registered
-    words = [f"model_name={name}", "promote_override=true", "promote_reason=the first one"]
-    run_id, done = submit(kubeflow, compiled("promote"), *words)
-    assert kubeflow.run(run_id).state == "SUCCEEDED", done.stdout
-    version = find_version(kubeflow.mlflow, f"{name}@{version_tags.CHAMPION}")
-    assert version.version == 1
-    assert version.tags[version_tags.GATE] in {"accepted", "undecided"}
-    assert "the first one" in kubeflow.tilepipe("models", name, "--history").stdout
+def test_the_gate_refuses_a_worse_version_and_accepts_a_better_one(
+    kubeflow, compiled, pipeline_yaml, training, registered
+):
+    words, name = training
+    worse, _ = submit(kubeflow, pipeline_yaml, *words, "train_learning_rate=0.000001", "--no-wait")
+    better, _ = submit(kubeflow, pipeline_yaml, *words, "train_epochs=30", "--no-wait")
+
+    first, done = _promote(kubeflow, compiled, name, 1)
+    assert first == "SUCCEEDED", done.stdout
+    assert _champion(kubeflow, name).version == 1
+
+    refused = _version_of(kubeflow, name, worse)
+    state, done = _promote(kubeflow, compiled, name, refused)
+    assert state == "FAILED"
+    assert "The challenger is worse" in done.stdout + done.stderr
+    assert find_version(kubeflow.mlflow, f"{name}/{refused}").tags[version_tags.GATE] == "refused"
+    assert _champion(kubeflow, name).version == 1
+
+    accepted = _version_of(kubeflow, name, better)
+    state, done = _promote(kubeflow, compiled, name, accepted)
+    assert state == "SUCCEEDED", done.stdout
+    assert _champion(kubeflow, name).version == accepted
+    assert "The challenger is better" in _champion(kubeflow, name).tags[version_tags.GATE_REASON]
+
+    kubeflow.tilepipe("rollback", name, "--reason", "a look at the older one")
+    assert _champion(kubeflow, name).version == 1
+    history = json.loads(kubeflow.tilepipe("models", name, "--output", "json").stdout)["promotions"]
+    moves = [(entry["action"], entry["from_version"], entry["to_version"]) for entry in history]
+    assert moves == [("promote", None, 1), ("promote", 1, accepted), ("rollback", accepted, 1)]
+    assert history[-1]["why"] == "a look at the older one"
+
+
+def _promote(kubeflow, compiled, name, version):
+    """Run the pipeline; returns the state of the run, and the finished process of the command line."""
+    words = [f"model_name={name}", f"model_version={version}"]
+    run_id, done = submit(kubeflow, compiled("promote"), *words, check=False)
+    return kubeflow.run(run_id).state, done
+
+
+def _champion(kubeflow, name):
+    return find_version(kubeflow.mlflow, f"{name}@{version_tags.CHAMPION}")
+
+
+def _version_of(kubeflow, name, run_id):
+    """Return the number of the version that a run registered, once the run has ended."""
+    assert kubeflow.wait(run_id).state == "SUCCEEDED"
+    versions = kubeflow.mlflow.search_model_versions(f"name='{name}'")
+    (number,) = (one.version for one in versions if one.tags[version_tags.PIPELINE_RUN] == run_id)
+    return int(number)
 
 
 def test_three_pods_predict_tiles(kubeflow, compiled, sample, registered, prefix):
