@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tilepipe.components.ingest.config import IngestConfig
+from tilepipe.components.ingest.config import IngestConfig, SourceKind
 from tilepipe.components.ingest.label_map import write_label_map
 from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.report.facts import IngestReport, SelectionFacts, make_report
@@ -15,7 +15,7 @@ from tilepipe.components.ingest.selection import Selection, choose, columns_of
 from tilepipe.components.ingest.sources.detect import open_source
 from tilepipe.components.ingest.sources.source_view import ColumnSource, open_source_view
 from tilepipe.components.ingest.sources.tile_row import TileSource
-from tilepipe.components.ingest.splits.predefined import has_split_folders, keep_unselected
+from tilepipe.components.ingest.splits.predefined import has_split_folders, keep_unselected, lacks_val
 from tilepipe.components.ingest.splits.splits import split_tiles
 from tilepipe.components.ingest.stated_bands import StatedBands, find_stated_bands
 from tilepipe.components.ingest.stated_raster import check_raster
@@ -78,13 +78,15 @@ def ingest(config: IngestConfig, outputs: IngestOutputs) -> dict[str, str | int]
             source.resolve_addresses(connection)
         bands = find_stated_bands(connection, config)
         nodata = check_raster(connection, allow_mixed_scaling=config.options.allow_mixed_scaling)
-        _check_ids(connection, config)
-        by_folders = has_split_folders(connection, config)
+        _check_ids(connection, config, source.kind)
+        by_folders, without_val = has_split_folders(connection, config), lacks_val(connection, config)
         unlisted = split_tiles(connection, config)
         _sort(connection)
         counts, class_names = _check_splits(connection, config, selection)
         info = _info(config, source, class_names, bands, nodata)
-        report = make_report(connection, info, _facts(config, selection, unlisted, by_folders=by_folders))
+        report = make_report(
+            connection, info, _facts(config, selection, unlisted, by_folders=by_folders, without_val=without_val)
+        )
         _check_duplicates(report, config)
         _write(connection, info, outputs.tiles)
     write_label_map(report, outputs.label_map)
@@ -94,7 +96,7 @@ def ingest(config: IngestConfig, outputs: IngestOutputs) -> dict[str, str | int]
     return _summary(info, counts)
 
 
-def _check_ids(connection: "DuckDBPyConnection", config: IngestConfig) -> None:
+def _check_ids(connection: "DuckDBPyConnection", config: IngestConfig, kind: SourceKind) -> None:
     without = connection.execute("SELECT count(*) FROM chosen WHERE tile_id IS NULL OR tile_id = ''").fetchall()[0][0]
     if without:
         raise SourceError(f"Each tile must have an id. Received: {without:,} without one, in {config.source}.")
@@ -104,8 +106,7 @@ def _check_ids(connection: "DuckDBPyConnection", config: IngestConfig) -> None:
     if repeated:
         raise SourceError(
             f"Each tile must have a unique id. Received: {repeated[0][1]:,} ids that occur more than once, such as "
-            f"{', '.join(name for name, _ in repeated)}, in {config.source}. Give the items ids that are unique in the "
-            "source."
+            f"{', '.join(name for name, _ in repeated)}, in {config.source}. {_remedy_of_ids(connection, kind)}"
         )
     wrong = connection.execute(
         "SELECT tile_id, checksum FROM chosen WHERE checksum IS NOT NULL "
@@ -116,6 +117,14 @@ def _check_ids(connection: "DuckDBPyConnection", config: IngestConfig) -> None:
             "A file:checksum must be a multihash in hexadecimal or multibase. "
             f"Received: {wrong[0][1]!r} in item {wrong[0][0]} ({config.source})."
         )
+
+
+def _remedy_of_ids(connection: "DuckDBPyConnection", kind: SourceKind) -> str:
+    if kind != "table":
+        return "Give the items ids that are unique in the source."
+    is_ecotaxa = connection.execute("SELECT count(tilepipe_label_status) > 0 FROM chosen").fetchall()[0][0]
+    example = argument("columns", {"id": "object_id" if is_ecotaxa else "id"})
+    return f"Name a column with unique ids, such as {example}, or remove the repeated rows."
 
 
 def _sort(connection: "DuckDBPyConnection") -> None:
@@ -144,7 +153,9 @@ def _check_splits(
     if missing:
         raise SplitError(
             f"The splits {' and '.join(needed)} must {'both ' if len(needed) > 1 else ''}have tiles. "
-            f"Received: none in {' and '.join(missing)}, and {counts} in all. Add tiles to the empty splits."
+            f"Received: none in {' and '.join(missing)}, and {counts} in all. Add tiles to the empty splits"
+            + ("" if "train" in missing else f", or train without val: {argument('split_merge_train_val', True)}")
+            + "."
         )
     present = {label for _, label in pairs}  # predefined splits may leave a class out
     class_names = tuple(name for name in selection.class_names if name in present or config.classes)
@@ -191,7 +202,9 @@ def _info(
     )
 
 
-def _facts(config: IngestConfig, selection: Selection, unlisted: int, *, by_folders: bool) -> SelectionFacts:
+def _facts(
+    config: IngestConfig, selection: Selection, unlisted: int, *, by_folders: bool, without_val: bool
+) -> SelectionFacts:
     if not config.needs_labels:
         how = "all in one, for predictions"
     elif config.split_files or config.split_property:
@@ -202,6 +215,8 @@ def _facts(config: IngestConfig, selection: Selection, unlisted: int, *, by_fold
         shares = " / ".join(f"{100 * config.split_fractions.get(split, 0):g}" for split in SPLITS)
         size = f" of {config.split_block_metres:g} m" if config.split_by == "block" else ""
         how = f"by {config.split_by}{size}, {shares} %" + (f", seed {config.seed}" if config.split_by != "time" else "")
+    if without_val:
+        how += "; val is taken from train"
     if config.split_merge_train_val:
         how += "; train and val merged"
     left_out = selection.left_out + ((("not listed in split_files", unlisted),) if unlisted else ())

@@ -180,7 +180,10 @@ def test_split_folders_and_classes_below_them(run, tmp_path):
 @pytest.mark.parametrize(
     ("lists", "message"),
     [
-        ({"train": ["a_0.jpg", "b_0.jpg"], "val": []}, "train and val must both have tiles. Received: none in val"),
+        (
+            {"train": ["a_0.jpg", "b_0.jpg"], "val": []},
+            r"train and val must both have tiles. Received: none in val.*split_merge_train_val=true\.",
+        ),
         ({"train": ["a_0.jpg"], "val": ["b_0.jpg"]}, "must have tiles in train. Received: b with none"),
     ],
 )

@@ -9,12 +9,18 @@ from tilepipe.components.ingest.sources.folder import SUFFIXES, ListedFile, clas
 from tilepipe.components.ingest.sources.tile_row import TileRow
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.storage import storage
+from tilepipe.components.shared.storage.sizes import MEBIBYTE
 from tilepipe.components.shared.storage.tar_members import tar_members
-from tilepipe.components.shared.storage.zip_members import check_member, member_sizes
+from tilepipe.components.shared.storage.zip_members import check_member, member_sizes, read_member
+from tilepipe.components.shared.tiles.packed_records import is_packed, read_packed_record
 
 _TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _ARCHIVES = (".zip", *_TARS)
 _TABLES = (".csv", ".tsv", ".parquet")
+_TEXTS = (".tsv", ".txt")
+_ECOTAXA_IMAGE = b"img_file_name"
+_HEADER_BYTES = 65_536
+_LARGEST_TABLE = 64 * MEBIBYTE
 _MACOS = "__MACOSX"
 """Folder that the Finder adds to zips, with a file of attributes for each file; in tars these are hidden files."""
 
@@ -48,13 +54,12 @@ class ArchiveClassFolders:
         """
         shown = storage.shown(self.root)
         files = self._files(shown)
-        has_class_folders = any(name.lower().endswith(SUFFIXES) and "/" in name for name in files)
-        if self.needs_labels and not has_class_folders and any(name.lower().endswith(_TABLES) for name in files):
-            raise SourceError(
-                "An archive must hold class folders with images; tables are read only unpacked. Received: "
-                f"data_source={shown}. Unpack it, and give the address of the folder."
-            )
         top = _top_folder(files)
+        if self.needs_labels and (table := self._table_of_images(files)):
+            raise SourceError(
+                "An archive must hold class folders with images; tables of images are read only unpacked. Received: "
+                f"data_source={shown} with {table}. Unpack it, and give the address of the folder."
+            )
         names = {name.removeprefix(top): file for name, file in files.items()}
         children = {name.partition("/")[0] for name in names if "/" in name}
         nested = {name.partition("/")[0] for name in names if name.count("/") > 1}
@@ -64,6 +69,26 @@ class ArchiveClassFolders:
             (replace(file, name=name, split=splits.get(name.partition("/")[0])) for name, file in names.items()),
             needs_labels=self.needs_labels,
         )
+
+    def _table_of_images(self, files: Mapping[str, ListedFile]) -> str:
+        """Return the name of a table that states the labels of the images; empty if the folders are the classes.
+
+        It is EcoTaxa's; or any table where all images are in one folder.
+        """
+        tables = [name for name in files if name.lower().endswith(_TABLES)]
+        folders = {name.rpartition("/")[0] for name in files if name.lower().endswith(SUFFIXES)}
+        if tables and len(folders) <= 1:
+            return tables[0]
+        tables = [name for name in files if name.lower().endswith(_TEXTS)]
+        return next((name for name in tables if _ECOTAXA_IMAGE in self._first_bytes(files[name])), "")
+
+    def _first_bytes(self, file: ListedFile) -> bytes:
+        size = min(file.bytes, _HEADER_BYTES)
+        if file.member is not None:
+            return read_member(file.uri, file.member)[:size] if file.bytes <= _LARGEST_TABLE else b""
+        if is_packed(file.uri):
+            return read_packed_record(file.uri, file.offset or 0, size)
+        return storage.read_range(file.uri, file.offset or 0, size)
 
     def _files(self, shown: str) -> Mapping[str, ListedFile]:
         if is_tar(self.root):

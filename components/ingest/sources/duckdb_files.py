@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from duckdb.sqltypes import DuckDBPyType
 
+FILE, ROW = "tilepipe_file", "tilepipe_row"
+"""Columns with the position of a row: the index of its file, and its number within the file, from 0."""
+
 _NESTED = {"struct", "list", "array", "map"}
 
 
@@ -51,7 +54,7 @@ def readable(connection: "DuckDBPyConnection", uris: Sequence[str]) -> Iterator[
 
 
 def parquet_relation(
-    connection: "DuckDBPyConnection", paths: Sequence[str], *, raw: Collection[str] = ()
+    connection: "DuckDBPyConnection", paths: Sequence[str], *, raw: Collection[str] = (), is_located: bool = False
 ) -> "tuple[str, dict[str, DuckDBPyType]]":
     """Return Parquet files in SQL, with columns whose conditions are true of the same rows as those of a table.
 
@@ -63,9 +66,14 @@ def parquet_relation(
         connection: the database.
         paths: names of the files for DuckDB; columns are matched by name.
         raw: columns to leave as they are, such as large structs of which single fields are read.
+        is_located: True to add the columns `FILE`, the index of a row's file in `paths`, and `ROW`, its number in the
+            file. Defaults to False.
 
     Returns:
-        The relation, as written after FROM, and the types of its columns.
+        The relation, as written after FROM, and the types of its columns other than `FILE` and `ROW`.
+
+    Raises:
+        SourceError: if `is_located`, and a column has the name of a virtual column of DuckDB.
     """
     scan = f"read_parquet([{', '.join(map(literal, paths))}], union_by_name={len(paths) > 1})"
     described = connection.sql(f"FROM {scan}")
@@ -75,6 +83,13 @@ def parquet_relation(
         for name, kind in types.items()
         if name not in raw and _may_hold_nan(kind)
     ]
+    if is_located:
+        if taken := sorted({"file_index", "file_row_number"} & {name.lower() for name in types}):
+            raise SourceError(
+                "A Parquet file with images or in splits must not have columns named file_index or file_row_number, "
+                f"which DuckDB adds. Received: {taken[0]} in {storage.shown(paths[0])}. Rename the column."
+            )
+        scan = f"(SELECT *, file_index::BIGINT AS {FILE}, file_row_number::BIGINT AS {ROW} FROM {scan})"  # noqa: S608
     return f"(SELECT * REPLACE ({', '.join(hidden)}) FROM {scan})" if hidden else scan, types  # noqa: S608
 
 

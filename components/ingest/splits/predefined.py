@@ -215,6 +215,57 @@ def has_split_folders(connection: "DuckDBPyConnection", config: IngestConfig) ->
     return bool(connection.execute("SELECT count(split) > 0 FROM chosen").fetchall()[0][0])
 
 
+def lacks_val(connection: "DuckDBPyConnection", config: IngestConfig) -> bool:
+    """Return True if the source states splits, and among them train, but not val.
+
+    Args:
+        connection: a database with the table `chosen`.
+        config: the step's parameters.
+    """
+    if not config.needs_labels or config.split_merge_train_val:
+        return False
+    if not config.split_property and not has_split_folders(connection, config):
+        return False
+    query = "SELECT DISTINCT split FROM chosen WHERE split IS NOT NULL"
+    stated = {split_named(value) for (value,) in connection.execute(query).fetchall()}
+    return "train" in stated and "val" not in stated
+
+
+def draw_val_from_train(connection: "DuckDBPyConnection", fractions: Mapping[str, float], seed: int) -> None:
+    """Move tiles from train to val, in the same proportion of each class; those of one unit stay together.
+
+    Args:
+        connection: a database with the tables `chosen` and `places`.
+        fractions: fractions of all tiles in train and val, by whose ratio train is divided.
+        seed: seed of the order of the tiles.
+    """
+    share = fractions["val"] / (fractions["train"] + fractions["val"])
+    connection.execute(
+        """
+        UPDATE places SET split = 'val' WHERE row IN (
+            SELECT row FROM (
+                SELECT row, label, dense_rank() OVER (PARTITION BY label ORDER BY md5(? || ':' || unit), unit) AS rank
+                FROM (
+                    SELECT row, label, coalesce(tilepipe_unit, tile_id) AS unit
+                    FROM chosen JOIN places ON chosen.rowid = places.row WHERE places.split = 'train'
+                )
+            ) JOIN (
+                SELECT label, count(DISTINCT coalesce(tilepipe_unit, tile_id)) AS units
+                FROM chosen JOIN places ON chosen.rowid = places.row WHERE places.split = 'train' GROUP BY label
+            ) USING (label)
+            WHERE units > 1 AND rank <= greatest(1, round(? * units))
+        )
+        """,
+        [str(seed), share],
+    )
+    [(drawn,)] = connection.execute("SELECT count(*) FROM places WHERE split = 'val'").fetchall()
+    logger.warning(
+        "the source states no tiles for val: %s tiles, %.0f %% of each class, are taken from train",
+        f"{drawn:,}",
+        100 * share,
+    )
+
+
 def split_by_folders(connection: "DuckDBPyConnection") -> None:
     """Split by the folders above the class folders.
 

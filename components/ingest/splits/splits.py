@@ -11,7 +11,9 @@ from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.splits.groups import assign_groups
 from tilepipe.components.ingest.splits.predefined import (
+    draw_val_from_train,
     has_split_folders,
+    lacks_val,
     split_by_files,
     split_by_folders,
     split_by_property,
@@ -62,6 +64,8 @@ def split_tiles(connection: "DuckDBPyConnection", config: IngestConfig) -> int:
         if config.split_by == "block":
             _make_blocks(connection, config.split_block_metres)
         _split_by_group(connection, config)
+    if lacks_val(connection, config):
+        draw_val_from_train(connection, config.split_fractions, config.seed)
     if config.split_merge_train_val:
         connection.execute("UPDATE places SET split = 'train' WHERE split = 'val'")
     left_out = "SELECT (SELECT count(*) FROM chosen) - (SELECT count(*) FROM places)"

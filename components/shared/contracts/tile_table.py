@@ -33,7 +33,8 @@ class TableRow:
     """One row of the tile table: the list of its columns, from which `COLUMNS` and `SCHEMA` are derived.
 
     A tile is the whole object at `uri`; or its `member`, if the object is a zip; or `bytes` bytes from `offset`, if it
-    is a TFRecord file or a tar; or the files `band_uris`, if each band has its own file.
+    is a TFRecord file or a tar; or the value in the column `member` and the row `offset`, if it is a Parquet file; or
+    the files `band_uris`, if each band has its own file.
     """
 
     tile_id: Annotated[
@@ -41,17 +42,19 @@ class TableRow:
         Column(
             pa.string(),
             "the item's id, the file's path below the folder, the id or address in a table, `<file>#<number>` of a "
-            "record; unique",
+            "record or an image in Parquet; unique",
         ),
     ]
     uri: Annotated[str, Column(pa.string(), "the file: local, `s3://` or on the web")]
-    member: Annotated[str | None, Column(pa.string(), "the path within the zip at `uri`")] = None
+    member: Annotated[
+        str | None, Column(pa.string(), "the path within the zip, or the column of the Parquet file at `uri`")
+    ] = None
     offset: Annotated[
         int | None,
         Column(
             pa.int64(),
             "where the `bytes` bytes start in the TFRecord file or tar at `uri`, decompressed; those of a record "
-            "include its framing",
+            "include its framing; with `member`, the row of the Parquet file, from 0",
         ),
     ] = None
     band_uris: Annotated[

@@ -70,7 +70,7 @@ def tar_members(uri: str, suffixes: tuple[str, ...]) -> dict[str, TarMember]:
     shown = storage.shown(uri)
     members: dict[str, TarMember] = {}
     links: list[str] = []
-    with _open(uri) as file:
+    with open_file(uri) as file:
         packed = is_compressed(file)
         if packed and not storage.path_of(uri).lower().endswith(PACKED_SUFFIXES):
             raise SourceError(
@@ -106,6 +106,19 @@ def tar_members(uri: str, suffixes: tuple[str, ...]) -> dict[str, TarMember]:
             f"{links[0]!r}. Create the archive again with the files that the links lead to: tar --dereference."
         )
     return members
+
+
+def open_file(uri: str) -> IO[bytes]:
+    """Open a file at a normalized address for reading from any place; a remote file is read by ranges of 4 MiB.
+
+    Raises:
+        SourceError: there is no such file.
+        StorageError: the disk or the store cannot be reached, or refuses.
+    """
+    if not storage.is_remote(uri):
+        storage.size(uri)  # raises with the reason
+        return Path(uri).open("rb")
+    return io.BufferedReader(_Ranges(uri), _BLOCK_BYTES)
 
 
 def is_compressed(file: IO[bytes]) -> bool:
@@ -147,13 +160,6 @@ def _damaged(shown: str, reason: str) -> SourceError:
     return SourceError(
         f"An archive must be a whole tar with names in UTF-8. Received: {shown} ({reason}). Copy it again."
     )
-
-
-def _open(uri: str) -> IO[bytes]:
-    if not storage.is_remote(uri):
-        storage.size(uri)  # raises with the reason
-        return Path(uri).open("rb")
-    return io.BufferedReader(_Ranges(uri), _BLOCK_BYTES)
 
 
 class _Ranges(io.RawIOBase):

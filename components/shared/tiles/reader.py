@@ -39,9 +39,10 @@ class Tile:
     bytes: int | None
     checksum: str | None
     member: str | None = None
-    """Path of the tile within the zip file at `uri`."""
+    """Path of the tile within the zip file at `uri`, or column with the images of the Parquet file."""
     offset: int | None = None
-    """Offset of the record in the TFRecord file at `uri`; its length is `bytes`."""
+    """Offset of the record or file in the TFRecord file or tar at `uri`, of `bytes` bytes; with `member`, the number of
+    the row in the Parquet file."""
     band_uris: tuple[str, ...] | None = None
     """URI of one file per band, in the order of the table's bands; the first is `uri`."""
 
@@ -127,7 +128,7 @@ class Layout:
 
 
 def content(tile: Tile, read_file: Callable[[str], bytes] = storage.read_bytes, *, max_bytes: int = MAX_BYTES) -> bytes:
-    """Read the bytes of one tile: a file, a member of a zip file, or a record of a TFRecord file.
+    """Read the bytes of one tile: a file, a member of a zip or tar, a record of TFRecords, or an image in Parquet.
 
     Args:
         tile: the tile; for a tile with one file per band, only the file at `uri` is read.
@@ -143,6 +144,10 @@ def content(tile: Tile, read_file: Callable[[str], bytes] = storage.read_bytes, 
         TileError: if it is too large.
     """
     if tile.member is not None:
+        if tile.offset is not None:
+            from tilepipe.components.shared.tiles import parquet_images
+
+            return parquet_images.read_image(tile.uri, tile.member, tile.offset, max_bytes)
         from tilepipe.components.shared.storage import zip_members
 
         return zip_members.read_member(tile.uri, tile.member, max_bytes)

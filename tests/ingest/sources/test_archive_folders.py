@@ -82,7 +82,8 @@ def test_the_finders_attributes_are_no_tiles(tmp_path):
     [
         (["a.png", "b.png"], "2 images and no class folder"),
         (["readme.txt"], "1 files, no images"),
-        (["ecotaxa.tsv", "1.jpg"], "tables are read only unpacked.*Unpack it"),
+        (["ecotaxa.tsv", "1.jpg"], "tables of images are read only unpacked.*Unpack it"),
+        (["images/1.jpg", "images/2.jpg", "labels.csv"], r"with labels\.csv.*Unpack it"),
         (["../x/a.png"], "below the archive's root"),
     ],
 )
@@ -90,6 +91,23 @@ def test_zips_without_class_folders(tmp_path, names, message):
     source = zipped(tmp_path / "x.zip", *names)
     with pytest.raises(SourceError, match=message):
         list(source.rows())
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_an_archived_export_of_ecotaxa_is_no_folder_of_classes(tmp_path, kind):
+    for sample in ("one", "two"):
+        (tmp_path / "export" / sample).mkdir(parents=True)
+        (tmp_path / "export" / sample / "1.jpg").write_bytes(b"x")
+        table = "object_id\timg_file_name\tobject_annotation_category\n1\t1.jpg\tCopepoda\n"
+        (tmp_path / "export" / sample / f"ecotaxa_{sample}.tsv").write_text(table)
+    source = ArchiveClassFolders(shutil.make_archive(str(tmp_path / "export"), kind, tmp_path / "export"))
+    with pytest.raises(SourceError, match=r"with (one/ecotaxa_one|two/ecotaxa_two)\.tsv.*Unpack it"):
+        list(source.rows())
+
+
+def test_a_table_beside_class_folders(tmp_path):
+    rows = zipped(tmp_path / "x.zip", "readme.txt", "labels.csv", "train/Forest/a.png", "train/Crop/b.png").rows()
+    assert {(row.label, row.split) for row in rows} == {("Forest", "train"), ("Crop", "train")}
 
 
 def test_a_damaged_zip(tmp_path):

@@ -324,3 +324,27 @@ def test_time_trains_on_the_past():
 def test_a_split_by_time_needs_times():
     with pytest.raises(ParameterError, match=r"each tile must have a time. Received: 3 tiles"):
         split(rows(a=3), split_by="time")
+
+
+@pytest.mark.parametrize("options", [{}, {"split_property": "s"}])
+def test_val_is_taken_from_train_if_the_source_has_none(options):
+    tiles = [
+        row(f"{label}_{n}", "u", label, split=split, properties={"s": split})
+        for label, count in (("a", 20), ("b", 7), ("c", 1))
+        for split in ("train", "test")
+        for n in range(count)
+    ]
+    tiles = [dataclasses.replace(tile, tile_id=f"{tile.tile_id}_{tile.split}") for tile in tiles]
+    splits = split(tiles, **options)
+    assert Counter(zip((tile.label for tile in tiles), splits, strict=True)) == {
+        ("a", "train"): 16,
+        ("a", "val"): 4,
+        ("a", "test"): 20,
+        ("b", "train"): 6,
+        ("b", "val"): 1,
+        ("b", "test"): 7,
+        ("c", "train"): 1,
+        ("c", "test"): 1,
+    }
+    assert split(tiles, split_merge_train_val=True, **options).count("train") == 28
+    assert splits != split(tiles, seed=1, **options)

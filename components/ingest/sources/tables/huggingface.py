@@ -4,10 +4,9 @@ https://huggingface.co/docs/datasets/about_dataset_features
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.runtime.database import quoted
 
 if TYPE_CHECKING:
@@ -16,49 +15,45 @@ if TYPE_CHECKING:
 
 
 def is_image(kind: "DuckDBPyType") -> bool:
-    """Return True if a column holds images as structs of `bytes` and `path`."""
-    return kind.id == "struct" and {"bytes", "path"} <= {name for name, _ in kind.children}
+    """Return True if a column holds images: as structs of `bytes` and `path`, or as encoded bytes."""
+    return kind.id == "blob" or (kind.id == "struct" and {"bytes", "path"} <= {name for name, _ in kind.children})
 
 
-def check_images(connection: "DuckDBPyConnection", relation: str, column: str, shown: str) -> None:
-    """Check that a column of images holds paths, not the images.
+def holds_images(connection: "DuckDBPyConnection", relation: str, column: str, kind: "DuckDBPyType") -> bool:
+    """Return True if a column of images holds encoded images, not only their paths.
 
     Args:
         connection: the database.
         relation: the table, as written after FROM.
         column: name of the column.
-        shown: the table, for messages.
-
-    Raises:
-        SourceError: if it holds the encoded images.
+        kind: its type.
     """
+    if kind.id == "blob":
+        return True
     query = f"SELECT 1 FROM {relation} WHERE {quoted(column)}.bytes IS NOT NULL LIMIT 1"  # noqa: S608
-    if connection.execute(query).fetchall():
-        raise SourceError(
-            "A table must hold the addresses of the images, not the images. "
-            f"Received: {shown}, whose column {column} holds encoded images (Hugging Face's datasets). Write each "
-            "image to a file in a folder of its class, and give the folder above as data_source."
-        )
+    return bool(connection.execute(query).fetchall())
 
 
-def class_names(connection: "DuckDBPyConnection", paths: Sequence[str], column: str) -> tuple[str, ...]:
-    """Return the names of the classes of a column by their number, from the metadata of a Parquet file.
+def features(connection: "DuckDBPyConnection", paths: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the features of `datasets` in the metadata of Parquet files; empty if there are none.
 
     Args:
         connection: the database.
         paths: names of the files for DuckDB.
-        column: name of the column.
-
-    Returns:
-        The names; empty if the metadata states none.
     """
     query = "SELECT value FROM parquet_kv_metadata(?) WHERE key = 'huggingface'::BLOB LIMIT 1"
     found = connection.execute(query, [list(paths)]).fetchall()
     try:
-        stated: Any = json.loads(bytes(found[0][0]))["info"]["features"][column] if found else {}
+        stated: Any = json.loads(bytes(found[0][0]))["info"]["features"] if found else {}
     except (ValueError, KeyError, TypeError):
-        return ()
-    if not isinstance(stated, dict) or stated.get("_type") != "ClassLabel":
-        return ()
-    names = stated.get("names")
-    return tuple(map(str, names)) if isinstance(names, list) else ()
+        return {}
+    if not isinstance(stated, dict):
+        return {}
+    return {name: feature for name, feature in stated.items() if isinstance(feature, dict)}
+
+
+def class_names(features: Mapping[str, Mapping[str, Any]], column: str) -> tuple[str, ...]:
+    """Return the names of the classes of a column by their number; empty if its feature states none."""
+    feature = features.get(column, {})
+    names = feature.get("names")
+    return tuple(map(str, names)) if feature.get("_type") == "ClassLabel" and isinstance(names, list) else ()

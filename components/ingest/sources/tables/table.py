@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
 from tilepipe.components.ingest.sources.duckdb_files import is_stac_parquet, parquet_relation, readable
@@ -20,6 +20,7 @@ from tilepipe.components.shared.storage import storage
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+    from duckdb.sqltypes import DuckDBPyType
 
 
 def is_table(uri: str) -> bool:
@@ -56,6 +57,7 @@ class TableSource:
     config: IngestConfig
     wanted: frozenset[str] = frozenset()
     kind: SourceKind = "table"
+    _holds_images: bool = False
 
     @property
     def name(self) -> str:
@@ -83,24 +85,28 @@ class TableSource:
         is_text = text_table.is_text(files[0].uri)
         with contextlib.ExitStack() as stack:
             paths: list[str] = []
+            parquet = None
             try:
                 if is_text:
                     relation = text_table.load(connection, files, self.config, self.wanted)
                     described = connection.sql(f"SELECT * EXCLUDE ({table_columns.FOLDER}) FROM {relation}")  # noqa: S608
                     types = dict(zip(described.columns, described.types, strict=True))
+                    chosen = table_columns.choose(types, self.config, self._shown)
                 else:
                     paths = stack.enter_context(readable(connection, [file.uri for file in files]))
                     relation, types = parquet_relation(connection, paths)
-                chosen = table_columns.choose(types, self.config, self._shown)
-                if huggingface.is_image(types[chosen.image]):
-                    huggingface.check_images(connection, relation, chosen.image, self._shown)
+                    features = huggingface.features(connection, paths)
+                    chosen = table_columns.choose(types, self.config, self._shown, features)
+                    parquet = self._parquet_files(connection, files, relation, types[chosen.image], chosen, features)
+                    if parquet.hold_images or parquet.splits:
+                        relation, _ = parquet_relation(connection, paths, is_located=True)
                 query = table_columns.query(
                     connection,
                     relation,
                     types,
                     chosen,
                     self.wanted,
-                    paths=paths,
+                    parquet=parquet,
                     folders={file.folder for file in files},
                 )
                 connection.execute(f"CREATE VIEW found AS {query}")
@@ -111,6 +117,27 @@ class TableSource:
                 names = {path: file.uri for path, file in zip(paths, files, strict=False)}
                 raise text_table.malformed(error, names, self.file) from None
             yield tuple(paths)
+
+    def _parquet_files(
+        self,
+        connection: "DuckDBPyConnection",
+        files: list[text_table.TextFile],
+        relation: str,
+        kind: "DuckDBPyType",
+        chosen: table_columns.Chosen,
+        features: dict[str, dict[str, Any]],
+    ) -> table_columns.ParquetFiles:
+        uris = [file.uri for file in files]
+        folder = self.file if is_folder(self.file) else storage.parent(self.file)
+        self._holds_images = huggingface.is_image(kind) and huggingface.holds_images(
+            connection, relation, chosen.image, kind
+        )
+        return table_columns.ParquetFiles(
+            uris,
+            [storage.path_of(uri).removeprefix(f"{storage.path_of(folder)}/") for uri in uris],
+            features,
+            self._holds_images,
+        )
 
     def resolve_addresses(self, connection: "DuckDBPyConnection") -> None:
         """Replace the addresses in `chosen` by normalized ones.
@@ -127,6 +154,8 @@ class TableSource:
                     f"{self._shown} with nothing in the column of {what}{f', such as {example}' if example else ''}. "
                     "Complete the table, or exclude such rows with `data_where`."
                 )
+        if self._holds_images:
+            return
         folder = self.file if is_folder(self.file) else storage.parent(self.file)
         short_names.complete(connection, folder, self._shown)
         resolve(connection, folder, self.config.href_rewrite, self._shown)

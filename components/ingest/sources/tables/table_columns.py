@@ -1,12 +1,15 @@
 """Detection of the columns of a table, and the SQL that creates `found` from them."""
 
 import logging
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from tilepipe.components.ingest.config import IngestConfig, split_named
 from tilepipe.components.ingest.parameter_names import argument
+from tilepipe.components.ingest.sources.duckdb_files import FILE, ROW
 from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.ingest.sources.tables import huggingface
 from tilepipe.components.shared.contracts.geometry_column import CORNERS
@@ -59,13 +62,42 @@ class Chosen:
     """EcoTaxa's column of the status of a label."""
 
 
-def choose(types: Types, config: IngestConfig, file: str) -> Chosen:
+@dataclass(frozen=True)
+class ParquetFiles:
+    """The Parquet files of a table."""
+
+    uris: Sequence[str]
+    """Their normalized addresses, in the order of `FILE`."""
+    names: Sequence[str]
+    """Their paths relative to the source."""
+    features: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The features of Hugging Face's `datasets` by column."""
+    hold_images: bool = False
+    """True if the column of images holds encoded images."""
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Split that each file's name or folder stands for, as in `test-0.parquet`; empty if not all do."""
+        splits = [split_of_file(name) for name in self.names]
+        return tuple(map(str, splits)) if all(splits) and len(set(splits)) > 1 else ()
+
+
+def split_of_file(name: str) -> str | None:
+    """Return the split that the start of a file's name, or else its folder, stands for; None if neither does."""
+    folder, _, file = name.rpartition("/")
+    return split_named(re.split(r"[-_.]", file, maxsplit=1)[0]) or split_named(folder.rpartition("/")[2])
+
+
+def choose(
+    types: Types, config: IngestConfig, file: str, features: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+) -> Chosen:
     """Find the columns that the parameters name, or detect them by their usual names.
 
     Args:
         types: columns of the table.
         config: parameters of the step.
         file: the table, for messages.
+        features: the features of Hugging Face's `datasets` by column. Defaults to none.
 
     Returns:
         The columns.
@@ -94,6 +126,11 @@ def choose(types: Types, config: IngestConfig, file: str) -> Chosen:
         if stated:
             return stated
         found = [by_name[name] for name in USUAL_NAMES[role] if name in by_name]
+        if role == "image":  # a name beside the images is the one that the file had
+            structs = [name for name in types if types[name].id == "struct" and huggingface.is_image(types[name])]
+            found = [name for name in found if name in structs] or structs or found
+        if role == "label" and not found:
+            found = [name for name in types if huggingface.class_names(features, name)]
         if len(found) == 1:
             return named(found[0], parameter)
         if is_needed:
@@ -136,7 +173,7 @@ def query(
     chosen: Chosen,
     wanted: Collection[str],
     *,
-    paths: Sequence[str] = (),
+    parquet: ParquetFiles | None = None,
     folders: Collection[str] = (),
 ) -> str:
     """Return the SELECT statement of `found`.
@@ -147,19 +184,23 @@ def query(
         types: columns of the table.
         chosen: columns of the common properties.
         wanted: names that `where` uses.
-        paths: names for DuckDB of the Parquet files; empty if all values are text, including numbers.
+        parquet: the Parquet files; None if all values are text, including numbers.
         folders: values of `FOLDER`, if text files are in several folders.
 
     Returns:
         The statement.
     """
-    is_nested = any(folders)
-    address = _address(chosen.image, types, is_nested=is_nested)
-    common = {
-        "tile_id": _text(chosen.id, types) if chosen.id else _without_query(address),
-        "uri": _address(chosen.image, types, is_nested=is_nested, trim=False),
-        "label": _label(connection, chosen.label, types, paths),
-        "split": _text(chosen.split, types) if chosen.split else _folder_splits(folders),
+    if parquet and parquet.hold_images:
+        common = _embedded(chosen.image, types, parquet)
+    else:
+        address = _address(chosen.image, types, is_nested=any(folders))
+        trimmed = _address(chosen.image, types, is_nested=any(folders), trim=False)
+        common = {"tile_id": _without_query(address), "uri": trimmed}
+    splits = _file_splits(parquet) if parquet else _folder_splits(folders)
+    common |= {
+        "tile_id": _text(chosen.id, types) if chosen.id else common["tile_id"],
+        "label": _label(chosen.label, types, parquet),
+        "split": _text(chosen.split, types) if chosen.split else splits,
         "group": _text(chosen.group, types),
         "datetime": _time(chosen.datetime, types),
         "bbox": _box(chosen.place),
@@ -169,7 +210,7 @@ def query(
     selected = [f"{common.get(name, 'NULL')}::{kind} AS {quoted(name)}" for name, kind in COLUMNS.items()]
     lower = {name.lower() for name in wanted}
     extra = [name for name in types if name.lower() in lower and name.lower() not in COLUMNS]
-    guessed = _guess(connection, relation, extra) if extra and not paths else {}
+    guessed = _guess(connection, relation, extra) if extra and not parquet else {}
     selected += [f"{quoted(name)}::{guessed.get(name, types[name])} AS {quoted(name)}" for name in extra]
     return f"SELECT {', '.join(selected)} FROM {relation}"  # noqa: S608
 
@@ -188,13 +229,31 @@ def _address(column: str, types: Types, *, is_nested: bool, trim: bool = True) -
     )
 
 
-def _label(connection: "DuckDBPyConnection", column: str, types: Types, paths: Sequence[str]) -> str:
+def _embedded(column: str, types: Types, parquet: ParquetFiles) -> dict[str, str]:
+    """Return expressions for the address and the id of images within Parquet files."""
+
+    def of_file(values: Sequence[str]) -> str:
+        return f"[{', '.join(map(literal, values))}][{FILE} + 1]"
+
+    name = f"format('{{}}#{{:06d}}', {of_file(parquet.names)}, {ROW})"
+    if types[column].id == "struct":  # the name that the file had
+        path = f"nullif(regexp_extract(trim({quoted(column)}.path), '[^/\\\\]*$'), '')"
+        name = f"concat_ws('/', {name}, {path})"
+    return {"tile_id": name, "uri": of_file(parquet.uris), "member": literal(column), "offset": ROW}
+
+
+def _label(column: str, types: Types, parquet: ParquetFiles | None) -> str:
     """Return an expression for the label: the name of a class where a Parquet file states the names of the numbers."""
-    names = huggingface.class_names(connection, paths, column) if paths and column else ()
+    names = huggingface.class_names(parquet.features, column) if parquet and column else ()
     if not names or types[column].id == "varchar":
         return _text(column, types)
     number = f"{quoted(column)}::BIGINT"  # -1 where the label is unknown
     return f"CASE WHEN {number} >= 0 THEN [{', '.join(map(literal, names))}][{number} + 1] END"
+
+
+def _file_splits(parquet: ParquetFiles) -> str:
+    """Return an expression for the split that a Parquet file's name or folder stands for; NULL unless all do."""
+    return f"[{', '.join(map(literal, parquet.splits))}][{FILE} + 1]" if parquet.splits else "NULL"
 
 
 def _folder_splits(folders: Collection[str]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.sources.duckdb_files import is_stac_parquet
+from tilepipe.components.ingest.sources.folder import SUFFIXES
 from tilepipe.components.ingest.sources.tables.table_columns import USUAL_NAMES
 from tilepipe.components.ingest.sources.tables.text_table import TEXT_SUFFIXES, TextFile, first_row, is_text
 from tilepipe.components.shared.errors import SourceError
@@ -19,6 +20,7 @@ _PARQUET = (".parquet", ".geoparquet")
 _ECOTAXA_IMAGE = "img_file_name"
 _LOOKED_AT = 1000
 """Objects of a prefix among which tables are detected: one page of a listing."""
+_OF_TILES = {suffix[-3:] for suffix in (*SUFFIXES, ".parquet")}
 _ENDS = {suffix[-3:] for suffix in TEXT_SUFFIXES}
 _SHOWN = 5
 
@@ -39,7 +41,7 @@ def holds_tables(root: str) -> bool:
     Tables are searched for in the folder and the folders directly below it; on S3, among the first 1,000 objects. They
     are EcoTaxa's; or have a column of images and one of labels with usual names, and lie beside the first image. Tables
     of images that lie in class folders are no reason to ignore the classes. Parquet files count where there are no
-    folders at all.
+    folders at all, or where they lie in the folders below, up to two levels deep, without images beside them.
 
     Args:
         root: normalized address of the folder.
@@ -47,7 +49,10 @@ def holds_tables(root: str) -> bool:
     if any(_is_of_its_images(root, name) for name in _text_names(root, most=_LOOKED_AT)):
         return True
     names = _parquet_names(root)
-    return bool(names) and not _has_folders(root) and not is_stac_parquet(f"{root}/{names[0]}")
+    if names:
+        return not _has_folders(root) and not is_stac_parquet(f"{root}/{names[0]}")
+    names = _nested_parquet_names(root)
+    return bool(names) and not is_stac_parquet(f"{root}/{names[0]}")
 
 
 def holds_geoparquet(root: str) -> bool:
@@ -81,7 +86,7 @@ def table_files(uri: str, config: IngestConfig) -> list[TextFile]:
 
 
 def parquet_parts(uri: str) -> list[str]:
-    """Return the Parquet files of a source: the file itself, or those directly in a folder, sorted by name.
+    """Return the Parquet files of a source: the file itself, or those in a folder or the folders below, sorted by name.
 
     Args:
         uri: normalized address of a file or a folder.
@@ -91,7 +96,7 @@ def parquet_parts(uri: str) -> list[str]:
     """
     if not is_folder(uri):
         return [uri]
-    if names := _parquet_names(uri):
+    if names := _parquet_names(uri) or _nested_parquet_names(uri):
         return [f"{uri}/{name}" for name in names]
     raise SourceError(
         f"A folder of tables must hold CSV, TSV, TXT or Parquet files. Received: {storage.shown(uri)} without one. "
@@ -104,6 +109,28 @@ def _parquet_names(root: str) -> list[str]:
     return sorted(
         name for name in names if name.lower().endswith(_PARQUET) and "/" not in name and not name.startswith("_")
     )
+
+
+def _nested_parquet_names(root: str) -> list[str]:
+    """Return the Parquet files one or two folders below a root, such as `data/train-0.parquet` of Hugging Face's hub.
+
+    Empty if images lie beside them.
+    """
+    if storage.is_remote(root):
+        names = [file.name for file in _objects(root, _LOOKED_AT)]
+    else:
+        names, folders = [], [name for name in _names(root) if Path(root, name).is_dir()]
+        for folder in folders:
+            below = [f"{folder}/{name}" for name in _names(f"{root}/{folder}", _OF_TILES)]
+            names += below or [
+                f"{folder}/{child}/{name}"
+                for child in _names(f"{root}/{folder}")
+                if Path(root, folder, child).is_dir()
+                for name in _names(f"{root}/{folder}/{child}", _OF_TILES)
+            ]
+    if any(name.lower().endswith(SUFFIXES) for name in names):
+        return []
+    return sorted(name for name in names if name.lower().endswith(".parquet") and 1 <= name.count("/") <= 2)
 
 
 def _has_folders(root: str) -> bool:

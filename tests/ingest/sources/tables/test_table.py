@@ -1,6 +1,7 @@
 import datetime as dt
 import gzip
 import json
+import random
 import uuid
 
 import pyarrow as pa
@@ -11,8 +12,11 @@ from tilepipe.components.ingest.config import Columns, IngestConfig
 from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.ingest.sources.tables import text_table
 from tilepipe.components.ingest.sources.tables.table import TableSource, is_table
+from tilepipe.components.ingest.sources.tables.table_folder import holds_tables
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.runtime.database import open_database
+from tilepipe.components.shared.storage import storage
+from tilepipe.components.shared.tiles.reader import Tile, content
 
 ECOTAXA = (
     "object_id\tobject_lat\tobject_lon\tobject_date\tobject_annotation_category\tobject_area\timg_file_name\tsample_id\n"
@@ -27,7 +31,7 @@ ECOTAXA = (
 def write(tmp_path):
     def write(content, name="tiles.csv"):
         path = tmp_path / "data" / name
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(exist_ok=True, parents=True)
         if isinstance(content, pa.Table):
             pq.write_table(content, path)
         else:
@@ -41,7 +45,7 @@ def read(path, wanted=(), **changes):
     """What `found` has, with the addresses resolved, as a list of rows."""
     source = TableSource(str(path), IngestConfig(source=str(path), **changes), frozenset(wanted))
     with open_database() as connection, source.found(connection) as files:
-        assert len(files) == (str(path).endswith(".parquet"))
+        assert bool(files) == (not str(path).lower().endswith((".csv", ".tsv", ".txt", ".gz")))
         connection.execute("CREATE TABLE chosen AS SELECT * FROM found")
         source.resolve_addresses(connection)
         found = connection.sql("SELECT * FROM chosen ORDER BY tile_id").to_arrow_table()
@@ -317,7 +321,65 @@ def test_images_and_class_labels_of_hugging_face(write, features, expected):
 
 
 def test_images_within_a_parquet_file(write):
-    images = [{"bytes": None, "path": "0.png"}, {"bytes": b"x", "path": "1.png"}]
-    path = write(hugging_face(images, [0, 1], {}), "t.parquet")
-    with pytest.raises(SourceError, match=r"addresses of the images, not the images.*column image holds encoded"):
-        read(path)
+    images = [{"bytes": f"image {number}".encode(), "path": path} for number, path in enumerate(("a/0.png", None, ""))]
+    path = write(hugging_face(images, [0, 1, -1], {"label": {"names": ["a", "b"], "_type": "ClassLabel"}}), "t.parquet")
+    rows = read(path)
+    assert [(row["tile_id"], row["member"], row["offset"], row["label"]) for row in rows] == [
+        ("t.parquet#000000/0.png", "image", 0, "a"),
+        ("t.parquet#000001", "image", 1, "b"),
+        ("t.parquet#000002", "image", 2, None),
+    ]
+    assert {row["uri"] for row in rows} == {str(path)}
+    for number, row in enumerate(rows):
+        tile = Tile("x", row["uri"], "a", row["bytes"], None, row["member"], row["offset"])
+        assert content(tile) == f"image {number}".encode()
+
+
+def test_columns_of_hugging_face_without_usual_names(write):
+    images = [{"bytes": b"x", "path": None}]
+    table = hugging_face(images, [1], {"kind": {"names": ["a", "b"], "_type": "ClassLabel"}})
+    renamed = table.rename_columns(["img", "kind"]).append_column("filename", pa.array(["0.png"]))
+    path = write(renamed.replace_schema_metadata(table.schema.metadata), "t.parquet")
+    assert [(row["label"], row["member"]) for row in read(path)] == [("b", "img")]
+    path = write(pa.table({"image": [b"x", b"y"], "label": ["a", "b"]}), "bytes.parquet")
+    assert [(row["label"], row["member"], row["offset"]) for row in read(path)] == [
+        ("a", "image", 0),
+        ("b", "image", 1),
+    ]
+
+
+def test_only_the_row_group_of_an_image_is_read_from_a_bucket(write, minio_server, monkeypatch):
+    minio_server.use(monkeypatch)
+    bucket = minio_server.make_bucket("parquet-images")
+    images = [random.Random(place).randbytes(500_000) for place in range(30)]
+    table = hugging_face([{"bytes": image, "path": None} for image in images], list(range(30)), {})
+    path = write(b"", "t.parquet")
+    pq.write_table(table, path, row_group_size=1)
+    bucket.upload_file(str(path), "t.parquet")
+    ranges = []
+
+    def counted(uri, offset, length, read_range=storage.read_range):
+        ranges.append(length)
+        return read_range(uri, offset, length)
+
+    monkeypatch.setattr(storage, "read_range", counted)
+    rows = read("s3://parquet-images/t.parquet")
+    assert len(rows) == 30
+    tile = Tile("x", rows[3]["uri"], "a", None, None, "image", 3)
+    assert content(tile) == images[3]
+    assert sum(ranges) < 15_000_000
+
+
+@pytest.mark.parametrize("folder", ["", "data/", "default/train/"])
+@pytest.mark.parametrize("names", [("train-0.parquet", "test-0.parquet"), ("a.parquet", "b.parquet")])
+def test_splits_by_the_names_of_parquet_files(write, folder, names):
+    files = [folder + name for name in names]
+    if folder.startswith("default"):
+        files = [file.replace("train/b", "test/b").replace("train/test", "test/x") for file in files]
+    for place, file in enumerate(files):
+        path = write(hugging_face([{"bytes": b"%d" % place, "path": None}], [place], {}), f"hub/{file}")
+    root = path.parents[len(files[1].split("/")) - 1]
+    assert holds_tables(str(root))
+    splits = {row["label"]: row["split"] for row in read(root)}
+    has_splits = "train" in names[0] or folder.startswith("default")
+    assert splits == ({"0": "train", "1": "test"} if has_splits else {"0": None, "1": None})

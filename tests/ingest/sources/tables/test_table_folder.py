@@ -172,5 +172,5 @@ def test_folders_of_tables_in_a_bucket(minio_server, monkeypatch, tmp_path, run)
     table, info = run(f"s3://{bucket.name}/export")
     assert (len(table), info.source_kind, info.class_names) == (30, "table", TAXA)
     assert table["uri"][0].as_py() == f"s3://{bucket.name}/export/st1/ecotaxa_st1_0_0.png"
-    with pytest.raises(SourceError, match=r"unique id.*8 ids"):  # both parts are read
+    with pytest.raises(SourceError, match=r"unique id.*8 ids.*data_columns='{\"id\": \"id\"}'"):  # both parts are read
         run(f"s3://{bucket.name}/parts")
