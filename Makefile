@@ -14,7 +14,7 @@ COMPILED := .venv/compiled.lock
 SAMPLE := build/sample
 LOWEST := build/lowest
 # All but those of files that are not Python, of speed and accuracy, and of whole clusters.
-LOWEST_TESTS := $(filter-out accuracy bench browser chaos conftest.py e2e images manifests support test_%.py,$(notdir $(wildcard tests/[a-z]*)))
+LOWEST_TESTS := $(filter-out accuracy bench browser chaos conftest.py e2e examples images manifests support test_%.py,$(notdir $(wildcard tests/[a-z]*)))
 VERSION := $(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' components/shared/version.py)
 ENGINE ?= docker
 REGISTRY ?= ghcr.io/tilepipe
@@ -25,7 +25,7 @@ FAULTS ?=
 EXAMPLES ?= 2000
 NAME ?=
 
-.PHONY: help setup browser postgres run test lint types layers pipelines step unit lowest bench accuracy e2e fuzz chaos audit sbom images clean
+.PHONY: help setup browser postgres faketime run test lint types layers pipelines step unit lowest bench accuracy examples screenshots e2e fuzz chaos audit sbom images clean
 
 help: ## Print all targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -91,6 +91,12 @@ bench: setup ## Measure speed and memory (only some: PARTS="pack training"); wri
 
 accuracy: setup ## Train on real EuroSAT (RECIPE=finetune, scratch or quick); writes build/accuracy-RECIPE.json
 	@RECIPE=$(RECIPE) $(VENV)/python -m tests.accuracy
+
+examples: setup ## Run pipelines/examples on small data
+	@$(VENV)/pytest -m examples tests/examples
+
+screenshots: run browser ## Take the README's picture of a report again
+	@$(VENV)/python -m tests.support.screenshots
 
 e2e: setup browser ## Test on a real Kubeflow (KFP_ENDPOINT); writes build/e2e.json
 	@$(VENV)/pytest -m e2e tests/e2e -p no:xdist

@@ -155,6 +155,7 @@ WITHOUT_MODULES = {
     "browser",
     "chaos",
     "e2e",
+    "examples",
     "fuzz",
     "images",
     "integration",
