@@ -52,4 +52,5 @@ def _close(config: FinishConfig, outcome: Outcome) -> None:
     if not run_id:  # it failed before training: MLflow should show that failure too
         run_id = tracking.open_run(config.experiment, "failed before training", {})
     tracking.close_run(run_id, _STATUS[outcome.state], failed_step=outcome.failed_task, reason=outcome.reason)
-    logger.info("MLflow run %s is %s", run_id, _STATUS[outcome.state])
+    page = tracking.page_of(mlflow.get_run(run_id))
+    logger.info("MLflow run %s is %s: %s", run_id, _STATUS[outcome.state], page)

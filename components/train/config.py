@@ -1,18 +1,19 @@
 """Parameters of the `train` step."""
 
 import re
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from tilepipe.components.shared.runtime.config import StepConfig
 from tilepipe.components.train.checkpoints.intervals import CheckpointOptions
+from tilepipe.components.train.figures.epoch_figures import check_name_of_metric
 from tilepipe.components.train.input.augmentation import Augmentation, AugmentationOptions
 from tilepipe.components.train.input.options import DataOptions
 from tilepipe.components.train.optimization.class_weights import ClassWeightOptions
 from tilepipe.components.train.optimization.learning_rate_finder import RateFinderOptions
 from tilepipe.components.train.optimization.losses import LossOptions
-from tilepipe.components.train.optimization.optimizers import Optimizer, OptimizerOptions
+from tilepipe.components.train.optimization.optimizers import Optimizer, OptimizerOptions, check_optimizer
 from tilepipe.components.train.optimization.schedules import ScheduleOptions
 from tilepipe.components.train.tracking.trackers import TrackingOptions
 
@@ -57,6 +58,12 @@ class SelectionOptions(StepConfig):
     early_stopping_patience_epochs: int = Field(
         default=0, ge=0, description="Stop after this many epochs without improvement; 0 disables early stopping"
     )
+
+    @field_validator("best_metric")
+    @classmethod
+    def _known_figure(cls, metric: str) -> str:
+        check_name_of_metric(metric)
+        return metric
 
 
 class TrainOptions(
@@ -106,6 +113,11 @@ class TrainConfig(StepConfig):
         description='Rarely changed settings of training: {"schedule": "cosine"}, {"ema_momentum": 0.999}, '
         '{"early_stopping_patience_epochs": 5} and others',
     )
+
+    @model_validator(mode="after")
+    def _optimizer_takes_its_options(self) -> Self:
+        check_optimizer(self.optimizer, self.options)
+        return self
 
     @field_validator("gpu_count")
     @classmethod

@@ -32,7 +32,6 @@ from tilepipe.components.train.loop.interruptions import InterruptionHandler
 from tilepipe.components.train.loop.sigterm import on_sigterm
 from tilepipe.components.train.optimization.class_weights import class_weights
 from tilepipe.components.train.optimization.learning_rate_finder import RateCurve
-from tilepipe.components.train.optimization.optimizers import check_optimizer
 from tilepipe.components.train.report.learning_rate_plot import rate_drawing
 from tilepipe.components.train.report.training_page import PageSection, render_page
 from tilepipe.components.train.tracking.recorder import Record, open_record
@@ -113,7 +112,6 @@ def train(config: TrainConfig, inputs: Inputs, outputs: Outputs, *, pause_after_
         patience_epochs=config.options.early_stopping_patience_epochs,
         schedule=config.options.schedule,
     )
-    check_optimizer(config.optimizer, config.options)
     if manifest.splits["val"].tiles:
         tiles_per_class = manifest.splits["val"].tiles_per_class
         check_best_metric(config.options.best_metric, manifest.class_names, tiles_per_class)

@@ -12,7 +12,9 @@ from tilepipe.components.shared.errors import TilepipeError
 from tilepipe.components.shared.runtime.redaction import redacted
 from tilepipe.components.shared.runtime.step import USER_ERROR_EXIT_CODE
 from tilepipe.components.shared.version import VERSION
+from tilepipe.pipelines.cli import completion
 from tilepipe.pipelines.cli.cluster import commands
+from tilepipe.pipelines.cli.output import Output, OutputOption, print_document, progress_console
 from tilepipe.pipelines.cli.registry import registry_commands
 
 EXIT_CODES = {
@@ -26,7 +28,6 @@ _EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:<4} {meaning}" for code, mea
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help=__doc__,
@@ -34,7 +35,10 @@ app = typer.Typer(
 )
 console = Console(highlight=False)
 
-Words = Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Parameters of the run.")]
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="NAME=VALUE", help="Parameters of the run.", autocompletion=completion.parameters),
+]
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of parameters; NAME=VALUE overrides it.")]
 
 
@@ -143,29 +147,43 @@ def compile_(
 
 @app.command(add_help_option=False)
 def run(
-    pipeline: Annotated[str, typer.Argument(help="Name of a pipeline, or the path of a compiled YAML.")] = "",
+    pipeline: Annotated[
+        str,
+        typer.Argument(help="Name of a pipeline, or the path of a compiled YAML.", autocompletion=completion.pipelines),
+    ] = "",
     words: Words = None,
     config: ConfigFile = None,
     folder: Annotated[Path, typer.Option(help="Folder for runs and the MLflow store.")] = Path("runs"),
     cache: Annotated[bool, typer.Option(help="Reuse results of earlier runs in the same folder.")] = True,
+    output: OutputOption = Output.TEXT,
     show_help: Annotated[bool, typer.Option("--help", help="Show this help and the pipeline's parameters.")] = False,
 ) -> None:
     """Run a pipeline on this machine.
 
     The compiled YAML is run, and recorded in a local MLflow store.
     """
-    from tilepipe.pipelines.cli import arguments
+    from tilepipe.pipelines.cli import arguments, run_help
     from tilepipe.pipelines.cli.compilation import compiled_pipeline
     from tilepipe.pipelines.cli.local import run_display, runner
 
     if show_help or not pipeline:
-        run_display.run_help(console, pipeline or "train_classifier")
+        name = pipeline or "train_classifier"
+        shown = run_help.details(name, words) if words else run_help.overview(name)
+        console.print(shown, markup=False, soft_wrap=True)
         return
     found = compiled_pipeline.load(pipeline)
     checked = arguments.collect(found, config, words or [])
-    with run_display.Steps(console) as steps:
-        result = runner.run_locally(found, checked, folder, steps.show, reuse=cache)
-    run_display.result(console, result)
+    progress = progress_console(output, console)
+    try:
+        with run_display.Steps(progress) as steps:
+            result = runner.run_locally(found, checked, folder, steps.show, reuse=cache)
+    except KeyboardInterrupt:
+        run_display.interrupted(progress)
+        raise SystemExit(commands.INTERRUPTED_EXIT_CODE) from None
+    if output == Output.JSON:
+        print_document(run_display.as_document(found.name, result))
+    else:
+        run_display.result(console, result)
     if result.failure:
         raise SystemExit(USER_ERROR_EXIT_CODE if result.is_user_error else 1)
 

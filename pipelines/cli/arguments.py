@@ -2,13 +2,14 @@
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from tilepipe.components.shared.errors import ParameterError
+from tilepipe.pipelines.cli import whole_run
 from tilepipe.pipelines.cli.compilation import user_terms
 from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline, Parameter, Task, step_config
 
@@ -45,8 +46,9 @@ def collect(pipeline: CompiledPipeline, config: Path | None, words: Sequence[str
         ParameterError: a name is unknown, a value has the wrong type, or a step would refuse it; the message lists all
             problems.
     """
-    given = {**_read_config(config), **dict(_split(word) for word in words)}
-    problems, arguments = [], {}
+    pairs = [_split(word) for word in words]
+    given = {**_read_config(config), **dict(pairs)}
+    problems, arguments = list(_repeated(pairs)), {}
     for name, value in given.items():
         parameter = pipeline.parameters.get(name)
         if parameter is None:
@@ -81,6 +83,7 @@ def _check_steps(pipeline: CompiledPipeline, arguments: Mapping[str, Any]) -> No
             except ParameterError as error:
                 lines = str(error).splitlines()
                 problems.update(dict.fromkeys(user_terms.translate(pipeline, task.name, line) for line in lines))
+    problems.update(dict.fromkeys(whole_run.contradictions(arguments)))
     if problems:
         raise ParameterError("\n".join(problems))
 
@@ -97,12 +100,47 @@ def _read_config(path: Path | None) -> Mapping[str, Any]:
     if path is None:
         return {}
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _LoaderOfUniqueKeys)  # noqa: S506 - a SafeLoader
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2020-13-01
         raise ParameterError(f"--config must be a YAML file of parameters. Received: {path}: {error}.") from error
     if not isinstance(values, dict):
         raise ParameterError(f"--config must contain `name: value` lines. Received: {path}, with {values!r}.")
     return values
+
+
+class _LoaderOfUniqueKeys(yaml.SafeLoader):
+    """Loader that refuses a key that is given twice, of which YAML's would keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a dictionary of unique keys."""
+        keys = [key.value for key, _ in node.value]
+        repeated = sorted({str(key) for key in keys if keys.count(key) > 1})
+        if repeated:
+            raise yaml.YAMLError(f"{', '.join(repeated)} is given twice{node.start_mark}")
+        return super().construct_mapping(node, deep)
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build a JSON object, whose last value of a repeated key Python would keep."""
+    names = [name for name, _ in pairs]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise _RepeatedKeyError(", ".join(repeated))
+    return dict(pairs)
+
+
+class _RepeatedKeyError(Exception):
+    """A JSON object has a key twice."""
+
+
+def _repeated(pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
+    values: dict[str, list[str]] = {}
+    for name, value in pairs:
+        values.setdefault(name, []).append(value)
+    for name, given in values.items():
+        if len(given) > 1:
+            received = " ".join(f"{name}={value}" for value in given)
+            yield f"`{name}` is given {len(given)} times. Received: {received}. Give it once."
 
 
 def _split(word: str) -> tuple[str, str]:
@@ -124,7 +162,12 @@ def _typed(parameter: Parameter, value: object) -> object:
     read = value
     if isinstance(value, str) and str not in wanted:
         try:
-            read = json.loads(value)
+            read = json.loads(value, object_pairs_hook=_unique_keys)
+        except _RepeatedKeyError as error:
+            raise ParameterError(
+                f"Each key in `{parameter.name}` must be given once. Received: {parameter.name}={value!r}, with "
+                f"several {error}. Remove all but one."
+            ) from None
         except (ValueError, RecursionError):
             if parameter.type == "LIST":
                 read = [part.strip() for part in value.split(",") if part.strip()]

@@ -22,6 +22,7 @@ from tilepipe.components.shared.version import VERSION
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 logger = logging.getLogger("tilepipe.tracking")
 
@@ -182,6 +183,11 @@ def exists(mlflow: "MlflowClient", run_id: str) -> bool:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return False
         raise
+
+
+def page_of(run: "Run") -> str:
+    """Return the page of a run below the address of the server, in MLflow's view for machine learning."""
+    return f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}?workflowType=machine_learning"
 
 
 def open_run_id() -> str:

@@ -3,6 +3,7 @@
 `components/shared/figures.py` defines the figures; `evaluate` reports the same ones.
 """
 
+import difflib
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,6 +29,27 @@ def figure_names(class_names: Sequence[str], tiles: Sequence[int], prefix: str =
     labels = [label for label, count in zip(class_labels(class_names), tiles, strict=True) if count]
     per_class = (f"{prefix}{name}/{label}" for name in PER_CLASS for label in labels)
     return (*(f"{prefix}{name}" for name in OVERALL), *per_class)
+
+
+def check_name_of_metric(metric: str) -> None:
+    """Check the name of the figure that chooses the best epoch as far as possible without knowing the classes.
+
+    Args:
+        metric: name of the figure.
+
+    Raises:
+        ParameterError: no data set has such a figure.
+    """
+    known = ["val_loss", *(f"val_{name}" for name in OVERALL)]
+    start, separator, label = metric.partition("/")
+    if metric in known or (label and start in {f"val_{name}" for name in PER_CLASS}):
+        return
+    shown = [*known, *(f"val_{name}/<class>" for name in PER_CLASS)]
+    close = difflib.get_close_matches(start, [f"val_{name}" for name in PER_CLASS] if separator else known, n=1)
+    hint = f"Did you mean {close[0]}{separator}{label}?" if close else f"Use one of: {', '.join(shown)}."
+    raise ParameterError(
+        f"`best_metric` must be a figure of the validation tiles. Received: best_metric={metric!r}. {hint}"
+    )
 
 
 def check_best_metric(metric: str, class_names: Sequence[str], tiles_per_class: Mapping[str, int]) -> None:

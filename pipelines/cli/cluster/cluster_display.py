@@ -1,6 +1,8 @@
 """Terminal output of the commands for a cluster."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -65,6 +67,18 @@ def failure(console: Console, cluster: Cluster | None, run: Run, outcome: Outcom
     pod = pod_of(cluster, run.run_id, outcome.failed_task) if cluster else ""
     if cluster and pod:
         console.print(Text(f"log: kubectl logs -n {cluster.namespace} {pod} -c main"))
+
+
+def as_document(run: Run, state: str, tasks: Iterable[TaskState], outcome: Outcome | None) -> dict[str, Any]:
+    """Describe a run for `--output json`."""
+    return {
+        "run_id": run.run_id,
+        "name": run.name,
+        "page": run.page,
+        "status": state,
+        "tasks": [asdict(task) for task in tasks],
+        "failure": {"task": outcome.failed_task, "reason": outcome.reason} if outcome else None,
+    }
 
 
 def left_running(console: Console, url: str, run: Run) -> None:

@@ -1,16 +1,18 @@
 """The commands that need a cluster: submit, upload, schedule and doctor."""
 
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
+from tilepipe.components.finish.outcome import Outcome
 from tilepipe.pipelines.cli.cluster import cluster_display
 from tilepipe.pipelines.cli.cluster.endpoint import connect
+from tilepipe.pipelines.cli.output import Output, OutputOption, print_document, progress_console
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -44,17 +46,18 @@ def submit(
     wait: Annotated[bool, typer.Option(help="Follow the run to its end.")] = True,
     service_account: ServiceAccount = "",
     cache: Annotated[bool, typer.Option(help="Take results of tasks from KFP's cache.")] = True,
-    checks: Annotated[bool, typer.Option(help="Check nodes, Secrets and namespace first.")] = True,
+    checks: Annotated[bool, typer.Option(help="Check addresses, nodes, Secrets and namespace first.")] = True,
     timeout_minutes: Annotated[
         float | None, typer.Option(help="Stop following the run after this time; the run continues.", min=0)
     ] = None,
     settings: SettingsFile = None,
+    output: OutputOption = Output.TEXT,
 ) -> None:
     """Run a pipeline on Kubeflow and follow it.
 
     Exit code 1 means that the run failed, 3 that it continues after --timeout-minutes.
     """
-    from tilepipe.pipelines.cli import arguments
+    from tilepipe.pipelines.cli import arguments, whole_run
     from tilepipe.pipelines.cli.cluster import access, follow, requirements
     from tilepipe.pipelines.cli.cluster import submit as submitting
     from tilepipe.pipelines.cli.compilation import settings_file, user_terms
@@ -62,46 +65,66 @@ def submit(
     platform = settings_file.platform(settings)
     found = settings_file.load(pipeline, platform)
     checked = arguments.collect(found, config, words or [])
+    if checks:
+        whole_run.check_reachable(checked)
     tasks = requirements.of_pipeline(found, checked)
     kubeflow = connect(endpoint, namespace)
     cluster = access.reachable(kubeflow.namespace)
     if cluster and checks:
         submitting.check(cluster, tasks, checked)
-    account = service_account or (platform.settings.service_account if platform else "")
     run = submitting.start(
-        kubeflow, found, checked, name=run_name, experiment=experiment, cache=cache, service_account=account
+        kubeflow,
+        found,
+        checked,
+        name=run_name,
+        experiment=experiment,
+        cache=cache,
+        service_account=service_account or (platform.settings.service_account if platform else ""),
     )
-    cluster_display.started(console, run)
+    progress = progress_console(output, console)
+    tasks_seen: dict[str, follow.TaskState] = {}
+    cluster_display.started(progress, run)
     if cluster:
         asked, cluster = cluster.namespace, cluster.where_it_runs(run.run_id)
-        cluster_display.moved(console, asked, cluster.namespace)
+        cluster_display.moved(progress, asked, cluster.namespace)
+
+    def finish(state: str, code: int, outcome: Outcome | None = None) -> NoReturn:
+        if output == Output.JSON:
+            print_document(cluster_display.as_document(run, state, tasks_seen.values(), outcome))
+        raise SystemExit(code)
+
+    def show(message: follow.Message) -> None:
+        if isinstance(message, follow.TaskState):
+            tasks_seen[message.key] = message
+        cluster_display.show(progress, message)
+
     if not wait:
-        return
+        finish("started", 0)
     by_name = {task.task: task for task in tasks}
     began = time.monotonic()
-    seconds = None if timeout_minutes is None else timeout_minutes * 60
     try:
         state = follow.follow(
             kubeflow,
             cluster,
             run.run_id,
             by_name,
-            lambda message: cluster_display.show(console, message),
-            timeout_seconds=seconds,
+            show,
+            timeout_seconds=None if timeout_minutes is None else timeout_minutes * 60,
         )
     except KeyboardInterrupt:
-        cluster_display.left_running(console, kubeflow.url, run)
-        raise SystemExit(INTERRUPTED_EXIT_CODE) from None
+        cluster_display.left_running(progress, kubeflow.url, run)
+        finish("still running", INTERRUPTED_EXIT_CODE)
     if state == "still running":
-        cluster_display.left_running(console, kubeflow.url, run)
-        raise SystemExit(STILL_RUNNING_EXIT_CODE)
-    cluster_display.ended(console, run, state, time.monotonic() - began)
+        cluster_display.left_running(progress, kubeflow.url, run)
+        finish(state, STILL_RUNNING_EXIT_CODE)
+    cluster_display.ended(progress, run, state, time.monotonic() - began)
     if state != "succeeded":
         outcome = follow.explain(cluster, run.run_id, by_name)
         if outcome:
             outcome = replace(outcome, reason=user_terms.translate(found, outcome.failed_task, outcome.reason))
-        cluster_display.failure(console, cluster, run, outcome)
-        raise SystemExit(FAILED_EXIT_CODE)
+        cluster_display.failure(progress, cluster, run, outcome)
+        finish(state, FAILED_EXIT_CODE, outcome)
+    finish(state, 0)
 
 
 def upload(
@@ -195,6 +218,7 @@ def doctor(
     ] = False,
     seconds: Annotated[int, typer.Option(help="Timeout for these pods.", min=1)] = 20,
     settings: SettingsFile = None,
+    output: OutputOption = Output.TEXT,
 ) -> None:
     """Check everything that a run needs.
 
@@ -218,11 +242,13 @@ def doctor(
         pod_seconds=seconds,
         platform=settings_file.platform(settings),
     )
-    findings = []
+    findings, progress = [], progress_console(output, console)
     for finding in checking.examine(options):
-        cluster_display.finding(console, finding)
+        cluster_display.finding(progress, finding)
         findings.append(finding)
-    if cluster_display.findings_summary(console, findings):
+    if output == Output.JSON:
+        print_document([asdict(finding) for finding in findings])
+    if cluster_display.findings_summary(progress, findings):
         raise SystemExit(FAILED_EXIT_CODE)
 
 

@@ -1,9 +1,10 @@
 """Terminal output of `tilepipe run`: one line per step, the metrics, and where the results are."""
 
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from rich.console import Console
 from rich.live import Live
@@ -12,7 +13,6 @@ from rich.text import Text
 
 from tilepipe.components.shared.runtime.log_format import escape_controls
 from tilepipe.components.shared.storage import storage
-from tilepipe.pipelines.cli.compilation import compiled_pipeline
 from tilepipe.pipelines.cli.local.runner import LocalRun, StepState
 
 _PLAIN_INTERVAL_SECONDS = 10.0
@@ -29,6 +29,7 @@ class Steps:
         self._console = console
         self._live = Live(console=console, auto_refresh=True, refresh_per_second=4) if console.is_terminal else None
         self._last_plain: dict[str, float] = {}
+        self._shown_results: dict[str, int] = {}  # number of results of a step that were printed
 
     def __enter__(self) -> Self:
         """Start the display."""
@@ -45,6 +46,10 @@ class Steps:
 
     def show(self, step: StepState) -> None:
         """Print the newest state of a step."""
+        shown = self._shown_results.get(step.task, 0)
+        for line in step.results[shown:]:
+            self._console.print(Text(f"{'':<12}{escape_controls(line)}"), soft_wrap=True)
+        self._shown_results[step.task] = len(step.results)
         if step.ended is not None:
             if self._live:
                 self._live.update(Text(""))
@@ -58,10 +63,19 @@ class Steps:
             self._console.print(_line(step), soft_wrap=True)
 
 
+def _state(step: StepState) -> str:
+    if step.ended is None:
+        return "running"
+    if not step.succeeded:
+        return "failed"
+    return "cached" if step.is_reused else "ok"
+
+
+_SHOWN_STATES = {"running": ("...", "dim"), "failed": ("FAILED", "red"), "cached": ("cached", "green")}
+
+
 def _line(step: StepState) -> Text:
-    state, style = "...", "dim"
-    if step.ended is not None:
-        state, style = ("cached" if step.is_reused else "ok", "green") if step.succeeded else ("FAILED", "red")
+    state, style = _SHOWN_STATES.get(_state(step), ("ok", "green"))
     line = Text(f"{step.name:<9} ")
     line.append(f"{state:<7}", style=style)
     line.append(f"{step.seconds:6.1f} s  ")
@@ -75,24 +89,69 @@ def result(console: Console, run: LocalRun) -> None:
     if run.failure:
         failed = run.failed_step
         where = f"{failed.name} failed" if failed else "the run failed"
-        console.print(Text(f"{where}: {escape_controls(run.failure)}", style="red"), soft_wrap=True)
+        reason, *more = run.failure.splitlines() or [""]  # the line of the step has the whole reason
+        console.print(Text(f"{where}: {escape_controls(reason)}{' ...' if more else ''}", style="red"), soft_wrap=True)
         console.print(f"log: {run.log}", soft_wrap=True)
         return
-    for step in run.steps:
-        if step.name == "evaluate":
-            _metrics(console, run, step.task)
-        if step.name == "export":
-            console.print(f"bundle: {run.outputs(step.task)['bundle']['uri']}", soft_wrap=True)
-        if step.name == "select":
-            console.print(f"comparison: {run.outputs(step.task)['comparison']['uri']}", soft_wrap=True)
-    for page in sorted(run.folder.rglob("page.html")):
-        console.print(f"page: {page}", soft_wrap=True)
+    metrics = _metrics(run)
+    if metrics:
+        _print_metrics(console, metrics)
+    for name, address in _results(run):
+        console.print(Text(f"{name}: {address}"), soft_wrap=True)
     if run.tracking_uri.startswith("sqlite:"):
         command = f"{_program('mlflow')} server --backend-store-uri {run.tracking_uri}"
         console.print(f"MLflow: {command}", soft_wrap=True)
-        console.print("        then open http://127.0.0.1:5000")
+        console.print(f"        then open http://127.0.0.1:5000/{run.mlflow_page}", soft_wrap=True)
     else:
-        console.print(Text(f"MLflow: {storage.shown(run.tracking_uri)}"), soft_wrap=True)
+        console.print(Text(f"MLflow: {_address(run)}"), soft_wrap=True)
+    if line := _headline(metrics):
+        console.print(Text(line, style="bold"), soft_wrap=True)
+
+
+def interrupted(console: Console) -> None:
+    """Print how an interrupted run continues."""
+    text = "interrupted: the same command continues. It reuses finished steps, and a training resumes from its last"
+    console.print(f"\n{text} checkpoint.", soft_wrap=True)
+
+
+def as_document(pipeline: str, run: LocalRun) -> dict[str, Any]:
+    """Describe a finished run for `--output json`."""
+    failed = run.failed_step
+    return {
+        "pipeline": pipeline,
+        "status": "failed" if run.failure else "succeeded",
+        "failure": {"step": failed.name if failed else "", "reason": run.failure} if run.failure else None,
+        "folder": str(run.folder),
+        "log": str(run.log),
+        "steps": [
+            {
+                "name": step.name,
+                "task": step.task,
+                "status": _state(step),
+                "seconds": round(step.seconds, 3),
+                "message": step.message,
+                "warnings": step.warnings,
+            }
+            for step in run.steps
+        ],
+        "metrics": {} if run.failure else _metrics(run),
+        "results": [] if run.failure else [{"name": name, "address": address} for name, address in _results(run)],
+        "mlflow": _address(run),
+    }
+
+
+def _address(run: LocalRun) -> str:
+    address = storage.shown(run.tracking_uri)
+    return f"{address.rstrip('/')}/{run.mlflow_page}" if storage.is_web(run.tracking_uri) else address
+
+
+def _results(run: LocalRun) -> Iterator[tuple[str, str]]:
+    """Yield the name and the address of each result for people."""
+    for step in run.steps:
+        for output in _SHOWN_OUTPUTS.get(step.name, ()):
+            yield output, str(run.outputs(step.task)[output]["uri"])
+    for page in sorted(run.folder.rglob("page.html")):
+        yield "page", str(page)
 
 
 def _program(name: str) -> str:
@@ -118,32 +177,40 @@ _MAIN_FIGURES = frozenset(
 """Figures of a split that fit into a terminal; the report has all of them."""
 
 
-def _metrics(console: Console, run: LocalRun, task: str) -> None:
-    outputs = run.outputs(task)
+_SHOWN_OUTPUTS: Mapping[str, Sequence[str]] = {
+    "evaluate": ("report",),
+    "export": ("bundle",),
+    "select": ("comparison",),
+}
+"""Step -> names of the outputs whose addresses are shown."""
+
+
+def _metrics(run: LocalRun) -> dict[str, float]:
+    """Return all figures of the evaluation; none if the pipeline has none."""
+    evaluated = [step.task for step in run.steps if step.name == "evaluate"]
+    found = run.outputs(evaluated[0])["metrics"]["metadata"] if evaluated else {}
+    return {name: value for name, value in sorted(found.items()) if isinstance(value, int | float)}
+
+
+def _print_metrics(console: Console, metrics: Mapping[str, float]) -> None:
     table = Table(title="Metrics", title_justify="left", header_style="bold")
     table.add_column("metric")
     table.add_column("value", justify="right")
-    for name, value in sorted(outputs["metrics"]["metadata"].items()):
-        if isinstance(value, int | float) and name.partition("_")[2] in _MAIN_FIGURES:
+    for name, value in metrics.items():
+        if name.partition("_")[2] in _MAIN_FIGURES:
             table.add_row(name, f"{value:,.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:.4f}")
     console.print(table)
-    console.print(f"report: {outputs['report']['uri']}", soft_wrap=True)
 
 
-def run_help(console: Console, name: str) -> None:
-    """Print the help of `tilepipe run` with the parameters of a pipeline."""
-    pipeline = compiled_pipeline.load(name)
-    console.print("Usage: tilepipe run PIPELINE [--config FILE] [--folder FOLDER] [NAME=VALUE]...\n", markup=False)
-    console.print("Run a compiled pipeline on this machine, and record it in a local MLflow store.\n")
-    console.print("  --config FILE    YAML file of parameters; NAME=VALUE overrides it.")
-    console.print("  --folder FOLDER  Folder for runs and the MLflow store. [default: runs]\n", markup=False)
-    console.print(f"Pipelines: {', '.join(compiled_pipeline.names())}\n")
-    table = Table(title=f"Parameters of {pipeline.name}", title_justify="left", header_style="bold")
-    for column in ("name", "type", "default", "description"):
-        table.add_column(column, overflow="fold")
-    for parameter in pipeline.parameters.values():
-        default = "required" if parameter.required else repr(parameter.default)
-        table.add_row(
-            parameter.name, parameter.type.removeprefix("NUMBER_").lower(), Text(default), Text(parameter.description)
-        )
-    console.print(table)
+def _headline(metrics: Mapping[str, float]) -> str:
+    """Return the main figures on the test tiles, or on the validation tiles if there are none; empty without any."""
+    for split in ("test", "val"):
+        if f"{split}_accuracy" in metrics:
+            figures = [
+                f"{name.replace('_', ' ')} {metrics[f'{split}_{name}']:.4f}"
+                for name in ("accuracy", "balanced_accuracy", "macro_f1", "loss")
+                if f"{split}_{name}" in metrics
+            ]
+            tiles = metrics.get(f"{split}_tiles", 0)
+            return f"{split}: {', '.join(figures)}; {tiles:,.0f} tiles"
+    return ""

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +15,18 @@ from typing import IO, Any
 
 from tilepipe.pipelines.cli.compilation import user_terms
 from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline
+from tilepipe.pipelines.cli.local import unfinished
 from tilepipe.pipelines.cli.local.step_output import REUSED, STEP_LINE
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"INFO - Executing task '([\w-]+)'")
+_RESULT = re.compile(r"epoch \d+ of \d+: (?!trained on )")
+"""Beginning of a message that stays on the screen: the figures of an epoch."""
+_PAGE = re.compile(r"MLflow run \w+ is \w+: (#\S+)")
+_RAISED = re.compile(r"\s*(\w+\.)*\w*(Error|Exception|Interrupt)\b")
 _ENDED = re.compile(r"Task '([\w-]+)' finished with status (\w+)")
+
+_NO_REASON = "It ended without a message, as after running out of memory. Its log may tell more."
 
 
 @dataclass
@@ -42,6 +49,8 @@ class StepState:
     message: str = ""
     """The newest line of the step's log."""
     warnings: list[str] = field(default_factory=list)
+    results: list[str] = field(default_factory=list)
+    """Lines of the log that stay on the screen."""
 
     @property
     def seconds(self) -> float:
@@ -62,6 +71,8 @@ class LocalRun:
     """Reason of the failure; empty for a run that succeeded."""
     is_user_error: bool
     """True if the user can correct the cause of the failure."""
+    mlflow_page: str = ""
+    """Page of the run below the address of MLflow's server; empty if it is not known."""
 
     @property
     def failed_step(self) -> StepState | None:
@@ -97,11 +108,12 @@ def run_locally(
     Returns:
         The finished run; a failed pipeline raises no exception.
     """
+    tracking_uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.resolve() / 'mlflow.db'}"
+    unfinished.close_all(folder, tracking_uri)
     root = folder / f"{pipeline.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
     root.mkdir(parents=True)
     log, note = root / "run.log", root / "termination-log"
     note.touch()
-    tracking_uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.resolve() / 'mlflow.db'}"
     environment = {
         **os.environ,
         "KFP_RUN_ID": str(uuid.uuid4()),
@@ -113,27 +125,43 @@ def run_locally(
     command = [sys.executable, "-m", "tilepipe.pipelines.cli.local.worker"]
     command += [str(pipeline.path), str(root), json.dumps(with_checkpoints(pipeline, arguments, folder))]
     command.append(str(folder.resolve() / "cache") if reuse else "")
-    steps: dict[str, StepState] = {}
-    errors: list[str] = []
-    names = {task.name: task.step for task in pipeline.tasks}
-    with log.open("w", encoding="utf-8") as sink, _started(command, environment) as process:
-        assert process.stdout is not None  # noqa: S101 - for the type checker; PIPE was asked for
-        for line in _lines(process.stdout, sink):
-            _follow(line, steps, pipeline, names, errors, on_change)
-    _end_remaining(steps, on_change, succeeded=process.returncode == 0)
-    failure = ""
-    if process.returncode:
-        reason = note.read_text(encoding="utf-8").partition(": ")[2]
-        failed = next((step.task for step in steps.values() if step.ended and not step.succeeded), "")
-        failure = user_terms.translate(pipeline, failed, reason) or f"kfp.local stopped with code {process.returncode}"
+    follower = Follower(pipeline, note, on_change)
+    try:
+        with unfinished.marked(root, environment["KFP_RUN_ID"]), log.open("w", encoding="utf-8") as sink:
+            returned = _run(command, environment, sink, follower)
+    except KeyboardInterrupt:
+        unfinished.close_all(folder, tracking_uri)
+        raise
+    follower.end(succeeded=returned == 0)
+    steps = tuple(follower.steps.values())
+    failed = next((step for step in steps if step.ended and not step.succeeded), None)
+    failure = failed.message if failed else f"kfp.local stopped with code {returned}"
     return LocalRun(
         folder=_artifact_folder(root),
         log=log,
         tracking_uri=tracking_uri,
-        steps=tuple(steps.values()),
-        failure=failure,
-        is_user_error=bool(errors),
+        steps=steps,
+        failure=failure if returned else "",
+        is_user_error=follower.has_user_error,
+        mlflow_page=follower.mlflow_page,
     )
+
+
+def _run(command: list[str], environment: dict[str, str], sink: IO[str], follower: "Follower") -> int:
+    """Run the worker, and return its exit code; Ctrl-C kills it with all of its steps."""
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
+    )
+    with process:
+        assert process.stdout is not None  # noqa: S101 - for the type checker; PIPE was asked for
+        try:
+            for line in process.stdout:
+                sink.write(line)
+                follower.read(_ANSI.sub("", line).rstrip())
+            return process.wait()
+        except BaseException:
+            process.kill()
+            raise
 
 
 def with_checkpoints(pipeline: CompiledPipeline, arguments: Mapping[str, Any], folder: Path) -> dict[str, Any]:
@@ -152,78 +180,96 @@ def with_checkpoints(pipeline: CompiledPipeline, arguments: Mapping[str, Any], f
     return {"train_checkpoint_uri": str(folder.resolve() / "checkpoints"), **arguments}
 
 
-def _started(command: list[str], environment: dict[str, str]) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, bufsize=1
-    )
+class Follower:
+    """Reader of the log of a run, which keeps the states of its steps.
 
+    Args:
+        pipeline: The pipeline.
+        note: File to which a failing step writes its name and the reason.
+        on_change: Called with a step whenever it starts, logs a line or ends.
+    """
 
-def _lines(stream: IO[str], sink: IO[str]) -> Iterator[str]:
-    for line in stream:
-        sink.write(line)
-        yield _ANSI.sub("", line).rstrip()
+    def __init__(self, pipeline: CompiledPipeline, note: Path, on_change: Callable[[StepState], None]) -> None:
+        self._pipeline, self._note, self._on_change = pipeline, note, on_change
+        self._names = {task.name: task.step for task in pipeline.tasks}
+        self._raised = ""
+        self.steps: dict[str, StepState] = {}
+        """By task."""
+        self.has_user_error = False
+        self.mlflow_page = ""
 
+    def read(self, line: str) -> None:
+        """Read the next line."""
+        if match := _STARTED.search(line) or REUSED.search(line):
+            self._start(match[1], Path(match[2]) if match.re is REUSED else None)
+        elif match := _ENDED.search(line):
+            self._end(match[1], succeeded=match[2] == "SUCCESS")
+        elif match := STEP_LINE.search(line):
+            self._show(*match.groups())
+        elif _RAISED.match(line):
+            self._raised = line.strip()
 
-def _follow(
-    line: str,
-    steps: dict[str, StepState],
-    pipeline: CompiledPipeline,
-    names: Mapping[str, str],
-    errors: list[str],
-    on_change: Callable[[StepState], None],
-) -> None:
-    if match := _STARTED.search(line) or REUSED.search(line):
-        task = match[1]
-        _end_silent_iterations(steps, task, on_change)
-        step = steps.setdefault(task, StepState(task, names.get(task, task)))
-        step.running, step.ended = step.running + 1, None
-        step.is_reused = step.is_reused and match.re is REUSED
-        step.folder = Path(match[2]) if match.re is REUSED else None
-        on_change(step)
-    elif match := _ENDED.search(line):
-        ended = steps.get(match[1])
-        if ended is not None:
-            ended.running, ended.succeeded = ended.running - 1, ended.succeeded and match[2] == "SUCCESS"
-            ended.has_ended = True
-            if not ended.running:
-                ended.ended = time.monotonic()
-            on_change(ended)
-    elif match := STEP_LINE.search(line):
-        level, name, message = match.groups()
-        running = [step for step in steps.values() if step.ended is None]
-        said_by = next((s for s in running if s.name == name), running[-1] if running else None)
-        if said_by is None:
+    def end(self, *, succeeded: bool) -> None:
+        """End the steps whose end `kfp.local` did not log, which can be the last loop's, with the result of the run."""
+        for step in self.steps.values():
+            if step.ended is None:
+                step.running, step.ended, step.succeeded = 0, time.monotonic(), step.succeeded and succeeded
+                self._explain(step)
+                self._on_change(step)
+
+    def _start(self, task: str, folder: Path | None) -> None:
+        self._end_silent_iterations(task)
+        step = self.steps.setdefault(task, StepState(task, self._names.get(task, task)))
+        step.running, step.ended, step.folder = step.running + 1, None, folder
+        step.is_reused = step.is_reused and folder is not None
+        self._on_change(step)
+
+    def _end(self, task: str, *, succeeded: bool) -> None:
+        step = self.steps.get(task)
+        if step is None:
+            return
+        step.running, step.succeeded, step.has_ended = step.running - 1, step.succeeded and succeeded, True
+        if not step.running:
+            step.ended = time.monotonic()
+            self._explain(step)
+        self._on_change(step)
+
+    def _explain(self, step: StepState) -> None:
+        """Give a step that failed the reason as its message."""
+        if step.succeeded:
+            return
+        name, _, reason = self._note.read_text(encoding="utf-8").partition(": ")
+        reason = reason if name == step.name else self._raised
+        step.message = user_terms.translate(self._pipeline, step.task, reason) or _NO_REASON
+
+    def _show(self, level: str, name: str, message: str) -> None:
+        running = [step for step in self.steps.values() if step.ended is None]
+        step = next((one for one in running if one.name == name), running[-1] if running else None)
+        if step is None:
             return
         if level != "INFO":
-            message = user_terms.translate(pipeline, said_by.task, message)
-        if level == "ERROR" and said_by.name != "finish":
-            errors.append(message)
+            message = user_terms.translate(self._pipeline, step.task, message)
+        if level == "ERROR" and step.name != "finish":
+            self.has_user_error = True
+        if page := _PAGE.search(message):
+            self.mlflow_page, message = page[1], message[: page.start(1)].rstrip(": ")
         if level == "WARNING":
-            said_by.warnings.append(message)
+            step.warnings.append(message)
+        elif _RESULT.match(message) and not step.is_reused:
+            step.results.append(message)
         else:
-            said_by.message = message
-        on_change(said_by)
+            step.message = message
+        self._on_change(step)
 
+    def _end_silent_iterations(self, started: str) -> None:
+        """End the loops before a task that starts: `kfp.local` may not log the end of iterations after the first one's.
 
-def _end_silent_iterations(
-    steps: Mapping[str, StepState], started: str, on_change: Callable[[StepState], None]
-) -> None:
-    """End the loops before a task that starts: `kfp.local` may not log the end of iterations after the first one's.
-
-    It restores the log level for all threads when the first of them has ended its iteration.
-    """
-    for step in steps.values():
-        if step.task != started and step.ended is None and step.has_ended:
-            step.running, step.ended = 0, time.monotonic()
-            on_change(step)
-
-
-def _end_remaining(steps: Mapping[str, StepState], on_change: Callable[[StepState], None], *, succeeded: bool) -> None:
-    """End the steps whose end `kfp.local` did not log, which can be the last loop's, with the result of the run."""
-    for step in steps.values():
-        if step.ended is None:
-            step.running, step.ended, step.succeeded = 0, time.monotonic(), step.succeeded and succeeded
-            on_change(step)
+        It restores the log level for all threads when the first of them has ended its iteration.
+        """
+        for step in self.steps.values():
+            if step.task != started and step.ended is None and step.has_ended:
+                step.running, step.ended = 0, time.monotonic()
+                self._on_change(step)
 
 
 def _artifact_folder(root: Path) -> Path:

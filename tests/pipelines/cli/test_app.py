@@ -52,3 +52,18 @@ def test_no_colors_in_a_pipe():
     )
     assert "A pipeline is one of" in done.stderr
     assert "\x1b" not in done.stdout + done.stderr
+
+
+def test_names_of_pipelines_and_of_their_parameters_are_completed():
+    environment = os.environ | {"_TILEPIPE_COMPLETE": "complete_bash", "COMP_CWORD": "2"}
+
+    def completed(words, number):
+        variables = environment | {"COMP_WORDS": f"tilepipe run {words}", "COMP_CWORD": str(number)}
+        program = "import sys; sys.argv[0] = 'tilepipe'; from tilepipe.pipelines.cli.app import app; app()"
+        command = [sys.executable, "-c", program]
+        return subprocess.run(
+            command, env=variables, capture_output=True, text=True, timeout=60, check=False
+        ).stdout.split()
+
+    assert completed("promo", 2) == ["promote"]
+    assert completed("promote gate", 3) == ["gate_floors=", "gate_options="]

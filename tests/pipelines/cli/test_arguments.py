@@ -69,6 +69,10 @@ def test_words_win_over_the_file(pipeline, tmp_path):
         ('train_options={"surprise": 1}', "Use one of: best_metric, "),
         ('train_options={"shedule": "cosine"}', """Did you mean train_options='{"schedule": ...}'?"""),
         ('data_columns={"lable": "x"}', """Did you mean data_columns='{"label": ...}'?"""),
+        ('train_options={"best_metric": "val_acuracy"}', "Did you mean val_accuracy?"),
+        ('train_options={"best_metric": "val_recal/Forest"}', "Did you mean val_recall/Forest?"),
+        ('train_options={"best_metric": "val_speed"}', "Use one of: val_loss, val_accuracy, "),
+        ('train_options={"seed": 1, "seed": 2}', "Each key in `train_options` must be given once."),
         ('pack_options={"max_quarantine_percent": 300}', """pack_options='{"max_quarantine_percent": 300}'"""),
         ("model_architecture=alexnet", "`model_architecture`"),
         ("train_gpu_count=two", "`train_gpu_count`"),
@@ -115,3 +119,30 @@ def test_the_items_of_a_list_are_checked_one_by_one():
     with pytest.raises(ParameterError, match=r"Received: 'ftp://b\.tif'") as error:
         arguments.collect(pipeline, None, [model, "scene_uris=a.tif,ftp://b.tif"])
     assert "a.tif" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["seed=1", "seed=2"], "`seed` is given 2 times. Received: seed=1 seed=2. Give it once."),
+        (["export_enabled=false", "export_name=x"], "`export_name` has no effect with export_enabled=false"),
+        (["export_enabled=false", "register_name=x"], "`register_name` has no effect with export_enabled=false"),
+        (["register_enabled=false", "register_name=x"], "`register_name` has no effect with register_enabled=false"),
+        (
+            ["split_merge_train_val=true", 'train_options={"early_stopping_patience_epochs": 3}'],
+            """split_merge_train_val=true train_options='{"early_stopping_patience_epochs": 3}'. Leave one""",
+        ),
+        (["train_optimizer=sgd", 'train_options={"second_momentum": 0.9}'], "train_optimizer='sgd'"),
+    ],
+)
+def test_contradictions_are_found_before_data_are_read(pipeline, words, said):
+    with pytest.raises(ParameterError) as caught:
+        collect(pipeline, *words)
+    assert said in str(caught.value)
+
+
+def test_a_key_that_a_file_gives_twice_is_refused(pipeline, tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("seed: 4\nseed: 5\n", encoding="utf-8")
+    with pytest.raises(ParameterError, match="seed is given twice"):
+        collect(pipeline, config=path)

@@ -47,11 +47,13 @@ def test_schedule_needs_a_cron_expression(tilepipe, pipeline):
 
 
 def test_doctor_says_what_it_could_not_look_at(tilepipe):
-    code, out, err = tilepipe("doctor", "--endpoint", "http://127.0.0.1:9")
-    assert (code, err) == (1, "")
-    assert "No Kubeflow Pipelines API answers" in out
-    assert "no kubeconfig" in out
-    assert "1 problems" in out
+    code, out, shown = tilepipe("doctor", "--endpoint", "http://127.0.0.1:9", "--output", "json")
+    assert code == 1
+    assert "No Kubeflow Pipelines API answers" in shown
+    assert "no kubeconfig" in shown
+    assert "1 problems" in shown
+    levels = [(one["subject"], one["level"]) for one in json.loads(out)]
+    assert levels == [("Kubeflow", "problem"), ("Kubernetes", "warning")]
 
 
 ANSWERS = {
@@ -101,3 +103,10 @@ def test_submit_sends_what_was_checked_and_says_where_it_is(tilepipe, pipeline):
     assert set(body["pipeline_spec"]) == {"pipeline_spec", "platform_spec"}
     tasks = body["pipeline_spec"]["pipeline_spec"]["components"]["comp-exit-handler-1"]["dag"]["tasks"]
     assert [task["cachingOptions"] for task in tasks.values()] == [{}, {}]
+
+    with serving(answers) as (url, _):
+        code, out, err = tilepipe("submit", pipeline.path, "--endpoint", url, *words, "--output", "json")
+    assert code == 0
+    assert "run first: the-id" in err
+    found = json.loads(out)
+    assert (found["run_id"], found["name"], found["status"], found["failure"]) == ("the-id", "first", "started", None)

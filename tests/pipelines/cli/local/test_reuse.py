@@ -175,10 +175,10 @@ def test_each_local_file_that_ingest_reads_is_in_the_key(cache, tmp_path, name):
     assert step.key() != key
 
 
-def test_a_training_is_not_reused_without_its_mlflow_run_nor_a_failed_evaluation(cache, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("mlflow_store")
+def test_a_training_is_not_reused_without_its_mlflow_run_nor_a_failed_evaluation(cache, tmp_path):
     from mlflow import MlflowClient
 
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
     mlflow = MlflowClient()
     run_id = mlflow.create_run("0").info.run_id
     trained, evaluated = Step(cache, "train").key(), Step(cache, "evaluate", mlflow_run_id=run_id).key()

@@ -1,11 +1,13 @@
 """What a run on this machine adds to its arguments; the runs themselves are in `tests/integration/test_run.py`."""
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tilepipe.pipelines.cli.compilation import compiled_pipeline
-from tilepipe.pipelines.cli.local import runner
+from tilepipe.pipelines.cli.local import run_display, runner
 
 
 @pytest.mark.parametrize("name", ["train_classifier", "train_classifier_streaming"])
@@ -25,25 +27,89 @@ def test_a_pipeline_without_the_parameter_gets_none(tmp_path):
     assert runner.with_checkpoints(compiled_pipeline.load("train_classifier_small"), {}, tmp_path) == {}
 
 
-def test_a_loop_ends_with_the_next_step_if_kfp_logs_the_end_of_its_first_iteration_only(tmp_path):
-    steps, shown = {}, []
-    pipeline = compiled_pipeline.load("tune_classifier")
-    lines = ["INFO - Executing task 'tune-candidates'"] * 2
-    lines += ["Task 'tune-candidates' finished with status SUCCESS", "INFO - Executing task 'select-candidate'"]
-    for line in lines:
-        names = {task.name: task.step for task in pipeline.tasks}
-        runner._follow(line, steps, pipeline, names, [], lambda step: shown.append((step.name, step.ended is None)))
-    assert shown == [("tune", True), ("tune", True), ("tune", True), ("tune", False), ("select", True)]
-    assert steps["tune-candidates"].succeeded
+class Shown(list):
+    """States of the steps, as they are shown."""
+
+    def __call__(self, step):
+        self.append((step.name, step.ended is not None, step.succeeded))
+
+
+@pytest.fixture
+def follower(tmp_path):
+    def of(name):
+        note = tmp_path / "note"
+        note.touch()
+        shown = Shown()
+        return runner.Follower(compiled_pipeline.load(name), note, shown), shown, note
+
+    return of
+
+
+def test_a_loop_ends_with_the_next_step_if_kfp_logs_the_end_of_its_first_iteration_only(follower):
+    reader, shown, _ = follower("tune_classifier")
+    for line in ["INFO - Executing task 'tune-candidates'"] * 2 + [
+        "Task 'tune-candidates' finished with status SUCCESS",
+        "INFO - Executing task 'select-candidate'",
+    ]:
+        reader.read(line)
+    ended = [(name, has_ended) for name, has_ended, _ in shown]
+    assert ended == [("tune", False), ("tune", False), ("tune", False), ("tune", True), ("select", False)]
+    assert reader.steps["tune-candidates"].succeeded
 
 
 @pytest.mark.parametrize("succeeded", [True, False])
-def test_the_last_loop_ends_with_the_run_if_kfp_does_not_log_its_end(succeeded):
-    steps, shown = {}, []
-    pipeline = compiled_pipeline.load("predict_scenes")
+def test_the_last_loop_ends_with_the_run_if_kfp_does_not_log_its_end(follower, succeeded):
+    reader, shown, _ = follower("predict_scenes")
     for line in ["INFO - Executing task 'predict-scene'", "INFO - Executing task 'predict-scene'"]:
-        runner._follow(line, steps, pipeline, {"predict-scene": "predict_scene"}, [], lambda step: None)
-    runner._end_remaining(steps, shown.append, succeeded=succeeded)
-    assert [(step.name, step.ended is not None, step.succeeded) for step in shown] == [
-        ("predict_scene", True, succeeded)
-    ]
+        reader.read(line)
+    reader.end(succeeded=succeeded)
+    assert shown[-1] == ("predict_scenes", True, succeeded)
+
+
+@pytest.mark.parametrize(
+    ("note", "lines", "message"),
+    [
+        (
+            "train: `batch_size` must fit.\nUse batch_size=40.",
+            [],
+            "`train_batch_size` must fit.\nUse train_batch_size=40.",
+        ),
+        ("", ["    Traceback (most recent call last):", "    MemoryError: 3 GiB"], "MemoryError: 3 GiB"),
+        ("pack: of an earlier step", [], runner._NO_REASON),
+    ],
+)
+def test_the_reason_of_a_failure_is_shown_when_the_step_fails(follower, note, lines, message):
+    reader, shown, file = follower("train_classifier")
+    reader.read("INFO - Executing task 'train-model'")
+    file.write_text(note, encoding="utf-8")
+    for line in [*lines, "Task 'train-model' finished with status FAILURE"]:
+        reader.read(line)
+    assert shown[-1] == ("train", True, False)
+    assert reader.steps["train-model"].message == message
+
+
+def test_the_figures_of_each_epoch_stay_on_the_screen(follower):
+    console = Console(file=io.StringIO(), width=200)
+    display = run_display.Steps(console)
+    reader, _, _ = follower("train_classifier")
+    reader._on_change = display.show
+    reader.read("INFO - Executing task 'train-model'")
+    for line in (
+        "epoch 1 of 2: trained on 16 of 32 tiles",
+        "epoch 1 of 2: loss 2.0, 9 s left",
+        "epoch 2 of 2: loss 1.0",
+    ):
+        reader.read(f"    2026-11-29 14:28:54,879 INFO tilepipe.train: {line}")
+    reader.read("Task 'train-model' finished with status SUCCESS")
+    lines = [line.strip() for line in console.file.getvalue().splitlines()]
+    assert lines[:2] == ["epoch 1 of 2: loss 2.0, 9 s left", "epoch 2 of 2: loss 1.0"]
+
+
+def test_the_page_of_the_mlflow_run_is_read_from_the_log(follower):
+    reader, _, _ = follower("train_classifier")
+    reader.read("INFO - Executing task 'finish-run'")
+    reader.read(
+        "INFO tilepipe.finish: MLflow run 0a is FINISHED: #/experiments/1/runs/0a?workflowType=machine_learning"
+    )
+    assert reader.mlflow_page == "#/experiments/1/runs/0a?workflowType=machine_learning"
+    assert reader.steps["finish-run"].message == "MLflow run 0a is FINISHED"

@@ -1,0 +1,32 @@
+"""Format of the output of a command: text, or one JSON document on standard output."""
+
+import json
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+
+class Output(StrEnum):
+    """Format of the output."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+OutputOption = Annotated[
+    Output, typer.Option("--output", help="json prints one JSON document; the progress goes to standard error.")
+]
+
+
+def progress_console(output: Output, console: Console) -> Console:
+    """Return the console for the progress: a command's own, or standard error beside a JSON document."""
+    if output == Output.TEXT:
+        return console
+    return Console(stderr=True, highlight=False, soft_wrap=console.soft_wrap)
+
+
+def print_document(document: Any) -> None:  # noqa: ANN401 - anything that JSON can hold
+    """Print the JSON document of a command."""
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))

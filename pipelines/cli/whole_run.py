@@ -1,0 +1,97 @@
+"""Rules for the parameters of a whole run that no single step knows: contradictions, and paths in a cluster."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tilepipe.components.shared.errors import ParameterError
+from tilepipe.components.shared.storage import storage
+
+_ADDRESSES = (
+    "data_source",
+    "data_href_rewrite",
+    "split_files",
+    "model_uri",
+    "model_weights_uri",
+    "output_uri",
+    "scene_uris",
+    "train_checkpoint_uri",
+    "export_bundle_uri",
+)
+"""Parameters that are addresses, or hold some."""
+_OPTION_ADDRESSES = (("pack_options", "cache"),)
+_NO_PATH = re.compile(r"(models|runs):/|imagenet$")
+
+_NEED_EXPORT = ("export_bundle_uri", "export_name", "export_options", "register_name")
+
+
+def contradictions(arguments: Mapping[str, Any]) -> Iterator[str]:
+    """Yield an error for each pair of arguments that exclude each other.
+
+    Args:
+        arguments: Parameter -> value, defaults included.
+    """
+    if arguments.get("export_enabled") is False:
+        for name in _NEED_EXPORT:
+            if arguments.get(name):
+                yield _unused(name, arguments[name], "export_enabled")
+    elif arguments.get("register_enabled") is False and arguments.get("register_name"):
+        yield _unused("register_name", arguments["register_name"], "register_enabled")
+    if arguments.get("split_merge_train_val") is True:
+        options = arguments.get("train_options") or {}
+        for name, needs in (
+            ("early_stopping_patience_epochs", bool(options.get("early_stopping_patience_epochs"))),
+            ("best_metric", "best_metric" in options),
+            ("schedule", options.get("schedule") == "reduce_on_plateau"),
+        ):
+            if needs:
+                given = _shown("train_options", {name: options[name]})
+                yield (
+                    "With `split_merge_train_val` there are no validation tiles, which this option of training needs. "
+                    f"Received: split_merge_train_val=true {given}. Leave one of them out."
+                )
+
+
+def check_reachable(arguments: Mapping[str, Any]) -> None:
+    """Check that no address is a path of this machine, which pods cannot read.
+
+    Args:
+        arguments: The given arguments, without defaults.
+
+    Raises:
+        ParameterError: An address is a local path.
+    """
+    problems = []
+    for name, value in _addresses(arguments):
+        if value and not _NO_PATH.match(value) and storage.scheme(value) in {"", "file"}:
+            problems.append(
+                f"`{name}` must be an address that pods can reach. Received: {name}={value}, a path of this machine. "
+                "Upload it with `tilepipe push` and give its s3:// address; if a volume is mounted there in the pods, "
+                "submit with --no-checks."
+            )
+    if problems:
+        raise ParameterError("\n".join(problems))
+
+
+def _addresses(arguments: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    values = [(name, arguments.get(name)) for name in _ADDRESSES]
+    values += [(f"{name}.{option}", (arguments.get(name) or {}).get(option)) for name, option in _OPTION_ADDRESSES]
+    for name, value in values:
+        if isinstance(value, Mapping):
+            yield from ((f"{name}.{key}", str(one)) for key, one in value.items())
+        elif isinstance(value, list):
+            yield from ((name, str(one)) for one in value)
+        elif value:
+            yield name, str(value)
+
+
+def _unused(name: str, value: object, switch: str) -> str:
+    return (
+        f"`{name}` has no effect with {switch}=false. Received: {_shown(name, value)} {switch}=false. "
+        "Leave one of them out."
+    )
+
+
+def _shown(name: str, value: object) -> str:
+    return f"{name}={value}" if isinstance(value, str) else f"{name}='{json.dumps(value)}'"
