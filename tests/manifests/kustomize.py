@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ MANIFESTS = ROOT / "manifests"
 VERSION = "v5.7.1"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tilepipe" / f"kustomize-{VERSION}"
 
-# What an overlay for another S3 or PostgreSQL adds, as manifests/README.md shows it.
+# What an overlay for other services adds, as manifests/README.md shows it.
 EXTERNAL_S3 = """
 configMapGenerator:
   - name: tilepipe-s3
@@ -29,7 +30,6 @@ configMapGenerator:
   - name: kfp-launcher
     behavior: merge
     literals: ["defaultPipelineRoot=s3://example-runs/artifacts"]
-    files: [providers=providers.yaml]
 generatorOptions: {disableNameSuffixHash: true}
 """
 EXTERNAL_POSTGRES = """
@@ -39,13 +39,23 @@ configMapGenerator:
     literals: [PGHOST=postgres.example.com]
 generatorOptions: {disableNameSuffixHash: true}
 """
+EXTERNAL_MLFLOW = """
+configMapGenerator:
+  - name: tilepipe-tracking
+    behavior: merge
+    literals: ["MLFLOW_TRACKING_URI=https://mlflow.example.com"]
+generatorOptions: {disableNameSuffixHash: true}
+"""
 COMPOSITIONS = {
     "local": ("local", [], ""),
     "cluster": ("cluster", [], ""),
     "profile": ("profile", [], ""),
     "istio": ("cluster", ["istio"], ""),
+    "gpu": ("cluster", ["gpu"], ""),
     "external-s3": ("cluster", ["external-s3"], EXTERNAL_S3),
     "external-postgres": ("cluster", ["external-postgres"], EXTERNAL_POSTGRES),
+    "external-mlflow": ("cluster", ["external-mlflow"], EXTERNAL_MLFLOW),
+    "network": ("cluster", ["ca-bundle", "proxy"], ""),
     "generated-secrets": ("cluster", ["generated-secrets"], ""),
     "serving": ("cluster", ["serving"], ""),
 }
@@ -67,16 +77,20 @@ def build(composition: str) -> tuple[Resource, ...]:
 def build_text(composition: str) -> str:
     """Build the resources of one composition as text, for `kubectl apply`."""
     overlay, options, rest = COMPOSITIONS[composition]
-    if not options:
-        return _run(MANIFESTS / "overlays" / overlay)
+    return build_overlay(overlay, options, rest) if options else _run(MANIFESTS / "overlays" / overlay)
+
+
+def build_overlay(overlay: str, options: Sequence[str] = (), rest: str = "", namespace: str = "kubeflow") -> str:
+    """Build an overlay on one of the overlays."""
     with tempfile.TemporaryDirectory() as folder:
         # Kustomize only accepts relative paths, from the real path of the folder.
         here = Path(folder).resolve()
         up = Path(os.path.relpath(MANIFESTS.resolve(), here))
-        lines = ["namespace: kubeflow", f"resources: [{up / 'overlays' / overlay}]", "components:"]
-        lines += [f"  - {up / 'options' / option}" for option in options]
+        lines = [f"namespace: {namespace}", "resources:", f"  - {up / 'overlays' / overlay}"]
+        if "kfp-launcher" in rest:
+            lines.append(f"  - {up / 'options' / 'pipeline-root'}")
+        lines += ["components:", *(f"  - {up / 'options' / option}" for option in options)] if options else []
         (here / "kustomization.yaml").write_text("\n".join(lines) + rest)
-        shutil.copy(MANIFESTS / "base" / "pipelines" / "kfp_launcher_providers.yaml", here / "providers.yaml")
         return _run(here)
 
 

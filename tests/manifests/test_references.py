@@ -1,13 +1,24 @@
 """Every name refers to an existing resource: with a wrong one, a pod would wait forever."""
 
+import re
 from urllib.parse import urlsplit
 
 import pytest
 import yaml
 
-from tests.manifests.kustomize import COMPOSITIONS, MANIFESTS, SERVICES, build, containers, of_kind, pod_specs
+from tests.manifests.kustomize import (
+    COMPOSITIONS,
+    MANIFESTS,
+    SERVICES,
+    build,
+    build_overlay,
+    containers,
+    of_kind,
+    pod_specs,
+)
 from tilepipe.components.shared.version import VERSION
 from tilepipe.pipelines import settings
+from tilepipe.pipelines.cli.compilation.platform_settings import Network
 from tilepipe.pipelines.cli.registry.serving import ARTIFACTS_URI, SERVICE_ACCOUNT
 
 SECRETS = yaml.safe_load((MANIFESTS / "base" / "secrets" / "secrets.yaml").read_text())
@@ -37,7 +48,9 @@ def named_values(template):
 
 @pytest.mark.parametrize("composition", SERVICES)
 def test_pods_name_config_maps_and_secrets_that_are_declared(composition):
-    there = {"configMap": config_maps(composition), "secret": {name: entry["keys"] for name, entry in SECRETS.items()}}
+    network = {"tilepipe-network": {"ca-bundle.crt", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"}}  # which users create
+    secrets = {name: entry["keys"] for name, entry in SECRETS.items()}
+    there = {"configMap": config_maps(composition) | network, "secret": secrets}
     named = [reference for template in pod_specs(composition).values() for reference in named_values(template)]
     assert named
     missing = [
@@ -104,19 +117,68 @@ def test_what_the_pipelines_name_is_declared_without_a_hash(composition):
     assert SECRETS[settings.TRACKING_SECRET]["optional"] is True
 
 
-@pytest.mark.parametrize("composition", COMPOSITIONS)
+@pytest.mark.parametrize("composition", ["local", "profile", "external-s3"])
 def test_the_launcher_uses_the_same_store_as_the_steps(composition):
     there = config_maps(composition)
     s3 = yaml.safe_load(there["kfp-launcher"]["providers"])["s3"]["default"]
     credentials = s3["credentials"]["secretRef"]
     keys = SECRETS[credentials["secretName"]]["keys"]
     assert {credentials["accessKeyKey"], credentials["secretKeyKey"]} == set(keys)
-    if composition != "external-s3":  # whose overlay here does not care
-        steps = urlsplit(there["tilepipe-s3"]["AWS_ENDPOINT_URL"])
-        assert s3["endpoint"] == steps.netloc
-        assert s3["disableSSL"] == (steps.scheme == "http")
-        assert s3["region"] == there["tilepipe-s3"]["AWS_REGION"]
-        assert there["kfp-launcher"]["defaultPipelineRoot"].split("/")[2] in STORAGE["buckets"]
+    steps = urlsplit(there["tilepipe-s3"]["AWS_ENDPOINT_URL"])
+    assert s3["endpoint"].removeprefix("https://") == steps.netloc
+    assert s3["disableSSL"] == (steps.scheme == "http")
+    assert s3["region"] == there["tilepipe-s3"]["AWS_REGION"]
+    buckets = {*STORAGE["buckets"], "example-runs"}
+    assert there["kfp-launcher"]["defaultPipelineRoot"].split("/")[2] in buckets
+
+
+@pytest.mark.parametrize("composition", sorted({*SERVICES} - {"local", "external-s3"}))
+def test_a_shared_namespace_keeps_its_pipeline_root(composition):
+    assert "kfp-launcher" not in config_maps(composition)
+
+
+@pytest.mark.parametrize("composition", sorted({*COMPOSITIONS} - {"gpu"}))
+def test_no_quota_limits_a_namespace_unasked(composition):
+    assert of_kind(composition, "ResourceQuota") == []
+
+
+def test_a_quota_on_gpus_is_an_option():
+    (quota,) = of_kind("gpu", "ResourceQuota")
+    assert set(quota["spec"]["hard"]) == {"requests.nvidia.com/gpu"}
+
+
+@pytest.mark.parametrize("overlay", ["local", "cluster", "profile"])
+def test_an_overlay_on_an_overlay_has_its_namespace_everywhere(overlay):
+    built = list(yaml.safe_load_all(build_overlay(overlay, namespace="another")))
+    assert {resource["metadata"]["namespace"] for resource in built} == {"another"}
+    bindings = [resource for resource in built if resource["kind"] == "RoleBinding"]
+    assert {subject["namespace"] for binding in bindings for subject in binding["subjects"]} == {"another"}
+    before = "kubeflow-user-example-com" if overlay == "profile" else "kubeflow"
+    values = [value for resource in built for value in texts(resource)]
+    assert [value for value in values if re.search(rf"(^|[./:]){before}($|[./:])", value)] == []
+
+
+def texts(value):
+    """Yield all texts in a resource, apart from files."""
+    if isinstance(value, str) and "\n" not in value:
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from texts(item)
+
+
+def test_certificates_and_proxy_reach_mlflow():
+    (container,) = pod_specs("network")["Deployment/tilepipe-mlflow"]["spec"]["containers"]
+    variables = {entry["name"]: entry for entry in container["env"]}
+    (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == "network"]
+    for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+        assert variables[name]["value"] == f"{mount['mountPath']}/ca-bundle.crt"
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
+        assert variables[name]["valueFrom"]["configMapKeyRef"] == {
+            "name": Network(proxy=True).config_map,
+            "key": name,
+            "optional": True,
+        }
 
 
 @pytest.mark.parametrize("composition", ["local", "cluster"])
@@ -170,6 +232,9 @@ def test_options_leave_nothing_half_removed(composition):
     names = {resource["metadata"]["name"] for resource in build(composition)}
     if composition == "external-s3":
         assert not {name for name in names if "minio" in name}
+    if composition == "external-mlflow":
+        assert not {name for name in names if "mlflow" in name or "postgres" in name}
+        assert config_maps(composition)["tilepipe-tracking"]["MLFLOW_TRACKING_URI"] == "https://mlflow.example.com"
     if composition == "external-postgres":
         assert {r["kind"] for r in build(composition) if r["metadata"]["name"] == "tilepipe-postgres"} == {"ConfigMap"}
 

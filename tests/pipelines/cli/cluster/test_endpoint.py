@@ -32,7 +32,8 @@ def serving(answers):
     class Handler(BaseHTTPRequestHandler):
         def answer(self):
             length = int(self.headers.get("Content-Length") or 0)
-            seen.append((self.command, self.path, self.headers.get("Authorization"), self.rfile.read(length)))
+            login = self.headers.get("Authorization") or self.headers.get("Cookie")
+            seen.append((self.command, self.path, login, self.rfile.read(length)))
             status, body = answers.get(self.path, (404, "<html>nothing here</html>"))
             content = body if isinstance(body, str) else json.dumps(body)
             self.send_response(status)
@@ -125,6 +126,32 @@ def test_the_token_is_sent(monkeypatch):
     assert {authorization for _, _, authorization, _ in seen} == {"Bearer secret"}
     assert (kubeflow.namespace, kubeflow.multi_user, kubeflow.version) == ("kubeflow", False, "")
     assert kubeflow.api_namespace is None
+
+
+def test_the_token_of_a_notebook_is_sent(monkeypatch, tmp_path):
+    (tmp_path / "token").write_text("of-the-notebook", encoding="utf-8")
+    monkeypatch.setenv("KF_PIPELINES_SA_TOKEN_PATH", str(tmp_path / "token"))
+    with serving(HEALTHY) as (url, seen):
+        connect(url)
+    assert seen[0][2] == "Bearer of-the-notebook"
+
+
+@pytest.mark.parametrize(
+    ("context", "sent"),
+    [
+        ({"client_authentication_cookie": "session=abc"}, "session=abc"),
+        (
+            {"client_authentication_header_name": "Authorization", "client_authentication_header_value": "Basic abc"},
+            "Basic abc",
+        ),
+    ],
+)
+def test_the_login_in_kfps_context_file_is_sent(tmp_path, context, sent):
+    """As manifests/README.md describes it."""
+    (tmp_path / "context.json").write_text(json.dumps({"namespace": "", **context}), encoding="utf-8")
+    with serving(HEALTHY) as (url, seen):
+        connect(url)
+    assert seen[0][2] == sent
 
 
 def test_endpoint_and_namespace_from_the_environment(monkeypatch, capfd):
