@@ -104,7 +104,7 @@ def test_submit_sends_what_was_checked_and_says_where_it_is(tilepipe, pipeline):
     tasks = body["pipeline_spec"]["pipeline_spec"]["components"]["comp-exit-handler-1"]["dag"]["tasks"]
     assert [task["cachingOptions"] for task in tasks.values()] == [{}, {}]
 
-    with serving(answers) as (url, _):
+    with serving(ANSWERS) as (url, _):
         code, out, err = tilepipe("submit", pipeline.path, "--endpoint", url, *words, "--output", "json")
     assert code == 0
     assert "run first: the-id" in err
