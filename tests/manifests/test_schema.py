@@ -1,7 +1,15 @@
-import pytest
+import os
+from pathlib import Path
 
-from tests.manifests.kustomize import COMPOSITIONS, build
+import pytest
+import yaml
+
+from tests.manifests.kustomize import COMPOSITIONS, build, of_kind
 from tests.manifests.schema import CUSTOM, problems
+from tests.support import structural_schema
+
+ISTIO_CRD = os.environ.get("TILEPIPE_ISTIO_CRD", "")
+"""Path of Istio's own kubernetes/customresourcedefinitions.gen.yaml (istio/api)."""
 
 
 @pytest.mark.parametrize("composition", COMPOSITIONS)
@@ -48,3 +56,20 @@ def test_the_schema_notices_mistakes(change, says):
     assert problems(deployment) == []
     change(deployment)
     assert says in problems(deployment)[0]
+
+
+@pytest.mark.skipif(not ISTIO_CRD, reason="TILEPIPE_ISTIO_CRD does not name the CRDs of Istio")
+def test_istio_understands_every_field():
+    crds = yaml.safe_load_all(Path(ISTIO_CRD).read_text(encoding="utf-8"))
+    (crd,) = [crd for crd in crds if crd and crd["spec"]["names"]["kind"] == "AuthorizationPolicy"]
+    schemas = {version["name"]: version["schema"]["openAPIV3Schema"] for version in crd["spec"]["versions"]}
+    policies = of_kind("istio", "AuthorizationPolicy")
+    assert len(policies) == 2
+    for policy in policies:
+        group, _, version = policy["apiVersion"].partition("/")
+        assert group == crd["spec"]["group"]
+        specification = schemas[version]["properties"]["spec"]
+        assert structural_schema.problems(policy["spec"], specification) == []
+        assert policy["spec"]["action"] in specification["properties"]["action"]["enum"]
+    wrong = {"rules": [{"to": [{"operation": {"port": ["5000"]}}]}]}
+    assert structural_schema.problems(wrong, specification) == [".rules[].to[].operation: there is no field port"]

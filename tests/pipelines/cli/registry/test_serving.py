@@ -8,7 +8,6 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +16,7 @@ import yaml
 from tests.support.bundles import write_model_bundle
 from tests.support.packed import manifest_for
 from tests.support.servers import wait_for
+from tests.support.structural_schema import problems
 from tilepipe.components.register.config import RegisterConfig
 from tilepipe.components.register.register import Lineage, register
 from tilepipe.components.shared.errors import ParameterError
@@ -47,23 +47,6 @@ def test_the_manifest_is_what_kserve_documents_for_mlflow():
     plain = inference_service(VERSION, "s3://models/1", name="other", service_account="")
     assert (plain["metadata"]["name"], "namespace" in plain["metadata"]) == ("other", False)
     assert "serviceAccountName" not in plain["spec"]["predictor"]
-
-
-def problems(value: Any, schema: dict[str, Any], where: str = "") -> list[str]:
-    """List fields that a structural schema lacks, and values of other types."""
-    kinds = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool, "number": (int, float)}
-    if schema.get("x-kubernetes-int-or-string"):
-        return [] if isinstance(value, int | str) else [f"{where}: neither a number nor text"]
-    if not isinstance(value, kinds[schema["type"]]):
-        return [f"{where}: {schema['type']} is wanted, got {value!r}"]
-    found = [f"{where}: {name} is required" for name in schema.get("required", []) if name not in value]
-    if isinstance(value, list):
-        return found + [line for one in value for line in problems(one, schema["items"], f"{where}[]")]
-    if isinstance(value, dict) and where != ".metadata":
-        for name, one in value.items():
-            known = schema.get("properties", {}).get(name) or schema.get("additionalProperties")
-            found += problems(one, known, f"{where}.{name}") if known else [f"{where}: there is no field {name}"]
-    return found
 
 
 @pytest.mark.skipif(not CRD, reason="TILEPIPE_KSERVE_CRD does not name the CRD of KServe")
