@@ -22,7 +22,11 @@ Endpoint = Annotated[str | None, typer.Option(help="Address of Kubeflow Pipeline
 Namespace = Annotated[str | None, typer.Option(help="Namespace of the runs. [env: KFP_NAMESPACE; default: kubeflow]")]
 SettingsFile = Annotated[
     Path | None,
-    typer.Option("--settings", envvar="TILEPIPE_SETTINGS", help="YAML file with the settings of the platform."),
+    typer.Option(
+        "--settings",
+        envvar="TILEPIPE_SETTINGS",
+        help="YAML file with the settings of the platform, with which the pipelines were compiled.",
+    ),
 ]
 ServiceAccount = Annotated[
     str, typer.Option(help="Service account of the pods of a run; default: that of the settings, else KFP's.")
@@ -138,10 +142,10 @@ def upload(
     Versions are named by their content, and unchanged pipelines are skipped.
     """
     from tilepipe.pipelines.cli.cluster import upload as uploading
-    from tilepipe.pipelines.cli.compilation import compiled_pipeline, settings_file
+    from tilepipe.pipelines.cli.compilation import settings_file
 
     platform = settings_file.platform(settings)
-    found = [settings_file.load(name, platform) for name in pipelines or compiled_pipeline.names()]
+    found = [settings_file.load(name, platform) for name in pipelines or settings_file.names(platform)]
     kubeflow = connect(endpoint, namespace)
     kubeflow.check_version()
     for pipeline in found:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline, Task
@@ -149,7 +150,11 @@ def _of_task(reader: _Reader, container: Mapping[str, Any], settings: Mapping[st
     for term in settings.get("nodeAffinity", []):  # as the settings of a platform state it
         labels |= {rule["key"]: rule["values"][0] for rule in term.get("matchExpressions", [])}
     image = reader.text("image", container.get("image"))
-    references = (*_references(reader, "Secret", settings), *_references(reader, "ConfigMap", settings))
+    references = (
+        *_references(reader, "Secret", settings),
+        *_references(reader, "ConfigMap", settings),
+        *_config_volumes(container, settings),
+    )
     return TaskNeeds(
         task=reader.task.name,
         step=reader.task.step,
@@ -175,5 +180,18 @@ def _references(reader: _Reader, kind: Kind, settings: Mapping[str, Any]) -> lis
         keys = tuple(str(pair.get(f"{stem}Key", "")) for pair in entry.get("keyToEnv", []))
         parameter = reader.used.pop(setting, "")
         found.append(Reference(kind, str(name), keys, bool(entry.get("optional")), parameter))
-    volumes = settings.get(f"{stem}AsVolume", [])
-    return found + [Reference(kind, str(volume[f"{stem}Name"]), (), bool(volume.get("optional"))) for volume in volumes]
+    return found
+
+
+def _config_volumes(container: Mapping[str, Any], settings: Mapping[str, Any]) -> list[Reference]:
+    """List the ConfigMaps that are mounted, with the keys whose files variables of the container name."""
+    values = [PurePosixPath(entry.get("value", "")) for entry in container.get("env", [])]
+    return [
+        Reference(
+            "ConfigMap",
+            str(volume["configMapName"]),
+            tuple(dict.fromkeys(value.name for value in values if str(value.parent) == volume["mountPath"])),
+            bool(volume.get("optional")),
+        )
+        for volume in settings.get("configMapAsVolume", [])
+    ]

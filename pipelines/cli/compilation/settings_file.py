@@ -66,6 +66,13 @@ def platform(path: Path | None) -> Platform | None:
     return Platform(path, read(path)) if path else None
 
 
+def names(platform: Platform | None) -> tuple[str, ...]:
+    """Return the names of the pipelines that the platform's folder contains; without a platform, of all."""
+    known = compiled_pipeline.names()
+    there = tuple(name for name in known if platform and (platform.folder / f"{name}.yaml").is_file())
+    return there or known
+
+
 def load(name: str, platform: Platform | None) -> CompiledPipeline:
     """Load a compiled pipeline: by its name from the platform's folder, else the committed one; or by its path."""
     if platform is None or name.endswith((".yaml", ".yml")):

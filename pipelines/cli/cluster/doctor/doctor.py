@@ -12,7 +12,7 @@ from tilepipe.pipelines.cli.cluster.doctor.pod_checks import Identity
 from tilepipe.pipelines.cli.cluster.endpoint import DEFAULT_NAMESPACE, Kubeflow, connect, takes_security_contexts
 from tilepipe.pipelines.cli.cluster.nodes import describe_taint, read_nodes
 from tilepipe.pipelines.cli.cluster.requirements import Reference, TaskNeeds
-from tilepipe.pipelines.cli.compilation import compiled_pipeline, settings_file
+from tilepipe.pipelines.cli.compilation import settings_file
 from tilepipe.pipelines.cli.compilation.settings_file import Platform
 
 _PROFILE_ACCOUNT = "default-editor"
@@ -124,7 +124,7 @@ def _why_no_pods(options: Options, cluster: Cluster, same: Finding | None) -> Fi
 
 
 def _needs(options: Options) -> list[TaskNeeds]:
-    names = options.pipelines or compiled_pipeline.names()
+    names = options.pipelines or settings_file.names(options.platform)
     loaded = [settings_file.load(name, options.platform) for name in names]
     return [task for pipeline in loaded for task in requirements.of_pipeline(pipeline, {})]
 
@@ -177,11 +177,10 @@ def _rights(cluster: Cluster, account: str) -> Iterator[Finding]:
 def _references(cluster: Cluster, tasks: Sequence[TaskNeeds]) -> Iterator[Finding]:
     merged: dict[tuple[str, str, bool], Reference] = {}
     for reference in (reference for task in tasks for reference in task.references):
-        key = (reference.kind, reference.name, not reference.keys)  # those of a volume are all required
+        key = (reference.kind, reference.name, reference.optional)
         before = merged.get(key, reference)
         keys = tuple(dict.fromkeys((*before.keys, *reference.keys)))
-        optional = before.optional and reference.optional
-        merged[key] = Reference(reference.kind, reference.name, keys, optional)
+        merged[key] = Reference(reference.kind, reference.name, keys, reference.optional)
     for reference in merged.values():
         yield _reference(cluster, reference)
     if not cluster.may("get", "configmaps"):
@@ -211,7 +210,7 @@ def _reference(cluster: Cluster, reference: Reference) -> Finding:
     if lacking and not (reference.optional and there & set(reference.keys)):
         edit = f"Add them: `kubectl edit {plural} {reference.name} -n {cluster.namespace}`."
         return say(subject, f"lacks {', '.join(lacking)}", edit)
-    has = ", ".join(sorted(there & set(reference.keys) if reference.keys else there))
+    has = ", ".join(sorted(there & set(reference.keys)))
     return ok(subject, has)
 
 

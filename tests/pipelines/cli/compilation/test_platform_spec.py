@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import ROOT
 from tilepipe.components.shared.errors import ParameterError
 from tilepipe.pipelines.cli.cluster import requirements
+from tilepipe.pipelines.cli.cluster.requirements import Reference
 from tilepipe.pipelines.cli.compilation import compiled_pipeline, platform_spec, settings_file
 from tilepipe.pipelines.cli.compilation.compiled_pipeline import step_name
 from tilepipe.pipelines.cli.compilation.platform_settings import STEPS, PlatformSettings
@@ -105,6 +106,8 @@ def test_images_user_and_pull_secrets(example):
     needs = requirements.of_pipeline(example, {})
     assert {task.pull_secrets for task in needs} == {("registry-credentials",)}
     assert {task.run_as_user for task in needs} == {None}
+    certificates = Reference("ConfigMap", "tilepipe-network", ("ca-bundle.crt",), optional=False)
+    assert all(certificates in task.references for task in needs)
 
 
 def test_resources_and_deadlines_of_steps(example):

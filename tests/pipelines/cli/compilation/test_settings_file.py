@@ -125,6 +125,8 @@ def test_pipelines_are_loaded_from_the_folder_of_the_settings(site, tmp_path):
     platform = settings_file.platform(site)
     assert settings_file.load("promote", platform).path == site.parent / "compiled" / "promote.yaml"
     assert settings_file.load("promote", None).path != site.parent / "compiled" / "promote.yaml"
+    assert settings_file.names(platform) == ("promote",)
+    assert len(settings_file.names(None)) > 1
     other = settings_file.load("promote", None).path
     assert settings_file.load(str(other), platform).path == other  # a path is a path
 
