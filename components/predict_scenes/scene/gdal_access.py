@@ -39,7 +39,9 @@ def gdal_environment() -> Iterator[None]:
     import rasterio
     from rasterio.session import DummySession
 
-    with rasterio.Env(session=DummySession(), **_OPTIONS):
+    # rasterio's wheels set this option to certifi's file, and then GDAL does not read CURL_CA_BUNDLE.
+    certificates = {"GDAL_CURL_CA_BUNDLE": bundle} if (bundle := s3_session.ca_file()) else {}
+    with rasterio.Env(session=DummySession(), **_OPTIONS, **certificates):
         yield
 
 
@@ -80,8 +82,6 @@ def _gdal_path(uri: str) -> str:
 def _s3_options() -> dict[str, Any]:
     """Return the server and the credentials that `storage` uses."""
     options: dict[str, Any] = {}
-    if bundle := s3_session.ca_file():
-        options["CURL_CA_BUNDLE"] = bundle
     if endpoint := s3_session.endpoint():
         parts = urlsplit(endpoint)
         options["AWS_S3_ENDPOINT"] = parts.netloc + parts.path.rstrip("/")

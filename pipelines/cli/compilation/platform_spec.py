@@ -12,7 +12,14 @@ _Message = Any  # classes of protocol buffers are made at run time
 
 _ACCESS_KEY, _SESSION_TOKEN = "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN"
 _CERTIFICATES = "/etc/tilepipe/network"
-_CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "CURL_CA_BUNDLE")
+CERTIFICATE_VARIABLES = (
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "AWS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "GDAL_CURL_CA_BUNDLE",
+)
+"""Variables with which all clients in the steps trust a bundle."""
 _PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108
 _WORK_VOLUME = "tilepipe-work"
@@ -245,7 +252,7 @@ def _set_variables(pod: _Message, container: dict[str, Any], step: str, settings
             config_map_name=settings.network.config_map, mount_path=_CERTIFICATES, optional=False
         )
         volume.config_map_name_parameter.runtime_value.constant.string_value = settings.network.config_map
-        values |= dict.fromkeys(_CERTIFICATE_VARIABLES, f"{_CERTIFICATES}/{settings.network.ca_bundle}")
+        values |= dict.fromkeys(CERTIFICATE_VARIABLES, f"{_CERTIFICATES}/{settings.network.ca_bundle}")
     if (work := settings.work_space) and step in (work.steps or (step,)):
         values["TMPDIR"] = _WORK_FOLDER if work.claim else _ARTIFACT_FOLDERS[work.artifacts]
     if values:
@@ -270,7 +277,7 @@ def _further_variables(settings: PlatformSettings) -> Iterator[tuple[str, tuple[
     if network and network.proxy:
         yield "network", (*_PROXY_VARIABLES, *(name.lower() for name in _PROXY_VARIABLES))
     if network and network.ca_bundle:
-        yield "network", _CERTIFICATE_VARIABLES
+        yield "network", CERTIFICATE_VARIABLES
     if settings.work_space:
         yield "work_space", ("TMPDIR",)
 

@@ -153,8 +153,7 @@ def test_certificates_proxy_and_variables_reach_every_step(example):
     for container, pod in pods(example.documents).values():
         values = {entry["name"]: entry["value"] for entry in container["env"]}
         file = "/etc/tilepipe/network/ca-bundle.crt"
-        certificates = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "AWS_CA_BUNDLE", "CURL_CA_BUNDLE")
-        assert [values[name] for name in certificates] == [file] * 4
+        assert {values[name] for name in platform_spec.CERTIFICATE_VARIABLES} == {file}
         assert values["OMP_NUM_THREADS"] == "4"
         (volume,) = pod["configMapAsVolume"]
         assert volume["mountPath"] == "/etc/tilepipe/network"
