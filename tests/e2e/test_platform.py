@@ -5,6 +5,7 @@ E2E_WORK_FOLDER  a folder of the node that this machine sees too, for volumes; w
 
 import contextlib
 import os
+import uuid
 from pathlib import Path
 
 import certifi
@@ -25,7 +26,8 @@ _VOLUMES = 2  # one for a second try
 @pytest.fixture(scope="module")
 def work_folder():
     folder = os.environ.get("E2E_WORK_FOLDER")
-    return Path(folder) if folder else None
+    # New for each session: volumes of earlier runs disappear only with their pods.
+    return Path(folder) / uuid.uuid4().hex[:8] if folder else None
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def platform_objects(kubeflow, work_folder):
         )
         stack.callback(kubeflow.core.delete_namespaced_config_map, NETWORK, kubeflow.namespace)
         for number in range(_VOLUMES if work_folder else 0):
-            path = work_folder / f"volume-{number}"
+            path = work_folder / str(number)
             path.mkdir(parents=True, exist_ok=True)
             path.chmod(0o777)
             spec = client.V1PersistentVolumeSpec(
@@ -68,7 +70,7 @@ def platform_objects(kubeflow, work_folder):
                 persistent_volume_reclaim_policy="Retain",
                 storage_class_name="tilepipe-e2e",
             )
-            name = f"tilepipe-e2e-{number}"
+            name = f"tilepipe-e2e-{work_folder.name}-{number}"
             volume = client.V1PersistentVolume(metadata=client.V1ObjectMeta(name=name), spec=spec)
             kubeflow.core.create_persistent_volume(volume)
             stack.callback(kubeflow.core.delete_persistent_volume, name)
