@@ -5,6 +5,7 @@ import pytest
 from tests.support.image_environments import image_environment, uv
 from tests.support.minio_server import minio_server  # noqa: F401 - a fixture
 from tests.support.mlflow_server import mlflow_server  # noqa: F401 - a fixture
+from tests.support.postgres_server import postgres_server  # noqa: F401 - a fixture
 
 
 @pytest.fixture(scope="session")

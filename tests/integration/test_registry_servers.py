@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 from tests.support.bundles import brightness_model, write_model_bundle
 from tests.support.judged import biased, write_test_tiles
 from tests.support.mlflow_server import running_mlflow
-from tests.support.postgres_server import postgres_server  # noqa: F401 - a fixture
 from tilepipe.components.gate.config import GateConfig
 from tilepipe.components.gate.gate import Outputs, gate
 from tilepipe.components.promote.config import PromoteConfig

@@ -6,6 +6,7 @@ Drawings have their colors as attributes, since they also stand alone; here thes
 from collections.abc import Mapping
 
 from tilepipe.components.shared.pages import plot
+from tilepipe.components.shared.pages.map_frame import COAST, LAND
 from tilepipe.components.shared.pages.style import ACCENT, ALERT
 
 DARK_BACKGROUND = "#12181f"
@@ -23,8 +24,10 @@ _DRAWN: Mapping[str, str] = {
     "#dde3e9": _LINE,
     "#b6c0c9": "#4a5764",
     "#f8fafb": _WASH,
+    LAND: "#27313b",
+    COAST: "#4a5764",
 }
-"""Color of a drawing -> its dark counterpart; the last three are those of maps."""
+"""Color of a drawing -> its dark counterpart; the last five are those of maps."""
 
 _DRAWINGS = "\n".join(
     f'svg [{attribute}="{light}"]{{{attribute}:{dark}}}'

@@ -4,14 +4,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tilepipe.components.shared.pages.land import land_path
 from tilepipe.components.shared.pages.markup import Child, Markup, element
 
 # One user unit is one pixel at the width of Kubeflow's HTML viewer.
 _WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 460.0, 72.0, 12.0, 8.0, 26.0
 _LOWEST, _HIGHEST = 150.0, 400.0
 _SOFT, _LINE, _FRAME = "#56636f", "#dde3e9", "#b6c0c9"
+LAND, COAST = "#e9edf0", "#c2cbd3"
 _STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 45, 60, 90)
 _SMALLEST_SPAN = 0.01  # degrees: one kilometre, if all tiles are in the same place
+_SMALLEST_WITH_LAND = 5.0  # degrees across: in smaller areas, the simplified coasts are pixels away from the real ones
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class MapFrame:
 
 
 def map_drawing(frame: MapFrame, *content: Child, description: str) -> Markup:
-    """Draw a map.
+    """Draw a map, with the land of areas that are at least five degrees wide.
 
     Args:
         frame: area and scale.
@@ -127,7 +130,8 @@ def _graticule(frame: MapFrame) -> list[Markup]:
     drawn = [
         element(
             "rect", x=_LEFT, y=_TOP, width=right - _LEFT, height=f"{frame.height:.1f}", fill="#f8fafb", stroke=_FRAME
-        )
+        ),
+        *([land] if (land := _land(frame)) else []),
     ]
     step, digits = _step(frame.east - frame.west, 4)
     for i in range(math.ceil(frame.west / step), math.floor(frame.east / step) + 1):
@@ -147,6 +151,16 @@ def _step(span: float, lines: int) -> tuple[float, int]:
     """Return a round step for about this number of lines, and its number of digits."""
     step = next((step for step in _STEPS if abs(span) / step <= lines + 1), _STEPS[-1])
     return step, max(0, math.ceil(-math.log10(step) - 1e-9))
+
+
+def _land(frame: MapFrame) -> Markup | None:
+    if frame.east - frame.west < _SMALLEST_WITH_LAND:
+        return None
+    width = _WIDTH - _LEFT - _RIGHT
+    drawn = land_path(frame.west, frame.north, frame.scale * frame.shrink, frame.scale, width, frame.height)
+    path = element("path", d=drawn, transform="scale(.1)", fill=LAND, stroke=COAST, stroke_width=8, fill_rule="evenodd")
+    # An inner `svg` clips its content.
+    return element("svg", path, x=_LEFT, y=_TOP, width=width, height=f"{frame.height:.1f}", class_="land")
 
 
 def _line(x1: float, y1: float, x2: float, y2: float) -> Markup:
