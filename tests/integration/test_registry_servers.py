@@ -136,7 +136,7 @@ def keys_of(s3, bucket):
 
 @pytest.mark.xdist_group("launcher")
 def test_models_on_postgres_without_and_with_workspaces(
-    postgres_server,  # noqa: F811 - a fixture
+    postgres_server,
     minio_server,
     tmp_path,
     train,
