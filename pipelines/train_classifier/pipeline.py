@@ -5,6 +5,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from kfp import dsl
+from kfp.dsl.pipeline_channel import PipelineArtifactChannel, PipelineChannel
+from kfp.dsl.tasks_group import TasksGroupType
 
 from tilepipe.components.evaluate.component import evaluate_model
 from tilepipe.components.export.component import export_model
@@ -111,7 +113,7 @@ def pack_data(given: PipelineArguments) -> tuple[dsl.PipelineTask, dsl.PipelineT
     settings.use_storage(ingest, given.storage_secret_name)
     settings.use_catalog(ingest, given.data_secret_name)
 
-    with dsl.ParallelFor(ingest.outputs["Output"], name="pack") as part:
+    with _parts(given.pack_workers, ingest.outputs["Output"]) as part:
         pack = pack_tiles(
             tiles=ingest.outputs["tiles"],
             bands=given.data_bands,
@@ -124,12 +126,28 @@ def pack_data(given: PipelineArguments) -> tuple[dsl.PipelineTask, dsl.PipelineT
         settings.use_storage(pack, given.storage_secret_name)
 
     merge = merge_packed(
-        part_manifests=dsl.Collected(pack.outputs["part_manifest"]),
-        contents=dsl.Collected(pack.outputs["contents"]),
-        quarantines=dsl.Collected(pack.outputs["quarantine"]),
+        part_manifests=of_all_parts(pack, "part_manifest"),
+        contents=of_all_parts(pack, "contents"),
+        quarantines=of_all_parts(pack, "quarantine"),
     )
     settings.configure(merge, cpu="2", memory="2Gi", timeout_seconds=3600, retries=1)
     return ingest, pack, merge
+
+
+def _parts(workers: int, parts: PipelineChannel) -> AbstractContextManager[object]:
+    """Return a loop over the parts; no loop for a constant 1, for which it would only cost two more pods."""
+    if isinstance(workers, int) and workers == 1:  # a channel compared with 1 is a condition, which is true
+        return contextlib.nullcontext("0")
+    loop: AbstractContextManager[object] = dsl.ParallelFor(parts, name="pack")
+    return loop
+
+
+def of_all_parts(pack: dsl.PipelineTask, name: str) -> PipelineChannel:
+    """Return an artifact of all parts, as a list also if there is no loop over them."""
+    output = pack.outputs[name]
+    if pack.parent_task_group.group_type == TasksGroupType.FOR_LOOP:
+        return dsl.Collected(output)
+    return PipelineArtifactChannel(output.name, output.channel_type, output.task_name, is_artifact_list=True)
 
 
 def wire(given: PipelineArguments, *, streams: bool = False) -> None:
@@ -164,8 +182,8 @@ def wire(given: PipelineArguments, *, streams: bool = False) -> None:
             }
         else:
             shards = {
-                "train_shards": dsl.Collected(pack.outputs["train_shards"]),
-                "val_shards": dsl.Collected(pack.outputs["val_shards"]),
+                "train_shards": of_all_parts(pack, "train_shards"),
+                "val_shards": of_all_parts(pack, "val_shards"),
             }
         train = train_model(
             **shards,
@@ -218,8 +236,8 @@ def evaluate_and_publish(
         trained: The task with the model.
     """
     evaluate = evaluate_model(
-        val_shards=dsl.Collected(pack.outputs["val_shards"]),
-        test_shards=dsl.Collected(pack.outputs["test_shards"]),
+        val_shards=of_all_parts(pack, "val_shards"),
+        test_shards=of_all_parts(pack, "test_shards"),
         manifest=packed.outputs["manifest"],
         model=trained.outputs["model"],
         history=trained.outputs["history"],
