@@ -17,6 +17,7 @@ logger = logging.getLogger("tilepipe.ingest")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 """Suffixes of the images that are read, in lower case."""
 
+_ARCHIVES = {".zip", ".tar", ".tgz", ".gz", ".7z", ".rar"}
 _SUFFIX_LENGTH = 12
 _SUFFIXES_COUNTED = 100
 _SHOWN = 5
@@ -171,9 +172,12 @@ def class_rows(root: str, files: Iterable[ListedFile], *, needs_labels: bool = T
     if not images and needs_labels:
         unread = f" ({counts})" if counts else ""
         found = f"{beside} images and no class folder" if beside else f"{others.total()} files, no images{unread}"
+        remedy = "Sort the images into folders named after their class."
+        if not beside and suffixes.keys() & _ARCHIVES:
+            remedy = "Unpack the archives, or give the address of one of them."
         raise SourceError(
             f"A folder of tiles must hold one folder per class with images in it ({', '.join(SUFFIXES)}). "
-            f"Received: data_source={root} with {found}. Sort the images into folders named after their class."
+            f"Received: data_source={root} with {found}. {remedy}"
         )
     if counts:
         logger.warning("skipped %s files with an unsupported suffix: %s", f"{suffixes.total():,}", counts)

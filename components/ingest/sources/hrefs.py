@@ -90,9 +90,11 @@ class HrefResolver:
         else:
             rule, none = "A local href must be below the catalog's folder or", "no local folder"
             allowed = [folder for folder in self._allowed if not storage.is_remote(folder)]
-        folder = storage.parent(uri).rstrip("/") + "/"
+        is_web = storage.is_web(uri)
+        folder = (storage.origin(uri) if is_web else storage.parent(uri)).rstrip("/") + "/"
         return (
             f"{rule} a replacement of data_href_rewrite ({', '.join(allowed) or none}). "
-            f"Received: href={href} in {where}, which is {storage.shown(uri)}. If this is intended, allow its folder "
-            f"with {argument('href_rewrite', {folder: folder})}; or copy the data and give the folder of the copy."
+            f"Received: href={href} in {where}, which is {storage.shown(uri)}. If this is intended, allow its "
+            f"{'host' if is_web else 'folder, or the one above all tiles,'} with "
+            f"{argument('href_rewrite', {folder: folder})}; or copy the data and give the folder of the copy."
         )

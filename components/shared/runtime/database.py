@@ -48,6 +48,8 @@ def open_database(most_mebibytes: int = 2048) -> Iterator["DuckDBPyConnection"]:
         connection = duckdb.connect(f"{folder}/tiles.duckdb", config=settings)
         try:
             connection.execute("SET TimeZone = 'UTC'")
+            # Geometries stay WKB: the conversion refuses files without `geometry_types`, as old writers made them.
+            connection.execute("SET enable_geoparquet_conversion = false")
             yield connection
         except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
             if not _NO_ROOM.search(str(error)):

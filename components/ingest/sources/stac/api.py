@@ -4,18 +4,22 @@ Only one page is in memory at a time. The HTTP session is in the module `session
 """
 
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from tilepipe.components.ingest.config import IngestConfig, Query, SourceKind
 from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.sources.hrefs import HrefResolver
+from tilepipe.components.ingest.sources.stac.documents import read_document
 from tilepipe.components.ingest.sources.stac.item import ItemReader
+from tilepipe.components.ingest.sources.stac.label_items import LabelItems, has_label, sources_of, with_label
 from tilepipe.components.ingest.sources.tile_row import TileRow
 from tilepipe.components.shared.errors import SourceError, TilepipeError
+from tilepipe.components.shared.runtime.parallel import map_in_order
 from tilepipe.components.shared.runtime.progress import Progress
 from tilepipe.components.shared.storage import storage
 
@@ -30,6 +34,10 @@ PAGE_ITEMS = 1000
 """Requested number of items per page: few round trips, and accepted by the large public APIs."""
 
 _SHOWN_NAMES = 10
+_THREADS = 8
+_ITEM = re.compile(r"/collections/([^/]+)/items/([^/]+)/?$")
+_Address = tuple[str, str]
+"""Ids of a collection and of an item in it."""
 _BANDS_OF_COLLECTIONS = ("item_assets", "summaries", "bands", "eo:bands")
 
 
@@ -80,12 +88,19 @@ class StacApi:
                     self._collections[name] = _asked_collection(io, collections_url, name)
             resolver = HrefResolver(url, self.config.href_rewrite)
             reader = ItemReader.of(self.config, resolver, self.wanted)
+            labels = LabelItems()
+            without_label: dict[_Address, dict[str, Any]] = {}
             for item in self._items(client, url):
-                name = str(item.get("collection") or "")
-                if name not in self._collections:
-                    self._collections[name] = _collection(io, collections_url, name) or {}
-                folder = f"{url}/collections/{quote(name, safe='')}/items"
-                yield reader.row(item, folder=folder, where=url, collection=self._collections[name])
+                folder = _folder(url, item)
+                hrefs = sources_of(item, self.config.options.asset_key)
+                if hrefs:
+                    labels.add(item, hrefs, folder, f"item {item.get('id')} ({url})", resolver)
+                elif has_label(item, self.config.columns.label):
+                    yield self._row(reader, io, item, url, collections_url)
+                else:
+                    without_label[str(item.get("collection") or ""), str(item.get("id"))] = item
+            for item in self._labelled(io, labels, without_label):
+                yield self._row(reader, io, item, url, collections_url)
         except pystac.errors.STACError as error:
             # pystac reads the root again to resolve links, and wraps what goes wrong then.
             if isinstance(error.__cause__, TilepipeError):
@@ -94,6 +109,29 @@ class StacApi:
             raise SourceError(f"The links of a STAC API must lead to STAC. Received: {url}: {said}.") from None
         finally:
             io.session.close()
+
+    def _row(self, reader: ItemReader, io: "ApiIO", item: dict[str, Any], url: str, collections_url: str) -> TileRow:
+        name = str(item.get("collection") or "")
+        if name not in self._collections:
+            self._collections[name] = _collection(io, collections_url, name) or {}
+        return reader.row(item, folder=_folder(url, item), where=url, collection=self._collections[name])
+
+    def _labelled(
+        self, io: "ApiIO", labels: LabelItems, without_label: dict["_Address", dict[str, Any]]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the items whose label is in another item, and, if there are no such items, those without a label."""
+        addresses = {uri: _address(uri) for uri in labels.labels}
+        absent = [uri for uri, address in addresses.items() if address not in without_label]
+        fetched = dict(zip(absent, map_in_order(lambda uri: _source(io, uri), absent, threads=_THREADS), strict=True))
+        for uri, label_item in labels.labels.items():
+            item = fetched[uri] if uri in fetched else without_label.pop(addresses[uri])
+            yield with_label(item, label_item)
+        if labels.labels and without_label and self.config.needs_labels:
+            logger.info(
+                "%s items have no label, and no label item has them as its source: left out", f"{len(without_label):,}"
+            )
+            return
+        yield from without_label.values()
 
     def _items(self, client: "Client", url: str) -> Iterator[dict[str, Any]]:
         query = self.config.query
@@ -127,6 +165,21 @@ class StacApi:
                 f"{matched:,}",
                 f"{progress.done:,}",
             )
+
+
+def _folder(url: str, item: Mapping[str, Any]) -> str:
+    return f"{url}/collections/{quote(str(item.get('collection') or ''), safe='')}/items"
+
+
+def _address(uri: str) -> _Address:
+    """Return the ids of the collection and the item at an address of an API; empty for another address."""
+    match = _ITEM.search(storage.path_of(uri))
+    return (unquote(match[1]), unquote(match[2])) if match else ("", "")
+
+
+def _source(io: "ApiIO", uri: str) -> dict[str, Any]:
+    """Read the item with the pixels of a label item."""
+    return io.answer(uri) if storage.is_web(uri) else read_document(uri, "a label item")
 
 
 def _checked(url: str) -> str:

@@ -6,12 +6,14 @@ import mimetypes
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.sources.stac import archive
 from tilepipe.components.shared.contracts.bands import canonical_band
 
 LABEL_PROPERTIES = ("class", "label")
 """Properties that hold the class unless `columns.label` names another."""
 
+_USUAL_BANDS = ("blue", "green", "red", "nir", "nir08")
 _NOT_PIXELS = {"thumbnail", "overview", "metadata", "labels", "labels-vector", "labels-raster"}
 
 Properties = Mapping[str, Any]
@@ -34,6 +36,26 @@ def asset_rank(asset: Properties) -> int | None:
     if "data" in roles and kind.startswith("image/"):
         return 1
     return 2 if kind.startswith("image/") and not roles & _NOT_PIXELS else None
+
+
+def choice_of_asset(assets: Mapping[str, Properties], collection: Properties) -> str:
+    """Return a remedy for an item with several assets of pixels: the option that takes the bands, or the richest asset.
+
+    Args:
+        assets: the assets by key.
+        collection: collection of the item.
+    """
+    item_assets = {"item_assets": collection.get("item_assets")}
+    bands = {key: next(_band_lists(key, asset, {}, item_assets), []) for key, asset in assets.items()}
+    single = {key: only_common_name(key, assets[key], item_assets) for key, stated in bands.items() if len(stated) == 1}
+    chosen = [key for name in _USUAL_BANDS for key, common in single.items() if common == name] or list(single)[:4]
+    if len(chosen) > 1:
+        return (
+            "If each band is a file of its own, name the bands, such as "
+            f"{argument('options', {'band_assets': {key: key for key in chosen}})}."
+        )
+    most = max(sorted(assets), key=lambda key: len(bands[key]))
+    return f"Name it, such as {argument('options', {'asset_key': most})}."
 
 
 def stated_bands(key: str, asset: Properties, properties: Properties, collection: Properties) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ def is_document(uri: str) -> bool:
 
 
 def read_document(uri: str, found_in: str) -> dict[str, Any]:
-    """Read a STAC file; a file with one item per line is returned as a FeatureCollection.
+    """Read a STAC file; a file with one item per line, or a list of items, is returned as a FeatureCollection.
 
     Args:
         uri: normalized address.
@@ -48,6 +48,8 @@ def read_document(uri: str, found_in: str) -> dict[str, Any]:
         raise SourceError(
             f"A STAC file must be JSON. Received: {storage.shown(uri)}, which reads as: {error}."
         ) from None
+    if isinstance(document, list) and document and all(isinstance(item, dict) for item in document):
+        document = {"type": "FeatureCollection", "features": document}
     if not isinstance(document, dict):
         raise SourceError(
             f"A STAC file must be a JSON object. Received: {storage.shown(uri)}: a {type(document).__name__}."

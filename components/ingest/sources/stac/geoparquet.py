@@ -19,13 +19,13 @@ from tilepipe.components.ingest.sources.duckdb_files import hide_statistics, par
 from tilepipe.components.ingest.sources.href_columns import resolve
 from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.ingest.sources.stac import item_columns
-from tilepipe.components.ingest.sources.stac.assets import canonical_bands, common_names, stated_bands
+from tilepipe.components.ingest.sources.stac.assets import canonical_bands, choice_of_asset, common_names, stated_bands
 from tilepipe.components.ingest.sources.stac.multihash import hexadecimal
 from tilepipe.components.ingest.sources.stac.raster import raster_columns
 from tilepipe.components.ingest.sources.tables.table_folder import is_folder, parquet_parts
 from tilepipe.components.shared.contracts.geometry_column import CORNERS
 from tilepipe.components.shared.errors import SourceError
-from tilepipe.components.shared.runtime.database import quoted, reason
+from tilepipe.components.shared.runtime.database import literal, quoted, reason
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.storage.zip_members import check_member
 
@@ -188,12 +188,15 @@ class StacGeoParquet:
         keys = named or item_columns.pixel_assets(connection, paths, assets)
         if not named and len(keys) > 1:
             present = " + ".join(f"(assets.{quoted(key)}.href IS NOT NULL)::INTEGER" for key in keys)
-            query = f"SELECT min(id) FROM read_parquet(?) WHERE {present} > 1"  # noqa: S608
-            example = connection.execute(query, [paths]).fetchall()[0][0]
-            if example is not None:
+            chosen = f"{{{', '.join(f'{literal(key)}: assets.{quoted(key)}' for key in keys)}}}"
+            query = f"SELECT min_by((id, to_json({chosen})), id) FROM read_parquet(?) WHERE {present} > 1"  # noqa: S608
+            found = connection.execute(query, [paths]).fetchall()[0][0]
+            if found is not None:
+                example, text = found
+                of_item = {key: asset for key, asset in json.loads(text).items() if asset}
                 raise SourceError(
                     "An item must have one asset with the tile's pixels (role data and an image type). Received: "
-                    f"{sorted(keys)} in item {example} ({self._shown}). Name it with options.asset_key."
+                    f"{sorted(keys)} in item {example} ({self._shown}). {choice_of_asset(of_item, {})}"
                 )
         return keys
 

@@ -16,6 +16,7 @@ from tilepipe.components.ingest.sources.stac.assets import (
     Properties,
     asset_rank,
     canonical_bands,
+    choice_of_asset,
     common_names,
     describe,
     only_common_name,
@@ -136,7 +137,7 @@ class ItemReader:
                 )
             keys = tuple(self.band_assets.values())
         else:
-            keys = (self._choose_asset(assets, where),)
+            keys = (self._choose_asset(assets, where, collection),)
         stated = [_mapping(assets[key], f"asset {key}", where) for key in keys]
         uris = tuple(
             self.resolver.resolve(asset.get("href"), folder, f"asset {key} of {where}")
@@ -171,7 +172,7 @@ class ItemReader:
             carried["collection"] = item.get("collection")
         return {name: value for name, value in carried.items() if isinstance(value, _SCALARS)}
 
-    def _choose_asset(self, assets: Properties, where: str) -> str:
+    def _choose_asset(self, assets: Properties, where: str, collection: Properties) -> str:
         if self.asset_key:
             if self.asset_key not in assets:
                 raise SourceError(
@@ -185,7 +186,7 @@ class ItemReader:
         if len(best) > 1:
             raise SourceError(
                 "An item must have one asset with the tile's pixels (role data and an image type). Received: "
-                f"{sorted(best)} in {where}. Name it, such as {argument('options', {'asset_key': min(best)})}."
+                f"{sorted(best)} in {where}. {choice_of_asset({key: candidates[key] for key in best}, collection)}"
             )
         if best:
             return best[0]

@@ -435,3 +435,43 @@ def test_from_the_api_to_the_tile_table(gate, tmp_path):
     splits = {(row["group"], row["split"]) for row in table.select(["group", "split"]).to_pylist()}
     assert len(splits) == 5  # a scene is in one split
     assert {split for _, split in splits} == {"train", "val", "test"}
+
+
+def label_items(url):
+    """Change answers: the items of `OTHER` are label items of those of `SAMPLE`, which lose their labels."""
+
+    def change(_, document):
+        for item in document.get("features", [document]):
+            if item.get("collection") == OTHER:
+                href = f"{url}/collections/{SAMPLE}/items/{item['id'].removeprefix('other-')}"
+                item["links"] = [{"rel": "source", "href": href}]
+                item["assets"] = {
+                    "labels": {"href": "./x.geojson", "type": "application/geo+json", "roles": ["labels"]}
+                }
+            elif item.get("collection") == SAMPLE:
+                del item["properties"]["class"]
+
+    return change
+
+
+@pytest.mark.parametrize(("collections", "fetched"), [((OTHER,), 20), ((OTHER, SAMPLE), 0)])
+def test_label_items(gate, caplog, collections, fetched):
+    labels = {row.tile_id: row.label for row in read(gate.url)[1]}
+    gate.requests.clear()
+    gate.change = label_items(gate.url)
+    with caplog.at_level(logging.INFO, logger="tilepipe"):
+        _, rows = read(gate.url, collections=collections)
+    assert len(rows) == 20
+    assert {row.tile_id: row.label for row in rows}.items() <= labels.items()
+    assert {row.uri for row in rows} == {f"/tiles/synthetic-tiles/{row.label}/{row.tile_id}.tif" for row in rows}
+    assert sum("/items/" in path for _, path, _ in gate.requests) == fetched
+    assert (f"{ALL - 20} items have no label" in caplog.text) == (not fetched)
+
+
+def test_sources_of_label_items_that_are_elsewhere_or_missing(gate):
+    gate.change = label_items("https://example.org")
+    with pytest.raises(SourceError, match=r"own host.*https://example.org/collections"):
+        read(gate.url, collections=(OTHER,))
+    gate.change = label_items(f"{gate.url}/nothing")
+    with pytest.raises(SourceError, match="status 404"):
+        read(gate.url, collections=(OTHER,))

@@ -8,6 +8,7 @@ import pytest
 from tests.ingest.conftest import make_item
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.sources.source_view import COLUMNS
+from tilepipe.components.ingest.sources.stac.catalog import StacCatalog
 from tilepipe.components.ingest.sources.stac.geoparquet import StacGeoParquet
 from tilepipe.components.shared.contracts.bands import canonical_band
 from tilepipe.components.shared.errors import SourceError, StorageError
@@ -166,7 +167,7 @@ def test_members_of_an_archive(items, tmp_path):
     assert (rows[0]["uri"], rows[0]["member"]) == (str(tmp_path / "tiles.zip"), "tif/Forest_0.tif")
     assert (rows[0]["bytes"], rows[0]["checksum"]) == (None, None)
     items[1]["assets"]["image"]["archive:href"] = "tif/../../x.tif"
-    with pytest.raises(SourceError, match=r"member of a zip.*'tif/../../x.tif' in item Forest_1"):
+    with pytest.raises(SourceError, match=r"member of an archive.*'tif/../../x.tif' in item Forest_1"):
         read(write(tmp_path / "items.parquet", items))
 
 
@@ -185,11 +186,40 @@ def test_a_file_a_band(items, tmp_path):
 def test_two_assets_with_pixels(items, tmp_path):
     items[1]["assets"]["other"] = {**items[1]["assets"]["image"], "href": "./other.tif"}
     path = write(tmp_path / "items.parquet", items)
-    with pytest.raises(SourceError, match=r"one asset with the tile's pixels.*\['image', 'other'\] in item Forest_1"):
+    with pytest.raises(
+        SourceError, match=r"one asset with the tile's pixels.*\['image', 'other'\] in item Forest_1.*asset_key"
+    ):
         read(path)
     del items[1]["assets"]["image"]
     _, rows = read(write(path, items))
     assert rows[1]["uri"] == str(tmp_path / "other.tif")
+
+
+def test_assets_of_single_bands(items, tmp_path):
+    for item in items:
+        image = item["assets"].pop("image")
+        for key, common in (("SCL", None), ("B08", "nir"), ("B04", "red"), ("B03", "green")):
+            bands = {"eo:bands": [{"name": key, "common_name": common}]} if common else {}
+            item["assets"][key] = {name: value for name, value in image.items() if name != "eo:bands"} | bands
+    advice = r"""data_options='\{"band_assets": \{"B03": "B03", "B04": "B04", "B08": "B08"\}\}'"""
+    with pytest.raises(SourceError, match=advice):
+        read(write(tmp_path / "items.parquet", items))
+    (tmp_path / "items.json").write_text(json.dumps(items))
+    config = IngestConfig(source=str(tmp_path / "items.json"))
+    with pytest.raises(SourceError, match=advice):
+        list(StacCatalog(config.source, config).rows())
+
+
+def test_geoparquet_without_types_of_geometries(items, tmp_path):
+    path = write(tmp_path / "items.parquet", items)
+    table = pq.read_table(path)
+    geo = json.loads(table.schema.metadata[b"geo"])
+    del geo["columns"]["geometry"]["geometry_types"]
+    pq.write_table(table.replace_schema_metadata({b"geo": json.dumps(geo)}), tmp_path / "old.parquet")
+    _, rows = read(path)
+    _, old = read(tmp_path / "old.parquet")
+    assert [row["geometry"] for row in old] == [row["geometry"] for row in rows]
+    assert rows[0]["geometry"]
 
 
 def test_only_what_is_used_is_fetched_from_a_bucket(items, tmp_path, minio_server, monkeypatch):

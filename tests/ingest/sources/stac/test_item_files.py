@@ -26,11 +26,14 @@ def ingested(folder, source):
     return read_tile_table(folder / "tiles.parquet")
 
 
-@pytest.mark.parametrize("suffix", ["json", "geojson", "ndjson", "jsonl", "geojsonl"])
+@pytest.mark.parametrize("suffix", ["json", "geojson", "ndjson", "jsonl", "geojsonl", "list.json"])
 def test_an_item_collection_or_items_as_lines(tmp_path, suffix):
     path = tmp_path / f"saved.{suffix}"
     if suffix in {"json", "geojson"}:
         path.write_text(json.dumps({"type": "FeatureCollection", "features": ITEMS}))
+    elif suffix == "list.json":
+        path = tmp_path / "saved.json"
+        path.write_text(json.dumps(ITEMS))
     else:
         path.write_text("\n".join(map(json.dumps, ITEMS)) + "\n")
     source, rows = rows_of(path)
