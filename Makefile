@@ -25,7 +25,7 @@ FAULTS ?=
 EXAMPLES ?= 2000
 NAME ?=
 
-.PHONY: help setup browser postgres faketime run test lint types layers pipelines step unit lowest bench accuracy examples screenshots e2e fuzz chaos audit sbom images clean
+.PHONY: help setup browser postgres faketime run test lint types layers pipelines step unit lowest bench accuracy examples screenshots docs e2e fuzz chaos audit sbom images clean
 
 help: ## Print all targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -97,6 +97,13 @@ examples: setup ## Run pipelines/examples on small data
 
 screenshots: run browser ## Take the README's picture of a report again
 	@$(VENV)/python -m tests.support.screenshots
+
+# Sphinx has an environment of its own. Its sources are the Markdown files where they are; warnings, as of broken links, fail.
+docs: $(if $(filter build/uv/bin/uv,$(UV)),build/uv/bin/uv) ## Build the documentation site into build/site
+	@$(UV) venv --quiet --clear --python $(PYTHON) build/docs
+	@VIRTUAL_ENV=build/docs $(UV) pip install --quiet --require-hashes -r .github/site/requirements.txt
+	@PYTHONDONTWRITEBYTECODE=1 build/docs/bin/sphinx-build -q -E -W --keep-going -c .github/site -d build/docs/doctrees . build/site
+	@echo "the site is in build/site: open build/site/index.html"
 
 e2e: setup browser ## Test on a real Kubeflow (KFP_ENDPOINT); writes build/e2e.json
 	@$(VENV)/pytest -m e2e tests/e2e -p no:xdist

@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import runpy
 import shlex
 import typing
 from pathlib import Path
@@ -18,7 +19,7 @@ from tilepipe.pipelines.cli.app import app
 from tilepipe.pipelines.cli.compilation import compiled_pipeline
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = (".github", "components", "images", "manifests", "pipelines")
+FOLDERS = (".github", "components", "findings", "images", "manifests", "pipelines")
 PAGES = sorted([*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))])
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 READMES = [name for name in NAMES if name.endswith("README.md")]
@@ -139,6 +140,13 @@ def test_examples_of_the_steps_compile_as_one_pipeline(tmp_path):
     for step in (*STEPS, "merge"):
         name = step.replace("_", "-").removesuffix("s")  # predict_scenes is the pipeline of predict_scene
         assert any(component.startswith(f"comp-{name}") for component in used), step
+
+
+def test_the_site_has_every_page():
+    """`make docs` builds it, and fails on broken links."""
+    navigation = runpy.run_path(str(ROOT / ".github" / "site" / "navigation.py"))
+    assert sorted(navigation["PAGES"]) == [name for name in NAMES if not name.startswith(".github/")]
+    assert "/components/train/README\n" in navigation["toctrees"]()
 
 
 @pytest.mark.parametrize("name", NAMES)
