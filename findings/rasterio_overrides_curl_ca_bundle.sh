@@ -8,7 +8,7 @@
 # certificate". GDAL_CURL_CA_BUNDLE in the environment, or in rasterio.Env, works.
 # Why it matters: clusters behind a company's authority give their bundle to all pods in the usual variables. Every client
 # of a step then works apart from the one that reads the scenes.
-# Source: GDAL's page on network file systems; the variable is stated by rasterio in its page on installation.
+# Source: GDAL's page on network file systems.
 #
 # Exit status: 0 as recorded, 1 changed, 2 the set-up failed.
 set -u
