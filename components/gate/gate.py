@@ -1,8 +1,9 @@
 """Judge a registered version: floors, and a comparison with the champion on the version's own test tiles."""
 
+import contextlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from tilepipe.components.gate.translation import Translation
 from tilepipe.components.gate.verdict_page import render_page
 from tilepipe.components.shared.contracts.bundle import as_json, read_bundle
 from tilepipe.components.shared.contracts.manifest import Manifest, read_manifest
-from tilepipe.components.shared.errors import ArtifactError, ParameterError, SourceError
+from tilepipe.components.shared.errors import ArtifactError, ParameterError, SourceError, StorageError
 from tilepipe.components.shared.inference.bundle_model import BundleModel, load_model
 from tilepipe.components.shared.inference.model_address import ModelFile
 from tilepipe.components.shared.registry.client import registry_client
@@ -73,6 +74,7 @@ def gate(config: GateConfig, outputs: Outputs) -> Judgement:
         ParameterError: the version is the champion, or a floor is of a class that it does not have.
         SourceError: there is no such version, it is not one of tilepipe's, or its test tiles no longer exist.
         ArtifactError: its bundle was changed or cannot be loaded, or its test tiles are damaged.
+        StorageError: its test tiles cannot be read.
         TrackingError: the registry cannot be reached or denies access.
     """
     client = registry_client()
@@ -113,7 +115,8 @@ def _judge(client: "MlflowClient", config: GateConfig, version: RegisteredVersio
     challenger, manifest = _open_challenger(client, version)
     opponent = _find_opponent(client, state, version, challenger)
     batch_tiles = config.options.batch_tiles
-    answers = ask(manifest, folders, challenger, opponent.translation, opponent.seen, batch_tiles=batch_tiles)
+    with _decided_by_a_person(version):
+        answers = ask(manifest, folders, challenger, opponent.translation, opponent.seen, batch_tiles=batch_tiles)
     classes, tiles = len(challenger.class_names), len(answers.labels)
     floors = check_floors(parse_floors(config.floors), answers.figures(classes), challenger.class_names)
     comparison = _compare(answers, classes, config)
@@ -133,6 +136,19 @@ def _judge(client: "MlflowClient", config: GateConfig, version: RegisteredVersio
         floors=tuple(floors),
         comparison=comparison,
     )
+
+
+@contextlib.contextmanager
+def _decided_by_a_person(version: RegisteredVersion) -> Iterator[None]:
+    """Add to errors of the test tiles how the version can be promoted without a verdict."""
+    try:
+        yield
+    except (SourceError, ArtifactError, StorageError) as error:
+        raise type(error)(
+            f"{error} Without a verdict the pipeline `promote` ends here, with `promote_override` too, which overrides "
+            f"verdicts only. A person can promote the version without one: `tilepipe promote {version.name} --version "
+            f"{version.version} --yes --reason ...`."
+        ) from error
 
 
 def _find_opponent(

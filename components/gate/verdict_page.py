@@ -5,6 +5,7 @@ import numpy as np
 from tilepipe.components.gate.judgement.paired_comparison import Comparison
 from tilepipe.components.gate.judgement.verdict import p_value
 from tilepipe.components.gate.record import Judgement
+from tilepipe.components.shared.pages.dark_style import DARK_STYLE
 from tilepipe.components.shared.pages.formatting import DASH, breakable, percent, tiles
 from tilepipe.components.shared.pages.markup import Markup, element, join
 from tilepipe.components.shared.pages.page import facts, figures, headings, html_page, number, section, table
@@ -12,7 +13,7 @@ from tilepipe.components.shared.pages.style import PAGE_STYLE
 from tilepipe.components.shared.registry.version_tags import BUNDLE_SHA256, DATASET_DIGEST, PIPELINE_RUN
 from tilepipe.components.shared.version import VERSION
 
-_STYLE = f"{PAGE_STYLE}ul.remark{{max-width:46rem;padding-left:2rem;overflow-wrap:anywhere}}"
+_STYLE = f"{PAGE_STYLE}ul.remark{{max-width:46rem;padding-left:2rem;overflow-wrap:anywhere}}\n{DARK_STYLE}"
 _TITLES = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",

@@ -104,6 +104,16 @@ def test_speed_and_size_are_shown_and_stay_out_of_the_file(run, make_data, model
     assert "inference_tiles_per_second" not in json.loads(outputs.metrics.read_text())
 
 
+def test_the_first_page_of_kubeflows_table_has_accuracy_and_loss(run, make_data):
+    found, outputs = run(make_data())
+    shown = found.shown_figures()
+    first_page = sorted(shown)[:10]
+    assert {"accuracy", "loss", "balanced_accuracy", "macro_f1", "test_accuracy"} <= set(first_page)
+    assert (shown["accuracy"], shown["loss"]) == (shown["test_accuracy"], shown["test_loss"])
+    assert list(shown)[:2] == ["accuracy", "loss"]
+    assert not {"accuracy", "loss"} & (found.tracked_figures().keys() | json.loads(outputs.metrics.read_text()).keys())
+
+
 def test_without_test_tiles_validation_is_the_headline(run, make_data, caplog):
     root = make_data(test=0)
     found, outputs = run(root)

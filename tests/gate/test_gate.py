@@ -180,13 +180,13 @@ def test_a_version_without_test_tiles_asks_a_person(version, judge):
 
 def test_tiles_that_are_gone_or_damaged_are_errors(version, judge, tmp_path, packed):
     version(folders=[str(tmp_path / "gone")])
-    with pytest.raises(SourceError, match="gone"):
+    with pytest.raises(SourceError, match=r"gone.* `tilepipe promote forests --version 1 --yes --reason \.\.\.`"):
         judge()
     (tmp_path / "damaged").mkdir()
     for path in (packed / "test").iterdir():
         (tmp_path / "damaged" / path.name).write_bytes(path.read_bytes()[:-1] + b"?")
     version(folders=[str(tmp_path / "damaged")])
-    with pytest.raises(ArtifactError, match="checksum"):
+    with pytest.raises(ArtifactError, match=r"checksum.* `promote_override` too, which overrides verdicts only"):
         judge()
 
 
