@@ -144,6 +144,7 @@ BY_BEHAVIOR = {
     "pipelines/test_parameters.py",
     "prepare/test_portable.py",
     "shared/records/test_encoding.py",
+    "shared/storage/test_stores.py",
     "train/loop/test_loop_on_devices.py",
     "train/loop/test_loop_resume.py",
     "train/test_resume.py",
