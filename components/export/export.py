@@ -132,6 +132,7 @@ def _write(description: Description, inputs: Inputs, outputs: Outputs) -> str:
                 "height": manifest.height,
                 "width": manifest.width,
                 "nodata": manifest.nodata,
+                **({"product": manifest.product.model_dump(mode="json")} if manifest.product else {}),
             }
         ),
         "classification_report.json": as_json(description.classification_report()),

@@ -11,6 +11,7 @@ from tilepipe.components.export.onnx_graph import INPUT, OUTPUT
 
 MLM_SCHEMA = "https://stac-extensions.github.io/mlm/v1.5.2/schema.json"
 FILE_SCHEMA = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
+PROCESSING_SCHEMA = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
 _BUNDLE = {
     "type": "application/gzip",
     "title": "The classifier with its labels, bands, figures and model card",
@@ -57,7 +58,7 @@ def model_item(description: Description, onnx: AssetFile, bundle: AssetFile | No
     return {
         "type": "Feature",
         "stac_version": "1.1.0",
-        "stac_extensions": [MLM_SCHEMA, FILE_SCHEMA],
+        "stac_extensions": [MLM_SCHEMA, FILE_SCHEMA, *([PROCESSING_SCHEMA] if _level(description) else [])],
         "id": description.name,
         "geometry": {"type": "Polygon", "coordinates": [ring]},
         "bbox": list(bbox),
@@ -65,7 +66,8 @@ def model_item(description: Description, onnx: AssetFile, bundle: AssetFile | No
             **times,
             "created": created,
             "description": f"Classifier of image tiles, trained on {description.manifest.name}",
-            "bands": [{"name": band} for band in description.manifest.bands],  # the schema refers to these by name
+            "bands": [{"name": band, **_unit(description)} for band in description.manifest.bands],  # for the schema
+            **_product(description),
             "mlm:name": description.name,
             "mlm:architecture": description.network,
             "mlm:tasks": ["scene-classification"],
@@ -112,6 +114,29 @@ def _input(description: Description) -> dict[str, Any]:
             {"mean": s.mean, "stddev": s.std, "minimum": s.minimum, "maximum": s.maximum} for s in manifest.statistics
         ],
     }
+
+
+def _product(description: Description) -> dict[str, Any]:
+    """Return what all training tiles state on their product, in the fields of STAC."""
+    product = description.manifest.product
+    stated = {
+        "platform": product.platforms[0] if len(product.platforms) == 1 else None,
+        "instruments": list(product.instruments) or None,
+        "processing:level": _level(description) or None,
+        "s2:processing_baseline": product.baselines[0] if len(product.baselines) == 1 else None,
+        "earthsearch:boa_offset_applied": product.offset_applied,
+    }
+    return {name: value for name, value in stated.items() if value is not None}
+
+
+def _level(description: Description) -> str:
+    levels = description.manifest.product.levels
+    return levels[0] if len(levels) == 1 else ""
+
+
+def _unit(description: Description) -> dict[str, str]:
+    units = description.manifest.product.units
+    return {"unit": units[0]} if len(units) == 1 else {}
 
 
 def _output(description: Description) -> dict[str, Any]:

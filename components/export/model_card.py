@@ -5,6 +5,7 @@ from typing import Any
 from tilepipe.components.export.description import Description
 from tilepipe.components.export.onnx_graph import INPUT, OUTPUT
 from tilepipe.components.shared.contracts.manifest import SPLITS
+from tilepipe.components.shared.contracts.product import Product
 from tilepipe.components.shared.pages.formatting import plain
 
 _RANGES = "Ranges are 95 % intervals over the tiles. "
@@ -45,7 +46,7 @@ Classifier of image tiles: {_text(description.network)}, {description.parameters
 
 Source: {_text(manifest.source)}{f", as of {_text(manifest.snapshot)}" if manifest.snapshot else ""}. Digest of the \
 packed data: `{manifest.digest}`.
-
+{_product(manifest.product)}
 ## Figures
 
 | figure | {" | ".join(_splits(description))} |
@@ -116,6 +117,18 @@ def _formats(description: Description) -> str:
 
 {_rows(list(description.formats.lines), head="| file | |")}
 
+"""
+
+
+def _product(product: Product) -> str:
+    """Write what the source states on the product of the tiles; empty if it states nothing."""
+    if not product:
+        return ""
+    rows: list[tuple[str, ...]] = [(name, _text(text)) for name, text in product.lines()]
+    return f"""
+The source states of the tiles:
+
+{_rows(rows, head="| product | |")}
 """
 
 

@@ -18,8 +18,10 @@ from tilepipe.components.ingest.sources.tile_row import TileSource
 from tilepipe.components.ingest.splits.predefined import has_split_folders, keep_unselected, lacks_val
 from tilepipe.components.ingest.splits.splits import split_tiles
 from tilepipe.components.ingest.stated_bands import StatedBands, find_stated_bands
+from tilepipe.components.ingest.stated_product import find_product
 from tilepipe.components.ingest.stated_raster import check_raster
 from tilepipe.components.shared.contracts.manifest import SPLITS
+from tilepipe.components.shared.contracts.product import Product
 from tilepipe.components.shared.contracts.tile_table import SCHEMA, RecordFeature, TileTableInfo, write_tile_table
 from tilepipe.components.shared.errors import SourceError, SplitError
 from tilepipe.components.shared.runtime.database import lock, open_database, quoted
@@ -78,12 +80,13 @@ def ingest(config: IngestConfig, outputs: IngestOutputs) -> dict[str, str | int]
             source.resolve_addresses(connection)
         bands = find_stated_bands(connection, config)
         nodata = check_raster(connection, allow_mixed_scaling=config.options.allow_mixed_scaling)
+        product = find_product(connection, source.name)
         _check_ids(connection, config, source.kind)
         by_folders, without_val = has_split_folders(connection, config), lacks_val(connection, config)
         unlisted = split_tiles(connection, config)
         _sort(connection)
         counts, class_names = _check_splits(connection, config, selection)
-        info = _info(config, source, class_names, bands, nodata)
+        info = _info(config, source, class_names, bands, nodata, product)
         report = make_report(
             connection, info, _facts(config, selection, unlisted, by_folders=by_folders, without_val=without_val)
         )
@@ -179,6 +182,7 @@ def _info(
     class_names: tuple[str, ...],
     bands: StatedBands,
     nodata: tuple[str | None, ...],
+    product: Product,
 ) -> TileTableInfo:
     features: tuple[RecordFeature, ...] = getattr(source, "record_features", ())
     left_out = {"source", "snapshot", "source_bands", "workers"} | ({"labels"} if config.needs_labels else set())
@@ -197,6 +201,7 @@ def _info(
         common_names=bands.common_names,
         platform=bands.platform,
         nodata=nodata,
+        product=product,
         record_features=features,
         class_names=class_names,
     )

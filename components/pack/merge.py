@@ -158,6 +158,7 @@ def _manifest(
         bands=common.bands,
         common_names=common.common_names,
         platform=common.platform,
+        product=common.product,
         dtype=common.dtype,
         height=common.height,
         width=common.width,

@@ -217,6 +217,7 @@ def _shared_layout(plan: Plan, layout: Layout, config: PackConfig) -> SharedLayo
         bands=layout.bands,
         common_names=layout.common_names,
         platform=layout.order.platform,
+        product=plan.info.product,
         dtype=layout.dtype,
         height=height,
         width=width,

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tilepipe.components.shared.contracts.manifest import Dtype, Shard, Split
 from tilepipe.components.shared.contracts.optional_fields import SparseModel
+from tilepipe.components.shared.contracts.product import Product
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.storage.atomic import whole_file
 from tilepipe.components.shared.tiles.quarantine import allowed_tiles
@@ -34,7 +35,7 @@ class PackedShard(_Frozen):
 class SharedLayout(_Frozen, SparseModel):
     """The values that are the same in all parts, since they depend only on the tile table and the parameters."""
 
-    omitted_if_default: ClassVar[frozenset[str]] = frozenset({"common_names", "platform"})
+    omitted_if_default: ClassVar[frozenset[str]] = frozenset({"common_names", "platform", "product"})
 
     tilepipe_version: str
     name: str
@@ -43,6 +44,7 @@ class SharedLayout(_Frozen, SparseModel):
     bands: tuple[str, ...]
     common_names: tuple[str, ...] = ()
     platform: str = ""
+    product: Product = Product()
     dtype: Dtype
     height: int
     width: int

@@ -66,7 +66,7 @@ def predict_scenes(config: PredictScenesConfig, outputs: Outputs) -> dict[str, A
     colors = class_colors(model.class_names, config.options.class_colors)
     with gdal_environment():
         scene = open_scene(config, model.bands)
-        conversion = choose_conversion(scene, model.statistics, config.options)
+        conversion = choose_conversion(scene, model.statistics, config.options, model.product)
         with open_grid(scene, _tile_format(model), config.options, conversion) as grid:
             plan = plan_windows(
                 (grid.height, grid.width),
@@ -75,7 +75,7 @@ def predict_scenes(config: PredictScenesConfig, outputs: Outputs) -> dict[str, A
                 config.options.resolution,
                 grid.name,
             )
-            check_product(scene, grid, model.statistics, config.options)
+            check_product(scene, grid, model.statistics, config.options, model.product)
             provenance = _provenance(scene, model, conversion, plan)
             with whole_folder(outputs.prediction) as folder:
                 facts = _predict(config, grid, plan, model, provenance, colors, folder, outputs.page)

@@ -16,6 +16,7 @@ from tests.export.conftest import write_tiles
 from tilepipe.components.export.quantization import _Calibration
 from tilepipe.components.shared.contracts.bundle import read_bundle
 from tilepipe.components.shared.contracts.model_file import load_model
+from tilepipe.components.shared.contracts.product import Product
 from tilepipe.components.shared.contracts.samples import read_samples, write_samples
 from tilepipe.components.shared.errors import ArtifactError, ParameterError
 from tilepipe.components.shared.inference.bundle_model import open_model
@@ -48,6 +49,8 @@ def test_the_facts_hold_the_comparison(run):
 
 
 def test_the_bundle_holds_what_a_user_needs(run, inputs, manifest):
+    product = Product(levels=("L2A",), platforms=("sentinel-2a", "sentinel-2b"), baselines=("05.09",), units=("1",))
+    manifest.model_copy(update={"product": product}).write(inputs.manifest)
     facts, outputs = run(name="forests")
     files = read_bundle(outputs.bundle)
     assert facts["name"] == "forests"
@@ -64,6 +67,14 @@ def test_the_bundle_holds_what_a_user_needs(run, inputs, manifest):
     assert json.loads(files["configuration.json"])["best_epoch"] == 2
     assert files["README.md"] == outputs.card.read_bytes()
     assert list(json.loads(files["item.json"])["assets"]) == ["model"]
+    assert open_model(str(outputs.bundle)).product == product
+    card = outputs.card.read_text().replace("\\", "")
+    assert "| platform | sentinel-2a, sentinel-2b |\n| processing baseline | 05.09 |" in card
+    stated = json.loads(outputs.item.read_text())
+    assert stated["properties"]["processing:level"] == "L2A"
+    assert stated["properties"]["bands"][0]["unit"] == "1"
+    assert any("/processing/" in extension for extension in stated["stac_extensions"])
+    assert "platform" not in stated["properties"]  # there are two
 
 
 def test_the_item_describes_input_and_output(run, manifest):
@@ -78,6 +89,7 @@ def test_the_item_describes_input_and_output(run, manifest):
     assert source["bands"] == item.properties["bands"] == [{"name": band} for band in manifest.bands]
     assert [entry["name"] for entry in result["classification:classes"]] == ["Forest", "SeaLake", "Industrial"]
     assert item.bbox == [10.0, 50.0, 11.5, 50.5]
+    assert "processing:level" not in item.properties
     assert item.properties["start_datetime"] == "2026-01-01T00:00:00Z"
     assert item.properties["end_datetime"] == "2026-02-01T00:00:00Z"
     assert item.assets["model"].roles == ["mlm:model", "data"]

@@ -14,6 +14,7 @@ from tilepipe.components.pack.merge import MergeInputs, merge
 from tilepipe.components.pack.pack import pack
 from tilepipe.components.pack.shards.contents import write_contents
 from tilepipe.components.pack.shards.duplicates import find_duplicates
+from tilepipe.components.shared.contracts.product import Product
 from tilepipe.components.shared.errors import ArtifactError, TileError
 
 BANDS = ("x", "y", "z", "w")
@@ -49,6 +50,17 @@ def test_any_number_of_workers_gives_the_same_to_the_last_bit(table, run, tmp_pa
     assert not shares[0] & shares[1]
     left_out = pq.read_table(tmp_path / "3" / "q.parquet").to_pydict()
     assert left_out["tile_id"] == ["tile-3", "tile-40"]
+
+
+def test_the_product_of_the_tiles_is_carried_into_the_manifest(table, run):
+    product = Product(levels=("L1C",), platforms=("sentinel-2a",), baselines=("02.08",))
+    table.add_geotiffs(8, descriptions=BANDS)
+    plain = run(table.write(), out="plain", parts=2)
+    stated = run(table.write(product=product), out="stated", parts=2)
+    assert stated.product == product
+    assert not plain.product
+    assert stated.digest == plain.digest
+    assert "product" not in json.loads(plain.model_dump_json())
 
 
 def test_the_limit_is_judged_over_all_parts(table, run, tmp_path):

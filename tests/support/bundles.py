@@ -63,6 +63,7 @@ def write_model_bundle(path: Path, manifest: Manifest | None = None, *, name="br
                 "height": manifest.height,
                 "width": manifest.width,
                 "nodata": manifest.nodata,
+                **({"product": manifest.product.model_dump(mode="json")} if manifest.product else {}),
             }
         ),
         "configuration.json": as_json({"name": name, "dataset": {"digest": manifest.digest}}),

@@ -18,7 +18,7 @@ BRIGHTNESS = (60, 120, 180)
 
 
 def write_bundle(
-    path: Path, *, names=("B01", "B02"), dtype="uint16", statistics=((120.0, 50.0),), tile=TILE, **files
+    path: Path, *, names=("B01", "B02"), dtype="uint16", statistics=((120.0, 50.0),), tile=TILE, product=None, **files
 ) -> Path:
     """Write the bundle of a model that gives the class of the nearest brightness.
 
@@ -29,6 +29,8 @@ def write_bundle(
     if names != manifest.bands:
         renamed = [one.model_copy(update={"band": name}) for one, name in zip(manifest.statistics, names, strict=True)]
         manifest = manifest.model_copy(update={"bands": tuple(names), "statistics": tuple(renamed)})
+    if product:
+        manifest = manifest.model_copy(update={"product": product})
     write_model_bundle(path, manifest, **files)
     return path
 

@@ -42,6 +42,7 @@ class BandAsset:
     """Offset in digital numbers: that of the item divided by its scale."""
     gsd: float
     """Pixel size in metres; infinite if it is not stated."""
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,11 @@ class SceneItem:
         """The offset that all bands state; None if they state none or several."""
         offsets = {asset.offset for asset in self.bands.values()}
         return offsets.pop() if len(offsets) == 1 else None
+
+    def unit_of(self, bands: Collection[str]) -> str:
+        """Return the unit that these bands state; empty if they state none or several."""
+        units = {asset.unit for band, asset in self.bands.items() if band in bands}
+        return units.pop() if len(units) == 1 else ""
 
 
 def read_item(
@@ -127,7 +133,8 @@ def _bands(
         gsd = _gsd(asset, place)
         if first is None or (gsd, _rank(asset)) < (first.gsd, _rank(assets[first.key])):
             href = str(asset["href"])
-            bands[band] = BandAsset(key, href, place + 1, _nodata(asset, place), _offset(asset, place), gsd)
+            unit = next((str(value) for value in _values(asset, place, "unit", "raster:unit")), "")
+            bands[band] = BandAsset(key, href, place + 1, _nodata(asset, place), _offset(asset, place), gsd, unit)
     return bands
 
 

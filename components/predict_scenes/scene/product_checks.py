@@ -11,15 +11,18 @@ from tilepipe.components.predict_scenes.scene.scene_grid import Conversion, Scen
 from tilepipe.components.predict_scenes.scene.scene_source import Scene
 from tilepipe.components.shared.contracts.bands import SENTINEL_2_BANDS, other_platform
 from tilepipe.components.shared.contracts.manifest import BandStatistics
+from tilepipe.components.shared.contracts.product import (
+    OFFSET,
+    SHIFTED_FROM,
+    Product,
+    numbers_offset,
+    product_level,
+    satellites,
+)
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.storage import storage
 
 logger = logging.getLogger("tilepipe.predict_scenes")
-
-SHIFTED_FROM = "04.00"
-"""Sentinel-2 baseline since which digital numbers have an offset of 1000:
-https://sentinels.copernicus.eu/web/sentinel/-/copernicus-sentinel-2-major-products-upgrade-upcoming"""
-OFFSET = 1000.0
 
 MAX_DEVIATIONS = 4.0
 """Standard deviations of the training pixels by which the median of a scene may differ from their mean."""
@@ -53,25 +56,28 @@ class Sample:
 
 @dataclass(frozen=True)
 class _Training:
-    """What the statistics of the training tiles show."""
+    """What the source states of the training tiles, or else their statistics show."""
 
     level: str
-    """`L1C` or `L2A` for Sentinel-2; empty if it is unknown."""
+    """`L1C` or `L2A` for Sentinel-2; empty if it is unknown. What the source states takes precedence."""
     offset: float | None
     """0 or 1000; None if the bands do not show it."""
     is_sentinel_2: bool
 
 
-def choose_conversion(scene: Scene, statistics: Sequence[BandStatistics], options: ScenesOptions) -> Conversion:
+def choose_conversion(
+    scene: Scene, statistics: Sequence[BandStatistics], options: ScenesOptions, product: Product
+) -> Conversion:
     """Choose the conversion of a scene's numbers to those of the training tiles.
 
     Sentinel-2 products since baseline 04.00 have an offset of 1000 in all numbers, unless it was removed. It is added
-    or removed if the training tiles differ in it, as the lowest numbers of their bands show.
+    or removed if the training tiles differ in it, as their source states, or the lowest numbers of their bands show.
 
     Args:
         scene: The scene.
         statistics: Digital numbers of the training tiles, in band order.
         options: Numbers that the user states instead.
+        product: What the source of the training tiles states.
 
     Returns:
         The conversion.
@@ -81,14 +87,14 @@ def choose_conversion(scene: Scene, statistics: Sequence[BandStatistics], option
     """
     if options.pixel_offset is not None:
         return Conversion(options.pixel_scale or 1.0, options.pixel_offset)
-    training, found = _training(statistics), _scene_offset(scene)
+    training, found = _training(statistics, product), _scene_offset(scene)
     if not training.is_sentinel_2 or found is None or found == training.offset:
         return Conversion()
     if training.offset is None:
         if not found:
             return Conversion()
         raise SourceError(
-            "The numbers of a scene must have the offset of the training tiles, whose statistics do not show it. "
+            "The numbers of a scene must have the offset of the training tiles, which nothing states or shows. "
             f"Received: {storage.shown(scene.uri)} of processing baseline {scene.baseline or 'unknown'}, with an "
             f'offset of {found:g}. Set options={{"pixel_offset": {-found:g}}} if the training tiles have no offset, '
             'else {"pixel_offset": 0}.'
@@ -102,22 +108,27 @@ def choose_conversion(scene: Scene, statistics: Sequence[BandStatistics], option
     return Conversion(1.0, training.offset - found)
 
 
-def check_product(scene: Scene, grid: SceneGrid, statistics: Sequence[BandStatistics], options: ScenesOptions) -> None:
+def check_product(
+    scene: Scene, grid: SceneGrid, statistics: Sequence[BandStatistics], options: ScenesOptions, product: Product
+) -> None:
     """Check that a scene is of the product level, unit and sensor of the training tiles.
 
-    Metadata are compared where both are known, and then the numbers in up to 16 samples of the scene.
+    What both state is compared first, and then the numbers in up to 16 samples of the scene.
 
     Args:
         scene: The scene.
         grid: Its pixels.
         statistics: Digital numbers of the training tiles, in band order.
         options: Whether differences are accepted, with a warning.
+        product: What the source of the training tiles states.
 
     Raises:
         SourceError: The scene differs.
     """
-    training, sample = _training(statistics), sample_scene(grid)
-    problems = _stated_problems(scene, training)
+    training, sample = _training(statistics, product), sample_scene(grid)
+    if scene.level and scene.level in product.levels:
+        training = replace(training, level="")  # the same level is stated: numbers cannot contradict it
+    problems = _stated_problems(scene, training, product)
     if sample:
         is_stated = _scene_offset(scene) is not None or options.pixel_offset is not None
         problems += _number_problems(sample, statistics, training, offset_is_stated=is_stated)
@@ -157,7 +168,7 @@ def _starts(length: int, size: int) -> list[int]:
     return sorted({round(start) for start in np.linspace(0, length - size, min(_SAMPLES_PER_SIDE, -(-length // size)))})
 
 
-def _training(statistics: Sequence[BandStatistics]) -> _Training:
+def _training(statistics: Sequence[BandStatistics], product: Product) -> _Training:
     known = {one.band: one for one in statistics if one.band in SENTINEL_2_BANDS}
     if len(known) < len(statistics) or not known:
         return _Training("", None, is_sentinel_2=False)
@@ -167,11 +178,15 @@ def _training(statistics: Sequence[BandStatistics]) -> _Training:
         offset = 0.0
     elif min(one.minimum for one in known.values()) >= 0.9 * OFFSET:
         offset = OFFSET
+    stated = numbers_offset(product.baselines, applied=product.offset_applied, stated=product.number_offset)
+    if stated is not None and not (stated == OFFSET and offset == 0):  # such dark numbers cannot have the offset
+        offset = stated
     means = {name: one.mean - (offset or 0) for name, one in known.items()}
     level = "L1C" if _CIRRUS in known else _level(means)
     if not level and (ratio := _ratio(means, "B02", "B04")):
         level = "L1C" if ratio > _HAZE_1C else "L2A" if ratio < _HAZE_2A else ""
-    return _Training(level, offset, is_sentinel_2=True)
+    levels = {product_level(level) for level in product.levels}
+    return _Training(levels.pop() if len(levels) == 1 else level, offset, is_sentinel_2=True)
 
 
 def _level(numbers: Mapping[str, float]) -> str:
@@ -188,23 +203,37 @@ def _ratio(numbers: Mapping[str, float], above: str, below: str) -> float | None
 
 def _scene_offset(scene: Scene) -> float | None:
     """Return the offset in the numbers of a scene, 0 or 1000; None if nothing states it."""
-    if scene.offset_is_applied:
-        return 0.0
-    if scene.baseline:
-        return OFFSET if scene.baseline.zfill(5) >= SHIFTED_FROM else 0.0
-    if scene.stated_offset in {0.0, -OFFSET}:
-        return -float(scene.stated_offset or 0.0)
-    return None
+    baselines = [scene.baseline] if scene.baseline else []
+    return numbers_offset(baselines, applied=scene.offset_is_applied, stated=scene.stated_offset)
 
 
-def _stated_problems(scene: Scene, training: _Training) -> list[str]:
+def _stated_problems(scene: Scene, training: _Training, product: Product) -> list[str]:
     problems = []
-    if training.level and scene.level and scene.level != training.level:
-        problems.append(f"it is of level {scene.level[1:]}, and the training tiles are of level {training.level[1:]}")
+    levels = product.levels or ((training.level,) if training.level and product_level(scene.level) else ())
+    if levels and scene.level and scene.level not in levels:
+        expected = ", ".join(level.removeprefix("L") for level in levels)
+        problems.append(
+            f"it is of level {scene.level.removeprefix('L')}, and the training tiles are of level {expected}"
+        )
     platform = other_platform(scene.platform)
     if training.is_sentinel_2 and platform:
         problems.append(f"it is of {platform}, and the bands of the model are named as those of Sentinel-2")
+    elif sensor := _other_sensor(scene, product):
+        problems.append(sensor)
+    if scene.unit and product.units and scene.unit.casefold() not in {unit.casefold() for unit in product.units}:
+        problems.append(f"its unit is {scene.unit}, and that of the training tiles {', '.join(product.units)}")
     return problems
+
+
+def _other_sensor(scene: Scene, product: Product) -> str:
+    """Describe the sensor of a scene that none of the training tiles is of; empty if it is the same or unknown."""
+    words = scene.platform.lower().split()
+    if set(words) & {*product.instruments, *product.platforms}:
+        return ""
+    found, expected = satellites(words), satellites(product.platforms)
+    if not found or not expected or found & expected:
+        return ""
+    return f"it is of {', '.join(sorted(found))}, and the training tiles are of {', '.join(sorted(expected))}"
 
 
 def _number_problems(

@@ -11,6 +11,7 @@ from tilepipe.components.predict_scenes.config import PredictScenesConfig
 from tilepipe.components.predict_scenes.scene.gdal_access import open_raster
 from tilepipe.components.predict_scenes.scene.item_assets import read_item
 from tilepipe.components.shared.contracts.bands import RGB_BANDS, canonical_band
+from tilepipe.components.shared.contracts.product import canonical_level, product_level
 from tilepipe.components.shared.errors import BandError, ParameterError
 from tilepipe.components.shared.storage import storage
 
@@ -58,13 +59,15 @@ class Scene:
     platform: str = ""
     """Platform, constellation and instruments, separated by spaces."""
     level: str = ""
-    """Level of a Sentinel-2 product, `L1C` or `L2A`; empty if it is not stated."""
+    """Processing level, `L1C` or `L2A` for a Sentinel-2 product; empty if it is not stated."""
     baseline: str = ""
     """Processing baseline of a Sentinel-2 product, such as `05.09`; empty if it is not stated."""
     offset_is_applied: bool = False
     """True if the offset of a baseline since 04.00 is no longer in the numbers."""
     stated_offset: float | None = None
     """Offset in digital numbers that the metadata of the bands state; None for none."""
+    unit: str = ""
+    """Unit that all needed bands state; empty if they state none or several."""
     properties: Mapping[str, Any] = field(default_factory=dict)
     """Properties of the STAC item; empty for a file."""
 
@@ -114,6 +117,7 @@ def _from_file(config: PredictScenesConfig) -> Scene:
     uri = config.scene_uri
     with open_raster(uri) as dataset:
         names, stated_by = _file_bands(config, dataset)
+        units = {str(unit or "") for unit in dataset.units}
         tags = {key.upper(): value for key, value in dataset.tags().items()}
     stem = PurePosixPath(storage.path_of(uri)).stem
     stated = {role: next((tags[key] for key in keys if tags.get(key)), "") for role, keys in _TAGS.items()}
@@ -131,6 +135,7 @@ def _from_file(config: PredictScenesConfig) -> Scene:
         level=product_level(stated["level"]) or (f"L{product['level']}" if product else ""),
         baseline=baseline,
         offset_is_applied="harmoni" in stem.lower(),
+        unit=units.pop() if len(units) == 1 else "",
     )
 
 
@@ -183,18 +188,15 @@ def _from_item(config: PredictScenesConfig, needed: tuple[str, ...]) -> Scene:
         or _time(str(properties.get("datetime") or ""))
         or _time(str(properties.get("start_datetime") or "")),
         platform=" ".join(word for word in words if isinstance(word, str) and word),
-        level=level or (f"L{product['level']}" if product else ""),
+        level=level
+        or (f"L{product['level']}" if product else "")
+        or canonical_level(str(properties.get("processing:level") or "")),
         baseline=baseline,
         offset_is_applied=str(applied).lower() == "true" or "harmoni" in f"{item.collection} {item.id}".lower(),
         stated_offset=item.offset,
+        unit=item.unit_of(needed),
         properties=properties,
     )
-
-
-def product_level(text: str) -> str:
-    """Return the level that a text such as `S2MSI2A`, `Level-1C` or `sentinel-2-l2a` states; empty for none."""
-    found = re.search(r"(?<![0-9])(1C|2A)(?![0-9A-Za-z])", text.upper())
-    return f"L{found[1]}" if found else ""
 
 
 def time_in_name(name: str) -> datetime | None:

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 
 from tilepipe.components.shared.contracts.optional_fields import SparseModel
+from tilepipe.components.shared.contracts.product import Product
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.storage.atomic import whole_file
 
@@ -53,7 +54,7 @@ class BandStatistics(_Frozen):
 class Manifest(_Frozen, SparseModel):
     """What the shards hold. Versioned: a step refuses a `schema_version` that it does not know."""
 
-    omitted_if_default: ClassVar[frozenset[str]] = frozenset({"common_names", "platform", "left_out"})
+    omitted_if_default: ClassVar[frozenset[str]] = frozenset({"common_names", "platform", "product", "left_out"})
 
     schema_version: Literal[1] = SCHEMA_VERSION
     tilepipe_version: str
@@ -69,6 +70,8 @@ class Manifest(_Frozen, SparseModel):
     """STAC common name of each band, or an empty string; empty if the source states none beside the names."""
     platform: str = ""
     """Platform of the tiles if it does not number its bands as Sentinel-2 does, such as `landsat-5`; else empty."""
+    product: Product = Product()
+    """What the source states on the product of the tiles; nothing in manifests of earlier versions."""
     dtype: Dtype
     height: int = Field(ge=1)
     width: int = Field(ge=1)

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from tilepipe.components.shared.contracts.geometry_column import CORNERS, GeometryColumn
 from tilepipe.components.shared.contracts.optional_fields import SparseModel
+from tilepipe.components.shared.contracts.product import Product
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.storage.atomic import whole_file
 from tilepipe.components.shared.version import VERSION
@@ -126,7 +127,7 @@ class TileTableInfo(SparseModel):
     """Key-value metadata of the table."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    omitted_if_default: ClassVar[frozenset[str]] = frozenset({"nodata", "common_names", "platform"})
+    omitted_if_default: ClassVar[frozenset[str]] = frozenset({"nodata", "common_names", "platform", "product"})
 
     name: str
     """Name of the data set: a collection's id, or a folder's name."""
@@ -147,6 +148,8 @@ class TileTableInfo(SparseModel):
     """Platform of the tiles if it does not number its bands as Sentinel-2 does, such as `landsat-5`; else empty."""
     nodata: tuple[str | None, ...] = ()
     """Nodata value of each band, or one of all bands, as the source states it; empty if it states none."""
+    product: Product = Product()
+    """What the source states on the product of the tiles."""
     record_features: tuple[RecordFeature, ...] = ()
     """In the order of `bands`; empty if the tiles are not in TFRecords."""
     class_names: tuple[str, ...] = ()

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from tilepipe.components.shared.contracts.bundle import read_bundle
 from tilepipe.components.shared.contracts.manifest import BandStatistics
+from tilepipe.components.shared.contracts.product import Product
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.inference.model_address import LARGEST_BUNDLE_BYTES, ModelFile, check_address, resolve
 from tilepipe.components.shared.runtime.cpus import available_cpus
@@ -59,6 +60,8 @@ class BundleModel:
     width: int
     nodata: float | None
     """Number that marks invalid pixels in the training tiles; None if there was none."""
+    product: Product
+    """What the source of the training tiles states on their product; nothing in earlier bundles."""
     files: Mapping[str, Any]
     """Content of the bundle's JSON files by name, such as `confusion_matrix.json`."""
     session: Any
@@ -171,6 +174,7 @@ def load_model(file: ModelFile, *, threads: int | None = None) -> BundleModel:
             height=int(bands["height"]),
             width=int(bands["width"]),
             nodata=bands["nodata"],
+            product=Product.model_validate(bands.get("product") or {}),
             files=documents,
             session=_open_session(content, file, threads or available_cpus()),
         )

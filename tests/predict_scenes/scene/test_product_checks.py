@@ -10,9 +10,10 @@ from tests.support.scenes import write_bundle, write_item, write_scene
 from tilepipe.components.predict_scenes.config import ScenesOptions
 from tilepipe.components.predict_scenes.scene.product_checks import choose_conversion
 from tilepipe.components.predict_scenes.scene.scene_grid import Conversion
-from tilepipe.components.predict_scenes.scene.scene_source import Scene, product_level
+from tilepipe.components.predict_scenes.scene.scene_source import Scene
 from tilepipe.components.shared.contracts.bands import SENTINEL_2_BANDS
 from tilepipe.components.shared.contracts.manifest import BandStatistics
+from tilepipe.components.shared.contracts.product import Product, product_level
 from tilepipe.components.shared.errors import BandError, SourceError
 
 # Mean and standard deviation of EuroSAT (level 1C), in the order of SENTINEL_2_BANDS.
@@ -124,15 +125,15 @@ def test_the_offset_of_new_baselines_is_removed_for_a_model_without_it(predict, 
 )
 def test_the_offset_follows_scene_and_training_tiles(stated, trained, expected):
     scene = Scene(uri="/s.tif", name="s", files={}, stated_by="files", **stated)
-    assert choose_conversion(scene, statistics(trained), ScenesOptions()) == expected
+    assert choose_conversion(scene, statistics(trained), ScenesOptions(), Product()) == expected
 
 
 def test_an_offset_that_cannot_be_judged_must_be_stated():
     bright = [BandStatistics(band="B08", mean=2300.0, std=500.0, minimum=20.0, maximum=9000.0)]
     scene = Scene(uri="/s.tif", name="s", files={}, stated_by="files", baseline="05.09")
     with pytest.raises(SourceError, match=r'offset of 1000. Set options=\{"pixel_offset": -1000\}'):
-        choose_conversion(scene, bright, ScenesOptions())
-    assert choose_conversion(scene, bright, ScenesOptions(pixel_offset=-1000)) == Conversion(1.0, -1000.0)
+        choose_conversion(scene, bright, ScenesOptions(), Product())
+    assert choose_conversion(scene, bright, ScenesOptions(pixel_offset=-1000), Product()) == Conversion(1.0, -1000.0)
 
 
 def test_a_real_scene_of_level_2a_is_refused_by_a_model_of_level_1c(predict, eurosat, real_data):
@@ -156,6 +157,73 @@ def test_another_sensor_and_level_are_noticed_by_metadata(predict, eurosat, tmp_
     with pytest.raises(SourceError, match=r"of level 2A, and the training tiles are of level 1C; it is of landsat-8"):
         predict(item, model_uri=eurosat)
     assert predict(scene, model_uri=eurosat).facts["classified_windows"] == 4
+
+
+BLUE_RED = ("B02", "B04")
+STATED = Product(levels=("L2A",), platforms=("sentinel-2a",), instruments=("msi",), units=("reflectance",))
+
+
+def stated_scene(folder, numbers=((430.0,), (590.0,)), unit=None, **properties):
+    """Write a scene of two bands, and an item that states its product."""
+    write_scene(folder / "s.tif", pixels([mean for (mean,) in numbers]), bands=BLUE_RED)
+    bands = [{"name": band, **({"unit": unit} if unit else {})} for band in BLUE_RED]
+    return write_item(
+        folder / "item.json", {"all": {"href": "./s.tif", "type": "image/tiff", "bands": bands}}, **properties
+    )
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ({"processing:level": "L1C"}, "it is of level 1C, and the training tiles are of level 2A"),
+        ({"platform": "landsat-9"}, "it is of landsat-9, and the bands of the model are named as those of Sentinel-2"),
+        ({"unit": "DN"}, "its unit is DN, and that of the training tiles reflectance"),
+        ({"processing:level": "L2A", "platform": "sentinel-2c", "unit": "Reflectance"}, None),
+        ({}, None),
+    ],
+)
+def test_what_both_state_is_compared_first(predict, tmp_path, stated, said):
+    """By their statistics alone these training tiles would be of level 1C."""
+    statistics_1c = ((430.0, 200.0), (370.0, 200.0))
+    model = write_bundle(tmp_path / "m.tar.gz", names=BLUE_RED, statistics=statistics_1c, product=STATED)
+    scene = stated_scene(tmp_path, ((430.0,), (370.0,)), **stated)
+    if said is None:
+        assert predict(scene, model_uri=str(model)).facts["classified_windows"] == 4
+        return
+    with pytest.raises(SourceError, match=said):
+        predict(scene, model_uri=str(model))
+    assert predict(scene, model_uri=str(model), options={"allow_mismatch": True}).facts["classified_windows"] == 4
+
+
+@pytest.mark.parametrize(("platform", "is_other"), [("landsat-9", False), ("sentinel-2a", True), ("drone", False)])
+def test_another_satellite_than_that_of_the_training_tiles(predict, tmp_path, platform, is_other):
+    product = Product(platforms=("landsat-8",))
+    model = write_bundle(tmp_path / "m.tar.gz", names=("swir", "thermal"), product=product)
+    write_scene(tmp_path / "s.tif", pixels([120.0, 120.0]), bands=("swir", "thermal"))
+    bands = [{"name": "swir"}, {"name": "thermal"}]
+    asset = {"href": "./s.tif", "type": "image/tiff", "bands": bands}
+    item = write_item(tmp_path / "item.json", {"all": asset}, platform=platform)
+    if not is_other:
+        assert predict(item, model_uri=str(model)).facts["classified_windows"] == 4
+        return
+    with pytest.raises(SourceError, match="it is of sentinel-2, and the training tiles are of landsat-8"):
+        predict(item, model_uri=str(model))
+
+
+@pytest.mark.parametrize(
+    ("product", "trained", "expected"),
+    [
+        (Product(baselines=("05.09",)), 1000.0, Conversion()),
+        (Product(baselines=("05.09", "05.10"), offset_applied=True), 1000.0, Conversion(1.0, -1000.0)),
+        (Product(baselines=("02.08", "03.01")), 1000.0, Conversion(1.0, -1000.0)),
+        (Product(number_offset=-1000.0), 1000.0, Conversion()),
+        (Product(baselines=("05.09",)), 0.0, Conversion(1.0, -1000.0)),  # numbers that dark cannot have the offset
+        (Product(baselines=("02.08", "05.09")), 0.0, Conversion(1.0, -1000.0)),
+    ],
+)
+def test_the_offset_of_the_training_tiles_is_the_stated_one_unless_their_numbers_exclude_it(product, trained, expected):
+    scene = Scene(uri="/s.tif", name="s", files={}, stated_by="files", baseline="05.09")
+    assert choose_conversion(scene, statistics(trained), ScenesOptions(), product) == expected
 
 
 @pytest.mark.parametrize(("blue", "red", "stated"), [(1116.0, 946.0, "L2A"), (430.0, 590.0, "L1C")])

@@ -10,6 +10,8 @@ from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.sources.stac import archive
 from tilepipe.components.shared.contracts.bands import canonical_band
 
+LEVELS = ("processing:level", "s2:product_type")
+"""Properties with the processing level."""
 LABEL_PROPERTIES = ("class", "label")
 """Properties that hold the class unless `columns.label` names another."""
 
@@ -125,14 +127,22 @@ def stated_sensor(common: tuple[str, ...], properties: Properties) -> str | None
 
     Args:
         common: the common name of each band, or empty.
-        properties: properties of the item, with its platform, constellation and instruments.
+        properties: properties of the item, with its platform, constellation, instruments and processing level.
     """
     instruments = properties.get("instruments")
     words = [properties.get("platform"), properties.get("constellation")]
     words += instruments if isinstance(instruments, list) else []
     platform = " ".join(word for word in words if isinstance(word, str) and word)
-    stated = {"common_names": list(common)} if any(common) else {}
-    return json.dumps(stated | ({"platform": platform} if platform else {})) if stated or platform else None
+    stated: dict[str, object] = {"common_names": list(common)} if any(common) else {}
+    levels = (properties.get(name) for name in LEVELS)
+    own = {
+        "platform": platform,
+        "level": next((level for level in levels if isinstance(level, str) and level), ""),
+        "spacecraft": properties.get("platform"),
+        "instruments": instruments,
+    }
+    stated |= {name: value for name, value in own.items() if value}
+    return json.dumps(stated) if stated else None
 
 
 @functools.lru_cache(maxsize=256)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.sources.stac.archive import HREF, TYPE
-from tilepipe.components.ingest.sources.stac.assets import LABEL_PROPERTIES, asset_rank
+from tilepipe.components.ingest.sources.stac.assets import LABEL_PROPERTIES, LEVELS, asset_rank
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.runtime.database import literal, quoted
 
@@ -142,12 +142,20 @@ def only_common_names(keys: Iterable[str], assets: Types) -> str:
 
 
 def sensor(common_names: str, types: Types) -> str:
-    """Return an expression for common names, platform, constellation and instruments as JSON."""
+    """Return an expression for common names, platform, constellation, instruments and processing level as JSON."""
     words = [f"{quoted(name)}::VARCHAR" for name in ("platform", "constellation") if name in types]
     if "instruments" in types and types["instruments"].id == "list":
         words.append("array_to_string(instruments, ' ')")
     platform = f"nullif(concat_ws(' ', {', '.join(words)}), '')" if words else "NULL"
-    return f"json_object('common_names', {common_names}, 'platform', {platform})::VARCHAR"
+    levels = [f"{quoted(name)}::VARCHAR" for name in LEVELS if name in types]
+    own = {
+        "platform": platform,
+        "level": f"coalesce({', '.join(levels)}, NULL)" if levels else "NULL",
+        "spacecraft": "platform::VARCHAR" if "platform" in types else "NULL",
+        "instruments": "instruments" if "instruments" in types and types["instruments"].id == "list" else "NULL",
+    }
+    listed = "".join(f", '{name}', {value}" for name, value in own.items())
+    return f"json_object('common_names', {common_names}{listed})::VARCHAR"
 
 
 def _stated(

@@ -15,7 +15,12 @@ if TYPE_CHECKING:
 
 Properties = Mapping[str, Any]
 
-_FIELDS = {"nodata": ("nodata",), "scale": ("scale", "raster:scale"), "offset": ("offset", "raster:offset")}
+_FIELDS = {
+    "nodata": ("nodata",),
+    "scale": ("scale", "raster:scale"),
+    "offset": ("offset", "raster:offset"),
+    "unit": ("unit", "raster:unit"),
+}
 _LISTS = ("raster:bands", "bands")
 _PROPERTIES = {
     "baseline": ("s2:processing_baseline", "sentinel:processing_baseline"),
@@ -34,7 +39,7 @@ def stated_raster(
         collection: the collection of the item.
 
     Returns:
-        JSON with the lists `nodata`, `scale` and `offset`, one value per band, and with `baseline` and
+        JSON with the lists `nodata`, `scale`, `offset` and `unit`, one value per band, and with `baseline` and
         `offset_applied`; None if nothing is stated.
     """
     templates = collection.get("item_assets")
