@@ -6,8 +6,8 @@ ROOT = Path(__file__).parents[2]
 SECTIONS = {
     "Start": ("pipelines/examples/README.md", "pipelines/*/configs/README.md", "pipelines/cli/sample/README.md"),
     "Pipelines": ("pipelines/[!ce]*/README.md",),
-    "Components": ("components/README.md", "components/*/README.md"),
-    "Deployment": ("manifests/README.md", "images/README.md"),
+    "Components": ("components/README.md", "components/*/README.md", "components/shared/*/README.md"),
+    "Deployment": ("manifests/README.md", "manifests/*/README.md", "images/README.md"),
     "Background": ("*/*/DECISIONS.md", "*/*/*/DECISIONS.md", "findings/README.md"),
     "Project": ("CHANGELOG.md", "CONTRIBUTING.md"),
 }

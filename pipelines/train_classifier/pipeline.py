@@ -1,12 +1,8 @@
 """The wiring of `train_classifier`."""
 
-import contextlib
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from kfp import dsl
-from kfp.dsl.pipeline_channel import PipelineArtifactChannel, PipelineChannel
-from kfp.dsl.tasks_group import TasksGroupType
 
 from tilepipe.components.evaluate.component import evaluate_model
 from tilepipe.components.export.component import export_model
@@ -19,6 +15,7 @@ from tilepipe.components.shared import images
 from tilepipe.components.snapshot.component import snapshot_source
 from tilepipe.components.train.component import train_model
 from tilepipe.pipelines import settings
+from tilepipe.pipelines.task_groups import condition, loop_over_parts, of_all_parts
 
 
 @dataclass(frozen=True)
@@ -113,7 +110,7 @@ def pack_data(given: PipelineArguments) -> tuple[dsl.PipelineTask, dsl.PipelineT
     settings.use_storage(ingest, given.storage_secret_name)
     settings.use_catalog(ingest, given.data_secret_name)
 
-    with _parts(given.pack_workers, ingest.outputs["Output"]) as part:
+    with loop_over_parts(given.pack_workers, ingest.outputs["Output"]) as part:
         pack = pack_tiles(
             tiles=ingest.outputs["tiles"],
             bands=given.data_bands,
@@ -132,22 +129,6 @@ def pack_data(given: PipelineArguments) -> tuple[dsl.PipelineTask, dsl.PipelineT
     )
     settings.configure(merge, cpu="2", memory="2Gi", timeout_seconds=3600, retries=1)
     return ingest, pack, merge
-
-
-def _parts(workers: int, parts: PipelineChannel) -> AbstractContextManager[object]:
-    """Return a loop over the parts; no loop for a constant 1, for which it would only cost two more pods."""
-    if isinstance(workers, int) and workers == 1:  # a channel compared with 1 is a condition, which is true
-        return contextlib.nullcontext("0")
-    loop: AbstractContextManager[object] = dsl.ParallelFor(parts, name="pack")
-    return loop
-
-
-def of_all_parts(pack: dsl.PipelineTask, name: str) -> PipelineChannel:
-    """Return an artifact of all parts, as a list also if there is no loop over them."""
-    output = pack.outputs[name]
-    if pack.parent_task_group.group_type == TasksGroupType.FOR_LOOP:
-        return dsl.Collected(output)
-    return PipelineArtifactChannel(output.name, output.channel_type, output.task_name, is_artifact_list=True)
 
 
 def wire(given: PipelineArguments, *, streams: bool = False) -> None:
@@ -248,7 +229,7 @@ def evaluate_and_publish(
     settings.configure(evaluate, cpu="4", memory="2Gi", timeout_seconds=4 * 3600, retries=1)
     settings.use_tracking(evaluate, given.tracking_secret_name)
 
-    with _condition(given.export_enabled, "export"):  # takes no `Collected`, which KFP 2.17 cannot compile here
+    with condition(given.export_enabled, "export"):  # takes no `Collected`, which KFP 2.17 cannot compile here
         export = export_model(
             tiles=ingest.outputs["tiles"],
             samples=evaluate.outputs["samples"],
@@ -264,7 +245,7 @@ def evaluate_and_publish(
         settings.configure(export, cpu="4", memory="4Gi", timeout_seconds=3600, retries=1)
         settings.use_storage(export, given.storage_secret_name)
 
-        with _condition(given.register_enabled, "register"):
+        with condition(given.register_enabled, "register"):
             register = register_model(
                 bundle=export.outputs["bundle"],
                 manifest=packed.outputs["manifest"],
@@ -275,13 +256,6 @@ def evaluate_and_publish(
             ).set_caching_options(enable_caching=False)
             settings.configure(register, cpu="2", memory="2Gi", timeout_seconds=1800, retries=2)
             settings.use_tracking(register, given.tracking_secret_name)
-
-
-def _condition(enabled: bool, name: str) -> AbstractContextManager[object]:
-    """Return a group of tasks that run if a parameter is true; no group for a constant, which KFP refuses."""
-    if isinstance(enabled, bool):
-        return contextlib.nullcontext()
-    return dsl.If(enabled == True, name=name)  # noqa: E712 - KFP compiles this
 
 
 @dsl.pipeline(name="train-classifier", display_name="Train a tile classifier")
