@@ -21,7 +21,7 @@ from tilepipe.pipelines.cli.sample.spectra import BANDS
 
 __all__ = ["stac_api"]
 
-pytestmark = pytest.mark.examples
+pytestmark = [pytest.mark.examples, pytest.mark.timeout(2000)]  # minutes on an idle machine
 SCRIPTS = ROOT / "pipelines" / "examples"
 TINY = ('model_options={"filters": [8, 8, 8, 8], "dense_units": 16}', "train_batch_size=16")
 
@@ -32,7 +32,7 @@ def example(name, *words, cwd, **variables):
     environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"} | {"PATH": path, "COLUMNS": "200"}
     command = ["bash", str(SCRIPTS / name), *map(str, words)]
     done = subprocess.run(
-        command, cwd=cwd, env=environment | variables, capture_output=True, text=True, timeout=800, check=False
+        command, cwd=cwd, env=environment | variables, capture_output=True, text=True, timeout=1900, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
