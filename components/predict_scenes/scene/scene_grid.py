@@ -235,6 +235,12 @@ def open_grid(scene: Scene, tiles: TileFormat, options: ScenesOptions, conversio
                 f"All bands of a scene must have one coordinate reference system. Received: {each}. Warp the others."
             )
         finest = min(rasters.values(), key=lambda raster: abs(raster.transform.determinant))
+        if apart := [uri for uri, raster in rasters.items() if not _overlap(raster, finest)]:
+            raise SourceError(
+                "All bands of a scene must cover the same place. Received: "
+                f"{', '.join(map(storage.shown, apart))} without any pixel in common with the finest band. Correct the "
+                "geotransform, or the addresses of the bands."
+            )
         transform, width, height = _grid(finest, options, scene)
         vertical, horizontal = finest.block_shapes[0]
         yield SceneGrid(
@@ -350,6 +356,17 @@ def _nodata(of_file: float | None, stated: float | None, options: ScenesOptions)
     if stated is not None:
         return stated
     return None if options.nodata is None else float(options.nodata)
+
+
+def _overlap(one: Any, other: Any) -> bool:  # noqa: ANN401 - rasterio ships no types
+    """Return whether the bounding boxes of two files, which may be rotated, have an area in common."""
+    boxes = []
+    for raster in (one, other):
+        corners = [(0, 0), (raster.width, 0), (0, raster.height), (raster.width, raster.height)]
+        boxes.append(
+            [(min(axis), max(axis)) for axis in zip(*(locate(raster.transform, *c) for c in corners), strict=True)]
+        )
+    return all(max(low, low2) < min(high, high2) for (low, high), (low2, high2) in zip(*boxes, strict=True))
 
 
 def _same_place(one: Transform, other: Transform, size: tuple[int, int]) -> bool:
