@@ -13,7 +13,10 @@ from tilepipe.components.shared.pages.style import PAGE_STYLE
 from tilepipe.components.shared.registry.version_tags import BUNDLE_SHA256, DATASET_DIGEST, PIPELINE_RUN
 from tilepipe.components.shared.version import VERSION
 
-_STYLE = f"{PAGE_STYLE}ul.remark{{max-width:46rem;padding-left:2rem;overflow-wrap:anywhere}}\n{DARK_STYLE}"
+_STYLE = f"""{PAGE_STYLE}
+ul.remark{{max-width:46rem;padding-left:2rem}}
+ul.remark,th.name{{overflow-wrap:anywhere}}
+{DARK_STYLE}"""
 _TITLES = {
     "accuracy": "Accuracy",
     "balanced_accuracy": "Balanced accuracy",
@@ -79,7 +82,7 @@ def _floors(judgement: Judgement) -> Markup | None:
     rows = [
         element(
             "tr",
-            element("th", breakable(floor.name), scope="row"),
+            element("th", breakable(floor.name), scope="row", class_="name"),
             number(percent(floor.minimum)),
             number(percent(floor.value)),
             element("td", "met" if floor.is_met else "missed" if floor.is_measured else "not measured"),

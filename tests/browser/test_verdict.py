@@ -48,6 +48,8 @@ def test_it_is_quiet_and_fits(show, page, framed, size):
     assert shown.complaints == []
     assert shown.requests == []
     assert shown.overflow() == 0
+    hidden = "nodes => nodes.map(node => node.scrollWidth - node.clientWidth)"
+    assert shown.document.eval_on_selector_all(".scroll", hidden)[0] <= 0, "the floors do not fit"
     text = shown.document.inner_text("body")
     assert "It must not become champion" in text
     assert NAMES[1] in text
