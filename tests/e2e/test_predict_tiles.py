@@ -61,7 +61,7 @@ def test_three_workers_predict_each_tile_once_although_a_pod_is_evicted(kubeflow
     place = f"output_uri=s3://{kubeflow.bucket.name}/{kept}"
     run_id = run_id_in(kubeflow.tilepipe("submit", str(predict_yaml), *arguments, place, "--no-wait").stdout)
     evicted = ""
-    for _ in range(600):
+    for _ in range(1800):
         running = [pod for pod in workers(kubeflow, run_id) if pod.status.phase in {"Pending", "Running"}]
         if running:
             evicted = running[0].metadata.name
