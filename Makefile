@@ -81,7 +81,7 @@ lowest: setup ## Run the tests of steps and pipelines with the lowest versions t
 	@$(LOWEST)/bin/pytest -n 2 --dist worksteal -W ignore::DeprecationWarning -W ignore::FutureWarning $(addprefix tests/,$(LOWEST_TESTS))
 
 pipelines: setup ## Rewrite what derives from config.py: signatures, committed YAML, tables in the READMEs
-	@$(VENV)/python -m tilepipe.pipelines.cli.compilation.signatures && $(VENV)/tilepipe compile && $(VENV)/tilepipe docs
+	@$(VENV)/python -m tilepipe.pipelines.cli.compilation.signatures && TILEPIPE_SETTINGS= $(VENV)/tilepipe compile && $(VENV)/tilepipe docs
 
 step: setup ## Write the skeleton of a new step (NAME=sharpen)
 	@$(VENV)/python -m tests.support.step_skeleton $(NAME)

@@ -143,6 +143,8 @@ def compile_(
     if platform and out == platform.folder:
         export = f"export {settings_file.VARIABLE}={platform.path.resolve()}"
         console.print(f"submit, upload, schedule and doctor take these files after: {export}", soft_wrap=True)
+    elif out is not None:
+        console.print(f"submit, upload, schedule and doctor take a file by its path, such as {path}.", soft_wrap=True)
 
 
 @app.command(add_help_option=False)

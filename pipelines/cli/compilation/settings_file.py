@@ -35,8 +35,9 @@ class Platform:
 
     @cached_property
     def digest(self) -> str:
-        """Digest of eight hexadecimal digits of the settings."""
-        return hashlib.sha256(self.settings.model_dump_json().encode()).hexdigest()[:8]
+        """Digest of eight hexadecimal digits of the settings that are compiled into pipelines."""
+        compiled = self.settings.model_dump_json(exclude={"compiled", "service_account"})
+        return hashlib.sha256(compiled.encode()).hexdigest()[:8]
 
     def load(self, name: str) -> CompiledPipeline:
         """Load a pipeline that was compiled with the settings.
@@ -91,17 +92,17 @@ def read(path: Path) -> PlatformSettings:
             with a line to paste.
     """
     try:
-        given = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader) or {}  # noqa: S506 - a SafeLoader
+        given = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
     except OSError as error:
         raise ParameterError(
             f"--settings (or {VARIABLE}) must be a readable file. Received: {path}: {error.strerror}. Correct the path."
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ParameterError(f"{path} must be YAML. Received: {' '.join(str(error).split())}. Correct it.") from None
-    if not isinstance(given, dict):
+    if not isinstance(given, dict | None):
         raise ParameterError(f"{path} must contain settings. Received: {given!r}. Write, such as:\n  {EXAMPLE}")
     try:
-        return PlatformSettings(**{str(key): value for key, value in given.items()})
+        return PlatformSettings(**{str(key): value for key, value in (given or {}).items()})
     except ValidationError as error:
         problems: dict[str, None] = {}
         places = set()
@@ -120,10 +121,14 @@ class _Loader(yaml.SafeLoader):
     """A loader that refuses a key given twice, of which YAML takes the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for number, key in enumerate(keys):
-            if key in keys[:number]:
-                raise yaml.YAMLError(f"{key} is given twice, again in line {node.value[number][0].start_mark.line + 1}")
+        seen: list[object] = []
+        for node_of_key, _ in node.value:
+            if node_of_key.tag == "tag:yaml.org,2002:merge":  # `<<: *anchor`, whose keys may be overridden
+                continue
+            key = self.construct_object(node_of_key, deep=True)
+            if key in seen:
+                raise yaml.YAMLError(f"{key} is given twice, again in line {node_of_key.start_mark.line + 1}")
+            seen.append(key)
         return super().construct_mapping(node, deep)
 
 

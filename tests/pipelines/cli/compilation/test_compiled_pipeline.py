@@ -62,7 +62,8 @@ def test_unknown_fields_are_refused(document, tmp_path):
 def test_registry_and_tag_are_set_when_compiling(tmp_path):
     command = [sys.executable, "-m", "tilepipe.pipelines.cli.app", "compile", "train_classifier_small"]
     command += ["--out", str(tmp_path), "--registry", "registry.example/team", "--tag", "7"]
-    subprocess.run(command, check=True, capture_output=True)
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert f"take a file by its path, such as {tmp_path / 'train_classifier_small.yaml'}" in done.stdout
     executors = compiled_pipeline.load(str(tmp_path / "train_classifier_small.yaml")).spec["deploymentSpec"][
         "executors"
     ]

@@ -93,6 +93,23 @@ def test_an_empty_file_changes_nothing(tmp_path):
     assert settings_file.read(path) == PlatformSettings()
 
 
+def test_anchors_and_merges_of_yaml_are_understood(tmp_path):
+    path = tmp_path / "platform.yaml"
+    text = "steps:\n  pack: &large {memory_limit: 8Gi, cpu_limit: 4}\n  evaluate:\n    <<: *large\n    cpu_limit: 2\n"
+    path.write_text(text, encoding="utf-8")
+    steps = settings_file.read(path).steps
+    assert (steps["evaluate"].memory_limit, steps["evaluate"].cpu_limit) == ("8Gi", "2")
+
+
+def test_only_what_is_compiled_in_makes_other_settings(tmp_path):
+    path = tmp_path / "platform.yaml"
+    digests = []
+    for text in ("", "service_account: me", "compiled: elsewhere", "shared_memory: 1Gi"):
+        path.write_text(text, encoding="utf-8")
+        digests.append(settings_file.platform(path).digest)
+    assert digests[0] == digests[1] == digests[2] != digests[3]
+
+
 def _fields(section):
     for name, field in section.model_fields.items():
         yield name
