@@ -212,8 +212,9 @@ def test_settings_of_the_training_are_in_the_report(run, make_data, mlflow_run):
 def test_a_failure_is_recorded_in_the_run_that_training_opened(run, make_data, make_model, mlflow_run):
     from tilepipe.components.shared.runtime.step import step
 
-    with pytest.raises(SystemExit), step("evaluate"):
+    with pytest.raises(SystemExit) as stopped, step("evaluate"):
         run(make_data(), mlflow_run, make_model(classes=4))
+    assert stopped.value.code == 2
     recorded = tracking.client().get_run(mlflow_run)
     assert recorded.info.status == "FAILED"
     assert recorded.data.tags[tracking.FAILED_STEP_TAG] == "evaluate"

@@ -1,6 +1,8 @@
 """Tests of the registration in a real MLflow store."""
 
 import json
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -80,6 +82,66 @@ def test_an_attempt_that_was_killed_before_the_version_leaves_no_second_model(do
     assert do_register() == "bright/1"
     client = tracking.client()
     assert len(client.search_logged_models([client.get_run(run_id).info.experiment_id])) == 1
+
+
+# After the named calls of MLflow's client, in the order in which a registration makes them.
+KILLED_AFTER = (
+    "log_artifact",
+    "create_logged_model",
+    "log_model_artifacts",
+    "finalize_logged_model",
+    "create_registered_model",
+    "create_model_version",
+    "set_registered_model_alias",
+)
+KILLED = """
+import json, os, signal, sys
+from pathlib import Path
+import mlflow.onnx, onnxruntime
+from mlflow import MlflowClient
+from tilepipe.components.register.config import RegisterConfig
+from tilepipe.components.register.register import Lineage, register
+
+run_id, bundle, sha256, calls = sys.argv[1], Path(sys.argv[2]), sys.argv[3], json.loads(sys.argv[4])
+
+def attempt(call):
+    whole = getattr(MlflowClient, call)
+    def killed(*arguments, **options):
+        whole(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGKILL)
+    setattr(MlflowClient, call, killed)
+    register(RegisterConfig(mlflow_run_id=run_id), bundle, sha256, Lineage())
+
+for call in calls:
+    if not (child := os.fork()):  # before anything is connected to the database
+        attempt(call)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    print(call, os.WTERMSIG(status) if os.WIFSIGNALED(status) else "not killed", flush=True)
+"""
+
+
+def test_a_registration_that_is_killed_between_its_steps_again_and_again_registers_once(do_register, bundle, run_id):
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-c",
+        KILLED,
+        run_id,
+        str(bundle[0]),
+        bundle[1],
+        json.dumps(KILLED_AFTER),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [f"{call} 9" for call in KILLED_AFTER], done.stderr
+    assert do_register() == "bright/1"
+    client = tracking.client()
+    (version,) = client.search_model_versions("name='bright'")
+    assert find_version(client, "bright@challenger").version == 1
+    assert client.get_logged_model(version.source.removeprefix("models:/")).status == "READY"
+    models = client.search_logged_models([client.get_run(run_id).info.experiment_id])
+    assert sum(model.status == "READY" for model in models) == 1, "no model is logged twice"
 
 
 def test_two_attempts_at_once_leave_one_version(do_register, monkeypatch):

@@ -12,22 +12,22 @@ from tilepipe.components.shared.records.example import frame_example
 TEST_TILES = 60
 
 
-def write_test_tiles(folder: Path) -> Path:
-    """Write a packed data set with 60 test tiles in two shards; returns the folder."""
+def write_test_tiles(folder: Path, present: int = len(CLASSES)) -> Path:
+    """Write a packed data set with 60 test tiles, of the first classes, in two shards; returns the folder."""
     empty = SplitSummary(tiles=0, tiles_per_class=dict.fromkeys(CLASSES, 0), shards=())
-    shards = [write_shard(folder / "test", number) for number in range(2)]
-    per_class = dict.fromkeys(CLASSES, TEST_TILES // 3)
+    shards = [write_shard(folder / "test", number, present) for number in range(2)]
+    per_class = {name: TEST_TILES // present if index < present else 0 for index, name in enumerate(CLASSES)}
     test = SplitSummary(tiles=TEST_TILES, tiles_per_class=per_class, shards=tuple(shards))
     manifest_for(splits={"train": empty, "val": empty, "test": test}).write(folder / "manifest.json")
     return folder
 
 
-def write_shard(folder: Path, number: int) -> Shard:
+def write_shard(folder: Path, number: int, present: int) -> Shard:
     """Write half of the test tiles, whose classes differ in brightness; a tile's id ends with its label."""
     folder.mkdir(parents=True, exist_ok=True)
     random, content = np.random.default_rng(number), b""
     for index in range(TEST_TILES // 2):
-        label = index % len(CLASSES)
+        label = index % present
         pixels = random.normal(60 + 60 * label, 20, (8, 8, 2)).clip(0, 255).astype(np.uint16)
         content += b"".join(
             bytes(part)
