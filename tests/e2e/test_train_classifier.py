@@ -127,7 +127,7 @@ def test_a_training_whose_pod_is_deleted_ends_with_the_same_model(kubeflow, pipe
     undisturbed, _ = submit(kubeflow, pipeline_yaml, *words)
     words += [f"train_checkpoint_uri={place}", 'train_options={"checkpoint_every_seconds": 1}']
     run_id, _ = submit(kubeflow, pipeline_yaml, *words, "--no-wait")
-    pod = _training_pod(kubeflow, run_id)
+    pod = training_pod(kubeflow, run_id)
     states = lambda: sorted(o.key for o in kubeflow.bucket.objects.filter(Prefix=prefix) if "/state-" in o.key)  # noqa: E731
     for _ in range(600):
         if len(seen := states()) and int(seen[-1].split("/state-")[1][:6]) >= 4:
@@ -139,7 +139,7 @@ def test_a_training_whose_pod_is_deleted_ends_with_the_same_model(kubeflow, pipe
     again = [p for p in kubeflow.pods(run_id) if "train-model.executor" in p.metadata.annotations.get(_NODE_NAME, "")]
     assert any("resuming from epoch" in _log(kubeflow, p) for p in again), "it started over"
     assert not states(), "a training that has ended well leaves no checkpoints"
-    assert _weights(kubeflow, run_id) == _weights(kubeflow, undisturbed)
+    assert weights(kubeflow, run_id) == weights(kubeflow, undisturbed)
     runs = kubeflow.mlflow.search_runs(
         [mlflow_run(kubeflow, run_id).info.experiment_id], f"tags.`{tracking.KFP_RUN_TAG}` = '{run_id}'"
     )
@@ -164,7 +164,7 @@ def _log(kubeflow, pod):
     return kubeflow.core.read_namespaced_pod_log(pod.metadata.name, kubeflow.namespace, container="main")
 
 
-def _weights(kubeflow, run_id):
+def weights(kubeflow, run_id):
     """Return the digest of the trained weights; the whole file contains times."""
     stored = (o.key for o in kubeflow.artifacts.objects.all() if f"/{run_id}/" in o.key)
     (key,) = (key for key in stored if key.endswith("model.keras") and "/train-model/" in key)
@@ -213,13 +213,13 @@ def test_a_gpu_is_scheduled_by_selector_and_toleration(kubeflow, pipeline_yaml, 
     filler = _occupy_gpus(kubeflow, node)
     try:
         run_id, _ = submit(kubeflow, pipeline_yaml, *words, "--no-wait")
-        pod = _training_pod(kubeflow, run_id)
+        pod = training_pod(kubeflow, run_id)
         assert pod.status.phase == "Pending"
         taint = {"key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule"}
         kubeflow.core.patch_node(node.metadata.name, {"spec": {"taints": [taint]}})
         kubeflow.core.delete_namespaced_pod(filler, kubeflow.namespace, grace_period_seconds=0)
         for _ in range(60):
-            pod = _training_pod(kubeflow, run_id)
+            pod = training_pod(kubeflow, run_id)
             if pod.spec.node_name:
                 break
             time.sleep(1)
@@ -256,7 +256,7 @@ def _occupy_gpus(kubeflow, node):
     pytest.fail("the pod that takes the GPUs did not start")
 
 
-def _training_pod(kubeflow, run_id):
+def training_pod(kubeflow, run_id):
     for _ in range(150):
         for pod in kubeflow.pods(run_id):
             node_name = pod.metadata.annotations.get("workflows.argoproj.io/node-name", "")
