@@ -3,6 +3,7 @@
 import logging
 import os
 from pathlib import Path
+from textwrap import shorten
 
 from tilepipe.components.finish.config import FinishConfig
 from tilepipe.components.finish.outcome import Outcome, from_cluster, from_note
@@ -11,6 +12,9 @@ from tilepipe.components.shared.runtime import cluster, tracking
 logger = logging.getLogger("tilepipe.finish")
 
 _STATUS: dict[str, tracking.RunStatus] = {"succeeded": "FINISHED", "failed": "FAILED", "terminated": "KILLED"}
+
+_LONGEST_REASON = 100
+"""Length of a reason in the name of a run, in characters."""
 
 
 def finish(config: FinishConfig, kfp_state: str) -> Outcome:
@@ -50,7 +54,14 @@ def _close(config: FinishConfig, outcome: Outcome) -> None:
         logger.info("training came from the cache: its MLflow run stays as it is")
         return
     if not run_id:  # it failed before training: MLflow should show that failure too
-        run_id = tracking.open_run(config.experiment, "failed before training", {})
+        run_id = tracking.open_run(config.experiment, _name_of_failure(outcome), {})
     tracking.close_run(run_id, _STATUS[outcome.state], failed_step=outcome.failed_task, reason=outcome.reason)
     page = tracking.page_of(mlflow.get_run(run_id))
     logger.info("MLflow run %s is %s: %s", run_id, _STATUS[outcome.state], page)
+
+
+def _name_of_failure(outcome: Outcome) -> str:
+    """Return the name of a run that failed before its training: the step, and the start of the reason."""
+    what = f"{outcome.failed_task or 'a step'} {outcome.state}"
+    reason = shorten(outcome.reason, _LONGEST_REASON, placeholder="...")
+    return f"{what}: {reason}" if reason else what

@@ -14,7 +14,7 @@ from tilepipe.components.train.optimization.class_weights import ClassWeightOpti
 from tilepipe.components.train.optimization.learning_rate_finder import RateFinderOptions
 from tilepipe.components.train.optimization.losses import LossOptions
 from tilepipe.components.train.optimization.optimizers import Optimizer, OptimizerOptions, check_optimizer
-from tilepipe.components.train.optimization.schedules import ScheduleOptions
+from tilepipe.components.train.optimization.schedules import ScheduleOptions, phases
 from tilepipe.components.train.tracking.trackers import TrackingOptions
 
 Precision = Literal["auto", "float32", "mixed_bfloat16", "mixed_float16"]
@@ -115,8 +115,9 @@ class TrainConfig(StepConfig):
     )
 
     @model_validator(mode="after")
-    def _optimizer_takes_its_options(self) -> Self:
+    def _options_agree(self) -> Self:
         check_optimizer(self.optimizer, self.options)
+        phases(self.epochs, self.learning_rate, self.options)
         return self
 
     @field_validator("gpu_count")

@@ -16,7 +16,7 @@ from tilepipe.components.shared.contracts.manifest import Manifest, Split, read_
 from tilepipe.components.shared.contracts.model_file import load_model, load_tensorflow
 from tilepipe.components.shared.errors import ParameterError
 from tilepipe.components.shared.pages.curves import curves_drawing
-from tilepipe.components.shared.runtime import cluster
+from tilepipe.components.shared.runtime import cluster, nested_runs
 from tilepipe.components.shared.storage.atomic import whole_file
 from tilepipe.components.shared.version import VERSION
 from tilepipe.components.train.checkpoints.checkpoints import Checkpoints
@@ -116,6 +116,7 @@ def train(config: TrainConfig, inputs: Inputs, outputs: Outputs, *, pause_after_
         tiles_per_class = manifest.splits["val"].tiles_per_class
         check_best_metric(config.options.best_metric, manifest.class_names, tiles_per_class)
     load_tensorflow(gpu=config.gpus > 0)
+    from tilepipe.components.train.loop.few_steps import warn_of_few_steps
     from tilepipe.components.train.loop.fused_norm import fused_normalization
 
     devices = set_up_devices(config)
@@ -129,12 +130,22 @@ def train(config: TrainConfig, inputs: Inputs, outputs: Outputs, *, pause_after_
         batches = _open_batches(stack, inputs, manifest, config, devices)
         start = _latest(checkpoints, batches)
         earlier = start.facts if start else {}
-        run_id, record = open_record(config.experiment, manifest, config.options, earlier.get("record"))
+        run_id, record = open_record(
+            config.experiment, manifest, config.options, earlier.get("record"), architecture=model.name
+        )
         stack.enter_context(record)
         devices = devices.as_chosen(earlier["use"]) if start else choose_use(devices, model, manifest, config)
         set_precision(model, devices.precision)
-        record.start(config.model_dump(), manifest, _facts_of(model, devices))
-        logger.info("training %s on %s, %s tiles", model.name, devices.name, f"{manifest.splits['train'].tiles:,}")
+        # Candidates of a sweep are compared by their parameters, also where one has the default.
+        given = config.model_dump(exclude_defaults=not nested_runs.name())
+        record.start(given, manifest, _facts_of(model, devices))
+        steps, tiles = batches.steps, manifest.splits["train"].tiles
+        logger.info(
+            "training %s on %s: %s tiles, %s steps of %s tiles per epoch",
+            *(model.name, devices.name, f"{tiles:,}", f"{steps:,}", f"{config.batch_size:,}"),
+        )
+        if not start:
+            warn_of_few_steps(config, model, steps)
         loop = _make_loop(model, config, manifest, batches, devices, record)
         with fused_normalization(model):
             curve = _rate_curve(loop, config, earlier)

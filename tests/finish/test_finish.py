@@ -16,10 +16,14 @@ def store(mlflow_store, tmp_path, monkeypatch):
     return note
 
 
-def test_success_closes_the_open_run(store):
+def test_success_closes_the_open_run_and_logs_its_page(store, caplog):
     run_id = tracking.open_run("tests", "a run", {})
-    finish(FinishConfig(), "SUCCEEDED")
-    assert tracking.client().get_run(run_id).info.status == "FINISHED"
+    with caplog.at_level("INFO"):
+        finish(FinishConfig(), "SUCCEEDED")
+    run = tracking.client().get_run(run_id)
+    assert run.info.status == "FINISHED"
+    page = f"#/experiments/{run.info.experiment_id}/runs/{run_id}?workflowType=machine_learning"
+    assert f"MLflow run {run_id} is FINISHED: {page}" in caplog.text
 
 
 def test_a_failed_step_is_named_with_its_reason(store):
@@ -40,6 +44,7 @@ def test_a_failure_before_training_gets_a_run_of_its_own(store):
     assert run.info.status == "FAILED"
     assert mlflow.get_experiment(run.info.experiment_id).name == "early"
     assert run.data.tags[tracking.FAILURE_TAG] == "the folder is empty"
+    assert run.info.run_name == "ingest failed: the folder is empty"
 
 
 def test_a_run_from_the_cache_opens_none(store):

@@ -9,7 +9,7 @@ import pytest
 from tests.support.tensorflow_shards import open_shards
 from tilepipe.components.shared.contracts.history import read_history
 from tilepipe.components.shared.errors import ArtifactError, ParameterError, SplitError
-from tilepipe.components.train.config import TrainConfig
+from tilepipe.components.shared.runtime import run_settings
 
 
 def weights_of(place, name):
@@ -140,17 +140,24 @@ class TestTracked:
 
         return tracking.client()
 
-    def test_all_of_a_training_is_recorded(self, place, mlflow):
-        trained = place.train(epochs=3)
+    def test_all_of_a_training_is_recorded(self, place, mlflow, monkeypatch):
+        monkeypatch.setenv(
+            run_settings.VARIABLE, run_settings.encode({"split_by": "group", "train_epochs": 3}, "/runs/1")
+        )
+        trained = place.train(epochs=3, augmentation=["flip"], options={"label_smoothing": 0.1})
         run = mlflow.get_run(trained.mlflow_run_id)
         assert run.info.status == "RUNNING"
+        assert run.info.run_name == "tiny (synthetic) tiny kfp-1"
         assert run.data.tags["kfp.run_id"] == "kfp-1"
         assert "tilepipe.version" in run.data.tags
 
         params = run.data.params
-        assert set(TrainConfig.model_fields) - {"options"} <= set(params)
-        assert params["options.best_metric"] == "val_accuracy"
-        assert json.loads(params["augmentation"]) == ["flip", "quarter_turn"]
+        assert params["epochs"] == "3"
+        assert params["options.label_smoothing"] == "0.1"
+        assert json.loads(params["augmentation"]) == ["flip"]
+        assert (params["split_by"], params["run.folder"]) == ("group", "/runs/1")
+        defaults = {"optimizer", "seed", "options.best_metric", "data.snapshot", "train_epochs"}
+        assert not defaults & set(params), "only what differs from the defaults"
         assert params["data.name"] == "tiny (synthetic)"
         assert params["data.digest"] == place.manifest.digest
         assert params["data.bands"] == "B01, B02"

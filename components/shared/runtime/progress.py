@@ -3,6 +3,7 @@
 import logging
 import math
 import time
+from collections.abc import Callable
 
 
 class Progress:
@@ -15,6 +16,8 @@ class Progress:
         unit: name of the counted units, in the plural, such as `tiles`.
         interval_seconds: shortest time between two lines. Defaults to 5.
         already: number of units finished earlier, not counted in the rate. Defaults to 0.
+        seconds_left: returns the time left for the finished units and the rate, if these units are not all that is
+            left to do. Defaults to that of the other units at this rate.
     """
 
     def __init__(
@@ -26,9 +29,10 @@ class Progress:
         *,
         interval_seconds: float = 5.0,
         already: int = 0,
+        seconds_left: Callable[[int, float], float] | None = None,
     ) -> None:
         self._logger, self._verb, self._total, self._unit = logger, verb, total, unit
-        self._interval_seconds = interval_seconds
+        self._interval_seconds, self._seconds_left = interval_seconds, seconds_left
         self._started = self._last_line = time.monotonic()
         self.done = self._already = already
         self.left_out = 0
@@ -65,5 +69,6 @@ class Progress:
             text += f", {self.left_out:,} left out"
         text += f", {rate:,.0f} per second"
         if self._total and self.done < self._total and rate:
-            text += f", {(self._total - self.done) / rate:.0f} s left"
+            left = self._seconds_left(self.done, rate) if self._seconds_left else (self._total - self.done) / rate
+            text += f", {left:,.0f} s left"
         return text

@@ -67,7 +67,14 @@ class Epochs:
         self._epoch, self._first_step, self._checked_step = epoch, first_step, first_step
         self._started = time.monotonic()
         already = first_step * self._config.batch_size
-        self._progress = Progress(logger, f"{self._title}: trained on", self._train_tiles, "tiles", already=already)
+        self._progress = Progress(
+            logger,
+            f"{self._title}: trained on",
+            self._train_tiles,
+            "tiles",
+            already=already,
+            seconds_left=self._seconds_left,
+        )
 
     def stepped(self, step: int, logs: Mapping[str, Any]) -> None:
         """Count the tiles of finished steps, and stop if the loss is not finite.

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
@@ -10,6 +9,7 @@ from typing import Any, Self
 
 from tilepipe.components.shared.contracts.manifest import SPLITS, Manifest
 from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.runtime.run_settings import run_settings
 from tilepipe.components.train.tracking.mlflow_run import ARTIFACT_FOLDER, MlflowTracker
 from tilepipe.components.train.tracking.system_metrics import SystemMetrics
 from tilepipe.components.train.tracking.trackers import (
@@ -31,6 +31,7 @@ CURVES_FOLDER = f"{ARTIFACT_FOLDER}/curves"
 
 _NAMES = {"loss": "train_loss", "accuracy": "train_accuracy"}
 _NOT_LOGGED = {"seconds"}
+_SHORT_ID = 8  # characters of a run's id that are part of a name
 _MOST_POINTS = 100  # per request, to catch up quickly after an outage
 _FAILED_WAIT_SECONDS = 5.0  # a failed step must not wait long
 
@@ -73,10 +74,10 @@ class Record:
         self._machine = SystemMetrics(self._put_sample, options.system_metrics_seconds if trackers else 0.0)
 
     def start(self, parameters: Mapping[str, Any], manifest: Manifest, facts: Mapping[str, Any]) -> None:
-        """Log the inputs of the training: every parameter, and facts about the data, the model and the machine.
+        """Log the inputs of the training, and facts about the data, the model and the machine.
 
         Args:
-            parameters: the parameters of the step; nested names are joined by dots.
+            parameters: the parameters of the step that differ from their defaults; nested names are joined by dots.
             manifest: the training data.
             facts: further facts, by name.
 
@@ -95,7 +96,8 @@ class Record:
             "class_names": ", ".join(manifest.class_names),
             **{f"{split}_tiles": manifest.splits[split].tiles for split in SPLITS},
         }
-        params = {**_flat(parameters), **{f"data.{name}": fact for name, fact in about_data.items()}, **facts}
+        params = {**_flat(parameters), **run_settings(), **facts}
+        params |= {f"data.{name}": fact for name, fact in about_data.items() if fact != ""}
         for tracker in self._trackers.values():
             if not tracker.is_continued:
                 tracker.log_inputs(params, manifest)
@@ -183,7 +185,12 @@ class Record:
 
 
 def open_record(
-    experiment: str, manifest: Manifest, options: TrackingOptions, state: Mapping[str, Any] | None = None
+    experiment: str,
+    manifest: Manifest,
+    options: TrackingOptions,
+    state: Mapping[str, Any] | None = None,
+    *,
+    architecture: str = "",
 ) -> tuple[str, Record]:
     """Open a run in each configured tracker, or continue the runs of a checkpoint.
 
@@ -192,6 +199,7 @@ def open_record(
         manifest: the training data.
         options: the tracking options.
         state: `Record.state` of the checkpoint that the training resumes from. Defaults to None.
+        architecture: name of the network, which is part of the names of the runs. Defaults to none.
 
     Returns:
         The MLflow run's id, or `tracking.UNTRACKED`; and the record.
@@ -203,7 +211,7 @@ def open_record(
     check_wandb(options)
     run_ids = {key: str(one.get("run_id", "")) for key, one in (state or {}).items()}
     trackers: dict[str, Tracker] = {}
-    name = os.environ.get("KFP_WORKFLOW_NAME") or manifest.name
+    name = " ".join(filter(None, (manifest.name, architecture, tracking.kfp_run_id()[:_SHORT_ID])))
     tags = {"tilepipe.data": manifest.name, "tilepipe.data_digest": manifest.digest}
     resumed = run_ids.get("mlflow", tracking.UNTRACKED)
     run_id = tracking.open_run(experiment, name, tags, resumed_run_id=resumed)

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from tilepipe.components.shared.runtime import run_settings
 from tilepipe.pipelines.cli.compilation import user_terms
 from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline
 from tilepipe.pipelines.cli.local import unfinished
@@ -121,6 +122,7 @@ def run_locally(
         "PYTHONUNBUFFERED": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "TILEPIPE_TERMINATION_LOG": str(note.resolve()),
+        run_settings.VARIABLE: run_settings.encode(_not_default(pipeline, arguments), str(root.resolve())),
     }
     command = [sys.executable, "-m", "tilepipe.pipelines.cli.local.worker"]
     command += [str(pipeline.path), str(root), json.dumps(with_checkpoints(pipeline, arguments, folder))]
@@ -145,6 +147,10 @@ def run_locally(
         is_user_error=follower.has_user_error,
         mlflow_page=follower.mlflow_page,
     )
+
+
+def _not_default(pipeline: CompiledPipeline, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if value != pipeline.parameters[name].default}
 
 
 def _run(command: list[str], environment: dict[str, str], sink: IO[str], follower: "Follower") -> int:

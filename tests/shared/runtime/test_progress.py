@@ -60,3 +60,9 @@ def test_lines_keep_their_distance_but_the_last_is_written(caplog):
     often = progress(interval_seconds=0)
     often.advance()
     assert len(caplog.messages) == 2
+
+
+def test_the_time_left_may_include_more_than_these_units():
+    counter = progress(seconds_left=lambda done, rate: 1000 * done / rate)
+    counter.advance(20)
+    assert line(counter) == "packed 20 of 60 tiles (33 %), 2 per second, 10,000 s left"

@@ -261,7 +261,7 @@ def test_a_training_whose_run_is_gone_continues_in_another(store, gone):
         state["mlflow"]["run_id"] = first = "0" * 32
     second, record = open_record(EXPERIMENT, MANIFEST, QUIET, state)
     with record:
-        record.start(TrainConfig.parse().model_dump(), MANIFEST, {})
+        record.start({"batch_size": 64}, MANIFEST, {})
         record.epoch(2, FIGURES)
     assert second != first
     run = store.get_run(second)
@@ -282,7 +282,7 @@ def test_a_resumed_training_does_not_need_the_server_at_its_start(store, databas
         open_record(EXPERIMENT, MANIFEST, QUIET)
     resumed_id, record = open_record(EXPERIMENT, MANIFEST, QUIET, state)
     with record:
-        record.start(TrainConfig.parse().model_dump(), MANIFEST, {})
+        record.start({"batch_size": 64}, MANIFEST, {})
         record.epoch(2, FIGURES)
         monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
     assert resumed_id == run_id
