@@ -20,6 +20,7 @@ from tilepipe.components.shared.errors import ParameterError
 from tilepipe.components.shared.runtime.config import StepConfig
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.train.config import TrainConfig
+from tilepipe.components.train.figures.epoch_figures import check_name_of_metric
 from tilepipe.components.train.input.augmentation import Augmentation
 from tilepipe.components.train.optimization.optimizers import Optimizer
 
@@ -130,6 +131,12 @@ class ProposeConfig(StepConfig):
     train_learning_rate: float = _as_in(TrainConfig, "learning_rate")
     train_optimizer: Optimizer = _as_in(TrainConfig, "optimizer")
     train_options: dict[str, Any] = Field(default={}, description=str(TrainConfig.model_fields["options"].description))
+
+    @field_validator("tune_metric")
+    @classmethod
+    def _known_figure(cls, metric: str) -> str:
+        check_name_of_metric(metric, "tune_metric")
+        return metric
 
     @model_validator(mode="after")
     def _every_candidate_is_valid(self) -> Self:

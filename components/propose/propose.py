@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tilepipe.components.propose.config import ProposeConfig, shown
 from tilepipe.components.shared.contracts.manifest import read_manifest
-from tilepipe.components.shared.errors import ParameterError, SplitError
+from tilepipe.components.shared.errors import SplitError
 from tilepipe.components.shared.runtime import tracking
 from tilepipe.components.train.figures.epoch_figures import check_best_metric
 
@@ -35,10 +35,7 @@ def propose(config: ProposeConfig, manifest_path: Path) -> list[str]:
             f"Candidates are ranked by validation tiles. Received: {manifest.name} without any. Give `ingest` other "
             "`split_fractions`, `split_files` or a `split_property`."
         )
-    try:
-        check_best_metric(config.tune_metric, manifest.class_names, val.tiles_per_class)
-    except ParameterError as error:
-        raise ParameterError(str(error).replace("best_metric", "tune_metric")) from None
+    check_best_metric(config.tune_metric, manifest.class_names, val.tiles_per_class, "tune_metric")
     listed, shares = config.listed(), config.shares()
     for candidate in () if config.chooses_by_results else listed:
         logger.info("%s: %s", candidate.name, shown(candidate.parameters))

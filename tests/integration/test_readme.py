@@ -124,7 +124,7 @@ class Shell:
     def kfp(self, words: list[str]) -> None:
         from kfp.cli.cli import cli
 
-        group, command, *rest = words
+        group, command, *rest = (str(ROOT / word) if word.endswith(".yaml") else word for word in words)
         assert cli.commands[group].commands[command].make_context(command, rest).params
         files = [word for word in words if word.endswith(".yaml")]
         assert files

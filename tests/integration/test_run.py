@@ -77,7 +77,13 @@ def test_the_main_job(sample, tmp_path, monkeypatch):
 
 
 def test_a_killed_streaming_training_resumes_when_its_run_is_restarted(sample, tmp_path):
-    words = ["run", "train_classifier_streaming", f"data_source={sample / 'catalog.json'}", *TINY, "train_epochs=12"]
+    words = [
+        "run",
+        "train_classifier_streaming",
+        f"data_source={sample / 'catalog.json'}",
+        *TINY[1:],
+        "train_epochs=12",
+    ]
     words += ["pack_workers=2", 'pack_options={"shard_mebibytes": 1}']
     words += ['train_options={"placement": "streamed", "window_mebibytes": 1, "checkpoint_every_epochs": 1}']
     checkpoints = tmp_path / "runs" / "checkpoints"

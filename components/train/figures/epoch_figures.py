@@ -31,11 +31,12 @@ def figure_names(class_names: Sequence[str], tiles: Sequence[int], prefix: str =
     return (*(f"{prefix}{name}" for name in OVERALL), *per_class)
 
 
-def check_name_of_metric(metric: str) -> None:
+def check_name_of_metric(metric: str, parameter: str = "best_metric") -> None:
     """Check the name of the figure that chooses the best epoch as far as possible without knowing the classes.
 
     Args:
         metric: name of the figure.
+        parameter: name of the parameter, for the message. Defaults to `best_metric`.
 
     Raises:
         ParameterError: no data set has such a figure.
@@ -48,17 +49,20 @@ def check_name_of_metric(metric: str) -> None:
     close = difflib.get_close_matches(start, [f"val_{name}" for name in PER_CLASS] if separator else known, n=1)
     hint = f"Did you mean {close[0]}{separator}{label}?" if close else f"Use one of: {', '.join(shown)}."
     raise ParameterError(
-        f"`best_metric` must be a figure of the validation tiles. Received: best_metric={metric!r}. {hint}"
+        f"`{parameter}` must be a figure of the validation tiles. Received: {parameter}={metric!r}. {hint}"
     )
 
 
-def check_best_metric(metric: str, class_names: Sequence[str], tiles_per_class: Mapping[str, int]) -> None:
+def check_best_metric(
+    metric: str, class_names: Sequence[str], tiles_per_class: Mapping[str, int], parameter: str = "best_metric"
+) -> None:
     """Check that each epoch has the figure that chooses the best epoch.
 
     Args:
         metric: name of the figure.
         class_names: names of the classes.
         tiles_per_class: validation tiles by class name; a class that is missing has none.
+        parameter: name of the parameter, for the message. Defaults to `best_metric`.
 
     Raises:
         ParameterError: the metric is neither the validation loss nor a figure of the validation tiles.
@@ -68,8 +72,8 @@ def check_best_metric(metric: str, class_names: Sequence[str], tiles_per_class: 
     if metric not in known:
         shown = ", ".join(known[:20]) + (", ..." if len(known) > 20 else "")
         raise ParameterError(
-            "`best_metric` must be a figure of the validation tiles, overall or of a class that has such tiles. "
-            f"Received: best_metric={metric!r}. Use one of: {shown}."
+            f"`{parameter}` must be a figure of the validation tiles, overall or of a class that has such tiles. "
+            f"Received: {parameter}={metric!r}. Use one of: {shown}."
         )
 
 

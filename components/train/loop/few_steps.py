@@ -76,4 +76,4 @@ def _steps_to_fade(momentum: float) -> int:
 
 def _momentum_for(steps: int) -> float:
     """Return the highest momentum that fades within a number of steps, rounded down to three digits."""
-    return math.floor(1000 * _LARGEST_SHARE ** (1 / steps)) / 1000
+    return float(math.floor(1000 * _LARGEST_SHARE ** (1 / steps)) / 1000)
