@@ -94,7 +94,12 @@ class IngestOptions(StepConfig):
     )
     allow_mixed_scaling: bool = Field(
         default=False,
-        description="Whether STAC items may state different scales or offsets, which are never applied",
+        description="Whether STAC items may state different scales or offsets, which are not applied",
+    )
+    apply_scaling: bool = Field(
+        default=False,
+        description="Whether pack applies the scale and offset that each STAC item states, or else its GeoTIFF, and "
+        "packs the results as float32; an offset that the item says is applied already is not",
     )
     record_shape: tuple[int, ...] = Field(default=(), description="Height and width of the images in TFRecords")
     record_dtype: RecordDtype | None = Field(
@@ -273,6 +278,11 @@ class IngestConfig(StepConfig):
                 "`options.rare_class` requires `options.min_per_class`. "
                 f"Received: {argument('options', {'rare_class': self.options.rare_class})}. Give both, such as "
                 f"{argument('options', {'min_per_class': 20, 'rare_class': self.options.rare_class})}."
+            )
+        if self.options.apply_scaling and self.options.allow_mixed_scaling:
+            raise ValueError(
+                "`options.apply_scaling` and `options.allow_mixed_scaling` exclude each other. "
+                f"Received: {argument('options', self.options.model_dump(exclude_defaults=True))}. Give one of them."
             )
         if self.options.asset_key and self.options.band_assets:
             raise ValueError(

@@ -19,10 +19,16 @@ from tilepipe.components.ingest.splits.predefined import has_split_folders, keep
 from tilepipe.components.ingest.splits.splits import split_tiles
 from tilepipe.components.ingest.stated_bands import StatedBands, find_stated_bands
 from tilepipe.components.ingest.stated_product import find_product
-from tilepipe.components.ingest.stated_raster import check_raster
+from tilepipe.components.ingest.stated_raster import check_raster, find_scaling
 from tilepipe.components.shared.contracts.manifest import SPLITS
 from tilepipe.components.shared.contracts.product import Product
-from tilepipe.components.shared.contracts.tile_table import SCHEMA, RecordFeature, TileTableInfo, write_tile_table
+from tilepipe.components.shared.contracts.tile_table import (
+    SCALING,
+    SCHEMA,
+    RecordFeature,
+    TileTableInfo,
+    write_tile_table,
+)
 from tilepipe.components.shared.errors import SourceError, SplitError
 from tilepipe.components.shared.runtime.database import lock, open_database, quoted
 from tilepipe.components.shared.storage import storage
@@ -79,14 +85,20 @@ def ingest(config: IngestConfig, outputs: IngestOutputs) -> dict[str, str | int]
         if isinstance(source, ColumnSource):
             source.resolve_addresses(connection)
         bands = find_stated_bands(connection, config)
-        nodata = check_raster(connection, allow_mixed_scaling=config.options.allow_mixed_scaling)
+        options = config.options
+        nodata = check_raster(
+            connection, allow_mixed_scaling=options.allow_mixed_scaling, apply_scaling=options.apply_scaling
+        )
+        scaling = find_scaling(connection, needs_labels=config.needs_labels) if options.apply_scaling else None
         product = find_product(connection, source.name)
+        if scaling is not None:
+            product = product.scaled()
         _check_ids(connection, config, source.kind)
         by_folders, without_val = has_split_folders(connection, config), lacks_val(connection, config)
         unlisted = split_tiles(connection, config)
         _sort(connection)
         counts, class_names = _check_splits(connection, config, selection)
-        info = _info(config, source, class_names, bands, nodata, product)
+        info = _info(config, source, class_names, bands, nodata, product).model_copy(update={"scaling": scaling})
         report = make_report(
             connection, info, _facts(config, selection, unlisted, by_folders=by_folders, without_val=without_val)
         )
@@ -130,8 +142,14 @@ def _remedy_of_ids(connection: "DuckDBPyConnection", kind: SourceKind) -> str:
     return f"Name a column with unique ids, such as {example}, or remove the repeated rows."
 
 
+def _columns(connection: "DuckDBPyConnection", table: str) -> list[str]:
+    """Return the names of the columns of the tile table, with `SCALING` if a table has it."""
+    described = connection.execute(f"DESCRIBE {table}").fetchall()
+    return SCHEMA.names + [SCALING.name for name, *_ in described if name == SCALING.name]
+
+
 def _sort(connection: "DuckDBPyConnection") -> None:
-    columns = ", ".join(f"chosen.{quoted(name)}" for name in SCHEMA.names if name != "split")
+    columns = ", ".join(f"chosen.{quoted(name)}" for name in _columns(connection, "chosen") if name != "split")
     connection.execute(
         f"""
         CREATE TABLE tiles AS SELECT {columns}, places.split FROM chosen JOIN places ON chosen.rowid = places.row
@@ -253,7 +271,7 @@ def _check_duplicates(report: IngestReport, config: IngestConfig) -> None:
 
 
 def _write(connection: "DuckDBPyConnection", info: TileTableInfo, path: Path) -> None:
-    columns = ", ".join(map(quoted, SCHEMA.names))
+    columns = ", ".join(map(quoted, _columns(connection, "tiles")))
     relation = connection.sql(f"SELECT {columns} FROM tiles ORDER BY rowid")  # noqa: S608
     write_tile_table(relation.to_arrow_reader(_BATCH_ROWS), info, path)
 

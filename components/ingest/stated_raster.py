@@ -8,10 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from tilepipe.components.shared.errors import SourceError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+Scaling = tuple[tuple[float, float], ...]
+"""Scale and offset of each band, or one pair for all bands."""
 
 logger = logging.getLogger("tilepipe.ingest")
 
@@ -25,19 +30,22 @@ class _Counts:
     """Number of tiles for each statement."""
 
     nodata: Counter[tuple[str | None, ...]]
-    scaling: Counter[tuple[tuple[float, float], ...]]
+    scaling: Counter[Scaling]
     baselines: Counter[str]
 
 
-def check_raster(connection: "DuckDBPyConnection", *, allow_mixed_scaling: bool) -> tuple[str | None, ...]:
+def check_raster(
+    connection: "DuckDBPyConnection", *, allow_mixed_scaling: bool, apply_scaling: bool = False
+) -> tuple[str | None, ...]:
     """Check that the pixels of all tiles mean the same, as far as their source states it.
 
-    Scale and offset are not applied. Several values, or Sentinel-2 baselines on both sides of the offset of 1000,
-    mean that equal numbers are different reflectances.
+    Scale and offset are not applied, unless the user wants it. Several values, or Sentinel-2 baselines on both sides of
+    the offset of 1000, mean that equal numbers are different reflectances.
 
     Args:
         connection: a database with the table `chosen`.
         allow_mixed_scaling: True to accept several values of scale and offset, with a warning.
+        apply_scaling: True if they will be applied, so that they may differ. Defaults to False.
 
     Returns:
         Nodata value of each band as text, None for a band without one; empty if the source states none.
@@ -54,8 +62,53 @@ def check_raster(connection: "DuckDBPyConnection", *, allow_mixed_scaling: bool)
         counts.scaling[_scaling(stated)] += tiles
         if stated.get("baseline"):
             counts.baselines[_baseline(stated)] += tiles
-    _check_scaling(counts, allow_mixed_scaling=allow_mixed_scaling)
+    if not apply_scaling:
+        _check_scaling(counts, allow_mixed_scaling=allow_mixed_scaling)
     return _one_nodata(counts.nodata)
+
+
+def find_scaling(connection: "DuckDBPyConnection", *, needs_labels: bool) -> Scaling:
+    """Find the scale and the offset that are to be applied.
+
+    Args:
+        connection: a database with the table `chosen`, which gets the column `scaling` if the tiles state several.
+        needs_labels: False for predictions, whose tiles must state the same.
+
+    Returns:
+        Scale and offset of each band, or one pair for all bands; empty if the tiles state several, or none.
+
+    Raises:
+        SourceError: if tiles for predictions state several, or a value is no number.
+    """
+    query = "SELECT stated_raster, count(*) FROM chosen GROUP BY stated_raster"
+    counts: Counter[Scaling] = Counter()
+    of_text: dict[str, Scaling] = {}
+    for text, tiles in connection.execute(query).fetchall():
+        stated = json.loads(text) if text else {}
+        has_any = any(stated.get(name) for name in ("scale", "offset"))
+        scaling = _scaling(stated) if has_any else ()  # those of the file
+        counts[scaling] += tiles
+        if scaling:
+            of_text[text] = scaling
+    each = "; ".join(
+        f"{_scaling_text(values) if values else 'those of the files'} in {tiles:,} tiles"
+        for values, tiles in counts.most_common(5)
+    )
+    logger.info("scale and offset are applied: %s", each)
+    if len(counts) == 1:
+        return next(iter(counts))
+    if not needs_labels:
+        raise SourceError(
+            f"Tiles for predictions must state the same scale and offset to have them applied. Received: {each}. "
+            "Select tiles of one kind with where, and predict the others in another run."
+        )
+    flat = {text: [number for pair in pairs for number in pair] for text, pairs in of_text.items()}
+    table = pa.table({"text": list(flat), "scaling": pa.array(list(flat.values()), pa.list_(pa.float64()))})
+    connection.register("scalings", table)
+    connection.execute("ALTER TABLE chosen ADD COLUMN scaling DOUBLE[]")
+    connection.execute("UPDATE chosen SET scaling = scalings.scaling FROM scalings WHERE stated_raster = scalings.text")
+    connection.unregister("scalings")
+    return ()
 
 
 def _one_nodata(counts: Counter[tuple[str | None, ...]]) -> tuple[str | None, ...]:
@@ -92,8 +145,8 @@ def _check_scaling(counts: _Counts, *, allow_mixed_scaling: bool) -> None:
         if not allow_mixed_scaling:
             raise SourceError(
                 f"All tiles must state the same scale and offset, since neither is applied. Received: {said}. "
-                "Select tiles of one kind with where, rewrite the others, or set "
-                "data_options='{\"allow_mixed_scaling\": true}' if the numbers have been made equal already."
+                "Have them applied with data_options='{\"apply_scaling\": true}', select tiles of one kind with where, "
+                "or set data_options='{\"allow_mixed_scaling\": true}' if the numbers have been made equal already."
             )
         logger.warning("the tiles state several values of scale and offset, and none is applied: %s", said)
     elif len({name >= _SHIFTED_FROM for name in counts.baselines if not name.endswith(_APPLIED)}) > 1 and not any(
@@ -114,7 +167,7 @@ def _baseline(stated: Mapping[str, Any]) -> str:
     return f"{stated['baseline']}{_APPLIED if _is_true(stated.get('offset_applied')) else ''}"
 
 
-def _scaling(stated: Mapping[str, Any]) -> tuple[tuple[float, float], ...]:
+def _scaling(stated: Mapping[str, Any]) -> Scaling:
     """Return scale and offset of each band, or of all bands; earth-search states offsets that are already applied."""
     scales, offsets = _numbers(stated.get("scale"), 1.0), _numbers(stated.get("offset"), 0.0)
     if _is_true(stated.get("offset_applied")):

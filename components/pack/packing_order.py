@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tilepipe.components.pack.config import PackConfig
 from tilepipe.components.shared.contracts.manifest import SPLITS, Split
-from tilepipe.components.shared.contracts.tile_table import TileTableInfo, damaged, read_tile_table_info
+from tilepipe.components.shared.contracts.tile_table import SCALING, TileTableInfo, damaged, read_tile_table_info
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.runtime.database import open_database, plainly_named, quoted, reason
 from tilepipe.components.shared.tiles.cache.cache import TileCache
@@ -103,7 +103,7 @@ def _arrange(connection: "DuckDBPyConnection", tiles: Path, info: TileTableInfo,
             counts = _checked_counts(connection, tiles, name, info)
             # The splits of ingest are ordered by an MD5 too: `pack` in the text makes this order independent of it.
             connection.execute(
-                f"CREATE TABLE tiles AS SELECT {_SELECTED} FROM read_parquet($name) "  # noqa: S608
+                f"CREATE TABLE tiles AS SELECT {_selected(connection, name)} FROM read_parquet($name) "  # noqa: S608
                 "ORDER BY list_position($splits, split), md5($seed || ':pack:' || tile_id), tile_id",
                 {"name": name, "splits": SPLITS, "seed": str(seed)},
             )
@@ -112,6 +112,12 @@ def _arrange(connection: "DuckDBPyConnection", tiles: Path, info: TileTableInfo,
         except duckdb.Error as error:
             raise damaged(tiles, reason(error).replace(name, tiles.name)) from error
     return counts
+
+
+def _selected(connection: "DuckDBPyConnection", name: str) -> str:
+    """Return the columns of a tile for SELECT, of which a tile table may lack `SCALING`."""
+    names = {column for column, *_ in connection.execute("DESCRIBE FROM read_parquet(?)", [name]).fetchall()}
+    return _SELECTED if SCALING.name in names else _SELECTED.replace(quoted(SCALING.name), f"NULL AS {SCALING.name}")
 
 
 def _checked_counts(connection: "DuckDBPyConnection", tiles: Path, name: str, info: TileTableInfo) -> dict[Split, int]:
@@ -137,4 +143,6 @@ def find_layout(plan: Plan, config: PackConfig, cache: TileCache | None = None) 
 def _tile(row: tuple[Any, ...]) -> Tile:
     """Make a tile from the columns `_SELECTED` of a row."""
     tile = Tile(*row)
+    if tile.scaling is not None:
+        tile = replace(tile, scaling=tuple(tile.scaling))
     return tile if tile.band_uris is None else replace(tile, band_uris=tuple(tile.band_uris))

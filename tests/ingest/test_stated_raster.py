@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from tilepipe.components.ingest.stated_raster import check_raster
+from tilepipe.components.ingest.stated_raster import check_raster, find_scaling
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.runtime.database import open_database
 
@@ -75,3 +75,41 @@ def test_baselines_on_both_sides_of_the_offset_are_warned_of(check, caplog):
     caplog.clear()
     check({"baseline": "04.00"}, {"baseline": "05.09"})
     assert not caplog.records
+
+
+OLD = {"scale": [1e-4] * 2, "baseline": "02.14"}
+NEW = {"scale": [1e-4] * 2, "offset": [-0.1] * 2, "baseline": "05.09"}
+
+
+@pytest.mark.parametrize(
+    ("statements", "uniform", "scalings"),
+    [
+        ([OLD, OLD], ((1e-4, 0),), None),
+        ([{"scale": [1, 2]}], ((1, 0), (2, 0)), None),
+        ([None, {"baseline": "05.09"}], (), None),
+        ([OLD, NEW], (), [[1e-4, 0.0], [1e-4, -0.1]]),
+        ([OLD, NEW | {"offset_applied": True}], ((1e-4, 0),), None),  # as earth-search states it
+        ([OLD, NEW | {"offset_applied": "false"}], (), [[1e-4, 0.0], [1e-4, -0.1]]),
+        ([OLD, None], (), [[1e-4, 0.0], None]),
+    ],
+)
+def test_the_scaling_to_apply(statements, uniform, scalings):
+    with open_database() as connection:
+        connection.execute("CREATE TABLE chosen (stated_raster VARCHAR)")
+        for one in statements:
+            connection.execute("INSERT INTO chosen VALUES (?)", [json.dumps(one) if one else None])
+        assert check_raster(connection, allow_mixed_scaling=False, apply_scaling=True) == ()
+        assert find_scaling(connection, needs_labels=True) == uniform
+        columns = connection.sql("FROM chosen").columns
+        assert ("scaling" in columns) == (scalings is not None)
+        if scalings:
+            found = [row[0] for row in connection.execute("SELECT scaling FROM chosen").fetchall()]
+            assert sorted(found, key=str) == sorted(scalings, key=str)
+
+
+def test_predictions_with_several_scalings_stop(check):
+    with open_database() as connection:
+        connection.execute("CREATE TABLE chosen (stated_raster VARCHAR)")
+        connection.execute("INSERT INTO chosen VALUES (?), (?)", [json.dumps(OLD), json.dumps(NEW)])
+        with pytest.raises(SourceError, match=r"offset -0.1 in 1 tiles.*in another run"):
+            find_scaling(connection, needs_labels=False)

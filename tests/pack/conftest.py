@@ -11,7 +11,7 @@ from tilepipe.components.pack.config import PackConfig
 from tilepipe.components.pack.merge import MergeInputs, merge
 from tilepipe.components.pack.pack import PackOutputs, pack
 from tilepipe.components.shared.contracts.manifest import SPLITS
-from tilepipe.components.shared.contracts.tile_table import SCHEMA, TileTableInfo, write_tile_table
+from tilepipe.components.shared.contracts.tile_table import SCALING, SCHEMA, TileTableInfo, write_tile_table
 
 __all__ = ["minio_server", "s3_server", "s3_servers"]
 
@@ -78,8 +78,9 @@ class Table:
             **info,
         }
         path = self.folder / "table.parquet"
-        columns = {name: [row.get(name) for row in self.rows] for name in SCHEMA.names}
-        write_tile_table(pa.table(columns, schema=SCHEMA), TileTableInfo(**values), path)
+        schema = SCHEMA.append(SCALING) if any("scaling" in row for row in self.rows) else SCHEMA
+        columns = {name: [row.get(name) for row in self.rows] for name in schema.names}
+        write_tile_table(pa.table(columns, schema=schema), TileTableInfo(**values), path)
         return path
 
 

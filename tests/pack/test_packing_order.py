@@ -10,7 +10,7 @@ from tests.pack.conftest import random_pixels, write_geotiff
 from tilepipe.components.pack.config import PackConfig
 from tilepipe.components.pack.packing_order import SAMPLE_TILES, find_layout, open_plan
 from tilepipe.components.shared.contracts.manifest import SPLITS
-from tilepipe.components.shared.contracts.tile_table import COLUMNS
+from tilepipe.components.shared.contracts.tile_table import COLUMNS, SCALING
 from tilepipe.components.shared.errors import ArtifactError, BandError, ParameterError, TileError
 from tilepipe.components.shared.tiles.reader import Tile
 
@@ -35,7 +35,7 @@ def many(table, count=3000):
 
 
 def test_a_tile_has_columns_of_the_table():
-    assert {field.name for field in fields(Tile)} <= COLUMNS.keys()
+    assert {field.name for field in fields(Tile)} <= {*COLUMNS, SCALING.name}
 
 
 def test_each_tile_is_in_its_split_once_and_classes_are_mixed(table, planned):

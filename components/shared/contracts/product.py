@@ -45,6 +45,10 @@ class Product(SparseModel):
         """Return True if anything is stated."""
         return self != Product()
 
+    def scaled(self) -> "Product":
+        """Return the statements that hold for values to which scale and offset were applied: not those on numbers."""
+        return self.model_copy(update={"baselines": (), "offset_applied": None, "number_offset": None})
+
     def lines(self) -> list[tuple[str, str]]:
         """Return what is stated as names and texts, for pages."""
         offset = {None: "", True: "removed", False: "in the numbers"}[self.offset_applied]

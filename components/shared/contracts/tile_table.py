@@ -95,6 +95,10 @@ SCHEMA = pa.schema(
 )
 """Arrow schema of the tile table; all columns but `tile_id` and `uri` may be null."""
 
+SCALING = pa.field("scaling", pa.list_(pa.float64()))
+"""Optional column, for tiles of several scales or offsets that are applied: scale and offset of each band in turn, or
+of all bands."""
+
 _METADATA_KEY = "tilepipe"
 _UNREADABLE = (pa.ArrowException, ValidationError, OSError, UnicodeDecodeError)
 """Errors of reading a damaged file."""
@@ -127,7 +131,9 @@ class TileTableInfo(SparseModel):
     """Key-value metadata of the table."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    omitted_if_default: ClassVar[frozenset[str]] = frozenset({"nodata", "common_names", "platform", "product"})
+    omitted_if_default: ClassVar[frozenset[str]] = frozenset(
+        {"nodata", "common_names", "platform", "product", "scaling"}
+    )
 
     name: str
     """Name of the data set: a collection's id, or a folder's name."""
@@ -150,6 +156,9 @@ class TileTableInfo(SparseModel):
     """Nodata value of each band, or one of all bands, as the source states it; empty if it states none."""
     product: Product = Product()
     """What the source states on the product of the tiles."""
+    scaling: tuple[tuple[float, float], ...] | None = None
+    """Scale and offset of each band, or one pair for all bands, that `pack` applies; empty if those of each tile in the
+    column `scaling` apply, or else those of its file; None if none are applied."""
     record_features: tuple[RecordFeature, ...] = ()
     """In the order of `bands`; empty if the tiles are not in TFRecords."""
     class_names: tuple[str, ...] = ()
@@ -160,15 +169,17 @@ def write_tile_table(rows: pa.Table | pa.RecordBatchReader, info: TileTableInfo,
     """Write a tile table atomically; the same rows give the same bytes.
 
     Args:
-        rows: columns as in `SCHEMA`; a table in any order, or batches sorted by `tile_id`.
+        rows: columns as in `SCHEMA`, and `SCALING` where it is needed; a table in any order, or batches sorted by
+            `tile_id`.
         info: key-value metadata.
         path: path of the file.
     """
+    schema = SCHEMA.append(SCALING) if SCALING.name in rows.schema.names else SCHEMA
     if isinstance(rows, pa.Table):
-        rows = rows.select(SCHEMA.names).cast(SCHEMA).sort_by("tile_id").to_reader()
+        rows = rows.select(schema.names).cast(schema).sort_by("tile_id").to_reader()
     geometry = GeometryColumn()
-    with whole_file(path) as partial, pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
-        for group in _groups(rows):
+    with whole_file(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+        for group in _groups(rows, schema):
             geometry.add(group)
             writer.write_table(group, row_group_size=_GROUP_ROWS)
         metadata = {_METADATA_KEY: info.model_dump_json()}
@@ -177,11 +188,11 @@ def write_tile_table(rows: pa.Table | pa.RecordBatchReader, info: TileTableInfo,
         writer.add_key_value_metadata(metadata)
 
 
-def _groups(rows: pa.RecordBatchReader) -> Iterator[pa.Table]:
+def _groups(rows: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.Table]:
     """Yield row groups of the same size whatever the batches, so that the same rows give the same bytes."""
-    waiting = SCHEMA.empty_table()
+    waiting = schema.empty_table()
     for batch in rows:
-        waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch]).cast(SCHEMA)])
+        waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch]).cast(schema)])
         while waiting.num_rows >= _GROUP_ROWS:
             yield waiting.slice(0, _GROUP_ROWS).combine_chunks()
             waiting = waiting.slice(_GROUP_ROWS)

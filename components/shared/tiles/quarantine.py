@@ -68,7 +68,11 @@ def _conversions(reasons: Sequence[str], parameter: str) -> str:
     if sized := next((match for match in found if match["wanted"] and match["size"] != match["wanted"]), None):
         height, width = sized["wanted"].split("x")
         remedy += f"\nTo resize all tiles, set {parameter}='{{\"tile_size\": [{height}, {width}]}}'."
-    mixed = [match for match in found if match["bands"] != match["kept"] and int(match["bands"]) <= 4]
+    mixed = [
+        match
+        for match in found
+        if match["bands"] != match["kept"] and int(match["bands"]) <= 4 and "after conversion" not in match.string
+    ]
     if kept := next((match["kept"] for match in mixed if match["kept"] in "13"), ""):
         channels = "rgb" if kept == "3" else "grey"
         remedy += f'\nTo convert all images, set {parameter}=\'{{"channels": "{channels}"}}\'.'

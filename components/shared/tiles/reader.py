@@ -26,7 +26,14 @@ from tilepipe.components.shared.tiles.fit import Fit
 from tilepipe.components.shared.tiles.packed_records import is_packed, read_packed_record
 from tilepipe.components.shared.tiles.picture import Picture, Pixels, Scaling
 from tilepipe.components.shared.tiles.resample import Mask, Resampling
-from tilepipe.components.shared.tiles.validity import NO_RULES, ValidityRules, apply_rules, check_scaling, with_sidecar
+from tilepipe.components.shared.tiles.validity import (
+    NO_RULES,
+    ValidityRules,
+    apply_rules,
+    check_scaling,
+    scaled,
+    with_sidecar,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,8 @@ class Tile:
     the row in the Parquet file."""
     band_uris: tuple[str, ...] | None = None
     """URI of one file per band, in the order of the table's bands; the first is `uri`."""
+    scaling: tuple[float, ...] | None = None
+    """Scale and offset of each band in turn, or of all bands, that replace those of the files; None for these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +208,12 @@ def fetch(
         if layout is not None and len(tile.band_uris) != layout.shape[2]:
             raise TileError(f"it has files of {len(tile.band_uris)} bands, where the tiles have {layout.shape[2]}")
         files = [(_file(tile, tile.band_uris[place]), place) for place in places]
-        return [_band(file, read, rules, place) for file, place in files], bool(tile.checksum)
+        pictures = [_band(file, read, rules, place) for file, place in files]
+        if rules.scaling is not None:
+            pictures = [
+                scaled(one, tile.scaling, rules, place) for one, (_, place) in zip(pictures, files, strict=True)
+            ]
+        return pictures, bool(tile.checksum)
     data = _read(tile, read)
     is_unverified = verify(data, tile.bytes, tile.checksum)
     shape = None if layout is None else layout.file_shape
@@ -216,10 +230,15 @@ def fetch(
     if bands is None and picture.descriptions:
         bands = len(picture.descriptions)
     picture = apply_rules(picture, rules, bands)
+    if rules.scaling is not None:
+        picture = scaled(picture, tile.scaling, rules)
     if rules.channels:
         picture = converted(picture, rules.channels)
     if layout is not None and not _fits(picture, layout.file_shape):
-        raise TileError(f"it is {size_text(picture.pixels.shape)}, where the tiles are {size_text(layout.file_shape)}")
+        note = f", also after conversion to {rules.channels}" if rules.channels else ""
+        raise TileError(
+            f"it is {size_text(picture.pixels.shape)}, where the tiles are {size_text(layout.file_shape)}{note}"
+        )
     return [picture], is_unverified
 
 

@@ -33,6 +33,9 @@ class ValidityRules:
     """Channels that images are converted to."""
     max_bytes: int = MAX_BYTES
     """Largest size of a file, and of its pixels, in bytes."""
+    scaling: tuple[tuple[float, float], ...] | None = None
+    """Scale and offset of each band that are applied, or of all bands; empty for those of each tile or file, and None
+    if none are applied."""
 
 
 NO_RULES = ValidityRules()
@@ -59,6 +62,47 @@ def apply_rules(picture: Picture, rules: ValidityRules, bands: int | None, place
         else:
             picture = split_alpha(picture, rules.alpha)
     return _with_nodata(picture, rules.nodata, place) if rules.nodata and picture.nodata is None else picture
+
+
+def scaled(
+    picture: Picture, stated: tuple[float, ...] | None, rules: ValidityRules, place: int | None = None
+) -> Picture:
+    """Apply scale and offset.
+
+    Args:
+        picture: the content of a file, with all validity in `nodata` and `valid`.
+        stated: scale and offset of each band in turn, or of all bands, if the tile has its own.
+        rules: the statements; `scaling` is not None.
+        place: index of the band if the file holds a single band. Defaults to None.
+
+    Returns:
+        The picture in float32, with NaN as nodata if it had a nodata value.
+
+    Raises:
+        TileError: if neither the source nor the file states a scale or an offset, or for another number of bands.
+    """
+    bands = picture.pixels.shape[-1]
+    pairs = rules.scaling or ()
+    if stated is not None:
+        pairs = tuple(zip(stated[::2], stated[1::2], strict=True))
+    elif not pairs:
+        of_band = {band: (scale, offset) for band, scale, offset in picture.scaling}
+        if not of_band:
+            raise TileError("neither its source nor its file states a scale or an offset, which are to be applied")
+        pairs, place = tuple(of_band.get(band, (1.0, 0.0)) for band in range(bands)), None
+    if len(pairs) == 1:
+        pairs = pairs * bands
+    elif place is not None:
+        pairs = pairs[place : place + 1]
+    if len(pairs) != bands:
+        raise TileError(f"it has {bands} bands, but its source states the scales of {len(pairs)}")
+    scales, offsets = np.array(pairs).T
+    pixels = (picture.pixels * scales + offsets).astype(np.float32)
+    if picture.nodata is None:
+        return replace(picture, pixels=pixels, scaling=())
+    raw = picture.pixels
+    is_nodata = np.isnan(raw) if math.isnan(picture.nodata) else raw == raw.dtype.type(picture.nodata)
+    return replace(picture, pixels=np.where(is_nodata, np.float32(np.nan), pixels), nodata=math.nan, scaling=())
 
 
 def check_scaling(pictures: Sequence[Picture], expected: tuple[Scaling, ...] | None) -> None:

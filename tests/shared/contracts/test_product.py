@@ -40,3 +40,8 @@ def test_nothing_is_written_where_nothing_is_stated():
     assert stated
     assert Product.model_validate_json(stated.model_dump_json()) == stated
     assert stated.lines() == [("level", "L2A"), ("offset", "in the numbers")]
+
+
+def test_scaled_values_have_no_offset_in_their_numbers():
+    product = Product(levels=("L2A",), baselines=("05.09",), offset_applied=False, number_offset=-1000.0)
+    assert product.scaled() == Product(levels=("L2A",))

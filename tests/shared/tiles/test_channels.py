@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.pack.conftest import random_pixels
+from tests.pack.conftest import random_pixels, write_geotiff
 from tilepipe.components.shared.contracts.manifest import SPLITS
 from tilepipe.components.shared.errors import TileError
 from tilepipe.components.shared.tiles.channels import converted
@@ -54,6 +54,19 @@ def test_mixed_channels_are_converted(mixed, run, channels, bands):
     manifest = run(mixed, options={"channels": channels})
     assert (manifest.bands, manifest.nodata) == (bands, None)
     assert sum(split.tiles for split in manifest.splits.values()) == 12
+
+
+def test_images_that_cannot_be_converted_get_no_advice_to_convert_them(mixed, run, table):
+    write_geotiff(
+        table.folder / "four.tif",
+        random_pixels(9, (8, 8, 4), "uint8", 250),
+        photometric="minisblack",
+        alpha="unspecified",
+    )
+    table.add("four", table.folder / "four.tif", split="train")
+    with pytest.raises(TileError, match=r"8x8 pixels of 4 bands, where .*, also after conversion to rgb") as caught:
+        run(table.write(), options={"channels": "rgb"})
+    assert "To convert" not in str(caught.value)
 
 
 @pytest.mark.parametrize(("mode", "bands"), [("L", ("grey",)), ("RGBA", ("red", "green", "blue"))])

@@ -4,7 +4,7 @@ import rasterio
 import tifffile
 from PIL import Image
 
-from tests.pack.conftest import Table, random_pixels, write_geotiff
+from tests.pack.conftest import Table, random_pixels, read_records, write_geotiff
 from tilepipe.components.shared.contracts.manifest import SPLITS
 from tilepipe.components.shared.errors import BandError, TileError
 from tilepipe.components.shared.tiles.validity import has_remote_sidecar
@@ -234,3 +234,54 @@ def test_offsets_of_files_of_bands(table, run):
         TileError, match=r"1 unusable tiles(.|\n)*states scale 1 and offset 1, where the tiles state no"
     ):
         run(tiles, bands=["a"])
+
+
+REFLECTANCES = np.random.default_rng(5).uniform(0.05, 0.3, (8, 8, 2))
+
+
+def test_scale_and_offset_of_each_tile_are_applied(table, run, tmp_path):
+    """Tiles of two baselines, whose offset is stated by their items or by their files."""
+    for number in range(12):
+        offset = -0.1 if number % 3 else 0.0
+        numbers = np.round((REFLECTANCES + number / 1000 - offset) / 1e-4).astype("uint16")
+        numbers[0, 0] = 0  # nodata
+        path = write_geotiff(table.folder / f"{number}.tif", numbers, ("B02", "B03"), nodata=0)
+        if number % 2:
+            with rasterio.open(path, "r+") as file:
+                file.scales, file.offsets = (1e-4, 1e-4), (offset, offset)
+        stated = {} if number % 2 else {"scaling": [1e-4, offset]}
+        table.add(f"t{number}", path, split=SPLITS[number % 3], **stated)
+    manifest = run(table.write(scaling=()))
+    assert (manifest.dtype, manifest.nodata) == ("float32", 0.0)
+    packed = {
+        id_: np.frombuffer(image, "<f4").reshape(8, 8, 2)
+        for split in SPLITS
+        for id_, _, image in read_records(tmp_path / "out" / split)
+    }
+    assert len(packed) == 12
+    for number in range(12):
+        tile = packed[f"t{number}"]
+        assert (tile[0, 0] == 0).all()
+        np.testing.assert_allclose(tile[1:], (REFLECTANCES + number / 1000)[1:], atol=1e-4)
+
+
+def test_one_scaling_for_all_tiles_and_files_per_band(table, run, tmp_path):
+    for number in range(6):
+        files = [
+            write_geotiff(table.folder / f"{number}_{band}.tif", random_pixels(number + band, (4, 4, 1)))
+            for band in range(2)
+        ]
+        table.add(f"t{number}", files[0], split=SPLITS[number % 3], band_uris=[str(file) for file in files])
+    manifest = run(table.write(bands=("B1", "B2"), bands_stated_by="metadata", scaling=((2.0, 1.0), (1.0, -1.0))))
+    pixels = random_pixels(0, (4, 4, 1))
+    [tile] = [image for id_, _, image in read_records(tmp_path / "out" / "train") if id_ == "t0"]
+    np.testing.assert_array_equal(np.frombuffer(tile, "<f4").reshape(4, 4, 2)[..., 0], pixels[..., 0] * 2 + 1)
+    assert manifest.dtype == "float32"
+
+
+def test_tiles_without_a_scaling_to_apply_are_left_out(table, run):
+    table.add_geotiffs(8)
+    with pytest.raises(TileError, match="neither its source nor its file states a scale or an offset"):
+        run(table.write(scaling=()))
+    with pytest.raises(TileError, match="it has 4 bands, but its source states the scales of 2"):
+        run(table.write(scaling=((1.0, 0.0), (2.0, 0.0))))

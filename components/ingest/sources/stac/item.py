@@ -191,9 +191,12 @@ class ItemReader:
         if best:
             return best[0]
         described = {key: describe(asset)[0] for key, asset in sorted(candidates.items())}
+        remedy = f"Name it with {argument('options', {'asset_key': '...'})}."
+        if any("geo+json" in kind for kind in described.values()):
+            remedy = "If it is a label item, give it a link of rel=source to the item with the pixels."
         raise SourceError(
             "An item must have an asset with the tile's pixels (role data and an image type). Received: "
-            f"{described} in {where}. Name it with {argument('options', {'asset_key': '...'})}."
+            f"{described} in {where}. {remedy}"
         )
 
     def _label(self, properties: Properties, where: str) -> str | None:

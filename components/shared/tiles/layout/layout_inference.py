@@ -126,7 +126,11 @@ def _rules(info: TileTableInfo, bands: tuple[str, ...], options: ReadingOptions)
     stated = tuple(None if number is None else float(number) for number in info.nodata)
     nodata = stated if options.nodata is None else (float(options.nodata),)
     return info, ValidityRules(
-        alpha, nodata, channels=options.channels, max_bytes=options.max_tile_mebibytes * MEBIBYTE
+        alpha,
+        nodata,
+        channels=options.channels,
+        max_bytes=options.max_tile_mebibytes * MEBIBYTE,
+        scaling=info.scaling,
     )
 
 

@@ -35,7 +35,7 @@ class ReadingOptions(StepConfig):
     )
     allow_mixed_scaling: bool = Field(
         default=False,
-        description="Whether GeoTIFFs may state different scales or offsets, which are never applied",
+        description="Whether GeoTIFFs may state different scales or offsets, which are not applied",
     )
     resampling: Resampling = Field(
         default="bilinear", description="Resampling of tiles and bands; antialiased when they shrink, except nearest"
