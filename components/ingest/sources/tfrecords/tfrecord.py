@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
 from tilepipe.components.ingest.parameter_names import argument
+from tilepipe.components.ingest.sources.tfrecords.dataset_files import class_names, splits_of
 from tilepipe.components.ingest.sources.tfrecords.tfrecord_bands import Features, RecordLayout, find_layout
 from tilepipe.components.ingest.sources.tile_row import TileRow
 from tilepipe.components.shared.contracts.tile_table import RecordFeature
@@ -97,7 +98,8 @@ class TfrecordSource:
         labels, unlabelled_features, problem = 0, [""], ""
         layout: RecordLayout | None = None
         options = self.config.options
-        for name, uri in self._files():
+        files = self._files()
+        for (name, uri), split in zip(files, splits_of([name for name, _ in files]), strict=True):
             for index, (offset, payload, features) in enumerate(self._records(uri)):
                 if layout is None:
                     try:
@@ -107,7 +109,7 @@ class TfrecordSource:
                         problem = problem or f"{error} The record is {name}#{index:06d}."
                 if layout is not None:
                     layout.observe(features)
-                row = self._row(name, uri, index, offset, payload, features, layout.names if layout else ())
+                row = self._row(name, uri, index, offset, payload, features, layout.names if layout else (), split)
                 if row.label is None:
                     unlabelled_features = sorted(features)
                 labels += row.label is not None
@@ -132,9 +134,13 @@ class TfrecordSource:
     def _label_name(self) -> str:
         return self.config.columns.label or _LABELS[0]
 
-    def _label(self, features: Features) -> str | None:
+    def _label(self, features: Features, folder: str) -> str | None:
         named = self.config.columns.label
-        return next((text for name in ((named,) if named else _LABELS) if (text := _text(features.get(name)))), None)
+        for name in (named,) if named else _LABELS:
+            if text := _text(features.get(name)):
+                names = class_names(folder, name)
+                return names[int(text)] if text.isdecimal() and int(text) < len(names) else text
+        return None
 
     def _check_shape(self) -> None:
         shape = self.config.options.record_shape
@@ -182,6 +188,7 @@ class TfrecordSource:
         payload: bytes,
         features: Features,
         bands: tuple[str, ...],
+        split: str | None,
     ) -> TileRow:
         columns = self.config.columns
         tile_id = f"{name}#{index:06d}"
@@ -200,8 +207,8 @@ class TfrecordSource:
             offset=offset,
             bytes=len(payload) + FRAMING_BYTES,
             checksum=_SHA256 + hashlib.sha256(frame(payload)).hexdigest(),
-            label=self._label(features),
-            split=_text(features.get(self.config.split_property)) if self.config.split_property else None,
+            label=self._label(features, storage.parent(uri)),
+            split=_text(features.get(self.config.split_property)) if self.config.split_property else split,
             group=_text(features.get(columns.group)) if columns.group else None,
             datetime=_time(features.get(columns.datetime), tile_id) if columns.datetime else None,
             bands=bands,

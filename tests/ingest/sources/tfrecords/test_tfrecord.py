@@ -227,3 +227,25 @@ def test_the_real_records(real_data):
         file.seek(rows[80].offset)
         header = file.read(12)
     assert struct.unpack("<QI", header) == (rows[80].bytes - 16, masked_crc(header[:8]))
+
+
+def test_class_names_beside_the_records(write):
+    path = write(*(example(label=number, **TILE) for number in (1, 0, 7)), name="x.tfrecord")
+    (path.parent / "label.labels.txt").write_text("Crop\nForest\n")
+    assert [row.label for row in source_of(path.parent).rows()] == ["Forest", "Crop", "7"]
+
+
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (("x-test.tfrecord-00000-of-00001", "x-train.tfrecord-00000-of-00001"), ["test", "train"]),
+        (("train.record-00000-of-00001", "val.record"), ["train", "val"]),
+        (("validation_1.tfrecord", "x_train.tfrecord.gz"), ["val", "train"]),
+        (("x-train.tfrecord-00000-of-00002", "x-train.tfrecord-00001-of-00002"), [None, None]),
+        (("train.tfrecord", "x.tfrecord"), [None, None]),
+    ],
+)
+def test_splits_in_the_names_of_the_files(write, names, splits):
+    for number, name in enumerate(names):
+        path = write(example(label=number, **TILE), name=name)
+    assert [row.split for row in source_of(path.parent).rows()] == splits
