@@ -25,7 +25,7 @@ FAULTS ?=
 EXAMPLES ?= 2000
 NAME ?=
 
-.PHONY: help setup browser postgres faketime run test lint types layers pipelines step unit lowest bench accuracy examples screenshots docs e2e fuzz chaos audit sbom images clean
+.PHONY: help setup browser postgres faketime run test lint types layers pipelines step unit coverage lowest bench accuracy examples screenshots docs e2e fuzz chaos audit sbom images clean
 
 help: ## Print all targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -73,6 +73,12 @@ layers: setup ## Check which package may import which
 
 unit: setup browser postgres ## Run the tests in parallel
 	@$(VENV)/pytest -n 2 --dist worksteal
+
+# pytest-cov is put beside .venv, which stays as uv.lock has it. Steps that run in processes of their own are not counted.
+coverage: setup browser ## Measure which lines the tests run; writes build/coverage/html
+	@$(UV) pip install --quiet --no-deps --python $(VENV)/python --target build/coverage/packages pytest-cov==7.1.0 coverage==7.17.5
+	@PYTHONPATH=build/coverage/packages COVERAGE_FILE=build/coverage/data $(VENV)/pytest -n 2 --dist worksteal \
+	  --cov=tilepipe.components --cov=tilepipe.pipelines --cov-report=html:build/coverage/html --cov-report=term:skip-covered
 
 # An environment of its own, never from uv.lock. Old versions may use what newer ones of their own dependencies deprecate.
 lowest: setup ## Run the tests of steps and pipelines with the lowest versions that pyproject.toml allows

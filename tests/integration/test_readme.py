@@ -148,6 +148,7 @@ def shell(tmp_path, mlflow_store, monkeypatch):
         yield Shell(tmp_path, steps)
 
 
+@pytest.mark.timeout(2400)  # a minute of CPU
 def test_the_commands_of_the_readme_run(shell):
     failed = {line: error for line in lines(README) if (error := shell.error_of(line))}
     assert failed == {}
