@@ -19,6 +19,8 @@ def evaluate_model(
     predictions: dsl.Output[dsl.Dataset],
     samples: dsl.Output[dsl.Dataset],
     tiles: dsl.Input[dsl.Dataset] = None,
+    ingest_report: dsl.Input[dsl.HTML] = None,
+    label_map: dsl.Input[dsl.Artifact] = None,
     mlflow_run_id: str = "",
     batch_size: int = 256,
     options: dict = {},
@@ -38,6 +40,8 @@ def evaluate_model(
         predictions: Predicted class and probabilities of each tile (Parquet).
         samples: A few validation tiles with their labels, for steps that need no more (NumPy archive).
         tiles: Tile table of ingest, for figures per group, the map of errors and links to tiles; may be left out.
+        ingest_report: Report of ingest, for the MLflow run; may be left out.
+        label_map: Classes in order, and the class of each of the source's labels, for the MLflow run; may be left out.
         mlflow_run_id: MLflow run that train opened; empty if none is tracked.
         batch_size: Tiles per batch; affects only speed and memory.
         options: Rarely changed settings of evaluate: {"test_time_augmentation": ["flip", "quarter_turn"]}, {"top_k":
@@ -55,7 +59,13 @@ def evaluate_model(
         report.uri, predictions.uri = report.uri + ".html", predictions.uri + ".parquet"
         samples.uri += ".npz"
         val_folders, test_folders = (tuple(Path(a.path) for a in shards) for shards in (val_shards, test_shards))
-        read = Inputs(val_folders, test_folders, *(Path(a.path) for a in (manifest, model, history, tiles) if a))
+        about_data = {"ingest-report.html": ingest_report, "label_map.json": label_map}
+        read = Inputs(
+            val_folders,
+            test_folders,
+            *(Path(a.path) for a in (manifest, model, history, tiles) if a),
+            data_files={name: Path(a.path) for name, a in about_data.items() if a},
+        )
         write = Outputs(*(Path(a.path) for a in (metrics, confusion, summary, report, predictions, samples)))
         found = evaluate(config, read, write)
         for name, value in found.shown_figures().items():

@@ -2,7 +2,8 @@
 
 import json
 import logging
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,6 +32,9 @@ logger = logging.getLogger("tilepipe.evaluate")
 ARTIFACT_FOLDER = "evaluation"
 """Folder of the files in the MLflow run, and among the artifacts of the model."""
 
+DATA_FOLDER = "data"
+"""Folder of the files about the data in the MLflow run."""
+
 TRACKED_MODEL = "model"
 """Name of the Keras model that `train` logs in MLflow."""
 
@@ -50,6 +54,8 @@ class Inputs:
     history: Path
     tiles: Path | None = None
     """Tile table; None if the step was given none."""
+    data_files: Mapping[str, Path] = field(default_factory=dict, kw_only=True)
+    """Files about the data that the MLflow run gets besides the evaluation, by name."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ def evaluate(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> Evalua
     _write(found, predictions, outputs)
     for split, scores in found.scores.items():
         logger.info("%s: accuracy %.4f, loss %.4f, %s tiles", split, scores.accuracy, scores.loss, f"{scores.tiles:,}")
-    _track(config.mlflow_run_id, found, outputs)
+    _track(config.mlflow_run_id, found, outputs, inputs.data_files)
     return found
 
 
@@ -142,7 +148,7 @@ def _write(found: Evaluation, predictions: list[SplitPredictions], outputs: Outp
     write_predictions(predictions, found.manifest, outputs.predictions)
 
 
-def _track(run_id: str, found: Evaluation, outputs: Outputs) -> None:
+def _track(run_id: str, found: Evaluation, outputs: Outputs, data_files: Mapping[str, Path]) -> None:
     if run_id == tracking.UNTRACKED:
         return
     # A run may have several models, such as Keras and ONNX, so MLflow is told which one the figures are about.
@@ -163,6 +169,10 @@ def _track(run_id: str, found: Evaluation, outputs: Outputs) -> None:
             tracking.log_file(run_id, path, ARTIFACT_FOLDER)
         if model_id:
             logged_models.log_model_files(model_id, Path(folder), ARTIFACT_FOLDER)
+    with TemporaryDirectory() as folder:
+        for name, target in data_files.items():
+            (Path(folder) / name).symlink_to(target.resolve())
+            tracking.log_file(run_id, Path(folder) / name, DATA_FOLDER)
     # Last, since a finished run is taken to be complete.
     tracking.close_run(run_id, "FINISHED")
 

@@ -223,6 +223,8 @@ def evaluate_and_publish(
         model=trained.outputs["model"],
         history=trained.outputs["history"],
         tiles=ingest.outputs["tiles"],
+        ingest_report=ingest.outputs["report"],
+        label_map=ingest.outputs["label_map"],
         mlflow_run_id=trained.outputs["mlflow_run_id"],
         options=given.evaluate_options,
     )

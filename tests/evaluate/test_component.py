@@ -80,9 +80,11 @@ def test_the_interface_is_described():
         "model",
         "history",
         "tiles",
+        "ingest_report",
+        "label_map",
         "mlflow_run_id",
         "batch_size",
         "options",
     ]
-    assert spec.inputs["tiles"].optional
+    assert all(spec.inputs[name].optional for name in ("tiles", "ingest_report", "label_map"))
     assert (spec.inputs["mlflow_run_id"].default, spec.inputs["batch_size"].default) == ("", 256)

@@ -15,8 +15,9 @@ from tilepipe.components.shared.runtime import tracking
 def run(model_path, tmp_path):
     """Evaluate a folder of data; returns the evaluation and the paths of the outputs."""
 
-    def run(root, run_id="", model=model_path, tiles=None, **options):
-        inputs = Inputs((root / "val",), (root / "test",), root / "manifest.json", model, root / "history.json", tiles)
+    def run(root, run_id="", model=model_path, tiles=None, data_files=None, **options):
+        files = (root / "manifest.json", model, root / "history.json", tiles)
+        inputs = Inputs((root / "val",), (root / "test",), *files, data_files=data_files or {})
         names = ("metrics", "confusion", "summary", "report.html", "predictions.parquet", "samples.npz")
         outputs = Outputs(*(tmp_path / "out" / name for name in names))
         return evaluate(EvaluateConfig(mlflow_run_id=run_id, batch_size=16, options=options), inputs, outputs), outputs
@@ -159,8 +160,9 @@ def test_shards_of_another_pack_are_refused(run, make_data):
         run(root)
 
 
-def test_a_tracked_run_gets_everything_and_is_closed(run, make_data, mlflow_run):
-    found, outputs = run(make_data(), mlflow_run)
+def test_a_tracked_run_gets_everything_and_is_closed(run, make_data, mlflow_run, tmp_path):
+    (tmp_path / "report").write_text("the report of ingest", encoding="utf-8")
+    found, outputs = run(make_data(), mlflow_run, data_files={"ingest-report.html": tmp_path / "report"})
     client = tracking.client()
     recorded = client.get_run(mlflow_run)
     assert recorded.info.status == "FINISHED"
@@ -173,6 +175,9 @@ def test_a_tracked_run_gets_everything_and_is_closed(run, make_data, mlflow_run)
     names = ("confusion.svg", "metrics.json", "predictions.parquet", "report.html")
     assert sorted(logged) == [f"evaluation/{name}" for name in names]
     assert logged["evaluation/report.html"] == outputs.report.stat().st_size
+    assert [(file.path, file.file_size) for file in client.list_artifacts(mlflow_run, "data")] == [
+        ("data/ingest-report.html", 20)
+    ]
     assert logged["evaluation/predictions.parquet"] == outputs.predictions.stat().st_size
 
 

@@ -67,7 +67,9 @@ def warn_of_few_steps(config: TrainConfig, model: keras.Model, steps_per_epoch: 
 def _momentum_from_scratch(model: keras.Model) -> float:
     """Return the highest momentum of batch normalization without statistics from an earlier training; 0 if none."""
     norms = [layer for layer in layers_of(model) if isinstance(layer, keras.layers.BatchNormalization)]
-    return max((float(one.momentum) for one in norms if one.trainable and not one.moving_mean.numpy().any()), default=0)
+    return max(
+        (float(one.momentum) for one in norms if one.trainable and not one.moving_mean.numpy().any()), default=0.0
+    )
 
 
 def _steps_to_fade(momentum: float) -> int:
@@ -76,4 +78,4 @@ def _steps_to_fade(momentum: float) -> int:
 
 def _momentum_for(steps: int) -> float:
     """Return the highest momentum that fades within a number of steps, rounded down to three digits."""
-    return float(math.floor(1000 * _LARGEST_SHARE ** (1 / steps)) / 1000)
+    return math.floor(1000 * math.pow(_LARGEST_SHARE, 1 / steps)) / 1000
