@@ -10,7 +10,9 @@ from tilepipe.components.shared.errors import ClusterError, ParameterError
 from tilepipe.components.shared.runtime.pod_logs import last_words
 
 SERVICE_ACCOUNT = "pipeline-runner"
-"""Service account of the pods of runs in a single-user installation; a multi-user one has `default-editor`."""
+"""Service account of the pods of runs in a single-user installation."""
+PROFILE_ACCOUNT = "default-editor"
+"""The one in a profile of a multi-user installation."""
 
 _WORKFLOWS = ("argoproj.io", "v1alpha1", "workflows")
 _TIMEOUT_SECONDS = (4, 15)
@@ -137,6 +139,28 @@ class Cluster:
         found = self.ask(read, name, self.namespace)
         return None if found is None else set(found.data or {})
 
+    def lacks_account(self, name: str) -> str:
+        """Describe that a service account is missing, with the commands that create it; empty if it may be there."""
+        from kubernetes.client import ApiException
+
+        try:
+            self.demand(self.core.read_namespaced_service_account, name, self.namespace)
+        except ApiException as error:
+            if error.status == 404:
+                return (
+                    f"The service account of a run must be in namespace {self.namespace}. Received: {name}, which is "
+                    f"not. Create it with the rights of KFP's own:\n"
+                    f"  kubectl -n {self.namespace} create serviceaccount {name}\n  {self.binding_of(name)}"
+                )
+        return ""
+
+    def binding_of(self, account: str) -> str:
+        """Return the command that gives a service account the rights of KFP's own for runs."""
+        own = self.ask(self.core.read_namespaced_service_account, PROFILE_ACCOUNT, self.namespace)
+        role = "--clusterrole=kubeflow-edit" if own else f"--role={SERVICE_ACCOUNT}"
+        subject = f"--serviceaccount={self.namespace}:{account}"
+        return f"kubectl -n {self.namespace} create rolebinding {account} {role} {subject}"
+
     def may(self, verb: str, resource: str, *, group: str = "", user: str = "") -> bool:
         """Return whether this user, or a service account of the namespace, may do something there."""
         from kubernetes import client
@@ -176,15 +200,15 @@ class Cluster:
             ) from None
         accounts = self.ask(self.core.list_namespaced_service_account, self.namespace)
         names = {account.metadata.name for account in accounts.items} if accounts else {SERVICE_ACCOUNT}
-        if not names & {SERVICE_ACCOUNT, "default-editor"}:
+        if not names & {SERVICE_ACCOUNT, PROFILE_ACCOUNT}:
             raise ClusterError(
                 f"--namespace must be where Kubeflow Pipelines runs. Received: {self.namespace}, which has no service "
-                f"account {SERVICE_ACCOUNT} or default-editor.{self._where_instead()}"
+                f"account {SERVICE_ACCOUNT} or {PROFILE_ACCOUNT}.{self._where_instead()}"
             )
 
     def _where_instead(self) -> str:
         found = self.ask(self.core.list_service_account_for_all_namespaces)
-        names = {SERVICE_ACCOUNT, "default-editor"}
+        names = {SERVICE_ACCOUNT, PROFILE_ACCOUNT}
         places = sorted({a.metadata.namespace for a in found.items if a.metadata.name in names}) if found else []
         return f" Use one of: {', '.join(places)}." if places else " Ask your administrator for the right one."
 

@@ -75,7 +75,7 @@ def submit(
     kubeflow = connect(endpoint, namespace)
     cluster = access.reachable(kubeflow.namespace)
     if cluster and checks:
-        submitting.check(cluster, tasks, checked)
+        submitting.check(cluster, tasks, checked, settings_file.account(service_account, platform))
     run = submitting.start(
         kubeflow,
         found,
@@ -83,7 +83,7 @@ def submit(
         name=run_name,
         experiment=experiment,
         cache=cache,
-        service_account=service_account or (platform.settings.service_account if platform else ""),
+        service_account=settings_file.account(service_account, platform),
     )
     progress = progress_console(output, console)
     tasks_seen: dict[str, follow.TaskState] = {}
@@ -201,7 +201,7 @@ def schedule(
     checked = arguments.collect(found, config, words or [])
     kubeflow = connect(endpoint, namespace)
     kubeflow.check_version()
-    account = service_account or (platform.settings.service_account if platform else "")
+    account = settings_file.account(service_account, platform)
     pipeline_id = scheduling.uploaded(kubeflow, found)
     wanted = scheduling.Wanted(name, pipeline_id, trigger, checked, catchup, experiment, account)
     console.print(Text(scheduling.put(kubeflow, wanted)))

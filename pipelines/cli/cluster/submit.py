@@ -25,20 +25,26 @@ class Run:
     page: str
 
 
-def check(cluster: Cluster, tasks: Sequence[TaskNeeds], arguments: Mapping[str, Any]) -> None:
+def check(
+    cluster: Cluster, tasks: Sequence[TaskNeeds], arguments: Mapping[str, Any], service_account: str = ""
+) -> None:
     """Check a run against the cluster, as far as this user may see it.
 
     Args:
         cluster: the access to Kubernetes.
         tasks: requirements of the tasks.
         arguments: arguments of the user; a Secret named there must exist, even if it is optional for the pipeline.
+        service_account: service account of the pods; default: KFP's.
 
     Raises:
         ClusterError: the namespace is not one for runs.
-        ParameterError: a node, a Secret or a key that the run needs is missing; the message lists all problems.
+        ParameterError: a node, a Secret, a key or the service account that the run needs is missing; the message lists
+            all problems.
     """
     cluster.check_namespace()
     problems = list(_missing(cluster, tasks, arguments))
+    if service_account and (problem := cluster.lacks_account(service_account)):
+        problems.append(problem)
     nodes = read_nodes(cluster)
     try:
         check_feasible(with_admission(cluster, tasks), nodes)

@@ -67,6 +67,11 @@ def platform(path: Path | None) -> Platform | None:
     return Platform(path, read(path)) if path else None
 
 
+def account(given: str, platform: Platform | None) -> str:
+    """Return the service account of a run: the given one, else that of the settings; empty for KFP's."""
+    return given or (platform.settings.service_account if platform else "")
+
+
 def names(platform: Platform | None) -> tuple[str, ...]:
     """Return the names of the pipelines that the platform's folder contains; without a platform, of all."""
     known = compiled_pipeline.names()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from tilepipe.components.shared.errors import ClusterError, TilepipeError
 from tilepipe.pipelines.cli.cluster import access, requirements
-from tilepipe.pipelines.cli.cluster.access import SERVICE_ACCOUNT, Cluster
+from tilepipe.pipelines.cli.cluster.access import PROFILE_ACCOUNT, SERVICE_ACCOUNT, Cluster
 from tilepipe.pipelines.cli.cluster.doctor import pod_checks, same_cluster, service_checks
 from tilepipe.pipelines.cli.cluster.doctor.finding import Finding, ok, problem, skipped, warning
 from tilepipe.pipelines.cli.cluster.doctor.pod_checks import Identity
@@ -15,7 +15,6 @@ from tilepipe.pipelines.cli.cluster.requirements import Reference, TaskNeeds
 from tilepipe.pipelines.cli.compilation import settings_file
 from tilepipe.pipelines.cli.compilation.settings_file import Platform
 
-_PROFILE_ACCOUNT = "default-editor"
 # Rights of a run: `finish` reads why the run failed, `snapshot` when it was scheduled.
 _RIGHTS = (("get", "workflows", "argoproj.io"), ("list", "pods", ""), ("get", "pods/log", ""))
 _LAUNCHER = "kfp-launcher"
@@ -148,7 +147,7 @@ def _account(cluster: Cluster, options: Options) -> str:
         return options.platform.settings.service_account
     found = cluster.ask(cluster.core.list_namespaced_service_account, cluster.namespace)
     names = {account.metadata.name for account in found.items} if found else {SERVICE_ACCOUNT}
-    return SERVICE_ACCOUNT if SERVICE_ACCOUNT in names else _PROFILE_ACCOUNT
+    return SERVICE_ACCOUNT if SERVICE_ACCOUNT in names else PROFILE_ACCOUNT
 
 
 def _identity(account: str, tasks: Sequence[TaskNeeds], options: Options) -> Identity:
@@ -162,6 +161,13 @@ def _identity(account: str, tasks: Sequence[TaskNeeds], options: Options) -> Ide
 
 
 def _rights(cluster: Cluster, account: str) -> Iterator[Finding]:
+    if account not in {SERVICE_ACCOUNT, PROFILE_ACCOUNT}:
+        if missing := cluster.lacks_account(account):
+            yield problem("service account", missing, "")
+            return
+        if not cluster.may("create", "workflowtaskresults", group="argoproj.io", user=account):
+            detail = f"{account} may not create workflowtaskresults, without which its pods fail"
+            yield problem("service account", detail, f"`{cluster.binding_of(account)}`")
     lacking = [
         f"{verb} {resource}"
         for verb, resource, group in _RIGHTS

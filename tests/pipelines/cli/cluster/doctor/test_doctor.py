@@ -115,6 +115,40 @@ def test_pods_have_the_identity_that_the_settings_of_the_platform_give_to_tasks(
     assert {pod["spec"]["securityContext"]["runAsUser"] for pod in doctor.pods} == {65532}
 
 
+ACCOUNTS = "/api/v1/namespaces/kubeflow/serviceaccounts"
+REVIEWS = "/apis/authorization.k8s.io/v1/namespaces/kubeflow/localsubjectaccessreviews"
+
+
+@pytest.mark.parametrize(
+    ("kubernetes", "said"),
+    [
+        ({}, "must be in namespace kubeflow. Received: tile-runner, which is not."),
+        (
+            {
+                f"{ACCOUNTS}/tile-runner": (200, {"metadata": {"name": "tile-runner"}}),
+                REVIEWS: (201, {"spec": {}, "status": {"allowed": False}}),
+            },
+            "tile-runner may not create workflowtaskresults",
+        ),
+        (
+            {
+                f"{ACCOUNTS}/tile-runner": (200, {"metadata": {"name": "tile-runner"}}),
+                REVIEWS: (201, {"spec": {}, "status": {"allowed": True}}),
+            },
+            "ok service account tile-runner may read its own runs",
+        ),
+    ],
+    ids=["absent", "without rights", "with rights"],
+)
+def test_a_service_account_of_the_platform_is_checked(doctor, tmp_path, kubernetes, said):
+    settings = tmp_path / "platform.yaml"
+    settings.write_text("service_account: tile-runner", encoding="utf-8")
+    _, out, *_ = doctor({**ONE_RUN, **kubernetes}, KNOWN, "--settings", settings)
+    assert said in out
+    bind = "create rolebinding tile-runner --role=pipeline-runner --serviceaccount=kubeflow:tile-runner"
+    assert (bind in out) is not said.startswith("ok")
+
+
 def test_a_pipeline_by_name_must_be_compiled_with_the_settings(doctor, tmp_path):
     settings = tmp_path / "platform.yaml"
     settings.write_text("pods: {node_selector: {pool: batch}}", encoding="utf-8")
