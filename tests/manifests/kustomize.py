@@ -3,6 +3,7 @@
 import fcntl
 import functools
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -92,6 +93,16 @@ def build_overlay(overlay: str, options: Sequence[str] = (), rest: str = "", nam
         lines += ["components:", *(f"  - {up / 'options' / option}" for option in options)] if options else []
         (here / "kustomization.yaml").write_text("\n".join(lines) + rest)
         return _run(here)
+
+
+def build_example(text: str) -> list[Resource]:
+    """Build a kustomization from the documentation, whose addresses on GitHub mean this repository."""
+    with tempfile.TemporaryDirectory() as folder:
+        here = Path(folder).resolve()
+        up = os.path.relpath(MANIFESTS.resolve(), here)
+        local = re.sub(r"github\.com/tilepipe/tilepipe/manifests(/[\w/-]+)\?ref=v[\d.]+", rf"{up}\1", text)
+        (here / "kustomization.yaml").write_text(local)
+        return list(yaml.safe_load_all(_run(here)))
 
 
 def of_kind(composition: str, *kinds: str) -> list[Resource]:

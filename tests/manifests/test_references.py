@@ -11,6 +11,7 @@ from tests.manifests.kustomize import (
     MANIFESTS,
     SERVICES,
     build,
+    build_example,
     build_overlay,
     containers,
     of_kind,
@@ -156,6 +157,22 @@ def test_an_overlay_on_an_overlay_has_its_namespace_everywhere(overlay):
     before = "kubeflow-user-example-com" if overlay == "profile" else "kubeflow"
     values = [value for resource in built for value in texts(resource)]
     assert [value for value in values if re.search(rf"(^|[./:]){before}($|[./:])", value)] == []
+
+
+def test_the_example_in_the_readme_builds_with_its_values_everywhere():
+    (block,) = re.findall(r"```yaml\n(.*?)```", (MANIFESTS / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    built = build_example(block)
+    assert {resource["metadata"]["namespace"] for resource in built} == {"ml"}
+    assert not [resource for resource in built if "minio" in resource["metadata"]["name"]]
+    there = {entry["metadata"]["name"]: entry["data"] for entry in built if entry["kind"] == "ConfigMap"}
+    launcher = yaml.safe_load(there["kfp-launcher"]["providers"])["s3"]["default"]
+    assert launcher["endpoint"] == there["tilepipe-s3"]["AWS_ENDPOINT_URL"] == "https://s3.eu-central-1.amazonaws.com"
+    assert launcher["region"] == there["tilepipe-s3"]["AWS_REGION"] == "eu-central-1"
+    assert there["kfp-launcher"]["defaultPipelineRoot"] == "s3://example-runs/artifacts"
+    assert there["tilepipe-postgres"]["PGHOST"] == "postgres.example.com"
+    (deployment,) = [resource for resource in built if resource["kind"] == "Deployment"]
+    images = {container["image"] for container in containers(deployment["spec"]["template"])}
+    assert images == {f"registry.example.com/tilepipe/mlflow:{VERSION}"}
 
 
 def texts(value):

@@ -125,6 +125,12 @@ def test_the_example_shows_every_setting():
     assert settings_file.read(EXAMPLE).model_fields_set == set(PlatformSettings.model_fields)
 
 
+def test_the_page_describes_every_part_of_the_file():
+    page = EXAMPLE.with_name("README.md").read_text(encoding="utf-8")
+    rows = "".join(line for line in page.splitlines() if line.startswith("| `"))
+    assert [name for name in PlatformSettings.model_fields if f"`{name}`" not in rows] == ["compiled"]
+
+
 @pytest.fixture
 def site(tmp_path):
     """A platform whose folder has one pipeline, compiled with its settings."""
