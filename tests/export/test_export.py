@@ -13,13 +13,17 @@ import pystac
 import pytest
 
 from tests.export.conftest import write_tiles
+from tests.support.scoring_server import score
 from tilepipe.components.export.quantization import _Calibration
+from tilepipe.components.register.config import RegisterConfig
+from tilepipe.components.register.register import Lineage, register
 from tilepipe.components.shared.contracts.bundle import read_bundle
 from tilepipe.components.shared.contracts.model_file import load_model
 from tilepipe.components.shared.contracts.product import Product
 from tilepipe.components.shared.contracts.samples import read_samples, write_samples
 from tilepipe.components.shared.errors import ArtifactError, ParameterError
 from tilepipe.components.shared.inference.bundle_model import open_model
+from tilepipe.components.shared.runtime import tracking
 
 MLM_SCHEMA = os.environ.get("TILEPIPE_MLM_SCHEMA", "")
 """Path of the extension's own json-schema/schema.json, version 1.5.2."""
@@ -197,6 +201,17 @@ def test_the_card_names_the_weakest_class_first(run):
     assert rows[4].startswith("| Industrial | 0.000 | 2 |")
     assert "| accuracy | 0.7000 |" in card
     assert "nan" not in card.lower()
+
+
+def test_mlflows_scoring_server_gives_the_answers_of_keras(run, inputs, manifest, mlflow_store, tmp_path):
+    facts, outputs = run()
+    run_id = tracking.open_run("tests", "a training", {})
+    tracking.adopt_run(tracking.UNTRACKED)
+    config = RegisterConfig(mlflow_run_id=run_id, name="forests")
+    assert register(config, outputs.bundle, facts["bundle_sha256"], Lineage()) == "forests/1"
+    tiles = np.random.default_rng(1).integers(0, 9000, (5, *manifest.tile_shape), dtype=np.uint16)
+    expected = load_model(inputs.model, manifest).predict_on_batch(tiles)
+    np.testing.assert_allclose(score("models:/forests@challenger", tiles, tmp_path), expected, atol=1e-5)
 
 
 def test_the_bundle_is_copied_under_its_name_and_time(run, tmp_path):

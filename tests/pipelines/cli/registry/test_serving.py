@@ -1,26 +1,17 @@
-"""Manifests for KServe, and the answers of MLflow's scoring server for the same model."""
+"""Manifests for KServe."""
 
-import json
 import os
-import signal
-import socket
-import subprocess
-import sys
-import urllib.request
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 
 from tests.support.bundles import write_model_bundle
 from tests.support.packed import manifest_for
-from tests.support.servers import wait_for
 from tests.support.structural_schema import problems
 from tilepipe.components.register.config import RegisterConfig
 from tilepipe.components.register.register import Lineage, register
 from tilepipe.components.shared.errors import ParameterError
-from tilepipe.components.shared.inference.bundle_model import open_model
 from tilepipe.components.shared.registry.registered_version import RegisteredVersion, find_version
 from tilepipe.components.shared.registry.version_tags import BUNDLE_SHA256
 from tilepipe.components.shared.runtime import tracking
@@ -96,33 +87,3 @@ def test_the_address_is_one_that_kserve_reads(registered):
     version = find_version(client, "forests/1")
     with pytest.raises(ParameterError, match=r"KServe reads models from s3://.* Received: models:/forests/1 at"):
         storage_uri(client, version, "s3://bucket")
-
-
-def test_the_scoring_server_of_mlflow_gives_the_answers_of_the_bundle(registered, tmp_path):
-    tiles = np.random.default_rng(1).integers(0, 250, (5, *registered.tile_shape)).astype(registered.dtype)
-    expected = open_model("models:/forests/1").predict(tiles)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-W", "ignore", "-m", "mlflow", "models", "serve", "-m", "models:/forests/1"]
-    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # the command starts `uvicorn`
-    with (tmp_path / "log").open("w") as log:
-        server = subprocess.Popen(
-            command, stdout=log, stderr=log, cwd=tmp_path, env={**os.environ, "PATH": path}, start_new_session=True
-        )
-    try:
-        wait_for(f"http://127.0.0.1:{port}/ping", server, tmp_path / "log", "MLflow's scoring server")
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port}/invocations",
-            json.dumps({"inputs": tiles.tolist()}).encode(),
-            {"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            predictions = json.load(answer)["predictions"]
-    finally:
-        if server.poll() is None:
-            os.killpg(server.pid, signal.SIGTERM)
-        server.wait(30)
-    found = predictions["probabilities"] if isinstance(predictions, dict) else predictions
-    np.testing.assert_allclose(np.array(found, np.float32), expected, atol=1e-6)
