@@ -10,6 +10,12 @@ from tilepipe.pipelines.cli.cluster.requirements import TaskNeeds
 _EVENTS = {"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "FailedScheduling"}
 _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 _LONGEST = 400
+_OTHER = {
+    "SchedulingGated": (
+        "A controller such as Kueue holds the pod until its queue has quota: see `kubectl get workloads` and "
+        "`kubectl get localqueues`. The run waits."
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -112,8 +118,15 @@ def advice(reason: str, message: str, needs: TaskNeeds | None = None) -> str:
     if reason == "Forbidden":
         return _about_admission(message, parameters)
     if reason in {"FailedMount", "FailedAttachVolume"}:
-        return "Create the Secret, ConfigMap or volume that it mounts, in the same namespace."
-    return "See `kubectl describe pod`, and `kubectl describe node` for its node."
+        return _about_volumes(message)
+    return _OTHER.get(reason, "See `kubectl describe pod`, and `kubectl describe node` for its node.")
+
+
+def _about_volumes(message: str) -> str:
+    missing = re.search(r'configmap "([^"]+)" not found', message)
+    if missing:
+        return f"Create it in the same namespace: `kubectl create configmap {missing[1]} --from-file=...`."
+    return "Create the Secret, ConfigMap or volume that it mounts, in the same namespace."
 
 
 def _about_scheduling(message: str, parameters: Mapping[str, str]) -> Iterator[str]:
@@ -134,7 +147,7 @@ def _about_scheduling(message: str, parameters: Mapping[str, str]) -> Iterator[s
         label = parameters.get("node_selector", "the node selector")
         yield f"No node has the labels of {label}: see `kubectl get nodes --show-labels`."
     if "PersistentVolumeClaim" in message:
-        yield "A volume claim is not bound: see `kubectl get pvc`."
+        yield "A volume claim is not bound: see `kubectl get pvc`, and storage_class in the platform's settings."
     yield "The run waits until a node can run the task."
 
 

@@ -52,6 +52,23 @@ def obstacles(found, events=()):
     return list(of_pod(found, events, {"train-model": NEEDS}))
 
 
+def test_a_pod_that_a_queue_holds():
+    gated = client.V1PodCondition(
+        type="PodScheduled",
+        status="False",
+        reason="SchedulingGated",
+        message="Scheduling is blocked due to non-empty scheduling gates",
+    )
+    (found,) = obstacles(pod([gated]))
+    assert found.kind == "SchedulingGated"
+    assert "Kueue holds the pod until its queue has quota" in found.advice
+
+
+def test_a_config_map_that_cannot_be_mounted():
+    message = 'MountVolume.SetUp failed for volume "tilepipe-network" : configmap "tilepipe-network" not found'
+    assert "kubectl create configmap tilepipe-network --from-file" in advice("FailedMount", message)
+
+
 def test_a_pod_that_no_node_takes():
     (found,) = obstacles(pod([unscheduled(UNSCHEDULABLE)]))
     assert (found.task, found.kind) == ("train-model", "Unschedulable")
