@@ -90,7 +90,9 @@ def seaweedfs(folder: Path) -> Iterator[S3Server]:
     command = [_WEED, "server", f"-dir={folder / 'data'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3"]
     for number, name in enumerate(names):
         command += [f"-{name}.port={ports[2 * number]}", f"-{name}.port.grpc={ports[2 * number + 1]}"]
-    command += ["-master.volumePreallocate=false", "-volume.max=0", f"-s3.config={folder / 's3.json'}"]
+    # Each bucket takes several volumes; with the defaults two buckets take all of them, and a third accepts nothing.
+    command += ["-master.volumePreallocate=false", "-master.volumeSizeLimitMB=64", "-volume.max=500"]
+    command += [f"-s3.config={folder / 's3.json'}"]
     with _running(command, folder, f"{server.endpoint}/status", "SeaweedFS"):
         yield server
 

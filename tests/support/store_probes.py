@@ -187,6 +187,29 @@ def _answers_early(server: S3Server, client: Any, bucket: str) -> str:
         return f"yes, {status}" if time.monotonic() - began < 2 else "no"
 
 
+def _absent_bucket(client: Any, bucket: str) -> str:
+    other = f"{bucket}-none"
+    answer = _outcome(lambda: _put(client, other, "x"))
+    if answer != "accepted":
+        return answer
+    client.delete_object(Bucket=other, Key="x")
+    client.delete_bucket(Bucket=other)
+    return "accepted, creates the bucket"
+
+
+def _encryption(client: Any, bucket: str) -> str:
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    configuration = {"Rules": [rule]}
+    answer = _outcome(
+        lambda: client.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration=configuration)
+    )
+    if answer != "accepted":
+        return answer
+    written = _outcome(lambda: _put(client, bucket, "encrypted"))
+    client.delete_bucket_encryption(Bucket=bucket)
+    return answer if written == "accepted" else f"accepted; puts then get {written}"
+
+
 PROBES: dict[str, Callable[[Any, str], str]] = {
     "put only if absent (`If-None-Match: *`)": _create_once,
     "put only if unchanged (`If-Match`)": _replace_known,
@@ -201,6 +224,8 @@ PROBES: dict[str, Callable[[Any, str], str]] = {
     "unfinished upload in parts": _unfinished,
     "wrong CRC32 in a put": _checksum,
     "wrong MD5 in a put": _md5,
+    "put into a bucket that does not exist": _absent_bucket,
+    "encryption by default": _encryption,
     "versions": _versions,
     "rule to abort unfinished uploads": _lifecycle,
 }

@@ -10,6 +10,9 @@ from tilepipe.components.shared.version import VERSION
 
 TAGS = {"created-by": "tilepipe", "tilepipe-version": VERSION, "content": "tiles"}
 CONNECTIONS = 64
+_PROBE = "tilepipe-push"
+"""Key of an object that shows whether the server can encrypt."""
+
 _ACTIONS = "s3:ListBucket and s3:PutObject (s3:CreateBucket for a new bucket)"
 
 
@@ -100,17 +103,11 @@ def _make_safe(client: S3Client, bucket: str, note: Callable[[str], None]) -> No
     from botocore.exceptions import ClientError
 
     blocked = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
-    encryption = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
     settings: list[tuple[str, Callable[[], object]]] = [
+        ("does not encrypt by default", lambda: _encrypt(client, bucket)),  # before versions, as it deletes an object
         (
             "keeps no versions of its objects",
             lambda: client.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"}),
-        ),
-        (
-            "does not encrypt by default",
-            lambda: client.put_bucket_encryption(
-                Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [encryption]}
-            ),
         ),
         (
             "has no block of public access",
@@ -130,6 +127,23 @@ def _make_safe(client: S3Client, bucket: str, note: Callable[[str], None]) -> No
             apply()
         except ClientError as error:
             note(f"s3://{bucket} {lacking}: its server answers {_code(error)}")
+
+
+def _encrypt(client: S3Client, bucket: str) -> None:
+    """Encrypt new objects by default.
+
+    SeaweedFS accepts the setting without a key to encrypt with, and then refuses every object: so one is written.
+    """
+    from botocore.exceptions import ClientError
+
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    client.put_bucket_encryption(Bucket=bucket, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    try:
+        client.put_object(Bucket=bucket, Key=_PROBE, Body=b"tilepipe push")
+    except ClientError:
+        client.delete_bucket_encryption(Bucket=bucket)
+        raise
+    client.delete_object(Bucket=bucket, Key=_PROBE)
 
 
 def _look_at(client: S3Client, bucket: str, note: Callable[[str], None]) -> None:

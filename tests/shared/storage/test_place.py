@@ -54,6 +54,7 @@ def test_a_missing_file_is_a_source_error(place):
         place.read("none")
 
 
+@pytest.mark.parametrize("s3_server", [store for store in STORES if store != "seaweedfs"], indirect=True)
 def test_a_missing_bucket_is_a_storage_error(s3_server, monkeypatch):
     s3_server.use(monkeypatch)
     place = Place("s3://no-such-bucket-here/x")

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _KEY = "tilepipe-doctor"
 _TIMEOUT_SECONDS = 5
+_ANSWER_SECONDS = 20
+"""Limit for an answer of an object store: SeaweedFS reserves space at the first put into a bucket."""
 
 
 def probe_buckets(buckets: list[str]) -> list[dict[str, str]]:
@@ -74,7 +76,7 @@ def _probe_bucket(bucket: str) -> dict[str, str]:
     done: list[str] = []
     try:
         client = s3_session.connect(
-            f"s3://{bucket}", attempts=1, connect_seconds=_TIMEOUT_SECONDS, read_seconds=_TIMEOUT_SECONDS
+            f"s3://{bucket}", attempts=1, connect_seconds=_TIMEOUT_SECONDS, read_seconds=_ANSWER_SECONDS
         )
         client.list_objects_v2(Bucket=bucket, MaxKeys=1)
         done.append("list")
