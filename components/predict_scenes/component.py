@@ -14,6 +14,7 @@ def predict_scene(
     output_uri: str = "",
     scene_bands: list = [],
     stride_pixels: int = 0,
+    experiment: str = "tilepipe",
     options: dict = {},
 ) -> None:
     """Classify the windows of a scene with a trained model, and write a class map.
@@ -30,6 +31,7 @@ def predict_scene(
         scene_bands: Names of the bands of a GeoTIFF, in its order, if the file lacks them.
         stride_pixels: Distance between windows in pixels of the scene; a smaller one than a tile lets windows overlap,
             and their probabilities are averaged; 0 is the size of a tile.
+        experiment: MLflow experiment; empty tracks nothing.
         options: Rarely changed settings of the prediction: {"resolution": "pixel"}, {"allow_mismatch": true},
             {"fill_bands": ["B10"]} and others.
     """

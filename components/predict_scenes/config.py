@@ -14,6 +14,7 @@ from tilepipe.components.shared.storage import storage
 
 Resolution = Literal["window", "pixel"]
 Resampling = Literal["nearest", "bilinear", "cubic"]
+SceneDriftKind = Literal["classes", "bands"]
 
 
 class ScenesOptions(StepConfig):
@@ -69,6 +70,11 @@ class ScenesOptions(StepConfig):
         default="", description="ISO 8601 time of the scene; empty takes that of its metadata, else of its name"
     )
     batch_windows: int = Field(default=64, ge=1, le=4096, description="Windows per call of the model")
+    max_drift: dict[SceneDriftKind, float] = Field(
+        default={},
+        description='Largest drift from the training data that is accepted, such as {"classes": 0.25, "bands": 1}; '
+        "beyond it the step fails and keeps nothing",
+    )
 
     @field_validator("fill_bands")
     @classmethod
@@ -128,6 +134,7 @@ class PredictScenesConfig(StepConfig):
         description="Distance between windows in pixels of the scene; a smaller one than a tile lets windows overlap, "
         "and their probabilities are averaged; 0 is the size of a tile",
     )
+    experiment: str = Field(default="tilepipe", description="MLflow experiment; empty tracks nothing")
     options: ScenesOptions = Field(
         default=ScenesOptions(),
         description='Rarely changed settings of the prediction: {"resolution": "pixel"}, {"allow_mismatch": true}, '

@@ -3,10 +3,11 @@
 import hashlib
 import logging
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tilepipe.components.predict_scenes.blending import MAX_CLASSES
 from tilepipe.components.predict_scenes.classification import classify
@@ -17,13 +18,17 @@ from tilepipe.components.predict_scenes.output.prediction_item import PREVIEW, P
 from tilepipe.components.predict_scenes.output.preview import PreviewFacts, preview_page, preview_png
 from tilepipe.components.predict_scenes.scene.affine_maps import rescale
 from tilepipe.components.predict_scenes.scene.gdal_access import gdal_environment
-from tilepipe.components.predict_scenes.scene.product_checks import check_product, choose_conversion
+from tilepipe.components.predict_scenes.scene.product_checks import Sample, check_product, choose_conversion
 from tilepipe.components.predict_scenes.scene.scene_grid import Conversion, SceneGrid, TileFormat, open_grid
 from tilepipe.components.predict_scenes.scene.scene_source import ITEM_SUFFIXES, Scene, open_scene
+from tilepipe.components.predict_scenes.scene_drift import compare_scene, track_scene
 from tilepipe.components.predict_scenes.windows import WindowPlan, plan_windows
 from tilepipe.components.shared.contracts.bundle import as_json
 from tilepipe.components.shared.errors import ArtifactError, SourceError
 from tilepipe.components.shared.inference.bundle_model import BundleModel, open_model
+from tilepipe.components.shared.inference.drift import check_drift
+from tilepipe.components.shared.inference.prediction_plan import DriftKind
+from tilepipe.components.shared.runtime import tracking
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.storage.atomic import whole_file, whole_folder
 from tilepipe.components.shared.storage.place import Place
@@ -56,6 +61,8 @@ def predict_scenes(config: PredictScenesConfig, outputs: Outputs) -> dict[str, A
         ArtifactError: The model cannot be used.
         BandError: The scene lacks a band of the model.
         SourceError: The scene does not exist, differs from the training tiles, is too small, or has no valid pixels.
+        DriftError: The drift exceeds a limit; then nothing but the page is kept.
+        TrackingError: The tracking server does not accept the results.
         StorageError: The scene cannot be read, or the results cannot be copied.
     """
     model = open_model(config.model_uri, parameter="model_uri")
@@ -75,11 +82,13 @@ def predict_scenes(config: PredictScenesConfig, outputs: Outputs) -> dict[str, A
                 config.options.resolution,
                 grid.name,
             )
-            check_product(scene, grid, model.statistics, config.options, model.product)
+            sample = check_product(scene, grid, model.statistics, config.options, model.product)
             provenance = _provenance(scene, model, conversion, plan)
             with whole_folder(outputs.prediction) as folder:
-                facts = _predict(config, grid, plan, model, provenance, colors, folder, outputs.page)
+                facts, run_id = _predict(config, grid, plan, model, provenance, colors, folder, outputs.page, sample)
     facts["uri"] = _copy(config, outputs, provenance.name)
+    if run_id != tracking.UNTRACKED:
+        tracking.close_run(run_id, "FINISHED")
     return facts
 
 
@@ -124,8 +133,9 @@ def _predict(
     colors: tuple[tuple[int, int, int], ...],
     folder: Path,
     page: Path,
-) -> dict[str, Any]:
-    """Write the files of a prediction into a folder, and its page."""
+    sample: Sample | None,
+) -> tuple[dict[str, Any], str]:
+    """Write the files of a prediction into a folder, and its page; return the facts and the MLflow run."""
     map_grid = MapGrid(
         grid.crs, rescale(grid.transform, plan.across.cell, plan.down.cell), plan.across.cells, plan.down.cells
     )
@@ -154,7 +164,8 @@ def _predict(
     item = prediction_item(folder, map_grid, provenance, model.class_names, colors)
     (folder / ITEM).write_bytes(as_json(item))
     shown = PreviewFacts(plan.count, classified, (map_grid.height, map_grid.width), _pixel_size(map_grid))
-    html = preview_page(picture, counts, model.class_names, colors, provenance, shown)
+    drift = compare_scene(model, counts, sample)
+    html = preview_page(picture, counts, model.class_names, colors, provenance, shown, drift)
     with whole_file(page) as partial:
         partial.write_text(html, encoding="utf-8")
     largest = model.class_names[int(counts.pixels.argmax())]
@@ -166,14 +177,19 @@ def _predict(
         f"{map_grid.width:,}",
         f"{map_grid.height:,}",
     )
-    return {
+    figures = {"windows": float(plan.count), "classified_windows": float(classified), **drift.scalars()}
+    run_id = track_scene(config.experiment, provenance, figures, page)
+    check_drift(drift, cast("Mapping[DriftKind, float]", config.options.max_drift), parameter="scene_options")
+    facts = {
         "name": provenance.name,
         "windows": plan.count,
         "classified_windows": classified,
         "model": provenance.model,
         "model_sha256": model.digest,
         "scene": provenance.scene,
+        **drift.scalars(),
     }
+    return facts, run_id
 
 
 def _pixel_size(grid: MapGrid) -> str:

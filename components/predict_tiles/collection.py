@@ -16,13 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tilepipe.components.predict_tiles.band_moments import BandMoments, read_moments
-from tilepipe.components.predict_tiles.drift.drift_figures import Drift, check_drift, compare, compare_bands
 from tilepipe.components.predict_tiles.drift.drift_page import render_drift_page
 from tilepipe.components.predict_tiles.drift.references import find_reference
 from tilepipe.components.predict_tiles.prediction_rows import read_predictions, write_predictions
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.figures import classification_figures
 from tilepipe.components.shared.inference.bundle_model import BundleModel, load_model
+from tilepipe.components.shared.inference.drift import Drift, check_drift, compare, compare_bands
 from tilepipe.components.shared.inference.model_address import ModelFile
 from tilepipe.components.shared.inference.prediction_plan import PredictionPlan, read_plan
 from tilepipe.components.shared.inference.prediction_store import PredictionStore

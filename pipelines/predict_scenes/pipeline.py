@@ -15,6 +15,7 @@ def predict_scenes(
     scene_options: dict = {},
     scene_stride_pixels: int = 0,
     storage_secret_name: str = settings.STORAGE_SECRET,
+    tracking_experiment: str = "tilepipe",
     tracking_secret_name: str = settings.TRACKING_SECRET,
 ) -> None:
     """Classify the windows of satellite scenes with a trained model, and write a class map per scene.
@@ -33,6 +34,7 @@ def predict_scenes(
             overlap, and their probabilities are averaged; 0 is the size of a tile.
         storage_secret_name: Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for scenes, model and results; may
             be absent.
+        tracking_experiment: MLflow experiment; empty tracks nothing.
         tracking_secret_name: Secret with MLFLOW_TRACKING_USERNAME and _PASSWORD, or _TOKEN, for a model in the
             registry; may be absent.
     """
@@ -45,6 +47,7 @@ def predict_scenes(
             scene_bands=scene_bands,
             stride_pixels=scene_stride_pixels,
             options=scene_options,
+            experiment=tracking_experiment,
         ).set_caching_options(enable_caching=False)
         settings.configure(predict, cpu="4", memory="2Gi", timeout_seconds=6 * 3600, retries=1)
         settings.use_storage(predict, storage_secret_name)

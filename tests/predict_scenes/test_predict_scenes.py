@@ -11,7 +11,7 @@ from rasterio import Affine
 
 from tests.support.scenes import BRIGHTNESS, CRS, TRANSFORM, cells, write_bundle, write_scene
 from tilepipe.components.predict_scenes.scene.affine_maps import rescale
-from tilepipe.components.shared.errors import BandError, ParameterError, SourceError
+from tilepipe.components.shared.errors import BandError, DriftError, ParameterError, SourceError
 
 GRID = [[0, 1, 2, -1], [2, 2, 1, 0], [1, 0, 0, 2]]
 EXPECTED = np.array([[0, 1, 2, 255], [2, 2, 1, 0], [1, 0, 0, 2]])
@@ -183,6 +183,30 @@ def test_rotated_scenes_keep_their_place(predict, tmp_path):
     np.testing.assert_array_equal(found.classes, EXPECTED)
     with rasterio.open(found.folder / "classes.tif") as file:
         assert file.transform.almost_equals(rescale(turned, 8, 8))
+
+
+def test_drift_is_shown_tracked_and_limited(predict, scene, mlflow_store, tmp_path):
+    from mlflow import MlflowClient
+
+    found = predict(scene, experiment="scenes")
+    assert found.facts["drift_classes"] > 0
+    assert found.facts["drift_bands"] >= 0
+    assert 0 < found.facts["mean_confidence"] <= 1
+    assert "population stability index" in found.page
+    mlflow = MlflowClient(tracking_uri=mlflow_store)
+    experiment = mlflow.get_experiment_by_name("scenes").experiment_id
+    (run,) = mlflow.search_runs([experiment])
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == f"predict {found.facts['name']}"
+    assert run.data.metrics["drift_classes"] == pytest.approx(found.facts["drift_classes"])
+    assert [file.path for file in mlflow.list_artifacts(run.info.run_id, "predictions")] == ["predictions/page.html"]
+
+    copies = tmp_path / "copies"
+    with pytest.raises(DriftError, match=r"Received: classes .* \(limit 1e-09\).*scene_options"):
+        predict(scene, experiment="", output_uri=str(copies), options={"max_drift": {"classes": 1e-9}})
+    assert not copies.exists()
+    with pytest.raises(ParameterError, match="max_drift"):
+        predict(scene, options={"max_drift": {"confidence": 0.1}})
 
 
 @pytest.mark.parametrize("stride", [9, 1000])

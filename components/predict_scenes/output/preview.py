@@ -12,6 +12,7 @@ from tilepipe.components.predict_scenes.blending import NODATA
 from tilepipe.components.predict_scenes.output.class_colors import Color, hexadecimal
 from tilepipe.components.predict_scenes.output.class_map import ClassCounts
 from tilepipe.components.predict_scenes.output.prediction_item import Provenance
+from tilepipe.components.shared.inference.drift import METHODS, Drift
 from tilepipe.components.shared.pages import formatting
 from tilepipe.components.shared.pages.markup import Markup, element
 from tilepipe.components.shared.pages.page import facts, figures, headings, html_page, number, section, table
@@ -66,6 +67,7 @@ def preview_page(
     colors: Sequence[Color],
     provenance: Provenance,
     shown: PreviewFacts,
+    drift: Drift,
 ) -> str:
     """Write a page with the picture, a legend with the share and confidence of each class, and scene and model.
 
@@ -76,6 +78,7 @@ def preview_page(
         colors: Their colors.
         provenance: Scene and model.
         shown: Figures of the prediction.
+        drift: Comparison with the training data.
 
     Returns:
         A self-contained HTML document.
@@ -106,6 +109,7 @@ def preview_page(
             element("img", src=source, alt=f"Map of {len(class_names)} classes", class_="map"),
         ),
         section("Classes", None, table("Classes", headings("class", "#pixels", "#share", "#mean confidence"), rows)),
+        section("Drift", _drift_note(drift), _drift_table(drift)),
         section(
             "Scene and model",
             None,
@@ -121,6 +125,19 @@ def preview_page(
             ),
         ),
     )
+
+
+def _drift_note(drift: Drift) -> str:
+    against = f" Classes are compared with {drift.reference}." if drift.reference else ""
+    return f"Distances from the training data; 0 is none. A scene has other shares of classes than a data set.{against}"
+
+
+def _drift_table(drift: Drift) -> Markup:
+    rows = [
+        element("tr", element("td", kind), number(f"{value:.3f}"), element("td", METHODS[kind]))
+        for kind, value in drift.values.items()
+    ]
+    return table("Drift", headings("of", "#distance", "method"), rows, wide=True)
 
 
 def _row(name: str, color: Color, counts: ClassCounts, place: int, total: int) -> Markup:

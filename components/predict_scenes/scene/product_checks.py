@@ -52,6 +52,8 @@ class Sample:
     low: dict[str, float]
     """Number below which only few pixels are."""
     median: dict[str, float]
+    mean: dict[str, float]
+    deviation: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ def choose_conversion(
 
 def check_product(
     scene: Scene, grid: SceneGrid, statistics: Sequence[BandStatistics], options: ScenesOptions, product: Product
-) -> None:
+) -> Sample | None:
     """Check that a scene is of the product level, unit and sensor of the training tiles.
 
     What both state is compared first, and then the numbers in up to 16 samples of the scene.
@@ -121,6 +123,9 @@ def check_product(
         statistics: Digital numbers of the training tiles, in band order.
         options: Whether differences are accepted, with a warning.
         product: What the source of the training tiles states.
+
+    Returns:
+        The numbers of the samples; None without any valid pixel.
 
     Raises:
         SourceError: The scene differs.
@@ -133,11 +138,11 @@ def check_product(
         is_stated = _scene_offset(scene) is not None or options.pixel_offset is not None
         problems += _number_problems(sample, statistics, training, offset_is_stated=is_stated)
     if not problems:
-        return
+        return sample
     listed = "; ".join(problems)
     if options.allow_mismatch:
         logger.warning("the scene differs from the training tiles: %s", listed)
-        return
+        return sample
     raise SourceError(
         "A scene must be of the product level, unit and sensor of the training tiles. Received: "
         f"{storage.shown(scene.uri)}: {listed}. Use a scene of the same product, or convert its numbers with "
@@ -159,9 +164,8 @@ def sample_scene(grid: SceneGrid) -> Sample | None:
         return None
     low, median = np.percentile(pixels, [_LOW_PERCENT, 50], axis=0)
     read = [(place, band) for place, band in enumerate(grid.tiles.bands) if place not in grid.filled]
-    return Sample(
-        {band: float(low[place]) for place, band in read}, {band: float(median[place]) for place, band in read}
-    )
+    mean, deviation = pixels.mean(axis=0, dtype=np.float64), pixels.std(axis=0, dtype=np.float64)
+    return Sample(*({band: float(of[place]) for place, band in read} for of in (low, median, mean, deviation)))
 
 
 def _starts(length: int, size: int) -> list[int]:

@@ -1,6 +1,6 @@
 """The page of a prediction: its tiles, classes and drift from the training data."""
 
-from tilepipe.components.predict_tiles.drift.drift_figures import METHODS, Drift
+from tilepipe.components.shared.inference.drift import METHODS, Drift
 from tilepipe.components.shared.inference.prediction_plan import PredictionPlan
 from tilepipe.components.shared.pages.formatting import DASH, breakable, percent, tiles
 from tilepipe.components.shared.pages.markup import Markup, element

@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tilepipe.components.predict_tiles.drift.drift_figures import Reference
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.inference.bundle_model import BundleModel
+from tilepipe.components.shared.inference.drift import Reference, evaluation_reference
 
 
 def find_reference(path: Path, model: BundleModel) -> Reference | None:
@@ -33,19 +33,8 @@ def find_reference(path: Path, model: BundleModel) -> Reference | None:
             f"`reference` must be the Parquet file of `plan`. Received: {path.name}, which reads as: {error}."
         ) from error
     if not table.num_rows:
-        return _from_confusion(model)
+        return evaluation_reference(model)
     found: Any = pc.value_counts(table["class"])
     counts = {str(row["values"]): int(row["counts"]) for row in found.to_pylist()}
     description = (table.schema.metadata or {}).get(b"description", b"").decode()
     return Reference(f"{description} ({table.num_rows:,} tiles)", counts, np.asarray(table["confidence"].to_numpy()))
-
-
-def _from_confusion(model: BundleModel) -> Reference | None:
-    """Count the predicted classes of the evaluation: the columns of the confusion matrix."""
-    found: Any = model.files.get("confusion_matrix.json")
-    try:
-        counts = np.asarray(found["rows"], np.int64).sum(axis=0).tolist()
-        pairs = dict(zip(map(str, found["class_names"]), counts, strict=True))
-        return Reference(f"the predictions of the model's evaluation ({found['split']} split)", pairs)
-    except (TypeError, KeyError, ValueError):
-        return None

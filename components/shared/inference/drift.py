@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from tilepipe.components.shared.contracts.manifest import BandStatistics
 from tilepipe.components.shared.errors import DriftError
+from tilepipe.components.shared.inference.bundle_model import BundleModel
 from tilepipe.components.shared.inference.prediction_plan import DriftKind
 
 Confidences = npt.NDArray[np.float32]
@@ -94,6 +95,24 @@ class Reference:
     """Class -> number of tiles that were predicted as it."""
     confidences: Confidences | None = field(default=None)
     """Confidence of each prediction, `(tiles,)`; None if it is not known."""
+
+
+def evaluation_reference(model: BundleModel) -> Reference | None:
+    """Count the predicted classes of a model's evaluation: the columns of the confusion matrix in its bundle.
+
+    Args:
+        model: The model.
+
+    Returns:
+        The reference, without confidences; None if the bundle has no such matrix.
+    """
+    found: Any = model.files.get("confusion_matrix.json")
+    try:
+        counts = np.asarray(found["rows"], np.int64).sum(axis=0).tolist()
+        pairs = dict(zip(map(str, found["class_names"]), counts, strict=True))
+        return Reference(f"the predictions of the model's evaluation ({found['split']} split)", pairs)
+    except (TypeError, KeyError, ValueError):
+        return None
 
 
 def compare(
@@ -215,6 +234,6 @@ def check_drift(drift: Drift, limits: Mapping[DriftKind, float], *, parameter: s
         said = "; ".join(f"{kind} {value:.3g} (limit {limits[kind]:g})" for kind, value in beyond.items())
         raise DriftError(
             f"The predictions must drift no further from the training data than max_drift allows. Received: {said}. "
-            "Compare the tiles with those of the training, train again with newer ones, or raise the limits in "
+            "Compare them with those of the training, train again with newer ones, or raise the limits in "
             f"{parameter}."
         )

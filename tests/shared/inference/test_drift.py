@@ -6,7 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from tilepipe.components.predict_tiles.drift.drift_figures import (
+from tilepipe.components.shared.contracts.manifest import BandStatistics
+from tilepipe.components.shared.errors import DriftError
+from tilepipe.components.shared.inference.drift import (
     Reference,
     check_drift,
     compare,
@@ -14,8 +16,6 @@ from tilepipe.components.predict_tiles.drift.drift_figures import (
     kolmogorov_smirnov,
     stability_index,
 )
-from tilepipe.components.shared.contracts.manifest import BandStatistics
-from tilepipe.components.shared.errors import DriftError
 
 CONFIDENT = np.linspace(0.5, 1, 1000, dtype=np.float32)
 
