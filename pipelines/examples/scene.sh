@@ -10,5 +10,5 @@ shift 3
 
 tilepipe run train_classifier data_source="$api" data_query="{\"collections\": [\"$collection\"], \"filter\": \"gsd <= 10\"}" \
   split_by=block split_block_metres=5000 register_name=landcover tracking_experiment=landcover "$@"
-tilepipe run promote model_name=landcover gate_floors="{\"accuracy\": ${FLOOR:-0.75}}" gate_options='{"min_tiles": 10}'
+tilepipe run promote model_name=landcover gate_floors="{\"accuracy\": ${FLOOR:-0.75}}"
 tilepipe run predict_scenes model_uri=models:/landcover@champion scene_uris="[\"$scene\"]" output_uri=maps/
