@@ -21,7 +21,7 @@ from tilepipe.components.shared.runtime import tracking
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 FAULTS = ("kubernetes-api", "object-store", "mlflow", "mlflow-database", "kfp-database", "memory-pressure")
-EPOCHS = 60
+EPOCHS = 150
 _LONGEST_FAULT_SECONDS = 300
 
 
