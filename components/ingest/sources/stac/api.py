@@ -90,15 +90,22 @@ class StacApi:
             reader = ItemReader.of(self.config, resolver, self.wanted)
             labels = LabelItems()
             without_label: dict[_Address, dict[str, Any]] = {}
+            own_labels: dict[_Address, str | None] = {}
             for item in self._items(client, url):
                 folder = _folder(url, item)
                 hrefs = sources_of(item, self.config.options.asset_key)
                 if hrefs:
                     labels.add(item, hrefs, folder, f"item {item.get('id')} ({url})", resolver)
                 elif has_label(item, self.config.columns.label):
-                    yield self._row(reader, io, item, url, collections_url)
+                    row = self._row(reader, io, item, url, collections_url)
+                    own_labels[str(item.get("collection") or ""), str(item.get("id"))] = row.label
+                    yield row
                 else:
                     without_label[str(item.get("collection") or ""), str(item.get("id"))] = item
+            labels.leave_out_labelled(
+                {uri: own_labels[address] for uri in labels.labels if (address := _address(uri)) in own_labels},
+                lambda item: reader.label(item["properties"], str(item.get("id"))),
+            )
             for item in self._labelled(io, labels, without_label):
                 yield self._row(reader, io, item, url, collections_url)
         except pystac.errors.STACError as error:

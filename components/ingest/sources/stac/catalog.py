@@ -77,6 +77,7 @@ class StacCatalog:
         progress = Progress(logger, "read", None, "catalog files")
         labels = LabelItems()
         without_label: dict[str, _Item] = {}
+        own_labels: dict[str, str | None] = {}
         seen = {self.root}
         level = [_Link(self.root, "source", None)]
         threads = _REMOTE_THREADS if storage.is_remote(self.root) else _LOCAL_THREADS
@@ -98,11 +99,14 @@ class StacCatalog:
                     if hrefs:
                         labels.add(item, hrefs, folder, f"item {item.get('id')} ({link.uri})", resolver)
                     elif has_label(item, self.config.columns.label):
-                        yield reader.row(item, folder=folder, where=link.uri, collection=link.collection)
+                        row = reader.row(item, folder=folder, where=link.uri, collection=link.collection)
+                        own_labels[uri] = row.label
+                        yield row
                     else:
                         without_label[uri] = _Item(link, item)
             level = below
         progress.finish()
+        labels.leave_out_labelled(own_labels, lambda item: reader.label(item["properties"], str(item.get("id"))))
         yield from self._labelled(reader, labels, without_label, threads)
 
     def _items(self, link: _Link, document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

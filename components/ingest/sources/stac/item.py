@@ -110,7 +110,7 @@ class ItemReader:
             tile_id=tile_id,
             uri=pixels.uris[0],
             member=pixels.member,
-            label=self._label(properties, where),
+            label=self.label(properties, where),
             band_uris=pixels.uris if self.band_assets else None,
             split=_text(properties.get(self.split_property)) if self.split_property else None,
             group=_scalar(properties, self.columns.group, where) if self.columns.group else None,
@@ -199,7 +199,12 @@ class ItemReader:
             f"{described} in {where}. {remedy}"
         )
 
-    def _label(self, properties: Properties, where: str) -> str | None:
+    def label(self, properties: Properties, where: str) -> str | None:
+        """Return the label in the properties of an item; None if there is none and none is needed.
+
+        Raises:
+            SourceError: if there is none or there are several, and one is needed.
+        """
         named = self.columns.label
         if named:
             label = _text(properties.get(named))

@@ -3,7 +3,7 @@
 https://github.com/stac-extensions/label#links-source-imagery
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +63,27 @@ class LabelItems:
                 f"An item must have one label item. Received: {other.get('id')} and {item.get('id')} with {uri} as "
                 "their source."
             )
+
+    def leave_out_labelled(
+        self, own: Mapping[str, str | None], label_of: Callable[[Mapping[str, Any]], str | None]
+    ) -> None:
+        """Leave out the label items whose source states the same label, and is therefore a tile already.
+
+        Args:
+            own: label of each item that states one itself, by its address.
+            label_of: function that returns the label of a label item.
+
+        Raises:
+            SourceError: if the two labels differ.
+        """
+        for uri in [uri for uri in self.labels if uri in own]:
+            item = self.labels.pop(uri)
+            if (label := label_of(item)) != own[uri]:
+                raise SourceError(
+                    "An item and its label item must state the same label. Received: "
+                    f"{own[uri]!r} in {uri}, and {label!r} in its label item {item.get('id')}. Correct one of them, or "
+                    "name the property with the label."
+                )
 
 
 def with_label(item: dict[str, Any], label_item: Mapping[str, Any]) -> dict[str, Any]:

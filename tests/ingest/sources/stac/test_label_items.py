@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.ingest.conftest import make_item
+from tests.ingest.conftest import edit_json, make_item
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.sources.stac.catalog import StacCatalog
 from tilepipe.components.shared.errors import SourceError
@@ -79,3 +79,17 @@ def test_label_items_with_several_sources_or_sources_with_several_labels(tmp_pat
 def test_without_label_items_imagery_without_a_label_is_an_error(tmp_path):
     with pytest.raises(SourceError, match="An item must have one label"):
         read(write(tmp_path, linked=("source",)))
+
+
+@pytest.mark.parametrize("linked", [("source", "labels"), ("labels", "source")])
+def test_items_that_state_the_label_of_their_label_item(tmp_path, linked):
+    root = write(tmp_path, linked=linked, change=lambda label, _: label["properties"].update(area="north"))
+    for path in (tmp_path / "source").glob("*.json"):
+        edit_json(path, lambda item: item["properties"].update(area="north"))
+    rows = read(root, columns={"label": "area"})
+    assert [(row.tile_id, row.label) for row in rows] == [(f"Tile_{number}", "north") for number in range(4)]
+    edit_json(tmp_path / "source" / "Tile_2.json", lambda item: item["properties"].update(area="south"))
+    with pytest.raises(
+        SourceError, match=r"same label\. Received: 'south' in .*Tile_2\.json, and 'north' in .* label_2"
+    ):
+        read(root, columns={"label": "area"})
