@@ -69,6 +69,22 @@ def test_the_main_job(sample, tmp_path, monkeypatch):
     assert "synthetic" in dataset.dataset.name
     assert dataset.dataset.digest
 
+    page = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}?workflowType=machine_learning"
+    assert f"then open http://127.0.0.1:5000/{page}" in done.stdout
+    assert re.fullmatch(r"test: accuracy 0\.\d{4}, .*; \d+ tiles", done.stdout.splitlines()[-1])
+    assert {file.path for file in mlflow.list_artifacts(run.info.run_id, "data")} == {
+        "data/ingest-report.html",
+        "data/label_map.json",
+    }
+
+    words = [f"data_source={sample / 'catalog.json'}", *TINY, "--output", "json"]
+    again = tilepipe("run", "train_classifier", *words, cwd=tmp_path)
+    assert again.returncode == 0, again.stdout + again.stderr
+    steps = {step["name"]: step for step in json.loads(again.stdout)["steps"]}
+    cached = [name for name, step in steps.items() if step["status"] == "cached"]
+    assert " ".join(cached) == "ingest pack merge prepare train evaluate export"
+    assert "was registered before as" in steps["register"]["message"]
+
     words = [f"model_name={registered.name}", 'gate_floors={"accuracy": 0, "recall[*]": 0}']
     done = tilepipe("run", "promote", *words, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -29,7 +29,7 @@ class Steps:
         self._console = console
         self._live = Live(console=console, auto_refresh=True, refresh_per_second=4) if console.is_terminal else None
         self._last_plain: dict[str, float] = {}
-        self._shown_results: dict[str, int] = {}  # number of results of a step that were printed
+        self._shown: dict[tuple[str, str], int] = {}  # number of warnings and results of a step that were printed
 
     def __enter__(self) -> Self:
         """Start the display."""
@@ -46,21 +46,26 @@ class Steps:
 
     def show(self, step: StepState) -> None:
         """Print the newest state of a step."""
-        shown = self._shown_results.get(step.task, 0)
-        for line in step.results[shown:]:
+        for line in self._new(step.task, "warnings", step.warnings):
+            text = Text(f"{step.name:<9} warning: {escape_controls(line)}", style="yellow")
+            self._console.print(text, soft_wrap=True)
+        for line in self._new(step.task, "results", step.results):
             self._console.print(Text(f"{'':<12}{escape_controls(line)}"), soft_wrap=True)
-        self._shown_results[step.task] = len(step.results)
         if step.ended is not None:
             if self._live:
                 self._live.update(Text(""))
             self._console.print(_line(step), soft_wrap=True)
-            for warning in step.warnings:
-                self._console.print(Text(f"            warning: {warning}", style="yellow"), soft_wrap=True)
         elif self._live:
             self._live.update(_line(step))
         elif step.message and step.seconds - self._last_plain.get(step.task, 0.0) >= _PLAIN_INTERVAL_SECONDS:
             self._last_plain[step.task] = step.seconds
             self._console.print(_line(step), soft_wrap=True)
+
+    def _new(self, task: str, kind: str, lines: Sequence[str]) -> Sequence[str]:
+        """Return the lines that were added since the last call."""
+        shown = self._shown.get((task, kind), 0)
+        self._shown[task, kind] = len(lines)
+        return lines[shown:]
 
 
 def _state(step: StepState) -> str:

@@ -263,6 +263,7 @@ class Follower:
             step.warnings.append(message)
         elif _RESULT.match(message) and not step.is_reused:
             step.results.append(message)
+            step.message = ""  # the progress within the epoch is outdated
         else:
             step.message = message
         self._on_change(step)

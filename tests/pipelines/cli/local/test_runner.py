@@ -1,6 +1,7 @@
 """What a run on this machine adds to its arguments; the runs themselves are in `tests/integration/test_run.py`."""
 
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -100,9 +101,13 @@ def test_the_figures_of_each_epoch_stay_on_the_screen(follower):
         "epoch 2 of 2: loss 1.0",
     ):
         reader.read(f"    2026-11-29 14:28:54,879 INFO tilepipe.train: {line}")
+    reader.read("    2026-11-29 14:28:54,879 WARNING tilepipe.train: a warning")
     reader.read("Task 'train-model' finished with status SUCCESS")
     lines = [line.strip() for line in console.file.getvalue().splitlines()]
     assert lines[:2] == ["epoch 1 of 2: loss 2.0, 9 s left", "epoch 2 of 2: loss 1.0"]
+    assert lines[2] == "train     warning: a warning", "as soon as it is logged"
+    assert re.match(r"train +ok", lines[3])
+    assert len(lines) == 4
 
 
 def test_the_page_of_the_mlflow_run_is_read_from_the_log(follower):
