@@ -38,7 +38,7 @@ CLASSES_WITH_CURVES = 40
 CONFUSIONS_SHOWN = 10
 AVERAGED_FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "loss", "calibration_error")
 """Figures that are also reported for probabilities averaged over variants of each tile."""
-FIRST_FIGURES = ("accuracy", "loss", "balanced_accuracy", "macro_f1")
+FIRST_FIGURES = ("accuracy", "loss", "macro_f1")
 """Figures of the headline split that Kubeflow also shows without the name of the split."""
 LARGEST_MATRIX = 200
 """Largest number of classes for which a confusion matrix is drawn and passed to Kubeflow. A larger one approaches the
