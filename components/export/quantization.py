@@ -58,7 +58,7 @@ def quantize(path: Path, samples: Samples, max_accuracy_loss: float) -> Quantiza
     """Quantize an ONNX model to 8 bits, and compare it with the original.
 
     The ranges of the activations are those of the first 128 samples; all samples are classified. Both weights and
-    activations are unsigned: onnxruntime before 1.24 refuses signed ones in some models.
+    activations are unsigned: onnxruntime before 1.24 refuses signed ones in some models. The last layer stays as it is.
 
     Args:
         path: The ONNX model.
@@ -80,6 +80,7 @@ def quantize(path: Path, samples: Samples, max_accuracy_loss: float) -> Quantiza
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QUInt8,
+            nodes_to_exclude=_last_nodes(path),
         )
         content, answer = quantized.read_bytes(), open_session(quantized)
     before, after = _classify(open_session(path), samples.tiles), _classify(answer, samples.tiles)
@@ -92,6 +93,25 @@ def quantize(path: Path, samples: Samples, max_accuracy_loss: float) -> Quantiza
         tiles_per_second=after.tiles_per_second,
         max_accuracy_loss=max_accuracy_loss,
     )
+
+
+def _last_nodes(path: Path) -> list[str]:
+    """Return the names of the nodes of the last layer, from its weights to the probabilities.
+
+    In 8 bits, probabilities would be multiples of about 1/256: classes tie, and rows do not add up to 1.
+    """
+    import onnx
+
+    graph = onnx.load(path, load_external_data=False).graph
+    producers = {output: node for node in graph.node for output in node.output}
+    names, value = [], graph.output[0].name
+    while value in producers:
+        node = producers[value]
+        names.append(node.name)
+        if node.op_type in {"MatMul", "Gemm", "Conv"}:
+            break
+        value = node.input[0]
+    return names
 
 
 class _Calibration:

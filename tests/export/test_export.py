@@ -153,6 +153,7 @@ def test_further_formats_give_the_answers_of_keras(run, inputs, manifest, tmp_pa
     session = onnxruntime.InferenceSession(files["model.int8.onnx"], providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"tiles": samples.tiles})
     assert facts["int8_accepted"]
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
     assert facts["int8_accuracy"] == pytest.approx((found.argmax(axis=1) == samples.labels).mean(), abs=1e-6)
     assert facts["int8_bytes"] == len(files["model.int8.onnx"])
     card = outputs.card.read_text()
