@@ -51,6 +51,7 @@ class CandidateTask:
     """Rung to pause at; 0 for none."""
     spent_seconds: float = 0.0
     """Training time up to the last rung."""
+    spent_processor_seconds: float = 0.0
 
     def outcome(self, status: Status) -> Outcome:
         """Return an outcome without figures."""
@@ -75,7 +76,7 @@ def _train(task: CandidateTask) -> None:
     candidate = task.candidate
     task.folder.mkdir(parents=True, exist_ok=True)
     task.scratch.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
+    started, used = time.monotonic(), time.process_time()
     weights = None
     outcome = task.outcome("finished")
     try:
@@ -111,6 +112,7 @@ def _train(task: CandidateTask) -> None:
     measured = {
         "weights": weights,
         "training_seconds": task.spent_seconds + time.monotonic() - started,
+        "processor_seconds": task.spent_processor_seconds + time.process_time() - used,
         "mlflow_run_id": tracking.open_run_id(),
     }
     outcome.model_copy(update=measured).write(task.folder)

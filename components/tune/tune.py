@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -109,6 +110,7 @@ class _Worker:
         self._config, self._share, self._shards = config, share, shards
         self._outcomes, self._scratch, self._results = outcomes, scratch, results
         self._found: dict[int, Outcome] = {}
+        self._trained: set[int] = set()
         self._keeps_models = bool(share.study_uri or config.checkpoint_uri)
 
     def train_study(self, study: Study) -> None:
@@ -161,6 +163,11 @@ class _Worker:
         if not self._share.study_uri:
             self._remove_results()
         finished = sum(outcome.status == "finished" for outcome in found)
+        logger.info(
+            "processor time: %.1f s, of which %.1f s in trainings",
+            sum(os.times()[:4]),
+            sum(outcome.processor_seconds for outcome in found if outcome.index in self._trained),
+        )
         logger.info("%d of %d candidates trained to the end", finished, len(found))
         return found
 
@@ -227,6 +234,7 @@ class _Worker:
     def _run(self, task: CandidateTask) -> Outcome:
         """Train a candidate up to its end or its rung, and return the outcome so far."""
         candidate, started = task.candidate, time.monotonic()
+        self._trained.add(candidate.index)
         logger.info("%s: %s", candidate.name, shown(candidate.parameters))
         code = run_in_child(train_candidate, task)
         error_file = task.folder / ERROR_FILE
@@ -256,7 +264,9 @@ class _Worker:
             logger.info("%s stopped: %s", outcome.name, reason)
             tracking.close_run(outcome.mlflow_run_id, "KILLED", reason=reason)
             self._end(outcome.model_copy(update={"reason": reason}))
-        spent = {outcome.index: outcome.training_seconds for outcome in paused[:kept]}
+        spent = {outcome.index: outcome for outcome in paused[:kept]}
         return [
-            replace(task, spent_seconds=spent[task.candidate.index]) for task in tasks if task.candidate.index in spent
+            replace(task, spent_seconds=known.training_seconds, spent_processor_seconds=known.processor_seconds)
+            for task in tasks
+            if (known := spent.get(task.candidate.index))
         ]

@@ -92,8 +92,10 @@ class Outcome(_Frozen):
     """Number of weights of the model; None if it was never built."""
     training_seconds: float = 0.0
     """Time of preparation and training, in all rungs."""
+    processor_seconds: float = 0.0
+    """Processor time of preparation and training, in all rungs."""
     seconds: float = 0.0
-    """The same with the start and the end of its processes."""
+    """`training_seconds` with the start and the end of its processes."""
     mlflow_run_id: str = ""
 
     @property
