@@ -145,6 +145,8 @@ def compile_(
         console.print(f"submit, upload, schedule and doctor take these files after: {export}", soft_wrap=True)
     elif out is not None:
         console.print(f"submit, upload, schedule and doctor take a file by its path, such as {path}.", soft_wrap=True)
+    elif registry or tag:
+        console.print("run, submit, upload, schedule and doctor use these files.")
 
 
 @app.command(add_help_option=False)
