@@ -13,7 +13,7 @@ from tilepipe.components.shared.contracts.tile_table import SCHEMA, damaged
 from tilepipe.components.shared.tiles.reader import Tile
 
 _SAMPLE_TILES = 64
-_TILE_COLUMNS = [field.name for field in fields(Tile)]
+_TILE_COLUMNS = [field.name for field in fields(Tile) if field.name in SCHEMA.names]
 
 
 def read_rows(tiles: Path, rows: range, batch_rows: int) -> Iterator[pa.Table]:
