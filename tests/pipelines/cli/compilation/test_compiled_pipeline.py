@@ -218,3 +218,18 @@ def test_no_variable_of_ours_collides_with_those_that_kfp_puts_into_a_pod():
     names = {pair["envVar"] for m in maps for pair in m["keyToEnv"]}
     assert {"TILEPIPE_MLFLOW_TRACKING_URI", "TILEPIPE_MLFLOW_WORKSPACE"} <= names
     assert not {name for name in names if name.startswith(("MLFLOW_", "KFP_"))}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_retry_has_the_time_of_a_first_attempt(name):
+    """Argo counts the longest backoff from the start of the first attempt, and ends retries then."""
+    spec, platform = compiled_pipeline.load(name).documents
+    settings = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    retried = [task for _, tasks in _groups(spec) for task in tasks.values() if "retryPolicy" in task]
+    assert retried
+    for task in retried:
+        label = spec["components"][task["componentRef"]["name"]]["executorLabel"]
+        policy = task["retryPolicy"]
+        longest = int(policy["backoffMaxDuration"].removesuffix("s"))
+        attempts = policy["maxRetryCount"] + 1
+        assert longest > attempts * int(settings[label]["activeDeadlineSeconds"]), label
