@@ -14,7 +14,7 @@ def predict_scene(
     output_uri: str = "",
     scene_bands: list = [],
     stride_pixels: int = 0,
-    experiment: str = "tilepipe",
+    experiment: str = "",
     options: dict = {},
 ) -> None:
     """Classify the windows of a scene with a trained model, and write a class map.

@@ -134,7 +134,7 @@ class PredictScenesConfig(StepConfig):
         description="Distance between windows in pixels of the scene; a smaller one than a tile lets windows overlap, "
         "and their probabilities are averaged; 0 is the size of a tile",
     )
-    experiment: str = Field(default="tilepipe", description="MLflow experiment; empty tracks nothing")
+    experiment: str = Field(default="", description="MLflow experiment; empty tracks nothing")
     options: ScenesOptions = Field(
         default=ScenesOptions(),
         description='Rarely changed settings of the prediction: {"resolution": "pixel"}, {"allow_mismatch": true}, '

@@ -15,7 +15,7 @@ def predict_scenes(
     scene_options: dict = {},
     scene_stride_pixels: int = 0,
     storage_secret_name: str = settings.STORAGE_SECRET,
-    tracking_experiment: str = "tilepipe",
+    tracking_experiment: str = "",
     tracking_secret_name: str = settings.TRACKING_SECRET,
 ) -> None:
     """Classify the windows of satellite scenes with a trained model, and write a class map per scene.
