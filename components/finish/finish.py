@@ -48,15 +48,17 @@ def _outcome(kfp_state: str) -> Outcome:
 
 
 def _close(config: FinishConfig, outcome: Outcome) -> None:
-    mlflow = tracking.client()
-    run_id = tracking.native_run_id() or tracking.find_run(mlflow, tracking.kfp_run_id())
+    with tracking.reported("find the run"):
+        mlflow = tracking.client()
+        run_id = tracking.native_run_id() or tracking.find_run(mlflow, tracking.kfp_run_id())
     if not run_id and outcome.state == "succeeded":
         logger.info("training came from the cache: its MLflow run stays as it is")
         return
     if not run_id:  # it failed before training: MLflow should show that failure too
         run_id = tracking.open_run(config.experiment, _name_of_failure(outcome), {})
     tracking.close_run(run_id, _STATUS[outcome.state], failed_step=outcome.failed_task, reason=outcome.reason)
-    page = tracking.page_of(mlflow.get_run(run_id))
+    with tracking.reported("read the run"):
+        page = tracking.page_of(mlflow.get_run(run_id))
     logger.info("MLflow run %s is %s: %s", run_id, _STATUS[outcome.state], page)
 
 

@@ -1,9 +1,12 @@
 """The exit handler against a real MLflow store."""
 
+import socket
+
 import pytest
 
 from tilepipe.components.finish.config import FinishConfig
 from tilepipe.components.finish.finish import finish
+from tilepipe.components.shared.errors import TrackingError
 from tilepipe.components.shared.runtime import tracking
 
 
@@ -55,3 +58,12 @@ def test_a_run_from_the_cache_opens_none(store):
 def test_untracked(monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert finish(FinishConfig(), "SUCCEEDED").state == "succeeded"
+
+
+def test_a_server_that_is_away_is_one_clear_error(store, monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{free.getsockname()[1]}")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        with pytest.raises(TrackingError, match="MLflow must be reachable at MLFLOW_TRACKING_URI to find the run"):
+            finish(FinishConfig(), "SUCCEEDED")
