@@ -9,6 +9,7 @@ from tilepipe.components.predict_scenes.output.class_colors import class_colors
 from tilepipe.components.predict_scenes.output.class_map import ClassCounts
 from tilepipe.components.predict_scenes.output.prediction_item import Provenance
 from tilepipe.components.predict_scenes.output.preview import PreviewFacts, preview_page, preview_png
+from tilepipe.components.shared.inference.drift import BandDrift, Drift
 
 NAMES = ("AnnualCrop", "<img src=x onerror=alert(1)>", "H" * 60)
 framed_and_wide = pytest.mark.parametrize("framed", [True, False], ids=["framed", "wide"])
@@ -33,9 +34,15 @@ def page():
         model_digest="0123456789abcdef" * 4,
         settings={"tile": "64 x 64 pixels", "stride": "32 pixels"},
     )
-    return preview_page(
-        preview_png(classes, colors), counts, NAMES, colors, provenance, PreviewFacts(6, 5, (2, 3), "640 m")
+    drift = Drift(
+        reference="the evaluation of " + "e" * 80,
+        classes=(),
+        bands=(BandDrift("B04", expected_mean=900.0, expected_std=120.0, mean=1290.0, std=130.0, distance=3.25),),
+        values={"classes": 0.3, "bands": 3.25},
+        mean_confidence=0.8,
     )
+    facts = PreviewFacts(6, 5, (2, 3), "640 m")
+    return preview_page(preview_png(classes, colors), counts, NAMES, colors, provenance, facts, drift)
 
 
 @framed_and_wide
@@ -53,7 +60,8 @@ def test_map_and_legend_are_there(show, page, framed):
     assert picture.count() == 1
     assert picture.evaluate("node => [node.naturalWidth, node.naturalHeight]") == [510, 340]
     assert picture.bounding_box()["width"] > 400
-    rows = [row.inner_text() for row in shown.document.get_by_role("row").all()[1:]]
+    legend, *_ = shown.document.get_by_role("table").all()
+    rows = [row.inner_text() for row in legend.get_by_role("row").all()[1:]]
     assert len(rows) == 3
     assert rows[0].startswith("<img src=x onerror=alert(1)>")
     assert "60.0" in rows[0]

@@ -72,7 +72,7 @@ class Shell:
     def run(self, line: str) -> None:
         words = shlex.split(line, comments=True)
         match words:
-            case ["tilepipe", "run", _, "--help"]:
+            case ["tilepipe", "run", *_, "--help"]:
                 typer.main.get_command(app).main(words[1:], standalone_mode=False)
                 self.ran.append(line)
             case ["tilepipe", "run", *_]:

@@ -14,7 +14,7 @@ main{{max-width:70rem;margin:0 auto;padding:1.25rem 1rem 2.5rem}}
 h1{{font-size:1.7rem;line-height:1.2;margin:.15rem 0 .35rem;font-weight:650;letter-spacing:-.01em;
 overflow-wrap:anywhere}}
 h2{{font-size:1.1rem;line-height:1.3;margin:0 0 .25rem;font-weight:650}}
-p{{margin:.35rem 0;max-width:46rem}}
+p{{margin:.35rem 0;max-width:46rem;overflow-wrap:break-word}}
 .over{{margin:0;color:var(--soft);font-size:.8rem;letter-spacing:.02em}}
 .soft{{color:var(--soft)}}
 .note{{color:var(--soft);font-size:.85rem}}
