@@ -12,7 +12,7 @@ import numpy as np
 from tilepipe.components.shared.contracts.manifest import Manifest
 
 BATCH_SIZES = (1, 64)
-_SECONDS = 0.1
+_SECONDS = 0.05
 """Time after which no further batch is measured."""
 _FEWEST, _MOST = 3, 20
 _LARGEST_BATCH_BYTES = 256 * 2**20
