@@ -1,5 +1,6 @@
 """Fixtures and helpers of all tests."""
 
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -9,6 +10,16 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("TILE_DATA_DIR", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture(autouse=True)
+def _log_handlers():
+    """Remove the handler that a step adds: it writes to the standard error of one test, which is closed after it."""
+    root = logging.getLogger()
+    before = root.handlers[:]
+    yield
+    for handler in set(root.handlers) - set(before):
+        root.removeHandler(handler)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import signal
-import warnings
 
 import pytest
 
@@ -10,7 +9,6 @@ from tests.support.sweeping import SMALL, packed_shards
 from tests.support.waiting import wait_until
 from tilepipe.components.propose.config import ProposeConfig
 from tilepipe.components.shared.contracts.candidates import MODEL_FILE, Outcome
-from tilepipe.components.shared.contracts.model_file import load_tensorflow
 from tilepipe.components.shared.errors import StorageError
 from tilepipe.components.tune.config import TuneConfig
 from tilepipe.components.tune.results import FOLDER
@@ -38,11 +36,8 @@ def stored(place, pattern):
 def test_a_killed_worker_continues_at_the_rung_where_it_was(tmp_path, shards):
     (share,) = shares({"train_learning_rate": [1e-9, 0.02, 1e-8]}, tune_options={"rungs": [1]}, tune_metric="val_loss")
     config = TuneConfig(share=share, checkpoint_uri=str(tmp_path / "kept"))
-    load_tensorflow()
-    worker = multiprocessing.get_context("fork").Process(target=tune, args=(config, shards, tmp_path / "killed"))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*use of fork", category=DeprecationWarning)
-        worker.start()
+    worker = multiprocessing.get_context("spawn").Process(target=tune, args=(config, shards, tmp_path / "killed"))
+    worker.start()
     try:
         wait_until(lambda: stored(tmp_path / "kept", "candidate-000-*.rung-001.json"), 300)
     finally:

@@ -1,9 +1,11 @@
 """Steps of a local run in forks of warm processes: real servers, steps and signals."""
 
+import contextlib
 import inspect
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -233,8 +235,11 @@ def descendants(process):
 @pytest.mark.parametrize(("sent", "expected"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)])
 def test_an_ended_run_leaves_no_process_behind(tmp_path, sent, expected):
     command = [sys.executable, "-W", "ignore", "-m", "tilepipe.pipelines.cli.app", "run", "train_classifier"]
-    words = [*command, "data_source=http://127.0.0.1:9/catalog.json", "--folder", str(tmp_path / "runs")]
-    with subprocess.Popen(words, stdout=subprocess.DEVNULL, start_new_session=True) as run:
+    with contextlib.ExitStack() as stack:
+        silent = stack.enter_context(socket.create_server(("127.0.0.1", 0)))  # so that the run does not end before
+        source = f"data_source=http://127.0.0.1:{silent.getsockname()[1]}/catalog.json"
+        words = [*command, source, "--folder", str(tmp_path / "runs")]
+        run = stack.enter_context(subprocess.Popen(words, stdout=subprocess.DEVNULL, start_new_session=True))
         wait_until(lambda: len(descendants(run.pid)) >= 3 or run.poll() is not None, 60)
         started = descendants(run.pid)
         assert len(started) >= 3, "kfp.local and the two servers"
