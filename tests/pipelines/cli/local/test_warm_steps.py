@@ -239,6 +239,9 @@ def test_an_ended_run_leaves_no_process_behind(tmp_path, sent, expected):
         silent = stack.enter_context(socket.create_server(("127.0.0.1", 0)))  # so that the run does not end before
         source = f"data_source=http://127.0.0.1:{silent.getsockname()[1]}/catalog.json"
         words = [*command, source, "--folder", str(tmp_path / "runs")]
+        # Processes inherit from a shell without job control, which started the tests, that they ignore Ctrl-C.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        stack.callback(signal.signal, signal.SIGINT, before)
         run = stack.enter_context(subprocess.Popen(words, stdout=subprocess.DEVNULL, start_new_session=True))
         wait_until(lambda: len(descendants(run.pid)) >= 3 or run.poll() is not None, 60)
         started = descendants(run.pid)
