@@ -1,7 +1,6 @@
 """Configurations of `prepare` and `train` for a candidate, from parameters with the names of the pipeline."""
 
 import copy
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 
 from tilepipe.components.prepare.config import ModelOptions, PrepareConfig
-from tilepipe.components.shared.errors import ParameterError
+from tilepipe.components.shared.errors import ParameterError, closest
 from tilepipe.components.shared.runtime.config import StepConfig
 from tilepipe.components.train.config import TrainConfig, TrainOptions
 
@@ -59,10 +58,10 @@ def check_name(name: str) -> None:
             )
         return
     known = [*PARAMETERS, *(f"{key}.{field}" for key, kind in STRUCTS.items() for field in kind.model_fields)]
-    close = difflib.get_close_matches(name, known, n=1) or [
-        full for full in known if option == "" and full.endswith(f".{name.removeprefix('train_')}")
-    ]
-    hint = f"Did you mean {close[0]}?" if close else f"Use {', '.join(PARAMETERS)}, or an option such as {known[-1]}."
+    close = closest(name, known) or next(
+        (full for full in known if option == "" and full.endswith(f".{name.removeprefix('train_')}")), ""
+    )
+    hint = f"Did you mean {close}?" if close else f"Use {', '.join(PARAMETERS)}, or an option such as {known[-1]}."
     raise ParameterError(
         f"`tune_space` must consist of parameters of the model and the training. Received: {name}. {hint}"
     )

@@ -5,6 +5,9 @@ code 2 and no traceback (see `tilepipe.components.shared.runtime.step`); any oth
 traceback.
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class TilepipeError(Exception):
     """Base class of all errors whose cause a user can change."""
@@ -52,3 +55,23 @@ class PromotionError(TilepipeError, RuntimeError):
 
 class ClusterError(TilepipeError, ConnectionError):
     """A Kubeflow or Kubernetes API that cannot be reached, is too old, or refuses what was asked."""
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """Return the known name that was probably meant; empty if none is close."""
+    return next(iter(difflib.get_close_matches(name, known, n=1)), "")
+
+
+def suggestion(name: str, known: Iterable[str], otherwise: str) -> str:
+    """Return a remedy for an unknown name.
+
+    Args:
+        name: the name that was received.
+        known: the names that are allowed.
+        otherwise: the remedy if none of them is close.
+
+    Returns:
+        `Did you mean ...?` with the closest one, else the other remedy.
+    """
+    close = closest(name, known)
+    return f"Did you mean {close}?" if close else otherwise

@@ -1,6 +1,5 @@
 """Arguments of a run, from a file and from `name=value` words, checked against the pipeline before anything starts."""
 
-import difflib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from tilepipe.components.shared.errors import ParameterError
+from tilepipe.components.shared.errors import ParameterError, suggestion
 from tilepipe.pipelines.cli import whole_run
 from tilepipe.pipelines.cli.compilation import user_terms
 from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline, Parameter, Task, step_config
@@ -151,8 +150,7 @@ def _split(word: str) -> tuple[str, str]:
 
 
 def _unknown(pipeline: CompiledPipeline, name: str, value: object) -> str:
-    close = difflib.get_close_matches(name, pipeline.parameters, n=1)
-    hint = f"Did you mean {close[0]}?" if close else f"`tilepipe run {pipeline.name} --help` lists all parameters."
+    hint = suggestion(name, pipeline.parameters, f"`tilepipe run {pipeline.name} --help` lists all parameters.")
     return f"`{name}` is not a parameter of {pipeline.name}. Received: {name}={value}. {hint}"
 
 

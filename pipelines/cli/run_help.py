@@ -3,12 +3,11 @@
 import json
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel
 
-from tilepipe.components.shared.errors import ParameterError
+from tilepipe.components.shared.errors import ParameterError, suggestion
 from tilepipe.components.shared.runtime.config import StepConfig
 from tilepipe.pipelines.cli.compilation import compiled_pipeline
 from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline, Parameter, step_config
@@ -108,8 +107,7 @@ def details(name: str, parameters: Sequence[str]) -> str:
     lines: list[str] = []
     for wanted in (parameter.partition("=")[0] for parameter in parameters):
         if wanted not in pipeline.parameters:
-            close = get_close_matches(wanted, pipeline.parameters, n=1)
-            hint = f"Did you mean {close[0]}?" if close else f"`tilepipe run {pipeline.name} --help` lists all."
+            hint = suggestion(wanted, pipeline.parameters, f"`tilepipe run {pipeline.name} --help` lists all.")
             raise ParameterError(f"Help is for parameters of {pipeline.name}. Received: {wanted}. {hint}")
         lines += _parameter(pipeline.parameters[wanted])
         if wanted in structs:

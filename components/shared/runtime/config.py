@@ -1,12 +1,11 @@
 """Base of the configurations of all steps: frozen, without unknown fields, and with readable errors."""
 
-import difflib
 from collections.abc import Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tilepipe.components.shared.errors import ParameterError
+from tilepipe.components.shared.errors import ParameterError, closest
 
 
 class StepConfig(BaseModel):
@@ -61,9 +60,9 @@ def _explain_one(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
     received = repr(problem["input"])
     if problem["type"] == "extra_forbidden":
         known = sorted(_fields_at(model, problem["loc"][:-1]))
-        close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=1)
+        close = closest(str(problem["loc"][-1]), known)
         hint = (
-            f"Did you mean {'.'.join(map(str, (*problem['loc'][:-1], close[0])))}?"
+            f"Did you mean {'.'.join(map(str, (*problem['loc'][:-1], close)))}?"
             if close
             else f"Use one of: {', '.join(known)}."
         )

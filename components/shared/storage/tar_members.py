@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 from tilepipe.components.shared.errors import SourceError, TilepipeError
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.storage.sizes import MEBIBYTE
-from tilepipe.components.shared.storage.zip_members import check_member
+from tilepipe.components.shared.storage.zip_members import RangeFile, check_member
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -118,7 +118,7 @@ def open_file(uri: str) -> IO[bytes]:
     if not storage.is_remote(uri):
         storage.size(uri)  # raises with the reason
         return Path(uri).open("rb")
-    return io.BufferedReader(_Ranges(uri), _BLOCK_BYTES)
+    return io.BufferedReader(_RemoteFile(uri, storage.size(uri)), _BLOCK_BYTES)
 
 
 def is_compressed(file: IO[bytes]) -> bool:
@@ -162,24 +162,8 @@ def _damaged(shown: str, reason: str) -> SourceError:
     )
 
 
-class _Ranges(io.RawIOBase):
-    """A remote file, of which ranges are read."""
-
-    def __init__(self, uri: str) -> None:
-        self._uri, self._size, self._place = uri, storage.size(uri), 0
-
-    def seekable(self) -> bool:
-        return True
-
-    def readable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._place
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._place = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence])
-        return self._place
+class _RemoteFile(RangeFile):
+    """A remote file, of which each buffer is filled by a range."""
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
         view = memoryview(buffer).cast("B")

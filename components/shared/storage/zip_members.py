@@ -173,9 +173,9 @@ def _read_directory(uri: str) -> _Directory:
     rule, where = "An archive must be a whole zip", storage.shown(uri)
     size = storage.size(uri)
     try:
-        with zipfile.ZipFile(_Ranges(uri, size)) as archive:
+        with zipfile.ZipFile(_DirectoryFile(uri, size)) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, struct.error, UnicodeDecodeError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, struct.error, ValueError) as error:
         raise SourceError(f"{rule}. Received: {where} with {size:,} bytes ({error}). Copy it again.") from None
     members: dict[str, _Member] = {}
     for entry in entries:
@@ -198,29 +198,49 @@ def _read_directory(uri: str) -> _Directory:
     return _Directory(size, members)
 
 
-class _Ranges(io.RawIOBase):
-    """A file at an address as `zipfile` reads directories: seekable, each read a range, the end read once."""
+class RangeFile(io.RawIOBase):
+    """Place in a file at an address of which ranges are read; subclasses read.
+
+    Args:
+        uri: a normalized address.
+        size: size of the file in bytes.
+    """
 
     def __init__(self, uri: str, size: int) -> None:
         self._uri, self._size, self._place = uri, size, 0
-        self._tail_start = max(0, size - _TAIL_BYTES)
-        self._tail = storage.read_range(uri, self._tail_start, size - self._tail_start)
 
     def seekable(self) -> bool:
+        """Return True."""
         return True
 
     def readable(self) -> bool:
+        """Return True."""
         return True
 
     def tell(self) -> int:
+        """Return the place in bytes."""
         return self._place
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Change the place, which may be beyond the end.
+
+        Raises:
+            ValueError: it would be before the start.
+        """
         place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._place, io.SEEK_END: self._size}[whence]
         if place < 0:
-            raise zipfile.BadZipFile("it leads to a place before its start")
+            raise ValueError("it leads to a place before its start")
         self._place = place
         return place
+
+
+class _DirectoryFile(RangeFile):
+    """A zip as `zipfile` reads directories: each read a range, the end read once."""
+
+    def __init__(self, uri: str, size: int) -> None:
+        super().__init__(uri, size)
+        self._tail_start = max(0, size - _TAIL_BYTES)
+        self._tail = storage.read_range(uri, self._tail_start, size - self._tail_start)
 
     def read(self, size: int | None = -1, /) -> bytes:
         left = max(0, self._size - self._place)

@@ -3,7 +3,6 @@
 `components/shared/figures.py` defines the figures; `evaluate` reports the same ones.
 """
 
-import difflib
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tilepipe.components.shared.errors import ParameterError
+from tilepipe.components.shared.errors import ParameterError, closest
 from tilepipe.components.shared.figures import OVERALL, PER_CLASS, class_labels, classification_figures
 
 
@@ -46,8 +45,8 @@ def check_name_of_metric(metric: str, parameter: str = "best_metric") -> None:
     if metric in known or (label and start in {f"val_{name}" for name in PER_CLASS}):
         return
     shown = [*known, *(f"val_{name}/<class>" for name in PER_CLASS)]
-    close = difflib.get_close_matches(start, [f"val_{name}" for name in PER_CLASS] if separator else known, n=1)
-    hint = f"Did you mean {close[0]}{separator}{label}?" if close else f"Use one of: {', '.join(shown)}."
+    close = closest(start, [f"val_{name}" for name in PER_CLASS] if separator else known)
+    hint = f"Did you mean {close}{separator}{label}?" if close else f"Use one of: {', '.join(shown)}."
     raise ParameterError(
         f"`{parameter}` must be a figure of the validation tiles. Received: {parameter}={metric!r}. {hint}"
     )

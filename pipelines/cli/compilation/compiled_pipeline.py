@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
@@ -12,7 +11,7 @@ from typing import Any, Literal
 
 import yaml
 
-from tilepipe.components.shared.errors import ArtifactError, ParameterError
+from tilepipe.components.shared.errors import ArtifactError, ParameterError, suggestion
 from tilepipe.components.shared.runtime.config import StepConfig
 from tilepipe.components.shared.version import VERSION
 
@@ -217,8 +216,7 @@ def load(name: str) -> CompiledPipeline:
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else committed(name.replace("-", "_"))
     if not path.is_file():
-        close = get_close_matches(name.replace("-", "_"), names(), n=1)
-        hint = f"Did you mean {close[0]}?" if close else "`tilepipe compile` writes the YAML."
+        hint = suggestion(name.replace("-", "_"), names(), "`tilepipe compile` writes the YAML.")
         raise ParameterError(
             f"A pipeline is one of {', '.join(names())}, or the path of a compiled YAML. Received: {name}. {hint}"
         )

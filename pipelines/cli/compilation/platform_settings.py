@@ -3,12 +3,13 @@
 What a pipeline of KFP 2.16 cannot state is refused with the reason.
 """
 
-import difflib
 import re
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from tilepipe.components.shared.errors import suggestion
 
 STEPS = (
     "collect",
@@ -96,8 +97,7 @@ LabelValue: TypeAlias = Annotated[
 
 def suggest(name: str, known: Sequence[str]) -> str:
     """Return which of the known names was probably meant."""
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"Did you mean {close[0]}?" if close else f"Use one of: {', '.join(sorted(known))}."
+    return suggestion(name, known, f"Use one of: {', '.join(sorted(known))}.")
 
 
 class Section(BaseModel):

@@ -1,6 +1,5 @@
 """The file with the settings of a platform: reading it, and messages that state what to write instead."""
 
-import difflib
 import hashlib
 import re
 from collections.abc import Hashable, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from tilepipe.components.shared.errors import ParameterError
+from tilepipe.components.shared.errors import ParameterError, closest
 from tilepipe.pipelines.cli.compilation import compiled_pipeline
 from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline
 from tilepipe.pipelines.cli.compilation.platform_settings import PlatformSettings, suggest
@@ -148,10 +147,10 @@ def _explain(path: Sequence[int | str], problem: Mapping[str, Any]) -> str:
     received = f"Received: {_shown(problem['input'])}."
     if problem["type"] == "extra_forbidden":
         known = tuple(_section(path[:-1]).model_fields)
-        close = difflib.get_close_matches(str(path[-1]), known, n=1)
+        close = closest(str(path[-1]), known)
         hint = suggest(str(path[-1]), known)
         return f"`{name}` is not a setting. {received} {hint}" + (
-            _paste([*path[:-1], close[0]], problem["input"]) if close else ""
+            _paste([*path[:-1], close], problem["input"]) if close else ""
         )
     if problem["type"] == "missing":
         return f"`{name}` is required and was not given." + _paste(path, "...")

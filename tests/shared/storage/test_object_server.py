@@ -3,10 +3,8 @@
 import contextlib
 import datetime
 import random
-import shutil
 import socket
 import ssl
-import subprocess
 import sys
 import threading
 import time
@@ -20,6 +18,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from tests.support.minio_server import S3Server, own_server
+from tests.support.tls_server import make_certificates
 from tests.support.waiting import wait_until
 from tilepipe.components.shared.errors import SourceError, StorageError
 from tilepipe.components.shared.storage import (
@@ -170,16 +169,7 @@ def test_a_proxy_is_used(raw, monkeypatch, variable):
 def authority(tmp_path_factory):
     """A certificate authority, and a folder with the key and the certificate of a server on this machine."""
     folder = tmp_path_factory.mktemp("tls")
-    request = "req -newkey rsa:2048 -nodes -subj /CN=localhost -keyout"
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE")
-    for command in (
-        f"{request} ca.key -x509 -days 2 -out ca.crt",
-        f"{request} private.key -out server.csr",
-        "x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile names -out public.crt",
-    ):
-        if not shutil.which("openssl"):
-            pytest.skip("openssl makes the certificates, and is not there")
-        subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)
+    make_certificates(folder)
     return folder
 
 
