@@ -5,6 +5,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from tilepipe.components.shared.runtime.redaction import redacted
+
 VARIABLE = "TILEPIPE_RUN_SETTINGS"
 _OWN = ("train_", "tracking_")
 """Beginnings of the names of parameters that `train` logs itself, by its own names."""
@@ -25,12 +27,12 @@ def run_settings() -> dict[str, str]:
 
     Returns:
         Name of the pipeline's parameter, such as `split_by` or `pack_options`, or `run.folder` -> value, structs as
-        JSON; empty outside of a local run.
+        JSON, without credentials; empty outside of a local run.
     """
     text = os.environ.get(VARIABLE)
     if not text:
         return {}
     found = json.loads(text)
     given = {name: value for name, value in found["arguments"].items() if not name.startswith(_OWN)}
-    shown = {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
+    shown = {name: redacted(value if isinstance(value, str) else json.dumps(value)) for name, value in given.items()}
     return {**shown, "run.folder": found["folder"]}

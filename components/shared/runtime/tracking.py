@@ -221,7 +221,7 @@ def find_run(mlflow: "MlflowClient", kfp_run: str) -> str:
 
 
 def log_params(run_id: str, params: Mapping[str, Any]) -> None:
-    """Log parameters; existing ones keep their first value, as MLflow requires."""
+    """Log parameters, without credentials; existing ones keep their first value, as MLflow requires."""
     if run_id == UNTRACKED:
         return
     from mlflow.entities import Param
@@ -229,7 +229,7 @@ def log_params(run_id: str, params: Mapping[str, Any]) -> None:
     with reported("log parameters"):
         mlflow = client()
         known = mlflow.get_run(run_id).data.params
-        fresh = [Param(key, str(value)[:6000]) for key, value in params.items() if key not in known]
+        fresh = [Param(key, redacted(str(value))[:6000]) for key, value in params.items() if key not in known]
         mlflow.log_batch(run_id, params=fresh)
 
 

@@ -65,3 +65,21 @@ def test_a_database_that_stays_locked_is_one_clear_error(locked, monkeypatch):
     locked(60)
     with pytest.raises(TrackingError, match=r"must be free.*locked for 1 attempts.*use an MLflow server"):
         tracking.client()
+
+
+def test_parameters_are_logged_without_credentials(mlflow_store, monkeypatch):
+    monkeypatch.setenv("TILEPIPE_STAC_TOKEN", "a-secret-token")
+    run_id = tracking.open_run("tests", "a run", {})
+    given = {
+        "data_source": "https://who:hidden@host/stac?collection=a",
+        "model_weights_uri": "https://host/w.npz?X-Amz-Signature=0123&part=1",
+        "data_query": '{"token": "a-secret-token", "limit": 5}',
+        "train_epochs": 3,
+    }
+    tracking.log_params(run_id, given)
+    assert tracking.client().get_run(run_id).data.params == {
+        "data_source": "https://***@host/stac?collection=a",
+        "model_weights_uri": "https://host/w.npz?X-Amz-Signature=***&part=1",
+        "data_query": '{"token": "***", "limit": 5}',
+        "train_epochs": "3",
+    }
