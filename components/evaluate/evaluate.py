@@ -169,10 +169,8 @@ def _track(run_id: str, found: Evaluation, outputs: Outputs, data_files: Mapping
             tracking.log_file(run_id, path, ARTIFACT_FOLDER)
         if model_id:
             logged_models.log_model_files(model_id, Path(folder), ARTIFACT_FOLDER)
-    with TemporaryDirectory() as folder:
-        for name, target in data_files.items():
-            (Path(folder) / name).symlink_to(target.resolve())
-            tracking.log_file(run_id, Path(folder) / name, DATA_FOLDER)
+    for name, target in data_files.items():
+        tracking.log_file(run_id, target, DATA_FOLDER, name=name)
     # Last, since a finished run is taken to be complete.
     tracking.close_run(run_id, "FINISHED")
 

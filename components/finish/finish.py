@@ -58,7 +58,8 @@ def _close(config: FinishConfig, outcome: Outcome) -> None:
         run_id = tracking.open_run(config.experiment, _name_of_failure(outcome), {})
     tracking.close_run(run_id, _STATUS[outcome.state], failed_step=outcome.failed_task, reason=outcome.reason)
     with tracking.reported("read the run"):
-        page = tracking.page_of(mlflow.get_run(run_id))
+        info = mlflow.get_run(run_id).info
+    page = f"#/experiments/{info.experiment_id}/runs/{info.run_id}?workflowType=machine_learning"  # not that of GenAI
     logger.info("MLflow run %s is %s: %s", run_id, _STATUS[outcome.state], page)
 
 

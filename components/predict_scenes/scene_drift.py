@@ -4,7 +4,6 @@ import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
@@ -43,7 +42,7 @@ def compare_scene(model: BundleModel, counts: ClassCounts, sample: Sample | None
     mean = counts.confidence.sum() / counts.pixels.sum() / 100
     pixels = dict(zip(model.class_names, counts.pixels.tolist(), strict=True))
     drift = compare(pixels, np.array([mean], np.float32), bands, evaluation_reference(model))
-    logger.info("drift from the training data: %s", ", ".join(f"{kind} {v:.3g}" for kind, v in drift.values.items()))
+    logger.info("drift from the training data: %s", drift.text())
     return drift
 
 
@@ -72,7 +71,5 @@ def track_scene(experiment: str, provenance: Provenance, figures: Mapping[str, f
         {"scene": provenance.scene, "model_uri": provenance.model, "model_version": provenance.model_version},
     )
     tracking.log_metrics(run_id, figures)
-    with TemporaryDirectory() as folder:
-        (Path(folder) / "page.html").symlink_to(page.resolve())
-        tracking.log_file(run_id, Path(folder) / "page.html", ARTIFACT_FOLDER)
+    tracking.log_file(run_id, page, ARTIFACT_FOLDER, name="page.html")
     return run_id

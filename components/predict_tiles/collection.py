@@ -215,9 +215,8 @@ def _drift(inputs: PartFiles, model: BundleModel, tally: _Tally) -> Drift:
     bands = compare_bands(model.statistics, moments.means(), moments.deviations())
     reference = find_reference(inputs.reference, model) if tally.rows else None
     drift = compare(counts, confidences, bands if tally.rows else (), reference)
-    said = ", ".join(f"{kind} {value:.3g}" for kind, value in drift.values.items())
-    if said:
-        logger.info("drift from the training data: %s", said)
+    if drift.values:
+        logger.info("drift from the training data: %s", drift.text())
     return drift
 
 
@@ -229,10 +228,8 @@ def _track(plan: PredictionPlan, scalars: dict[str, float], outputs: CollectedFi
     run_id = tracking.open_run(plan.experiment, f"predict {plan.model_name}", tags)
     tracking.log_params(run_id, {"model_uri": plan.model_uri, "model_version": plan.model_version})
     tracking.log_metrics(run_id, scalars)
-    with TemporaryDirectory() as folder:
-        for name, target in (("drift.json", outputs.drift), ("page.html", outputs.page)):
-            (Path(folder) / name).symlink_to(target.resolve())
-            tracking.log_file(run_id, Path(folder) / name, ARTIFACT_FOLDER)
+    tracking.log_file(run_id, outputs.drift, ARTIFACT_FOLDER, name="drift.json")
+    tracking.log_file(run_id, outputs.page, ARTIFACT_FOLDER, name="page.html")
     return run_id
 
 

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from tilepipe.components.select.config import SelectConfig
 from tilepipe.components.select.ranked_table import render_summary, write_ranking
@@ -122,11 +121,8 @@ def _track(config: SelectConfig, winner: Outcome, outcomes: Sequence[Outcome], o
     figures = {f"winner/{name}": value for name, value in (winner.history.best if winner.history else {}).items()}
     statuses = Counter(outcome.status for outcome in outcomes)
     tracking.log_metrics(run_id, figures | {f"candidates/{status}": count for status, count in statuses.items()})
-    with TemporaryDirectory() as folder:
-        for name, target in (("comparison.html", outputs.comparison), ("ranking.json", outputs.ranking)):
-            link = Path(folder) / name
-            link.symlink_to(target.resolve())
-            tracking.log_file(run_id, link, ARTIFACT_FOLDER)
+    tracking.log_file(run_id, outputs.comparison, ARTIFACT_FOLDER, name="comparison.html")
+    tracking.log_file(run_id, outputs.ranking, ARTIFACT_FOLDER, name="ranking.json")
 
 
 def _write_text(path: Path, text: str) -> None:

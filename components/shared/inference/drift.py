@@ -67,6 +67,10 @@ class Drift:
     """Confidences of the reference that are no numbers."""
     mean_confidence: float | None = None
 
+    def text(self) -> str:
+        """Return the distances in one line, such as `classes 0.0312, bands 1.92`; empty if there are none."""
+        return ", ".join(f"{kind} {value:.3g}" for kind, value in self.values.items())
+
     def scalars(self) -> dict[str, float]:
         """Figures by name, for MLflow and Kubeflow."""
         found = {f"drift_{kind}": value for kind, value in self.values.items()}

@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from tilepipe.components.shared.errors import TrackingError
@@ -22,7 +23,6 @@ from tilepipe.components.shared.version import VERSION
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
 
 logger = logging.getLogger("tilepipe.tracking")
 
@@ -185,11 +185,6 @@ def exists(mlflow: "MlflowClient", run_id: str) -> bool:
         raise
 
 
-def page_of(run: "Run") -> str:
-    """Return the page of a run below the address of the server, in MLflow's view for machine learning."""
-    return f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}?workflowType=machine_learning"
-
-
 def open_run_id() -> str:
     """Return the id of the run that this process has opened or adopted, or `UNTRACKED`."""
     return _open_run_id
@@ -258,11 +253,15 @@ def log_points(run_id: str, points: Sequence[tuple[str, float, int, int]], *, mo
             mlflow.log_batch(run_id, metrics=metrics[start : start + _MOST_METRICS])
 
 
-def log_file(run_id: str, path: Path, folder: str | None = None) -> None:
-    """Log one file as an artifact, under `folder`."""
+def log_file(run_id: str, path: Path, folder: str | None = None, *, name: str = "") -> None:
+    """Log one file as an artifact, under `folder`, and by another name than its own if one is given."""
     if run_id == UNTRACKED:
         return
-    with reported(f"log {path.name}"):
+    with TemporaryDirectory() as links, reported(f"log {name or path.name}"):
+        if name:  # MLflow names an artifact after its file
+            link = Path(links) / name
+            link.symlink_to(path.resolve())
+            path = link
         client().log_artifact(run_id, str(path), folder)
 
 
