@@ -25,7 +25,7 @@ from tilepipe.components.shared.contracts.samples import choose_samples, write_s
 from tilepipe.components.shared.errors import SplitError
 from tilepipe.components.shared.pages.formatting import SPLIT_NAMES
 from tilepipe.components.shared.runtime import earlier_runs, logged_models, tracking
-from tilepipe.components.shared.storage.atomic import whole_file
+from tilepipe.components.shared.storage.atomic import write_whole
 
 logger = logging.getLogger("tilepipe.evaluate")
 
@@ -141,10 +141,10 @@ def _write(found: Evaluation, predictions: list[SplitPredictions], outputs: Outp
     }
     # KFP stores figures in the metadata of the artifacts only, but its local runner treats a task as cached only if
     # each artifact has a file. The files therefore repeat the figures as JSON.
-    _write_text(outputs.metrics, _as_json(found.scalars()))
-    _write_text(outputs.confusion, _as_json(confusion))
-    _write_text(outputs.summary, render_summary(found))
-    _write_text(outputs.report, render_report(found))
+    write_whole(outputs.metrics, _as_json(found.scalars()))
+    write_whole(outputs.confusion, _as_json(confusion))
+    write_whole(outputs.summary, render_summary(found))
+    write_whole(outputs.report, render_report(found))
     write_predictions(predictions, found.manifest, outputs.predictions)
 
 
@@ -177,8 +177,3 @@ def _track(run_id: str, found: Evaluation, outputs: Outputs, data_files: Mapping
 
 def _as_json(value: Any) -> str:  # noqa: ANN401 - whatever JSON can hold
     return json.dumps(value, indent=2, allow_nan=False) + "\n"
-
-
-def _write_text(path: Path, text: str) -> None:
-    with whole_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")

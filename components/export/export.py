@@ -20,7 +20,7 @@ from tilepipe.components.shared.contracts.bundle import as_json, write_bundle
 from tilepipe.components.shared.contracts.manifest import read_manifest
 from tilepipe.components.shared.contracts.model_file import load_model
 from tilepipe.components.shared.contracts.samples import read_samples
-from tilepipe.components.shared.storage.atomic import whole_file
+from tilepipe.components.shared.storage.atomic import whole_file, write_whole
 from tilepipe.components.shared.storage.place import Place
 from tilepipe.components.shared.version import VERSION
 
@@ -144,8 +144,7 @@ def _write(description: Description, inputs: Inputs, outputs: Outputs) -> str:
     digest = write_bundle(files, outputs.bundle)
     item = _item(description, content, outputs.bundle, outputs.onnx_model.name, outputs.bundle.name)
     for path, data in ((outputs.item, item), (outputs.card, card)):
-        with whole_file(path) as partial:
-            partial.write_bytes(data)
+        write_whole(path, data)
     return digest
 
 

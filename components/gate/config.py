@@ -4,6 +4,7 @@ from pydantic import Field, field_validator
 
 from tilepipe.components.gate.judgement.floors import parse_floors
 from tilepipe.components.gate.judgement.verdict import MAX_LOSS, MIN_TILES, SIGNIFICANCE
+from tilepipe.components.shared.registry.version_config import VersionConfig
 from tilepipe.components.shared.runtime.config import StepConfig
 
 
@@ -31,17 +32,9 @@ class GateOptions(StepConfig):
     batch_tiles: int = Field(default=256, ge=1, le=65536, description="Tiles per batch; affects only speed and memory")
 
 
-class GateConfig(StepConfig):
+class GateConfig(VersionConfig):
     """Version to judge, and the smallest values that its figures may have."""
 
-    name: str = Field(
-        min_length=1, max_length=200, pattern=r"^[^/:@]+$", description="Name of the model in the registry"
-    )
-    version: str = Field(
-        default="challenger",
-        pattern=r"^([1-9][0-9]*|[A-Za-z][A-Za-z0-9._-]*)$",
-        description="Version of the model: its number or an alias",
-    )
     floors: dict[str, float] = Field(
         default={},
         description='Smallest accepted value of figures on the test tiles: {"accuracy": 0.9, "recall[Forest]": 0.8, '
@@ -57,8 +50,3 @@ class GateConfig(StepConfig):
     def _known(cls, floors: dict[str, float]) -> dict[str, float]:
         parse_floors(floors)
         return floors
-
-    @property
-    def address(self) -> str:
-        """Address of the version in the registry, such as `forests/3` or `forests@challenger`."""
-        return f"{self.name}{'/' if self.version.isdecimal() else '@'}{self.version}"

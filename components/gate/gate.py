@@ -39,7 +39,7 @@ from tilepipe.components.shared.registry.version_tags import (
     TRAINING_TILES,
 )
 from tilepipe.components.shared.runtime import tracking
-from tilepipe.components.shared.storage.atomic import whole_file
+from tilepipe.components.shared.storage.atomic import write_whole
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -89,8 +89,7 @@ def gate(config: GateConfig, outputs: Outputs) -> Judgement:
         (outputs.verdict, as_json(as_document(judgement))),
         (outputs.page, render_page(judgement).encode()),
     ):
-        with whole_file(path) as partial:
-            partial.write_bytes(content)
+        write_whole(path, content)
     _record(client, judgement, outputs)
     logger.info(
         "version %d of %s is %s: %s", version.version, version.name, judgement.outcome, judgement.verdict.reason

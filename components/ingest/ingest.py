@@ -32,7 +32,7 @@ from tilepipe.components.shared.contracts.tile_table import (
 from tilepipe.components.shared.errors import SourceError, SplitError
 from tilepipe.components.shared.runtime.database import lock, open_database, quoted
 from tilepipe.components.shared.storage import storage
-from tilepipe.components.shared.storage.atomic import whole_file
+from tilepipe.components.shared.storage.atomic import write_whole
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -106,8 +106,7 @@ def ingest(config: IngestConfig, outputs: IngestOutputs) -> dict[str, str | int]
         _write(connection, info, outputs.tiles)
     write_label_map(report, outputs.label_map)
     for path, text in ((outputs.report, render_page(report)), (outputs.summary, render_summary(report))):
-        with whole_file(path) as partial:
-            partial.write_text(text, encoding="utf-8")
+        write_whole(path, text)
     return _summary(info, counts)
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from tilepipe.components.ingest.report.facts import IngestReport
 from tilepipe.components.shared.contracts.manifest import SPLITS
-from tilepipe.components.shared.storage.atomic import whole_file
+from tilepipe.components.shared.storage.atomic import write_whole
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,30}")
 
@@ -71,5 +71,4 @@ def label_map(report: IngestReport) -> dict[str, Any]:
 
 def write_label_map(report: IngestReport, path: Path) -> None:
     """Write the label map atomically; the same report gives the same bytes."""
-    with whole_file(path) as partial:
-        partial.write_text(json.dumps(label_map(report), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(label_map(report), indent=2, ensure_ascii=False) + "\n")

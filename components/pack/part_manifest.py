@@ -3,13 +3,11 @@
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from tilepipe.components.shared.contracts.json_model import JsonModel, SparseModel, read_json
 from tilepipe.components.shared.contracts.manifest import Dtype, Shard, Split
-from tilepipe.components.shared.contracts.optional_fields import SparseModel
 from tilepipe.components.shared.contracts.product import Product
-from tilepipe.components.shared.errors import ArtifactError
-from tilepipe.components.shared.storage.atomic import whole_file
 from tilepipe.components.shared.tiles.quarantine import allowed_tiles
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -69,7 +67,7 @@ class SharedLayout(_Frozen, SparseModel):
         return allowed_tiles(self.max_quarantine_percent, self.total)
 
 
-class PartManifest(_Frozen):
+class PartManifest(_Frozen, JsonModel):
     """The shards that one worker has packed."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -84,11 +82,6 @@ class PartManifest(_Frozen):
         """Number of packed tiles per split."""
         return {split: sum(one.shard.tiles for one in shards) for split, shards in self.splits.items()}
 
-    def write(self, path: Path) -> None:
-        """Write the part manifest as JSON, completely or not at all."""
-        with whole_file(path) as partial:
-            partial.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
-
 
 def read_part(path: Path) -> PartManifest:
     """Read and validate a part manifest.
@@ -102,10 +95,4 @@ def read_part(path: Path) -> PartManifest:
     Raises:
         ArtifactError: if the file is missing, damaged or of another schema version.
     """
-    try:
-        return PartManifest.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError, OSError) as error:
-        raise ArtifactError(
-            f"A part manifest must have schema version {SCHEMA_VERSION}. Received: {path}, which reads as: {error}. "
-            "Run `pack` again with this version of tilepipe."
-        ) from error
+    return read_json(PartManifest, path, "A part manifest", "pack")

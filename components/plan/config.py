@@ -2,7 +2,6 @@
 
 from pydantic import Field, field_validator
 
-from tilepipe.components.shared.errors import ParameterError
 from tilepipe.components.shared.inference.model_address import check_address
 from tilepipe.components.shared.inference.prediction_plan import PredictionOptions
 from tilepipe.components.shared.runtime.config import StepConfig
@@ -38,10 +37,7 @@ class PlanConfig(StepConfig):
     @field_validator("model_uri")
     @classmethod
     def _model_uri(cls, model_uri: str) -> str:
-        try:
-            check_address("model_uri", model_uri)
-        except ParameterError as error:
-            raise ValueError(str(error)) from None
+        check_address("model_uri", model_uri)
         return model_uri
 
     @field_validator("output_uri")

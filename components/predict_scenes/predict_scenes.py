@@ -30,7 +30,7 @@ from tilepipe.components.shared.inference.drift import check_drift
 from tilepipe.components.shared.inference.prediction_plan import DriftKind
 from tilepipe.components.shared.runtime import tracking
 from tilepipe.components.shared.storage import storage
-from tilepipe.components.shared.storage.atomic import whole_file, whole_folder
+from tilepipe.components.shared.storage.atomic import whole_folder, write_whole
 from tilepipe.components.shared.storage.place import Place
 
 logger = logging.getLogger("tilepipe.predict_scenes")
@@ -166,8 +166,7 @@ def _predict(
     shown = PreviewFacts(plan.count, classified, (map_grid.height, map_grid.width), _pixel_size(map_grid))
     drift = compare_scene(model, counts, sample)
     html = preview_page(picture, counts, model.class_names, colors, provenance, shown, drift)
-    with whole_file(page) as partial:
-        partial.write_text(html, encoding="utf-8")
+    write_whole(page, html)
     largest = model.class_names[int(counts.pixels.argmax())]
     logger.info(
         "%s of %s windows classified, most of them as %s; class map of %s x %s pixels",

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilepipe.components.shared.errors import ArtifactError
-from tilepipe.components.shared.storage.atomic import whole_file
+from tilepipe.components.shared.storage.atomic import write_whole
 
 _Numbers = npt.NDArray[np.float64]
 
@@ -75,9 +75,8 @@ class BandMoments:
 
     def write(self, path: Path) -> None:
         """Write the moments as JSON, completely or not at all."""
-        with whole_file(path) as partial:
-            found = {name: value.tolist() for name, value in vars(self).items()}
-            partial.write_text(json.dumps(found, allow_nan=False) + "\n", encoding="utf-8")
+        found = {name: value.tolist() for name, value in vars(self).items()}
+        write_whole(path, json.dumps(found, allow_nan=False) + "\n")
 
 
 def read_moments(path: Path) -> BandMoments:

@@ -27,7 +27,7 @@ from tilepipe.components.shared.inference.model_address import ModelFile
 from tilepipe.components.shared.inference.prediction_plan import PredictionPlan, read_plan
 from tilepipe.components.shared.inference.prediction_store import PredictionStore
 from tilepipe.components.shared.runtime import tracking
-from tilepipe.components.shared.storage.atomic import whole_file
+from tilepipe.components.shared.storage.atomic import write_whole
 from tilepipe.components.shared.tiles.quarantine import (
     allowed_tiles,
     count_by_reason,
@@ -144,9 +144,9 @@ def collect(inputs: PartFiles, outputs: CollectedFiles) -> Collected:
     drift = _drift(inputs, model, tally)
     scalars = {"tiles": float(tally.rows), "left_out": float(len(rejected)), "known": float(plan.known)}
     scalars |= overall | drift.scalars()
-    _write(outputs.drift, json.dumps(drift.to_json(), indent=1, allow_nan=False))
-    _write(outputs.page, render_drift_page(plan, tally.rows, drift, overall))
-    _write(outputs.metrics, json.dumps(scalars, indent=1, allow_nan=False))
+    write_whole(outputs.drift, json.dumps(drift.to_json(), indent=1, allow_nan=False) + "\n")
+    write_whole(outputs.page, render_drift_page(plan, tally.rows, drift, overall) + "\n")
+    write_whole(outputs.metrics, json.dumps(scalars, indent=1, allow_nan=False) + "\n")
     run_id = _track(plan, scalars, outputs)
     check_drift(drift, plan.options.max_drift)
     partition = _append(plan, outputs.predictions) if plan.output_uri and tally.rows else ""
@@ -260,8 +260,3 @@ def _digest(plan: PredictionPlan, ids: "pa.Array[Any]") -> str:
     for start in range(0, len(ids), _HASHED_IDS):
         digest.update("\n".join(map(str, ids[start : start + _HASHED_IDS].to_pylist())).encode() + b"\n")
     return digest.hexdigest()[:8]
-
-
-def _write(path: Path, text: str) -> None:
-    with whole_file(path) as partial:
-        partial.write_text(text + "\n", encoding="utf-8")

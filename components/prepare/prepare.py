@@ -12,7 +12,7 @@ from tilepipe.components.prepare.weights.weights import IMAGENET, load_weights
 from tilepipe.components.shared.contracts.manifest import Manifest, read_manifest
 from tilepipe.components.shared.contracts.model_file import load_tensorflow
 from tilepipe.components.shared.errors import ArtifactError
-from tilepipe.components.shared.storage.atomic import whole_file
+from tilepipe.components.shared.storage.atomic import whole_file, write_whole
 from tilepipe.components.shared.storage.storage import shown
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ def prepare(config: PrepareConfig, manifest_path: Path, base_model: Path, summar
     model, source = _build(config, manifest)
     with whole_file(base_model) as partial:
         model.save(partial)
-    with whole_file(summary) as partial:
-        partial.write_text(render_summary(model, manifest, config.options, source), encoding="utf-8")
+    write_whole(summary, render_summary(model, manifest, config.options, source))
     parameters = model.count_params()
     shape = " x ".join(map(str, manifest.tile_shape))
     logger.info("%s for tiles of %s: %s parameters", model.name, shape, f"{parameters:,}")

@@ -4,20 +4,12 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
-from tilepipe.components.shared.runtime.config import StepConfig
+from tilepipe.components.shared.registry.version_config import VersionConfig
 
 
-class PromoteConfig(StepConfig):
+class PromoteConfig(VersionConfig):
     """Version that becomes champion, and on whose word."""
 
-    name: str = Field(
-        min_length=1, max_length=200, pattern=r"^[^/:@]+$", description="Name of the model in the registry"
-    )
-    version: str = Field(
-        default="challenger",
-        pattern=r"^([1-9][0-9]*|[A-Za-z][A-Za-z0-9._-]*)$",
-        description="Version of the model: its number or an alias",
-    )
     override: bool = Field(
         default=False, description="Promote on a person's word, whatever the verdict of the gate; needs a reason"
     )
@@ -33,8 +25,3 @@ class PromoteConfig(StepConfig):
                 f"override={self.override}, reason={self.reason!r}. Give one."
             )
         return self
-
-    @property
-    def address(self) -> str:
-        """Address of the version in the registry, such as `forests/3` or `forests@challenger`."""
-        return f"{self.name}{'/' if self.version.isdecimal() else '@'}{self.version}"

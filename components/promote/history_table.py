@@ -5,7 +5,7 @@ from pathlib import Path
 from tilepipe.components.shared.pages.formatting import DASH, markdown_table, plain
 from tilepipe.components.shared.registry.client import registry_client
 from tilepipe.components.shared.registry.promotions import ChampionState, Promotion, read_state
-from tilepipe.components.shared.storage.atomic import whole_file
+from tilepipe.components.shared.storage.atomic import write_whole
 
 ROWS = 20
 """Largest number of entries that are shown."""
@@ -22,8 +22,7 @@ def write_history(name: str, path: Path) -> None:
         SourceError: there is no such model.
         TrackingError: the registry cannot be reached or denies access.
     """
-    with whole_file(path) as partial:
-        partial.write_text(render_history(read_state(registry_client(), name)), encoding="utf-8")
+    write_whole(path, render_history(read_state(registry_client(), name)))
 
 
 def render_history(state: ChampionState) -> str:

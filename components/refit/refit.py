@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pydantic import ValidationError
-
 from tilepipe.components.prepare.prepare import prepare
 from tilepipe.components.propose.candidate_configs import candidate_configs
 from tilepipe.components.refit.config import RefitConfig
 from tilepipe.components.shared.contracts.candidates import Outcome
 from tilepipe.components.shared.contracts.history import read_history
+from tilepipe.components.shared.contracts.json_model import read_json
 from tilepipe.components.shared.contracts.manifest import Manifest, SplitSummary, read_manifest
-from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.runtime import nested_runs, tracking
 from tilepipe.components.shared.storage.atomic import whole_file
 from tilepipe.components.train import train as training
@@ -64,7 +62,7 @@ def refit(config: RefitConfig, inputs: Inputs, outputs: Outputs) -> str:
         ArtifactError: an input is damaged.
         TilepipeError: the training fails, as `train` describes.
     """
-    winner = _read_winner(inputs.winner)
+    winner = read_json(Outcome, inputs.winner, "The outcome of a sweep", "select")
     run_id = tracking.open_run(config.experiment, "sweep", {})
     if not config.enabled:
         for source, target in (
@@ -111,13 +109,3 @@ def merged(manifest: Manifest) -> Manifest:
     )
     empty = SplitSummary(tiles=0, tiles_per_class=dict.fromkeys(manifest.class_names, 0), shards=())
     return manifest.model_copy(update={"splits": {**manifest.splits, "train": together, "val": empty}})
-
-
-def _read_winner(path: Path) -> Outcome:
-    try:
-        return Outcome.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError, OSError) as error:
-        raise ArtifactError(
-            f"The winner must be the JSON of an outcome. Received: {path}, which reads as: {error}. Give the output of "
-            "`select`, of this version of tilepipe."
-        ) from error

@@ -1,7 +1,6 @@
 """The files of a model in MLflow: the bundle as an artifact, and ONNX as an MLflow model that pyfunc loads."""
 
 import os
-import platform
 import tempfile
 import time
 from collections.abc import Mapping
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tilepipe.components.shared.contracts.bundle import read_bundle
 from tilepipe.components.shared.inference.bundle_model import BundleModel
 from tilepipe.components.shared.registry.version_tags import BUNDLE_ARTIFACT, BUNDLE_FOLDER, BUNDLE_SHA256
+from tilepipe.components.shared.runtime.logged_models import conda_environment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -66,6 +66,7 @@ def log_onnx_model(client: "MlflowClient", run_id: str, model: BundleModel, bund
             return str(logged.model_id)
     import mlflow.onnx
     import onnx
+    import onnxruntime
     from mlflow.models import Model
 
     configuration = model.files["configuration.json"]
@@ -89,7 +90,7 @@ def log_onnx_model(client: "MlflowClient", run_id: str, model: BundleModel, bund
         save_as_external_data=False,  # in one file, which can be copied on its own
         signature=_signature(model),
         input_example=model.example(),
-        conda_env=_environment(),
+        conda_env=conda_environment({"onnx": onnx.__version__, "onnxruntime": onnxruntime.__version__}),
         metadata={"bands": list(model.bands), "class_names": list(model.class_names)},
     )
     _log_parity(client, run_id, str(created.model_id), configuration.get("parity", {}))
@@ -106,30 +107,6 @@ def _signature(model: BundleModel) -> Any:  # noqa: ANN401 - MLflow ships no typ
         inputs=Schema([TensorSpec(np.dtype(model.dtype), (-1, *model.tile_shape))]),
         outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, len(model.class_names)), "probabilities")]),
     )
-
-
-def _environment() -> dict[str, Any]:
-    """Return the requirements of the model, which MLflow would otherwise infer by running it in a process."""
-    import numpy as np
-    import onnx
-    import onnxruntime
-    from mlflow.version import VERSION
-
-    packages = {
-        "mlflow": VERSION,
-        "onnx": onnx.__version__,
-        "onnxruntime": onnxruntime.__version__,
-        "numpy": np.__version__,
-    }
-    return {
-        "name": "tilepipe",
-        "channels": ["conda-forge"],
-        "dependencies": [
-            f"python={platform.python_version()}",
-            "pip",
-            {"pip": [f"{name}=={version}" for name, version in packages.items()]},
-        ],
-    }
 
 
 def _log_parity(client: "MlflowClient", run_id: str, model_id: str, parity: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tilepipe.components.shared.contracts.candidates import Outcome
 from tilepipe.components.shared.pages.formatting import DASH, markdown_table, plain
-from tilepipe.components.shared.storage.atomic import whole_file
+from tilepipe.components.shared.storage.atomic import write_whole
 
 _MOST_ROWS = 20  # of the summary
 
@@ -62,8 +62,7 @@ def write_ranking(outcomes: Sequence[Outcome], path: Path) -> None:
         }
         for rank, outcome in enumerate(outcomes, start=1)
     ]
-    with whole_file(path) as partial:
-        partial.write_text(json.dumps(records, indent=2) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(records, indent=2) + "\n")
 
 
 def render_summary(outcomes: Sequence[Outcome]) -> str:

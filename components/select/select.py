@@ -20,7 +20,7 @@ from tilepipe.components.shared.contracts.candidates import (
 from tilepipe.components.shared.contracts.manifest import read_manifest
 from tilepipe.components.shared.errors import ArtifactError, ParameterError
 from tilepipe.components.shared.runtime import tracking
-from tilepipe.components.shared.storage.atomic import whole_file
+from tilepipe.components.shared.storage.atomic import whole_file, write_whole
 
 logger = logging.getLogger("tilepipe.select")
 
@@ -69,10 +69,10 @@ def select(config: SelectConfig, folders: Sequence[Path], manifest_path: Path, o
     with whole_file(outputs.model) as partial:
         shutil.copyfile(model, partial)
     winner.history.write(outputs.history)
-    _write_text(outputs.winner, winner.model_dump_json(indent=2) + "\n")
+    winner.write(outputs.winner)
     write_ranking(outcomes, outputs.ranking)
-    _write_text(outputs.comparison, render_comparison(outcomes, manifest))
-    _write_text(outputs.summary, render_summary(outcomes))
+    write_whole(outputs.comparison, render_comparison(outcomes, manifest))
+    write_whole(outputs.summary, render_summary(outcomes))
     counts = Counter(outcome.status for outcome in outcomes)
     logger.info(
         "%s is the best of %d: %s %.4f; %d finished, %d stopped, %d failed",
@@ -123,8 +123,3 @@ def _track(config: SelectConfig, winner: Outcome, outcomes: Sequence[Outcome], o
     tracking.log_metrics(run_id, figures | {f"candidates/{status}": count for status, count in statuses.items()})
     tracking.log_file(run_id, outputs.comparison, ARTIFACT_FOLDER, name="comparison.html")
     tracking.log_file(run_id, outputs.ranking, ARTIFACT_FOLDER, name="ranking.json")
-
-
-def _write_text(path: Path, text: str) -> None:
-    with whole_file(path) as partial:
-        partial.write_text(text, encoding="utf-8")

@@ -17,7 +17,7 @@ from tilepipe.components.shared.contracts.model_file import load_model, load_ten
 from tilepipe.components.shared.errors import ParameterError
 from tilepipe.components.shared.pages.curves import curves_drawing
 from tilepipe.components.shared.runtime import cluster, nested_runs
-from tilepipe.components.shared.storage.atomic import whole_file
+from tilepipe.components.shared.storage.atomic import whole_file, write_whole
 from tilepipe.components.shared.version import VERSION
 from tilepipe.components.train.checkpoints.checkpoints import Checkpoints
 from tilepipe.components.train.checkpoints.file import State
@@ -296,8 +296,7 @@ def _write(
         model.save(partial)
     history.write(outputs.history)
     page = render_page(history, manifest, _sections(curve))
-    with whole_file(outputs.curves) as partial:
-        partial.write_text(page, encoding="utf-8")
+    write_whole(outputs.curves, page)
     files = {
         "curves.html": page,
         "curves.svg": curves_drawing(history),

@@ -9,7 +9,7 @@ from typing import Any
 
 from tilepipe.components.prepare.prepare import prepare
 from tilepipe.components.propose.candidate_configs import candidate_configs
-from tilepipe.components.shared.contracts.candidates import MODEL_FILE, Candidate, Outcome, Status
+from tilepipe.components.shared.contracts.candidates import MODEL_FILE, OUTCOME_FILE, Candidate, Outcome, Status
 from tilepipe.components.shared.errors import ArtifactError, StorageError, TilepipeError, TrackingError
 from tilepipe.components.shared.runtime import nested_runs, tracking
 from tilepipe.components.train.loop.interruptions import Paused
@@ -115,4 +115,4 @@ def _train(task: CandidateTask) -> None:
         "processor_seconds": task.spent_processor_seconds + time.process_time() - used,
         "mlflow_run_id": tracking.open_run_id(),
     }
-    outcome.model_copy(update=measured).write(task.folder)
+    outcome.model_copy(update=measured).write(task.folder / OUTCOME_FILE)

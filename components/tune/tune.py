@@ -15,6 +15,7 @@ from tilepipe.components.propose.config import shown
 from tilepipe.components.shared import errors
 from tilepipe.components.shared.contracts.candidates import (
     MODEL_FILE,
+    OUTCOME_FILE,
     Candidate,
     Outcome,
     Share,
@@ -154,7 +155,7 @@ class _Worker:
         """
         found = ranked(list(self._found.values()))
         for outcome in found:
-            outcome.write(self._outcomes / outcome.name)
+            outcome.write(self._outcomes / outcome.name / OUTCOME_FILE)
             if outcome is not found[0]:  # no other model of this worker can win
                 (self._outcomes / outcome.name / MODEL_FILE).unlink(missing_ok=True)
             if self._share.rungs:
@@ -179,7 +180,7 @@ class _Worker:
         if ranked(list(self._results.outcomes().values()))[0].index == best.index:
             logger.info("%s is trained again, since its model is not stored", best.name)
             self._run(self._task(Candidate(index=best.index, parameters=best.parameters)))
-            best.write(model.parent)
+            best.write(model.parent / OUTCOME_FILE)
 
     def _remove_results(self) -> None:
         """Delete the results, which only this run uses; those of a study when all its workers have finished."""
@@ -251,7 +252,7 @@ class _Worker:
         earlier = self._found.get(candidate.index)
         seconds = time.monotonic() - started + (earlier.seconds if earlier else 0.0)
         outcome = outcome.model_copy(update={"seconds": seconds})
-        outcome.write(task.folder)
+        outcome.write(task.folder / OUTCOME_FILE)
         return outcome
 
     def _continuing(self, tasks: Sequence[CandidateTask], reached: Sequence[Outcome]) -> list[CandidateTask]:

@@ -43,5 +43,5 @@ def test_the_winner_is_passed_on_or_trained_on_all_but_the_test_tiles(inputs, tm
     assert outputs.model.read_bytes() != inputs.model.read_bytes()
 
     inputs.winner.write_text("{}")
-    with pytest.raises(ArtifactError, match="JSON of an outcome"):
+    with pytest.raises(ArtifactError, match="outcome of a sweep must be JSON"):
         refit(RefitConfig(), inputs, outputs)

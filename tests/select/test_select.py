@@ -8,6 +8,7 @@ from tests.support.packed import manifest_for
 from tests.support.sweeping import made_up
 from tilepipe.components.select.config import SelectConfig
 from tilepipe.components.select.select import Outputs, select
+from tilepipe.components.shared.contracts.candidates import OUTCOME_FILE
 from tilepipe.components.shared.errors import ArtifactError, ParameterError
 
 FILES = ("winner.json", "model.keras", "history.json", "ranking.json", "comparison.html", "summary.md")
@@ -23,7 +24,7 @@ def select_among(tmp_path, monkeypatch):
         for folder, outcomes in zip(folders, workers, strict=True):
             folder.mkdir()
             for outcome in outcomes:
-                outcome.write(folder / outcome.name)
+                outcome.write(folder / outcome.name / OUTCOME_FILE)
                 if outcome.index in models:
                     (folder / outcome.name / "model.keras").write_text(f"model {outcome.index}")
         outputs = Outputs(*(tmp_path / name for name in FILES))

@@ -4,11 +4,10 @@ import math
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tilepipe.components.shared.contracts.history import History, lower_is_better
-from tilepipe.components.shared.errors import ArtifactError
-from tilepipe.components.shared.storage.atomic import whole_file
+from tilepipe.components.shared.contracts.json_model import JsonModel, read_json
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -74,7 +73,7 @@ class Share(_Frozen):
         return self
 
 
-class Outcome(_Frozen):
+class Outcome(_Frozen, JsonModel):
     """Result of one candidate."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -126,12 +125,6 @@ class Outcome(_Frozen):
             self.index,
         )
 
-    def write(self, folder: Path) -> None:
-        """Write the outcome into the folder of its candidate."""
-        folder.mkdir(parents=True, exist_ok=True)
-        with whole_file(folder / OUTCOME_FILE) as partial:
-            partial.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-
 
 def ranked(outcomes: list[Outcome]) -> list[Outcome]:
     """Sort outcomes, the best first; their order does not matter."""
@@ -147,13 +140,4 @@ def read_outcomes(folder: Path) -> list[Outcome]:
     Raises:
         ArtifactError: an outcome is damaged or of another schema version.
     """
-    outcomes = []
-    for path in sorted(folder.glob(f"*/{OUTCOME_FILE}")):
-        try:
-            outcomes.append(Outcome.model_validate_json(path.read_text(encoding="utf-8")))
-        except (ValidationError, UnicodeDecodeError) as error:
-            raise ArtifactError(
-                f"The outcome of a candidate must be JSON of schema version {SCHEMA_VERSION}. Received: {path}, which "
-                f"reads as: {error}. Run the sweep again with this version of tilepipe."
-            ) from error
-    return outcomes
+    return [read_json(Outcome, path, "An outcome", "tune") for path in sorted(folder.glob(f"*/{OUTCOME_FILE}"))]

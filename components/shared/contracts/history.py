@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from tilepipe.components.shared.errors import ArtifactError
-from tilepipe.components.shared.storage.atomic import whole_file
+from tilepipe.components.shared.contracts.json_model import JsonModel, read_json
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -47,7 +46,7 @@ def in_words(metric: str) -> str:
     return f"validation {'F1' if words == 'f1' else words}" + (f" of {of}" if of else "")
 
 
-class History(BaseModel):
+class History(JsonModel):
     """Figures of each epoch, and the epoch whose weights the model has."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -81,11 +80,6 @@ class History(BaseModel):
         """The figures of the best epoch."""
         return self.epochs[self.best_epoch - 1]
 
-    def write(self, path: Path) -> None:
-        """Write the history as indented JSON, completely or not at all."""
-        with whole_file(path) as partial:
-            partial.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-
 
 def read_history(path: Path) -> History:
     """Read a history.
@@ -99,10 +93,4 @@ def read_history(path: Path) -> History:
     Raises:
         ArtifactError: the file is missing, damaged or of another schema version.
     """
-    try:
-        return History.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError, OSError) as error:
-        raise ArtifactError(
-            f"A history must be JSON of schema version {SCHEMA_VERSION}. Received: {path}, which reads as: {error}. "
-            "Run `train` again with this version of tilepipe."
-        ) from error
+    return read_json(History, path, "A history", "train")

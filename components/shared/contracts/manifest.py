@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
 
-from tilepipe.components.shared.contracts.optional_fields import SparseModel
+from tilepipe.components.shared.contracts.json_model import SparseModel, read_json
 from tilepipe.components.shared.contracts.product import Product
-from tilepipe.components.shared.errors import ArtifactError
-from tilepipe.components.shared.storage.atomic import whole_file
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -119,11 +117,6 @@ class Manifest(_Frozen, SparseModel):
         """`(height, width, bands)` of one tile."""
         return self.height, self.width, len(self.bands)
 
-    def write(self, path: Path) -> None:
-        """Write the manifest as indented JSON with sorted keys, whole or not at all."""
-        with whole_file(path) as partial:
-            partial.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
-
 
 def read_manifest(path: Path) -> Manifest:
     """Read a manifest.
@@ -137,10 +130,4 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         ArtifactError: the file is damaged or of another schema version.
     """
-    try:
-        return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError) as error:
-        raise ArtifactError(
-            f"A manifest must be of schema version {SCHEMA_VERSION}. Received: {path.name}, which reads as: {error}. "
-            "Run `pack` again with this version of tilepipe."
-        ) from error
+    return read_json(Manifest, path, "A manifest", "pack")

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from pydantic import ConfigDict
 
-from tilepipe.components.shared.contracts.optional_fields import SparseModel
+from tilepipe.components.shared.contracts.json_model import SparseModel
 
 SHIFTED_FROM = "04.00"
 """Sentinel-2 baseline since which digital numbers have an offset of 1000:

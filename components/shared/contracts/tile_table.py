@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from pydantic import ConfigDict, Field, ValidationError
 
 from tilepipe.components.shared.contracts.geometry_column import CORNERS, GeometryColumn
-from tilepipe.components.shared.contracts.optional_fields import SparseModel
+from tilepipe.components.shared.contracts.json_model import SparseModel
 from tilepipe.components.shared.contracts.product import Product
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.storage.atomic import whole_file

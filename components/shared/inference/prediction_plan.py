@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
-from tilepipe.components.shared.errors import ArtifactError
-from tilepipe.components.shared.storage.atomic import whole_file
+from tilepipe.components.shared.contracts.json_model import JsonModel, read_json
 from tilepipe.components.shared.tiles.layout.reading_options import ReadingOptions
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -37,7 +36,7 @@ class PredictionOptions(ReadingOptions):
     )
 
 
-class PredictionPlan(BaseModel):
+class PredictionPlan(JsonModel):
     """The plan, as a JSON artifact."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,11 +65,6 @@ class PredictionPlan(BaseModel):
         """Return the rows of the tile table that a worker predicts."""
         return range(self.tiles * part // self.parts, self.tiles * (part + 1) // self.parts)
 
-    def write(self, path: Path) -> None:
-        """Write the plan as JSON, completely or not at all."""
-        with whole_file(path) as partial:
-            partial.write_text(self.model_dump_json(indent=1) + "\n", encoding="utf-8")
-
 
 def read_plan(path: Path) -> PredictionPlan:
     """Read a plan.
@@ -84,10 +78,4 @@ def read_plan(path: Path) -> PredictionPlan:
     Raises:
         ArtifactError: The file is damaged or of another schema version.
     """
-    try:
-        return PredictionPlan.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, UnicodeDecodeError, OSError) as error:
-        raise ArtifactError(
-            f"A plan of predictions must have schema version {SCHEMA_VERSION}. Received: {path.name}, which reads as: "
-            f"{error}. Run `plan` again with this version of tilepipe."
-        ) from error
+    return read_json(PredictionPlan, path, "A plan of predictions", "plan")

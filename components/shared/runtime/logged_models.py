@@ -1,6 +1,9 @@
 """What a run in MLflow holds already: its parameters, and the models that it has logged."""
 
+import platform
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tilepipe.components.shared.runtime import tracking
 
@@ -33,3 +36,23 @@ def log_model_files(model_id: str, folder: Path, target: str) -> None:
     """Log the files of a folder as artifacts of a model, under `target`."""
     with tracking.reported("log files of the model"):
         tracking.client().log_model_artifacts(model_id, str(folder), target)
+
+
+def conda_environment(packages: Mapping[str, str]) -> dict[str, Any]:
+    """Return the environment of a model: this Python, MLflow, NumPy, and the given packages with their versions.
+
+    MLflow would otherwise infer it by running the model in a process.
+    """
+    import numpy as np
+    from mlflow.version import VERSION
+
+    versions = {"mlflow": VERSION, **packages, "numpy": np.__version__}
+    return {
+        "name": "tilepipe",
+        "channels": ["conda-forge"],
+        "dependencies": [
+            f"python={platform.python_version()}",
+            "pip",
+            {"pip": [f"{name}=={version}" for name, version in versions.items()]},
+        ],
+    }

@@ -8,14 +8,12 @@ with the exponentially rising rate and the divergence check of fastai's `LRFinde
 import math
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tilepipe.components.shared.errors import ParameterError
 from tilepipe.components.shared.runtime.config import StepConfig
-from tilepipe.components.shared.storage.atomic import whole_file
 
 LOWEST_RATE, HIGHEST_RATE = 1e-7, 10.0
 """The range of fastai; usable rates lie within it."""
@@ -61,11 +59,6 @@ class RateCurve(BaseModel):
         if not 1 <= len(self.rates) == len(self.losses) == len(self.smoothed):
             raise ValueError("rates, losses and smoothed must be given for each step")
         return self
-
-    def write(self, path: Path) -> None:
-        """Write the curve atomically as indented JSON; `RateCurve.model_validate_json` reads it."""
-        with whole_file(path) as partial:
-            partial.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
 
 
 def find_rate(

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import platform
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tilepipe.components.shared.contracts.manifest import SPLITS, Manifest
 from tilepipe.components.shared.errors import TrackingError
 from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.runtime.logged_models import conda_environment
 from tilepipe.components.train.tracking.trackers import File, Point, Results
 
 if TYPE_CHECKING:
@@ -150,7 +150,9 @@ class _KerasFlavor:
 
 
 def _log_model(run_id: str, manifest: Manifest, model: "keras.Model", best_epoch: int) -> None:
+    import keras
     import numpy as np
+    import tensorflow as tf
     from mlflow.models import Model, ModelSignature
     from mlflow.types import Schema, TensorSpec
 
@@ -179,25 +181,6 @@ def _log_model(run_id: str, manifest: Manifest, model: "keras.Model", best_epoch
             model=model,
             signature=signature,
             input_example=example,
-            conda_env=_environment(),
+            conda_env=conda_environment({"keras": keras.version(), "tensorflow": tf.__version__}),
             metadata={"bands": list(manifest.bands), "class_names": list(manifest.class_names), "data": manifest.name},
         )
-
-
-def _environment() -> dict[str, Any]:
-    """Return the requirements of the model, which MLflow would otherwise infer by running it in a process."""
-    import keras
-    import numpy as np
-    import tensorflow as tf
-    from mlflow.version import VERSION
-
-    packages = {"mlflow": VERSION, "keras": keras.version(), "tensorflow": tf.__version__, "numpy": np.__version__}
-    return {
-        "name": "tilepipe",
-        "channels": ["conda-forge"],
-        "dependencies": [
-            f"python={platform.python_version()}",
-            "pip",
-            {"pip": [f"{name}=={version}" for name, version in packages.items()]},
-        ],
-    }

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from tilepipe.components.shared.contracts.candidates import Outcome, ranked, read_outcomes
+from tilepipe.components.shared.contracts.candidates import OUTCOME_FILE, Outcome, ranked, read_outcomes
 from tilepipe.components.shared.contracts.history import History
 from tilepipe.components.shared.errors import ArtifactError
 
@@ -62,13 +62,13 @@ def test_stopped_candidates_come_after_finished_ones_and_failed_ones_last():
 def test_outcomes_are_read_back(tmp_path):
     written = [outcome(3, 0.5), outcome(1, status="failed")]
     for one in written:
-        one.write(tmp_path / one.name)
+        one.write(tmp_path / one.name / OUTCOME_FILE)
     assert ranked(read_outcomes(tmp_path)) == written
     assert read_outcomes(tmp_path / "absent") == []
 
 
 def test_a_damaged_outcome_is_refused(tmp_path):
-    outcome(3, 0.5).write(tmp_path / "candidate-003")
+    outcome(3, 0.5).write(tmp_path / "candidate-003" / OUTCOME_FILE)
     (tmp_path / "candidate-003" / "outcome.json").write_text("{}")
     with pytest.raises(ArtifactError, match="candidate-003"):
         read_outcomes(tmp_path)
