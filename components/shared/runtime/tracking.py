@@ -5,6 +5,7 @@ Only the tracking client is used, so that steps without TensorFlow need only `ml
 """
 
 import contextlib
+import fcntl
 import json
 import logging
 import os
@@ -94,19 +95,37 @@ def client() -> "MlflowClient":
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     from mlflow import MlflowClient
 
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     for _ in range(_OPENING_ATTEMPTS):
         try:
-            return MlflowClient(tracking_uri=uri)
+            with _one_at_a_time(uri):
+                return MlflowClient(tracking_uri=uri or None)
         except Exception as error:  # of SQLAlchemy, which comes with MLflow only where there are local databases
             if "database is locked" not in str(error):
                 raise
             time.sleep(random.uniform(0.5, 1.5))  # noqa: S311 - jitter
     raise TrackingError(
         "MLflow's database must be free to be opened. Received: "
-        f"{_without_password(uri or '')}, which another process has locked for {_OPENING_ATTEMPTS} attempts. Wait "
+        f"{_without_password(uri)}, which another process has locked for {_OPENING_ATTEMPTS} attempts. Wait "
         "until that process has ended, or use an MLflow server for several runs at once."
     )
+
+
+@contextlib.contextmanager
+def _one_at_a_time(uri: str) -> Iterator[None]:
+    """Lock the folder of a SQLite database: MLflow breaks a new one that two processes open at once."""
+    if not uri.startswith(_SQLITE):
+        yield
+        return
+    folder = Path(uri.removeprefix(_SQLITE)).parent
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # some file systems have no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def open_run(experiment: str, name: str, tags: Mapping[str, str], *, resumed_run_id: str = UNTRACKED) -> str:
@@ -273,44 +292,6 @@ def set_tags(run_id: str, tags: Mapping[str, str]) -> None:
         mlflow = client()
         for key, value in tags.items():
             mlflow.set_tag(run_id, key, value)
-
-
-def log_dataset(
-    run_id: str,
-    *,
-    name: str,
-    digest: str,
-    source: str,
-    schema: Mapping[str, Any],
-    profile: Mapping[str, Any],
-    context: str,
-) -> None:
-    """Log the data set of a run, so that runs can be found and compared by it.
-
-    Args:
-        run_id: the run.
-        name: name of the data set.
-        digest: digest of its content; MLflow keeps 36 characters.
-        source: address of its source.
-        schema: description of a tile, as JSON.
-        profile: number of tiles, as JSON.
-        context: its use, such as `training`.
-    """
-    if run_id == UNTRACKED:
-        return
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    dataset = Dataset(
-        name=name[:500],
-        digest=digest[:36],
-        source_type="uri",
-        source=json.dumps({"uri": source}),
-        schema=json.dumps(schema),
-        profile=json.dumps(profile),
-    )
-    with reported("log the data set"):
-        tags = [InputTag("mlflow.data.context", context)]
-        client().log_inputs(run_id, datasets=[DatasetInput(dataset, tags)])
 
 
 def close_run(run_id: str, status: RunStatus, *, failed_step: str = "", reason: str = "") -> None:

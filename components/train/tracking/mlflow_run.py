@@ -1,5 +1,6 @@
 """Tracking in MLflow: inputs, figures and the model."""
 
+import json
 import logging
 import os
 import tempfile
@@ -51,16 +52,7 @@ class MlflowTracker:
             TrackingError: the server rejects them or is unreachable.
         """
         tracking.log_params(self.run_id, params)
-        tracking.log_dataset(
-            self.run_id,
-            name=manifest.name,
-            digest=manifest.digest,
-            source=manifest.source,
-            schema={"bands": manifest.bands, "dtype": manifest.dtype, "tile_shape": manifest.tile_shape},
-            profile={f"{split}_tiles": manifest.splits[split].tiles for split in SPLITS}
-            | {"classes": len(manifest.class_names)},
-            context="training",
-        )
+        _log_dataset(self.run_id, manifest)
 
     def log_points(self, points: Sequence[Point]) -> None:
         """Log figures that the run does not have yet.
@@ -184,3 +176,22 @@ def _log_model(run_id: str, manifest: Manifest, model: "keras.Model", best_epoch
             conda_env=conda_environment({"keras": keras.version(), "tensorflow": tf.__version__}),
             metadata={"bands": list(manifest.bands), "class_names": list(manifest.class_names), "data": manifest.name},
         )
+
+
+def _log_dataset(run_id: str, manifest: Manifest) -> None:
+    """Log the data set as an input of the run, so that runs can be found and compared by it."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    schema = {"bands": manifest.bands, "dtype": manifest.dtype, "tile_shape": manifest.tile_shape}
+    profile = {f"{split}_tiles": manifest.splits[split].tiles for split in SPLITS}
+    dataset = Dataset(
+        name=manifest.name[:500],
+        digest=manifest.digest[:36],  # MLflow keeps no more
+        source_type="uri",
+        source=json.dumps({"uri": manifest.source}),
+        schema=json.dumps(schema),
+        profile=json.dumps(profile | {"classes": len(manifest.class_names)}),
+    )
+    with tracking.reported("log the data set"):
+        tags = [InputTag("mlflow.data.context", "training")]
+        tracking.client().log_inputs(run_id, datasets=[DatasetInput(dataset, tags)])

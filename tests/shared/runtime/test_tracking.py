@@ -1,5 +1,6 @@
 """MLflow's settings of a pod, which come under names of tilepipe's own."""
 
+import multiprocessing
 import os
 import sqlite3
 import threading
@@ -65,6 +66,23 @@ def test_a_database_that_stays_locked_is_one_clear_error(locked, monkeypatch):
     locked(60)
     with pytest.raises(TrackingError, match=r"must be free.*locked for 1 attempts.*use an MLflow server"):
         tracking.client()
+
+
+def test_processes_that_start_at_once_share_one_new_database(tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/runs/mlflow.db")
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(3)
+
+    def open_client():
+        barrier.wait(60)
+        raise SystemExit(0 if tracking.client().search_experiments() else 1)
+
+    processes = [context.Process(target=open_client) for _ in range(3)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
 
 
 def test_parameters_are_logged_without_credentials(mlflow_store, monkeypatch):
