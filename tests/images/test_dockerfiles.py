@@ -36,6 +36,12 @@ def test_base_images_are_arguments(name):
     assert set(bases) <= {"${PYTHON_IMAGE}", "${GO_IMAGE}", "scratch"}
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_base_images_are_pinned_by_digest(name):
+    (base,) = argument(name, "PYTHON_IMAGE") | argument(name, "GO_IMAGE")
+    assert re.fullmatch(r"docker\.io/library/[a-z]+:[\w.-]+@sha256:[0-9a-f]{64}", base)
+
+
 @pytest.mark.parametrize("name", PYTHON)
 def test_python_images_agree_on_their_base_and_take_the_lock_file_as_it_is(name):
     assert argument(name, "PYTHON_IMAGE") == argument("data", "PYTHON_IMAGE")
