@@ -9,6 +9,7 @@ from kfp import dsl, kubernetes
 from kfp.dsl.pipeline_channel import PipelineParameterChannel
 
 from tilepipe.components.shared.runtime.tracking import PREFIX, TRACKING_ADDRESS, TRACKING_CREDENTIALS
+from tilepipe.components.shared.storage import web_tokens
 from tilepipe.components.shared.version import VERSION
 
 CATALOG_SECRET = "tilepipe-stac"  # noqa: S105 - a Secret's name
@@ -82,9 +83,14 @@ def use_storage(task: dsl.PipelineTask, secret: Text) -> None:
 
 
 def use_catalog(task: dsl.PipelineTask, secret: Text) -> None:
-    """Give a task credentials for a STAC API, a token or a user and password, from a Secret."""
-    keys = {name: name for name in ("TILEPIPE_STAC_TOKEN", "TILEPIPE_STAC_USERNAME", "TILEPIPE_STAC_PASSWORD")}
-    kubernetes.use_secret_as_env(task, secret, keys, optional=True)
+    """Give a task credentials from a Secret: for a STAC API a token or a user and password, and tokens for hosts."""
+    names = ("TILEPIPE_STAC_TOKEN", "TILEPIPE_STAC_USERNAME", "TILEPIPE_STAC_PASSWORD", web_tokens.TOKENS)
+    kubernetes.use_secret_as_env(task, secret, {name: name for name in names}, optional=True)
+
+
+def use_web(task: dsl.PipelineTask, secret: Text) -> None:
+    """Give a task the tokens for hosts on the web from the same Secret."""
+    kubernetes.use_secret_as_env(task, secret, {web_tokens.TOKENS: web_tokens.TOKENS}, optional=True)
 
 
 def use_tracking(task: dsl.PipelineTask, secret: Text) -> None:

@@ -121,6 +121,7 @@ def pack_data(given: PipelineArguments) -> tuple[dsl.PipelineTask, dsl.PipelineT
         )
         settings.configure(pack, cpu="4", memory="2Gi", timeout_seconds=12 * 3600, retries=1)
         settings.use_storage(pack, given.storage_secret_name)
+        settings.use_web(pack, given.data_secret_name)
 
     merge = merge_packed(
         part_manifests=of_all_parts(pack, "part_manifest"),
@@ -155,6 +156,7 @@ def wire(given: PipelineArguments, *, streams: bool = False) -> None:
         )
         settings.configure(prepare, cpu="2", memory="2Gi", timeout_seconds=1800)
         settings.use_storage(prepare, given.storage_secret_name)
+        settings.use_web(prepare, given.data_secret_name)
 
         if streams:
             shards = {
@@ -328,7 +330,8 @@ def train_classifier(
         data_query: Search of a STAC API: {"collections": [...], "bbox": [west, south, east, north], "datetime": "...",
             "filter": "CQL2", "max_items": 0}.
         data_recode: Class of each label to rename: {"Pasture": "Grass", "Unknown": ""}; "" drops the tiles.
-        data_secret_name: Secret with TILEPIPE_STAC_TOKEN, or _USERNAME and _PASSWORD, for a STAC API; may be absent.
+        data_secret_name: Secret with TILEPIPE_STAC_TOKEN, or _USERNAME and _PASSWORD, for a STAC API, and
+            TILEPIPE_WEB_TOKENS for files on the web; all optional.
         data_snapshot: ISO 8601 time as of which the source is read; set another to read a changed source again.
             Default: none, or in a recurring run the time at which it was triggered.
         data_source_bands: Order of the bands in the files, if their metadata lack it or state it wrongly.

@@ -250,7 +250,8 @@ def tune_classifier(
         data_query: Search of a STAC API: {"collections": [...], "bbox": [west, south, east, north], "datetime": "...",
             "filter": "CQL2", "max_items": 0}.
         data_recode: Class of each label to rename: {"Pasture": "Grass", "Unknown": ""}; "" drops the tiles.
-        data_secret_name: Secret with TILEPIPE_STAC_TOKEN, or _USERNAME and _PASSWORD, for a STAC API; may be absent.
+        data_secret_name: Secret with TILEPIPE_STAC_TOKEN, or _USERNAME and _PASSWORD, for a STAC API, and
+            TILEPIPE_WEB_TOKENS for files on the web; all optional.
         data_snapshot: ISO 8601 time as of which the source is read; set another to read a changed source again.
             Default: none, or in a recurring run the time at which it was triggered.
         data_source_bands: Order of the bands in the files, if their metadata lack it or state it wrongly.

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -167,6 +167,17 @@ def _of_task(reader: _Reader, container: Mapping[str, Any], settings: Mapping[st
         run_as_user=int(user) if (user := settings.get("securityContext", {}).get("runAsUser")) else None,
         parameters=reader.used,
     )
+
+
+def merged_references(tasks: Sequence[TaskNeeds]) -> list[Reference]:
+    """Merge the references of several tasks to the same Secret or ConfigMap, which read different keys of it."""
+    merged: dict[tuple[str, str, bool], Reference] = {}
+    for reference in (reference for task in tasks for reference in task.references):
+        key = (reference.kind, reference.name, reference.optional)
+        before = merged.get(key, reference)
+        keys = tuple(dict.fromkeys((*before.keys, *reference.keys)))
+        merged[key] = replace(before, keys=keys, parameter=before.parameter or reference.parameter)
+    return list(merged.values())
 
 
 def _references(reader: _Reader, kind: Kind, settings: Mapping[str, Any]) -> list[Reference]:

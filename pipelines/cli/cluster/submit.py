@@ -10,7 +10,7 @@ from tilepipe.components.shared.errors import ParameterError
 from tilepipe.pipelines.cli.cluster.access import Cluster
 from tilepipe.pipelines.cli.cluster.endpoint import Kubeflow
 from tilepipe.pipelines.cli.cluster.nodes import check_feasible, read_nodes, with_admission
-from tilepipe.pipelines.cli.cluster.requirements import TaskNeeds
+from tilepipe.pipelines.cli.cluster.requirements import TaskNeeds, merged_references
 from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline
 
 DEFAULT_EXPERIMENT = "Default"
@@ -128,7 +128,7 @@ def _spec(pipeline: CompiledPipeline, *, cache: bool) -> dict[str, Any]:
 def _missing(cluster: Cluster, tasks: Sequence[TaskNeeds], arguments: Mapping[str, Any]) -> dict[str, None]:
     """Describe each Secret, ConfigMap and key that the tasks need and the namespace lacks, once."""
     problems: dict[str, None] = {}
-    for reference in (reference for needs in tasks for reference in needs.references):
+    for reference in merged_references(tasks):
         asked_for = reference.parameter in arguments
         if reference.optional and not asked_for:
             continue

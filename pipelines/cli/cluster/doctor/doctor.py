@@ -11,7 +11,7 @@ from tilepipe.pipelines.cli.cluster.doctor.finding import Finding, ok, problem, 
 from tilepipe.pipelines.cli.cluster.doctor.pod_checks import Identity
 from tilepipe.pipelines.cli.cluster.endpoint import DEFAULT_NAMESPACE, Kubeflow, connect, takes_security_contexts
 from tilepipe.pipelines.cli.cluster.nodes import describe_taint, read_nodes
-from tilepipe.pipelines.cli.cluster.requirements import Reference, TaskNeeds
+from tilepipe.pipelines.cli.cluster.requirements import Reference, TaskNeeds, merged_references
 from tilepipe.pipelines.cli.compilation import settings_file
 from tilepipe.pipelines.cli.compilation.settings_file import Platform
 
@@ -181,13 +181,7 @@ def _rights(cluster: Cluster, account: str) -> Iterator[Finding]:
 
 
 def _references(cluster: Cluster, tasks: Sequence[TaskNeeds]) -> Iterator[Finding]:
-    merged: dict[tuple[str, str, bool], Reference] = {}
-    for reference in (reference for task in tasks for reference in task.references):
-        key = (reference.kind, reference.name, reference.optional)
-        before = merged.get(key, reference)
-        keys = tuple(dict.fromkeys((*before.keys, *reference.keys)))
-        merged[key] = Reference(reference.kind, reference.name, keys, reference.optional)
-    for reference in merged.values():
+    for reference in merged_references(tasks):
         yield _reference(cluster, reference)
     if not cluster.may("get", "configmaps"):
         return

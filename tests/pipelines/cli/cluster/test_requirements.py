@@ -1,4 +1,4 @@
-from tilepipe.pipelines.cli.cluster.requirements import Reference, of_pipeline
+from tilepipe.pipelines.cli.cluster.requirements import Reference, merged_references, of_pipeline
 
 
 def by_task(pipeline, **arguments):
@@ -41,6 +41,18 @@ def test_secrets_and_config_maps(pipeline):
     assert [task.references for task in tasks.values() if task.references and task.task != "work"] == [
         (Reference("Secret", "must-be-there", ("TOKEN",), optional=False),)
     ]
+
+
+def test_keys_that_tasks_read_from_one_secret_are_alternatives():
+    """A Secret with a token for a STAC API alone is complete, although `pack` does not read that key."""
+    from tilepipe.pipelines.cli.compilation import compiled_pipeline
+
+    tasks = of_pipeline(compiled_pipeline.load("train_classifier"), {"data_secret_name": "mine"})
+    pack = next(task for task in tasks if task.step == "pack")
+    assert ("TILEPIPE_WEB_TOKENS",) in {reference.keys for reference in pack.references}
+    (merged,) = [reference for reference in merged_references(tasks) if reference.name == "mine"]
+    assert merged.parameter == "data_secret_name"
+    assert {"TILEPIPE_STAC_TOKEN", "TILEPIPE_WEB_TOKENS"} < set(merged.keys)
 
 
 def test_the_shipped_pipelines_can_be_read():

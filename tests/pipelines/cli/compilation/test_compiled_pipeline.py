@@ -220,6 +220,25 @@ def test_no_variable_of_ours_collides_with_those_that_kfp_puts_into_a_pod():
     assert not {name for name in names if name.startswith(("MLFLOW_", "KFP_"))}
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in {"predict_scenes", "promote"}])
+def test_every_step_that_reads_files_of_the_source_gets_the_tokens_of_hosts(name):
+    pipeline = compiled_pipeline.load(name)
+    executors = pipeline.documents[1]["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    secrets = {label: found.get("secretAsEnv", []) for label, found in executors.items()}
+    with_tokens = {
+        label.removeprefix("exec-")
+        for label, entries in secrets.items()
+        if any(
+            {"envVar": "TILEPIPE_WEB_TOKENS", "secretKey": "TILEPIPE_WEB_TOKENS"} in entry["keyToEnv"]
+            and entry["optional"] is True
+            for entry in entries
+        )
+    }
+    reading = {"ingest-tiles", "pack-tiles", "prepare-model", "predict-part"}
+    assert with_tokens == reading & {label.removeprefix("exec-") for label in executors}
+    assert len(with_tokens) >= 2
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_retry_has_the_time_of_a_first_attempt(name):
     """Argo counts the longest backoff from the start of the first attempt, and ends retries then."""
