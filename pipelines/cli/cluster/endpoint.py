@@ -13,6 +13,10 @@ from tilepipe.components.shared.errors import ClusterError, ParameterError
 DEFAULT_NAMESPACE = "kubeflow"
 OLDEST_VERSION = (2, 16)
 """The first version whose API server knows the security contexts that all tasks of tilepipe have."""
+NEWEST_VERSION = (2, 18)
+"""The newest version with which tilepipe was tested, see manifests/README.md."""
+RESTRICTS_ACCOUNTS = (2, 18)
+"""The first version whose API server only runs pods as service accounts that its administrator has listed."""
 
 _CONNECT_SECONDS = 4.0
 _READ_SECONDS = 30.0
@@ -33,6 +37,7 @@ class Kubeflow:
         multi_user: whether users have their own namespaces; a single-user server only uses its own.
         version: version such as `2.17.0`; empty if the server does not know it.
         client: `kfp.Client`.
+        commit: start of the commit from which the server was built; empty if it does not know it.
     """
 
     url: str
@@ -40,6 +45,13 @@ class Kubeflow:
     multi_user: bool
     version: str
     client: Any
+    commit: str = ""
+
+    @property
+    def release(self) -> tuple[int, ...]:
+        """Major and minor version, such as (2, 17); empty if the server does not know its version."""
+        numbers = tuple(int(number) for number in re.findall(r"\d+", self.version)[:2])
+        return numbers if len(numbers) == len(OLDEST_VERSION) else ()
 
     @property
     def api_namespace(self) -> str | None:
@@ -107,7 +119,8 @@ def connect(endpoint: str | None = None, namespace: str | None = None) -> Kubefl
     health = _call(url, client.get_kfp_healthz)
     if not isinstance(health.multi_user, bool):
         raise _not_kubeflow(url)
-    return Kubeflow(url, namespace, health.multi_user, _version(client), client)
+    version, commit = _build(client)
+    return Kubeflow(url, namespace, health.multi_user, version, client, commit)
 
 
 def takes_security_contexts(kubeflow: Kubeflow) -> bool:
@@ -117,9 +130,8 @@ def takes_security_contexts(kubeflow: Kubeflow) -> bool:
     field that no version knows. The server refuses it, so nothing is started. If it calls the second field unknown, it
     knows security contexts; if the first one, it does not.
     """
-    numbers = re.findall(r"\d+", kubeflow.version)
-    if len(numbers) >= 2:
-        return (int(numbers[0]), int(numbers[1])) >= OLDEST_VERSION
+    if kubeflow.release:
+        return kubeflow.release >= OLDEST_VERSION
     try:
         kubeflow.call(kubeflow.client.runs.run_service_create_run, run=_probe())
     except ClusterError as error:
@@ -127,13 +139,15 @@ def takes_security_contexts(kubeflow: Kubeflow) -> bool:
     return True
 
 
-def _version(client: Any) -> str:  # noqa: ANN401
-    """Read the version from the server's health, which the generated client ignores; it is often `unknown`."""
+def _build(client: Any) -> tuple[str, str]:  # noqa: ANN401
+    """Read version and commit from the server's health, which the generated client ignores; both may be `unknown`."""
     try:
-        tag = str(json.loads(client.healthzs.api_client.last_response.data).get("tag_name"))
+        health = json.loads(client.healthzs.api_client.last_response.data)
+        tag, commit = str(health.get("tag_name")), str(health.get("commit_sha"))
     except (AttributeError, TypeError, ValueError):
-        return ""
-    return tag if re.match(r"v?\d+\.\d+", tag) else ""
+        return "", ""
+    version = tag if re.match(r"v?\d+\.\d+", tag) else ""
+    return version, commit[:10] if re.fullmatch(r"[0-9a-f]{7,}", commit) else ""
 
 
 def _probe() -> dict[str, Any]:

@@ -9,7 +9,14 @@ from tilepipe.pipelines.cli.cluster.access import PROFILE_ACCOUNT, SERVICE_ACCOU
 from tilepipe.pipelines.cli.cluster.doctor import pod_checks, same_cluster, service_checks
 from tilepipe.pipelines.cli.cluster.doctor.finding import Finding, ok, problem, skipped, warning
 from tilepipe.pipelines.cli.cluster.doctor.pod_checks import Identity
-from tilepipe.pipelines.cli.cluster.endpoint import DEFAULT_NAMESPACE, Kubeflow, connect, takes_security_contexts
+from tilepipe.pipelines.cli.cluster.endpoint import (
+    DEFAULT_NAMESPACE,
+    NEWEST_VERSION,
+    RESTRICTS_ACCOUNTS,
+    Kubeflow,
+    connect,
+    takes_security_contexts,
+)
 from tilepipe.pipelines.cli.cluster.nodes import describe_taint, read_nodes
 from tilepipe.pipelines.cli.cluster.requirements import Reference, TaskNeeds, merged_references
 from tilepipe.pipelines.cli.compilation import settings_file
@@ -70,7 +77,7 @@ def examine(options: Options) -> Iterator[Finding]:
     kubeflow: Kubeflow | None = None
     try:
         kubeflow = connect(options.endpoint, options.namespace)
-        yield from _kubeflow(kubeflow)
+        yield from _kubeflow(kubeflow, options)
     except TilepipeError as error:
         yield _from_error("Kubeflow", error)
     namespace = kubeflow.namespace if kubeflow else options.namespace or DEFAULT_NAMESPACE
@@ -132,14 +139,26 @@ def _from_error(subject: str, error: TilepipeError) -> Finding:
     return problem(subject, str(error), "")  # the message contains the remedy
 
 
-def _kubeflow(kubeflow: Kubeflow) -> Iterator[Finding]:
-    users = "multi-user" if kubeflow.multi_user else "single-user"
-    if takes_security_contexts(kubeflow):
-        version = kubeflow.version or "2.16 or later"
-        yield ok("Kubeflow", f"Pipelines {version} at {kubeflow.url}, {users}")
-    else:
+def _kubeflow(kubeflow: Kubeflow, options: Options) -> Iterator[Finding]:
+    where = f"at {kubeflow.url}, {'multi-user' if kubeflow.multi_user else 'single-user'}"
+    if not takes_security_contexts(kubeflow):
         detail = f"Pipelines {kubeflow.version or '2.15 or earlier'} at {kubeflow.url} refuses security contexts"
         yield problem("Kubeflow", detail, "Upgrade Kubeflow Pipelines to 2.16 or later.")
+        return
+    newest = ".".join(map(str, NEWEST_VERSION))
+    if not kubeflow.release:
+        build = f" (commit {kubeflow.commit})" if kubeflow.commit else ""
+        yield ok("Kubeflow", f"Pipelines 2.16 or later{build} {where}; the server does not state its version")
+    elif kubeflow.release > NEWEST_VERSION:
+        yield ok("Kubeflow", f"Pipelines {kubeflow.version} {where}; newer than {newest}, the newest tested version")
+    else:
+        yield ok("Kubeflow", f"Pipelines {kubeflow.version} {where}")
+    account = options.platform.settings.service_account if options.platform else None
+    if account and (not kubeflow.release or kubeflow.release >= RESTRICTS_ACCOUNTS):
+        detail = f"Pipelines 2.18 or later refuses {account} unless its administrator has listed it"
+        use = ", and you need the right to `use` the service account" if kubeflow.multi_user else ""
+        advice = f"The variable ALLOWEDSERVICEACCOUNTS of ml-pipeline has the list{use}."
+        yield warning("service account", detail, advice)
 
 
 def _account(cluster: Cluster, options: Options) -> str:

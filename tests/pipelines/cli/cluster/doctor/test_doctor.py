@@ -59,6 +59,35 @@ def test_both_clusters_are_named_and_nothing_is_started(doctor):
     assert code == 1  # a Secret is missing
 
 
+@pytest.mark.parametrize(
+    ("health", "said"),
+    [
+        ({"tag_name": "2.17.0"}, "ok Kubeflow Pipelines 2.17.0 at {url}, single-user ok Kubernetes"),
+        ({"tag_name": "v2.19.1"}, "at {url}, single-user; newer than 2.18, the newest tested version"),
+        (
+            {"tag_name": "master", "commit_sha": "7b70c7b95f6832772efd6fd0029a4024491a0f44"},
+            "Pipelines 2.16 or later (commit 7b70c7b95f) at {url}, single-user; the server does not state its version",
+        ),
+        ({"tag_name": "2.15.2"}, "problem Kubeflow Pipelines 2.15.2 at {url} refuses security contexts"),
+    ],
+)
+def test_the_version_and_its_meaning(doctor, health, said):
+    health = {"/apis/v2beta1/healthz": (200, {"multi_user": False, **health})}
+    _, out, _, _, url = doctor(ONE_RUN, {**KNOWN, **health})
+    assert said.format(url=url) in out
+
+
+@pytest.mark.parametrize(("version", "warns"), [("2.17.0", False), ("2.18.2", True), ("unknown", True)])
+@pytest.mark.parametrize("multi_user", [False, True])
+def test_versions_that_only_accept_listed_service_accounts(doctor, tmp_path, version, warns, multi_user):
+    settings = tmp_path / "platform.yaml"
+    settings.write_text("service_account: tile-runner", encoding="utf-8")
+    health = {"/apis/v2beta1/healthz": (200, {"multi_user": multi_user, "tag_name": version})}
+    _, out, *_ = doctor(ONE_RUN, {**KNOWN, **health}, "--settings", settings)
+    assert ("refuses tile-runner unless its administrator has listed it" in out) is warns
+    assert ("right to `use` the service account" in out) is (warns and multi_user)
+
+
 def test_pods_start_in_the_same_cluster_when_asked_and_are_deleted(doctor):
     _, out, changes, _, _ = doctor(ONE_RUN, KNOWN, "--start-pods")
     assert "ok image example.org/train:1" in out
