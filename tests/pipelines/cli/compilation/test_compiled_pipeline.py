@@ -240,15 +240,10 @@ def test_every_step_that_reads_files_of_the_source_gets_the_tokens_of_hosts(name
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_retry_has_the_time_of_a_first_attempt(name):
-    """Argo counts the longest backoff from the start of the first attempt, and ends retries then."""
-    spec, platform = compiled_pipeline.load(name).documents
-    settings = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
-    retried = [task for _, tasks in _groups(spec) for task in tasks.values() if "retryPolicy" in task]
-    assert retried
-    for task in retried:
-        label = spec["components"][task["componentRef"]["name"]]["executorLabel"]
-        policy = task["retryPolicy"]
-        longest = int(policy["backoffMaxDuration"].removesuffix("s"))
-        attempts = policy["maxRetryCount"] + 1
-        assert longest > attempts * int(settings[label]["activeDeadlineSeconds"]), label
+def test_a_retry_has_its_time_however_long_the_first_pod_waited(name):
+    """Argo counts the longest backoff from the creation of the first pod, which a queue may hold back for weeks."""
+    spec = compiled_pipeline.load(name).spec
+    policies = [t["retryPolicy"] for _, tasks in _groups(spec) for t in tasks.values() if "retryPolicy" in t]
+    assert policies
+    for policy in policies:
+        assert int(policy["backoffMaxDuration"].removesuffix("s")) >= 365 * 24 * 3600
