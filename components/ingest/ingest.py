@@ -264,9 +264,15 @@ def _check_duplicates(report: IngestReport, config: IngestConfig) -> None:
     raise SplitError(
         "The same tile must not be in two splits, or metrics are computed on tiles of the training set. Received: "
         f"{duplicates.tiles:,} tiles that share {duplicates.checksums:,} checksums across splits, such as {examples}. "
-        "Remove one of each, keep them together with split_by=group, or allow them with "
+        f"{_remedy_of_duplicates(config)}, or allow them with "
         f"{argument('options', allowed)} {argument('pack_options', allowed)}."
     )
+
+
+def _remedy_of_duplicates(config: IngestConfig) -> str:
+    if config.split_files or config.split_property or config.split_by == "class":
+        return "Remove one of each, or the wrong one if their classes differ"
+    return "Remove one of each, keep them together with split_by=class"
 
 
 def _write(connection: "DuckDBPyConnection", info: TileTableInfo, path: Path) -> None:

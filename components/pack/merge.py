@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -140,9 +141,20 @@ def _check_duplicates(common: SharedLayout, contents: Sequence[Path]) -> None:
         return
     raise TileError(
         "Identical pixels must not be in two splits, since the model would be evaluated on tiles that it was trained "
-        f"on. Received: {said}\nRemove them from the source, keep them together with split_by group, or set "
-        'pack_options={"allow_duplicates": true} to log a warning instead, as for the splits of a published benchmark.'
+        f"on. Received: {said}\nRemove all but one of each from the source{_condition(found.copies)}. To log a warning "
+        "instead, as for the splits of a published benchmark, set\npack_options='{\"allow_duplicates\": true}'"
     )
+
+
+def _condition(copies: Sequence[str]) -> str:
+    """Phrase the parameter that leaves out tiles; empty for none."""
+    if not copies:
+        return ""
+    listed_ids = ", ".join("'" + tile_id.replace("'", "''") + "'" for tile_id in copies)
+    text = f"tile_id NOT IN ({listed_ids})"
+    # Double quotes where the shell changes nothing between them, since ids are in single quotes.
+    word = shlex.quote(text) if set(text) & set('"$`!\\') else f'"{text}"'
+    return f", or leave them out with\ndata_where={word}\nwith which each image is one tile"
 
 
 def _manifest(

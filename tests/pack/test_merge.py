@@ -160,7 +160,8 @@ def test_the_same_pixels_in_two_splits_stop_the_run_unless_allowed(duplicated, r
     with pytest.raises(TileError) as caught:
         run(duplicated, parts=parts, options=options)
     assert "2 tiles, 1 different images:\n  twin-1 (train), twin-2 (test)\n" in str(caught.value)
-    assert 'pack_options={"allow_duplicates": true}' in str(caught.value)
+    assert str(caught.value).endswith("\npack_options='{\"allow_duplicates\": true}'")
+    assert "\ndata_where=\"tile_id NOT IN ('twin-2', 'within-2')\"\n" in str(caught.value)
     manifest = run(duplicated, "allowed", parts, options={**options, "allow_duplicates": True})
     assert manifest.splits["train"].tiles == 8 + 3
     assert "twin-1 (train), twin-2 (test)" in caplog.text
@@ -178,5 +179,7 @@ def test_many_duplicates_are_counted_and_a_few_named(tmp_path):
     assert pq.read_metadata(tmp_path / "a.parquet").num_rows == 70_000
     found = find_duplicates([tmp_path / "a.parquet", tmp_path / "b.parquet"], limit=2)
     assert (found.images, found.tiles) == (20, 40)
+    assert found.copies == tuple(f"b{number:05}" for number in range(20))
+    assert find_duplicates([tmp_path / "a.parquet", tmp_path / "b.parquet"], most_copies=19).copies == ()
     assert found.examples == ("a00000 (train), b00000 (val)", "a00001 (train), b00001 (test)")
     assert find_duplicates([tmp_path / "a.parquet"]).tiles == 0

@@ -10,6 +10,7 @@ import pyarrow as pa
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.splits.groups import assign_groups
+from tilepipe.components.ingest.splits.identical import tie_identical_tiles
 from tilepipe.components.ingest.splits.predefined import (
     draw_val_from_train,
     has_split_folders,
@@ -48,13 +49,18 @@ def split_tiles(connection: "DuckDBPyConnection", config: IngestConfig) -> int:
         SplitError: if the tiles cannot be split as requested.
         ParameterError: if the tiles lack a property that the split requires.
     """
+    without_val, by_folders = lacks_val(connection, config), has_split_folders(connection, config)
+    predefined = bool(config.split_files or config.split_property or by_folders)
+    at_random = config.needs_labels and (without_val or (config.split_by == "class" and not predefined))
+    if at_random and not config.options.allow_duplicates:
+        tie_identical_tiles(connection)
     if not config.needs_labels:
         connection.execute("CREATE TABLE places AS SELECT rowid AS row, 'test' AS split FROM chosen")
     elif config.split_files:
         split_by_files(connection, config.split_files)
     elif config.split_property:
         split_by_property(connection, config.split_property)
-    elif has_split_folders(connection, config):
+    elif by_folders:
         split_by_folders(connection)
     elif config.split_by == "time":
         _split_by_time(connection, config.split_fractions)
@@ -64,7 +70,7 @@ def split_tiles(connection: "DuckDBPyConnection", config: IngestConfig) -> int:
         if config.split_by == "block":
             _make_blocks(connection, config.split_block_metres)
         _split_by_group(connection, config)
-    if lacks_val(connection, config):
+    if without_val:
         draw_val_from_train(connection, config.split_fractions, config.seed)
     if config.split_merge_train_val:
         connection.execute("UPDATE places SET split = 'train' WHERE split = 'val'")
@@ -74,6 +80,8 @@ def split_tiles(connection: "DuckDBPyConnection", config: IngestConfig) -> int:
 
 def _split_by_class(connection: "DuckDBPyConnection", fractions: Mapping[str, float], seed: int) -> None:
     """Split each class in the same proportions; tiles of one unit, such as the images of an object, stay together.
+
+    Tiles with the same content are one unit too, unless duplicates are allowed.
 
     The order within a class is that of the MD5 of the seed and the id: the same on every machine, and independent of
     the order of the rows.
@@ -87,10 +95,11 @@ def _split_by_class(connection: "DuckDBPyConnection", fractions: Mapping[str, fl
     small = {label: count for label, count in sorted(counts.items()) if count < len(active)}
     if small:
         listed = [f"{label} with {count}" for label, count in small.items()]
+        counted = ", counting copies and images of one object once" if has_units else ""
         more = f" and {len(listed) - _SHOWN:,} more classes" if len(listed) > _SHOWN else ""
         raise SplitError(
             f"Each class must have at least {len(active)} tiles, one for each of {', '.join(active)}. "
-            f"Received: {', '.join(listed[:_SHOWN])}{more}. "
+            f"Received: {', '.join(listed[:_SHOWN])}{more}{counted}. "
             "Add tiles; set the fraction of a split to 0, such as "
             f"{argument('split_fractions', {'train': 0.8, 'val': 0.2})}; or drop such classes, or merge them into "
             f"one with `rare_class`: {argument('options', {'min_per_class': len(active)})}."

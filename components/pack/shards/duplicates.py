@@ -19,14 +19,17 @@ class Duplicates:
     tiles: int
     examples: tuple[str, ...]
     """The first few images, each as the first tile of every split that contains it."""
+    copies: tuple[str, ...] = ()
+    """All tiles but the first of each image that occurs more than once, also within a split; empty if they are many."""
 
 
-def find_duplicates(contents: Sequence[Path], limit: int = 5) -> Duplicates:
+def find_duplicates(contents: Sequence[Path], limit: int = 5, most_copies: int = 20) -> Duplicates:
     """Find pixels that occur in more than one split.
 
     Args:
         contents: paths of the tables of packed tiles of all parts.
         limit: number of examples.
+        most_copies: largest number of copies that are listed. Defaults to 20.
 
     Returns:
         The numbers of tiles and images, and the first examples by tile id.
@@ -52,4 +55,15 @@ def find_duplicates(contents: Sequence[Path], limit: int = 5) -> Duplicates:
             """,
             {"limit": limit},
         ).fetchall()
-    return Duplicates(images, tiles, tuple(example for (example,) in examples))
+        copies = database.execute(
+            """
+            SELECT tile_id FROM read_parquet($files) SEMI JOIN (
+                SELECT digest FROM read_parquet($files) GROUP BY digest HAVING count(*) > 1
+            ) AS repeated USING (digest)
+            QUALIFY row_number() OVER (PARTITION BY digest ORDER BY tile_id) > 1
+            ORDER BY tile_id LIMIT $limit
+            """,
+            {"files": files, "limit": most_copies + 1},
+        ).fetchall()
+    listed = tuple(name for (name,) in copies) if images and len(copies) <= most_copies else ()
+    return Duplicates(images, tiles, tuple(example for (example,) in examples), listed)
