@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tilepipe.components.export.onnx_graph import INPUT
 from tilepipe.components.shared.errors import ArtifactError
-from tilepipe.components.shared.inference.bundle_model import session_options
+from tilepipe.components.shared.inference.onnx_session import OnnxSession
 from tilepipe.components.shared.runtime.cpus import available_cpus
 
 Tiles = npt.NDArray[Any]
@@ -61,20 +61,19 @@ def open_session(path: Path) -> Callable[[Tiles], Probabilities]:
     """
     import onnxruntime
 
-    options = session_options(available_cpus())  # as where the bundle is used
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = OnnxSession(path, available_cpus())  # as where the bundle is used
     except Exception as error:  # onnxruntime's own classes derive from nothing narrower
         raise ArtifactError(
             f"An exported model must be a file that onnxruntime {onnxruntime.__version__} opens. "
             f"Received: {path.name}, of which it says: {error}."
         ) from error
-    inputs = [value.name for value in session.get_inputs()]
+    inputs = [value.name for value in session.shared.get_inputs()]
     if inputs != [INPUT]:
         raise ArtifactError(
             f"An exported model must take one input, `{INPUT}`. Received: {path.name}, which takes {inputs}."
         )
-    return lambda tiles: np.asarray(session.run(None, {INPUT: tiles})[0], np.float32)
+    return lambda tiles: np.asarray(session(tiles), np.float32)
 
 
 def in_batches(tiles: Tiles, size: int) -> Iterator[Tiles]:

@@ -16,12 +16,12 @@ from tilepipe.components.shared.contracts.manifest import BandStatistics
 from tilepipe.components.shared.contracts.product import Product
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.inference.model_address import LARGEST_BUNDLE_BYTES, ModelFile, check_address, resolve
+from tilepipe.components.shared.inference.onnx_session import INPUT, OnnxSession
 from tilepipe.components.shared.runtime.cpus import available_cpus
 
 Tiles = npt.NDArray[Any]
 Probabilities = npt.NDArray[np.float32]
 
-INPUT = "tiles"
 LARGEST_MODEL_BYTES = 2 * 2**30
 """Largest ONNX file that is loaded, in bytes: that of one protobuf message."""
 
@@ -64,8 +64,12 @@ class BundleModel:
     """What the source of the training tiles states on their product; nothing in earlier bundles."""
     files: Mapping[str, Any]
     """Content of the bundle's JSON files by name, such as `confusion_matrix.json`."""
-    session: Any
-    """The onnxruntime session."""
+    onnx_session: OnnxSession
+
+    @property
+    def session(self) -> Any:  # noqa: ANN401 - onnxruntime has no types
+        """The onnxruntime session."""
+        return self.onnx_session.shared
 
     @property
     def tile_shape(self) -> tuple[int, int, int]:
@@ -96,7 +100,7 @@ class BundleModel:
             )
         if not len(tiles):
             return np.empty((0, len(self.class_names)), np.float32)
-        probabilities = np.asarray(self.session.run(None, {INPUT: np.ascontiguousarray(tiles)})[0], np.float32)
+        probabilities = np.asarray(self.onnx_session(tiles), np.float32)
         if probabilities.shape != (len(tiles), len(self.class_names)):
             raise ArtifactError(
                 f"The model {self.name} must give one probability for each of {len(self.class_names)} classes. "
@@ -176,7 +180,7 @@ def load_model(file: ModelFile, *, threads: int | None = None) -> BundleModel:
             nodata=bands["nodata"],
             product=Product.model_validate(bands.get("product") or {}),
             files=documents,
-            session=_open_session(content, file, threads or available_cpus()),
+            onnx_session=_open_session(content, file, threads or available_cpus()),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, ArtifactError):
@@ -189,19 +193,7 @@ def load_model(file: ModelFile, *, threads: int | None = None) -> BundleModel:
     return model
 
 
-def session_options(threads: int) -> Any:  # noqa: ANN401 - onnxruntime has no types
-    """Return onnxruntime's options for a number of threads, for every step that runs an exported model."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    # Threads that wait busily use up the CPU limit of a container, and slow down each other where CPUs are shared; a
-    # short wait covers the time between two operators, which for a single tile is as long as the operators.
-    options.add_session_config_entry("session.intra_op.spin_duration_us", "20")
-    return options
-
-
-def _open_session(content: bytes, file: ModelFile, threads: int) -> Any:  # noqa: ANN401 - onnxruntime has no types
+def _open_session(content: bytes, file: ModelFile, threads: int) -> OnnxSession:
     import onnxruntime
 
     if not content or len(content) > LARGEST_MODEL_BYTES:
@@ -209,10 +201,8 @@ def _open_session(content: bytes, file: ModelFile, threads: int) -> Any:  # noqa
             f"A bundle must hold a file {_MODEL} of at most {LARGEST_MODEL_BYTES:,} bytes. Received: {file.address}, "
             f"in which it has {len(content):,}. Export the model again."
         )
-    options = session_options(threads)
-    options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return OnnxSession(content, threads, quiet=True)
     except Exception as error:  # onnxruntime's own classes derive from nothing narrower
         raise ArtifactError(
             f"A bundle must hold a model that onnxruntime {onnxruntime.__version__} opens. Received: {file.address}, "
