@@ -53,9 +53,10 @@ def _open(model: bytes | Path, threads: int, quiet: bool) -> Any:  # noqa: ANN40
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    # Threads that wait busily use up the CPU limit of a container, and slow down each other where CPUs are shared; a
-    # short wait covers the time between two operators, which for a single tile is as long as the operators.
-    options.add_session_config_entry("session.intra_op.spin_duration_us", "20")
+    # Threads that wait busily use up the CPU limit of a container, and slow down each other where CPUs are shared. A
+    # short wait covers the time between two operators and between two tiles; waking a thread would take as long as an
+    # operator.
+    options.add_session_config_entry("session.intra_op.spin_duration_us", "100")
     if quiet:
         options.log_severity_level = 3
     return onnxruntime.InferenceSession(

@@ -1,10 +1,11 @@
 """Tests of models that are run from their bundles."""
 
 import numpy as np
+import onnx
 import pytest
 
 from tests.export.conftest import inputs, manifest, run
-from tests.support.bundles import write_model_bundle
+from tests.support.bundles import brightness_model, write_model_bundle
 from tests.support.packed import CLASSES, manifest_for
 from tilepipe.components.shared.contracts.bundle import as_json, read_bundle
 from tilepipe.components.shared.contracts.model_file import load_model
@@ -86,6 +87,22 @@ def test_a_bundle_that_contradicts_itself_is_refused(tmp_path, files, message):
     write_model_bundle(tmp_path / "odd.tar.gz", MANIFEST, **files)
     with pytest.raises(ArtifactError, match=message):
         open_model(str(tmp_path / "odd.tar.gz")).predict(tiles_of(60))
+
+
+@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("output", [(1.5, -0.5, 0), (0.5, np.nan, 0.5), (np.inf, 0, 0), (0.5, 0.25, 0.2)])
+def test_an_output_that_is_not_probabilities_is_refused(tmp_path, output, count):
+    graph = onnx.load_from_string(brightness_model(MANIFEST))
+    values = {"weight": np.zeros((1, 3)), "bias": np.array([output], float)}
+    for constant in graph.graph.initializer:
+        if constant.name in values:
+            constant.CopyFrom(onnx.numpy_helper.from_array(values[constant.name].astype(np.float32), constant.name))
+    softmax = graph.graph.node[-1]
+    softmax.op_type = "Identity"
+    del softmax.attribute[:]
+    write_model_bundle(tmp_path / "odd.tar.gz", MANIFEST, model_onnx=graph.SerializeToString())
+    with pytest.raises(ArtifactError, match="must be probabilities, non-negative and with a sum of 1"):
+        open_model(str(tmp_path / "odd.tar.gz")).predict(tiles_of(*range(count)))
 
 
 @pytest.mark.parametrize(
