@@ -14,7 +14,7 @@ from tilepipe.components.shared.storage import storage
 
 logger = logging.getLogger("tilepipe.ingest")
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".jp2")
 """Suffixes of the images that are read, in lower case."""
 
 _ARCHIVES = {".zip", ".tar", ".tgz", ".gz", ".7z", ".rar"}

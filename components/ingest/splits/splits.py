@@ -1,7 +1,6 @@
 """Division of the tiles into train, val and test: the table `places`."""
 
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -90,11 +89,13 @@ def _split_by_class(connection: "DuckDBPyConnection", fractions: Mapping[str, fl
     unit = "coalesce(tilepipe_unit, tile_id)" if has_units else "tile_id"
     number = f"count(DISTINCT {unit})" if has_units else "count(*)"
     active = [split for split in SPLITS if fractions.get(split, 0) > 0]
-    query = f"SELECT label, {number} FROM chosen GROUP BY label"  # noqa: S608
-    counts = Counter(dict(connection.execute(query).fetchall()))
+    query = f"SELECT label, {number}, count(*) FROM chosen GROUP BY label"  # noqa: S608
+    rows = connection.execute(query).fetchall()
+    counts = {label: count for label, count, _ in rows}
     small = {label: count for label, count in sorted(counts.items()) if count < len(active)}
     if small:
         listed = [f"{label} with {count}" for label, count in small.items()]
+        least = max(len(active), 1 + max(tiles for label, _, tiles in rows if label in small))
         counted = ", counting copies and images of one object once" if has_units else ""
         more = f" and {len(listed) - _SHOWN:,} more classes" if len(listed) > _SHOWN else ""
         raise SplitError(
@@ -102,7 +103,7 @@ def _split_by_class(connection: "DuckDBPyConnection", fractions: Mapping[str, fl
             f"Received: {', '.join(listed[:_SHOWN])}{more}{counted}. "
             "Add tiles; set the fraction of a split to 0, such as "
             f"{argument('split_fractions', {'train': 0.8, 'val': 0.2})}; or drop such classes, or merge them into "
-            f"one with `rare_class`: {argument('options', {'min_per_class': len(active)})}."
+            f"one with `rare_class`: {argument('options', {'min_per_class': least})}."
         )
     cuts: list[tuple[str, str, int, int]] = []
     for label, count in counts.items():

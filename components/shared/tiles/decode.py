@@ -1,10 +1,11 @@
-"""Decoding of image files: GeoTIFF through tifffile where it is not plain, other formats through Pillow."""
+"""Decoding of image files: GeoTIFF by tifffile if it is not plain, JPEG 2000 by OpenJPEG, other formats by Pillow."""
 
 import functools
 import io
 import logging
 import math
 import re
+import struct
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from typing import Any
@@ -27,6 +28,8 @@ _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _BMP_MAGIC = b"BM"
+_CODESTREAM = b"\xff\x4f\xff\x51"
+_JPEG2000_MAGIC = (b"\0\0\0\x0cjP  \r\n\x87\n", _CODESTREAM)
 _WEBP_MAGIC = re.compile(rb"RIFF....WEBP", re.DOTALL)
 _PNG_DEPTH_OFFSET = 24
 _SHOWN = {"P": "RGB", "1": "L", "PA": "RGBA"}
@@ -72,10 +75,12 @@ def decode(data: bytes, expected_shape: Shape | None = None, max_bytes: int = MA
             picture = Picture(pixels, descriptions, nodata, None, alpha, alpha, scaling)
         elif data.startswith(_TIFF_MAGIC):
             picture = _decode_tiff(data, expected_shape, max_bytes)
+        elif data.startswith(_JPEG2000_MAGIC):
+            picture = _decode_jpeg2000(data, expected_shape, max_bytes)
         elif data.startswith((_JPEG_MAGIC, _PNG_MAGIC, _BMP_MAGIC)) or _WEBP_MAGIC.match(data):
             picture = _decode_picture(data, expected_shape, max_bytes)
         else:
-            raise TileError("it is no GeoTIFF, JPEG, PNG, BMP or WebP" if data else "it is empty")
+            raise TileError("it is no GeoTIFF, JPEG, PNG, BMP, WebP or JPEG 2000" if data else "it is empty")
     except TileError:
         raise
     except Exception as error:  # for a damaged file the decoders raise any type, IndexError included
@@ -197,6 +202,44 @@ def _decode_picture(data: bytes, expected_shape: Shape | None, max_bytes: int) -
             image.load()  # checks every chunk's CRC, which imagecodecs does not report
             return Picture(np.asarray(imagecodecs.png_decode(data)).reshape(shape), has_alpha=has_alpha)
         return Picture(np.asarray(image).reshape(shape), has_alpha=has_alpha)
+
+
+def _decode_jpeg2000(data: bytes, expected_shape: Shape | None, max_bytes: int) -> Picture:
+    """Decode JPEG 2000, the format of Sentinel-2's products; the header is that of ITU-T T.800, A.5.1 and I.5.3."""
+    import imagecodecs
+
+    boxes, start = _jpeg2000_boxes(data)
+    right, bottom, left, top = struct.unpack_from(">4I", data, start + 8)
+    (bands,) = struct.unpack_from(">H", data, start + 40)
+    kinds = set(struct.iter_unpack("3B", data[start + 42 : start + 42 + 3 * bands]))
+    (depth, *steps), *others = kinds
+    bits = (depth & 0x7F) + 1
+    if others or steps != [1, 1] or bits > 16 or b"pclr" in boxes:
+        raise TileError("it is a JPEG 2000 with a palette, subsampled or different channels, or more than 16 bits")
+    dtype = np.dtype(f"{'i' if depth & 0x80 else 'u'}{1 if bits <= 8 else 2}")
+    cdef = boxes.find(b"cdef")  # a channel of type 1 or 2 is opacity
+    channels = struct.iter_unpack(">3H", boxes[cdef + 6 :][: 6 * bands]) if cdef >= 0 else ()
+    has_alpha = any(kind in {1, 2} and channel == bands - 1 for channel, kind, _ in channels)
+    shape = (bottom - top, right - left, bands)
+    _check_shape(shape, dtype, expected_shape, max_bytes, has_alpha=has_alpha)
+    pixels = np.asarray(imagecodecs.jpeg2k_decode(data)).reshape(shape).astype(dtype, copy=False)
+    return Picture(pixels, has_alpha=has_alpha)
+
+
+def _jpeg2000_boxes(data: bytes) -> tuple[bytes, int]:
+    """Return the boxes before the codestream, and its offset."""
+    if data.startswith(_CODESTREAM):
+        return b"", 0
+    place = 0
+    while True:  # `struct` raises at the end of the file
+        size, kind = struct.unpack_from(">I4s", data, place)
+        header = 16 if size == 1 else 8
+        if kind == b"jp2c":
+            return data[:place], place + header
+        size = struct.unpack_from(">Q", data, place + 8)[0] if size == 1 else size
+        if size < header:
+            raise TileError("it is a JPEG 2000 without a codestream")
+        place += size
 
 
 def _check_shape(

@@ -31,8 +31,11 @@ def test_without_copies_the_splits_are_those_of_the_ids():
 def test_copies_count_once_where_a_class_is_small():
     tiles = rows(a=9, b=9)
     tiles = [row(one.tile_id, one.uri, one.label, checksum=f"d501{max(n, 7):02x}") for n, one in enumerate(tiles)]
-    with pytest.raises(SplitError, match=r"Received: a with 2, counting copies and images of one object once\."):
+    with pytest.raises(
+        SplitError, match=r"Received: a with 2, counting copies and images of one object once\."
+    ) as caught:
         split(tiles)
+    assert """data_options='{"min_per_class": 10}'""" in str(caught.value)  # which drops the 9 tiles of `a`
 
 
 @pytest.fixture

@@ -181,8 +181,10 @@ def gif():
     ("data", "reason"),
     [
         (b"", "it is empty"),
-        (b"<html>not found</html>", "no GeoTIFF, JPEG, PNG, BMP or WebP"),
-        (gif(), "no GeoTIFF, JPEG, PNG, BMP or WebP"),
+        (b"<html>not found</html>", "no GeoTIFF, JPEG, PNG, BMP, WebP or JPEG 2000"),
+        (gif(), "no GeoTIFF, JPEG, PNG, BMP, WebP or JPEG 2000"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n" + b"\0" * 40, "JPEG 2000 without a codestream"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n" + b"\0\0\0\x0c", "does not decode"),
         (cmyk(), "CMYK"),
         (b"II*\0" + b"\xff" * 4, "does not decode"),
         (b"II*\0" + struct.pack("<I", 8) + b"\0" * 40, "not one image of height, width and bands"),
@@ -194,6 +196,59 @@ def gif():
 def test_what_is_no_tile(data, reason):
     with pytest.raises(TileError, match=reason):
         decode(data)
+
+
+def write_jpeg2000(path, pixels, **profile):
+    import rasterio
+
+    height, width, bands = pixels.shape
+    size = {"height": height, "width": width, "count": bands, "dtype": pixels.dtype}
+    lossless = {"QUALITY": 100, "REVERSIBLE": "YES"}
+    with rasterio.open(path, "w", driver="JP2OpenJPEG", **size, **lossless, **profile) as file:
+        file.write(np.moveaxis(pixels, -1, 0))
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+@pytest.mark.parametrize("suffix", ["jp2", "j2k"])
+@pytest.mark.parametrize(
+    ("dtype", "bands", "profile"),
+    [
+        ("uint16", 1, {"NBITS": 15}),  # as in Sentinel-2's products
+        ("uint16", 13, {}),
+        ("int16", 2, {}),
+        ("uint8", 3, {"YCC": "YES", "crs": "EPSG:32631"}),
+        ("uint8", 4, {}),
+    ],
+)
+def test_jpeg_2000_is_read_as_gdal_reads_it(tmp_path, suffix, dtype, bands, profile):
+    import rasterio
+
+    pixels = random_pixels(1, (20, 24, bands), dtype, high=250) * (1 if dtype == "uint8" else 60)
+    path = write_jpeg2000(tmp_path / f"x.{suffix}", pixels.astype(dtype), **profile)
+    picture = decode(path.read_bytes(), (20, 24, bands))
+    with rasterio.open(path) as file:
+        np.testing.assert_array_equal(picture.pixels, np.moveaxis(file.read(), 0, -1))
+        assert picture.has_alpha is (file.colorinterp[-1] == rasterio.enums.ColorInterp.alpha)
+    np.testing.assert_array_equal(picture.pixels, pixels)
+    assert picture.pixels.dtype == dtype
+    for share in (0.02, 0.5, 0.99):
+        with pytest.raises(TileError):
+            decode(path.read_bytes()[: int(path.stat().st_size * share)])
+    with pytest.raises(TileError, match="it is 20x24 pixels of"):
+        decode(path.read_bytes(), (20, 25, bands))
+    with pytest.raises(TileError, match="max_tile_mebibytes"):
+        decode(path.read_bytes(), None, 100)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_jpeg_2000_of_pillow(mode):
+    pixels = random_pixels(1, (20, 24, len(mode)), "uint8", 255)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.squeeze(), mode).save(buffer, "JPEG2000")
+    picture = decode(buffer.getvalue())
+    np.testing.assert_array_equal(picture.pixels, pixels)
+    assert picture.has_alpha is mode.endswith("A")
 
 
 def test_dtypes_that_no_later_step_takes(tmp_path):
