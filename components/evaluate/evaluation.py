@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tilepipe.components.evaluate.config import EvaluateOptions
 from tilepipe.components.evaluate.figures.arrays import Floats
-from tilepipe.components.evaluate.figures.class_ranking import Curve, precision_recall_curve, roc_curve_of
+from tilepipe.components.evaluate.figures.class_ranking import ClassCurves
 from tilepipe.components.evaluate.figures.group_figures import GroupFigures, group_figures
 from tilepipe.components.evaluate.figures.metrics import (
     Confusion,
@@ -43,13 +43,6 @@ FIRST_FIGURES = ("accuracy", "loss", "macro_f1")
 LARGEST_MATRIX = 200
 """Largest number of classes for which a confusion matrix is drawn and passed to Kubeflow. A larger one approaches the
 4 MiB that a gRPC message may have, and is not readable."""
-
-
-class ClassCurves(NamedTuple):
-    """Curves of one class against all others; None where a curve is undefined."""
-
-    precision_recall: Curve | None
-    roc: Curve | None
 
 
 class ErrorPlaces(NamedTuple):
@@ -118,7 +111,7 @@ class Evaluation:
             scores=scores,
             roc=roc_curve(headline.labels, headline.probabilities),
             shown=_shown(headline, manifest, scores[headline.split], options, facts.uris if facts else ()),
-            curves={index: _curves(headline, index) for index in weakest[:CLASSES_WITH_CURVES]},
+            curves={index: scores[headline.split].ranking.curves[index] for index in weakest[:CLASSES_WITH_CURVES]},
             model=model,
             averaged={
                 one.split: score(one.labels, one.averaged, **settings | {"resamples": 0})
@@ -265,15 +258,6 @@ def _shown(
         chooser.mistakes(options.mistakes),
         tuple(chooser.predicted_as(one.label, one.predicted, CONFUSED_TILES) for one in confusions),
         {index: chooser.predicted_as(index, index, options.examples) for index in classes},
-    )
-
-
-def _curves(predictions: SplitPredictions, index: int) -> ClassCurves:
-    labels, probabilities = predictions.labels, predictions.probabilities
-    tiles = int((labels == index).sum())
-    return ClassCurves(
-        precision_recall_curve(labels, probabilities, index) if tiles else None,
-        roc_curve_of(labels, probabilities, index) if 0 < tiles < len(labels) else None,
     )
 
 

@@ -5,6 +5,7 @@ without tiles, is undefined: NaN in arrays, and left out elsewhere.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,15 @@ class Curve:
     y: Floats
 
 
+class ClassCurves(NamedTuple):
+    """Curves of one class against all others; None where a curve is undefined."""
+
+    precision_recall: Curve | None
+    """Precision (y) against recall (x), from the lowest recall to recall 1."""
+    roc: Curve | None
+    """True positive rate (y) against false positive rate (x)."""
+
+
 @dataclass(frozen=True, eq=False)
 class ClassRanking:
     """Figures of each class against all others."""
@@ -31,6 +41,8 @@ class ClassRanking:
     """Area under the precision-recall curve as a sum of steps, `(classes,)`; NaN for a class without tiles."""
     auc: Floats
     """Area under the ROC curve, `(classes,)`; NaN for a class with no tile or with all tiles."""
+    curves: tuple[ClassCurves, ...]
+    """Curves of each class."""
 
     def scalars(self) -> dict[str, float]:
         """Return the means over the classes where a figure is defined, by name; left out if there is none."""
@@ -42,61 +54,47 @@ class ClassRanking:
 
 
 def rank_classes(labels: Counts, probabilities: Probabilities) -> ClassRanking:
-    """Compute average precision and ROC AUC of each class.
+    """Compute curves of each class by scikit-learn, and the areas under them: average precision and ROC AUC.
 
     Args:
         labels: true classes, int64, `(tiles,)`.
         probabilities: of each class, float32, `(tiles, classes)`.
 
     Returns:
-        The figures.
+        The figures, and at most `POINTS` points of each curve.
     """
-    from sklearn.metrics import average_precision_score, roc_auc_score
-
     classes = probabilities.shape[1]
-    precision, auc = np.full(classes, np.nan), np.full(classes, np.nan)
+    average_precision, auc = np.full(classes, np.nan), np.full(classes, np.nan)
+    curves = []
     for index, count in enumerate(np.bincount(labels, minlength=classes)):
+        positive, scores = labels == index, probabilities[:, index].astype(np.float64)
+        precision_recall = roc = None
         if count:
-            positive, scores = labels == index, probabilities[:, index].astype(np.float64)
-            precision[index] = average_precision_score(positive, scores)
+            average_precision[index], precision_recall = _precision_recall(positive, scores)
             if count < len(labels):
-                auc[index] = roc_auc_score(positive, scores)
-    return ClassRanking(precision, auc)
+                auc[index], roc = _roc(positive, scores)
+        curves.append(ClassCurves(precision_recall, roc))
+    return ClassRanking(average_precision, auc, tuple(curves))
 
 
-def precision_recall_curve(labels: Counts, probabilities: Probabilities, index: int) -> Curve:
-    """Compute precision (y) against recall (x) of one class that has tiles.
+def _precision_recall(positive: npt.NDArray[np.bool_], scores: Floats) -> tuple[float, Curve]:
+    from sklearn.metrics import precision_recall_curve
 
-    Args:
-        labels: true classes, int64, `(tiles,)`.
-        probabilities: of each class, float32, `(tiles, classes)`.
-        index: the class.
-
-    Returns:
-        At most `POINTS` points of scikit-learn's curve, from its lowest recall to recall 1.
-    """
-    from sklearn.metrics import precision_recall_curve as curve
-
-    scores = probabilities[:, index].astype(np.float64)
-    precision, recall, _ = curve(labels == index, scores, drop_intermediate=True)
-    return _thinned(recall[::-1], precision[::-1])
+    precision, recall, _ = precision_recall_curve(positive, scores)
+    # That of `average_precision_score`, which would sort the scores again.
+    area = max(0.0, -float(np.sum(np.diff(recall) * precision[:-1])))
+    changes = np.diff(recall[:-1]) != 0
+    kept = np.ones(len(recall), np.bool_)
+    kept[1:-2] = changes[:-1] | changes[1:]  # those of `drop_intermediate=True`
+    return area, _thinned(recall[kept][::-1], precision[kept][::-1])
 
 
-def roc_curve_of(labels: Counts, probabilities: Probabilities, index: int) -> Curve:
-    """Compute true positive rate (y) against false positive rate (x) of one class with neither no tile nor all tiles.
+def _roc(positive: npt.NDArray[np.bool_], scores: Floats) -> tuple[float, Curve]:
+    from sklearn.metrics import auc, roc_curve
 
-    Args:
-        labels: true classes, int64, `(tiles,)`.
-        probabilities: of each class, float32, `(tiles, classes)`.
-        index: the class.
-
-    Returns:
-        At most `POINTS` points of scikit-learn's curve; its first threshold is infinite, so thresholds are left out.
-    """
-    from sklearn.metrics import roc_curve as curve
-
-    false_positive, true_positive, _ = curve(labels == index, probabilities[:, index].astype(np.float64))
-    return _thinned(false_positive, true_positive)
+    # The first threshold is infinite, so thresholds are left out.
+    false_positive, true_positive, _ = roc_curve(positive, scores)
+    return auc(false_positive, true_positive), _thinned(false_positive, true_positive)
 
 
 def bounded_k(classes: int, wanted: int) -> int:

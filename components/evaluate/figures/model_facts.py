@@ -48,6 +48,7 @@ class ModelFacts:
         tile_bytes = int(np.prod(manifest.tile_shape)) * np.dtype(manifest.dtype).itemsize
         sizes = [size for size in BATCH_SIZES if size == 1 or size * tile_bytes <= _LARGEST_BATCH_BYTES]
         batches = {size: np.zeros((size, *manifest.tile_shape), manifest.dtype) for size in sizes}
+        model.predict_on_batch(batches[1])  # a size other than those before may be compiled once, for all sizes
         return cls(
             architecture=str(model.name),
             layers=sum(1 for _ in model._flatten_layers(include_self=False)),
@@ -74,7 +75,6 @@ class ModelFacts:
 
 
 def _milliseconds(model: Any, tiles: "np.ndarray[Any, Any]") -> float:  # noqa: ANN401
-    model.predict_on_batch(tiles)  # the first batch of a size may be compiled
     times: list[float] = []
     end = time.perf_counter() + _SECONDS
     while len(times) < _FEWEST or (len(times) < _MOST and time.perf_counter() < end):

@@ -16,6 +16,8 @@ from tilepipe.components.evaluate.figures.arrays import Counts, Floats
 COVERAGE = 0.95
 _CELLS_AT_A_TIME = 2_000_000
 _LOSS_GROUPS = 1024
+_MEANS_AT_A_TIME = 8
+"""Resamples per call of BLAS: few enough for one thread. Further threads would wait busily for 0.1 s after the call."""
 
 
 class Interval(NamedTuple):
@@ -41,7 +43,7 @@ def confusion_intervals(confusion: Counts, resamples: int, rng: np.random.Genera
     tiles = confusion[rows, columns]
     classes, total = len(confusion), int(tiles.sum())
     values: dict[str, list[Floats]] = {}
-    for count in _chunks(resamples, len(tiles) + 4 * classes):
+    for count in _chunks(resamples, max(1, _CELLS_AT_A_TIME // (len(tiles) + 4 * classes))):
         drawn = rng.multinomial(total, tiles / total, size=count)
         for name, some in _figures(drawn, rows, columns, classes).items():
             values.setdefault(name, []).append(some)
@@ -64,11 +66,12 @@ def mean_interval(values: Floats, resamples: int, rng: np.random.Generator) -> I
     means = np.array([group.mean() for group in groups])
     if np.ptp(values) == 0:
         return None
-    return _interval(rng.multinomial(len(values), sizes / len(values), size=resamples) @ means / len(values))
+    counts = _chunks(resamples, _MEANS_AT_A_TIME)
+    sums = [rng.multinomial(len(values), sizes / len(values), size=count) @ means for count in counts]
+    return _interval(np.concatenate(sums) / len(values))
 
 
-def _chunks(resamples: int, cells: int) -> Iterator[int]:
-    size = max(1, _CELLS_AT_A_TIME // cells)
+def _chunks(resamples: int, size: int) -> Iterator[int]:
     for start in range(0, resamples, size):
         yield min(size, resamples - start)
 

@@ -1,7 +1,7 @@
 """Small PR and ROC plots, one pair per class."""
 
-from tilepipe.components.evaluate.evaluation import ClassCurves, Evaluation
-from tilepipe.components.evaluate.figures.class_ranking import Curve
+from tilepipe.components.evaluate.evaluation import Evaluation
+from tilepipe.components.evaluate.figures.class_ranking import ClassCurves, Curve
 from tilepipe.components.shared.pages import plot
 from tilepipe.components.shared.pages.formatting import DASH, breakable, percent
 from tilepipe.components.shared.pages.markup import Markup, element

@@ -25,16 +25,26 @@ def test_areas_are_those_of_scikit_learn_and_undefined_without_tiles():
     assert found.scalars()["macro_auc"] == pytest.approx(np.nanmean(found.auc))
 
 
+def test_curves_are_those_of_scikit_learn():
+    labels, probabilities = answers(3, 40)
+    precision_recall, roc = ranking.rank_classes(labels, probabilities).curves[2]
+    scores = probabilities[:, 2].astype(np.float64)
+    precision, recall, _ = reference.precision_recall_curve(labels == 2, scores, drop_intermediate=True)
+    np.testing.assert_array_equal((precision_recall.x, precision_recall.y), (recall[::-1], precision[::-1]))
+    np.testing.assert_array_equal((roc.x, roc.y), reference.roc_curve(labels == 2, scores)[:2])
+
+
 def test_a_class_with_all_tiles_has_a_precision_but_no_auc():
     found = ranking.rank_classes(np.zeros(4, np.int64), np.full((4, 2), 0.5, np.float32))
     assert found.scalars() == {"macro_average_precision": 1.0}
+    assert [curve is None for one in found.curves for curve in one] == [False, True, True, True]
+    assert found.curves[0].precision_recall.x.tolist() == [0, 1]
 
 
 def test_curves_are_short_and_finite_and_enclose_the_areas():
     labels, probabilities = answers(3, 5000)
     found = ranking.rank_classes(labels, probabilities)
-    precision = ranking.precision_recall_curve(labels, probabilities, 1)
-    roc = ranking.roc_curve_of(labels, probabilities, 1)
+    precision, roc = found.curves[1]
     for curve in (precision, roc):
         assert 2 < len(curve.x) <= ranking.POINTS
         assert np.isfinite(curve.x).all()
