@@ -1,6 +1,7 @@
 """Arguments of a run, from a file and from `name=value` words, checked against the pipeline before anything starts."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from tilepipe.components.shared.errors import ParameterError, suggestion
 from tilepipe.pipelines.cli import whole_run
 from tilepipe.pipelines.cli.compilation import user_terms
 from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline, Parameter, Task, step_config
+
+_MOST_VALUES = 10_000
 
 _TYPES: dict[str, tuple[type, ...]] = {
     "STRING": (str,),
@@ -102,9 +105,21 @@ def _read_config(path: Path | None) -> Mapping[str, Any]:
         values = yaml.load(path.read_text(encoding="utf-8"), _LoaderOfUniqueKeys)  # noqa: S506 - a SafeLoader
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2020-13-01
         raise ParameterError(f"--config must be a YAML file of parameters. Received: {path}: {error}.") from error
+    if _count(values, {}) > _MOST_VALUES:
+        rule = f"--config must hold at most {_MOST_VALUES:,} values, those that aliases (*name) repeat among them"
+        raise ParameterError(f"{rule}. Received: more in {path}. Write the values out.")
     if not isinstance(values, dict):
         raise ParameterError(f"--config must contain `name: value` lines. Received: {path}, with {values!r}.")
     return values
+
+
+def _count(value: object, known: dict[int, float]) -> float:
+    """Count a value and those in it, as often as aliases repeat them; infinity if it contains itself."""
+    if id(value) not in known:
+        known[id(value)] = math.inf
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        known[id(value)] = 1 + sum(_count(each, known) for each in inner)
+    return known[id(value)]
 
 
 class _LoaderOfUniqueKeys(yaml.SafeLoader):

@@ -214,6 +214,14 @@ def test_configuration_files_that_break_yaml(tmp_path, content):
         arguments.collect(PIPELINE, None, ["data_source=x", "train_options=" + "[" * 3_000])
 
 
+def test_aliases_of_a_configuration_file_multiply_nothing(tmp_path):
+    tenfold = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    for lines in (["a0: &a0 [x]", *tenfold], ["data_source: x", "pack_options: &a {cache: *a}"]):
+        (tmp_path / "run.yaml").write_text("\n".join(lines))
+        with pytest.raises(arguments.ParameterError, match="at most 10,000 values"):
+            arguments.collect(PIPELINE, tmp_path / "run.yaml", [])
+
+
 def test_labels_are_text_in_the_reports(tmp_path):
     labels = [
         "<script>alert(1)</script>",

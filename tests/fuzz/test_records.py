@@ -3,6 +3,8 @@
 import gzip
 import io
 import json
+import tarfile
+import tracemalloc
 import uuid
 import zipfile
 
@@ -114,8 +116,6 @@ def test_a_damaged_bundle_is_never_taken_for_whole(bundle, hostile_file, data):
 
 @pytest.mark.parametrize("stated", [b"[]", b"[1]", b"null", b"[" * 100_000, b"{", b'{"a": 1}'])
 def test_checksums_of_a_bundle_may_be_anything(tmp_path, hostile_file, stated):
-    import tarfile
-
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w:gz") as archive:
         member = tarfile.TarInfo("checksums.json")
@@ -127,6 +127,31 @@ def test_checksums_of_a_bundle_may_be_anything(tmp_path, hostile_file, stated):
     else:
         with pytest.raises(ArtifactError, match="A bundle must be"):
             read_bundle(path)
+
+
+def tar_header(kind, size):
+    member = tarfile.TarInfo("x")
+    member.type, member.size = kind, size
+    return member.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.GNUTYPE_SPARSE, tarfile.SYMTYPE])
+def test_headers_of_a_bundle_take_no_memory(hostile_file, kind):
+    content = gzip.compress(tar_header(kind, 64 * 2**20) + bytes(64 * 2**20), 1)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ArtifactError, match="the entry 'x' is no plain file"):
+            read_bundle(hostile_file(content))
+        assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_nothing_follows_the_files_of_a_bundle(bundle, hostile_file):
+    whole = gzip.decompress(bundle)
+    for content in (whole + bytes(2**20), whole[:-10240], whole + tar_header(tarfile.REGTYPE, 0)):
+        with pytest.raises(ArtifactError, match="no end, or more after it"):
+            read_bundle(hostile_file(gzip.compress(content, 1)))
 
 
 @given(st.data())

@@ -6,7 +6,7 @@ import io
 import json
 import tarfile
 import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from tilepipe.components.shared.storage.atomic import whole_file
 CHECKSUMS = "checksums.json"
 LARGEST_BYTES = 16 * 2**30
 """Most bytes that the files of a bundle may have together."""
+
+_PIECE_BYTES = 2**20
 
 
 def as_json(value: Any) -> bytes:  # noqa: ANN401 - any JSON
@@ -74,21 +76,22 @@ def read_bundle(
     found: dict[str, str] = {}
     size = 0
     try:
-        with gzip.open(path) as packed, tarfile.open(fileobj=packed, mode="r:") as archive:
-            for member in archive:
-                content = archive.extractfile(member) if member.isreg() else None
-                if content is None or member.name in found:
-                    raise _damaged(path, f"the entry {member.name!r} is no plain file or is there twice")
+        with gzip.open(path) as packed:
+            for member in _members(packed, path):
+                if member.name in found:
+                    raise _damaged(path, f"the entry {member.name!r} is there twice")
                 size += member.size
                 if size > largest_bytes:
                     raise _damaged(path, f"the files have more than {largest_bytes:,} bytes together")
-                if names is None or member.name in names or member.name == CHECKSUMS:
-                    files[member.name] = content.read()
-                    found[member.name] = hashlib.sha256(files[member.name]).hexdigest()
-                else:
-                    found[member.name] = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
-            while packed.read(2**20):  # to its end, where gzip keeps its own checksum
-                pass
+                is_kept = names is None or member.name in names or member.name == CHECKSUMS
+                digest, kept = hashlib.sha256(), []
+                for piece in _content(packed, member.size):
+                    digest.update(piece)
+                    if is_kept:
+                        kept.append(piece)
+                if is_kept:
+                    files[member.name] = b"".join(kept)
+                found[member.name] = digest.hexdigest()
         stated = dict(json.loads(files.pop(CHECKSUMS)))
     except ArtifactError:
         raise
@@ -99,6 +102,34 @@ def read_bundle(
         differing = sorted(name for name in {*found, *stated} if found.get(name) != stated.get(name))
         raise _damaged(path, f"{', '.join(differing)} differs from its checksum or is missing")
     return files
+
+
+def _members(packed: gzip.GzipFile, path: Path) -> Iterator[tarfile.TarInfo]:
+    """Yield the headers of a tar archive; the caller reads each member's content before the next header.
+
+    `tarfile` itself would read names of any length, and the zeros of sparse files, into memory.
+    """
+    while (block := packed.read(tarfile.BLOCKSIZE)).strip(b"\0"):
+        member = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
+        if member.type not in {tarfile.REGTYPE, tarfile.AREGTYPE}:
+            raise _damaged(path, f"the entry {member.name!r} is no plain file")
+        yield member
+    # The end: zeros up to a whole record, and gzip's own checksum.
+    rest = packed.read(tarfile.RECORDSIZE)
+    if not block or rest.strip(b"\0") or packed.read(1):
+        raise _damaged(path, "the archive has no end, or more after it")
+
+
+def _content(packed: gzip.GzipFile, size: int) -> Iterator[bytes]:
+    """Yield the content of a member in pieces, and skip what fills its last block."""
+    left = size
+    while left:
+        piece = packed.read(min(left, _PIECE_BYTES))
+        if not piece:
+            raise EOFError("a file is cut short")
+        yield piece
+        left -= len(piece)
+    packed.read(-size % tarfile.BLOCKSIZE)
 
 
 def _damaged(path: Path, why: str) -> ArtifactError:
