@@ -23,9 +23,11 @@ RECIPE ?= finetune
 PARTS ?=
 FAULTS ?=
 EXAMPLES ?= 2000
+FUZZ_SECONDS ?= 60
+SOAK_SECONDS ?= 3600
 NAME ?=
 
-.PHONY: help setup browser postgres faketime run test lint types layers pipelines step unit coverage lowest bench accuracy examples screenshots docs e2e fuzz chaos audit sbom images clean
+.PHONY: help setup browser postgres faketime run test lint types layers pipelines step unit coverage lowest bench accuracy examples screenshots docs e2e fuzz chaos soak audit sbom images clean
 
 help: ## Print all targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -114,11 +116,19 @@ docs: $(if $(filter build/uv/bin/uv,$(UV)),build/uv/bin/uv) ## Build the documen
 e2e: setup browser ## Test on a real Kubeflow (KFP_ENDPOINT); writes build/e2e.json
 	@$(VENV)/pytest -m e2e tests/e2e -p no:xdist
 
-fuzz: setup ## Feed each parser EXAMPLES new hostile inputs per test (make test: a few, always the same)
+# atheris is put beside .venv, which stays as uv.lock has it; not every Python and system has a wheel of it.
+fuzz: setup ## Feed each parser EXAMPLES new hostile inputs per test, then fuzz it by coverage for FUZZ_SECONDS (0: not)
 	@FUZZ_EXAMPLES=$(EXAMPLES) $(VENV)/pytest tests/fuzz
+	@if [ $(FUZZ_SECONDS) != 0 ]; then \
+	  if $(UV) pip install --quiet --no-deps --only-binary atheris --python $(VENV)/python --target build/fuzz/packages atheris==3.0.0; then \
+	    PYTHONPATH=build/fuzz/packages FUZZ_SECONDS=$(FUZZ_SECONDS) $(VENV)/python -W ignore -m tests.fuzz.coverage_guided; \
+	  else echo "atheris has no wheel for this Python: nothing is fuzzed by coverage"; fi; fi
 
 chaos: setup faketime ## Inject faults (FAULTS="s3.* train.kill", CHAOS_TIMES=3, CHAOS_SEED=0); resumes; writes build/chaos.json
 	@$(VENV)/python -W ignore -m tests.chaos $(FAULTS)
+
+soak: setup ## Train, ingest and pack for an hour (SOAK_SECONDS=3600) on failing servers, and look for leaks; writes build/soak.json
+	@SOAK_SECONDS=$(SOAK_SECONDS) $(VENV)/python -W ignore -m tests.chaos.soak
 
 audit: setup ## Look for known vulnerabilities in uv.lock; .github/advisories.toml explains exceptions
 	@$(VENV)/python -m tests.support.audit $(UV)

@@ -1,13 +1,16 @@
 """The judgement of `make chaos` itself: it must notice what it looks for."""
 
 import http.server
+import os
+import socket
 import threading
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
-from tests.chaos import outcomes
+from tests.chaos import outcomes, soak
 from tests.chaos.outcomes import ERROR, HANG, LOST, SAME, WRONG, Outcome, judge
 from tests.chaos.steps import Ended, digests, signal_after
 from tests.support.faulty_proxy import FaultyProxy
@@ -108,3 +111,26 @@ def test_every_fault_is_registered_with_its_name():
     assert {"s3.reset", "train.kill", "pack.disk", "shard.cut", "stac.reset", "mlflow.away"} <= set(faults.FAULTS)
     assert all(name.count(".") == 1 for name in faults.FAULTS)
     assert callable(signal_after(1, 9))
+
+
+def test_a_soak_notices_what_grows():
+    def samples(**growing):
+        held = {"connections": 4, "threads": 20, "files": 30, "mebibytes": 500.0}
+        return [
+            soak.Sample(
+                10 * number, number, **{name: value + number * growing.get(name, 0) for name, value in held.items()}
+            )
+            for number in range(40)
+        ]
+
+    assert soak.leaks(samples()) == []
+    assert soak.leaks(samples(connections=0.05, mebibytes=0.5)) == []
+    for name, each in (("connections", 1), ("threads", 1), ("files", 1), ("mebibytes", 5)):
+        (found,) = soak.leaks(samples(**{name: each}))
+        assert found.startswith(f"{name}: ")
+    assert len(soak.table("train", samples()).splitlines()) == 9
+    mine = soak.sample(os.getpid(), 0, 0)
+    with socket.socket(), Path(os.devnull).open("rb"):
+        more = soak.sample(os.getpid(), 1, 0)
+    assert (more.connections, more.files) == (mine.connections + 1, mine.files + 2)
+    assert min(more.threads, more.mebibytes) >= 1
