@@ -21,8 +21,15 @@ TRACKING_SECRET = "tilepipe-tracking"  # noqa: S105
 USER_ID = 65532
 """Numeric user of the images; a cluster that assigns user ids overrides it."""
 
-_NO_LIMIT = f"{365 * 24 * 3600}s"
-"""Time in which a step may be retried; without a value, kfp writes an hour."""
+# The factor must be a whole number: 1.5 compiles, but ends the run at its first failure (KFP 2.17). The longest backoff
+# limits no single wait: counted from the creation of the first pod, Argo neither starts a retry after it nor lets one
+# run past it. A queue or a full cluster may hold that pod back for weeks; without a value, kfp writes an hour.
+BACKOFF: dict[str, Any] = {
+    "backoff_duration": "30s",
+    "backoff_factor": 2,
+    "backoff_max_duration": f"{365 * 24 * 3600}s",
+}
+"""Waits before the retries of a step, as arguments of `PipelineTask.set_retry`."""
 
 Text: TypeAlias = str | PipelineParameterChannel
 
@@ -39,10 +46,7 @@ def configure(task: dsl.PipelineTask, *, cpu: str, memory: Text, timeout_seconds
     """
     task.set_cpu_request(_eighth(cpu)).set_cpu_limit(cpu).set_memory_request(memory).set_memory_limit(memory)
     if retries:
-        # The factor must be a whole number: 1.5 compiles, but ends the run at its first failure (KFP 2.17).
-        # The longest backoff limits no single wait: counted from the creation of the first pod, Argo neither starts a
-        # retry after it nor lets one run past it. A queue or a full cluster may hold that pod back for weeks.
-        task.set_retry(num_retries=retries, backoff_duration="30s", backoff_factor=2, backoff_max_duration=_NO_LIMIT)
+        task.set_retry(num_retries=retries, **BACKOFF)
     kubernetes.set_timeout(task, timeout_seconds)
     kubernetes.set_security_context(task, run_as_user=USER_ID, run_as_non_root=True)
     kubernetes.set_image_pull_policy(task, "IfNotPresent")

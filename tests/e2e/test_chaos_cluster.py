@@ -45,7 +45,7 @@ def test_a_training_during_a_fault_ends_with_the_same_model(kubeflow, pipeline_y
     place = f"train_checkpoint_uri=s3://{kubeflow.bucket.name}/chaos-{uuid.uuid4().hex[:8]}"
     every_second = 'train_options={"checkpoint_every_seconds": 1}'
     run_id, _ = submit(kubeflow, pipeline_yaml, *words, place, every_second, "--no-wait")
-    pod = _in_the_middle(kubeflow, run_id)
+    pod = in_the_middle(kubeflow, run_id)
     subprocess.run([program, pod], check=True, timeout=_LONGEST_FAULT_SECONDS, stdin=subprocess.DEVNULL)
     run = kubeflow.wait(run_id)
     assert run.state == "SUCCEEDED", [(task.display_name, task.state) for task in run.run_details.task_details]
@@ -67,7 +67,7 @@ def _program(fault):
     return program
 
 
-def _in_the_middle(kubeflow, run_id):
+def in_the_middle(kubeflow, run_id):
     """Wait until the training has reported a few epochs; returns the name of its pod."""
     for _ in range(300):
         found = tracking.find_run(kubeflow.mlflow, run_id)

@@ -15,6 +15,8 @@ PROFILE_ACCOUNT = "default-editor"
 """The one in a profile of a multi-user installation."""
 
 _WORKFLOWS = ("argoproj.io", "v1alpha1", "workflows")
+_WORKLOADS = ("kueue.x-k8s.io", "v1beta2", "workloads")
+_NO_QUOTA = ("QuotaReserved", "False")
 _TIMEOUT_SECONDS = (4, 15)
 _LOG_LINES = 100
 
@@ -98,6 +100,18 @@ class Cluster:
         found = self.ask(api.list_namespaced_custom_object, *where, label_selector=f"pipeline/runid={run_id}")
         items = found["items"] if found else []
         return dict(items[0]) if items else {}
+
+    def why_queued(self, pod: Any) -> str:  # noqa: ANN401
+        """Return why Kueue does not admit a pod; empty if it does not say, or if this user may not see it."""
+        from kubernetes import client
+
+        api = client.CustomObjectsApi(self.core.api_client)
+        found = self.ask(api.list_namespaced_custom_object, *_WORKLOADS[:2], self.namespace, _WORKLOADS[2])
+        for workload in found["items"] if found else ():
+            if pod.metadata.uid in {owner["uid"] for owner in workload["metadata"].get("ownerReferences", ())}:
+                conditions = workload.get("status", {}).get("conditions", ())
+                return next((c["message"] for c in conditions if (c["type"], c["status"]) == _NO_QUOTA), "")
+        return ""
 
     def run_ids(self, limit: int) -> list[str]:
         """List the ids of some runs whose Workflows are in the namespace."""

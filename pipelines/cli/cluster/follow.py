@@ -206,7 +206,8 @@ def _obstacles(cluster: Cluster | None, run_id: str, tasks: Mapping[str, TaskNee
     try:
         for pod in cluster.pods(run_id):
             if pod.status.phase == "Pending":
-                yield from of_pod(pod, cluster.warnings_of(pod), tasks)
+                queued = cluster.why_queued(pod) if pod.spec.scheduling_gates else ""
+                yield from of_pod(pod, cluster.warnings_of(pod), tasks, queued)
         yield from of_workflow(cluster.workflow(run_id), tasks)
     except ClusterError:
         return  # the states still come from the pipelines API

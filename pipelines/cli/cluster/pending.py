@@ -11,6 +11,7 @@ _EVENTS = {"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "Faile
 _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 _LONGEST = 400
 _OTHER = {
+    "Queued": "Kueue holds the pod until its queue admits it: see `kubectl get localqueues`. The run waits.",
     "SchedulingGated": (
         "A controller such as Kueue holds the pod until its queue has quota: see `kubectl get workloads` and "
         "`kubectl get localqueues`. The run waits."
@@ -46,19 +47,28 @@ def task_of(node_name: str) -> str:
     return parts[-1].removesuffix("-driver") if parts else node_name
 
 
-def of_pod(pod: Any, events: Sequence[Any], tasks: Mapping[str, TaskNeeds]) -> Iterator[Obstacle]:  # noqa: ANN401
+def of_pod(
+    pod: Any,  # noqa: ANN401
+    events: Sequence[Any],
+    tasks: Mapping[str, TaskNeeds],
+    queued: str = "",
+) -> Iterator[Obstacle]:
     """Yield the reasons why a pod does not start, from its status and its events.
 
     Args:
         pod: the pod, a `V1Pod`.
         events: its warnings, as `CoreV1Event`.
         tasks: task -> its requirements, which name the parameters to change.
+        queued: why a queue holds it, if that is known.
     """
     task = task_of((pod.metadata.annotations or {}).get("workflows.argoproj.io/node-name", pod.metadata.name))
     needs = tasks.get(task)
     for condition in pod.status.conditions or []:
         if condition.type == "PodScheduled" and condition.status == "False":
-            yield _obstacle(task, condition.reason or "Unschedulable", condition.message or "", needs)
+            reason, message = condition.reason or "Unschedulable", condition.message or ""
+            if queued and reason == "SchedulingGated":
+                reason, message = "Queued", queued
+            yield _obstacle(task, reason, message, needs)
     containers = [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]
     for container in containers:
         state = container.state.waiting if container.state else None

@@ -197,6 +197,9 @@ class StepPods(Pods):
     timeout_seconds: int | None = Field(
         default=None, gt=0, description="Deadline, from the start of the pod.", examples=[86400]
     )
+    retries: int | None = Field(
+        default=None, ge=0, description="Retries after a failure, an eviction or a preemption.", examples=[5]
+    )
 
 
 class Storage(Section):

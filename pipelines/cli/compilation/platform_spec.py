@@ -73,6 +73,7 @@ def apply(documents: Sequence[Mapping[str, Any]], settings: PlatformSettings) ->
         _set_access(pod, settings)
         _set_variables(pod, container, step, settings)
         executors[label] = json_format.MessageToDict(pod)
+    _set_retries(spec, settings)
     _set_defaults(spec, settings)
     return spec, platform
 
@@ -145,6 +146,25 @@ def _set_resources(container: dict[str, Any], step: str, wanted: StepPods) -> No
                 f"A request must not exceed the limit. Received: {lower} of {step}, request {stated}, limit {most}. "
                 f"Write:\n  steps: {{{step}: {{{lower}_request: {stated}, {lower}_limit: {stated}}}}}"
             )
+
+
+def _set_retries(spec: Mapping[str, Any], settings: PlatformSettings) -> None:
+    from google.protobuf import json_format
+    from kfp.dsl.structures import RetryPolicy
+
+    from tilepipe.pipelines.settings import BACKOFF
+
+    wanted = {step: pods.retries for step, pods in settings.steps.items() if pods.retries is not None}
+    executors = spec["deploymentSpec"]["executors"]
+    for group in (spec["root"], *spec["components"].values()):
+        for task in group.get("dag", {}).get("tasks", {}).values():
+            label = spec["components"][task["componentRef"]["name"]].get("executorLabel")
+            container = executors.get(label, {}).get("container")
+            step = step_name(label, container.get("command", ())) if container else ""
+            if step not in wanted:
+                continue
+            policy = RetryPolicy(max_retry_count=wanted[step], **BACKOFF)
+            task["retryPolicy"] = json_format.MessageToDict(policy.to_proto())
 
 
 def _amount(quantity: str) -> Any:  # noqa: ANN401 - a Decimal of an untyped library

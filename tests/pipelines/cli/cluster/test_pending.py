@@ -62,6 +62,11 @@ def test_a_pod_that_a_queue_holds():
     (found,) = obstacles(pod([gated]))
     assert found.kind == "SchedulingGated"
     assert "Kueue holds the pod until its queue has quota" in found.advice
+    (found,) = of_pod(pod([gated]), (), {}, queued="LocalQueue tiels doesn't exist")
+    assert (found.kind, found.message) == ("Queued", "LocalQueue tiels doesn't exist")
+    assert "kubectl get localqueues" in found.advice
+    (found,) = of_pod(pod([unscheduled(UNSCHEDULABLE)]), (), {}, queued="no quota")
+    assert found.kind == "Unschedulable"
 
 
 def test_a_config_map_that_cannot_be_mounted():

@@ -128,6 +128,24 @@ def test_resources_and_deadlines_of_steps(example):
     assert steps["train"][1]["activeDeadlineSeconds"] == "604800"
 
 
+def test_retries_of_a_step(documents):
+    spec, _ = platform_spec.apply(
+        documents, PlatformSettings(steps={"train": {"retries": 5}, "prepare": {"retries": 1}})
+    )
+    before, after = _retry_policies(documents[0]), _retry_policies(spec)
+    assert (before["train-model"]["maxRetryCount"], "prepare-model" in before) == (1, False)
+    assert after["train-model"] == before["train-model"] | {"maxRetryCount": 5}
+    assert after["prepare-model"] == before["train-model"]
+    rest = before.keys() - {"train-model"}
+    assert {name: after[name] for name in rest} == {name: before[name] for name in rest}
+
+
+def _retry_policies(spec):
+    groups = [spec["root"], *spec["components"].values()]
+    tasks = {name: task for group in groups for name, task in group.get("dag", {}).get("tasks", {}).items()}
+    return {name: task["retryPolicy"] for name, task in tasks.items() if "retryPolicy" in task}
+
+
 def test_volumes(example):
     for step, (container, pod) in pods(example.documents).items():
         folders = [entry["value"] for entry in container["env"] if entry["name"] == "TMPDIR"]
