@@ -41,7 +41,9 @@ class BandMoments:
             image: Digital numbers, `(height, width, bands)`.
             mask: Valid pixels, in the shape of the image; None if all are valid. NaN and infinity are not counted.
         """
-        numbers = image.reshape(-1, image.shape[-1]) - self.shift
+        # NumPy is fast along long rows: those of the image, not the bands of a pixel.
+        width, bands = image.shape[1:]
+        numbers = (image.reshape(-1, width * bands) - np.tile(self.shift, width)).reshape(-1, bands)
         valid = np.isfinite(numbers) if image.dtype.kind == "f" else None
         if mask is not None:
             shaped = np.broadcast_to(mask, image.shape).reshape(numbers.shape)
