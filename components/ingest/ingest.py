@@ -284,14 +284,13 @@ def _write(connection: "DuckDBPyConnection", info: TileTableInfo, path: Path) ->
 def _summary(info: TileTableInfo, counts: dict[str, int]) -> dict[str, str | int]:
     tiles = sum(counts.values())
     logger.info(
-        "%s (%s): %s tiles of %d classes; %s; bands %s, stated by %s",
+        "%s (%s): %s tiles of %d classes; %s; %s",
         info.name,
         info.source_kind,
         f"{tiles:,}",
         len(info.class_names),
         ", ".join(f"{split} {counts[split]:,}" for split in SPLITS),
-        ", ".join(info.bands) or "unknown",
-        info.bands_stated_by,
+        f"bands {', '.join(info.bands)}, stated by {info.bands_stated_by}" if info.bands else "bands not stated",
     )
     return {
         "name": info.name,

@@ -1,6 +1,7 @@
 """Write a sample, push tiles to S3, compile and run the pipelines, here or on Kubeflow, and promote models."""
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tilepipe.components.shared.errors import TilepipeError
+from tilepipe.components.shared.errors import ParameterError, TilepipeError
 from tilepipe.components.shared.runtime.redaction import redacted
 from tilepipe.components.shared.runtime.step import USER_ERROR_EXIT_CODE
 from tilepipe.components.shared.version import VERSION
@@ -100,7 +101,6 @@ def weights(
     """
     from tilepipe.components.prepare.networks.networks import NETWORKS
     from tilepipe.components.prepare.weights import published_weights
-    from tilepipe.components.shared.errors import ParameterError
 
     if network not in NETWORKS:
         raise ParameterError(f"`NETWORK` must be one of {', '.join(NETWORKS)}. Received: {network}.")
@@ -166,7 +166,7 @@ def run(
 
     The compiled YAML is run, and recorded in a local MLflow store.
     """
-    from tilepipe.pipelines.cli import arguments, run_help
+    from tilepipe.pipelines.cli import arguments, run_help, whole_run
     from tilepipe.pipelines.cli.compilation import compiled_pipeline
     from tilepipe.pipelines.cli.local import run_display, runner
 
@@ -177,6 +177,7 @@ def run(
         return
     found = compiled_pipeline.load(pipeline)
     checked = arguments.collect(found, config, words or [])
+    whole_run.check_exists(checked)
     progress = progress_console(output, console)
     try:
         with run_display.Steps(progress) as steps:
@@ -219,9 +220,22 @@ def version() -> None:
     console.print(VERSION)
 
 
+def arguments_without_dashes(words: list[str]) -> None:
+    """Check that no parameter of a pipeline is written as an option; options have no underscores.
+
+    Raises:
+        ParameterError: One is.
+    """
+    for word in words:
+        if re.match(r"--[a-z]+_\w+", word):
+            given = word.lstrip("-") if "=" in word else f"{word.lstrip('-')}=..."
+            raise ParameterError(f"Parameters are given as name=value. Received: {word}. Write {given} without dashes.")
+
+
 def main() -> None:
     """Run the command line; an error that the user can correct ends with one message and exit code 2."""
     try:
+        arguments_without_dashes(sys.argv[1:])
         app()
     except TilepipeError as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(

@@ -2,7 +2,9 @@
 
 import json
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,7 @@ _SAID = {
     "NUMBER_DOUBLE": "a number",
     "BOOLEAN": "true or false",
     "LIST": "a list, as JSON or separated by commas",
-    "STRUCT": 'a JSON object such as {"a": 1}',
+    "STRUCT": "a JSON object in single quotes",
 }
 
 
@@ -48,7 +50,7 @@ def collect(pipeline: CompiledPipeline, config: Path | None, words: Sequence[str
         ParameterError: a name is unknown, a value has the wrong type, or a step would refuse it; the message lists all
             problems.
     """
-    pairs = [_split(word) for word in words]
+    pairs = [_split(word, before) for before, word in zip(["", *words], words, strict=False)]
     given = {**_read_config(config), **dict(pairs)}
     problems, arguments = list(_repeated(pairs)), {}
     for name, value in given.items():
@@ -157,16 +159,27 @@ def _repeated(pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
             yield f"`{name}` is given {len(given)} times. Received: {received}. Give it once."
 
 
-def _split(word: str) -> tuple[str, str]:
+def _split(word: str, before: str) -> tuple[str, str]:
     name, separator, value = word.partition("=")
-    if not separator:
-        raise ParameterError(f"Parameters are given as name=value. Received: {word!r}. Add the missing `=`.")
-    return name.strip(), value
+    if separator:
+        return name.strip(), value
+    name, _, value = before.partition("=")
+    is_rest = value.endswith((",", ":")) or any(value.count(a) > value.count(b) for a, b in ("[]", "{}"))
+    remedy = f"Put a value with spaces in single quotes: {name}='...'." if is_rest else "Add the missing `=`."
+    raise ParameterError(f"Parameters are given as name=value. Received: {word!r}. {remedy}")
 
 
 def _unknown(pipeline: CompiledPipeline, name: str, value: object) -> str:
     hint = suggestion(name, pipeline.parameters, f"`tilepipe run {pipeline.name} --help` lists all parameters.")
     return f"`{name}` is not a parameter of {pipeline.name}. Received: {name}={value}. {hint}"
+
+
+def _example(parameter: Parameter) -> str:
+    """Return the first example in the description of a parameter, or its default, as typed into a shell."""
+    for found in re.findall(r"\{[^{}]*\}", parameter.description):
+        with suppress(ValueError):
+            return f"{parameter.name}='{json.dumps(json.loads(found))}'"
+    return f"{parameter.name}='{json.dumps(parameter.default)}'"
 
 
 def _typed(parameter: Parameter, value: object) -> object:
@@ -191,6 +204,7 @@ def _typed(parameter: Parameter, value: object) -> object:
     if isinstance(read, bool) != (parameter.type == "BOOLEAN") or not isinstance(read, wanted):
         raise ParameterError(
             f"`{parameter.name}` must be {_SAID[parameter.type]}. Received: {parameter.name}={value!r}."
+            + (f" For example, use {_example(parameter)}." if parameter.type == "STRUCT" else "")
         )
     if parameter.type != "NUMBER_DOUBLE" or not isinstance(read, int):
         return read

@@ -1,9 +1,10 @@
 """Help of `tilepipe run`: the parameters of a pipeline in groups, with the options of each struct."""
 
 import json
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -167,7 +168,15 @@ def _options(model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
         default = field.get_default(call_default_factory=True)
         yield f"    {name}  [default: {_shown(default)}]"
-        yield from _wrapped(" ".join(str(field.description or "").split()), " " * 8, " " * 8)
+        description = " ".join(str(field.description or "").split())
+        unnamed = [choice for choice in _choices(field.annotation) if not re.search(rf"\b{choice}\b", description)]
+        if unnamed:
+            description += f": {', '.join(_choices(field.annotation))}"
+        yield from _wrapped(description, " " * 8, " " * 8)
+
+
+def _choices(annotation: Any) -> list[str]:  # noqa: ANN401 - any type
+    return [str(choice) for choice in get_args(annotation)] if get_origin(annotation) is Literal else []
 
 
 def _example(model: type[BaseModel]) -> str:

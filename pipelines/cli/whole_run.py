@@ -1,8 +1,9 @@
-"""Rules for the parameters of a whole run that no single step knows: contradictions, and paths in a cluster."""
+"""Rules for the parameters of a whole run that no single step knows: contradictions, and local paths."""
 
 import json
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from tilepipe.components.shared.errors import ParameterError
@@ -21,6 +22,8 @@ _ADDRESSES = (
 )
 """Parameters that are addresses, or hold some."""
 _OPTION_ADDRESSES = (("pack_options", "cache"),)
+_INPUTS = ("data_source", "split_files", "model_uri", "model_weights_uri", "scene_uris")
+"""Parameters that are addresses of existing data, or hold some."""
 _NO_PATH = re.compile(r"(models|runs):/|imagenet$")
 
 _NEED_EXPORT = ("export_bundle_uri", "export_name", "export_options", "register_name")
@@ -62,16 +65,37 @@ def check_reachable(arguments: Mapping[str, Any]) -> None:
     Raises:
         ParameterError: An address is a local path.
     """
-    problems = []
-    for name, value in _addresses(arguments):
-        if value and not _NO_PATH.match(value) and storage.scheme(value) in {"", "file"}:
-            problems.append(
-                f"`{name}` must be an address that pods can reach. Received: {name}={value}, a path of this machine. "
-                "Upload it with `tilepipe push` and give its s3:// address; if a volume is mounted there in the pods, "
-                "submit with --no-checks."
-            )
+    problems = [
+        f"`{name}` must be an address that pods can reach. Received: {name}={value}, a path of this machine. Upload it "
+        "with `tilepipe push` and give its s3:// address; if a volume is mounted there in the pods, use --no-checks."
+        for name, value in _local_paths(arguments)
+    ]
     if problems:
         raise ParameterError("\n".join(problems))
+
+
+def check_exists(arguments: Mapping[str, Any]) -> None:
+    """Check that the files and folders of this machine that a run reads exist.
+
+    Args:
+        arguments: The given arguments, without defaults.
+
+    Raises:
+        ParameterError: One does not exist.
+    """
+    problems = []
+    for name, value in _local_paths({name: arguments[name] for name in _INPUTS if name in arguments}):
+        path = storage.normalize(value)
+        if not Path(path).exists():
+            problems.append(f"`{name}` must exist. Received: {name}={value}, which is {path}. Check the path.")
+    if problems:
+        raise ParameterError("\n".join(problems))
+
+
+def _local_paths(arguments: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in _addresses(arguments):
+        if value and not _NO_PATH.match(value) and storage.scheme(value) in {"", "file"}:
+            yield name, value
 
 
 def _addresses(arguments: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

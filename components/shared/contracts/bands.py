@@ -47,10 +47,8 @@ def distinct_bands(parameter: str, bands: tuple[str, ...]) -> tuple[str, ...]:
     names = tuple(canonical_band(band) for band in bands)
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated or "" in names:
-        raise ValueError(
-            f"`{parameter}` must name each band once. "
-            f"Received: {parameter}={list(bands)}, where {repeated or ['']} is repeated or empty."
-        )
+        wrong = f"{', '.join(repeated)} repeated" if repeated else "a name empty"
+        raise ValueError(f"`{parameter}` must name each band once. Received: {parameter}={list(bands)}, with {wrong}.")
     return names
 
 

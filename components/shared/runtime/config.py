@@ -7,6 +7,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tilepipe.components.shared.errors import ParameterError, closest
 
+_TYPES = {
+    "tuple_type": "should be a list",
+    "list_type": "should be a list",
+    "dict_type": "should be an object",
+    "model_type": "should be an object",
+    "string_type": "should be text",
+}
+"""Type of a problem -> rule, where pydantic's names a type of Python."""
+
 
 class StepConfig(BaseModel):
     """Base class of the configuration of each step, and of the structs in it.
@@ -59,7 +68,7 @@ def _explain_one(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
     name = ".".join(str(part) for part in problem["loc"]) or "the parameters"
     received = repr(problem["input"])
     if problem["type"] == "extra_forbidden":
-        known = sorted(_fields_at(model, problem["loc"][:-1]))
+        known = sorted(_model_at(model, problem["loc"][:-1]).model_fields)
         close = closest(str(problem["loc"][-1]), known)
         hint = (
             f"Did you mean {'.'.join(map(str, (*problem['loc'][:-1], close)))}?"
@@ -69,18 +78,20 @@ def _explain_one(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
         return f"`{name}` is not a parameter. Received: {name}={received}. {hint}"
     if problem["type"] == "missing":
         return f"`{name}` is required and was not given. Give {name}=..."
-    message = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    message = _TYPES.get(problem["type"]) or str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
     if problem["type"] in {"value_error", "assertion_error"} and "Received:" in message:
         return message
     if problem["type"] == "value_error" and not problem["loc"]:
         return message
-    return f"`{name}` {message}. Received: {name}={received}."
+    field = _model_at(model, problem["loc"][:-1]).model_fields.get(str(problem["loc"][-1]))
+    meaning = f" {field.description}." if field and field.description and problem["type"] in _TYPES else ""
+    return f"`{name}` {message}. Received: {name}={received}.{meaning}"
 
 
-def _fields_at(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+def _model_at(model: type[BaseModel], path: tuple[Any, ...]) -> type[BaseModel]:
     for part in path:
         field = model.model_fields.get(str(part))
         if field is None or not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)):
             break
         model = field.annotation
-    return list(model.model_fields)
+    return model

@@ -113,8 +113,8 @@ def finding(console: Console, found: Finding) -> None:
 def findings_summary(console: Console, found: Sequence[Finding]) -> bool:
     """Print the number of findings of each level; returns whether any is a problem."""
     count = {level: sum(one.level == level for one in found) for level in _LEVELS}
-    line = (
-        f"\n{count['ok']} ok, {count['warning']} warnings, {count['problem']} problems, {count['skipped']} not checked"
+    warnings, problems = (
+        f"{count[level]} {level}{'' if count[level] == 1 else 's'}" for level in ("warning", "problem")
     )
-    console.print(Text(line))
+    console.print(Text(f"\n{count['ok']} ok, {warnings}, {problems}, {count['skipped']} not checked"))
     return count["problem"] > 0

@@ -168,6 +168,7 @@ def schedule(
     resume: Annotated[bool, typer.Option("--resume", help="Resume the recurring run.")] = False,
     delete: Annotated[bool, typer.Option("--delete", help="Delete the recurring run; its runs stay.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List all recurring runs.")] = False,
+    checks: Annotated[bool, typer.Option(help="Check that pods can reach the addresses.")] = True,
     service_account: ServiceAccount = "",
     endpoint: Endpoint = None,
     namespace: Namespace = None,
@@ -178,7 +179,7 @@ def schedule(
     A recurring run is identified by its name, and follows the newest version of the pipeline.
     """
     from tilepipe.components.shared.errors import ParameterError
-    from tilepipe.pipelines.cli import arguments
+    from tilepipe.pipelines.cli import arguments, whole_run
     from tilepipe.pipelines.cli.cluster import schedule as scheduling
     from tilepipe.pipelines.cli.compilation import settings_file
 
@@ -199,6 +200,8 @@ def schedule(
     platform = settings_file.platform(settings)
     found = settings_file.load(pipeline, platform)
     checked = arguments.collect(found, config, words or [])
+    if checks:
+        whole_run.check_reachable(checked)
     kubeflow = connect(endpoint, namespace)
     kubeflow.check_version()
     account = settings_file.account(service_account, platform)

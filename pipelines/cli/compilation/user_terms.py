@@ -23,6 +23,8 @@ _BRACKETS = {"[": "]", "{": "}", "(": ")"}
 _STRUCT = re.compile(r"(\{[^{}]*\}) in the options of \w+ \(a pipeline's `?(\w+)`?\)")
 _ASIDE = re.compile(r"(?: in the options of \w+)? \(a pipeline's `?\w+`?\)| \(in a pipeline: as `?\w+`?\)")
 """Remarks in messages for users of the pipelines, which are superfluous with the names of the pipeline."""
+_TWICE = re.compile(r"(\w+)='\{([^'\n]*)\}' (?:with|and) \1='\{([^'\n]*)\}'")
+"""Two options of one parameter, which can be given only once."""
 _CHOICES = "Use one of: "
 # Too common as words to be taken for an option without `options.` before them.
 _ORDINARY = {"kind", "name", "cache"}
@@ -76,7 +78,10 @@ def translate(pipeline: CompiledPipeline, task: str, message: str) -> str:
         parts.append(message[position : match.start()])
         text, position = _replace(names, message, match)
         parts.append(text)
-    return "".join([*parts, message[position:], listing, choices])
+    translated = "".join([*parts, message[position:]])
+    while (merged := _TWICE.sub(r"\1='{\2, \3}'", translated)) != translated:
+        translated = merged
+    return "".join([translated, listing, choices])
 
 
 def _names(pipeline: CompiledPipeline, name: str) -> _Names:
@@ -110,6 +115,8 @@ def _replace(names: _Names, message: str, match: re.Match[str]) -> tuple[str, in
         return match[0], end
     parameter, path = found
     if follows == "=":
+        if message.startswith("[...]", end + 1):
+            return f"{quote}{parameter}=NAME,...,NAME", end + 6
         value, after = _literal(message, end + 1)
         if after > end + 1:
             return quote + _assigned(parameter, path, value, message[end + 1 : after]), after

@@ -25,6 +25,17 @@ def test_exit_codes_are_listed_in_the_help_and_in_the_readme(monkeypatch, capsys
     assert [(code, meaning.replace("`", "")) for code, meaning in rows] == expected
 
 
+@pytest.mark.parametrize(
+    ("word", "remedy"), [("--data_source=a", "data_source=a"), ("--data_source", "data_source=...")]
+)
+def test_a_parameter_with_dashes(word, remedy, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["tilepipe", "run", "train_classifier", word])
+    with pytest.raises(SystemExit) as caught:
+        app.main()
+    assert caught.value.code == 2
+    assert f"Received: {word}. Write {remedy} without dashes." in " ".join(capsys.readouterr().err.split())
+
+
 @pytest.mark.parametrize(("variables", "colored"), [({}, True), ({"NO_COLOR": "1"}, False)])
 def test_colors_in_a_terminal(variables, colored):
     ours, theirs = pty.openpty()

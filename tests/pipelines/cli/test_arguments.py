@@ -74,18 +74,31 @@ def test_words_win_over_the_file(pipeline, tmp_path):
         ('train_options={"best_metric": "val_speed"}', "Use one of: val_loss, val_accuracy, "),
         ('train_options={"seed": 1, "seed": 2}', "Each key in `train_options` must be given once."),
         ('pack_options={"max_quarantine_percent": 300}', """pack_options='{"max_quarantine_percent": 300}'"""),
+        ('pack_options={"tile_size": 64}', """should be a list. Received: pack_options='{"tile_size": 64}'. """),
         ("model_architecture=alexnet", "`model_architecture`"),
         ("train_gpu_count=two", "`train_gpu_count`"),
         ("pack_workers=0", "`pack_workers` should be greater than or equal to 1"),
         ('pack_options={"allow_duplicate": true}', "pack_options.allow_duplicate"),
         ("data_snapshot=[[ScheduledTime]]", "fills in"),
-        ("nonsense", "name=value"),
+        ("nonsense", "Received: 'nonsense'. Add the missing `=`."),
+        ("train_options={'schedule': 'cosine'}", """For example, use train_options='{"schedule": "cosine"}'."""),
     ],
 )
 def test_mistakes(pipeline, word, said):
     with pytest.raises(ParameterError) as error:
         collect(pipeline, word)
     assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("train_augmentation=flip,", "shift"), ("train_options={schedule:", "cosine}"), ("train_options={a:[1,", "2]}")],
+)
+def test_a_value_that_the_shell_split(pipeline, words):
+    with pytest.raises(ParameterError) as error:
+        collect(pipeline, *words)
+    name = words[0].partition("=")[0]
+    assert f"Received: {words[1]!r}. Put a value with spaces in single quotes: {name}='...'." in str(error.value)
 
 
 def test_all_mistakes_at_once(pipeline):

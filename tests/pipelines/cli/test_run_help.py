@@ -23,5 +23,8 @@ def test_a_parameter_is_described_with_its_options():
     assert max(map(len, text.splitlines())) <= run_help.WIDTH
     assert all(f"    {name}  [default: " in text for name in TrainOptions.model_fields)
     assert "  seed=INTEGER  [default: 0]" in text
+    flat = " ".join(text.split())
+    assert "Learning-rate schedule: constant, exponential, inverse_time, step, cosine, reduce_on_plateau" in flat
+    assert flat.count("categorical_crossentropy") == 2, "the default and the choices"
     with pytest.raises(ParameterError, match="Did you mean train_options"):
         run_help.details("train_classifier", ["train_option"])

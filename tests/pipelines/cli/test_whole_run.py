@@ -1,4 +1,6 @@
-"""Addresses that pods cannot reach are refused before a run is submitted."""
+"""Paths that pods cannot reach, and inputs that do not exist, are refused before a run starts."""
+
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +37,19 @@ def test_local_paths(arguments, name):
 )
 def test_addresses_that_pods_reach(arguments):
     assert_accepted(whole_run.check_reachable, arguments)
+
+
+def test_inputs_that_do_not_exist(tmp_path):
+    (tmp_path / "val.txt").touch()
+    files = {"train": str(tmp_path / "train.txt"), "val": f"file://{tmp_path}/val.txt"}
+    with pytest.raises(ParameterError) as caught:
+        whole_run.check_exists({"data_source": "absent/", "split_files": files, "scene_uris": ["s3://b/a.tif"]})
+    source, train = str(caught.value).splitlines()
+    received = f"Received: data_source=absent/, which is {Path.cwd()}/absent."
+    assert source == f"`data_source` must exist. {received} Check the path."
+    assert train.startswith(f"`split_files.train` must exist. Received: split_files.train={tmp_path}/train.txt")
+
+
+def test_outputs_and_names_need_not_exist():
+    names = {"model_uri": "models:/forests@champion", "model_weights_uri": "imagenet", "output_uri": "absent/"}
+    assert_accepted(whole_run.check_exists, {**names, "pack_options": {"cache": "absent/"}})

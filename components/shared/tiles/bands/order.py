@@ -81,7 +81,7 @@ def select(order: BandOrder, wanted: Sequence[str]) -> tuple[int, ...]:
     unknown = [name for name in wanted if name not in order.names]
     if unknown:
         raise BandError(
-            f"`bands` must be a subset of {list(order.names)} (stated by {order.stated_by}). "
-            f"Received: bands={list(wanted)}, where {unknown} are unknown."
+            f"`bands` must be among {', '.join(order.names)} (stated by {order.stated_by}). "
+            f"Received: bands={list(wanted)}, with {', '.join(unknown)} unknown."
         )
     return tuple(order.names.index(name) for name in (wanted or order.names))

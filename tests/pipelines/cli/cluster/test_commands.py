@@ -40,6 +40,16 @@ def test_schedule_takes_one_thing_to_do(tilepipe, words):
     assert "takes a name and either" in err
 
 
+def test_schedule_refuses_paths_that_pods_cannot_reach(tilepipe):
+    words = ["schedule", "nightly", "train_classifier", "--every-minutes", "60", "data_source=tiles/"]
+    code, _, err = tilepipe(*words)
+    assert code == 2
+    assert "`data_source` must be an address that pods can reach. Received: data_source=tiles/" in err
+    code, _, err = tilepipe(*words, "--no-checks")
+    assert code == 2
+    assert "KFP_ENDPOINT" in err
+
+
 def test_schedule_needs_a_cron_expression(tilepipe, pipeline):
     code, _, err = tilepipe("schedule", "nightly", pipeline.path, "--cron", "0 3 * *")
     assert code == 2
@@ -51,7 +61,7 @@ def test_doctor_says_what_it_could_not_look_at(tilepipe):
     assert code == 1
     assert "No Kubeflow Pipelines API answers" in shown
     assert "no kubeconfig" in shown
-    assert "1 problems" in shown
+    assert "0 ok, 1 warning, 1 problem, 0 not checked" in shown
     levels = [(one["subject"], one["level"]) for one in json.loads(out)]
     assert levels == [("Kubeflow", "problem"), ("Kubernetes", "warning")]
 

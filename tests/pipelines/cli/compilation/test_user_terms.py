@@ -67,6 +67,13 @@ PIPELINE = compiled_pipeline.load("train_classifier")
             """`train_options.zzz` is not a parameter. Received: train_options='{"zzz": 1}'. """
             "Use one of: head_epochs, schedule.",
         ),
+        (  # two options of one parameter make one word
+            "train-model",
+            "Received: options.step_epochs=[3] with options.schedule='cosine'. Use options.schedule='step'.",
+            """Received: train_options='{"step_epochs": [3], "schedule": "cosine"}'. """
+            """Use train_options='{"schedule": "step"}'.""",
+        ),
+        ("pack-tiles", "Give source_bands=[...].", "Give data_source_bands=NAME,...,NAME."),
         ("no-such-task", "Nothing known. Received: [1, 'a'].", "Nothing known. Received: [1, 'a']."),
         ("train-model", "epochs=[1, <object>] and epochs=", "train_epochs=[1, <object>] and train_epochs="),
     ],
@@ -87,7 +94,7 @@ def test_remarks_for_users_of_the_pipeline_are_left_out():
         "options of pack (a pipeline's pack_options) to leave them out."
     )
     assert translate(PIPELINE, "pack-tiles", message) == (
-        "Give data_source_bands=[...]. "
+        "Give data_source_bands=NAME,...,NAME. "
         """Raise pack_options='{"max_quarantine_percent": ...}' to leave them out."""
     )
     message = 'Give {"check_band_identity": false} in the options of pack (a pipeline\'s pack_options).'
