@@ -16,9 +16,9 @@ _MOST_TILES = 16
 class OnnxSession:
     """A model that classifies tiles on a number of threads.
 
-    Threads that share the operators of one run wait for each other at each operator, which a single tile is worth. Many
-    tiles are divided instead: each thread runs the whole model on some of them, which is 1.2 times as fast, and twice
-    where the CPUs are busy.
+    Threads that share the operators of one run wait for each other at each operator, which pays for a single tile only.
+    Tiles for at least half of the threads are divided instead: each thread runs the whole model on some of them, which
+    is 1.2 times as fast for 64 tiles.
 
     Args:
         model: Content of an ONNX file with the input `tiles`, or its path.
@@ -36,9 +36,10 @@ class OnnxSession:
     def __call__(self, tiles: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return the model's first output for at least one tile, `(tiles, ...)`."""
         tiles = np.ascontiguousarray(tiles)
-        if len(tiles) < 2 * self._threads or self._threads == 1:
+        if len(tiles) == 1 or self._threads == 1 or self._threads > 2 * len(tiles):
             return _run(self.shared, tiles)
-        size = min(_MOST_TILES, -(-len(tiles) // self._threads))
+        rounds = -(-len(tiles) // (self._threads * _MOST_TILES))
+        size = -(-len(tiles) // (self._threads * rounds))
         parts = [tiles[start : start + size] for start in range(0, len(tiles), size)]
         return np.concatenate(list(self._pool.map(lambda part: _run(self._single, part), parts)))
 

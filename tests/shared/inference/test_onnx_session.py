@@ -18,7 +18,7 @@ def model(tmp_path_factory):
     return read_bundle(path)["model.onnx"]
 
 
-@pytest.mark.parametrize("count", [1, 5, 6, 64, 131])
+@pytest.mark.parametrize("count", [1, 2, 5, 64, 131])
 def test_threads_that_divide_tiles_give_the_answers_of_one_thread_in_order(model, count):
     tiles = np.random.default_rng(0).integers(0, 250, (count, *MANIFEST.tile_shape), dtype=np.uint16)
     one = OnnxSession(model, 1)(tiles)
