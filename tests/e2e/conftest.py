@@ -76,7 +76,7 @@ class Kubeflow:
         """Task -> state, of the tasks that run a container."""
         details = self.run(run_id).run_details
         tasks = (details.task_details if details else None) or []
-        return {task.display_name: task.state for task in tasks if task.display_name.count("-") >= 1}
+        return {task.display_name: task.state for task in tasks if "-" in (task.display_name or "")}
 
     def workflow(self, run_id: str) -> dict[str, Any]:
         """The Argo Workflow of a run."""

@@ -6,6 +6,7 @@ E2E_WORK_FOLDER  a folder of the node that this machine sees too, for volumes; w
 import contextlib
 import os
 import uuid
+from http import HTTPStatus
 from pathlib import Path
 
 import certifi
@@ -19,6 +20,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2700)]
 SETTINGS = Path(__file__).with_name("platform.yaml")
 ACCOUNT = "tilepipe-e2e-runner"
 NETWORK = "tilepipe-e2e-network"
+STORAGE_CLASS = "tilepipe-e2e"
 _NODE_NAME = "workflows.argoproj.io/node-name"
 _VOLUMES = 2  # one for a second try
 
@@ -30,6 +32,17 @@ def work_folder():
     return Path(folder) / uuid.uuid4().hex[:8] if folder else None
 
 
+def _remove(delete, name, namespace):
+    """Delete what a session that was killed has left behind."""
+    from kubernetes.client import ApiException
+
+    try:
+        delete(name, namespace)
+    except ApiException as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+
+
 @pytest.fixture(scope="module")
 def platform_objects(kubeflow, work_folder):
     """What the settings name: a service account with the runner's rights, a ConfigMap, and volumes."""
@@ -39,6 +52,7 @@ def platform_objects(kubeflow, work_folder):
     roles = {role.metadata.name for role in rights.list_namespaced_role(kubeflow.namespace).items}
     named = client.V1ObjectMeta(name=ACCOUNT)
     with contextlib.ExitStack() as stack:
+        _remove(kubeflow.core.delete_namespaced_service_account, ACCOUNT, kubeflow.namespace)
         kubeflow.core.create_namespaced_service_account(kubeflow.namespace, client.V1ServiceAccount(metadata=named))
         stack.callback(kubeflow.core.delete_namespaced_service_account, ACCOUNT, kubeflow.namespace)
         for role in sorted(roles & {"pipeline-runner", "tilepipe-pipelines"}):
@@ -48,6 +62,7 @@ def platform_objects(kubeflow, work_folder):
                 role_ref=client.V1RoleRef(api_group="rbac.authorization.k8s.io", kind="Role", name=role),
                 subjects=[client.RbacV1Subject(kind="ServiceAccount", name=ACCOUNT, namespace=kubeflow.namespace)],
             )
+            _remove(rights.delete_namespaced_role_binding, name, kubeflow.namespace)
             rights.create_namespaced_role_binding(kubeflow.namespace, binding)
             stack.callback(rights.delete_namespaced_role_binding, name, kubeflow.namespace)
         data = {
@@ -55,10 +70,14 @@ def platform_objects(kubeflow, work_folder):
             "NO_PROXY": "*",
             "SITE": "here",
         }
+        _remove(kubeflow.core.delete_namespaced_config_map, NETWORK, kubeflow.namespace)
         kubeflow.core.create_namespaced_config_map(
             kubeflow.namespace, client.V1ConfigMap(metadata=client.V1ObjectMeta(name=NETWORK), data=data)
         )
         stack.callback(kubeflow.core.delete_namespaced_config_map, NETWORK, kubeflow.namespace)
+        for volume in kubeflow.core.list_persistent_volume().items:
+            if volume.spec.storage_class_name == STORAGE_CLASS:  # a claim would take it before a new one
+                kubeflow.core.delete_persistent_volume(volume.metadata.name)
         for number in range(_VOLUMES if work_folder else 0):
             path = work_folder / str(number)
             path.mkdir(parents=True, exist_ok=True)
@@ -68,7 +87,7 @@ def platform_objects(kubeflow, work_folder):
                 capacity={"storage": "1Gi"},
                 host_path=client.V1HostPathVolumeSource(path=str(path)),
                 persistent_volume_reclaim_policy="Retain",
-                storage_class_name="tilepipe-e2e",
+                storage_class_name=STORAGE_CLASS,
             )
             name = f"tilepipe-e2e-{work_folder.name}-{number}"
             volume = client.V1PersistentVolume(metadata=client.V1ObjectMeta(name=name), spec=spec)
@@ -173,5 +192,5 @@ def test_artifacts_lie_on_the_volume_of_the_pod(pods, work_folder):
     pack = pods[0]["pack-tiles"]
     assert [mount.name for mount in main(pack).volume_mounts if mount.mount_path == "/s3"] == ["tilepipe-work"]
     (volume,) = [volume for volume in pack.spec.volumes if volume.name == "tilepipe-work"]
-    assert volume.ephemeral.volume_claim_template.spec.storage_class_name == "tilepipe-e2e"
+    assert volume.ephemeral.volume_claim_template.spec.storage_class_name == STORAGE_CLASS
     assert [path for path in work_folder.rglob("*") if path.is_file() and path.stat().st_size]
