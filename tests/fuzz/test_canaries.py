@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.ingest.conftest import make_item
+from tests.support.canaries import CANARY, planted
 
-CANARY = "canary4711"
 ROOT = Path(__file__).parents[2]
 
 STEP = """
@@ -31,17 +31,6 @@ with step("ingest"):
         import os
         raise RuntimeError(f"GET {os.environ['MLFLOW_TRACKING_URI']} signed {os.environ['AWS_SECRET_ACCESS_KEY']}")
 """
-SECRETS = [
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "MLFLOW_TRACKING_PASSWORD",
-    "MLFLOW_TRACKING_TOKEN",
-    "TILEPIPE_STAC_TOKEN",
-    "TILEPIPE_STAC_PASSWORD",
-    "WANDB_API_KEY",
-    "KFP_TOKEN",
-    "PGPASSWORD",
-]
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +74,9 @@ def test_no_credential_leaves_a_step(site, tmp_path, what, source, code):
     note, out = tmp_path / "note", tmp_path / "out"
     note.touch()
     out.mkdir()
-    planted = {name: CANARY + name for name in SECRETS}
     environment = {
         **os.environ,
-        **planted,
+        **planted(),
         "MLFLOW_TRACKING_URI": f"http://user:{CANARY}@127.0.0.1:9",
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
         "TILEPIPE_TERMINATION_LOG": str(note),

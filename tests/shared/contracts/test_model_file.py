@@ -1,6 +1,9 @@
+import io
 import subprocess
 import sys
+import zipfile
 
+import h5py
 import keras
 import pytest
 
@@ -58,6 +61,26 @@ def test_a_model_with_code_is_not_run(tmp_path):
     layers = [keras.Input((8, 8, 2)), keras.layers.Flatten(), keras.layers.Lambda(lambda x: x), keras.layers.Dense(3)]
     keras.Sequential(layers).save(path)
     with pytest.raises(ArtifactError, match="Lambda"):
+        load_model(path, manifest_for())
+
+
+def test_weights_in_another_file_are_not_read(saved, tmp_path):
+    path, other = saved(), tmp_path / "other"
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    weights = io.BytesIO(members["model.weights.h5"])
+    with h5py.File(weights, "r+") as file:
+        names = []
+        file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+        shape, kind = file[names[0]].shape, file[names[0]].dtype
+        other.write_bytes(bytes(file[names[0]].nbytes))
+        del file[names[0]]
+        file.create_dataset(names[0], shape=shape, dtype=kind, external=[(str(other), 0, other.stat().st_size)])
+    members["model.weights.h5"] = weights.getvalue()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    with pytest.raises(ArtifactError, match="Not allowed"):
         load_model(path, manifest_for())
 
 
