@@ -103,3 +103,11 @@ def test_images_install_nothing_without_a_hash_of_the_lock():
         assert "--no-hashes" not in text, path
         for line in re.findall(r"uv pip install .*", text):
             assert "--require-hashes" in line, path
+
+
+def test_actions_are_pinned_by_commit_and_ci_runs_the_checks():
+    texts = {path.name: path.read_text() for path in (ROOT / ".github" / "workflows").glob("*.yml")}
+    used = [line for text in texts.values() for line in re.findall(r"uses: *(.+)", text)]
+    assert used
+    assert [line for line in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", line)] == []
+    assert {"make sbom", "make audit"} <= set(re.findall(r"run: (make \w+)", texts["test.yml"]))
