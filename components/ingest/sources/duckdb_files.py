@@ -1,6 +1,7 @@
 """Access of DuckDB to a file, local or remote."""
 
 import contextlib
+import re
 import struct
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
@@ -75,7 +76,7 @@ def parquet_relation(
     Raises:
         SourceError: if `is_located`, and a column has the name of a virtual column of DuckDB.
     """
-    scan = f"read_parquet([{', '.join(map(literal, paths))}], union_by_name={len(paths) > 1})"
+    scan = f"read_parquet([{', '.join(map(literal, paths))}], union_by_name={len(paths) > 1}, hive_partitioning=false)"
     described = connection.sql(f"FROM {scan}")
     types = dict(zip(described.columns, described.types, strict=True))
     hidden = [
@@ -83,6 +84,10 @@ def parquet_relation(
         for name, kind in types.items()
         if name not in raw and _may_hold_nan(kind)
     ]
+    if len(paths) > 1:  # DuckDB 2.0.0 fails on a field of a struct that one of the files lacks, unless within TRY
+        for name in (name for name in raw if name in types and types[name].id == "struct"):
+            fields = (f"{literal(key)}: TRY({quoted(name)}.{quoted(key)})" for key, _ in types[name].children)
+            hidden.append(f"{{{', '.join(fields)}}} AS {quoted(name)}")
     if is_located:
         if taken := sorted({"file_index", "file_row_number"} & {name.lower() for name in types}):
             raise SourceError(
@@ -105,6 +110,31 @@ def _may_hold_nan(kind: "DuckDBPyType") -> bool:
     return kind.id in _NESTED and any(
         _may_hold_nan(child) for _, child in kind.children if isinstance(child, type(kind))
     )
+
+
+def check_names(columns: Collection[str], uris: Sequence[str]) -> None:
+    """Check that no two columns of a Parquet file differ only in case.
+
+    DuckDB would give the first of them for both, and calls the second `label_1`.
+
+    Args:
+        columns: names of the columns in DuckDB.
+        uris: normalized addresses of the files.
+
+    Raises:
+        SourceError: if two do.
+    """
+    lower = {name.lower() for name in columns}
+    if not any((end := re.fullmatch(r"(.+)_\d+", name)) and end[1].lower() in lower for name in columns):
+        return
+    for uri in uris:
+        names = _parquet_schema(uri).names
+        spelled = [name.lower() for name in names]
+        if repeated := sorted(name for name in names if spelled.count(name.lower()) > 1):
+            raise SourceError(
+                "Each column must have a name that is unique without regard to case. Received: "
+                f"{storage.shown(uri)} with the columns {repeated}. Rename or drop all but one."
+            )
 
 
 def is_stac_parquet(uri: str) -> bool | None:

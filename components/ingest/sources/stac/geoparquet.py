@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
 from tilepipe.components.ingest.parameter_names import argument
-from tilepipe.components.ingest.sources.duckdb_files import hide_statistics, parquet_relation, readable
+from tilepipe.components.ingest.sources.duckdb_files import check_names, hide_statistics, parquet_relation, readable
 from tilepipe.components.ingest.sources.href_columns import resolve
 from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.ingest.sources.stac import item_columns
@@ -80,14 +80,16 @@ class StacGeoParquet:
         """
         import duckdb
 
-        with readable(connection, parquet_parts(self.file)) as paths:
+        parts = parquet_parts(self.file)
+        with readable(connection, parts) as paths:
             try:
                 relation, types = parquet_relation(connection, paths, raw=("assets",))
-                query = f"{self._query(connection, paths, types)} FROM {relation}"
+                check_names(types, parts)
+                query = f"{self._query(connection, relation, paths, types)} FROM {relation}"
                 connection.execute(f"CREATE VIEW found AS {query}")
                 if "collection" in types:
-                    query = "SELECT DISTINCT collection FROM read_parquet(?) WHERE collection IS NOT NULL"
-                    self._collection_ids = [str(name) for (name,) in connection.execute(query, [paths]).fetchall()]
+                    query = f"SELECT DISTINCT collection FROM {relation} WHERE collection IS NOT NULL"  # noqa: S608
+                    self._collection_ids = [str(name) for (name,) in connection.execute(query).fetchall()]
             except duckdb.Error as error:
                 raise SourceError(
                     f"A STAC-GeoParquet file must be a Parquet file. Received: {self._shown}, which reads as: "
@@ -119,7 +121,9 @@ class StacGeoParquet:
         folder = storage.parent(self.file) if is_file else self.file
         resolve(connection, folder, self.config.href_rewrite, self._shown)
 
-    def _query(self, connection: "DuckDBPyConnection", paths: list[str], types: "dict[str, DuckDBPyType]") -> str:
+    def _query(
+        self, connection: "DuckDBPyConnection", relation: str, paths: list[str], types: "dict[str, DuckDBPyType]"
+    ) -> str:
         missing = [name for name in ("id", "assets") if name not in types]
         if missing or types["assets"].id != "struct":
             raise SourceError(
@@ -127,7 +131,7 @@ class StacGeoParquet:
                 f"Received: {self._shown} with the columns {sorted(types)}."
             )
         config, assets = self.config, item_columns.fields(types["assets"])
-        keys = self._assets(connection, paths, assets)
+        keys = self._assets(connection, relation, assets)
         collections = self._collections(connection, paths)
         bands = item_columns.band_names(keys, assets, types, collections)
         common = item_columns.band_common_names(keys, assets, types, collections)
@@ -174,9 +178,7 @@ class StacGeoParquet:
         columns += [f"{column} AS {quoted(name)}" for name, column in own.items()]
         return f"SELECT {', '.join(columns)}"
 
-    def _assets(
-        self, connection: "DuckDBPyConnection", paths: list[str], assets: "dict[str, DuckDBPyType]"
-    ) -> list[str]:
+    def _assets(self, connection: "DuckDBPyConnection", relation: str, assets: "dict[str, DuckDBPyType]") -> list[str]:
         options = self.config.options
         named = list(options.band_assets.values()) or ([options.asset_key] if options.asset_key else [])
         unknown = [key for key in named if key not in assets]
@@ -185,12 +187,12 @@ class StacGeoParquet:
                 "The assets of data_options.asset_key and data_options.band_assets must be in every item. "
                 f"Received: {', '.join(unknown)}, and {self._shown} has {sorted(assets)}."
             )
-        keys = named or item_columns.pixel_assets(connection, paths, assets)
+        keys = named or item_columns.pixel_assets(connection, relation, assets)
         if not named and len(keys) > 1:
             present = " + ".join(f"(assets.{quoted(key)}.href IS NOT NULL)::INTEGER" for key in keys)
             chosen = f"{{{', '.join(f'{literal(key)}: assets.{quoted(key)}' for key in keys)}}}"
-            query = f"SELECT min_by((id, to_json({chosen})), id) FROM read_parquet(?) WHERE {present} > 1"  # noqa: S608
-            found = connection.execute(query, [paths]).fetchall()[0][0]
+            query = f"SELECT min_by((id, to_json({chosen})), id) FROM {relation} WHERE {present} > 1"  # noqa: S608
+            found = connection.execute(query).fetchall()[0][0]
             if found is not None:
                 example, text = found
                 of_item = {key: asset for key, asset in json.loads(text).items() if asset}

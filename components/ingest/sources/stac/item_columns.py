@@ -85,7 +85,7 @@ def label(config: IngestConfig, types: Types, file: str) -> str:
     return f"coalesce({', '.join(found)})" if len(found) > 1 else found[0] if found else "NULL::VARCHAR"
 
 
-def pixel_assets(connection: "DuckDBPyConnection", files: list[str], assets: Types) -> list[str]:
+def pixel_assets(connection: "DuckDBPyConnection", relation: str, assets: Types) -> list[str]:
     """Return the keys of the assets with pixels, by role and media type; an item may have only one of them.
 
     Raises:
@@ -102,10 +102,10 @@ def pixel_assets(connection: "DuckDBPyConnection", files: list[str], assets: Typ
         example = f"any_value({column}.{quoted(HREF if HREF in has else 'href')})"
         query = (
             f"SELECT {''.join(f'{each}, ' for each in wanted.values())} {example} "  # noqa: S608
-            f"FROM read_parquet(?, union_by_name = true) WHERE {column}.href IS NOT NULL GROUP BY ALL ORDER BY ALL"
+            f"FROM {relation} WHERE {column}.href IS NOT NULL GROUP BY ALL ORDER BY ALL"
         )
         names = [*wanted, HREF if HREF in has else "href"]
-        variants = [dict(zip(names, row, strict=True)) for row in connection.execute(query, [files]).fetchall()]
+        variants = [dict(zip(names, row, strict=True)) for row in connection.execute(query).fetchall()]
         found = [rank for variant in variants if (rank := asset_rank(variant)) is not None]
         described[key] = sorted({str(variant.get("type")) for variant in variants})
         if found:

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
-from tilepipe.components.ingest.sources.duckdb_files import is_stac_parquet, parquet_relation, readable
+from tilepipe.components.ingest.sources.duckdb_files import check_names, is_stac_parquet, parquet_relation, readable
 from tilepipe.components.ingest.sources.href_columns import resolve
 from tilepipe.components.ingest.sources.tables import huggingface, short_names, table_columns, text_table
 from tilepipe.components.ingest.sources.tables.table_folder import is_folder, table_files
@@ -95,6 +95,7 @@ class TableSource:
                 else:
                     paths = stack.enter_context(readable(connection, [file.uri for file in files]))
                     relation, types = parquet_relation(connection, paths)
+                    check_names(types, [file.uri for file in files])
                     features = huggingface.features(connection, paths)
                     chosen = table_columns.choose(types, self.config, self._shown, features)
                     parquet = self._parquet_files(connection, files, relation, types[chosen.image], chosen, features)

@@ -261,3 +261,19 @@ def test_a_file_on_the_web(items, tmp_path, minio_server):
     bucket.Policy().delete()
     with pytest.raises(StorageError, match=r"must be readable without credentials.*refused with status 403"):
         read(f"{minio_server.endpoint}/{bucket.name}/items.parquet")
+
+
+def test_parts_with_other_assets_and_columns(items, tmp_path):
+    (tmp_path / "items").mkdir()
+    first, second = items[:3], items[3:]
+    for item in first:
+        del item["collection"]
+    for item in second:
+        item["assets"]["infrared"] = dict(item["assets"]["image"])
+    write(tmp_path / "items" / "0.parquet", first)
+    write(tmp_path / "items" / "1.parquet", second)
+    with pytest.raises(SourceError, match=r"one asset with the tile's pixels.*\['image', 'infrared'\] in item River_0"):
+        read(tmp_path / "items")
+    source, rows = read(tmp_path / "items", options={"asset_key": "image"})
+    assert source.name == "tiles-collection"
+    assert [row["label"] for row in rows] == ["Forest"] * 3 + ["River"] * 3

@@ -383,3 +383,13 @@ def test_splits_by_the_names_of_parquet_files(write, folder, names):
     splits = {row["label"]: row["split"] for row in read(root)}
     has_splits = "train" in names[0] or folder.startswith("default")
     assert splits == ({"0": "train", "1": "test"} if has_splits else {"0": None, "1": None})
+
+
+def test_columns_that_differ_only_in_case(write):
+    columns = {"path": ["a.png"], "Label": ["raw"], "label": ["cleaned"]}
+    path = write(pa.table(columns), "tiles.parquet")
+    with pytest.raises(SourceError, match=r"without regard to case.*tiles.parquet.*\['Label', 'label'\]"):
+        read(path, columns={"label": "label"})
+    del columns["Label"]
+    path = write(pa.table(columns | {"label_1": ["raw"]}), "tiles.parquet")
+    assert read(path)[0]["label"] == "cleaned"
