@@ -183,3 +183,12 @@ def test_many_duplicates_are_counted_and_a_few_named(tmp_path):
     assert find_duplicates([tmp_path / "a.parquet", tmp_path / "b.parquet"], most_copies=19).copies == ()
     assert found.examples == ("a00000 (train), b00000 (val)", "a00001 (train), b00001 (test)")
     assert find_duplicates([tmp_path / "a.parquet"]).tiles == 0
+
+
+def test_a_folder_name_is_no_split(tmp_path):
+    contents = tmp_path / "split=train" / "contents.parquet"
+    contents.parent.mkdir()
+    with write_contents(contents) as table:
+        table.add("train", "one", bytes(16))
+        table.add("test", "two", bytes(16))
+    assert find_duplicates([contents]).examples == ("one (train), two (test)",)

@@ -36,13 +36,13 @@ def find_duplicates(contents: Sequence[Path], limit: int = 5, most_copies: int =
     """
     with open_database(_MOST_MEBIBYTES) as database:
         files = [str(path) for path in contents]
+        # A folder called `split=train` must not replace the column `split`.
         database.execute(
             """
             CREATE TABLE shared AS
-            WITH digests AS (
-                SELECT digest FROM read_parquet($files) GROUP BY digest HAVING min(split) <> max(split)
-            )
-            SELECT digest, split, tile_id FROM read_parquet($files) SEMI JOIN digests USING (digest)
+            WITH contents AS (FROM read_parquet($files, hive_partitioning = false)),
+            digests AS (SELECT digest FROM contents GROUP BY digest HAVING min(split) <> max(split))
+            SELECT digest, split, tile_id FROM contents SEMI JOIN digests USING (digest)
             """,
             {"files": files},
         )
