@@ -4,8 +4,8 @@
 # Expected: a cache key adds to what identifies a result, so that the task runs again for other inputs, and a key such
 # as a version of the data runs it again for the same inputs.
 # Observed (kfp 2.17.0, kfp.local with caching): the key replaces the inputs, the image and the command. A task whose
-# parameter has changed is `cached` and gives the result of the first parameter, and the run succeeds. According to its
-# sources of August 2026, the API server of 2.18 does the same; that of 2.17 ignores the key, so there the task runs.
+# parameter has changed is `cached` and gives the result of the first parameter, and the run succeeds. A server built
+# from KFP's sources of August 2026 does the same; that of 2.17, by its sources, ignores the key.
 # Why it matters: a tile size, a band list or a seed that was changed trains on the former tiles without a word.
 # Source: docstring of PipelineTask.set_caching_options, kubeflow/pipelines #13762.
 #
