@@ -39,7 +39,7 @@ build/uv/bin/uv:
 # Bytecode is compiled when .venv was made or uv.lock changed: with PYTHONDONTWRITEBYTECODE, which is usual in CI, each
 # process would compile TensorFlow and MLflow again. The copy of uv.lock vanishes with .venv.
 setup: $(if $(filter build/uv/bin/uv,$(UV)),build/uv/bin/uv) ## Make .venv from uv.lock
-	@compile=; cmp -s uv.lock $(COMPILED) || compile=--compile-bytecode; \
+	@compile=; cmp -s uv.lock $(COMPILED) || { compile=--compile-bytecode; echo "installing the packages of uv.lock into .venv; this takes minutes"; }; \
 	  $(UV) sync --quiet --frozen --extra data --extra train --extra cli $$compile; \
 	  [ -z "$$compile" ] || cp uv.lock $(COMPILED)
 

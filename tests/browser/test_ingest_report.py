@@ -110,6 +110,15 @@ def test_words_on_the_map_do_not_overlap(show, made):
             assert one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] + 3 or other[3] <= one[1] + 3
 
 
+def test_no_word_of_a_name_is_broken_on_a_phone(show):
+    shown = show(page(classes=("AnnualCrop", "HerbaceousVegetation", "PermanentCrop")), framed=False, size=(390, 900))
+    lines = """nodes => nodes.flatMap(n => [...n.childNodes].filter(c => c.nodeType == 3).map(text => {
+        const range = document.createRange(); range.selectNodeContents(text);
+        return range.getClientRects().length }))"""
+    assert set(shown.document.eval_on_selector_all(".classes tbody th", lines)) == {1}
+    assert shown.overflow() == 0
+
+
 def test_names_from_outside_are_text(show):
     shown = show(evil_page())
     assert shown.document.inner_text("h1") == EVIL[0]

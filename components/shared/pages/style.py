@@ -32,7 +32,7 @@ section{{margin-top:1.9rem;padding-top:1.1rem;border-top:1px solid var(--line);m
 .figures .value{{font-size:1.45rem;line-height:1.25;font-weight:600;white-space:nowrap}}
 .figures .aside{{font-size:.75rem;color:var(--soft);line-height:1.3}}
 table{{border-collapse:collapse;width:100%;margin:.6rem 0 0;font-size:.85rem;line-height:1.35}}
-th,td{{text-align:left;padding:.28rem .6rem .28rem 0;border-bottom:1px solid var(--line);vertical-align:top}}
+th,td{{text-align:left;padding:.28rem .35rem .28rem 0;border-bottom:1px solid var(--line);vertical-align:top}}
 th:last-child,td:last-child{{padding-right:0}}
 thead th{{font-weight:500;color:var(--soft);vertical-align:bottom;line-height:1.2}}
 tbody th{{font-weight:500}}
@@ -53,6 +53,7 @@ footer{{margin-top:2rem;padding-top:.8rem;border-top:1px solid var(--line);color
 .curves svg+svg{{margin-top:1.2rem}}
 svg{{max-width:100%;height:auto;display:block}}
 @media (min-width:56rem){{
+th,td{{padding-right:.6rem}}
 main{{padding:2.4rem 2.5rem 3.5rem}}
 h1{{font-size:2.3rem}}
 .lede{{font-size:1.25rem;max-width:52rem}}
