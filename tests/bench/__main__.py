@@ -10,6 +10,7 @@ from pathlib import Path
 from tests.bench import (
     evaluation,
     export,
+    frameworks,
     ingest,
     pack,
     reading,
@@ -24,7 +25,20 @@ from tests.support.measure import Figure, report
 
 _PARTS = {
     part.__name__.rpartition(".")[2]: part
-    for part in (start, whole_run, pack, reading, ingest, training, evaluation, export, sweep, scenes, tile_predictions)
+    for part in (
+        start,
+        whole_run,
+        pack,
+        reading,
+        ingest,
+        training,
+        frameworks,
+        evaluation,
+        export,
+        sweep,
+        scenes,
+        tile_predictions,
+    )
 }
 
 

@@ -4,15 +4,10 @@ The API is stac-fastapi over GeoParquet with the items of tilepipe's sample. Its
 MLflow, so it has a virtual environment of its own, which is created once and kept in the user's cache.
 """
 
-import fcntl
-import hashlib
 import http.client
 import json
-import os
-import shutil
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,11 +17,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.environments import EnvironmentFailedError, python_with
 from tests.support.servers import wait_for
 
 HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "stac_server_requirements.txt"
-CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tilepipe"
 SAMPLE, OTHER = "tilepipe-synthetic-sample", "other"
 TILES_PER_CLASS = 12
 TILES = "https://tiles.test/"
@@ -124,38 +119,10 @@ def _fill(folder: Path) -> Path:
 
 def _environment() -> Path:
     """Return the Python of the API's environment, which is created if it is missing."""
-    digest = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()[:12]
-    folder = CACHE / f"stac-api-{digest}"
-    python = folder / "bin" / "python"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "stac-api.lock").open("w") as lock:  # several test processes may want it at once
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "whole").exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            _install(folder, python)
-            (folder / "whole").touch()
-    return python
-
-
-def _install(folder: Path, python: Path) -> None:
-    uv = shutil.which("uv") or next(
-        (str(path) for path in [HERE.parents[1] / "build/uv/bin/uv"] if path.exists()), None
-    )
-    if uv:
-        commands = [
-            [uv, "venv", "--quiet", "--python", sys.executable, folder],
-            [uv, "pip", "install", "--quiet", "--no-deps", "--python", python, "-r", REQUIREMENTS],
-        ]
-    else:
-        commands = [
-            [sys.executable, "-m", "venv", folder],
-            [python, "-m", "pip", "install", "--quiet", "--no-deps", "-r", REQUIREMENTS],
-        ]
-    for command in commands:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            shutil.rmtree(folder, ignore_errors=True)
-            pytest.skip(f"no STAC API: its environment cannot be made here: {done.stderr[-500:]}")
+    try:
+        return python_with("stac-api", REQUIREMENTS, "--no-deps")
+    except EnvironmentFailedError as error:
+        pytest.skip(f"no STAC API: its environment cannot be made here: {error}")
 
 
 def _handler(gate: Gate, port: int) -> type[BaseHTTPRequestHandler]:
