@@ -3,6 +3,7 @@ import struct
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from tests.pack.conftest import random_pixels, write_geotiff, write_picture
@@ -39,6 +40,25 @@ def test_geotiffs_as_gdal_writes_them(tmp_path, profile, dtype):
 def test_one_band(tmp_path):
     pixels = random_pixels(1, (6, 7, 1))
     np.testing.assert_array_equal(decode(write_geotiff(tmp_path / "x.tif", pixels).read_bytes()).pixels, pixels)
+
+
+@pytest.mark.parametrize(("bits", "dtype"), [(4, "uint8"), (12, "uint16")])
+def test_samples_of_fewer_bits_are_not_spread(tmp_path, bits, dtype):
+    pixels = random_pixels(1, (6, 8, 1), dtype, high=2**bits)
+    np.testing.assert_array_equal(
+        decode(write_geotiff(tmp_path / "x.tif", pixels, NBITS=bits).read_bytes()).pixels, pixels
+    )
+
+
+@pytest.mark.parametrize("profile", [{}, {"compress": "deflate"}, {"tiled": True, "blockxsize": 16, "blockysize": 16}])
+def test_blocks_that_a_sparse_file_leaves_out(tmp_path, profile):
+    pixels = random_pixels(1, (64, 16, 1), high=200)
+    pixels[32:] = 255
+    layout = {"blockysize": 16} | profile
+    data = write_geotiff(tmp_path / "x.tif", pixels, nodata=255, SPARSE_OK=True, **layout).read_bytes()
+    with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+        assert tiff.pages.first.dataoffsets[2:] == (0, 0)
+    np.testing.assert_array_equal(decode(data).pixels, pixels)
 
 
 def test_names_and_nodata(tmp_path):
