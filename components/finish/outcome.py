@@ -13,6 +13,10 @@ from typing import Any, Literal
 State = Literal["succeeded", "failed", "terminated"]
 
 _FAILED_PHASES = {"Failed", "Error"}
+_DELETED = (
+    "Its pod was deleted, as preemption and drained nodes do, before Argo saw its end; Argo does not retry such pods. "
+    "An administrator can set ARGO_POD_STATUS_CAPTURE_FINALIZER=true in Argo's workflow-controller."
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ def from_cluster(workflow: dict[str, Any], pods: Sequence[Any], end_of_log: Call
     if not reason and pod is not None:
         reason = end_of_log(pod.metadata.name)
     reason = reason or str(first.get("message") or "no reason was left; see the pod's log")
+    if reason == "pod deleted":
+        reason = _DELETED
     if is_driver:
         reason = f"KFP's driver failed before the step began: {reason}"
     return Outcome("failed", task, reason.removeprefix(f"{task.partition('-')[0]}: "))

@@ -1,6 +1,7 @@
 """A run in a queue of Kueue on a real Kubeflow: steps wait for quota, drivers do not, and a preempted training resumes.
 
-The queue is that of manifests/options/kueue under other names, with less quota.
+The queue is that of manifests/options/kueue under other names, with less quota. Argo's workflow-controller needs
+ARGO_POD_STATUS_CAPTURE_FINALIZER=true, as manifests/platform/README.md says.
 """
 
 import time
@@ -22,7 +23,7 @@ URGENT = "tilepipe-e2e-urgent"
 _KUEUE = ("kueue.x-k8s.io", "v1beta2")
 _QUEUE, _PRIORITY = "kueue.x-k8s.io/queue-name", "kueue.x-k8s.io/priority-class"
 _QUOTA = {"cpu": "4", "memory": "6Gi", "nvidia.com/gpu": "1"}
-_HELD_MINUTES = 2
+_HELD_MINUTES = 1
 """Time in which nothing may start; a KFP driver and the pod of its task take about 20 seconds."""
 
 
@@ -76,6 +77,7 @@ def ended(kubeflow, held):
     kubeflow.objects.patch_cluster_custom_object(
         *_KUEUE, "clusterqueues", NAME, {"spec": {"resourceGroups": _groups(_QUOTA)}}
     )
+    _await(lambda: _trainings(kubeflow, run_id), "the training", seconds=1200)
     in_the_middle(kubeflow, run_id)
     first = training_pod(kubeflow, run_id)
     _start_urgent_pod(kubeflow, next(c.image for c in first.spec.containers if c.name == "main"))

@@ -66,7 +66,10 @@ def test_container_failed_without_a_message_falls_back_on_its_log():
 
 def test_pod_that_is_gone_falls_back_on_the_nodes_message():
     flow = workflow(node("w.root.train-model.executor", phase="Error", message="pod deleted"))
-    assert from_cluster(flow, [], no_log) == Outcome("failed", "train-model", "pod deleted")
+    found = from_cluster(flow, [], no_log)
+    assert (found.state, found.failed_task) == ("failed", "train-model")
+    assert found.reason.startswith("Its pod was deleted")
+    assert "ARGO_POD_STATUS_CAPTURE_FINALIZER=true" in found.reason
 
 
 def test_driver_failed():
