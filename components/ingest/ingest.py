@@ -135,7 +135,12 @@ def _check_ids(connection: "DuckDBPyConnection", config: IngestConfig, kind: Sou
 
 def _remedy_of_ids(connection: "DuckDBPyConnection", kind: SourceKind) -> str:
     if kind != "table":
-        return "Give the items ids that are unique in the source."
+        if kind.startswith("stac"):
+            return (
+                "The ids of STAC items are unique within a collection only: read one collection at a time, or give the "
+                "items ids that are unique in the source."
+            )
+        return "Give the tiles ids that are unique in the source."
     is_ecotaxa = connection.execute("SELECT count(tilepipe_label_status) > 0 FROM chosen").fetchall()[0][0]
     example = argument("columns", {"id": "object_id" if is_ecotaxa else "id"})
     return f"Name a column with unique ids, such as {example}, or remove the repeated rows."

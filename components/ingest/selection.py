@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tilepipe.components.ingest.class_names import check_class_names
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.label_map import sorted_labels
 from tilepipe.components.ingest.parameter_names import argument
@@ -220,6 +221,7 @@ def _classes(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[st
                 f"{argument('classes', [name for name in config.classes if name in names])}."
             )
         names = config.classes
+    check_class_names(names)
     if len(names) < 2 and config.needs_labels:
         raise SourceError(
             "A classifier needs at least two classes. "

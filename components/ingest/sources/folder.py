@@ -4,7 +4,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tilepipe.components.ingest.config import SourceKind, split_named
 from tilepipe.components.ingest.sources.tile_row import TileRow
@@ -17,6 +17,7 @@ logger = logging.getLogger("tilepipe.ingest")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".jp2")
 """Suffixes of the images that are read, in lower case."""
 
+_TABLES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".parquet")
 _ARCHIVES = {".zip", ".tar", ".tgz", ".gz", ".7z", ".rar"}
 _SUFFIX_LENGTH = 12
 _SUFFIXES_COUNTED = 100
@@ -90,7 +91,8 @@ def _folders_in(folder: str) -> list[str]:
 def split_folders(root: str, children: Iterable[str], holds_folders: Iterable[str]) -> Mapping[str, Split]:
     """Decide if the folders directly below the root are splits rather than classes.
 
-    They are splits if all have the name of a split and all hold folders.
+    They are splits if all have the name of a split and hold folders, or if train and another split do. In the second
+    case, images directly in a split are in no class, and `class_rows` refuses images in other folders.
 
     Args:
         root: address of the root, for messages.
@@ -107,13 +109,7 @@ def split_folders(root: str, children: Iterable[str], holds_folders: Iterable[st
     splits = {name: split for name in nested if (split := split_named(name))}
     if not splits:
         return {}
-    if beside := sorted(children - splits.keys()):
-        if len(splits) > 1:
-            logger.warning(
-                "%s are read as classes, not as splits, because %s is not a split with class folders",
-                ", ".join(splits),
-                ", ".join(beside[:_SHOWN]),
-            )
+    if children - splits.keys() and not ("train" in splits.values() and len(set(splits.values())) > 1):
         return {}
     if len(set(splits.values())) < len(splits):
         raise SourceError(
@@ -125,7 +121,7 @@ def split_folders(root: str, children: Iterable[str], holds_folders: Iterable[st
         "the folders %s are splits, and the folders below them are the classes",
         ", ".join(f"{name} ({split})" if name != split else name for name, split in splits.items()),
     )
-    return splits
+    return splits | {name: split for name in children if (split := split_named(name))}
 
 
 def class_rows(root: str, files: Iterable[ListedFile], *, needs_labels: bool = True) -> Iterator[TileRow]:
@@ -140,8 +136,10 @@ def class_rows(root: str, files: Iterable[ListedFile], *, needs_labels: bool = T
         One row per image below a class folder.
 
     Raises:
-        SourceError: if labels are needed, and there is no class folder with images.
+        SourceError: if labels are needed, and there is no class folder with images, only one, or some folders are
+            splits and others hold images.
     """
+    structure = _Structure()
     images: Counter[str] = Counter()
     others: Counter[str] = Counter()
     suffixes: Counter[str] = Counter()
@@ -152,12 +150,14 @@ def class_rows(root: str, files: Iterable[ListedFile], *, needs_labels: bool = T
             label, separator, _ = rest.partition("/")
         if not file.name.lower().endswith(SUFFIXES):
             others[label if separator else ""] += 1
+            structure.tables += [file.name] if not separator and file.name.lower().endswith(_TABLES) else []
             suffix = _suffix(file.name)
             suffixes[suffix if suffix in suffixes or len(suffixes) < _SUFFIXES_COUNTED else "others"] += 1
         elif not separator and needs_labels:
             beside += 1
         else:
             images[label if separator else ""] += 1
+            structure.add(file)
             yield TileRow(
                 tile_id=file.name,
                 uri=file.uri,
@@ -179,6 +179,8 @@ def class_rows(root: str, files: Iterable[ListedFile], *, needs_labels: bool = T
             f"A folder of tiles must hold one folder per class with images in it ({', '.join(SUFFIXES)}). "
             f"Received: data_source={root} with {found}. {remedy}"
         )
+    if needs_labels:
+        structure.check(root, images)
     if counts:
         logger.warning("skipped %s files with an unsupported suffix: %s", f"{suffixes.total():,}", counts)
     without = sorted(set(others) - set(images) - {""})
@@ -186,6 +188,58 @@ def class_rows(root: str, files: Iterable[ListedFile], *, needs_labels: bool = T
         logger.warning("skipped %d folders without images: %s", len(without), ", ".join(without[:_SHOWN]))
     if beside:
         logger.warning("skipped %d images outside class folders", beside)
+
+
+@dataclass
+class _Structure:
+    """Where the images and tables of a folder are, to tell folders of classes from others."""
+
+    in_splits: int = 0
+    """Images below folders of splits."""
+    beside_splits: Counter[str] = field(default_factory=Counter)
+    """Images below other folders, by folder."""
+    second: Counter[str] = field(default_factory=Counter)
+    """Images below class folders that are no splits, by the folder below the class folder; empty for none."""
+    tables: list[str] = field(default_factory=list)
+    """Tables at the root."""
+
+    def add(self, file: ListedFile) -> None:
+        first, *between, _ = file.name.split("/")[:3] if "/" in file.name else ("", "")
+        if file.split:
+            self.in_splits += 1
+        else:
+            self.beside_splits[first] += 1
+            second = between[0] if between else ""
+            self.second[second if split_named(second) or not second else "*"] += 1
+
+    def check(self, root: str, images: Mapping[str, int]) -> None:
+        """Refuse a folder of which the classes are elsewhere; warn of splits below classes."""
+        if self.in_splits and self.beside_splits:
+            each = (f"{name} with {count:,} images" for name, count in list(self.beside_splits.items())[:_SHOWN])
+            raise SourceError(
+                "Beside folders of splits, with class folders in them, there must be no other folders of images. "
+                f"Received: data_source={root} with {', '.join(each)}. Move these out of the source; or if all folders "
+                "are classes, move the images of each class directly into its folder."
+            )
+        place = root.rstrip("/")
+        advice = f" If the class folders are below it, give data_source={place}/{next(iter(images))}."
+        advice = advice if set(self.second) - {""} and not place.lower().endswith(tuple(_ARCHIVES)) else ""
+        if self.tables:
+            advice += f" If a table states the classes, give data_source={place}/{self.tables[0]}."
+        if len(images) == 1 and not self.in_splits and advice:
+            raise SourceError(
+                "A classifier needs at least two classes, each in a folder of its own. Received: "
+                f"data_source={root}, where only the folder {next(iter(images))} holds images.{advice}"
+            )
+        if len(self.second) > 1 and not self.second[""] and not self.second["*"]:
+            names = sorted(set(self.second) - {"", "*"})
+            logger.warning(
+                "the folders %s below the class folders are not used as splits; put them above, as in %s/%s/, or "
+                "list their files in split_files",
+                ", ".join(names),
+                names[0],
+                next(iter(images)),
+            )
 
 
 def _most_first(counted: tuple[str, int]) -> tuple[int, str]:

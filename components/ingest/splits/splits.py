@@ -95,15 +95,18 @@ def _split_by_class(connection: "DuckDBPyConnection", fractions: Mapping[str, fl
     small = {label: count for label, count in sorted(counts.items()) if count < len(active)}
     if small:
         listed = [f"{label} with {count}" for label, count in small.items()]
-        least = max(len(active), 1 + max(tiles for label, _, tiles in rows if label in small))
+        # min_per_class counts tiles, of which a class of copies has enough.
+        are_few = all(tiles < len(active) for label, _, tiles in rows if label in small)
+        drop = argument("recode", dict.fromkeys(list(small)[:_SHOWN], ""))
+        merge = f", or merge them into one with `rare_class`: {argument('options', {'min_per_class': len(active)})}"
         counted = ", counting copies and images of one object once" if has_units else ""
         more = f" and {len(listed) - _SHOWN:,} more classes" if len(listed) > _SHOWN else ""
         raise SplitError(
             f"Each class must have at least {len(active)} tiles, one for each of {', '.join(active)}. "
             f"Received: {', '.join(listed[:_SHOWN])}{more}{counted}. "
             "Add tiles; set the fraction of a split to 0, such as "
-            f"{argument('split_fractions', {'train': 0.8, 'val': 0.2})}; or drop such classes, or merge them into "
-            f"one with `rare_class`: {argument('options', {'min_per_class': least})}."
+            f"{argument('split_fractions', {'train': 0.8, 'val': 0.2})}; or drop such "
+            f"classes{merge if are_few else f': {drop}'}."
         )
     cuts: list[tuple[str, str, int, int]] = []
     for label, count in counts.items():

@@ -84,18 +84,55 @@ def test_images_in_a_split_folder_itself_are_in_no_class(tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
-    ("names", "warned"),
+    "names",
     [
-        (("train/1.jpg", "test/1.jpg"), False),  # class folders, whatever their names
-        (("train/north/1.jpg", "bus/1.jpg"), False),
-        (("train/a/1.jpg", "val/a/1.jpg", "bus/a/1.jpg"), True),
-        (("train/a/1.jpg", "val/a/1.jpg", "test/1.jpg"), True),
+        ("train/1.jpg", "test/1.jpg"),  # class folders, whatever their names
+        ("train/north/1.jpg", "bus/1.jpg"),
+        ("val/a/1.jpg", "test/a/1.jpg", "bus/a/1.jpg"),
     ],
 )
-def test_folders_that_are_not_all_splits_are_classes(tmp_path, caplog, names, warned):
+def test_folders_that_are_not_all_splits_are_classes(tmp_path, names):
     rows = split_and_label(write(tmp_path, *names))
     assert [(split, label) for _, split, label in rows] == sorted((None, name.split("/")[0]) for name in names)
-    assert ("are read as classes, not as splits, because" in caplog.text) is warned
+
+
+def test_splits_beside_a_split_without_class_folders_and_other_files(tmp_path, caplog):
+    """As on Kaggle: the images in test have no labels."""
+    names = ("train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "test/1.jpg", "notes/x.xml", "README.md")
+    rows = split_and_label(write(tmp_path, *names))
+    assert [(split, label) for _, split, label in rows] == [("train", "a"), ("train", "b"), ("val", "a")]
+    assert "skipped 1 images outside class folders" in caplog.text
+
+
+def test_splits_beside_another_folder_of_images(tmp_path):
+    names = ("train/a/1.jpg", "val/a/1.jpg", "bus/a/1.jpg", "bus/2.jpg")
+    with pytest.raises(SourceError, match=r"no other folders of images.*with bus with 2 images\. Move"):
+        split_and_label(write(tmp_path, *names))
+
+
+def test_splits_below_class_folders_are_reported(tmp_path, caplog):
+    rows = split_and_label(write(tmp_path, "a/train/1.jpg", "a/val/1.jpg", "b/train/1.jpg"))
+    assert {label for _, _, label in rows} == {"a", "b"}
+    assert "the folders train, val below the class folders are not used as splits" in caplog.text
+    caplog.clear()
+    assert len(split_and_label(write(tmp_path / "x", "a/train/1.jpg", "a/val/1.jpg", "b/1.jpg"))) == 3
+    assert "are not used as splits" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("names", "advice"),
+    [
+        (("data/train/a/1.jpg", "data/val/a/1.jpg"), "data_source={}/data."),
+        (
+            ("images/1.jpg", "train.csv", "images/x.csv"),
+            "If a table states the classes, give data_source={}/train.csv.",
+        ),
+    ],
+)
+def test_a_single_folder_of_images_leads_to_the_classes(tmp_path, names, advice):
+    with pytest.raises(SourceError, match=r"only the folder (data|images) holds images") as caught:
+        split_and_label(write(tmp_path, *names))
+    assert advice.format(tmp_path) in str(caught.value)
 
 
 def test_two_folders_of_one_split(tmp_path):
@@ -116,6 +153,7 @@ def test_other_suffixes_are_read_or_counted(tmp_path, caplog):
 
 
 def test_suffixes_are_counted_in_bounded_memory(tmp_path, caplog):
-    source = write(tmp_path, "a/1.jpg", *(f"a/1.{number}" for number in range(150)), "a/1.a-very-long-suffix")
-    assert len(list(source.rows())) == 1
+    names = ("a/1.jpg", "b/1.jpg", *(f"a/1.{number}" for number in range(150)), "a/1.a-very-long-suffix")
+    source = write(tmp_path, *names)
+    assert len(list(source.rows())) == 2
     assert "others 5" in caplog.text

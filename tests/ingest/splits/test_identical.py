@@ -35,7 +35,7 @@ def test_copies_count_once_where_a_class_is_small():
         SplitError, match=r"Received: a with 2, counting copies and images of one object once\."
     ) as caught:
         split(tiles)
-    assert """data_options='{"min_per_class": 10}'""" in str(caught.value)  # which drops the 9 tiles of `a`
+    assert """or drop such classes: data_recode='{"a": ""}'.""" in str(caught.value)
 
 
 @pytest.fixture

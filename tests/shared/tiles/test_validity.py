@@ -146,6 +146,20 @@ def test_nodata_that_only_the_user_states(table, run):
     assert (manifest.nodata, manifest.statistics[0].minimum) == (0, 100)
 
 
+def test_nodata_that_only_some_files_state(table, run, caplog):
+    """Files without a nodata value keep the number that the others leave out, which is reported."""
+    tiles = fill(
+        table,
+        lambda number, path: write_geotiff(path, visible(number), **({"nodata": 0} if number % 2 else {})) and None,
+    ).write()
+    assert run(tiles).statistics[0].minimum == 0
+    assert "state no nodata value but hold 0, which other files state as theirs" in caplog.text
+    assert "pack_options='{\"nodata\": 0}'" in caplog.text
+    caplog.clear()
+    assert run(tiles, out="followed", options={"nodata": 0}).statistics[0].minimum == 100
+    assert "state no nodata value" not in caplog.text
+
+
 def test_nan_that_only_the_user_states(tmp_path, run):
     table = Table(tmp_path / "floats")
 

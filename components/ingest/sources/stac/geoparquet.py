@@ -23,6 +23,7 @@ from tilepipe.components.ingest.sources.stac.assets import canonical_bands, choi
 from tilepipe.components.ingest.sources.stac.multihash import hexadecimal
 from tilepipe.components.ingest.sources.stac.raster import raster_columns
 from tilepipe.components.ingest.sources.tables.table_folder import is_folder, parquet_parts
+from tilepipe.components.ingest.sources.unused_split import check_unused_split
 from tilepipe.components.shared.contracts.geometry_column import CORNERS
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.runtime.database import literal, quoted, reason
@@ -130,6 +131,7 @@ class StacGeoParquet:
                 "A STAC-GeoParquet file must have a column id, and a column assets with a struct for each asset. "
                 f"Received: {self._shown} with the columns {sorted(types)}."
             )
+        check_unused_split(types, self.config)
         config, assets = self.config, item_columns.fields(types["assets"])
         keys = self._assets(connection, relation, assets)
         collections = self._collections(connection, paths)

@@ -26,6 +26,7 @@ from tilepipe.components.ingest.sources.stac.assets import (
 from tilepipe.components.ingest.sources.stac.multihash import hexadecimal
 from tilepipe.components.ingest.sources.stac.raster import stated_raster
 from tilepipe.components.ingest.sources.tile_row import TileRow
+from tilepipe.components.ingest.sources.unused_split import SPLIT_COLUMNS, warn_of_unused_split
 from tilepipe.components.shared.contracts.geometry_column import CORNERS
 from tilepipe.components.shared.contracts.tile_table import BoundingBox
 from tilepipe.components.shared.errors import SourceError
@@ -68,10 +69,13 @@ class ItemReader:
     band_assets: Mapping[str, str] = field(default_factory=dict)
     wanted: frozenset[str] = frozenset()
     label_required: bool = True
+    unused_splits: set[str] = field(default_factory=lambda: set(SPLIT_COLUMNS), compare=False)
+    """Usual names of properties with splits, of which no parameter names one and no item has had one yet."""
 
     @classmethod
     def of(cls, config: IngestConfig, resolver: HrefResolver, wanted: frozenset[str]) -> Self:
         """Create the reader from the parameters of the step."""
+        states_splits = config.split_property or config.split_files or not config.needs_labels
         options = config.options
         return cls(
             resolver,
@@ -81,6 +85,7 @@ class ItemReader:
             options.band_assets,
             frozenset(wanted),
             label_required=config.needs_labels and "" not in config.recode,
+            unused_splits=set() if states_splits else set(SPLIT_COLUMNS),
         )
 
     def row(self, item: Properties, *, folder: str, where: str, collection: Properties | None = None) -> TileRow:
@@ -104,6 +109,9 @@ class ItemReader:
         where = f"item {tile_id} ({where})"
         properties = _mapping(item.get("properties"), "properties", where)
         assets = _mapping(item.get("assets"), "assets", where)
+        if unused := self.unused_splits & properties.keys():
+            warn_of_unused_split(min(unused))
+            self.unused_splits.clear()
         pixels = self._pixels(assets, folder, where, properties, collection or {})
         time = properties.get(self.columns.datetime) if self.columns.datetime else _stated_time(properties)
         return TileRow(
@@ -225,9 +233,12 @@ class ItemReader:
         if not self.label_required:
             return None
         found = f"label:overviews with {names}" if names else f"the properties {sorted(properties)}"
+        listed = next((name for name in LABEL_PROPERTIES if isinstance(properties.get(name), list)), "")
+        if listed:
+            found = f"the list {listed}={properties[listed]!r:.200}"
         raise SourceError(
             "An item must have one label: a property class or label, or the label extension's label:overviews with "
-            f"one class. Received: {found} in {where}. Name the property with "
+            f"one class. Received: {found} in {where}. Name the property, of text or numbers, with "
             f"{argument('columns', {'label': '...'})}."
         )
 

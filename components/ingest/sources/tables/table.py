@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
 from tilepipe.components.ingest.sources.duckdb_files import check_names, is_stac_parquet, parquet_relation, readable
 from tilepipe.components.ingest.sources.href_columns import resolve
+from tilepipe.components.ingest.sources.numbered_files import warn_of_missing_files
 from tilepipe.components.ingest.sources.tables import huggingface, short_names, table_columns, text_table
 from tilepipe.components.ingest.sources.tables.table_folder import is_folder, table_files
 from tilepipe.components.shared.errors import SourceError
@@ -129,6 +130,8 @@ class TableSource:
         features: dict[str, dict[str, Any]],
     ) -> table_columns.ParquetFiles:
         uris = [file.uri for file in files]
+        if is_folder(self.file):
+            warn_of_missing_files([file.uri.rpartition("/")[2] for file in files])
         folder = self.file if is_folder(self.file) else storage.parent(self.file)
         self._holds_images = huggingface.is_image(kind) and huggingface.holds_images(
             connection, relation, chosen.image, kind

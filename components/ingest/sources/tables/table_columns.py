@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from tilepipe.components.ingest.config import IngestConfig, split_named
 from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.sources.duckdb_files import FILE, ROW
+from tilepipe.components.ingest.sources.folder import SUFFIXES
 from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.ingest.sources.tables import huggingface
+from tilepipe.components.ingest.sources.unused_split import check_unused_split
 from tilepipe.components.shared.contracts.geometry_column import CORNERS
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.runtime.database import literal, quoted
@@ -134,14 +136,23 @@ def choose(
         if len(found) == 1:
             return named(found[0], parameter)
         if is_needed:
+            if any(name.lower().endswith(SUFFIXES) for name in types):
+                raise SourceError(
+                    f"The first line of a table must name its columns, such as filename,label. Received: {file} with "
+                    f"the columns {sorted(types)}. Add that line."
+                )
+            rest = [name for name in found or types if name != by_name.get(columns.image.lower(), "")]
+            rest = [name for name in rest if found or name.lower() not in USUAL_NAMES["image"]]
+            example = min(found) if found else rest[0] if len(rest) == 1 else "..."
             which = f"several: {found}" if found else "none with a usual name"
             raise SourceError(
                 f"A table must have one column for the {role}. Received: {file} with {which}; its columns are "
                 f"{sorted(types)}. Name the column, such as "
-                f"{argument('columns', {role: min(found or types)})}."
+                f"{argument('columns', {role: example})}."
             )
         return ""
 
+    check_unused_split(types, config)
     is_ecotaxa = by_name.keys() >= _ECOTAXA
     return Chosen(
         image=find("image", is_needed=True),

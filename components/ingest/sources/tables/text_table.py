@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tilepipe.ingest")
 
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz")
 """Suffixes of text files, in lower case."""
 
@@ -205,7 +206,8 @@ def _header(uri: str) -> _Header:
     except UnicodeDecodeError:
         text, is_utf8 = whole_lines.decode("cp1252", errors=_AS_LATIN_1), False
     if "\0" in text:
-        raise SourceError(f"A table must be a text file. Received: {shown}, which contains zero bytes.")
+        remedy = " It is UTF-16: save it as UTF-8 (in Excel: CSV UTF-8)." if start[:2] in _UTF_16 else ""
+        raise SourceError(f"A table must be a text file. Received: {shown}, which contains zero bytes.{remedy}")
     if not text.strip():
         raise SourceError(f"A table must have a header and one row per tile. Received: {shown}, which is empty.")
     is_tabs = re.search(r"\.tsv(\.gz)?$", name) is not None

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
 from tilepipe.components.ingest.parameter_names import argument
+from tilepipe.components.ingest.sources.numbered_files import warn_of_missing_files
 from tilepipe.components.ingest.sources.tfrecords.dataset_files import class_names, splits_of
 from tilepipe.components.ingest.sources.tfrecords.tfrecord_bands import Features, RecordLayout, find_layout
 from tilepipe.components.ingest.sources.tile_row import TileRow
@@ -95,7 +96,7 @@ class TfrecordSource:
         """
         self._check_shape()
         progress = Progress(logger, "read", None, "records")
-        labels, unlabelled_features, problem = 0, [""], ""
+        labels, unlabelled_features, several, problem = 0, [""], 0, ""
         layout: RecordLayout | None = None
         options = self.config.options
         files = self._files()
@@ -112,6 +113,7 @@ class TfrecordSource:
                 row = self._row(name, uri, index, offset, payload, features, layout.names if layout else (), split)
                 if row.label is None:
                     unlabelled_features = sorted(features)
+                    several = len(features.get(self._label_name, ()))
                 labels += row.label is not None
                 progress.advance()
                 yield row
@@ -123,6 +125,12 @@ class TfrecordSource:
         if layout is None:
             raise SourceError(problem)
         self.record_features = layout.features()
+        if not labels and several > 1 and self.config.needs_labels:
+            raise SourceError(
+                f"A record must have one label. Received: data_source={self.root}, where {self._label_name} holds "
+                f"{several} values in one record. Name a feature with one value with "
+                f"{argument('columns', {'label': '...'})}."
+            )
         if not labels and self.config.needs_labels:
             raise SourceError(
                 f"Records must have a feature with the label. Received: data_source={self.root}, where no record has "
@@ -160,6 +168,7 @@ class TfrecordSource:
                 f"Received: data_source={self.root} without one. If the file has another name, "
                 "give the address of the file itself."
             )
+        warn_of_missing_files([name for name, _ in files])
         return files
 
     def _records(self, uri: str) -> Iterator[tuple[int, bytes, Features]]:

@@ -111,6 +111,10 @@ class RecordLayout:
         """
         if self.encoded:
             return (RecordFeature(name=self.encoded, dtype=ENCODED, height=0, width=0),)
+        whole = [band for band in self._bands if band.kind is int and not band.is_stated]
+        lowest, highest = min((b.lowest for b in whole), default=0), max((b.highest for b in whole), default=0)
+        for band in whole:  # the bands of a tile have one dtype
+            band.lowest, band.highest = lowest, highest
         return tuple(band.feature() for band in self._bands)
 
 

@@ -80,9 +80,12 @@ def infer_layout(
         each = ", ".join(f"{order.names[place]} {dtype}" for place, dtype in zip(keep, dtypes, strict=True))
         raise BandError(
             f"The selected bands must have the same dtype. Received: {each}. "
-            "Select bands of one dtype with bands=[...]."
+            "Select bands of one dtype with data_bands=[...]."
         )
     has_masks = options.fit == "pad" or any(one.has_mask for one in alike)
+    stated = [one.nodata[place] for one in alike for place in keep]
+    nodata = _packed_nodata(options, dtypes[0], stated, has_masks=has_masks)
+    _warn_of_unstated_nodata(alike, nodata)
     height, width = options.tile_size or finest([alike[0].sizes[place] for place in keep])
     return Layout(
         (height, width, len(order.names)),
@@ -92,7 +95,7 @@ def infer_layout(
         info.record_features,
         bool(options.tile_size),
         options.resampling,
-        _packed_nodata(options, dtypes[0], [one.nodata[place] for one in alike for place in keep], has_masks=has_masks),
+        nodata,
         options.max_nodata_percent,
         replace(rules, has_sidecars=any(one.has_remote_sidecar for one in alike)),
         options.fit,
@@ -172,6 +175,8 @@ class TileProbe:
     has_remote_sidecar: bool = False
     scaling: tuple[Scaling, ...] = ()
     """Scale and offset that each file states."""
+    extremes: frozenset[float] = frozenset()
+    """Lowest and highest number of each band without a stated nodata value."""
 
     def kind(self, *, any_size: bool) -> tuple[object, ...]:
         """Return the properties that must be equal in all tiles: the dtypes and, unless `any_size`, the sizes."""
@@ -204,7 +209,27 @@ def probe_tile(
         any(one.valid is not None for one in pictures),
         has_sidecar,
         tuple(one.scaling for one in pictures),
+        frozenset(
+            float(extreme)
+            for one in pictures
+            if one.nodata is None and one.valid is None
+            for extreme in (one.pixels.min(), one.pixels.max())
+        ),
     )
+
+
+def _warn_of_unstated_nodata(probes: Sequence["TileProbe"], nodata: float | None) -> None:
+    """Warn if the number that marks nodata in some files is the lowest or highest number of files that state none."""
+    holding = sum(nodata in one.extremes for one in probes)
+    if nodata is not None and holding and any(nodata in one.nodata for one in probes):
+        logger.warning(
+            "of %d inspected tiles, %d state no nodata value but hold %g, which other files state as theirs; there it "
+            "counts as pixels. If it is nodata, set pack_options='{\"nodata\": %g}'",
+            len(probes),
+            holding,
+            nodata,
+            nodata,
+        )
 
 
 def _means(pixels: Pixels, valid: Mask | None) -> list[float]:

@@ -94,6 +94,11 @@ def test_no_label_or_several(properties):
         read(make_item(properties=properties))
 
 
+def test_a_list_of_labels_is_shown():
+    with pytest.raises(SourceError, match=r"Received: the list class=\['Forest', 'River'\]"):
+        read(make_item(properties={"class": ["Forest", "River"]}))
+
+
 def test_the_label_column_selects_the_label():
     item = make_item(properties={"class": "x", "cover": "Forest"})
     assert read(item, columns=Columns(label="cover")).label == "Forest"

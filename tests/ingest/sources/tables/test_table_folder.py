@@ -27,7 +27,7 @@ def run(tmp_path):
 def write(root, *names):
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_bytes(b"x")
+        (root / name).write_bytes(name.encode())
     return root
 
 

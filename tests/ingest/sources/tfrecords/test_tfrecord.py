@@ -64,6 +64,18 @@ def test_a_row_for_each_record_of_each_file(write):
     assert source.name == "records"
 
 
+def test_several_labels_and_missing_files_are_reported(write, caplog):
+    several = field(1, field(1, field(1, b"label") + field(2, field(3, field(1, bytes((1, 2)))))))
+    path = write(example(**TILE) + several, name="x.tfrecord-00001-of-00002")
+    with pytest.raises(SourceError, match=r"one label\. Received: .*, where label holds 2 values in one record"):
+        list(source_of(path.parent).rows())
+    assert "1 of 2 files are missing: x.tfrecord-00000-of-00002" in caplog.text
+    caplog.clear()
+    with pytest.raises(SourceError):
+        list(source_of(path).rows())  # a file that is given by name is meant to be alone
+    assert caplog.text == ""
+
+
 def test_the_same_record_twice_has_one_checksum(write):
     path = write(example(label=1, **TILE), example(label=2, **TILE), example(label=1, **TILE))
     first, second, third = (row.checksum for row in source_of(path).rows())

@@ -78,6 +78,13 @@ def test_lists_of_numbers():
         one([1] * 7)
 
 
+def test_lists_of_whole_numbers_of_one_tile_have_one_dtype():
+    """A list states no dtype; one band with small or negative numbers does not make the set unusable."""
+    small, large, negative = [0, 255] * 32, [0, 9000] * 32, [-5, 9] * 32
+    assert [one.dtype for one in found({"B1": small, "B2": large})] == ["uint16", "uint16"]
+    assert [one.dtype for one in found({"B1": small, "B2": large}, {"B1": negative, "B2": large})] == ["int16", "int16"]
+
+
 @pytest.mark.parametrize("start", [b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"II*\0", b"RIFF1234WEBP"])
 @pytest.mark.parametrize("name", ["image/encoded", "image", "photo"])
 def test_an_encoded_image(start, name):

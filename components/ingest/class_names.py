@@ -1,0 +1,51 @@
+"""Check of class names: names that look alike, or like a missing value, are usually not classes of their own."""
+
+import logging
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from tilepipe.components.ingest.parameter_names import argument
+from tilepipe.components.shared.errors import SourceError
+
+logger = logging.getLogger("tilepipe.ingest")
+
+_MISSING = {"nan", "na", "n/a", "none", "null", "<na>", "?"}
+_SHOWN = 10
+
+
+def check_class_names(names: Sequence[str]) -> None:
+    """Check that class names differ visibly, and warn of those that differ only in case, spaces or decimals.
+
+    Args:
+        names: the classes.
+
+    Raises:
+        SourceError: if two names differ only in their Unicode form, as file names of macOS do.
+    """
+    if same := _alike(names, lambda name: unicodedata.normalize("NFC", name)):
+        raise SourceError(
+            "Names of classes must differ visibly. Received: "
+            f"{', '.join(same)}, each in several Unicode forms. Use one: {argument('recode', same)}."
+        )
+    if alike := _alike(names, _plain):
+        pairs = ", ".join(f"{one} and {other}" for one, other in list(alike.items())[:_SHOWN])
+        logger.warning("classes look alike: %s; merge them with %s", pairs, argument("recode", alike))
+    if missing := [name for name in names if name.strip().lower() in _MISSING]:
+        recode = argument("recode", dict.fromkeys(missing, ""))
+        logger.warning("classes look like missing labels: %s; drop them with %s", ", ".join(missing), recode)
+
+
+def _alike(names: Sequence[str], key: Callable[[str], str]) -> dict[str, str]:
+    """Return name -> first name with the same key, for all but the first of each key."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        groups[key(name)].append(name)
+    return {other: first for first, *others in groups.values() for other in others}
+
+
+def _plain(name: str) -> str:
+    """Return a key in which case, spaces, underscores, hyphens and the form of a number do not matter."""
+    text = "".join(unicodedata.normalize("NFKC", name).casefold().replace("_", " ").replace("-", " ").split())
+    whole, point, decimals = text.partition(".")
+    return whole if point and whole.isdecimal() and not decimals.strip("0") else text
