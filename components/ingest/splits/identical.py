@@ -11,7 +11,6 @@ import xxhash
 
 from tilepipe.components.shared.errors import TilepipeError
 from tilepipe.components.shared.runtime.parallel import map_in_order
-from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.tiles.packed_records import is_packed
 from tilepipe.components.shared.tiles.reader import Tile, content
 
@@ -40,7 +39,9 @@ def tie_identical_tiles(connection: "DuckDBPyConnection") -> None:
         connection.unregister("batch")
     connection.execute(
         """
-        INSERT INTO contents SELECT rowid, checksum FROM chosen WHERE checksum IS NOT NULL;
+        INSERT INTO contents SELECT rowid, checksum FROM chosen WHERE hash(checksum) IN (
+            SELECT hash(checksum) FROM chosen WHERE checksum IS NOT NULL GROUP BY hash(checksum) HAVING count(*) > 1
+        );
         CREATE TABLE ties AS
         SELECT row, coalesce(tilepipe_unit, tile_id) AS unit, content FROM contents JOIN chosen ON row = chosen.rowid
         WHERE content IN (SELECT content FROM contents GROUP BY content HAVING count(*) > 1);
@@ -94,12 +95,13 @@ def _sized(connection: "DuckDBPyConnection") -> Iterator[tuple[tuple[int, Tile],
     """Yield the local tiles without a checksum whose bytes can be read on their own, and their sizes."""
     cursor = connection.cursor().execute(
         'SELECT rowid, tile_id, uri, label, bytes, checksum, member, "offset" FROM chosen '
-        'WHERE checksum IS NULL AND band_uris IS NULL AND (member IS NULL OR "offset" IS NULL)'
+        'WHERE checksum IS NULL AND band_uris IS NULL AND (member IS NULL OR "offset" IS NULL) '
+        "AND starts_with(uri, '/')"  # on the local disk
     )
     while batch := cursor.fetchmany(_BATCH_ROWS):
         for row, *values in batch:
             tile = Tile(*values)
-            if storage.is_remote(tile.uri) or is_packed(tile.uri):
+            if is_packed(tile.uri):
                 continue
             size = tile.bytes
             if size is None and tile.member is None and tile.offset is None:
