@@ -1,13 +1,18 @@
 """The compiled commands of all tasks, run in order as by KFP's launcher, with a real MinIO and MLflow."""
 
+import gzip
+import io
 import json
 import shutil
 import uuid
+import zipfile
 from dataclasses import replace
 
+import pyarrow.parquet as pq
 import pytest
 
 from tests.integration.launcher import MOUNT, Launcher, can_mount
+from tests.support.canaries import CANARY, planted
 from tilepipe.components.shared.registry.registered_version import fetch_bundle, find_version
 from tilepipe.components.shared.registry.version_tags import GATE, TEST_SHARDS
 from tilepipe.components.shared.runtime import tracking
@@ -58,11 +63,12 @@ def launcher(bucket, minio_server, mlflow_server, image_environments, tmp_path):
         bucket=bucket,
         environments=image_environments,
         environment={
+            **planted("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "MLFLOW_TRACKING_TOKEN"),
             "AWS_ACCESS_KEY_ID": minio_server.access_key,
             "AWS_SECRET_ACCESS_KEY": minio_server.secret_key,
             "AWS_ENDPOINT_URL": minio_server.endpoint,
             "AWS_REGION": "us-east-1",
-            "TILEPIPE_MLFLOW_TRACKING_URI": mlflow_server,
+            "TILEPIPE_MLFLOW_TRACKING_URI": mlflow_server.replace("//", f"//user:{CANARY}@"),
             "KFP_RUN_ID": str(uuid.uuid4()),
         },
         scratch=tmp_path,
@@ -113,7 +119,7 @@ def test_from_the_bucket_to_the_report(launcher, tiles, mlflow, bucket, tmp_path
     assert run.info.status == "FINISHED"
     assert run.data.metrics["test_accuracy"] == pytest.approx(metrics["test_accuracy"])
     secret = launcher.environment["AWS_SECRET_ACCESS_KEY"]
-    assert not [name for name, result in launcher.results.items() if secret in result.log], "a secret was logged"
+    check_without_credentials(launcher, mlflow, run, registered, secret)
 
     # The gate reads the test tiles from the bucket, at the addresses that the registry has.
     promotion = replace(launcher, pipeline=compiled_pipeline.load("promote"), results={}, iterations={})
@@ -123,13 +129,41 @@ def test_from_the_bucket_to_the_report(launcher, tiles, mlflow, bucket, tmp_path
         result = promotion.run_task(task, values)
         assert result.exit_code == 0, result.log[-4000:]
         assert secret not in result.log
+        assert CANARY not in result.log
     promoted = find_version(mlflow, f"{version.name}@champion")
     assert (promoted.version, promoted.tags[GATE]) == (version.version, "accepted")
 
 
-def _predictions(bucket, uri, scratch):
-    import pyarrow.parquet as pq
+def check_without_credentials(launcher, mlflow, run, registered, secret):
+    """Look for planted credentials in logs, executor outputs, artifacts, compiled YAML and MLflow."""
+    places = {f"log of {name}": result.log.encode() for name, result in launcher.results.items()}
+    places |= {str(path): path.read_bytes() for path in launcher.scratch.rglob("*") if path.is_file()}
+    places["YAML"] = json.dumps(launcher.pipeline.spec).encode()
+    places["MLflow"] = f"{run.to_dictionary()} {find_version(mlflow, registered)}".encode()
+    client = launcher.bucket.meta.client
+    for bucket in client.list_buckets()["Buckets"]:  # of this run, and MLflow's
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket["Name"]):
+            for item in page.get("Contents", []):
+                content = client.get_object(Bucket=bucket["Name"], Key=item["Key"])["Body"].read()
+                places[item["Key"]] = uncompressed(content)
+    assert {"bundle.tar.gz", "report.html", "predictions.parquet"} <= {name.rpartition("/")[2] for name in places}
+    assert [name for name, content in places.items() if CANARY.encode() in content or secret.encode() in content] == []
 
+
+def uncompressed(content):
+    """Return the bytes that a file holds: those of an archive's members, or of a table's rows and metadata."""
+    if content.startswith(b"\x1f\x8b"):
+        return gzip.decompress(content)
+    if content.startswith(b"PK"):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return b"".join(archive.read(name) for name in archive.namelist())
+    if content.startswith(b"PAR1"):
+        table = pq.read_table(io.BytesIO(content))
+        return f"{table.schema.metadata} {table.to_pylist()}".encode()
+    return content
+
+
+def _predictions(bucket, uri, scratch):
     bucket.download_file(uri.removeprefix(f"s3://{bucket.name}/"), str(scratch / "predictions.parquet"))
     return [row for row in pq.read_table(scratch / "predictions.parquet").to_pylist() if row["split"] == "test"]
 

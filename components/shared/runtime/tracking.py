@@ -91,6 +91,8 @@ def client() -> "MlflowClient":
     # Artifacts come through the server. MLflow 3.17 prefers the bucket itself: from there a .tar.gz arrives unpacked,
     # since the server stores it with `Content-Encoding: gzip`, and nothing arrives where only the server is reachable.
     os.environ.setdefault("MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD", "false")
+    # MLflow prints the address of a run that ends, with the user and password in it.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     # MLflow logs every table and file it touches, regardless of the log settings of this process.
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     from mlflow import MlflowClient
