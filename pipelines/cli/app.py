@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from tilepipe.components.shared.errors import ParameterError, TilepipeError
+from tilepipe.components.shared.runtime.log_format import escape_controls
 from tilepipe.components.shared.runtime.redaction import redacted
 from tilepipe.components.shared.runtime.step import USER_ERROR_EXIT_CODE
 from tilepipe.components.shared.version import VERSION
@@ -239,7 +240,7 @@ def main() -> None:
         app()
     except TilepipeError as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"error: {redacted(str(error))}", style="red", markup=False
+            f"error: {escape_controls(redacted(str(error)))}", style="red", markup=False
         )
         sys.exit(USER_ERROR_EXIT_CODE)
     except KeyboardInterrupt:

@@ -65,6 +65,16 @@ def test_no_colors_in_a_pipe():
     assert "\x1b" not in done.stdout + done.stderr
 
 
+def test_an_error_does_not_move_the_cursor(monkeypatch, capsys, tmp_path):
+    (tmp_path / "run.yaml").write_text(r'"\x1b[2J\x9btitle": 1', encoding="utf-8")
+    monkeypatch.setattr("sys.argv", ["tilepipe", "run", "train_classifier", "--config", str(tmp_path / "run.yaml")])
+    with pytest.raises(SystemExit) as raised:
+        app.main()
+    assert raised.value.code == 2
+    assert r"\x1b[2J\x9btitle" in (shown := capsys.readouterr().err)
+    assert not {"\x1b", "\x9b"} & set(shown)
+
+
 def test_names_of_pipelines_and_of_their_parameters_are_completed():
     environment = os.environ | {"_TILEPIPE_COMPLETE": "complete_bash", "COMP_CWORD": "2"}
 
