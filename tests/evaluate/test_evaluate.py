@@ -38,8 +38,11 @@ def without_times(path):
     return re.sub(rb'<span class="timing">.*?</span>', b"", path.read_bytes())
 
 
-def test_all_outputs_are_written(run, make_data):
+def test_all_outputs_are_written(run, make_data, caplog):
+    caplog.set_level("INFO", logger="tilepipe")
     found, outputs = run(make_data())
+    results = [record.message for record in caplog.records if ": accuracy " in record.message]
+    assert [result.partition(":")[0] for result in results] == ["val", "test"], "the last one is the result of the step"
     metrics = json.loads(outputs.metrics.read_text())
     assert metrics == found.scalars()
     assert metrics["test_tiles"] == 36

@@ -9,6 +9,7 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -163,9 +164,9 @@ def _literal(text: str, start: int) -> tuple[Any, int]:
         if not closing:
             break
     literal = text[start:position]
-    try:
-        value = json.loads(literal) if literal in {"true", "false"} else ast.literal_eval(literal)
-        json.dumps(value)
-    except (ValueError, SyntaxError, TypeError):
-        return None, start
-    return value, position
+    for parse in (json.loads, ast.literal_eval):
+        with suppress(ValueError, SyntaxError, TypeError):
+            value = parse(literal)
+            json.dumps(value)
+            return value, position
+    return None, start

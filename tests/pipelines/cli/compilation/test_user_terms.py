@@ -73,6 +73,11 @@ PIPELINE = compiled_pipeline.load("train_classifier")
             """Received: train_options='{"step_epochs": [3], "schedule": "cosine"}'. """
             """Use train_options='{"schedule": "step"}'.""",
         ),
+        (  # JSON as well as Python
+            "pack-tiles",
+            'Accept it: options={"allow_duplicates": true}.',
+            """Accept it: pack_options='{"allow_duplicates": true}'.""",
+        ),
         ("pack-tiles", "Give source_bands=[...].", "Give data_source_bands=NAME,...,NAME."),
         ("no-such-task", "Nothing known. Received: [1, 'a'].", "Nothing known. Received: [1, 'a']."),
         ("train-model", "epochs=[1, <object>] and epochs=", "train_epochs=[1, <object>] and train_epochs="),
