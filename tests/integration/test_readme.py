@@ -167,6 +167,13 @@ def test_a_wrong_line_would_be_noticed(tmp_path):
         shell.run("curl https://example.org")
 
 
+def test_the_measurements_name_commands_that_exist():
+    found = re.findall(r"`make (bench|accuracy) (PARTS|RECIPE)=(\w+)`", (ROOT / "README.md").read_text())
+    assert len(found) >= 7
+    code = {target: (ROOT / "tests" / target / "__main__.py").read_text() for target in ("bench", "accuracy")}
+    assert [value for target, _, value in found if not re.search(rf"\b{value}\b", code[target])] == []
+
+
 def test_make_setup_and_make_run_are_what_ci_runs():
     workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text()
     assert "run: make run" in workflow
