@@ -34,17 +34,28 @@ BACKOFF: dict[str, Any] = {
 Text: TypeAlias = str | PipelineParameterChannel
 
 
-def configure(task: dsl.PipelineTask, *, cpu: str, memory: Text, timeout_seconds: int, retries: int = 0) -> None:
+def configure(
+    task: dsl.PipelineTask,
+    *,
+    cpu: str,
+    memory: Text,
+    timeout_seconds: int,
+    memory_request: str = "",
+    retries: int = 0,
+) -> None:
     """Set the resources, limits and security settings of a task.
 
     Args:
         task: the task.
         cpu: CPU limit; an eighth of it is requested, so that the pod also fits on a small node.
-        memory: memory request and limit, which are equal since a pod that exceeds its request may be evicted.
+        memory: memory limit.
         timeout_seconds: timeout from the start of the pod.
+        memory_request: memory that a node must have free, at least 1.4 times the peak with 2,000 tiles. A pod that
+            exceeds it may be evicted if its node runs short. Defaults to "": the limit.
         retries: number of retries, for steps that depend on a service that may be unavailable.
     """
-    task.set_cpu_request(_eighth(cpu)).set_cpu_limit(cpu).set_memory_request(memory).set_memory_limit(memory)
+    task.set_cpu_request(_eighth(cpu)).set_cpu_limit(cpu)
+    task.set_memory_request(memory_request or memory).set_memory_limit(memory)
     if retries:
         task.set_retry(num_retries=retries, **BACKOFF)
     kubernetes.set_timeout(task, timeout_seconds)

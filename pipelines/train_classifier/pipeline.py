@@ -83,7 +83,7 @@ def pack_data(given: PipelineArguments) -> tuple[dsl.PipelineTask, dsl.PipelineT
         with their manifest.
     """
     snapshot = snapshot_source(snapshot=given.data_snapshot).set_caching_options(enable_caching=False)
-    settings.configure(snapshot, cpu="1", memory="512Mi", timeout_seconds=300, retries=2)
+    settings.configure(snapshot, cpu="1", memory="512Mi", memory_request="256Mi", timeout_seconds=300, retries=2)
 
     ingest = ingest_tiles(
         source=given.data_source,
@@ -106,7 +106,7 @@ def pack_data(given: PipelineArguments) -> tuple[dsl.PipelineTask, dsl.PipelineT
         workers=given.pack_workers,
         options=given.data_options,
     )
-    settings.configure(ingest, cpu="2", memory="2Gi", timeout_seconds=4 * 3600, retries=1)
+    settings.configure(ingest, cpu="2", memory="2Gi", memory_request="512Mi", timeout_seconds=4 * 3600, retries=1)
     settings.use_storage(ingest, given.storage_secret_name)
     settings.use_catalog(ingest, given.data_secret_name)
 
@@ -119,7 +119,7 @@ def pack_data(given: PipelineArguments) -> tuple[dsl.PipelineTask, dsl.PipelineT
             parts=given.pack_workers,
             options=given.pack_options,
         )
-        settings.configure(pack, cpu="4", memory="2Gi", timeout_seconds=12 * 3600, retries=1)
+        settings.configure(pack, cpu="4", memory="2Gi", memory_request="512Mi", timeout_seconds=12 * 3600, retries=1)
         settings.use_storage(pack, given.storage_secret_name)
         settings.use_web(pack, given.data_secret_name)
 
@@ -128,7 +128,7 @@ def pack_data(given: PipelineArguments) -> tuple[dsl.PipelineTask, dsl.PipelineT
         contents=of_all_parts(pack, "contents"),
         quarantines=of_all_parts(pack, "quarantine"),
     )
-    settings.configure(merge, cpu="2", memory="2Gi", timeout_seconds=3600, retries=1)
+    settings.configure(merge, cpu="2", memory="2Gi", memory_request="512Mi", timeout_seconds=3600, retries=1)
     return ingest, pack, merge
 
 
@@ -154,7 +154,7 @@ def wire(given: PipelineArguments, *, streams: bool = False) -> None:
             seed=given.seed,
             options=given.model_options,
         )
-        settings.configure(prepare, cpu="2", memory="2Gi", timeout_seconds=1800)
+        settings.configure(prepare, cpu="2", memory="2Gi", memory_request="1Gi", timeout_seconds=1800)
         settings.use_storage(prepare, given.storage_secret_name)
         settings.use_web(prepare, given.data_secret_name)
 
@@ -230,7 +230,7 @@ def evaluate_and_publish(
         mlflow_run_id=trained.outputs["mlflow_run_id"],
         options=given.evaluate_options,
     )
-    settings.configure(evaluate, cpu="4", memory="2Gi", timeout_seconds=4 * 3600, retries=1)
+    settings.configure(evaluate, cpu="4", memory="2Gi", memory_request="1536Mi", timeout_seconds=4 * 3600, retries=1)
     settings.use_tracking(evaluate, given.tracking_secret_name)
 
     with condition(given.export_enabled, "export"):  # takes no `Collected`, which KFP 2.17 cannot compile here
