@@ -67,8 +67,9 @@ class PredictionStore:
             Address of the partition.
 
         Raises:
-            StorageError: The place cannot be written.
+            StorageError: The place cannot be written, or does not list the partition.
         """
         with pa.memory_map(str(path)) as content:
             self._place.write(name, [memoryview(content.read_buffer())], durable=True)
+        self._place.check_listed(name)
         return f"{self._address}/{name}"

@@ -93,6 +93,21 @@ class Place:
             with self._opened() as folder:
                 _write_file(folder, name, parts, durable=durable)
 
+    def check_listed(self, name: str) -> None:
+        """Check that a written file is listed: MinIO lists nothing below a key that is an object too.
+
+        Args:
+            name: name of the file.
+
+        Raises:
+            StorageError: it is not listed, or the folder cannot be read.
+        """
+        if name not in self.sizes():
+            raise StorageError(
+                f"Written files must appear in listings. Received: {storage.shown(self._address)}, which lists no "
+                f"{name}. Delete the object that has the name of one of its folders, or choose another place."
+            )
+
     def delete(self, name: str) -> None:
         """Delete a file, if it exists.
 
