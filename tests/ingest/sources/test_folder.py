@@ -89,6 +89,7 @@ def test_images_in_a_split_folder_itself_are_in_no_class(tmp_path, caplog):
         ("train/1.jpg", "test/1.jpg"),  # class folders, whatever their names
         ("train/north/1.jpg", "bus/1.jpg"),
         ("val/a/1.jpg", "test/a/1.jpg", "bus/a/1.jpg"),
+        ("train_station/a/1.jpg", "test-site/a/1.jpg"),
     ],
 )
 def test_folders_that_are_not_all_splits_are_classes(tmp_path, names):
