@@ -109,7 +109,7 @@ def evaluate(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> Evalua
     )
     found = replace(found, shown=with_pictures(found.shown, predictions[0], folders[splits[0]], manifest))
     _write(found, predictions, outputs)
-    for split, scores in reversed(found.scores.items()):  # the headline split last, as the result of the step
+    for split, scores in reversed(list(found.scores.items())):  # the headline split last, as the result of the step
         logger.info("%s: accuracy %.4f, loss %.4f, %s tiles", split, scores.accuracy, scores.loss, f"{scores.tiles:,}")
     _track(config.mlflow_run_id, found, outputs, inputs.data_files)
     return found
