@@ -98,6 +98,8 @@ def _task_of(node: dict[str, Any], pod: Any) -> tuple[str, bool]:  # noqa: ANN40
 
 
 def _termination_message(pod: Any) -> str:  # noqa: ANN401
+    if pod.status.reason == "Evicted":  # its containers may have no state, and no log
+        return f"Its pod was evicted: {str(pod.status.message or '').strip()}"
     for container in pod.status.container_statuses or []:
         state = container.state.terminated
         if container.name != "main" or state is None:

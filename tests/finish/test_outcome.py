@@ -17,13 +17,14 @@ def workflow(*nodes, **spec):
     return {"spec": spec, "status": {"nodes": {n["id"]: n for n in nodes}}}
 
 
-def pod(node_name, message=None, reason="Error"):
+def pod(node_name, message=None, reason="Error", evicted=None):
     terminated = SimpleNamespace(message=message, reason=reason)
     status = SimpleNamespace(name="main", state=SimpleNamespace(terminated=terminated))
     metadata = SimpleNamespace(
         name=f"pod-{node_name}", labels={}, annotations={"workflows.argoproj.io/node-id": f"id-{node_name}"}
     )
-    return SimpleNamespace(metadata=metadata, status=SimpleNamespace(container_statuses=[status]))
+    pod_status = SimpleNamespace(container_statuses=[status], reason=evicted and "Evicted", message=evicted)
+    return SimpleNamespace(metadata=metadata, status=pod_status)
 
 
 def no_log(name):
@@ -70,6 +71,18 @@ def test_pod_that_is_gone_falls_back_on_the_nodes_message():
     assert (found.state, found.failed_task) == ("failed", "train-model")
     assert found.reason.startswith("Its pod was deleted")
     assert "ARGO_POD_STATUS_CAPTURE_FINALIZER=true" in found.reason
+
+
+def test_evicted_pod():
+    name = "w.root-driver"
+    low = "The node was low on resource: memory. Threshold quantity: 25023737236, available: 2225164Ki. "
+    lost = "The container could not be located when the pod was terminated"
+    found = from_cluster(
+        workflow(node(name, phase="Failed", message=low)), [pod(name, lost, "ContainerStatusUnknown", low)], no_log
+    )
+    assert found == Outcome(
+        "failed", "root", f"KFP's driver failed before the step began: Its pod was evicted: {low.strip()}"
+    )
 
 
 def test_driver_failed():

@@ -48,14 +48,17 @@ def list_pods() -> list[Any]:
 
 
 def end_of_log(pod: str, lines: int = 5) -> str:
-    """Return the last log lines of the step in a pod, or the fatal error of KFP's driver."""
+    """Return the last log lines of the step in a pod, or the fatal error of KFP's driver; empty if it has no log."""
     from kubernetes import client
 
     api = client.CoreV1Api(_api_client())
-    # By default, the client parses a log that is JSON, and returns it as Python would write it.
-    answer = api.read_namespaced_pod_log(
-        pod, namespace(), container="main", tail_lines=100, _preload_content=False, _request_timeout=20
-    )
+    options = {"container": "main", "tail_lines": 100, "_request_timeout": 20}
+    try:  # by default, the client parses a log that is JSON, and returns it as Python would write it
+        answer = api.read_namespaced_pod_log(pod, namespace(), _preload_content=False, **options)
+    except client.ApiException as error:
+        if error.status in {400, 404}:  # 400: a container that has not started, as in an evicted pod
+            return ""
+        raise
     return last_words(answer.data.decode("utf-8", "replace"), lines)
 
 

@@ -56,8 +56,8 @@ class Cluster:
         try:
             return self.demand(method, *args, **options)
         except ApiException as error:
-            if error.status in {401, 403, 404}:
-                return None
+            if error.status in {401, 403, 404} or (error.status, method) == (400, self.core.read_namespaced_pod_log):
+                return None  # 400: the log of a container that has not started, as in an evicted pod
             raise ClusterError(
                 f"Kubernetes refused. Received: HTTP {error.status} from {self.server}: {error.reason}. "
                 "Try `kubectl get pods` with the same kubeconfig."
@@ -141,7 +141,7 @@ class Cluster:
         return last_words(self.log(pod, tail_lines=_LOG_LINES), lines)
 
     def log(self, pod: str, **options: Any) -> str:  # noqa: ANN401
-        """Return the log of a pod's main container; empty if it is gone."""
+        """Return the log of a pod's main container; empty if it is gone, or if the container never started."""
         # By default, the client parses a log that is JSON and returns the repr of the result.
         method = self.core.read_namespaced_pod_log
         answer = self.ask(method, pod, self.namespace, container="main", _preload_content=False, **options)

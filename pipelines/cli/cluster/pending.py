@@ -9,6 +9,8 @@ from tilepipe.pipelines.cli.cluster.requirements import TaskNeeds
 
 _EVENTS = {"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "FailedScheduling"}
 _PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+_NOT_YET = " not registered"
+"""End of the kubelet's message about a Secret or ConfigMap that it has not looked up yet; it tries again soon."""
 _LONGEST = 400
 _OTHER = {
     "Queued": "Kueue holds the pod until its queue admits it: see `kubectl get localqueues`. The run waits.",
@@ -75,7 +77,7 @@ def of_pod(
         if state and state.reason not in {None, "ContainerCreating", "PodInitializing"}:
             yield _obstacle(task, state.reason, state.message or "", needs)
     for event in events:
-        if event.reason in _EVENTS - {"FailedScheduling"}:
+        if event.reason in _EVENTS - {"FailedScheduling"} and _NOT_YET not in (event.message or ""):
             yield _obstacle(task, event.reason, event.message or "", needs)
 
 

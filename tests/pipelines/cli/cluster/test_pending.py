@@ -101,16 +101,25 @@ def test_a_pod_on_its_way_is_not_in_the_way():
     assert obstacles(pod()) == []
 
 
-def test_a_volume_that_cannot_be_mounted():
-    event = client.CoreV1Event(
+def mount_event(message):
+    return client.CoreV1Event(
         metadata=client.V1ObjectMeta(name="e"),
         involved_object=client.V1ObjectReference(),
         reason="FailedMount",
-        message='MountVolume.SetUp failed for volume "v" : secret "s" not found',
+        message=message,
     )
+
+
+def test_a_volume_that_cannot_be_mounted():
+    event = mount_event('MountVolume.SetUp failed for volume "v" : secret "s" not found')
     (found,) = obstacles(pod(), [event])
     assert found.kind == "FailedMount"
     assert "same namespace" in found.advice
+
+
+def test_a_mount_before_the_kubelet_has_looked_up_its_objects_is_no_obstacle():
+    message = 'MountVolume.SetUp failed for volume "v" : object "kubeflow"/"kube-root-ca.crt" not registered'
+    assert obstacles(pod(), [mount_event(message)]) == []
 
 
 def test_a_pod_that_was_never_made():

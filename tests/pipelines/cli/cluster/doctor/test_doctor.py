@@ -98,6 +98,16 @@ def test_pods_start_in_the_same_cluster_when_asked_and_are_deleted(doctor):
     assert len(deleted) == len(created)
 
 
+def test_an_image_is_reported_whose_container_has_no_log(doctor):
+    waits = {"kind": "Status", "message": 'container "main" is waiting to start: ContainerCreating', "code": 400}
+    failed = {"status": {"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory."}}
+    pod = f"{PODS}/tilepipe-doctor-1"
+    kubernetes = {**ONE_RUN, pod: (200, failed), f"{pod}/log?container=main": (400, waits)}
+    _, out, *_ = doctor(kubernetes, KNOWN, "--start-pods")
+    assert "image example.org/train:1" in out
+    assert "Kubernetes refused" not in out
+
+
 def test_no_pod_starts_in_another_cluster(doctor):
     for words in (["--start-pods"], ["--start-pods", "--context", "mine"]):
         code, out, changes, _, _ = doctor(ONE_RUN, UNKNOWN, *words)
