@@ -12,7 +12,7 @@ import zlib
 from fnmatch import fnmatch
 from pathlib import Path
 
-from tests.chaos import cuts, faults, outcomes, servers  # noqa: F401 - cuts and servers register their faults
+from tests.chaos import cuts, faults, outcomes, registry, servers  # noqa: F401 - they register their faults
 from tests.chaos.ground import prepared
 from tests.chaos.outcomes import Outcome
 

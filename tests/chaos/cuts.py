@@ -11,6 +11,8 @@ from tilepipe.components.shared.errors import TilepipeError
 
 MOST = 1000
 """Number of lengths or bits per file; small files are cut at every length."""
+MOST_FLIPS_OF_MODELS = 200
+"""Number of bits of a model, which Keras builds each time before it reads the weights."""
 
 
 def _files(ground: Ground) -> dict[str, tuple[bytes, Callable[[Path], object]]]:
@@ -36,7 +38,13 @@ def _files(ground: Ground) -> dict[str, tuple[bytes, Callable[[Path], object]]]:
         found, facts = checkpoint.decode(path.read_bytes(), encoded.digest, "key")
         return {name: array.tobytes() for name, array in found.items()}, facts
 
+    def weights(path: Path) -> object:
+        from tilepipe.components.shared.contracts.model_file import load_model
+
+        return [array.tobytes() for array in load_model(path, manifest).get_weights()]
+
     return {
+        "model": ((ground.reference / "model.keras").read_bytes(), weights),
         "shard": ((ground.reference / "val" / shard.name).read_bytes(), tiles),
         "manifest": ((ground.reference / "manifest.json").read_bytes(), read_manifest),
         "table": ((ground.reference / "tiles.parquet").read_bytes(), lambda p: read_tile_table(p)[0].to_pylist()),
@@ -45,7 +53,7 @@ def _files(ground: Ground) -> dict[str, tuple[bytes, Callable[[Path], object]]]:
     }
 
 
-@fault("shard.cut", "manifest.cut", "table.cut", "bundle.cut", "checkpoint.cut")
+@fault("shard.cut", "manifest.cut", "table.cut", "bundle.cut", "checkpoint.cut", "model.cut")
 def cut(ground: Ground, number: int, draws: random.Random, name: str) -> Result:
     """A file ends early, at every length if it is small."""
     content, read = _files(ground)[name.partition(".")[0]]
@@ -53,12 +61,13 @@ def cut(ground: Ground, number: int, draws: random.Random, name: str) -> Result:
     return _check(ground, content, read, [content[:length] for length in lengths])
 
 
-@fault("shard.flip", "bundle.flip", "checkpoint.flip")
+@fault("shard.flip", "bundle.flip", "checkpoint.flip", "model.flip")
 def flip(ground: Ground, number: int, draws: random.Random, name: str) -> Result:
     """One bit of a file with checksums is flipped."""
     content, read = _files(ground)[name.partition(".")[0]]
     changed = []
-    for place in draws.choices(range(len(content)), k=min(MOST, 2 * len(content))):
+    most = MOST_FLIPS_OF_MODELS if name == "model.flip" else MOST
+    for place in draws.choices(range(len(content)), k=min(most, 2 * len(content))):
         data = bytearray(content)
         data[place] ^= 1 << draws.randrange(8)
         changed.append(bytes(data))
@@ -66,7 +75,7 @@ def flip(ground: Ground, number: int, draws: random.Random, name: str) -> Result
 
 
 def _check(ground: Ground, content: bytes, read: Callable[[Path], object], damaged: list[bytes]) -> Result:
-    path = ground.folder / "damaged"
+    path = ground.folder / "damaged.keras"  # Keras goes by the name, the others by the content
     path.write_bytes(content)
     expected, refused = read(path), 0
     for data in damaged:

@@ -30,7 +30,7 @@ def _server(name: str, command: list[str], folder: Path, health: str) -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     words = [word.replace("PORT", port) for word in command]
     with (folder / f"{name}.log").open("w") as log:
         process = subprocess.Popen(words, stdout=log, stderr=log, env=environment, cwd=folder)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import outcomes, soak
+from tests.chaos.__main__ import ROOT
 from tests.chaos.outcomes import ERROR, HANG, LOST, SAME, WRONG, Outcome, judge
 from tests.chaos.steps import Ended, digests, signal_after
 from tests.support.faulty_proxy import FaultyProxy
@@ -104,11 +105,14 @@ def test_the_proxy_breaks_what_it_should(site):
 
 
 def test_every_fault_is_registered_with_its_name():
-    from tests.chaos import cuts, faults, servers
+    from tests.chaos import cuts, faults, registry, servers
 
     assert cuts.MOST
+    assert registry.STEPS
     assert servers.stac_fails
-    assert {"s3.reset", "train.kill", "pack.disk", "shard.cut", "stac.reset", "mlflow.away"} <= set(faults.FAULTS)
+    assert {"s3.reset", "pack.disk", "shard.cut", "model.flip", "stac.reset", "mlflow.away"} <= set(faults.FAULTS)
+    steps = {path.parent.name for path in (ROOT / "components").glob("*/component.py")} - {"snapshot", "propose"}
+    assert {step for step in steps if f"{step}.kill" not in faults.FAULTS} == set(), "the others write no files"
     assert all(name.count(".") == 1 for name in faults.FAULTS)
     assert callable(signal_after(1, 9))
 
