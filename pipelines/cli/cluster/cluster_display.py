@@ -104,10 +104,10 @@ def schedules(console: Console, runs: Sequence[RecurringRun]) -> None:
 def finding(console: Console, found: Finding) -> None:
     """Print the result of one check of `doctor`."""
     line = Text(f"{found.level:<8}", style=_LEVELS[found.level])
-    line.append(f"{found.subject:<18} ", style="bold").append(found.detail, style="none")
+    line.append(f"{found.subject:<27} ", style="bold").append(found.detail, style="none")
     console.print(line)
     if found.advice:
-        console.print(Text(f"{'':<27}-> {found.advice}"))
+        console.print(Text(f"{'':<36}-> {found.advice}"))
 
 
 def findings_summary(console: Console, found: Sequence[Finding]) -> bool:
