@@ -61,6 +61,7 @@ def make_faster(model: "onnx.ModelProto", *, tiles: str) -> None:
     - The scale of the standardization is multiplied into the weights of the first convolution.
     - A normalization before a max pooling moves behind it, where there is a quarter of the values. That is exact where
       all its scales are positive, since rounding keeps the order of numbers.
+    - A normalization behind a max pooling becomes one operator instead of a multiplication and an addition.
 
     Args:
         model: The model.
@@ -69,7 +70,8 @@ def make_faster(model: "onnx.ModelProto", *, tiles: str) -> None:
     graph = _Graph(model.graph)
     _transpose_tiles_first(graph, tiles)
     for node in [node for node in graph.nodes if node.op_type == "MaxPool"]:
-        _normalize_after(graph, node)
+        _pool_first(graph, node)
+        _normalize_at_once(graph, node)
     graph.write(model.graph)
 
 
@@ -120,9 +122,8 @@ def _scale_weights(graph: _Graph, scaling: "onnx.NodeProto") -> None:
     graph.nodes.remove(scaling)
 
 
-def _normalize_after(graph: _Graph, pooling: "onnx.NodeProto") -> None:
-    from onnx import helper
-
+def _pool_first(graph: _Graph, pooling: "onnx.NodeProto") -> None:
+    """Move a scale and an offset per channel from before a pooling to behind it."""
     adding = graph.producer(pooling.input[0])
     scaling = graph.producer(adding.input[0]) if adding is not None else None
     offset, scale = graph.per_channel(adding, "Add", axis=1), graph.per_channel(scaling, "Mul", axis=1)
@@ -132,10 +133,26 @@ def _normalize_after(graph: _Graph, pooling: "onnx.NodeProto") -> None:
         return
     output = pooling.output[0]
     pooling.input[0], pooling.output[0] = scaling.input[0], f"{output}/pooled"
+    scaling.input[0], adding.output[0] = pooling.output[0], output
+    graph.nodes.remove(pooling)
+    graph.nodes.insert(graph.nodes.index(scaling), pooling)
+
+
+def _normalize_at_once(graph: _Graph, pooling: "onnx.NodeProto") -> None:
+    """Turn the scale and the offset per channel behind a pooling into one operator."""
+    from onnx import helper
+
+    scaling = next(iter(graph.users(pooling.output[0])), None)
+    users = graph.users(scaling.output[0]) if scaling is not None else []
+    scale = graph.per_channel(scaling, "Mul", axis=1)
+    offset = graph.per_channel(users[0], "Add", axis=1) if len(users) == 1 else None
+    if scaling is None or scale is None or offset is None or not scale.size == offset.size > 1:
+        return
+    output = users[0].output[0]
     constants = {"scale": scale, "offset": offset, "mean": np.zeros_like(scale), "variance": np.ones_like(scale)}
     names = [f"{output}/{name}" for name in constants]
     graph.constants |= dict(zip(names, constants.values(), strict=True))
-    normalization = helper.make_node("BatchNormalization", [pooling.output[0], *names], [output], epsilon=0.0)
-    graph.nodes.insert(graph.nodes.index(pooling) + 1, normalization)
+    normalization = helper.make_node("BatchNormalization", [scaling.input[0], *names], [output], epsilon=0.0)
+    graph.nodes.insert(graph.nodes.index(scaling), normalization)
     graph.nodes.remove(scaling)
-    graph.nodes.remove(adding)
+    graph.nodes.remove(users[0])

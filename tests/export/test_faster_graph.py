@@ -24,15 +24,34 @@ def normalizations(model):
     return [layer for layer in model.layers if layer.name.endswith("_norm")]
 
 
-@pytest.fixture
-def model(tmp_path):
-    """Return a default network whose normalizations are not trivial, and tiles for it."""
-    manifest = manifest_for(shape=(32, 32, 3))
-    made = make_model(manifest, "cnn", indices=())
+def normalized_before_pooling(shape):
+    """Build a network in the order of layers of models that earlier versions trained."""
+    import keras
+
+    values = tiles = keras.Input(shape, name="tiles")
+    values = keras.layers.Normalization(mean=[900.0, 1000.0, 1100.0], variance=[4e5, 5e5, 6e5])(values)
+    for number, filters in enumerate((8, 16), start=1):
+        values = keras.layers.Conv2D(filters, 3, padding="same", activation="relu")(values)
+        values = keras.layers.BatchNormalization(name=f"block{number}_norm")(values)
+        values = keras.layers.MaxPooling2D(2, padding="same")(values)
+    values = keras.layers.GlobalAveragePooling2D()(values)
+    return keras.Model(tiles, keras.layers.Dense(4, activation="softmax")(values))
+
+
+def with_statistics(made):
+    """Give a network normalizations that are not trivial; return it with tiles for it."""
     random = np.random.default_rng(1)
     for layer in normalizations(made):
         layer.set_weights([random.uniform(0.5, 2, weight.shape) for weight in layer.get_weights()])
-    return made, random.integers(0, 4000, (4, *manifest.tile_shape), dtype=np.uint16)
+    return made, random.integers(0, 4000, (4, 32, 32, 3), dtype=np.uint16)
+
+
+@pytest.fixture(params=["default network", "normalized before pooling"])
+def model(request):
+    """Return a network and tiles for it."""
+    if request.param == "default network":
+        return with_statistics(make_model(manifest_for(shape=(32, 32, 3)), "cnn", indices=()))
+    return with_statistics(normalized_before_pooling((32, 32, 3)))
 
 
 def test_tiles_are_transposed_as_integers_and_the_scale_is_in_the_weights(model):
@@ -49,8 +68,8 @@ def test_normalizations_follow_the_pooling_and_answers_stay(model, tmp_path):
 
 
 @pytest.mark.parametrize("scale", [0.0, -1.0])
-def test_a_normalization_that_turns_values_around_stays_before_the_pooling(model, tmp_path, scale):
-    keras_model, tiles = model
+def test_a_normalization_that_turns_values_around_stays_before_the_pooling(tmp_path, scale):
+    keras_model, tiles = with_statistics(normalized_before_pooling((32, 32, 3)))
     first = normalizations(keras_model)[0]
     gamma, *others = first.get_weights()
     first.set_weights([np.r_[scale, gamma[1:]], *others])
