@@ -60,7 +60,7 @@ def _head(channels, *hidden):
 def _cnn(bands):
     layers, channels = [_Standardise(bands)], bands
     for number, filters in enumerate((16, 32, 64, 128), start=1):
-        layers += [nn.Conv2d(channels, filters, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), _norm(filters, 0.5)]
+        layers += [nn.Conv2d(channels, filters, 3, padding=1), nn.ReLU(), _norm(filters, 0.5), nn.MaxPool2d(2)]
         layers.append(nn.Dropout(0.05 * number / 4))
         channels = filters
     return nn.Sequential(*layers, *_head(128, nn.Linear(128, 128), nn.ReLU()))

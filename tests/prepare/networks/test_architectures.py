@@ -45,7 +45,7 @@ def test_each_block_has_its_four_layers():
     assert kinds == [
         "InputLayer",
         "Normalization",
-        *(["Conv2D", "MaxPooling2D", "BatchNormalization", "Dropout"] * 4),
+        *(["Conv2D", "BatchNormalization", "MaxPooling2D", "Dropout"] * 4),
         "GlobalAveragePooling2D",
         "Dense",
         "Dropout",
