@@ -81,7 +81,7 @@ def configure_training(
     tracking_secret_name: Text,
 ) -> None:
     """Set image, resources, placement and access of a task that trains."""
-    configure(task, cpu="8", memory=memory, timeout_seconds=timeout_seconds, retries=1)
+    configure(task, cpu="8", memory=memory, timeout_seconds=timeout_seconds, retries=2)
     use_tracking(task, tracking_secret_name)
     use_storage(task, storage_secret_name)
     task.set_container_image(image)
