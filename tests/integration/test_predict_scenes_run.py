@@ -38,9 +38,10 @@ def test_each_scene_gets_a_map(scenes):
 
 
 def test_a_scene_that_fails_is_named_and_the_other_is_kept(scenes):
-    done = run(scenes, "none.tif", "two.tif")
+    (scenes / "broken.tif").write_bytes((scenes / "two.tif").read_bytes()[:100])
+    done = run(scenes, "broken.tif", "two.tif")
     assert done.returncode == 2, done.stdout + done.stderr
-    assert re.search(r"A file must exist to be read\. Received: .*none\.tif", done.stdout)
+    assert re.search(r"A scene must be a GeoTIFF.*Received: .*broken\.tif", done.stdout)
     assert [path.parent.name.partition("-")[0] for path in (scenes / "maps").glob("*/item.json")] == ["two"]
 
 

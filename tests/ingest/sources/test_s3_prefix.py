@@ -210,7 +210,7 @@ def test_an_object_with_the_name_of_the_prefix(minio_bucket):
 
 
 def test_an_object_with_the_name_of_a_class(minio_bucket, caplog):
-    for key in ("tiles/Forest/a.jpg", "tiles/River/a.jpg", "tiles/River", "tiles/list.txt"):
+    for key in ("tiles/Forest/a.jpg", "tiles/River/a.jpg", "tiles/River", "tiles/list.dat"):
         minio_bucket.put_object(Key=key, Body=b"x")
     assert [row.tile_id for row in rows_of(minio_bucket, "tiles")] == ["Forest/a.jpg"]
     assert "objects in the place of class folders: River; MinIO hides" in caplog.text
@@ -240,7 +240,7 @@ def test_split_folders_above_class_folders(bucket, caplog):
     assert "skipped 1 files with an unsupported suffix: .csv 1" in caplog.text
 
 
-@pytest.mark.parametrize("names", [("train/1.jpg", "test/1.jpg"), ("train/a/1.jpg", "val/a/1.jpg", "zebra/1.jpg")])
+@pytest.mark.parametrize("names", [("train/1.jpg", "test/1.jpg"), ("test/a/1.jpg", "val/a/1.jpg", "zebra/a/1.jpg")])
 def test_folders_that_are_not_all_splits_are_classes(bucket, names):
     for name in names:
         bucket.put_object(Key=name, Body=b"x")
