@@ -32,7 +32,7 @@ def find_duplicates(contents: Sequence[Path], limit: int = 5, most_copies: int =
         most_copies: largest number of copies that are listed. Defaults to 20.
 
     Returns:
-        The numbers of tiles and images, and the first examples by tile id.
+        The numbers of tiles and images, the first examples by tile id, and the copies.
     """
     with open_database(_MOST_MEBIBYTES) as database:
         files = [str(path) for path in contents]
@@ -57,8 +57,9 @@ def find_duplicates(contents: Sequence[Path], limit: int = 5, most_copies: int =
         ).fetchall()
         copies = database.execute(
             """
-            SELECT tile_id FROM read_parquet($files) SEMI JOIN (
-                SELECT digest FROM read_parquet($files) GROUP BY digest HAVING count(*) > 1
+            WITH contents AS (FROM read_parquet($files, hive_partitioning = false))
+            SELECT tile_id FROM contents SEMI JOIN (
+                SELECT digest FROM contents GROUP BY digest HAVING count(*) > 1
             ) AS repeated USING (digest)
             QUALIFY row_number() OVER (PARTITION BY digest ORDER BY tile_id) > 1
             ORDER BY tile_id LIMIT $limit
