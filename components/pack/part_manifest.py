@@ -70,6 +70,8 @@ class SharedLayout(_Frozen, SparseModel):
 class PartManifest(_Frozen, JsonModel):
     """The shards that one worker has packed."""
 
+    indent: ClassVar[int] = 1
+
     schema_version: Literal[1] = SCHEMA_VERSION
     common: SharedLayout
     part: int

@@ -20,8 +20,13 @@ def check_unused_split(columns: Iterable[str], config: IngestConfig) -> None:
         config: parameters of the step.
     """
     unused = [name for name in columns if name.strip().lower() in SPLIT_COLUMNS]
-    if unused and config.needs_labels and not config.split_property and not config.split_files:
+    if unused and ignores_stated_splits(config):
         warn_of_unused_split(unused[0])
+
+
+def ignores_stated_splits(config: IngestConfig) -> bool:
+    """Return True if tiles are split, and no parameter names the splits of the source."""
+    return config.needs_labels and not config.split_property and not config.split_files
 
 
 def warn_of_unused_split(name: str) -> None:

@@ -47,6 +47,8 @@ def find_duplicates(contents: Sequence[Path], limit: int = 5, most_copies: int =
             {"files": files},
         )
         images, tiles = database.execute("SELECT count(DISTINCT digest), count(*) FROM shared").fetchall()[0]
+        if not images:
+            return Duplicates(0, 0, ())
         examples = database.execute(
             """
             SELECT string_agg(first || ' (' || split || ')', ', ' ORDER BY first)
@@ -66,5 +68,5 @@ def find_duplicates(contents: Sequence[Path], limit: int = 5, most_copies: int =
             """,
             {"files": files, "limit": most_copies + 1},
         ).fetchall()
-    listed = tuple(name for (name,) in copies) if images and len(copies) <= most_copies else ()
+    listed = tuple(name for (name,) in copies) if len(copies) <= most_copies else ()
     return Duplicates(images, tiles, tuple(example for (example,) in examples), listed)

@@ -1,7 +1,7 @@
 """The plan of a prediction: the model, the tiles and the settings that all of its workers share."""
 
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -40,6 +40,7 @@ class PredictionPlan(JsonModel):
     """The plan, as a JSON artifact."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    indent: ClassVar[int] = 1
 
     schema_version: Literal[1] = SCHEMA_VERSION
     model_name: str

@@ -26,7 +26,7 @@ from tilepipe.components.ingest.sources.stac.assets import (
 from tilepipe.components.ingest.sources.stac.multihash import hexadecimal
 from tilepipe.components.ingest.sources.stac.raster import stated_raster
 from tilepipe.components.ingest.sources.tile_row import TileRow
-from tilepipe.components.ingest.sources.unused_split import SPLIT_COLUMNS, warn_of_unused_split
+from tilepipe.components.ingest.sources.unused_split import SPLIT_COLUMNS, ignores_stated_splits, warn_of_unused_split
 from tilepipe.components.shared.contracts.geometry_column import CORNERS
 from tilepipe.components.shared.contracts.tile_table import BoundingBox
 from tilepipe.components.shared.errors import SourceError
@@ -75,7 +75,6 @@ class ItemReader:
     @classmethod
     def of(cls, config: IngestConfig, resolver: HrefResolver, wanted: frozenset[str]) -> Self:
         """Create the reader from the parameters of the step."""
-        states_splits = config.split_property or config.split_files or not config.needs_labels
         options = config.options
         return cls(
             resolver,
@@ -85,7 +84,7 @@ class ItemReader:
             options.band_assets,
             frozenset(wanted),
             label_required=config.needs_labels and "" not in config.recode,
-            unused_splits=set() if states_splits else set(SPLIT_COLUMNS),
+            unused_splits=set(SPLIT_COLUMNS) if ignores_stated_splits(config) else set(),
         )
 
     def row(self, item: Properties, *, folder: str, where: str, collection: Properties | None = None) -> TileRow:
