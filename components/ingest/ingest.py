@@ -20,6 +20,7 @@ from tilepipe.components.ingest.splits.splits import split_tiles
 from tilepipe.components.ingest.stated_bands import StatedBands, find_stated_bands
 from tilepipe.components.ingest.stated_product import find_product
 from tilepipe.components.ingest.stated_raster import check_raster, find_scaling
+from tilepipe.components.ingest.statements import collect_statements, drop_statements
 from tilepipe.components.shared.contracts.manifest import SPLITS
 from tilepipe.components.shared.contracts.product import Product
 from tilepipe.components.shared.contracts.tile_table import (
@@ -82,8 +83,7 @@ def ingest(config: IngestConfig, outputs: IngestOutputs) -> dict[str, str | int]
             selection = choose(connection, config)
             if config.split_files and selection.left_out:
                 keep_unselected(connection)
-        if isinstance(source, ColumnSource):
-            source.resolve_addresses(connection)
+        collect_statements(connection)
         bands = find_stated_bands(connection, config)
         options = config.options
         nodata = check_raster(
@@ -93,6 +93,9 @@ def ingest(config: IngestConfig, outputs: IngestOutputs) -> dict[str, str | int]
         product = find_product(connection, source.name)
         if scaling is not None:
             product = product.scaled()
+        drop_statements(connection)
+        if isinstance(source, ColumnSource):
+            source.resolve_addresses(connection)
         _check_ids(connection, config, source.kind)
         by_folders, without_val = has_split_folders(connection, config), lacks_val(connection, config)
         unlisted = split_tiles(connection, config)

@@ -1,6 +1,7 @@
 """Agreement of the tiles on their bands: names, common names, and the platform that defines band numbers."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,7 @@ def find_stated_bands(connection: "DuckDBPyConnection", config: IngestConfig) ->
     """Return the bands that all tiles state.
 
     Args:
-        connection: a database with the table `chosen`.
+        connection: a database with the table `statements`.
         config: parameters of the step; `source_bands` replace the names of the source.
 
     Returns:
@@ -37,38 +38,36 @@ def find_stated_bands(connection: "DuckDBPyConnection", config: IngestConfig) ->
     Raises:
         BandError: if the tiles state different bands, or different common names for a band.
     """
-    names = config.source_bands or _names(connection)
-    common = _common_names(connection)
-    found = informative_common_names(names, tuple(common.get(name, "") for name in names))
-    return StatedBands(names, found, _platform(connection))
-
-
-def _names(connection: "DuckDBPyConnection") -> tuple[str, ...]:
-    query = "SELECT bands, min(tile_id) AS first FROM chosen WHERE bands IS NOT NULL GROUP BY bands ORDER BY first"
+    query = "SELECT bands, stated_sensor, first FROM statements ORDER BY first"
     stated = [
-        (tuple(canonical_band(name) for name in names), tile)
-        for names, tile in connection.execute(query).fetchall()
-        if names
+        (tuple(bands or ()), json.loads(sensor) if sensor else {}, str(tile))
+        for bands, sensor, tile in connection.execute(query).fetchall()
     ]
-    different = next(((bands, tile) for bands, tile in stated if bands != stated[0][0]), None)
-    if different is not None:
-        raise BandError(
-            "All tiles must state the same bands in the same order. Received: "
-            f"{stated[0][1]} with {', '.join(stated[0][0])}, but {different[1]} with {', '.join(different[0])}. "
-            f"Correct the items, or give the true order, such as {argument('source_bands', stated[0][0])}."
-        )
-    return stated[0][0] if stated else ()
+    named = [(tuple(map(canonical_band, bands)), sensor, tile) for bands, sensor, tile in stated if all(bands)]
+    names = config.source_bands or _names((bands, tile) for bands, _, tile in named if bands)
+    common = _common_names((bands, sensor.get("common_names") or [], tile) for bands, sensor, tile in named)
+    found = informative_common_names(names, tuple(common.get(name, "") for name in names))
+    return StatedBands(names, found, _platform(str(sensor.get("platform") or "") for _, sensor, _ in stated if sensor))
 
 
-def _common_names(connection: "DuckDBPyConnection") -> Mapping[str, str]:
-    query = (
-        "SELECT bands, common_names, min(tile_id) AS first FROM "
-        "(SELECT bands, tile_id, json_extract_string(stated_sensor, '$.common_names[*]') AS common_names FROM chosen) "
-        "WHERE bands IS NOT NULL AND len(common_names) = len(bands) GROUP BY ALL ORDER BY first"
-    )
+def _names(stated: Iterable[tuple[tuple[str, ...], str]]) -> tuple[str, ...]:
+    first: tuple[tuple[str, ...], str] | None = None
+    for bands, tile in stated:
+        first = first or (bands, tile)
+        if bands != first[0]:
+            raise BandError(
+                "All tiles must state the same bands in the same order. Received: "
+                f"{first[1]} with {', '.join(first[0])}, but {tile} with {', '.join(bands)}. "
+                f"Correct the items, or give the true order, such as {argument('source_bands', first[0])}."
+            )
+    return first[0] if first else ()
+
+
+def _common_names(stated: Iterable[tuple[tuple[str, ...], Sequence[str | None], str]]) -> Mapping[str, str]:
     known: dict[str, tuple[str, str]] = {}
-    for names, common_names, tile in connection.execute(query).fetchall():
-        for name, common in zip(map(canonical_band, names), common_names, strict=True):
+    for names, common_names, tile in stated:
+        for name, text in zip(names, common_names, strict=False) if len(names) == len(common_names) else ():
+            common = (text or "").strip().lower()
             if not common:
                 continue
             before, first = known.setdefault(name, (common, tile))
@@ -81,11 +80,8 @@ def _common_names(connection: "DuckDBPyConnection") -> Mapping[str, str]:
     return {name: common for name, (common, _) in known.items()}
 
 
-def _platform(connection: "DuckDBPyConnection") -> str:
-    query = (
-        "SELECT DISTINCT json_extract_string(stated_sensor, '$.platform') FROM chosen WHERE stated_sensor IS NOT NULL"
-    )
-    stated = [str(text) for (text,) in connection.execute(query).fetchall() if text]
+def _platform(platforms: Iterable[str]) -> str:
+    stated = [text for text in platforms if text]
     others = {other for text in stated if (other := other_platform(text))}
     if others and any(not other_platform(text) for text in stated):
         others.add("others")

@@ -13,13 +13,13 @@ def find_product(connection: "DuckDBPyConnection", name: str) -> Product:
     """Collect what the tiles state on their product.
 
     Args:
-        connection: a database with the table `chosen`.
+        connection: a database with the table `statements`.
         name: name of the source: the offset is no longer in the numbers of a harmonized collection.
 
     Returns:
         The distinct statements; none where no tile states anything.
     """
-    query = "SELECT DISTINCT stated_raster, stated_sensor FROM chosen"
+    query = "SELECT DISTINCT stated_raster, stated_sensor FROM statements"
     stated: dict[str, set[Any]] = {key: set() for key in ("level", "spacecraft", "instruments", "baseline", "unit")}
     applied: set[bool | None] = set()
     offsets: set[float | None] = set()

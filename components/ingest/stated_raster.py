@@ -43,7 +43,7 @@ def check_raster(
     the offset of 1000, mean that equal numbers are different reflectances.
 
     Args:
-        connection: a database with the table `chosen`.
+        connection: a database with the table `statements`.
         allow_mixed_scaling: True to accept several values of scale and offset, with a warning.
         apply_scaling: True if they will be applied, so that they may differ. Defaults to False.
 
@@ -54,7 +54,7 @@ def check_raster(
         SourceError: if the tiles state several nodata values, or several values of scale or offset.
     """
     counts = _Counts(Counter(), Counter(), Counter())
-    query = "SELECT stated_raster, count(*) FROM chosen GROUP BY stated_raster"
+    query = "SELECT stated_raster, sum(tiles)::BIGINT FROM statements GROUP BY stated_raster"
     for text, tiles in connection.execute(query).fetchall():
         stated = json.loads(text) if text else {}
         nodata = tuple(_text(value) for value in stated.get("nodata") or ())
@@ -71,7 +71,8 @@ def find_scaling(connection: "DuckDBPyConnection", *, needs_labels: bool) -> Sca
     """Find the scale and the offset that are to be applied.
 
     Args:
-        connection: a database with the table `chosen`, which gets the column `scaling` if the tiles state several.
+        connection: a database with the tables `statements` and `chosen`, which gets the column `scaling` if the tiles
+            state several.
         needs_labels: False for predictions, whose tiles must state the same.
 
     Returns:
@@ -80,7 +81,7 @@ def find_scaling(connection: "DuckDBPyConnection", *, needs_labels: bool) -> Sca
     Raises:
         SourceError: if tiles for predictions state several, or a value is no number.
     """
-    query = "SELECT stated_raster, count(*) FROM chosen GROUP BY stated_raster"
+    query = "SELECT stated_raster, sum(tiles)::BIGINT FROM statements GROUP BY stated_raster"
     counts: Counter[Scaling] = Counter()
     of_text: dict[str, Scaling] = {}
     for text, tiles in connection.execute(query).fetchall():

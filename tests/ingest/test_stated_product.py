@@ -14,9 +14,9 @@ from tilepipe.components.shared.runtime.database import open_database
 
 def find(*statements, name="tiles"):
     with open_database() as connection:
-        connection.execute("CREATE TABLE chosen (stated_raster VARCHAR, stated_sensor VARCHAR)")
+        connection.execute("CREATE TABLE statements (stated_raster VARCHAR, stated_sensor VARCHAR)")
         for raster, sensor in statements:
-            connection.execute("INSERT INTO chosen VALUES (?, ?)", [raster, sensor])
+            connection.execute("INSERT INTO statements VALUES (?, ?)", [raster, sensor])
         return find_product(connection, name)
 
 

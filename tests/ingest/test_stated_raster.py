@@ -4,17 +4,24 @@ import logging
 import pytest
 
 from tilepipe.components.ingest.stated_raster import check_raster, find_scaling
+from tilepipe.components.ingest.statements import collect_statements
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.runtime.database import open_database
+
+
+def collect(connection, statements):
+    connection.execute("CREATE TABLE chosen (tile_id VARCHAR, bands VARCHAR[], stated_raster JSON, stated_sensor JSON)")
+    for number, one in enumerate(statements):
+        stated = json.dumps(one) if one else None
+        connection.execute("INSERT INTO chosen VALUES (?, NULL, ?, NULL)", [f"{number}", stated])
+    collect_statements(connection)
 
 
 @pytest.fixture
 def check():
     def check(*statements, allow_mixed_scaling=False):
         with open_database() as connection:
-            connection.execute("CREATE TABLE chosen (stated_raster VARCHAR)")
-            for one in statements:
-                connection.execute("INSERT INTO chosen VALUES (?)", [json.dumps(one) if one else None])
+            collect(connection, statements)
             return check_raster(connection, allow_mixed_scaling=allow_mixed_scaling)
 
     return check
@@ -95,9 +102,7 @@ NEW = {"scale": [1e-4] * 2, "offset": [-0.1] * 2, "baseline": "05.09"}
 )
 def test_the_scaling_to_apply(statements, uniform, scalings):
     with open_database() as connection:
-        connection.execute("CREATE TABLE chosen (stated_raster VARCHAR)")
-        for one in statements:
-            connection.execute("INSERT INTO chosen VALUES (?)", [json.dumps(one) if one else None])
+        collect(connection, statements)
         assert check_raster(connection, allow_mixed_scaling=False, apply_scaling=True) == ()
         assert find_scaling(connection, needs_labels=True) == uniform
         columns = connection.sql("FROM chosen").columns
@@ -109,7 +114,6 @@ def test_the_scaling_to_apply(statements, uniform, scalings):
 
 def test_predictions_with_several_scalings_stop(check):
     with open_database() as connection:
-        connection.execute("CREATE TABLE chosen (stated_raster VARCHAR)")
-        connection.execute("INSERT INTO chosen VALUES (?), (?)", [json.dumps(OLD), json.dumps(NEW)])
+        collect(connection, [OLD, NEW])
         with pytest.raises(SourceError, match=r"offset -0.1 in 1 tiles.*in another run"):
             find_scaling(connection, needs_labels=False)

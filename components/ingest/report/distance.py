@@ -34,6 +34,7 @@ _SMALLEST_CELL = 1e-6
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Runs = tuple[Integers, Integers, Integers, Integers]
 
 
 def smallest_distance_metres(connection: "DuckDBPyConnection") -> dict[tuple[str, str], float | None]:
@@ -82,7 +83,8 @@ def _smallest_chord(one: Floats, other: Floats) -> float:
     if max(one.shape[1], other.shape[1]) > _SAMPLE:
         bound = _smallest_chord(one[:, ::4], other[:, ::4])
     size = np.inf
-    while _count(one, other, bound) > _CANDIDATES_PER_POINT * (one.shape[1] + other.shape[1]) + _CANDIDATES_AT_ONCE:
+    runs = _runs(one, other, bound)
+    while runs[-1].sum() > _CANDIDATES_PER_POINT * (one.shape[1] + other.shape[1]) + _CANDIDATES_AT_ONCE:
         size = min(size / 2, bound / 8)
         if size < _SMALLEST_CELL:
             break
@@ -90,7 +92,8 @@ def _smallest_chord(one: Floats, other: Floats) -> float:
         firsts, cells = [first for _, first, _ in both], [cell for _, _, cell in both]
         margin = 2 * 3**0.5 * size  # a point is at most a diagonal of the cell away from its representative
         nearest = [np.full(len(first), np.inf) for first in firsts]
-        for i, j, distances in _near(one[:, firsts[0]], other[:, firsts[1]], bound + margin):
+        representatives = one[:, firsts[0]], other[:, firsts[1]]
+        for i, j, distances in _near(*representatives, _runs(*representatives, bound + margin)):
             np.minimum.at(nearest[0], i, distances)
             np.minimum.at(nearest[1], j, distances)
         bound = min(bound, float(nearest[0].min()))
@@ -98,7 +101,8 @@ def _smallest_chord(one: Floats, other: Floats) -> float:
         if all(len(first) == points.shape[1] for first, points in zip(firsts, (one, other), strict=True)):
             return bound  # each point was its own representative
         one, other = one[:, kept[0]], other[:, kept[1]]
-    return min([bound, *(float(distances.min()) for _, _, distances in _near(one, other, bound))])
+        runs = _runs(one, other, bound)
+    return min([bound, *(float(distances.min()) for _, _, distances in _near(one, other, runs))])
 
 
 def _cells(points: Floats, size: float) -> Integers:
@@ -112,8 +116,8 @@ def _row(size: float) -> int:
     return int(2 / size) + 3
 
 
-def _runs(one: Floats, other: Floats, radius: float) -> tuple[Integers, Integers, Integers, Integers]:
-    """Find for each point the points in the same and adjacent cells.
+def _runs(one: Floats, other: Floats, radius: float) -> Runs:
+    """Find for each point the points in the same and adjacent cells, which include all within the radius.
 
     Returns:
         The order of `other` by cell, indices into `one`, and for each of them start and length of a run in that order.
@@ -134,13 +138,9 @@ def _runs(one: Floats, other: Floats, radius: float) -> tuple[Integers, Integers
     return order, indices, starts, lengths
 
 
-def _count(one: Floats, other: Floats, radius: float) -> int:
-    return int(_runs(one, other, radius)[3].sum())
-
-
-def _near(one: Floats, other: Floats, radius: float) -> Iterator[tuple[Integers, Integers, Floats]]:
-    """Yield indices of pairs of points, which include all pairs within the radius, and their distances."""
-    order, indices, starts, lengths = _runs(one, other, radius)
+def _near(one: Floats, other: Floats, runs: Runs) -> Iterator[tuple[Integers, Integers, Floats]]:
+    """Yield indices of the pairs of points in these runs, and their distances."""
+    order, indices, starts, lengths = runs
     ends = np.cumsum(lengths)
     first = 0
     while first < len(indices):

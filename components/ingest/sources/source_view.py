@@ -34,8 +34,9 @@ def _sql_type(kind: pa.DataType) -> str:
     return _SQL_TYPES[kind]
 
 
-_STATED = (("bands", pa.list_(pa.string())), ("stated_raster", pa.string()), ("stated_sensor", pa.string()))
-_ARROW = pa.schema([*((field.name, field.type) for field in SCHEMA), *_STATED])
+STATED = {"bands": pa.list_(pa.string()), "stated_raster": pa.string(), "stated_sensor": pa.string()}
+"""Name -> type of the columns with what the source states of the pixels."""
+_ARROW = pa.schema([*((field.name, field.type) for field in SCHEMA), *STATED.items()])
 _OF_TABLES = {"tilepipe_unit": "VARCHAR", "tilepipe_label_status": "VARCHAR"}
 COLUMNS = {field.name: _sql_type(field.type) for field in _ARROW} | _OF_TABLES
 """Name -> SQL type of the columns of `found`: those of the tile table, and what the source states.

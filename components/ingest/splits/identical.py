@@ -12,10 +12,11 @@ import xxhash
 from tilepipe.components.shared.errors import TilepipeError
 from tilepipe.components.shared.runtime.parallel import map_in_order
 from tilepipe.components.shared.tiles.packed_records import is_packed
-from tilepipe.components.shared.tiles.reader import Tile, content
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+    from tilepipe.components.shared.tiles.reader import Tile
 
 logger = logging.getLogger("tilepipe.ingest")
 
@@ -91,8 +92,10 @@ def _table(rows: list[tuple[int, str]]) -> pa.Table:
     return pa.table({"row": pa.array(numbers, pa.int64()), "content": pa.array(digests, pa.string())})
 
 
-def _sized(connection: "DuckDBPyConnection") -> Iterator[tuple[tuple[int, Tile], int]]:
+def _sized(connection: "DuckDBPyConnection") -> Iterator[tuple[tuple[int, "Tile"], int]]:
     """Yield the local tiles without a checksum whose bytes can be read on their own, and their sizes."""
+    from tilepipe.components.shared.tiles.reader import Tile
+
     cursor = connection.cursor().execute(
         'SELECT rowid, tile_id, uri, label, bytes, checksum, member, "offset" FROM chosen '
         'WHERE checksum IS NULL AND band_uris IS NULL AND (member IS NULL OR "offset" IS NULL) '
@@ -113,7 +116,9 @@ def _sized(connection: "DuckDBPyConnection") -> Iterator[tuple[tuple[int, Tile],
                 yield (row, tile), size
 
 
-def _digest(sized: tuple[tuple[int, Tile], int]) -> tuple[int, str]:
+def _digest(sized: tuple[tuple[int, "Tile"], int]) -> tuple[int, str]:
+    from tilepipe.components.shared.tiles.reader import content
+
     (row, tile), _ = sized
     try:
         return row, f"xxh3:{xxhash.xxh3_128_hexdigest(content(tile))}"

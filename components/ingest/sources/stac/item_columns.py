@@ -126,12 +126,15 @@ def of_assets(keys: Iterable[str], field: str, assets: Types, cast_to: str) -> s
 
 
 def band_names(keys: Iterable[str], assets: Types, types: Types, collections: Mapping[str, Bands]) -> str:
-    """Return an expression for the names of the bands, stated by the asset, item or collection; else NULL."""
+    """Return an expression for the names of the bands, stated by the asset, item or collection; else NULL.
+
+    A list in which a name is NULL states nothing.
+    """
     return _first(_stated(keys, assets, types, _BAND_NAMES), types, collections, 0)
 
 
 def band_common_names(keys: Iterable[str], assets: Types, types: Types, collections: Mapping[str, Bands]) -> str:
-    """Return an expression for the common name of each band, an empty string for none; NULL if none is stated."""
+    """Return an expression for the common name of each band, empty or NULL for none; NULL if none is stated."""
     return _first(_stated(keys, assets, types, _COMMON_NAMES, needs_all=False), types, collections, 1)
 
 
@@ -160,7 +163,7 @@ def sensor(common_names: str, types: Types) -> str:
 
 def _stated(
     keys: Iterable[str], assets: Types, types: Types, names: Sequence[str], *, needs_all: bool = True
-) -> list[str]:
+) -> list[tuple[str, str]]:
     lists = ("bands", "eo:bands")
     found = [
         _names(f"assets.{quoted(key)}.{quoted(name)}", fields(assets[key])[name], names, needs_all=needs_all)
@@ -168,12 +171,13 @@ def _stated(
         for name in lists
         if name in fields(assets[key])
     ]
-    return found + [_names(quoted(name), types[name], names, needs_all=needs_all) for name in lists if name in types]
+    found += [_names(quoted(name), types[name], names, needs_all=needs_all) for name in lists if name in types]
+    return [each for each in found if each is not None]
 
 
-def _first(stated: Iterable[str], types: Types, collections: Mapping[str, Bands], place: int) -> str:
+def _first(stated: Sequence[tuple[str, str]], types: Types, collections: Mapping[str, Bands], place: int) -> str:
     """Return an expression for the first statement; `place` selects names or common names of the collections."""
-    known = [expression for expression in stated if expression]
+    known = [f"CASE WHEN {condition} THEN {names} END" for names, condition in stated]
     if collections and "collection" in types:
         cases = " ".join(
             f"WHEN {literal(name)} THEN [{', '.join(map(literal, bands[place]))}]::VARCHAR[]"
@@ -181,19 +185,18 @@ def _first(stated: Iterable[str], types: Types, collections: Mapping[str, Bands]
             if bands[place]
         )
         known += [f"CASE collection {cases} END"] if cases else []
+    if len(known) == len(stated) == 1:  # the condition, which takes as long as the list, chooses between statements
+        return stated[0][0]
     return f"coalesce({', '.join(known)})" if len(known) > 1 else known[0] if known else "NULL::VARCHAR[]"
 
 
-def _names(value: str, kind: "DuckDBPyType", wanted: Sequence[str], *, needs_all: bool) -> str:
-    """Return an expression for the names in a list of bands; NULL unless each, or any, has one."""
+def _names(value: str, kind: "DuckDBPyType", wanted: Sequence[str], *, needs_all: bool) -> tuple[str, str] | None:
+    """Return expressions for the names in a list of bands, NULL for none, and for the condition to use them."""
     element = fields(kind).get("child") if kind.id == "list" else None
     names = [name for name in wanted if element is not None and name in fields(element)]
     if not names:
-        return ""
+        return None
     each = ", ".join(f"nullif(b.{quoted(name)}::VARCHAR, '')" for name in names)
-    listed = f"[coalesce({each}) FOR b IN {value}]"
-    if not needs_all:
-        listed = f"[lower(coalesce({each}, '')) FOR b IN {value}]"
-        return f"CASE WHEN len(list_filter({listed}, lambda n: n <> '')) > 0 THEN {listed} END"
-    # Names are optional in STAC 1.1.
-    return f"CASE WHEN len({value}) > 0 AND NOT list_contains([n IS NULL FOR n IN {listed}], true) THEN {listed} END"
+    listed = f"[coalesce({each}, NULL) FOR b IN {value}]"
+    needed = f">= greatest(len({value}), 1)" if needs_all else "> 0"  # names are optional in STAC 1.1
+    return listed, f"len(list_filter({listed}, lambda n: n IS NOT NULL)) {needed}"

@@ -6,11 +6,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.ingest.conftest import make_item
+from tests.support.ingesting import ingest_into
 from tilepipe.components.ingest.config import IngestConfig
+from tilepipe.components.ingest.sources.hrefs import HrefResolver
 from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.ingest.sources.stac.catalog import StacCatalog
 from tilepipe.components.ingest.sources.stac.geoparquet import StacGeoParquet
 from tilepipe.components.shared.contracts.bands import canonical_band
+from tilepipe.components.shared.contracts.tile_table import read_tile_table_info
 from tilepipe.components.shared.errors import SourceError, StorageError
 from tilepipe.components.shared.runtime.database import lock, open_database, quoted
 from tilepipe.components.shared.storage import storage
@@ -61,7 +64,6 @@ def test_a_file_that_stac_geoparquet_wrote(items, tmp_path):
 
 
 def test_it_gives_the_rows_that_the_items_give(items, tmp_path, catalog):
-    from tilepipe.components.ingest.sources.hrefs import HrefResolver
     from tilepipe.components.ingest.sources.stac.item import ItemReader
 
     _, rows = read(write(tmp_path / "items.parquet", items))
@@ -129,8 +131,25 @@ def test_hrefs_are_rewritten_and_held_in(items, tmp_path):
         read(path)
     assert read(path, href_rewrite={"https://example.org/": "/tiles/"})[1][0]["uri"] == "/tiles/Forest_0.tif"
     items[0]["assets"]["image"]["href"] = "../../etc/passwd"
-    with pytest.raises(SourceError, match="must be below"):
+    with pytest.raises(SourceError, match=r"must be below .*href=../../etc/passwd in item Forest_0 "):
         read(write(path, items), href_rewrite={"https://example.org/": "/tiles/"})
+
+
+def test_hrefs_that_normalization_changes(items, tmp_path):
+    hrefs = ["a/../x.tif", "./a/.././x.tif", "b//x.tif", "x y.tif", "x.tif", f"file://{tmp_path}/x.tif"]
+    for item, href in zip(items, hrefs, strict=True):
+        item["assets"]["image"]["href"] = href
+    _, rows = read(write(tmp_path / "items.parquet", items))
+    resolver = HrefResolver(str(tmp_path), {})
+    assert [row["uri"] for row in rows] == [resolver.resolve(href, str(tmp_path), "items") for href in hrefs]
+
+
+def test_bands_of_which_one_has_no_name_are_not_stated(items, tmp_path):
+    for item in items:
+        item["assets"]["image"]["eo:bands"] = [{"name": "B2", "common_name": "Blue"}, {"description": "no name"}]
+    ingest_into(tmp_path, source=str(write(tmp_path / "items.parquet", items)), split_property="ml-aoi:split")
+    info = read_tile_table_info(tmp_path / "tiles.parquet")
+    assert (info.bands, info.common_names) == ((), ())
 
 
 def test_what_is_no_stac_geoparquet(tmp_path):
