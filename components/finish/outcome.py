@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tilepipe.components.shared.runtime.cluster import nodes_of
+
 State = Literal["succeeded", "failed", "terminated"]
 
 _FAILED_PHASES = {"Failed", "Error"}
@@ -51,7 +53,7 @@ def from_cluster(workflow: dict[str, Any], pods: Sequence[Any], end_of_log: Call
     # KFP's API terminates a run by a deadline of 0 (seen in 2.17); Argo's own tools by `shutdown`.
     if spec.get("shutdown") or spec.get("activeDeadlineSeconds") == 0:
         return Outcome("terminated", reason="The run was terminated by a person.")
-    nodes = workflow.get("status", {}).get("nodes", {}).values()
+    nodes = nodes_of(workflow)
     failed = [node for node in nodes if node.get("type") == "Pod" and node.get("phase") in _FAILED_PHASES]
     # A failed attempt is no failure of its task if a later attempt succeeded.
     retried = {child for node in nodes if _is_successful_retry(node) for child in node.get("children", [])}

@@ -1,5 +1,8 @@
 """Outcome of a run, from Workflows of the form that Argo 4.0.5 gives them under KFP 2.17."""
 
+import base64
+import gzip
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -34,6 +37,13 @@ def no_log(name):
 def test_success():
     flow = workflow(node("w.root.ingest-tiles.executor"), node("w.root.ingest-tiles-driver"))
     assert from_cluster(flow, [], no_log) == Outcome("succeeded")
+
+
+def test_a_failed_task_of_a_large_workflow_is_found_among_compressed_nodes():
+    nodes = workflow(node("w.root.train-model.executor", phase="Failed", message="killed"))["status"]["nodes"]
+    packed = base64.b64encode(gzip.compress(json.dumps(nodes).encode())).decode()
+    found = from_cluster({"spec": {}, "status": {"compressedNodes": packed}}, [], no_log)
+    assert found == Outcome("failed", "train-model", "killed")
 
 
 def test_all_from_the_cache():

@@ -1,7 +1,11 @@
 """Read the Workflow of a step and its pods from Kubernetes."""
 
+import base64
 import contextlib
+import gzip
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +40,17 @@ def read_workflow() -> dict[str, Any]:
         "argoproj.io", "v1alpha1", namespace(), "workflows", workflow_name(), _request_timeout=20
     )
     return found
+
+
+def nodes_of(workflow: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the nodes of a Workflow, which Argo compresses where it is larger than 1 MiB.
+
+    https://github.com/argoproj/argo-workflows/blob/v4.0.5/workflow/packer/packer.go
+    """
+    status = workflow.get("status") or {}
+    if packed := status.get("compressedNodes"):
+        return list(json.loads(gzip.decompress(base64.b64decode(packed))).values())
+    return list(status.get("nodes", {}).values())
 
 
 def list_pods() -> list[Any]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tilepipe.components.shared.runtime.cluster import nodes_of
 from tilepipe.pipelines.cli.cluster.requirements import TaskNeeds
 
 _EVENTS = {"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "FailedScheduling"}
@@ -83,7 +84,7 @@ def of_pod(
 
 def of_workflow(workflow: Mapping[str, Any], tasks: Mapping[str, TaskNeeds]) -> Iterator[Obstacle]:
     """Yield the reasons why pods are not created (quotas, admission, rights), from the nodes of the Workflow."""
-    for node in (workflow.get("status") or {}).get("nodes", {}).values():
+    for node in nodes_of(workflow):
         message = str(node.get("message") or "")
         if node.get("type") == "Pod" and node.get("phase") in {"Pending", "Error"} and "forbidden" in message:
             task = task_of(str(node.get("name", "")))
