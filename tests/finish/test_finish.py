@@ -1,13 +1,16 @@
 """The exit handler against a real MLflow store."""
 
+import json
 import socket
 
 import pytest
 
+from tests.support.tls_server import make_certificates, serving
 from tilepipe.components.finish.config import FinishConfig
 from tilepipe.components.finish.finish import finish
 from tilepipe.components.shared.errors import TrackingError
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.runtime import cluster, run_settings, tracking
+from tilepipe.pipelines.cli.compilation import compiled_pipeline
 
 
 @pytest.fixture
@@ -39,7 +42,8 @@ def test_a_failed_step_is_named_with_its_reason(store):
     assert run.data.tags[tracking.FAILURE_TAG] == "the loss is NaN"
 
 
-def test_a_failure_before_training_gets_a_run_of_its_own(store):
+def test_a_failure_before_training_gets_a_run_of_its_own(store, monkeypatch):
+    monkeypatch.setenv(run_settings.VARIABLE, run_settings.encode({"split_by": "group"}, "/runs/1"))
     store.write_text("ingest: the folder is empty", encoding="utf-8")
     finish(FinishConfig(experiment="early"), "FAILED")
     mlflow = tracking.client()
@@ -48,6 +52,7 @@ def test_a_failure_before_training_gets_a_run_of_its_own(store):
     assert mlflow.get_experiment(run.info.experiment_id).name == "early"
     assert run.data.tags[tracking.FAILURE_TAG] == "the folder is empty"
     assert run.info.run_name == "ingest failed: the folder is empty"
+    assert run.data.params == {"split_by": "group", "run.folder": "/runs/1"}
 
 
 def test_a_run_from_the_cache_opens_none(store):
@@ -67,3 +72,36 @@ def test_a_server_that_is_away_is_one_clear_error(store, monkeypatch):
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         with pytest.raises(TrackingError, match="MLflow must be reachable at MLFLOW_TRACKING_URI to find the run"):
             finish(FinishConfig(), "SUCCEEDED")
+
+
+def test_on_a_cluster_the_run_gets_the_parameters_of_all_steps(store, tmp_path, monkeypatch):
+    """As KFP 2.16 to 2.18 write a Workflow; the answer also serves as the list of its pods."""
+    pipeline = compiled_pipeline.load("train_classifier")
+    given = {name: one.default for name, one in pipeline.parameters.items()}
+    given |= {"data_source": "s3://who:hidden@tiles", "pack_options": {"readers": 4}, "seed": 7, "train_epochs": 3}
+    stated = [{"name": "runtime-config", "value": json.dumps({"parameterValues": given})}]
+    spec = {
+        "arguments": {"parameters": [{"name": "components-root", "value": json.dumps(pipeline.spec["root"])}]},
+        "templates": [{"name": "executor"}, {"dag": {"tasks": [{"arguments": {"parameters": stated}}, {}]}}],
+    }
+    run_id = tracking.open_run("tests", "a run", {})
+    tracking.log_params(run_id, {"epochs": 3, "seed": 7})  # as `train`
+    make_certificates(tmp_path)
+    (tmp_path / "token").write_text("a-token")
+    (tmp_path / "namespace").write_text("tiles")
+    with serving(tmp_path, json.dumps({"spec": spec, "status": {}, "items": []}).encode()) as address:
+        for name, file in {"TOKEN": "token", "CERT": "ca.crt"}.items():
+            monkeypatch.setattr(f"kubernetes.config.incluster_config.SERVICE_{name}_FILENAME", str(tmp_path / file))
+        monkeypatch.setattr(cluster, "_SERVICE_ACCOUNT", tmp_path)
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT", address.rpartition(":")[2])
+        monkeypatch.setenv("KFP_WORKFLOW_NAME", "w")
+        finish(FinishConfig(), "RUNNING")
+    run = tracking.client().get_run(run_id)
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {
+        "data_source": "s3://***@tiles",
+        "pack_options": '{"readers": 4}',
+        "seed": "7",
+        "epochs": "3",
+    }

@@ -1,4 +1,4 @@
-"""Settings of a whole local run, which `tilepipe run` passes to the steps, so that MLflow shows those of all steps."""
+"""Settings of a whole run for MLflow: `tilepipe run` passes them to the steps; on a cluster the Workflow has them."""
 
 import json
 import os
@@ -33,6 +33,27 @@ def run_settings() -> dict[str, str]:
     if not text:
         return {}
     found = json.loads(text)
-    given = {name: value for name, value in found["arguments"].items() if not name.startswith(_OWN)}
-    shown = {name: redacted(value if isinstance(value, str) else json.dumps(value)) for name, value in given.items()}
-    return {**shown, "run.folder": found["folder"]}
+    return {**_shown(found["arguments"]), "run.folder": found["folder"]}
+
+
+def settings_in(workflow: Mapping[str, Any]) -> dict[str, str]:
+    """Return the parameters of the other steps that differ from their defaults, from the Argo Workflow of a run.
+
+    KFP writes the arguments of the run and the root component, with the defaults, into it as JSON:
+    https://github.com/kubeflow/pipelines/blob/2.17.0/backend/src/v2/compiler/argocompiler/dag.go
+
+    Returns:
+        As `run_settings`, without the folder; empty where KFP writes them in another form.
+    """
+    spec = workflow.get("spec", {})
+    tasks = [task for template in spec.get("templates", ()) for task in template.get("dag", {}).get("tasks", ())]
+    stated = [one for part in (spec, *tasks) for one in part.get("arguments", {}).get("parameters", ())]
+    texts = {one["name"]: one.get("value") for one in stated}
+    given = json.loads(texts.get("runtime-config") or "{}").get("parameterValues", {})
+    declared = json.loads(texts.get("components-root") or "{}").get("inputDefinitions", {}).get("parameters", {})
+    return _shown({name: one for name, one in given.items() if one != declared.get(name, {}).get("defaultValue")})
+
+
+def _shown(arguments: Mapping[str, Any]) -> dict[str, str]:
+    given = {name: value for name, value in arguments.items() if not name.startswith(_OWN)}
+    return {name: redacted(value if isinstance(value, str) else json.dumps(value)) for name, value in given.items()}
