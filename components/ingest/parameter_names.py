@@ -1,7 +1,8 @@
-"""Parameters in messages: under their names in the pipelines, in the form in which `tilepipe run` accepts them."""
+"""Names in messages, and parameters under their names in the pipelines, in the form that `tilepipe run` accepts."""
 
 import json
 import shlex
+from collections.abc import Iterable
 
 PIPELINE_NAMES = {
     name: f"data_{name}"
@@ -33,3 +34,8 @@ def argument(name: str, value: object) -> str:
     """
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return f"{PIPELINE_NAMES.get(name, name)}={shlex.quote(text)}"
+
+
+def joined(names: Iterable[str]) -> str:
+    """Format names for a message, such as `B02, B03`, in alphabetical order; `none` if there are none."""
+    return ", ".join(sorted(names)) or "none"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tilepipe.components.ingest.class_names import check_class_names
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.label_map import sorted_labels
-from tilepipe.components.ingest.parameter_names import argument
+from tilepipe.components.ingest.parameter_names import argument, joined
 from tilepipe.components.ingest.rare_classes import find_rare
 from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.shared.errors import ParameterError, SourceError
@@ -173,7 +173,7 @@ def _recode(connection: "DuckDBPyConnection", config: IngestConfig) -> dict[str,
     unknown = sorted(set(config.recode) - {label or "" for label in counts})
     if unknown:
         raise ParameterError(
-            f"`data_recode` must name labels that the source has. Received: {unknown}, and the source has "
+            f"`data_recode` must name labels that the source has. Received: {joined(unknown)}, and the source has "
             f"{_some(counts)}."
         )
     pairs = [(label, new or None) for label, new in config.recode.items()]
@@ -225,7 +225,7 @@ def _classes(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[st
     if len(names) < 2 and config.needs_labels:
         raise SourceError(
             "A classifier needs at least two classes. "
-            f"Received: data_source={config.source} with only {list(names)}. The classes of a folder are the folders "
+            f"Received: data_source={config.source} with only {joined(names)}. The classes of a folder are the folders "
             f"directly below it; for items and tables, name the property or column with "
             f"{argument('columns', {'label': '...'})}."
         )

@@ -101,7 +101,7 @@ def test_ids_that_are_there_twice(run, catalog):
 
 
 def test_one_class_is_none(run, class_folders, tmp_path):
-    with pytest.raises(SourceError, match=r"at least two classes.*with only \['Forest'\]"):
+    with pytest.raises(SourceError, match=r"at least two classes.*with only Forest\."):
         run(class_folders(classes=("Forest",)))
     assert not (tmp_path / "out").exists()
 

@@ -122,7 +122,7 @@ def test_recoding_swaps_without_a_chain(run, class_folders):
 
 
 def test_recoding_a_label_that_is_not_there(run, class_folders):
-    with pytest.raises(ParameterError, match=r"must name labels that the source has. Received: \['Sea'\]"):
+    with pytest.raises(ParameterError, match=r"must name labels that the source has. Received: Sea, "):
         run(class_folders(), recode={"Sea": "Water"})
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tilepipe.components.ingest.parameter_names import joined
 from tilepipe.components.shared.errors import SourceError, TilepipeError
 from tilepipe.components.shared.runtime.database import literal, plainly_named, quoted
 from tilepipe.components.shared.storage import storage
@@ -133,7 +134,7 @@ def check_names(columns: Collection[str], uris: Sequence[str]) -> None:
         if repeated := sorted(name for name in names if spelled.count(name.lower()) > 1):
             raise SourceError(
                 "Each column must have a name that is unique without regard to case. Received: "
-                f"{storage.shown(uri)} with the columns {repeated}. Rename or drop all but one."
+                f"{storage.shown(uri)} with the columns {joined(repeated)}. Rename or drop all but one."
             )
 
 

@@ -143,7 +143,7 @@ def _check_files(connection: "DuckDBPyConnection") -> None:
         name, uri, both = several[0]
         raise SplitError(
             "A name in split_files must match one tile. "
-            f"Received: {name} in {uri}, which matches {both}. Use the ids of the tiles."
+            f"Received: {name} in {uri}, which matches {' and '.join(both)}. Use the ids of the tiles."
         )
     twice = connection.execute(
         """

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from tilepipe.components.ingest.config import IngestConfig, Query, SourceKind
-from tilepipe.components.ingest.parameter_names import argument
+from tilepipe.components.ingest.parameter_names import argument, joined
 from tilepipe.components.ingest.sources.hrefs import HrefResolver
 from tilepipe.components.ingest.sources.stac.documents import read_document
 from tilepipe.components.ingest.sources.stac.item import ItemReader
@@ -216,7 +216,8 @@ def _open(url: str, io: "ApiIO", query: Query) -> "Client":
         static = landing.get("type") in ("Catalog", "Collection") and "conformsTo" not in landing
         raise SourceError(
             "The address of a STAC API must be that of its landing page: a JSON object with type Catalog and "
-            f"conformsTo. Received: {url} with type={landing.get('type')!r} and {sorted(landing)[:_SHOWN_NAMES]}. "
+            f"conformsTo. Received: {url} with type={landing.get('type')!r} and "
+            f"{joined(sorted(landing)[:_SHOWN_NAMES])}. "
             + (
                 f"It looks like a static catalog: set {argument('options', {'kind': 'stac-catalog'})}."
                 if static

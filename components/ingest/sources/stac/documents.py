@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from tilepipe.components.ingest.parameter_names import joined
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.storage import storage
 
@@ -145,7 +146,7 @@ def mirror_of(document: dict[str, Any], where: str) -> object:
     if len(mirrors) > 1:
         raise SourceError(
             "A collection without item links must have one GeoParquet asset with its items. Received: "
-            f"{sorted(mirrors)} in {where}. Give the address of one of them as `data_source`."
+            f"{joined(mirrors)} in {where}. Give the address of one of them as `data_source`."
         )
     return next((asset.get("href") for asset in mirrors.values()), None)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
-from tilepipe.components.ingest.parameter_names import argument
+from tilepipe.components.ingest.parameter_names import argument, joined
 from tilepipe.components.ingest.sources.duckdb_files import check_names, hide_statistics, parquet_relation, readable
 from tilepipe.components.ingest.sources.href_columns import resolve
 from tilepipe.components.ingest.sources.source_view import COLUMNS
@@ -129,7 +129,7 @@ class StacGeoParquet:
         if missing or types["assets"].id != "struct":
             raise SourceError(
                 "A STAC-GeoParquet file must have a column id, and a column assets with a struct for each asset. "
-                f"Received: {self._shown} with the columns {sorted(types)}."
+                f"Received: {self._shown} with the columns {joined(types)}."
             )
         check_unused_split(types, self.config)
         config, assets = self.config, item_columns.fields(types["assets"])
@@ -187,7 +187,7 @@ class StacGeoParquet:
         if unknown:
             raise SourceError(
                 "The assets of data_options.asset_key and data_options.band_assets must be in every item. "
-                f"Received: {', '.join(unknown)}, and {self._shown} has {sorted(assets)}."
+                f"Received: {joined(unknown)}, and {self._shown} has {joined(assets)}."
             )
         keys = named or item_columns.pixel_assets(connection, relation, assets)
         if not named and len(keys) > 1:
@@ -200,7 +200,7 @@ class StacGeoParquet:
                 of_item = {key: asset for key, asset in json.loads(text).items() if asset}
                 raise SourceError(
                     "An item must have one asset with the tile's pixels (role data and an image type). Received: "
-                    f"{sorted(keys)} in item {example} ({self._shown}). {choice_of_asset(of_item, {})}"
+                    f"{joined(keys)} in item {example} ({self._shown}). {choice_of_asset(of_item, {})}"
                 )
         return keys
 

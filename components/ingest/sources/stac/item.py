@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from tilepipe.components.ingest.config import Columns, IngestConfig
-from tilepipe.components.ingest.parameter_names import argument
+from tilepipe.components.ingest.parameter_names import argument, joined
 from tilepipe.components.ingest.sources.hrefs import HrefResolver
 from tilepipe.components.ingest.sources.stac import archive
 from tilepipe.components.ingest.sources.stac.assets import (
@@ -139,8 +139,8 @@ class ItemReader:
             missing = [key for key in self.band_assets.values() if key not in assets]
             if missing:
                 raise SourceError(
-                    "The assets of data_options.band_assets must be in every item. Received: "
-                    f"band_assets={dict(self.band_assets)}, and {where} has {sorted(assets)}: {missing} are missing."
+                    "The assets of data_options.band_assets must be in every item. Received: band_assets="
+                    f"{dict(self.band_assets)}, and {where} has {joined(assets)}, without {joined(missing)}."
                 )
             keys = tuple(self.band_assets.values())
         else:
@@ -184,7 +184,7 @@ class ItemReader:
             if self.asset_key not in assets:
                 raise SourceError(
                     f"The asset of data_options.asset_key must be in every item. Received: "
-                    f"asset_key={self.asset_key!r}, and {where} has {sorted(assets)}."
+                    f"asset_key={self.asset_key!r}, and {where} has {joined(assets)}."
                 )
             return self.asset_key
         candidates = {key: asset for key, asset in assets.items() if isinstance(asset, dict)}
@@ -193,7 +193,7 @@ class ItemReader:
         if len(best) > 1:
             raise SourceError(
                 "An item must have one asset with the tile's pixels (role data and an image type). Received: "
-                f"{sorted(best)} in {where}. {choice_of_asset({key: candidates[key] for key in best}, collection)}"
+                f"{joined(best)} in {where}. {choice_of_asset({key: candidates[key] for key in best}, collection)}"
             )
         if best:
             return best[0]
@@ -219,7 +219,7 @@ class ItemReader:
                 raise SourceError(
                     "The property of data_columns.label must hold the class in every item. Received: "
                     f"data_columns.label={named!r}, whose value is {properties.get(named)!r} in {where}, with the "
-                    f"properties {sorted(properties)}."
+                    f"properties {joined(properties)}."
                 )
             return label
         for name in LABEL_PROPERTIES:
@@ -231,7 +231,7 @@ class ItemReader:
             return names[0]
         if not self.label_required:
             return None
-        found = f"label:overviews with {names}" if names else f"the properties {sorted(properties)}"
+        found = f"label:overviews with {joined(names)}" if names else f"the properties {joined(properties)}"
         listed = next((name for name in LABEL_PROPERTIES if isinstance(properties.get(name), list)), "")
         if listed:
             found = f"the list {listed}={properties[listed]!r:.200}"

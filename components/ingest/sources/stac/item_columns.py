@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from tilepipe.components.ingest.config import IngestConfig
-from tilepipe.components.ingest.parameter_names import argument
+from tilepipe.components.ingest.parameter_names import argument, joined
 from tilepipe.components.ingest.sources.stac.archive import HREF, TYPE
 from tilepipe.components.ingest.sources.stac.assets import LABEL_PROPERTIES, LEVELS, asset_rank
 from tilepipe.components.shared.errors import SourceError
@@ -63,7 +63,7 @@ def column_text(name: str, types: Types, option: str, file: str) -> str:
         return "NULL::VARCHAR"
     if name not in types:
         raise SourceError(
-            f"The column of {option} must be in the file. Received: {option}={name!r}, and {file} has {sorted(types)}."
+            f"The column of {option} must be in the file. Received: {option}={name!r}, and {file} has {joined(types)}."
         )
     return text(quoted(name), types[name])
 

@@ -19,7 +19,7 @@ from pystac_client.stac_api_io import StacApiIO
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
-from tilepipe.components.ingest.parameter_names import argument
+from tilepipe.components.ingest.parameter_names import argument, joined
 from tilepipe.components.ingest.sources.stac.credentials import PASSWORD, TOKEN, USERNAME, Credentials
 from tilepipe.components.ingest.sources.stac.documents import parse_json
 from tilepipe.components.shared.errors import SourceError, StorageError, TilepipeError
@@ -155,7 +155,7 @@ class ApiIO(StacApiIO):
             if not isinstance(features, list) or not all(isinstance(feature, dict) for feature in features):
                 raise SourceError(
                     "The response to a search must be a FeatureCollection. Received: an object with "
-                    f"{sorted(page)[:10]} from {storage.shown(request.href)}."
+                    f"{joined(sorted(page)[:10])} from {storage.shown(request.href)}."
                 )
             request = _next(page, request)
             if request is not None and hash(request.key()) in asked:

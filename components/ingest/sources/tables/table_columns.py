@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from tilepipe.components.ingest.config import IngestConfig, split_named
-from tilepipe.components.ingest.parameter_names import argument
+from tilepipe.components.ingest.parameter_names import argument, joined
 from tilepipe.components.ingest.sources.duckdb_files import FILE, ROW
 from tilepipe.components.ingest.sources.folder import SUFFIXES
 from tilepipe.components.ingest.sources.source_view import COLUMNS
@@ -118,7 +118,7 @@ def choose(
             problem = f"{types[column].id}s in {column}" if column else f"no column {name!r}"
             raise SourceError(
                 f"`{parameter}` must name a column of text or numbers. Received: {problem} in {file}, "
-                f"whose columns are {sorted(types)}."
+                f"whose columns are {joined(types)}."
             )
         return column
 
@@ -139,15 +139,15 @@ def choose(
             if any(name.lower().endswith(SUFFIXES) for name in types):
                 raise SourceError(
                     f"The first line of a table must name its columns, such as filename,label. Received: {file} with "
-                    f"the columns {sorted(types)}. Add that line."
+                    f"the columns {joined(types)}. Add that line."
                 )
             rest = [name for name in found or types if name != by_name.get(columns.image.lower(), "")]
             rest = [name for name in rest if found or name.lower() not in USUAL_NAMES["image"]]
             example = min(found) if found else rest[0] if len(rest) == 1 else "..."
-            which = f"several: {found}" if found else "none with a usual name"
+            which = f"several: {joined(found)}" if found else "none with a usual name"
             raise SourceError(
                 f"A table must have one column for the {role}. Received: {file} with {which}; its columns are "
-                f"{sorted(types)}. Name the column, such as "
+                f"{joined(types)}. Name the column, such as "
                 f"{argument('columns', {role: example})}."
             )
         return ""

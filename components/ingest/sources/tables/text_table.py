@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tilepipe.components.ingest.config import IngestConfig
+from tilepipe.components.ingest.parameter_names import joined
 from tilepipe.components.ingest.sources.duckdb_files import readable
 from tilepipe.components.ingest.sources.tables import table_columns
 from tilepipe.components.shared.errors import SourceError
@@ -217,7 +218,7 @@ def _header(uri: str) -> _Header:
     repeated = sorted({name for name in names if [other.lower() for other in names].count(name.lower()) > 1})
     if repeated:
         raise SourceError(
-            f"Each column must have a unique name. Received: {shown}, where {repeated} occur more than once."
+            f"Each column must have a unique name. Received: {shown}, where {joined(repeated)} occur more than once."
         )
     below = [*text.splitlines()[lines : lines + 2], "", ""]
     types = _first(below[0], delimiter)[0]

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
-from tilepipe.components.ingest.parameter_names import argument
+from tilepipe.components.ingest.parameter_names import argument, joined
 from tilepipe.components.ingest.sources.numbered_files import warn_of_missing_files
 from tilepipe.components.ingest.sources.tfrecords.dataset_files import class_names, splits_of
 from tilepipe.components.ingest.sources.tfrecords.tfrecord_bands import Features, RecordLayout, find_layout
@@ -134,7 +134,7 @@ class TfrecordSource:
         if not labels and self.config.needs_labels:
             raise SourceError(
                 f"Records must have a feature with the label. Received: data_source={self.root}, where no record has "
-                f"{self._label_name!r}; one has {unlabelled_features}. Name the feature with "
+                f"{self._label_name!r}; one has {joined(unlabelled_features)}. Name the feature with "
                 f"{argument('columns', {'label': '...'})}."
             )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tilepipe.components.ingest.parameter_names import argument
+from tilepipe.components.ingest.parameter_names import argument, joined
 from tilepipe.components.shared.contracts.bands import canonical_band
 from tilepipe.components.shared.contracts.tile_table import ENCODED, RecordFeature
 from tilepipe.components.shared.errors import SourceError
@@ -144,13 +144,13 @@ def find_layout(
         if named:
             missing = [band for band, name in zip(source_bands, named, strict=True) if not name]
             raise SourceError(
-                f"Each of data_source_bands must be a feature. Received: {missing}, and the features are "
-                f"{sorted(features)}."
+                f"Each of data_source_bands must be a feature. Received: {joined(missing)}, and the features are "
+                f"{joined(features)}."
             )
         if not found:
             raise SourceError(
                 "Records must hold each band as a feature of bytes or numbers named B1, B2 and so on, or one encoded "
-                f"image. Received: the features {sorted(features)}. Name the features of the bands, such as "
+                f"image. Received: the features {joined(features)}. Name the features of the bands, such as "
                 f"{argument('source_bands', ['B2', 'B3', 'B4'])}."
             )
         named = sorted(found, key=lambda name: (int(found[name][1]), found[name][2], name))

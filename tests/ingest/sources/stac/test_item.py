@@ -49,9 +49,9 @@ def test_the_asset_is_found(assets, expected):
 def test_asset_key_selects_the_asset():
     item = make_item(assets={"a": asset("image/tiff", ["data"]), "b": asset("image/tiff", ["data"], href="./b.tif")})
     assert read(item, asset_key="b").uri == "/data/items/b.tif"
-    with pytest.raises(SourceError, match=r"\['a', 'b'\].*data_options=.*asset_key"):
+    with pytest.raises(SourceError, match=r"Received: a, b in .*data_options=.*asset_key"):
         read(item)
-    with pytest.raises(SourceError, match=r"asset_key='c'.*\['a', 'b'\]"):
+    with pytest.raises(SourceError, match=r"asset_key='c'.* has a, b\."):
         read(item, asset_key="c")
     with pytest.raises(SourceError, match="must have an asset with the tile's pixels"):
         read(make_item(assets={"a": asset("text/html")}))
@@ -102,7 +102,7 @@ def test_a_list_of_labels_is_shown():
 def test_the_label_column_selects_the_label():
     item = make_item(properties={"class": "x", "cover": "Forest"})
     assert read(item, columns=Columns(label="cover")).label == "Forest"
-    with pytest.raises(SourceError, match=r"data_columns.label='kind'.*\['class', 'cover'\]"):
+    with pytest.raises(SourceError, match=r"data_columns.label='kind'.*properties class, cover\."):
         read(item, columns=Columns(label="kind"))
 
 
@@ -196,7 +196,7 @@ def test_a_file_a_band():
     assert row.bands == ("B08", "B04")
     assert row.band_uris == ("/data/items/nir.tif", "/data/items/red.tif")
     assert (row.uri, row.bytes, row.checksum) == ("/data/items/nir.tif", None, None)
-    with pytest.raises(SourceError, match=r"options.band_assets must be in every item.*\['swir'\] are missing"):
+    with pytest.raises(SourceError, match=r"options.band_assets must be in every item.* has .*, without swir\."):
         read(item, band_assets={"B11": "swir", "B04": "red"})
     assert read(item, asset_key="red").band_uris is None
 
