@@ -19,6 +19,10 @@ _DELETED = (
     "Its pod was deleted, as preemption and drained nodes do, before Argo saw its end; Argo does not retry such pods. "
     "An administrator can set ARGO_POD_STATUS_CAPTURE_FINALIZER=true in Argo's workflow-controller."
 )
+_NEVER_STARTED = (
+    "Its pod ended before the step began, as pods do that are deleted while they start; Argo does not retry such pods. "
+    "Submit the run again: steps that have ended come from the cache."
+)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ def from_cluster(workflow: dict[str, Any], pods: Sequence[Any], end_of_log: Call
     reason = reason or str(first.get("message") or "no reason was left; see the pod's log")
     if reason == "pod deleted":
         reason = _DELETED
+    elif reason.startswith("Pod failed before "):  # Argo's inferFailedReason: a container was still waiting
+        reason = f"{_NEVER_STARTED} Argo said: {reason.rstrip(': ')}."
     if is_driver:
         reason = f"KFP's driver failed before the step began: {reason}"
     return Outcome("failed", task, reason.removeprefix(f"{task.partition('-')[0]}: "))

@@ -62,7 +62,8 @@ def test_three_workers_predict_each_tile_once_although_a_pod_is_evicted(kubeflow
     run_id = run_id_in(kubeflow.tilepipe("submit", str(predict_yaml), *arguments, place, "--no-wait").stdout)
     evicted = ""
     for _ in range(1800):
-        running = [pod for pod in workers(kubeflow, run_id) if pod.status.phase in {"Pending", "Running"}]
+        # To Argo, a pod that is deleted while it starts is an error, which it does not retry.
+        running = [pod for pod in workers(kubeflow, run_id) if _is_working(pod)]
         if running:
             evicted = running[0].metadata.name
             kubeflow.core.delete_namespaced_pod(evicted, kubeflow.namespace, grace_period_seconds=0)
@@ -72,6 +73,10 @@ def test_three_workers_predict_each_tile_once_although_a_pod_is_evicted(kubeflow
     assert kubeflow.wait(run_id).state == "SUCCEEDED"
     assert len({pod.metadata.name for pod in workers(kubeflow, run_id)} | {evicted}) >= 3
     assert partitions(kubeflow, kept, tmp_path) == [ids]
+
+
+def _is_working(pod):
+    return any(status.name == "main" and status.state.running for status in pod.status.container_statuses or [])
 
 
 def test_a_recurring_prediction_predicts_each_tile_once(kubeflow, predict_yaml, source, kept, tmp_path):

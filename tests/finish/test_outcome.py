@@ -83,6 +83,15 @@ def test_pod_that_is_gone_falls_back_on_the_nodes_message():
     assert "ARGO_POD_STATUS_CAPTURE_FINALIZER=true" in found.reason
 
 
+def test_pod_deleted_while_it_started():
+    name = "w.root.predict-part.executor(0)"
+    said = "Pod failed before kfp-launcher container starts due to PodInitializing: "
+    found = from_cluster(workflow(node(name, phase="Error", message=said)), [], no_log)
+    assert (found.state, found.failed_task) == ("failed", "predict-part")
+    assert found.reason.startswith("Its pod ended before the step began")
+    assert found.reason.endswith("Argo said: Pod failed before kfp-launcher container starts due to PodInitializing.")
+
+
 def test_evicted_pod():
     name = "w.root-driver"
     low = "The node was low on resource: memory. Threshold quantity: 25023737236, available: 2225164Ki. "
