@@ -1,11 +1,14 @@
 """Identical tiles stay together where tiles are split at random: a copy in test would be a tile of the training set."""
 
+import contextlib
+import itertools
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import xxhash
 
@@ -22,6 +25,7 @@ logger = logging.getLogger("tilepipe.ingest")
 
 _BATCH_ROWS = 8192
 _THREADS = 8
+_PART_BYTES = 4096
 
 
 def tie_identical_tiles(connection: "DuckDBPyConnection") -> None:
@@ -75,8 +79,12 @@ def _digests(connection: "DuckDBPyConnection") -> Iterator[pa.Table]:
     """Yield row and digest of the local tiles without a checksum that may be the same as another."""
     sizes = Counter(size for _, size in _sized(connection))
     shared = {size for size, count in sizes.items() if count > 1}
+    # Uncompressed tiles all have one size: a few bytes of each are enough to see that most are unlike any other.
+    parts = np.fromiter(map_in_order(_part, _sized(connection, shared), threads=_THREADS), np.uint64)
+    digests, counts = np.unique(parts, return_counts=True)
+    alike = np.isin(parts, digests[counts > 1])
     rows: list[tuple[int, str]] = []
-    found = map_in_order(_digest, (one for one in _sized(connection) if one[1] in shared), threads=_THREADS)
+    found = map_in_order(_digest, itertools.compress(_sized(connection, shared), alike), threads=_THREADS)
     for row, digest in found:
         if digest:
             rows.append((row, digest))
@@ -92,14 +100,16 @@ def _table(rows: list[tuple[int, str]]) -> pa.Table:
     return pa.table({"row": pa.array(numbers, pa.int64()), "content": pa.array(digests, pa.string())})
 
 
-def _sized(connection: "DuckDBPyConnection") -> Iterator[tuple[tuple[int, "Tile"], int]]:
-    """Yield the local tiles without a checksum whose bytes can be read on their own, and their sizes."""
+def _sized(
+    connection: "DuckDBPyConnection", sizes: Container[int] | None = None
+) -> Iterator[tuple[tuple[int, "Tile"], int]]:
+    """Yield the local tiles without a checksum whose bytes can be read on their own, and their sizes, if in `sizes`."""
     from tilepipe.components.shared.tiles.reader import Tile
 
     cursor = connection.cursor().execute(
         'SELECT rowid, tile_id, uri, label, bytes, checksum, member, "offset" FROM chosen '
         'WHERE checksum IS NULL AND band_uris IS NULL AND (member IS NULL OR "offset" IS NULL) '
-        "AND starts_with(uri, '/')"  # on the local disk
+        "AND starts_with(uri, '/') ORDER BY rowid"  # on the local disk
     )
     while batch := cursor.fetchmany(_BATCH_ROWS):
         for row, *values in batch:
@@ -112,8 +122,19 @@ def _sized(connection: "DuckDBPyConnection") -> Iterator[tuple[tuple[int, "Tile"
                     size = Path(tile.uri).stat().st_size
                 except OSError:  # pack reports it
                     continue
-            if size:
+            if size and (sizes is None or size in sizes):
                 yield (row, tile), size
+
+
+def _part(sized: tuple[tuple[int, "Tile"], int]) -> int:
+    """Return a digest of the size and some bytes from the middle of a file; of the size alone for a member of one."""
+    (_, tile), size = sized
+    data = b""
+    if tile.member is None and tile.offset is None:
+        with contextlib.suppress(OSError), Path(tile.uri).open("rb", buffering=0) as file:  # pack reports it
+            file.seek(max(0, (size - _PART_BYTES) // 2))
+            data = file.read(_PART_BYTES)
+    return xxhash.xxh3_64_intdigest(data, seed=size)
 
 
 def _digest(sized: tuple[tuple[int, "Tile"], int]) -> tuple[int, str]:

@@ -11,6 +11,8 @@ from PIL import Image
 from tests.ingest.splits.test_splits import row, rows, split
 from tests.support.ingesting import ingest_into
 from tilepipe.components.shared.errors import SplitError
+from tilepipe.components.shared.tiles import reader
+from tilepipe.components.shared.tiles.reader import content
 
 
 def test_tiles_with_one_checksum_stay_together():
@@ -68,6 +70,20 @@ def test_local_files_without_checksums_are_compared(tmp_path, tiles, caplog):
     caplog.set_level(logging.INFO)
     check_together(splits_of(tmp_path, tiles))
     assert "40 tiles are copies of each other (20 images); copies stay in one split" in caplog.text
+
+
+def test_only_files_that_may_be_copies_are_read(tmp_path, tiles, monkeypatch):
+    read = []
+    monkeypatch.setattr(reader, "content", lambda tile: read.append(tile.tile_id) or content(tile))
+    for path in tiles.rglob("*.bmp"):
+        path.write_bytes(path.read_bytes().ljust(10_000, b"\0"))  # what differs is not in the middle
+    check_together(splits_of(tmp_path, tiles))
+    assert len(read) == 60
+    read.clear()
+    for path in tiles.rglob("*.bmp"):
+        path.write_bytes(path.read_bytes().rstrip(b"\0"))
+    check_together(splits_of(tmp_path, tiles))
+    assert len(read) == 40
 
 
 def test_members_of_a_zip_are_compared(tmp_path, tiles):
