@@ -110,7 +110,7 @@ def ingest(config: IngestConfig, outputs: IngestOutputs) -> dict[str, str | int]
     write_label_map(report, outputs.label_map)
     for path, text in ((outputs.report, render_page(report)), (outputs.summary, render_summary(report))):
         write_whole(path, text)
-    return _summary(info, counts)
+    return _summary(info, counts, sum(count for _, count in report.selection.left_out))
 
 
 def _check_ids(connection: "DuckDBPyConnection", config: IngestConfig, kind: SourceKind) -> None:
@@ -289,14 +289,15 @@ def _write(connection: "DuckDBPyConnection", info: TileTableInfo, path: Path) ->
     write_tile_table(relation.to_arrow_reader(_BATCH_ROWS), info, path)
 
 
-def _summary(info: TileTableInfo, counts: dict[str, int]) -> dict[str, str | int]:
+def _summary(info: TileTableInfo, counts: dict[str, int], left_out: int) -> dict[str, str | int]:
     tiles = sum(counts.values())
     logger.info(
-        "%s (%s): %s tiles of %d classes; %s; %s",
+        "%s (%s): %s tiles of %d classes%s; %s; %s",
         info.name,
         info.source_kind,
         f"{tiles:,}",
         len(info.class_names),
+        f" ({left_out:,} left out)" if left_out else "",
         ", ".join(f"{split} {counts[split]:,}" for split in SPLITS),
         f"bands {', '.join(info.bands)}, stated by {info.bands_stated_by}" if info.bands else "bands not stated",
     )

@@ -102,9 +102,19 @@ def _config(kind: type[Any], merged: Mapping[str, Any], more: Mapping[str, Any])
     try:
         return kind.parse(**{names[name]: value for name, value in merged.items() if name in names}, **more)
     except ParameterError as error:
-        by_field = {field: name for name, field in names.items()}
-        pattern = rf"(?<![\w.])({'|'.join(by_field)})(?=[.=`])"
-        raise ParameterError(re.sub(pattern, lambda match: by_field[match[1]], str(error))) from None
+        raise ParameterError(in_pipeline_terms(kind, str(error))) from None
+
+
+def in_pipeline_terms(kind: type[StepConfig], message: str) -> str:
+    """Replace the names of a step's parameters in its message by those of the pipeline, as in `tune_space`.
+
+    Args:
+        kind: configuration of the step.
+        message: the message.
+    """
+    by_field = {field: name for name, field in _fields_of(kind)}
+    pattern = rf"(?<![\w.])({'|'.join(by_field)})(?=[.=`])"
+    return re.sub(pattern, lambda match: by_field[match[1]], message)
 
 
 def _fields_of(kind: type[StepConfig]) -> Iterator[tuple[str, str]]:

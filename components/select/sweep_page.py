@@ -11,6 +11,7 @@ from tilepipe.components.shared.contracts.candidates import Outcome
 from tilepipe.components.shared.contracts.history import in_words, lower_is_better
 from tilepipe.components.shared.contracts.manifest import Manifest
 from tilepipe.components.shared.pages import plot
+from tilepipe.components.shared.pages.dark_style import DARK_STYLE
 from tilepipe.components.shared.pages.formatting import DASH, breakable, percent
 from tilepipe.components.shared.pages.markup import Markup, element
 from tilepipe.components.shared.pages.page import facts, figures, headings, html_page, number, pair, section, table
@@ -25,6 +26,7 @@ _STYLE = (
 .failed td,.failed th{color:var(--soft)}
 thead .number{white-space:normal}
 """
+    + DARK_STYLE
 )
 _MOST_CURVES = 60
 
@@ -140,7 +142,7 @@ def _candidates(outcomes: Sequence[Outcome]) -> Markup:
         )
         for one in outcomes
     ]
-    titles = ("Candidate", f"#{in_words(metric).capitalize()}", *names, "Status", "#Best epoch", "#Weights", "#Time")
+    titles = ("Candidate", f"#{_title(metric)}", *names, "Status", "#Best epoch", "#Weights", "#Time")
     head = [_heading(title) for title in titles]
     return section(
         "Candidates",
@@ -148,6 +150,11 @@ def _candidates(outcomes: Sequence[Outcome]) -> Markup:
         table("Candidates, the best first", head, rows, wide=True),
         long=True,
     )
+
+
+def _title(metric: str) -> str:
+    words = in_words(metric)
+    return words[:1].upper() + words[1:]  # not `capitalize`, which writes F1 and names of classes in small letters
 
 
 def _heading(title: str) -> Markup:
@@ -185,7 +192,7 @@ def _panel(drawn: Sequence[Outcome], name: str) -> Markup | None:
     ticks = plot.round_ticks(max(0.0, low), high if is_loss else min(1.0, high))
     epochs = max(len(line) for _, line in lines)
     x, y = plot.x_scale(1, epochs), plot.y_scale(ticks[0], ticks[-1])
-    parts: list[Markup] = [plot.title(in_words(name).capitalize())]
+    parts: list[Markup] = [plot.title(_title(name))]
     for tick in ticks:
         parts += plot.y_tick(f"{tick:g}" if is_loss else f"{100 * tick:g} %", y(tick))
     step = max(1, round(plot.round_step(epochs / 8))) if epochs > 10 else 1
@@ -224,7 +231,7 @@ def _values(found: Sequence[Effect], outcomes: Sequence[Outcome]) -> Markup | No
     if not rows:
         return None
     head = headings("Parameter", "Value", "#Candidates", "#Mean", "#Best")
-    note = f"{in_words(metric).capitalize()} of the finished candidates with each value."
+    note = f"{_title(metric)} of the finished candidates with each value."
     return section("Values", note, table("Figures of each value", head, rows, wide=True), long=True)
 
 

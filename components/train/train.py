@@ -197,7 +197,11 @@ def _latest(checkpoints: Checkpoints | None, batches: Batches) -> State | None:
             batches.order_identity,
         )
         return None
-    logger.info("resuming from epoch %d, step %d", state.facts["epoch"] + 1, state.facts["step"])
+    epoch, step = state.facts["epoch"], state.facts["step"]
+    if epoch or step:
+        logger.info("resuming from epoch %d, step %d", epoch + 1, step)
+    else:
+        logger.info("starting again: the training was interrupted before its first checkpoint was due")
     return state
 
 

@@ -3,15 +3,20 @@
 import json
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tilepipe.components.prepare.config import PrepareConfig
 from tilepipe.components.prepare.prepare import prepare
-from tilepipe.components.propose.candidate_configs import candidate_configs
+from tilepipe.components.propose.candidate_configs import candidate_configs, in_pipeline_terms
 from tilepipe.components.shared.contracts.candidates import MODEL_FILE, OUTCOME_FILE, Candidate, Outcome, Status
 from tilepipe.components.shared.errors import ArtifactError, StorageError, TilepipeError, TrackingError
 from tilepipe.components.shared.runtime import nested_runs, tracking
+from tilepipe.components.shared.runtime.config import StepConfig
+from tilepipe.components.train.config import TrainConfig
 from tilepipe.components.train.loop.interruptions import Paused
 from tilepipe.components.train.train import Inputs, Outputs, train
 
@@ -68,8 +73,27 @@ def train_candidate(task: CandidateTask) -> None:
         task: the candidate, and where it is from and to.
     """
     tracking.adopt_run(tracking.UNTRACKED)  # a forked process has that of the one that it comes from
-    with nested_runs.nested(task.candidate.name):
+    with nested_runs.nested(task.candidate.name), _named_log(task.candidate.name):
         _train(task)
+
+
+@contextmanager
+def _named_log(name: str) -> Iterator[None]:
+    """Begin each line of the steps' logs with the candidate, since other workers may write into the same log."""
+    named, loggers = _Named(name), [logging.getLogger(f"tilepipe.{step}") for step in ("prepare", "train")]
+    for one in loggers:
+        one.addFilter(named)
+    try:
+        yield
+    finally:
+        for one in loggers:
+            one.removeFilter(named)
+
+
+class _Named(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = f"{self.name}: {record.getMessage()}", ()
+        return True
 
 
 def _train(task: CandidateTask) -> None:
@@ -78,6 +102,7 @@ def _train(task: CandidateTask) -> None:
     task.scratch.mkdir(parents=True, exist_ok=True)
     started, used = time.monotonic(), time.process_time()
     weights = None
+    step: type[StepConfig] = PrepareConfig
     outcome = task.outcome("finished")
     try:
         configs = candidate_configs(task.base, candidate.parameters, **task.pod)
@@ -86,7 +111,7 @@ def _train(task: CandidateTask) -> None:
         if not facts_file.is_file():
             facts = prepare(configs.prepare, task.shards.manifest, base_model, task.scratch / "summary.md")
             facts_file.write_text(json.dumps(facts), encoding="utf-8")
-        weights = int(json.loads(facts_file.read_text(encoding="utf-8"))["parameters"])
+        weights, step = int(json.loads(facts_file.read_text(encoding="utf-8"))["parameters"]), TrainConfig
         trained = train(
             configs.train,
             Inputs(task.shards.train, task.shards.val, task.shards.manifest, base_model),
@@ -103,8 +128,9 @@ def _train(task: CandidateTask) -> None:
         )
         return
     except Exception as error:
-        reason = str(error) if isinstance(error, TilepipeError) else f"{type(error).__name__}: {error}"
-        logger.warning("%s failed: %s", candidate.name, reason, exc_info=not isinstance(error, TilepipeError))
+        is_known = isinstance(error, TilepipeError)
+        reason = in_pipeline_terms(step, str(error)) if is_known else f"{type(error).__name__}: {error}"
+        logger.warning("%s failed: %s", candidate.name, reason, exc_info=not is_known)
         outcome = outcome.model_copy(update={"status": "failed", "reason": reason[:2000]})
         run_id = tracking.open_run_id() or tracking.open_run(str(task.pod["experiment"]), candidate.name, {})
         tracking.log_params(run_id, {f"candidate.{name}": value for name, value in candidate.parameters.items()})

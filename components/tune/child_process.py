@@ -34,7 +34,9 @@ def run_in_child(function: Callable[..., None], *arguments: Any) -> int:  # noqa
     context: Any = multiprocessing.get_context("fork" if _can_fork() else "forkserver")
     if context.get_start_method() == "forkserver":
         context.set_forkserver_preload(_PRELOADED)
-    child = context.Process(target=_run, args=(os.getpid(), dict(os.environ), function, *arguments))
+    # A copy of the whole would fail if another thread removed a variable meanwhile.
+    environment = {name: value for name in list(os.environ) if (value := os.environ.get(name)) is not None}
+    child = context.Process(target=_run, args=(os.getpid(), environment, function, *arguments))
     with warnings.catch_warnings():
         # Python 3.12 and later count native threads too, which handle forks themselves.
         warnings.filterwarnings(

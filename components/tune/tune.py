@@ -169,7 +169,9 @@ class _Worker:
             sum(os.times()[:4]),
             sum(outcome.processor_seconds for outcome in found if outcome.index in self._trained),
         )
-        logger.info("%d of %d candidates trained to the end", finished, len(found))
+        earlier = sum(outcome.index not in self._trained for outcome in found)
+        kept = f"; {earlier:,} had a result of an earlier run" if earlier else ""
+        logger.info("%d of %d candidates trained to the end%s", finished, len(found), kept)
         return found
 
     def _restore_model(self, best: Outcome) -> None:

@@ -235,6 +235,7 @@ def arguments_without_dashes(words: list[str]) -> None:
 
 def main() -> None:
     """Run the command line; an error that the user can correct ends with one message and exit code 2."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # as in the images
     try:
         arguments_without_dashes(sys.argv[1:])
         app()

@@ -2,6 +2,7 @@ import itertools
 
 import pytest
 
+from tests.support.contrast import assert_dark_is_readable
 from tests.support.packed import manifest_for
 from tests.support.sweeping import made_up
 from tilepipe.components.select.sweep_page import render_comparison
@@ -57,3 +58,7 @@ def test_words_in_the_drawings_do_not_overlap(show, page):
             for other in texts[i + 1 :]:
                 apart = one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] + 3 or other[3] <= one[1] + 3
                 assert apart, (one, other)
+
+
+def test_dark_colors_can_be_read(show, page):
+    assert_dark_is_readable(show(page), texts=150)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
+from tests.support.contrast import assert_dark_is_readable
 from tilepipe.components.predict_scenes.output.class_colors import class_colors
 from tilepipe.components.predict_scenes.output.class_map import ClassCounts
 from tilepipe.components.predict_scenes.output.prediction_item import Provenance
@@ -66,3 +67,7 @@ def test_map_and_legend_are_there(show, page, framed):
     assert rows[0].startswith("<img src=x onerror=alert(1)>")
     assert "60.0" in rows[0]
     assert "80.0" in rows[0]
+
+
+def test_dark_colors_can_be_read(show, page):
+    assert_dark_is_readable(show(page), texts=40)

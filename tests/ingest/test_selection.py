@@ -221,6 +221,7 @@ def test_rare_classes_are_dropped(run, long_tail, tmp_path, caplog):
     assert label_map["dropped"][0] == {"label": "taxon01", "tiles": 2}
     sentence = "8 classes with fewer than 3 tiles (13 in all) were dropped: taxon01, taxon03, taxon04, taxon06, taxon07"
     reason = "fewer than 3 tiles in the class: taxon01, taxon03"
+    assert "32 tiles of 6 classes (13 left out); " in caplog.text
     assert f"dropped 13 tiles: {reason}" in caplog.text
     for report in ("report.html", "summary.md"):
         assert sentence in (tmp_path / "out" / report).read_text().replace("\\", "")

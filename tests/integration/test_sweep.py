@@ -27,7 +27,7 @@ def test_a_sweep_of_three_candidates_of_which_one_fails(tmp_path):
     steps = [line.split()[0] for line in done.stdout.splitlines() if re.search(r"\bok\b +[\d.]+ s", line)]
     assert steps[-7:] == ["tune", "select", "refit", "evaluate", "export", "register", "finish"]
     assert re.search(r"select.*is the best of 3: val_loss .*; 2 finished, 0 stopped, 1 failed", done.stdout)
-    assert "candidate-001 failed: `batch_size` must be no larger" in done.stdout
+    assert "candidate-001 failed: `train_batch_size` must be no larger" in done.stdout
     assert "test_accuracy" in done.stdout
     comparison = Path(re.search(r"^comparison: (.+)$", done.stdout, re.MULTILINE)[1])
     assert "is the best of 3" in comparison.read_text(encoding="utf-8")

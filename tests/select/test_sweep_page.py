@@ -63,3 +63,12 @@ def test_lower_losses_are_better_in_the_drawing_too():
     winner = re.findall(r'<polyline points="([^"]+)"', drawn)[-1].split()
     assert float(winner[-1].split(",")[0]) == pytest.approx(430)
     assert "validation loss 0.2000" in render_comparison(ranked(outcomes), manifest_for())
+
+
+def test_titles_keep_the_letters_of_f1_and_of_classes():
+    for metric, title in (
+        ("val_macro_f1", "Validation macro F1"),
+        ("val_recall/Sea Lake", "Validation recall of Sea Lake"),
+    ):
+        outcomes = [made_up(index, {"seed": index}, [0.1, 0.5], metric=metric) for index in range(2)]
+        assert f">{title}<" in render_comparison(ranked(outcomes), manifest_for())

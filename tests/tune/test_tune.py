@@ -26,7 +26,7 @@ def test_rungs_stop_hopeless_candidates_and_a_failure_stops_no_other(tmp_path, m
     best, stopped, failed = found
     assert (len(best.history.epochs), len(stopped.history.epochs), failed.history) == (2, 1, None)
     assert "place 2 of 2 of its worker after 1 epochs, of which 1 continued" in stopped.reason
-    assert "`batch_size` must be no larger than the training split" in failed.reason
+    assert "`train_batch_size` must be no larger than the training split" in failed.reason
     assert best.weights == stopped.weights > 0
     assert best.seconds >= best.training_seconds > stopped.training_seconds > 0
     assert list((tmp_path / "out").glob("*/model.keras")) == [tmp_path / "out" / best.name / "model.keras"]

@@ -98,15 +98,19 @@ def _split_by_class(connection: "DuckDBPyConnection", fractions: Mapping[str, fl
         # min_per_class counts tiles, of which a class of copies has enough.
         are_few = all(tiles < len(active) for label, _, tiles in rows if label in small)
         drop = argument("recode", dict.fromkeys(list(small)[:_SHOWN], ""))
-        merge = f", or merge them into one with `rare_class`: {argument('options', {'min_per_class': len(active)})}"
+        least = {"min_per_class": len(active)}
+        merged = argument("options", {**least, "rare_class": "rare"})
+        merge = f" with {argument('options', least)}, or merge them with {merged}"
+        # Two tiles are enough for two splits; a single one is enough for none that can be measured.
+        is_enough = len(active) == 3 and min(small.values()) == 2
+        fractions_of_two = argument("split_fractions", {"train": 0.8, "val": 0.2})
+        fewer = f"set the fraction of a split to 0, such as {fractions_of_two}; " if is_enough else ""
         counted = ", counting copies and images of one object once" if has_units else ""
         more = f" and {len(listed) - _SHOWN:,} more classes" if len(listed) > _SHOWN else ""
         raise SplitError(
             f"Each class must have at least {len(active)} tiles, one for each of {', '.join(active)}. "
             f"Received: {', '.join(listed[:_SHOWN])}{more}{counted}. "
-            "Add tiles; set the fraction of a split to 0, such as "
-            f"{argument('split_fractions', {'train': 0.8, 'val': 0.2})}; or drop such "
-            f"classes{merge if are_few else f': {drop}'}."
+            f"Add tiles; {fewer}or drop such classes{merge if are_few else f' with {drop}'}."
         )
     cuts: list[tuple[str, str, int, int]] = []
     for label, count in counts.items():

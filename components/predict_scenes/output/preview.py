@@ -14,6 +14,7 @@ from tilepipe.components.predict_scenes.output.class_map import ClassCounts
 from tilepipe.components.predict_scenes.output.prediction_item import Provenance
 from tilepipe.components.shared.inference.drift import METHODS, Drift
 from tilepipe.components.shared.pages import formatting
+from tilepipe.components.shared.pages.dark_style import DARK_STYLE
 from tilepipe.components.shared.pages.markup import Markup, element
 from tilepipe.components.shared.pages.page import facts, figures, headings, html_page, number, section, table
 from tilepipe.components.shared.pages.style import PAGE_STYLE
@@ -25,6 +26,7 @@ _STYLE = (
 .map{display:block;width:100%;max-width:40rem;margin:.8rem 0 0;image-rendering:pixelated;border:1px solid var(--line)}
 .swatch{display:inline-block;width:.9rem;height:.9rem;margin-right:.5rem;vertical-align:-.1rem;border:1px solid #0003}
 """
+    + DARK_STYLE
 )
 
 

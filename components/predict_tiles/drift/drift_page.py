@@ -2,6 +2,7 @@
 
 from tilepipe.components.shared.inference.drift import METHODS, Drift
 from tilepipe.components.shared.inference.prediction_plan import PredictionPlan
+from tilepipe.components.shared.pages.dark_style import DARK_STYLE
 from tilepipe.components.shared.pages.formatting import DASH, breakable, percent, tiles
 from tilepipe.components.shared.pages.markup import Markup, element
 from tilepipe.components.shared.pages.page import figures, headings, html_page, number, section, table
@@ -26,7 +27,7 @@ def render_drift_page(plan: PredictionPlan, predicted: int, drift: Drift, overal
     version = f" version {plan.model_version}" if plan.model_version else ""
     return html_page(
         f"{plan.model_name}: predictions",
-        PAGE_STYLE,
+        PAGE_STYLE + DARK_STYLE,
         element(
             "header",
             element("p", "Predictions", class_="over"),

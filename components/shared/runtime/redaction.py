@@ -39,7 +39,8 @@ def redacted(text: str) -> str:
 def _secrets() -> list[str]:
     """Return the secrets in the environment, longest first; a variable may list several, such as `host=token`."""
     found: set[str] = set()
-    for name, value in os.environ.items():
+    for name in list(os.environ):  # `items` would fail if a thread, such as MLflow's telemetry, removed one meanwhile
+        value = os.environ.get(name, "")
         if _SECRET_NAMES.search(name) and not _NOT_SECRET.search(name):
             found.add(value.strip())
             found.update(part.partition("=")[2] or part for part in re.split(r"[\s,;]+", value))

@@ -55,8 +55,14 @@ def check_tiles(manifest: Manifest, *, batch_size: int, patience_epochs: int, sc
     if batch_size > train:
         raise ParameterError(
             "`batch_size` must be no larger than the training split. "
-            f"Received: batch_size={batch_size} for {train:,} training tiles. Use batch_size={train} or less."
+            f"Received: batch_size={batch_size} for {train:,} training tiles. "
+            f"Use batch_size={_usual_size(train)}, or at most {train:,}."
         )
+
+
+def _usual_size(tiles: int) -> int:
+    """Return the largest power of two with at least four steps per epoch."""
+    return 1 << max(0, (tiles // 4).bit_length() - 1)
 
 
 class Batches:

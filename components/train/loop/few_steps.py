@@ -47,8 +47,8 @@ def warn_of_few_steps(config: TrainConfig, model: keras.Model, steps_per_epoch: 
     if share > _LARGEST_SHARE:
         logger.warning(
             "batch normalization has too few steps: %.0f %% of its running statistics, which validation uses, would "
-            "still be the initial ones after %s steps. Its momentum is %g, which needs %s steps. Prepare the network "
-            "with a `batch_norm_momentum` of %g or less, or use more epochs or a smaller batch_size.",
+            "still be the initial ones after %s steps. Its momentum is %g, which needs %s steps. Use "
+            "model_options='{\"batch_norm_momentum\": %g}' or less, more epochs, or a smaller batch_size.",
             100 * share,
             f"{config.epochs * steps_per_epoch:,}",
             momentum,

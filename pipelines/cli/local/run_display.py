@@ -13,6 +13,7 @@ from rich.text import Text
 
 from tilepipe.components.shared.runtime.log_format import escape_controls
 from tilepipe.components.shared.storage import storage
+from tilepipe.components.train.checkpoints.intervals import CheckpointOptions
 from tilepipe.pipelines.cli.local.runner import LocalRun, StepState
 
 _PLAIN_INTERVAL_SECONDS = 10.0
@@ -115,8 +116,13 @@ def result(console: Console, run: LocalRun) -> None:
 
 def interrupted(console: Console) -> None:
     """Print how an interrupted run continues."""
-    text = "interrupted: the same command continues. It reuses finished steps, and a training resumes from its last"
-    console.print(f"\n{text} checkpoint.", soft_wrap=True)
+    minutes = CheckpointOptions().checkpoint_every_seconds / 60
+    text = (
+        "interrupted: the same command continues. It reuses finished steps, and a training resumes from its last "
+        f"checkpoint (one every {minutes:g} minutes, unless train_options has checkpoint_every_seconds or "
+        "checkpoint_every_epochs)."
+    )
+    console.print(f"\n{text}", soft_wrap=True)
 
 
 def as_document(pipeline: str, run: LocalRun) -> dict[str, Any]:

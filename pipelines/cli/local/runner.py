@@ -21,7 +21,7 @@ from tilepipe.pipelines.cli.local.step_output import REUSED, STEP_LINE
 
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _STARTED = re.compile(r"INFO - Executing task '([\w-]+)'")
-_RESULT = re.compile(r"epoch \d+ of \d+: (?!trained on )")
+_RESULT = re.compile(r"(?:candidate-\d+: )?epoch \d+ of \d+: (?!trained on )")
 """Beginning of a message that stays on the screen: the figures of an epoch."""
 _PAGE = re.compile(r"MLflow run \w+ is \w+: (#\S+)")
 _RAISED = re.compile(r"\s*(\w+\.)*\w*(Error|Exception|Interrupt)\b")

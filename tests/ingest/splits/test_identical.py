@@ -37,7 +37,7 @@ def test_copies_count_once_where_a_class_is_small():
         SplitError, match=r"Received: a with 2, counting copies and images of one object once\."
     ) as caught:
         split(tiles)
-    assert """or drop such classes: data_recode='{"a": ""}'.""" in str(caught.value)
+    assert """or drop such classes with data_recode='{"a": ""}'.""" in str(caught.value)
 
 
 @pytest.fixture

@@ -98,6 +98,32 @@ def test_classes_with_too_few_tiles():
         split(rows(**{f"c{number:02}": 1 for number in range(100)}))
 
 
+@pytest.mark.parametrize(
+    ("smallest", "fractions", "remedy"),
+    [
+        (
+            2,
+            {"train": 0.7, "val": 0.15, "test": 0.15},
+            "Add tiles; set the fraction of a split to 0, such as split_frac",
+        ),
+        (
+            1,
+            {"train": 0.7, "val": 0.15, "test": 0.15},
+            """Add tiles; or drop such classes with data_options='{"min_per_class": 3}', or merge them with data_op""",
+        ),
+        (
+            1,
+            {"train": 0.8, "val": 0.2},
+            """such classes with data_options='{"min_per_class": 2}', or merge them with data_options='{"min_p""",
+        ),
+    ],
+)
+def test_only_remedies_that_help_are_named(smallest, fractions, remedy):
+    with pytest.raises(SplitError) as caught:
+        split(rows(a=3, b=3, c=smallest), split_fractions=fractions)
+    assert remedy in str(caught.value)
+
+
 def test_merged_for_a_final_fit():
     splits = Counter(split(rows(a=20, b=20), split_merge_train_val=True))
     assert splits == {"train": 34, "test": 6}

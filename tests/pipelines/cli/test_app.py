@@ -88,3 +88,15 @@ def test_names_of_pipelines_and_of_their_parameters_are_completed():
 
     assert completed("promo", 2) == ["promote"]
     assert completed("promote gate", 3) == ["gate_floors=", "gate_options="]
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "true"), ("false", "false")])
+def test_telemetry_of_mlflow_is_off_unless_it_is_asked_for(monkeypatch, capsys, given, expected):
+    monkeypatch.setattr(sys, "argv", ["tilepipe", "version"])
+    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", given or "")
+    if given is None:
+        monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY")
+    with pytest.raises(SystemExit):
+        app.main()
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == expected
+    assert capsys.readouterr().out

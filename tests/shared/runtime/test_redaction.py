@@ -1,3 +1,7 @@
+import os
+import sys
+import threading
+
 import pytest
 
 from tilepipe.components.shared.runtime.redaction import redacted
@@ -37,3 +41,23 @@ def test_settings_are_not_taken_for_secrets(monkeypatch):
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/run/token")
     assert redacted("false at /var/run/token") == "false at /var/run/token"
+
+
+def test_variables_that_another_thread_removes_do_no_harm():
+    """MLflow's telemetry sets and removes one while the first lines of a step are logged."""
+    interval, end = sys.getswitchinterval(), threading.Event()
+
+    def change():
+        while not end.is_set():
+            os.environ["TILEPIPE_TEST_SESSION"] = "1"
+            os.environ.pop("TILEPIPE_TEST_SESSION")
+
+    other = threading.Thread(target=change)
+    sys.setswitchinterval(1e-6)
+    other.start()
+    try:
+        assert {redacted("no secret") for _ in range(1000)} == {"no secret"}
+    finally:
+        end.set()
+        other.join()
+        sys.setswitchinterval(interval)

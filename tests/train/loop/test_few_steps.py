@@ -1,5 +1,6 @@
 """Warnings of settings that need more training steps than there are."""
 
+import json
 import logging
 
 import numpy as np
@@ -48,6 +49,8 @@ def test_running_statistics_that_keep_their_start(warned, model):
     (said,) = warned(2)
     assert "6 % of its running statistics" in said
     assert "after 4 steps. Its momentum is 0.5, which needs 5 steps" in said
+    lower = json.loads(said.partition("model_options='")[2].partition("'")[0])["batch_norm_momentum"]
+    assert lower**4 <= 0.05
     norm = model.get_layer("backbone").get_layer("normalized")
     norm.moving_mean.assign(np.ones(3))  # as in pretrained weights
     assert warned(2) == []
