@@ -1,8 +1,9 @@
 """Run work concurrently in bounded memory, with results in order."""
 
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -28,12 +29,23 @@ def map_in_order(
     """
     room = window or 4 * threads
     pending: deque[Future[Result]] = deque()
+    has_failed = threading.Event()
+
+    def run(item: Item) -> Result:
+        if has_failed.is_set():  # an item before this one raises the error
+            raise CancelledError
+        try:
+            return work(item)
+        except BaseException:
+            has_failed.set()
+            raise
+
     with ThreadPoolExecutor(threads, thread_name_prefix="tilepipe") as pool:
         try:
             for item in items:
                 if len(pending) >= room:
                     yield pending.popleft().result()
-                pending.append(pool.submit(work, item))
+                pending.append(pool.submit(run, item))
             while pending:
                 yield pending.popleft().result()
         finally:

@@ -207,6 +207,7 @@ def _open_store(bucket: str, values: tuple[str, ...], profile: str | None) -> "S
         client_options: dict[str, object] = {
             "allow_http": endpoint.startswith("http://"),
             "connect_timeout": "5s",
+            "read_timeout": "30s",  # without any byte
             "timeout": "120s",
             "pool_max_idle_per_host": "64",
         }

@@ -57,5 +57,22 @@ def test_an_error_ends_it():
         list(results)
 
 
+def test_nothing_begins_after_an_error():
+    failed, begun = threading.Event(), []
+
+    def work(item):
+        begun.append(item)
+        if item == 1:
+            failed.set()
+            raise KeyError(item)
+        failed.wait()
+        time.sleep(0.05)  # the other thread takes the next item meanwhile, if it may
+        return item
+
+    with pytest.raises(KeyError):
+        list(map_in_order(work, range(100), threads=2))
+    assert sorted(begun) == [0, 1]
+
+
 def test_nothing_gives_nothing():
     assert list(map_in_order(str, [], threads=2)) == []
