@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import unquote
 
 from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.shared.errors import SourceError
@@ -66,7 +68,8 @@ class HrefResolver:
         if address is None and storage.scheme(href) == "" and (relative_to_host or not href.startswith("/")):
             joined = storage.join(folder, href)
             address = self._rewritten(joined) or joined
-        return storage.normalize(href if address is None else address)
+        uri = storage.normalize(href if address is None else address)
+        return _decoded(uri) if "%" in uri and not storage.is_remote(uri) else uri
 
     def _rewritten(self, address: str) -> str | None:
         for prefix, replacement in self._rewrite:
@@ -98,3 +101,9 @@ class HrefResolver:
             f"{'host' if is_web else 'folder, or the one above all tiles,'} with "
             f"{argument('href_rewrite', {folder: folder})}; or copy the data and give the folder of the copy."
         )
+
+
+def _decoded(path: str) -> str:
+    """Return the percent-decoded path if only that exists: an href is a URI, but many tools write plain paths."""
+    decoded = storage.normalize(unquote(path)) if "%00" not in path else path
+    return decoded if Path(decoded).exists() and not Path(path).exists() else path

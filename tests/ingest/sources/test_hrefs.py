@@ -135,3 +135,14 @@ def test_a_link_may_be_the_way_to_the_catalog(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "real")
     resolver = HrefResolver(str(tmp_path / "link"), {})
     assert resolver.resolve(str(tmp_path / "real" / "x.tif"), str(tmp_path / "link"), "item")
+
+
+def test_percent_signs_are_decoded_where_only_that_file_exists(tmp_path):
+    for name in ("a b.tif", "c%20d.tif", "c d.tif"):
+        (tmp_path / name).touch()
+    resolver = HrefResolver(str(tmp_path), {})
+    hrefs = {"./a%20b.tif": "a b.tif", "./c%20d.tif": "c%20d.tif", "./e%20f.tif": "e%20f.tif", "a%00b": "a%00b"}
+    for href, name in hrefs.items():
+        assert resolver.resolve(href, str(tmp_path), "item") == str(tmp_path / name)
+    with pytest.raises(SourceError, match="must be below the catalog's folder"):
+        resolver.resolve("%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/%2e%2e/etc/passwd", str(tmp_path), "item")
