@@ -6,6 +6,7 @@ traceback.
 """
 
 import difflib
+import errno
 from collections.abc import Iterable
 
 
@@ -55,6 +56,15 @@ class PromotionError(TilepipeError, RuntimeError):
 
 class ClusterError(TilepipeError, ConnectionError):
     """A Kubeflow or Kubernetes API that cannot be reached, is too old, or refuses what was asked."""
+
+
+def full_disk(error: BaseException) -> StorageError | None:
+    """Return the error to raise for that of a full disk; None for any other."""
+    if not isinstance(error, OSError) or error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+        return None
+    return StorageError(
+        f"The disk is full: {error.filename or error}. Free space there, or give the step a larger volume."
+    )
 
 
 def closest(name: str, known: Iterable[str]) -> str:

@@ -1,5 +1,6 @@
 """Preparation and training of one candidate, in one process."""
 
+import errno
 import json
 import logging
 import time
@@ -13,7 +14,7 @@ from tilepipe.components.prepare.config import PrepareConfig
 from tilepipe.components.prepare.prepare import prepare
 from tilepipe.components.propose.candidate_configs import candidate_configs, in_pipeline_terms
 from tilepipe.components.shared.contracts.candidates import MODEL_FILE, OUTCOME_FILE, Candidate, Outcome, Status
-from tilepipe.components.shared.errors import ArtifactError, StorageError, TilepipeError, TrackingError
+from tilepipe.components.shared.errors import ArtifactError, StorageError, TilepipeError, TrackingError, full_disk
 from tilepipe.components.shared.runtime import nested_runs, tracking
 from tilepipe.components.shared.runtime.config import StepConfig
 from tilepipe.components.train.config import TrainConfig
@@ -24,6 +25,8 @@ logger = logging.getLogger("tilepipe.tune")
 
 ERROR_FILE = "error.json"
 """File of an error that is not the candidate's, and ends the worker."""
+FULL_DISK_EXIT_CODE = errno.ENOSPC
+"""Exit code where even the file of the error may not fit on the disk."""
 _NOT_OF_THE_CANDIDATE = (ArtifactError, StorageError, TrackingError)
 
 
@@ -71,10 +74,18 @@ def train_candidate(task: CandidateTask) -> None:
 
     Args:
         task: the candidate, and where it is from and to.
+
+    Raises:
+        SystemExit: with `FULL_DISK_EXIT_CODE`, if the disk is full.
     """
     tracking.adopt_run(tracking.UNTRACKED)  # a forked process has that of the one that it comes from
-    with nested_runs.nested(task.candidate.name), _named_log(task.candidate.name):
-        _train(task)
+    try:
+        with nested_runs.nested(task.candidate.name), _named_log(task.candidate.name):
+            _train(task)
+    except OSError as error:
+        if full_disk(error):
+            raise SystemExit(FULL_DISK_EXIT_CODE) from None
+        raise
 
 
 @contextmanager
@@ -128,6 +139,8 @@ def _train(task: CandidateTask) -> None:
         )
         return
     except Exception as error:
+        if full_disk(error):
+            raise
         is_known = isinstance(error, TilepipeError)
         reason = in_pipeline_terms(step, str(error)) if is_known else f"{type(error).__name__}: {error}"
         logger.warning("%s failed: %s", candidate.name, reason, exc_info=not is_known)

@@ -1,5 +1,6 @@
 """Train the candidates of one worker one after another, and stop hopeless ones at rungs."""
 
+import errno
 import json
 import logging
 import os
@@ -26,7 +27,13 @@ from tilepipe.components.shared.contracts.candidates import (
 from tilepipe.components.shared.contracts.manifest import read_manifest
 from tilepipe.components.shared.errors import ParameterError, TilepipeError
 from tilepipe.components.shared.runtime import cluster, tracking
-from tilepipe.components.tune.candidate_training import ERROR_FILE, CandidateTask, Shards, train_candidate
+from tilepipe.components.tune.candidate_training import (
+    ERROR_FILE,
+    FULL_DISK_EXIT_CODE,
+    CandidateTask,
+    Shards,
+    train_candidate,
+)
 from tilepipe.components.tune.child_process import ending, run_in_child
 from tilepipe.components.tune.config import TuneConfig
 from tilepipe.components.tune.results import SweepResults, key_of
@@ -240,6 +247,8 @@ class _Worker:
         self._trained.add(candidate.index)
         logger.info("%s: %s", candidate.name, shown(candidate.parameters))
         code = run_in_child(train_candidate, task)
+        if code == FULL_DISK_EXIT_CODE:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(task.folder))
         error_file = task.folder / ERROR_FILE
         if error_file.is_file():
             error = json.loads(error_file.read_text(encoding="utf-8"))

@@ -33,10 +33,12 @@ def main() -> int:
     found = outcomes.read(OUT, revision)
     waiting = [(name, number) for name in selected for number in range(times) if (name, number) not in found]
     if waiting:
-        with tempfile.TemporaryDirectory(prefix="chaos-") as folder, prepared(Path(folder)) as ground:
-            for name, number in waiting:
-                found[name, number] = _inject(ground, name, number, seed)
-                outcomes.write(OUT, revision, found)
+        with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+            os.environ["TMPDIR"] = folder  # where killed processes leave their files
+            with prepared(Path(folder)) as ground:
+                for name, number in waiting:
+                    found[name, number] = _inject(ground, name, number, seed)
+                    outcomes.write(OUT, revision, found)
     shown = {key: outcome for key, outcome in found.items() if key[0] in selected and key[1] < times}
     print(outcomes.table(shown))
     return bool(outcomes.bad(shown))

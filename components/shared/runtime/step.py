@@ -1,14 +1,13 @@
 """Context in which every step runs: logging, one clear error message, the exit code, and a record of the failure."""
 
 import contextlib
-import errno
 import logging
 import sys
 import traceback
 from collections.abc import Iterator
 from types import TracebackType
 
-from tilepipe.components.shared.errors import StorageError, TilepipeError
+from tilepipe.components.shared.errors import TilepipeError, full_disk
 from tilepipe.components.shared.runtime import tracking
 from tilepipe.components.shared.runtime.log_format import LOG_FORMAT, EscapingFormatter
 from tilepipe.components.shared.runtime.redaction import redacted
@@ -46,13 +45,9 @@ def step(name: str) -> Iterator[logging.Logger]:
         yield logger
     except TilepipeError as error:
         _stop(logger, name, error)
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            tracking.record_failure(name, f"{type(error).__name__}: {error}")
-            raise
-        message = f"The disk is full: {error.filename or error}. Free space there, or give the step a larger volume."
-        _stop(logger, name, StorageError(message))
     except Exception as error:
+        if full := full_disk(error):
+            _stop(logger, name, full)
         tracking.record_failure(name, f"{type(error).__name__}: {error}")
         raise
 
