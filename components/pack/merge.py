@@ -71,9 +71,9 @@ def merge(inputs: MergeInputs, manifest_path: Path, quarantine_path: Path) -> Ma
     left_out = count_by_reason(rejected)
     manifest = _manifest(common, shards, counts, left_out)
     if rejected:
-        reasons = "".join(f"\n  {tiles:,}: {reason}" for reason, tiles in left_out.items())
+        reasons = "; ".join(f"{reason} ({tiles:,})" for reason, tiles in left_out.items())
         logger.warning(
-            "%s of %s tiles are unusable and were LEFT OUT (listed in the quarantine artifact):%s",
+            "%s of %s tiles are unusable and were LEFT OUT (listed in the quarantine artifact): %s",
             f"{len(rejected):,}",
             f"{common.total:,}",
             reasons,

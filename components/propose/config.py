@@ -69,7 +69,7 @@ class TuneOptions(StepConfig):
         if any(rung < 1 for rung in self.rungs) or list(self.rungs) != sorted(set(self.rungs)):
             raise ValueError(
                 f"`rungs` must be epochs from 1, in ascending order. Received: rungs={list(self.rungs)}. Give for "
-                "example [2, 6]."
+                "example rungs=[2, 6]."
             )
         return self
 
@@ -101,7 +101,6 @@ class ProposeConfig(StepConfig):
     )
     tune_metric: str = Field(
         default="val_accuracy",
-        pattern="^val_.+",
         max_length=300,
         description="Validation metric that ranks the candidates, and selects the best epoch of each: val_accuracy, "
         "val_loss, val_macro_f1, val_recall/Forest and others",
@@ -141,16 +140,23 @@ class ProposeConfig(StepConfig):
     @model_validator(mode="after")
     def _every_candidate_is_valid(self) -> Self:
         problems: dict[str, str] = {}
+        epochs = 0
         for parameters in self._checked():
             try:
-                candidate_configs(self.base(), parameters)
+                epochs = max(epochs, candidate_configs(self.base(), parameters).train.epochs)
             except ParameterError as error:
                 problems.setdefault(str(error), shown(parameters))
         if problems:
             lines = [
                 f"{problem} This is a candidate of `tune_space`: {chosen}." for problem, chosen in problems.items()
             ]
-            raise ValueError("Received: a search space in which not all candidates are valid.\n" + "\n".join(lines[:5]))
+            raise ValueError("\n".join(lines[:5]))
+        if self.tune_options.rungs and self.tune_options.rungs[-1] >= epochs:
+            raise ValueError(
+                "`rungs` must be below the number of epochs, since a candidate is stopped after one of them. Received: "
+                f"rungs={list(self.tune_options.rungs)} with train_epochs={epochs}. Give for example "
+                f"rungs={[max(1, epochs // 3)]}, or more train_epochs."
+            )
         self.check_refit()
         length = sum(len(share) for share in self.shares())
         if length > _LONGEST_PLAN:

@@ -52,5 +52,6 @@ def propose(config: ProposeConfig, manifest_path: Path) -> list[str]:
             **{f"base.{name}": value for name, value in config.base().items()},
         },
     )
-    logger.info("%d candidates for %d workers", len(listed), len(shares))
+    counts = (("candidate", len(listed)), ("worker", len(shares)))
+    logger.info("%s", " for ".join(f"{count} {name}{'' if count == 1 else 's'}" for name, count in counts))
     return shares

@@ -77,7 +77,7 @@ def dimensions(space: Mapping[str, Any]) -> tuple[Dimension, ...]:
     if not space:
         raise ParameterError(
             "`tune_space` must have at least one parameter. Received: tune_space={}. "
-            'Give for example {"train_learning_rate": [0.001, 0.01]}.'
+            'Give for example tune_space={"train_learning_rate": [0.001, 0.01]}.'
         )
     if _has_null(space):
         raise ParameterError(
@@ -180,9 +180,11 @@ def _dimension(name: str, values: Any) -> Dimension:  # noqa: ANN401 - from the 
     if isinstance(values, Mapping):
         return Dimension(name, interval=_range(name, values))
     if not isinstance(values, list) or not values:
+        example = {"train_learning_rate": [0.001, 0.01]} if isinstance(values, list) else {name: [values]}
         raise ParameterError(
             "`tune_space` must have a list of values, or a range, for each parameter. Received: "
-            f'{name}={values!r}. Give for example [0.001, 0.01] or {{"low": 0.0001, "high": 0.01, "log": true}}.'
+            f"tune_space={ ({name: values})!r}. Give for example tune_space={example!r}, or a range such as "
+            '{"low": 0.0001, "high": 0.01, "log": true}.'
         )
     return Dimension(name, tuple({name: value} for value in values))
 
@@ -203,23 +205,25 @@ def _together(name: str, values: Any) -> Dimension:  # noqa: ANN401 - from the u
 def _range(name: str, values: Mapping[str, Any]) -> Range:
     unknown = sorted(set(values) - {"low", "high", "log"})
     low, high, is_log = values.get("low"), values.get("high"), values.get("log", False)
+    received = f"tune_space={ {name: dict(values)}!r}"
     numbers = [value for value in (low, high) if isinstance(value, int | float) and not isinstance(value, bool)]
     if unknown or len(numbers) != 2 or not isinstance(is_log, bool):
         raise ParameterError(
             "A range must have the numbers `low` and `high`, and may have `log`. Received: "
-            f'{name}={dict(values)!r}. Give for example {{"low": 0.0001, "high": 0.01, "log": true}}.'
+            f"{received}. Give for example "
+            'tune_space={"train_learning_rate": {"low": 0.0001, "high": 0.01, "log": true}}.'
         )
     low, high = numbers
     if not (math.isfinite(low) and math.isfinite(high) and low < high) or (is_log and low <= 0):
+        exchanged = {name: {**values, "low": high, "high": low}}
+        exchange = f"Exchange them: tune_space={exchanged!r}." if high < low and (high > 0 or not is_log) else ""
         raise ParameterError(
-            "`low` must be less than `high`, and above 0 with `log`. Received: "
-            f"{name}={dict(values)!r}. Exchange them, or give a list with the single value."
+            f"`low` must be less than `high`, and above 0 with `log`. Received: {received}. "
+            f"{exchange or 'Give another range, or a list with the single value.'}"
         )
     kind = field_of(name).annotation
     if kind not in (int, float, float | None, int | None):
-        raise ParameterError(
-            f"A range must be of a parameter that is a number. Received: {name}={dict(values)!r}. Give a list."
-        )
+        raise ParameterError(f"A range must be of a parameter that is a number. Received: {received}. Give a list.")
     return Range(low, high, is_log, is_whole=kind in (int, int | None))
 
 

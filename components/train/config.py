@@ -50,7 +50,6 @@ class SelectionOptions(StepConfig):
 
     best_metric: str = Field(
         default="val_accuracy",
-        pattern="^val_.+",
         max_length=300,
         description="Metric that selects the epoch whose weights are kept: val_accuracy, val_loss, "
         "val_balanced_accuracy, val_macro_f1, val_recall/Forest and others",

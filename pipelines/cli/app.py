@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from tilepipe.components.shared.errors import ParameterError, TilepipeError
+from tilepipe.components.shared.errors import ParameterError, TilepipeError, suggestion
 from tilepipe.components.shared.runtime.log_format import escape_controls
 from tilepipe.components.shared.runtime.redaction import redacted
 from tilepipe.components.shared.runtime.step import USER_ERROR_EXIT_CODE
@@ -104,7 +104,8 @@ def weights(
     from tilepipe.components.prepare.weights import published_weights
 
     if network not in NETWORKS:
-        raise ParameterError(f"`NETWORK` must be one of {', '.join(NETWORKS)}. Received: {network}.")
+        hint = suggestion(network, NETWORKS, "Choose one of these.")
+        raise ParameterError(f"`NETWORK` must be one of {', '.join(NETWORKS)}. Received: {network}. {hint}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     published_weights.write_weights(network, out, package or published_weights.PACKAGE)
     console.print(f"weights of {network} in {out}: model_weights_uri={out}", soft_wrap=True)
@@ -137,7 +138,7 @@ def compile_(
     if platform:
         platform_spec.check_parameters(platform.settings)
         out = out or platform.folder
-    for name in pipelines or compiled_pipeline.names():
+    for name in map(compiled_pipeline.known, pipelines or compiled_pipeline.names()):
         path = compiled_pipeline.committed(name) if out is None else out / f"{name}.yaml"
         changed = compiler.compile_pipeline(name, path, platform)
         console.print(f"{path}: {'written' if changed else 'unchanged'}", soft_wrap=True)

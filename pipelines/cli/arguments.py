@@ -63,7 +63,11 @@ def collect(pipeline: CompiledPipeline, config: Path | None, words: Sequence[str
         except ParameterError as error:
             problems.append(str(error))
     missing = [p.name for p in pipeline.parameters.values() if p.required and p.name not in given]
-    problems += [f"`{name}` is required and was not given. Give {name}=..." for name in missing]
+    problems += [
+        f"`{name}` is required and was not given. Give {name}=..., which `tilepipe run {pipeline.name} {name} --help` "
+        "describes."
+        for name in missing
+    ]
     if problems:
         raise ParameterError("\n".join(problems))
     defaults = {p.name: p.default for p in pipeline.parameters.values()}

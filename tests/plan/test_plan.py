@@ -67,7 +67,8 @@ def test_an_alias_that_does_not_exist_is_named(prediction, mlflow_store):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"model_uri": "forests@champion"}, "`model_uri` must be the address of a model"),
+        ({"model_uri": "forests@champion"}, "Give for example model_uri=models:/forests@champion."),
+        ({"model_uri": "models:/forests"}, "Give for example model_uri=models:/forests@champion."),
         ({"output_uri": "https://example.org/kept"}, "`output_uri` must be a local folder or s3://"),
         ({"workers": 0}, "`workers`"),
         ({"options": {"max_drift": {"colors": 1}}}, "options.max_drift.colors"),

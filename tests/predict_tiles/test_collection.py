@@ -125,7 +125,8 @@ def test_labels_give_figures(prediction):
     assert rows["unknown/1.png"]["label"] == "unknown"
     assert (result.scalars["labelled"], result.scalars["accuracy"]) == (4, 0.75)
     assert json.loads(files.metrics.read_text()) == result.scalars
-    assert "accuracy" in files.page.read_text()
+    shown = (">labelled tiles<", ">4<", ">75.0\u202f%<", ">macro F1<", "prefers-color-scheme:dark")
+    assert [text for text in shown if text not in files.page.read_text()] == []
 
 
 def test_parts_must_be_complete_and_of_one_run(prediction, clock):

@@ -19,12 +19,17 @@ BAD = {
     "invalid together": (
         {"model_architecture": ["compact", "cnn"], "model_options.width": [2]},
         {},
-        "a search space in which not all candidates are valid",
+        "This is a candidate of `tune_space`: model_architecture=cnn",
     ),
     "a range in reverse": (
         {"seed": {"low": 9, "high": 1}},
         {"tune_search": "random"},
-        "`low` must be less than `high`",
+        "Exchange them: tune_space={'seed': {'low': 1, 'high': 9}}.",
+    ),
+    "with rungs that no candidate reaches": (
+        {"seed": [1, 2]},
+        {"train_epochs": 9, "tune_options": {"rungs": [2, 9]}},
+        "rungs=[2, 9] with train_epochs=9. Give for example rungs=[3]",
     ),
     "larger than the bound": (
         {"seed": list(range(30)), "train_batch_size": [8, 16]},

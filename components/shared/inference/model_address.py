@@ -60,15 +60,21 @@ def check_address(parameter: str, address: str) -> str:
     )
     if address.startswith("models:"):
         if not _VERSION.fullmatch(address):
-            raise ParameterError(f"{rule} Received: {address!r}.")
+            raise ParameterError(f"{rule} Received: {address!r}. {_example(parameter, address.partition(':')[2])}")
         return address
     try:
         uri = storage.normalize(address)
     except SourceError as error:
         raise ParameterError(f"{rule} Received: {storage.shown(address)!r}. {error}") from None
     if not storage.path_of(uri).lower().endswith((BUNDLE_SUFFIX, *_ITEM_SUFFIXES)):
-        raise ParameterError(f"{rule} Received: {storage.shown(address)!r}.")
+        hint = f" {_example(parameter, address)}" if re.fullmatch(r"[\w@-]+", address) else ""
+        raise ParameterError(f"{rule} Received: {storage.shown(address)!r}.{hint}")
     return uri
+
+
+def _example(parameter: str, address: str) -> str:
+    name = re.split("[/@:]", address.strip("/"))[0] or "NAME"
+    return f"Give for example {parameter}={REGISTRY}{name}@champion."
 
 
 def resolve(address: str, folder: Path) -> ModelFile:

@@ -13,6 +13,7 @@ _TYPES = {
     "dict_type": "should be an object",
     "model_type": "should be an object",
     "string_type": "should be text",
+    "string_pattern_mismatch": "must match a pattern",
 }
 """Type of a problem -> rule, where pydantic's names a type of Python."""
 
@@ -78,14 +79,17 @@ def _explain_one(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
         return f"`{name}` is not a parameter. Received: {name}={received}. {hint}"
     if problem["type"] == "missing":
         return f"`{name}` is required and was not given. Give {name}=..."
-    message = _TYPES.get(problem["type"]) or str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    message = _TYPES.get(problem["type"]) or str(problem["msg"]).removeprefix("Value error, ").removeprefix(
+        "Input "
+    ).removeprefix("String ")
     if problem["type"] in {"value_error", "assertion_error"} and "Received:" in message:
         return message
     if problem["type"] == "value_error" and not problem["loc"]:
         return message
     field = _model_at(model, problem["loc"][:-1]).model_fields.get(str(problem["loc"][-1]))
     meaning = f" {field.description}." if field and field.description and problem["type"] in _TYPES else ""
-    return f"`{name}` {message}. Received: {name}={received}.{meaning}"
+    pattern = f" {problem['ctx']['pattern']}" if problem["type"] == "string_pattern_mismatch" else ""
+    return f"`{name}` {message}{pattern}. Received: {name}={received}.{meaning}"
 
 
 def _model_at(model: type[BaseModel], path: tuple[Any, ...]) -> type[BaseModel]:

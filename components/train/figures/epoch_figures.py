@@ -45,7 +45,8 @@ def check_name_of_metric(metric: str, parameter: str = "best_metric") -> None:
     if metric in known or (label and start in {f"val_{name}" for name in PER_CLASS}):
         return
     shown = [*known, *(f"val_{name}/<class>" for name in PER_CLASS)]
-    close = closest(start, [f"val_{name}" for name in PER_CLASS] if separator else known)
+    choices = [f"val_{name}" for name in PER_CLASS] if separator else known
+    close = closest(start, choices) or closest(f"val_{start}", choices)
     hint = f"Did you mean {close}{separator}{label}?" if close else f"Use one of: {', '.join(shown)}."
     raise ParameterError(
         f"`{parameter}` must be a figure of the validation tiles. Received: {parameter}={metric!r}. {hint}"

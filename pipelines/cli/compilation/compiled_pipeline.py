@@ -183,6 +183,22 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in _FOLDER.glob("*/pipeline.py")))
 
 
+def known(name: str) -> str:
+    """Return the name of a pipeline of this version, with `_` for `-`.
+
+    Raises:
+        ParameterError: there is no such pipeline.
+    """
+    if name.replace("-", "_") not in names():
+        raise _unknown(name, "", "Choose one of these.")
+    return name.replace("-", "_")
+
+
+def _unknown(name: str, others: str, otherwise: str) -> ParameterError:
+    hint = suggestion(name.replace("-", "_"), names(), otherwise)
+    return ParameterError(f"A pipeline is one of {', '.join(names())}{others}. Received: {name}. {hint}")
+
+
 def read_documents(path: Path) -> tuple[dict[str, Any], ...]:
     """Read the documents of a YAML file, with libyaml where PyYAML has it, which is four times faster."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -216,10 +232,7 @@ def load(name: str) -> CompiledPipeline:
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else committed(name.replace("-", "_"))
     if not path.is_file():
-        hint = suggestion(name.replace("-", "_"), names(), "`tilepipe compile` writes the YAML.")
-        raise ParameterError(
-            f"A pipeline is one of {', '.join(names())}, or the path of a compiled YAML. Received: {name}. {hint}"
-        )
+        raise _unknown(name, ", or the path of a compiled YAML", "`tilepipe compile` writes the YAML.")
     pipeline = CompiledPipeline(path.parent.name if path.name == "pipeline.yaml" else path.stem, path)
     try:
         pipeline.spec["root"]["dag"]

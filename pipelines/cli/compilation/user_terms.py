@@ -56,8 +56,9 @@ class _Names:
             return None
         if name in self.own:
             return self.own[name], ()
-        if name in self.structs.get("options", ()) and name not in _ORDINARY:
-            return self.own["options"], (name,)
+        of_options = next((key for key, known in self.structs.items() if key.endswith("options") and name in known), "")
+        if of_options and name not in _ORDINARY:
+            return self.own[of_options], (name,)
         return (self.others[name], ()) if name in self.others else None
 
 

@@ -100,6 +100,8 @@ def result(console: Console, run: LocalRun) -> None:
         console.print(f"log: {run.log}", soft_wrap=True)
         return
     metrics = _metrics(run)
+    if not run.steps:
+        console.print("No step ran: the list that the pipeline loops over is empty.")
     if metrics:
         _print_metrics(console, metrics)
     for name, address in _results(run):

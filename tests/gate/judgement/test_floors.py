@@ -37,10 +37,10 @@ def test_a_star_is_every_class_with_test_tiles():
 @pytest.mark.parametrize(
     ("floors", "message"),
     [
-        ({"acuracy": 0.9}, "Received: floors={'acuracy': 0.9}"),
+        ({"acuracy": 0.9}, "Received: floors={'acuracy': 0.9}. Did you mean accuracy?"),
         ({"recall": 0.9}, "with a class, such as recall"),
         ({"accuracy[Forest]": 0.9}, "accuracy"),
-        ({"accuracy": 90}, "from 0 to 1"),
+        ({"accuracy": 80}, "from 0 to 1. Received: floors={'accuracy': 80}. Give 0.8 for 80 %."),
         ({"accuracy": "0.9"}, "Received: floors={'accuracy': '0.9'}"),
         ({"accuracy": float("nan")}, "from 0 to 1"),
         ({"": 0.9}, "Correct the name"),

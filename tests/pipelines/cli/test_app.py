@@ -100,3 +100,23 @@ def test_telemetry_of_mlflow_is_off_unless_it_is_asked_for(monkeypatch, capsys, 
         app.main()
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == expected
     assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        (["compile", "train_clasifier"], "Did you mean train_classifier?"),
+        (["compile", "nothing"], "Choose one of these."),
+        (["weights", "resnet5", "w.h5"], "Did you mean resnet50?"),
+        (
+            ["run", "tune_classifier", "data_source=x"],
+            "which `tilepipe run tune_classifier tune_space --help` describes.",
+        ),
+    ],
+)
+def test_a_wrong_or_missing_name_has_a_remedy(words, remedy, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["tilepipe", *words])
+    with pytest.raises(SystemExit) as caught:
+        app.main()
+    assert caught.value.code == 2
+    assert remedy in capsys.readouterr().err

@@ -137,9 +137,16 @@ def test_files_that_are_no_state_dictionary_are_refused_without_running_their_co
         read_torch(file)
 
 
-@pytest.mark.parametrize(("network", "name"), [("cnn", "x.npz"), (LITE, "lite0.h5"), ("resnet50", "resnet50.npz")])
-def test_networks_and_suffixes_without_published_weights_are_refused(network, name, tmp_path):
-    with pytest.raises(ParameterError, match="Received: "):
+@pytest.mark.parametrize(
+    ("network", "name", "remedy"),
+    [
+        ("cnn", "x.npz", "Choose one of these"),
+        (LITE, "lite0.h5", "/lite0.npz."),
+        ("resnet50", "resnet50.npz", "/resnet50.weights.h5."),
+    ],
+)
+def test_networks_and_suffixes_without_published_weights_are_refused(network, name, remedy, tmp_path):
+    with pytest.raises(ParameterError, match=f"Received: .*{remedy}"):
         write_weights(network, tmp_path / name)
 
 

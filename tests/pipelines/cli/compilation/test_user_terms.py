@@ -108,3 +108,11 @@ def test_remarks_for_users_of_the_pipeline_are_left_out():
     assert translate(PIPELINE, "pack-tiles", message) == (
         """Say data_source_bands='["B04", "B03"]', or pack_options='{"allow_duplicates": true}'."""
     )
+
+
+def test_options_of_a_sweep_are_those_of_the_pipeline():
+    sweep = compiled_pipeline.load("tune_classifier")
+    task = next(task.name for task in sweep.tasks if task.step == "propose")
+    assert translate(sweep, task, "Received: rungs=[6, 2]. Give for example rungs=[2, 6].") == (
+        """Received: tune_options='{"rungs": [6, 2]}'. Give for example tune_options='{"rungs": [2, 6]}'."""
+    )

@@ -118,3 +118,19 @@ def test_the_page_of_the_mlflow_run_is_read_from_the_log(follower):
     )
     assert reader.mlflow_page == "#/experiments/1/runs/0a?workflowType=machine_learning"
     assert reader.steps["finish-run"].message == "MLflow run 0a is FINISHED"
+
+
+def test_a_run_without_steps_says_so(tmp_path):
+    shown = io.StringIO()
+    empty = runner.LocalRun(tmp_path, tmp_path / "run.log", "sqlite:///mlflow.db", (), "", is_user_error=False)
+    run_display.result(Console(file=shown, width=200), empty)
+    assert "No step ran: the list that the pipeline loops over is empty." in shown.getvalue()
+
+
+@pytest.mark.parametrize("name", ["", "candidate-001: "])
+def test_the_figures_of_each_candidate_stay_on_the_screen(follower, name):
+    reader, _, _ = follower("tune_classifier")
+    reader.read("INFO - Executing task 'tune-candidates'")
+    reader.read(f"INFO tilepipe.train: {name}epoch 2 of 3: loss 1.203, val_accuracy 0.547")
+    (step,) = [one for one in reader.steps.values() if one.name == "tune"]
+    assert step.results == [f"{name}epoch 2 of 3: loss 1.203, val_accuracy 0.547"]
