@@ -2,7 +2,7 @@
 
 from pydantic import Field, field_validator
 
-from tilepipe.components.shared.inference.model_address import check_address
+from tilepipe.components.shared.inference.model_address import MODEL_ADDRESSES, check_address
 from tilepipe.components.shared.inference.prediction_plan import PredictionOptions
 from tilepipe.components.shared.runtime.config import StepConfig
 from tilepipe.components.shared.storage import storage
@@ -14,11 +14,7 @@ MOST_WORKERS = 256
 class PlanConfig(StepConfig):
     """Model, place of the predictions, and number of workers."""
 
-    model_uri: str = Field(
-        min_length=1,
-        description="Address of the model: a bundle of export (.tar.gz) or its STAC item, as a path, s3:// or "
-        "https://; or models:/name@alias or models:/name/version in the model registry",
-    )
+    model_uri: str = Field(min_length=1, description=f"Address of the model: {MODEL_ADDRESSES}")
     output_uri: str = Field(
         default="",
         description="Folder or s3://bucket/prefix that keeps the predictions of all runs: only tiles that are in none "

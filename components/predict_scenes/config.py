@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tilepipe.components.shared.contracts.bands import canonical_band, distinct_bands
 from tilepipe.components.shared.errors import SourceError
-from tilepipe.components.shared.inference.model_address import check_address
+from tilepipe.components.shared.inference.model_address import MODEL_ADDRESSES, check_address
 from tilepipe.components.shared.runtime.config import StepConfig
 from tilepipe.components.shared.storage import storage
 
@@ -114,11 +114,7 @@ class PredictScenesConfig(StepConfig):
         description="Address of the scene: a GeoTIFF or a STAC item (.json) with one asset per band; a path, s3:// or "
         "https://",
     )
-    model_uri: str = Field(
-        min_length=1,
-        description="Address of the model: a bundle of export (.tar.gz) or its STAC item, as a path, s3:// or "
-        "https://; or models:/name@alias or models:/name/version in the model registry",
-    )
+    model_uri: str = Field(min_length=1, description=f"Address of the model: {MODEL_ADDRESSES}")
     output_uri: str = Field(
         default="",
         description="Folder or s3://bucket/prefix to which the results of each scene are copied, in a folder of its "

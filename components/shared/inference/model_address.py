@@ -13,6 +13,11 @@ from tilepipe.components.shared.registry.version_tags import BUNDLE_SHA256
 from tilepipe.components.shared.runtime import tracking
 from tilepipe.components.shared.storage import storage
 
+MODEL_ADDRESSES = (
+    "a bundle of export (.tar.gz) or its STAC item, as a path, s3:// or https://; or models:/name@alias or "
+    "models:/name/version in the model registry"
+)
+"""What parameters with the address of a model accept."""
 REGISTRY = "models:/"
 BUNDLE_SUFFIX = ".tar.gz"
 LARGEST_BUNDLE_BYTES = 4 * 2**30
