@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import xxhash
 
 from tilepipe.components.predict_scenes.blending import NODATA, FinishedRows
 from tilepipe.components.predict_scenes.output.class_colors import Color
+from tilepipe.components.shared.errors import StorageError
 
 CLASSES, CONFIDENCE = "classes.tif", "confidence.tif"
 
@@ -53,16 +55,40 @@ class MapWriter:
     def __init__(self, classes: Any, confidence: Any, counts: ClassCounts) -> None:  # noqa: ANN401
         self._classes, self._confidence = classes, confidence
         self.counts = counts
+        self.digests = {CLASSES: xxhash.xxh3_128(), CONFIDENCE: xxhash.xxh3_128()}
+        """Digests of the pixels, row by row."""
 
     def write(self, rows: FinishedRows) -> None:
-        """Write rows."""
+        """Write the next rows."""
         from rasterio.windows import Window
 
         height, width = rows.classes.shape
         window = Window(0, rows.first, width, height)
-        self._classes.write(rows.classes, 1, window=window)
-        self._confidence.write(rows.confidence, 1, window=window)
+        with _writing():
+            self._classes.write(rows.classes, 1, window=window)
+            self._confidence.write(rows.confidence, 1, window=window)
+        self.digests[CLASSES].update(np.ascontiguousarray(rows.classes).data)
+        self.digests[CONFIDENCE].update(np.ascontiguousarray(rows.confidence).data)
         self.counts.add(rows)
+
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    """Turn errors of GDAL, which seldom name the cause, into one that does."""
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import RasterioError
+
+    try:
+        yield
+    except (CPLE_BaseError, RasterioError) as error:
+        raise _incomplete(f"an error of GDAL ({error})") from None
+
+
+def _incomplete(received: str) -> StorageError:
+    return StorageError(
+        f"The maps of a scene must be written as a whole. Received: {received}. "
+        f"Free space in {tempfile.gettempdir()} and in the folder of the results, or give the step a larger volume."
+    )
 
 
 @contextlib.contextmanager
@@ -73,7 +99,7 @@ def open_maps(
 
     The pixels first go to plain temporary files: a COG has its overviews before the pixels. Overviews of the classes
     hold the most frequent class, never a mean of two. All tags are set before the COG is made, since a later tag would
-    break its layout.
+    break its layout. The COGs are read again, since GDAL closes a file on a full disk without an error.
 
     Args:
         folder: Existing folder.
@@ -84,6 +110,9 @@ def open_maps(
 
     Yields:
         The writer.
+
+    Raises:
+        StorageError: A map cannot be written.
     """
     import rasterio
     import rasterio.shutil
@@ -117,18 +146,35 @@ def open_maps(
             for dataset in (classes, confidence):
                 dataset.update_tags(**tags)
             classes.update_tags(1, **{f"CLASS_{value}": text for value, text in enumerate(class_names)})
-            yield MapWriter(classes, confidence, counts)
+            writer = MapWriter(classes, confidence, counts)
+            yield writer
         for file, resampling in ((CLASSES, "MODE"), (CONFIDENCE, "AVERAGE")):
-            rasterio.shutil.copy(
-                temporary / file,
-                folder / file,
-                driver="COG",
-                compress="DEFLATE",
-                predictor="NO",
-                blocksize=_BLOCK_PIXELS,
-                overview_resampling=resampling,
-                bigtiff="IF_SAFER",
-            )
+            with _writing():
+                rasterio.shutil.copy(
+                    temporary / file,
+                    folder / file,
+                    driver="COG",
+                    compress="DEFLATE",
+                    predictor="NO",
+                    blocksize=_BLOCK_PIXELS,
+                    overview_resampling=resampling,
+                    bigtiff="IF_SAFER",
+                )
+                if _digest(folder / file) != writer.digests[file].digest():
+                    raise _incomplete(f"{file} with other pixels than were written")
+
+
+def _digest(path: Path) -> bytes:
+    """Return the digest of the pixels of a map, which is read a few rows at a time."""
+    import rasterio
+    from rasterio.windows import Window
+
+    found = xxhash.xxh3_128()
+    with rasterio.open(path) as dataset:
+        for first in range(0, dataset.height, _BLOCK_PIXELS):
+            rows = min(_BLOCK_PIXELS, dataset.height - first)
+            found.update(dataset.read(1, window=Window(0, first, dataset.width, rows)))
+    return found.digest()
 
 
 def read_preview(path: Path) -> npt.NDArray[np.uint8]:

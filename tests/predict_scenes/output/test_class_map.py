@@ -1,5 +1,8 @@
 """Maps as COGs: layout, overviews, colors and counts."""
 
+import subprocess
+import tempfile
+
 import numpy as np
 import pytest
 import rasterio
@@ -9,6 +12,7 @@ from tests.support.cogs import check_cog
 from tests.support.scenes import TRANSFORM
 from tilepipe.components.predict_scenes.blending import FinishedRows
 from tilepipe.components.predict_scenes.output.class_map import MapGrid, open_maps, read_preview
+from tilepipe.components.shared.errors import StorageError
 
 NAMES, COLORS = ("Forest", "Crop", "Lake"), ((10, 20, 30), (200, 100, 0), (0, 0, 255))
 HEIGHT, WIDTH = 1100, 1300
@@ -17,7 +21,10 @@ HEIGHT, WIDTH = 1100, 1300
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     """Write maps of classes 0 and 2, row by row; returns the folder, the classes and the counts."""
-    folder = tmp_path_factory.mktemp("maps")
+    return write_maps(tmp_path_factory.mktemp("maps"))
+
+
+def write_maps(folder):
     rng = np.random.default_rng(0)
     classes = rng.choice(np.array([0, 2], np.uint8), (HEIGHT, WIDTH))
     classes[:100] = 255
@@ -28,6 +35,27 @@ def written(tmp_path_factory):
             rows = slice(first, first + 64)
             writer.write(FinishedRows(first, classes[rows], confidence[rows]))
     return folder, classes, writer.counts
+
+
+@pytest.mark.parametrize("place", ["maps", "temporary"])
+@pytest.mark.parametrize("kibibytes", [8, 250, 2500])
+def test_a_full_disk_is_an_error(written, tmp_path, monkeypatch, place, kibibytes):
+    folder, temporary = tmp_path / "maps", tmp_path / "temporary"
+    folder.mkdir()
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    command = ["mount", "-t", "tmpfs", "-o", f"size={kibibytes}k", "tmpfs", str(tmp_path / place)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("a small disk can be mounted by root only")
+    try:
+        if place == "maps" and kibibytes == 2500:  # enough for the COGs
+            write_maps(folder)
+            assert (folder / "classes.tif").read_bytes() == (written[0] / "classes.tif").read_bytes()
+        else:
+            with pytest.raises(StorageError, match=r"must be written as a whole.*Free space in "):
+                write_maps(folder)
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path / place)], check=True)
 
 
 @pytest.mark.parametrize("name", ["classes.tif", "confidence.tif"])
