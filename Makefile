@@ -111,6 +111,7 @@ docs: $(if $(filter build/uv/bin/uv,$(UV)),build/uv/bin/uv) ## Build the documen
 	@$(UV) venv --quiet --clear --python $(PYTHON) build/docs
 	@VIRTUAL_ENV=build/docs $(UV) pip install --quiet --require-hashes -r .github/site/requirements.txt
 	@PYTHONDONTWRITEBYTECODE=1 build/docs/bin/sphinx-build -q -E -W --keep-going -c .github/site -d build/docs/doctrees . build/site
+	@! grep -rl '[“”]' --include=*.html build/site  # JSON that is copied from a page must stay JSON
 	@echo "the site is in build/site: open build/site/index.html"
 
 e2e: setup browser ## Test on a real Kubeflow (KFP_ENDPOINT); writes build/e2e.json

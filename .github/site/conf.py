@@ -28,6 +28,7 @@ exclude_patterns = [".venv", "build", "runs", "tests", "*.egg-info"]
 myst_enable_extensions = ["html_image"]
 myst_fence_as_directive = ["mermaid"]
 myst_heading_anchors = 4
+smartquotes = False  # JSON in descriptions must stay JSON when it is copied
 html_theme = "furo"
 html_title = f"tilepipe {release}"
 html_show_copyright = False

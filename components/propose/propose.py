@@ -39,7 +39,8 @@ def propose(config: ProposeConfig, manifest_path: Path) -> list[str]:
     listed, shares = config.listed(), config.shares()
     for candidate in () if config.chooses_by_results else listed:
         logger.info("%s: %s", candidate.name, shown(candidate.parameters))
-    run_id = tracking.open_run(config.experiment, f"sweep of {len(listed)} candidates", {"tilepipe.sweep": "true"})
+    name = f"{manifest.name} sweep {tracking.short_kfp_run_id()}".rstrip()
+    run_id = tracking.open_run(config.experiment, name, {"tilepipe.sweep": "true"})
     tracking.log_params(
         run_id,
         {

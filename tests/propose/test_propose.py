@@ -36,6 +36,7 @@ def test_the_run_of_the_sweep_has_its_parameters(propose_for, mlflow_store, monk
     assert run.data.params["tune_candidates"] == "2"
     assert run.data.tags["kfp.run_id"] == "kfp-1"
     assert run.info.status == "RUNNING"
+    assert run.info.run_name == f"{manifest_for().name} sweep kfp-1"
 
 
 @pytest.mark.parametrize("metric", ["val_recall/b", "val_kappa"])

@@ -219,7 +219,8 @@ def _imagenet_network(architecture: Architecture) -> "keras.Model":
         raise SourceError(
             f"Keras must reach its server to download {entry.function}'s weights from ImageNet. "
             f"Received: {type(error).__name__}: {str(error)[:300]}. Write them to a file where it can, with `tilepipe "
-            f"weights {architecture} {architecture}.weights.h5`, and give its address as `weights_uri`."
+            f"weights {architecture} {architecture}.weights.h5`, and give its address as `weights_uri` (a pipeline's "
+            "`model_weights_uri`)."
         ) from error
 
 

@@ -79,6 +79,11 @@ def kfp_run_id() -> str:
     return os.environ.get("KFP_RUN_ID", "")
 
 
+def short_kfp_run_id() -> str:
+    """Return the first eight characters of that id, as in the names of MLflow's runs."""
+    return kfp_run_id()[:8]
+
+
 def client() -> "MlflowClient":
     """Return a tracking client for `MLFLOW_TRACKING_URI`.
 

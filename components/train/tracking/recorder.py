@@ -31,7 +31,6 @@ CURVES_FOLDER = f"{ARTIFACT_FOLDER}/curves"
 
 _NAMES = {"loss": "train_loss", "accuracy": "train_accuracy"}
 _NOT_LOGGED = {"seconds"}
-_SHORT_ID = 8  # characters of a run's id that are part of a name
 _MOST_POINTS = 100  # per request, to catch up quickly after an outage
 _FAILED_WAIT_SECONDS = 5.0  # a failed step must not wait long
 
@@ -211,7 +210,7 @@ def open_record(
     check_wandb(options)
     run_ids = {key: str(one.get("run_id", "")) for key, one in (state or {}).items()}
     trackers: dict[str, Tracker] = {}
-    name = " ".join(filter(None, (manifest.name, architecture, tracking.kfp_run_id()[:_SHORT_ID])))
+    name = " ".join(filter(None, (manifest.name, architecture, tracking.short_kfp_run_id())))
     tags = {"tilepipe.data": manifest.name, "tilepipe.data_digest": manifest.digest}
     resumed = run_ids.get("mlflow", tracking.UNTRACKED)
     run_id = tracking.open_run(experiment, name, tags, resumed_run_id=resumed)
