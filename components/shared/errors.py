@@ -7,6 +7,7 @@ traceback.
 
 import difflib
 import errno
+import os
 from collections.abc import Iterable
 
 
@@ -58,12 +59,19 @@ class ClusterError(TilepipeError, ConnectionError):
     """A Kubeflow or Kubernetes API that cannot be reached, is too old, or refuses what was asked."""
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
 def full_disk(error: BaseException) -> StorageError | None:
-    """Return the error to raise for that of a full disk; None for any other."""
-    if not isinstance(error, OSError) or error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+    """Return the error to raise for that of a full disk; None for any other.
+
+    Libraries such as DuckDB and TensorFlow raise errors of their own, with the text of the operating system.
+    """
+    place = str(getattr(error, "filename", None) or error)
+    if getattr(error, "errno", None) not in _FULL and not any(os.strerror(number) in str(error) for number in _FULL):
         return None
     return StorageError(
-        f"The disk is full: {error.filename or error}. Free space there, or give the step a larger volume."
+        f"The disk is full: {place.splitlines()[0]}. Free space there, or give the step a larger volume."
     )
 
 

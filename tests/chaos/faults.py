@@ -151,6 +151,25 @@ def full_disk(ground: Ground, number: int, draws: random.Random, name: str) -> R
     return *again(ground, run, found), 1
 
 
+@fault(*(f"{step}.temporary" for step in STEPS))
+def full_temporary_disk(ground: Ground, number: int, draws: random.Random, name: str) -> Result:
+    """The disk of temporary files is full at a random byte, and that of the outputs is not."""
+    step = name.partition(".")[0]
+    needed = sum((ground.reference / path).stat().st_size for path in ground.digests[step])
+    out = ground.scratch(f"{name}-{number}")
+    temporary = ground.scratch(f"{name}-{number}-temporary")
+    kibibytes = max(4, int(needed * draws.uniform(0.05, 1.5)) // 1024)
+    command = ["mount", "-t", "tmpfs", "-o", f"size={kibibytes}k", "tmpfs", str(temporary)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        return SAME, "not injected: a small disk can be mounted by root only", 0
+    run = of_step(ground, step, out)
+    try:
+        ended = execute(replace(run, environment={**run.environment, "TMPDIR": str(temporary)}))
+    finally:
+        subprocess.run(["umount", "--lazy", str(temporary)], check=True)
+    return *again(ground, run, judge(ended, out, step, ground.digests[step])), 1
+
+
 @fault("clock.s3", "clock.jump")
 def wrong_clock(ground: Ground, number: int, draws: random.Random, name: str) -> Result:
     """The clock differs from MinIO's, which refuses signatures from 15 minutes on, or is set while a training runs."""

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -197,6 +198,7 @@ def _child(run: Run, log: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.environ.update(run.environment)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    tempfile.tempdir = None  # TMPDIR may be another now
     if run.file_bytes:
         import resource
 

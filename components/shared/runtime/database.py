@@ -45,12 +45,12 @@ def open_database(most_mebibytes: int = 2048) -> Iterator["DuckDBPyConnection"]:
             "memory_limit": f"{_memory_mebibytes(most_mebibytes)}MiB",
             "temp_directory": f"{folder}/spilled",
         }
-        connection = duckdb.connect(f"{folder}/tiles.duckdb", config=settings)
         try:
-            connection.execute("SET TimeZone = 'UTC'")
-            # Geometries stay WKB: the conversion refuses files without `geometry_types`, as old writers made them.
-            connection.execute("SET enable_geoparquet_conversion = false")
-            yield connection
+            with duckdb.connect(f"{folder}/tiles.duckdb", config=settings) as connection:
+                connection.execute("SET TimeZone = 'UTC'")
+                # Geometries stay WKB: the conversion refuses files without `geometry_types`, as old writers made them.
+                connection.execute("SET enable_geoparquet_conversion = false")
+                yield connection
         except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
             if not _NO_ROOM.search(str(error)):
                 raise
@@ -59,8 +59,6 @@ def open_database(most_mebibytes: int = 2048) -> Iterator["DuckDBPyConnection"]:
                 f"Received: {folder} (TMPDIR) with too little: {reason(error)}. "
                 "Give the step a larger disk, or more memory."
             ) from None
-        finally:
-            connection.close()
 
 
 def lock(connection: "DuckDBPyConnection", files: Sequence[str] = ()) -> None:
