@@ -21,6 +21,7 @@ from tilepipe.components.shared.inference.prediction_plan import PredictionOptio
 from tilepipe.components.shared.runtime.parallel import map_in_order
 from tilepipe.components.shared.runtime.progress import Progress
 from tilepipe.components.shared.storage import storage
+from tilepipe.components.shared.tiles.bands.order import MissingBandError
 from tilepipe.components.shared.tiles.cache.cache import TileCache, open_cache
 from tilepipe.components.shared.tiles.layout.layout_inference import infer_layout
 from tilepipe.components.shared.tiles.quarantine import Rejection, allowed_tiles, too_many, write_quarantine
@@ -173,9 +174,10 @@ def _find_layout(plan: PredictionPlan, tiles: Path, model: BundleModel, cache: T
     try:
         layout = infer_layout(sample_tiles(tiles, plan.tiles), info, model.bands, options, cache)
     except BandError as error:
+        received = f"tiles with {error.found}." if isinstance(error, MissingBandError) else str(error)
         raise BandError(
-            f"The tiles must have the bands of the model {model.name}: {', '.join(model.bands)}. Received: {error} If "
-            "the files have them under other names, name all bands of the files with source_bands."
+            f"The tiles must have the bands of the model {model.name}: {', '.join(model.bands)}. Received: {received} "
+            "If the files have them under other names, name all bands of the files with source_bands."
         ) from None
     if layout.dtype != model.dtype:
         raise ParameterError(

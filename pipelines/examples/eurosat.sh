@@ -6,10 +6,11 @@
 set -euo pipefail
 archive=$1
 shift
+[[ " $*" == *" train_epochs="* ]] || set -- train_epochs=3 "$@" # a parameter can be given only once
 
 mkdir -p eurosat
 tar -xf "$archive" -C eurosat/
-tilepipe run train_classifier data_source=eurosat/ train_epochs=3 register_name=eurosat tracking_experiment=eurosat "$@"
+tilepipe run train_classifier data_source=eurosat/ register_name=eurosat tracking_experiment=eurosat "$@"
 tilepipe run promote model_name=eurosat gate_floors="{\"accuracy\": ${FLOOR:-0.75}}"
 tilepipe models eurosat
 tilepipe run predict_tiles data_source=eurosat/ model_uri=models:/eurosat@champion output_uri=predictions/

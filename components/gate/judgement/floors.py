@@ -105,7 +105,8 @@ def check_floors(
         if floor.label not in (EVERY_CLASS, *class_names):
             raise ParameterError(
                 f"A floor must be of a class of the model: {', '.join(class_names)}. "
-                f"Received: floors={{{floor.name!r}: {floor.minimum}}}. Correct the class."
+                f"Received: floors={{{floor.name!r}: {floor.minimum}}}. "
+                f"{suggestion(floor.label, class_names, 'Correct the class.')}"
             )
         values = dict(zip(class_names, map(float, getattr(figures, floor.figure)), strict=True))
         wanted = [floor.label] if floor.label != EVERY_CLASS else [n for n, v in values.items() if not math.isnan(v)]

@@ -1,7 +1,8 @@
 """Base of the configurations of all steps: frozen, without unknown fields, and with readable errors."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from types import NoneType, UnionType
+from typing import Any, Self, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -13,7 +14,7 @@ _TYPES = {
     "dict_type": "should be an object",
     "model_type": "should be an object",
     "string_type": "should be text",
-    "string_pattern_mismatch": "must match a pattern",
+    "string_pattern_mismatch": "must match the pattern",
 }
 """Type of a problem -> rule, where pydantic's names a type of Python."""
 
@@ -62,7 +63,26 @@ class StepConfig(BaseModel):
 
 
 def _explain(error: ValidationError, model: type[BaseModel]) -> str:
-    return "\n".join(_explain_one(dict(problem), model) for problem in error.errors(include_url=False))
+    problems: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for number, problem in enumerate(error.errors(include_url=False)):
+        path = _without_choice(model, problem["loc"])
+        if path == problem["loc"]:
+            problems[(number, path)] = dict(problem)
+        elif path in problems:  # the other types that the field may have
+            problems[path]["msg"] += f", or {str(problem['msg']).removeprefix('Input should be ')}"
+        else:
+            problems[path] = {**problem, "loc": path, "type": "choice"}
+    return "\n".join(_explain_one(problem, model) for problem in problems.values())
+
+
+def _without_choice(model: type[BaseModel], path: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the path up to a field of several types; pydantic names the type after it."""
+    for at, part in enumerate(path):
+        field = _model_at(model, path[:at]).model_fields.get(str(part))
+        kinds = get_args(field.annotation) if field and get_origin(field.annotation) in {Union, UnionType} else ()
+        if len(set(kinds) - {NoneType}) > 1:
+            return path[: at + 1]
+    return path
 
 
 def _explain_one(problem: Mapping[str, Any], model: type[BaseModel]) -> str:

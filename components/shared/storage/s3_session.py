@@ -54,7 +54,8 @@ def endpoint() -> str:
     url = setting("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
     if url and not re.match(r"https?://[^/]", url):
         shown = re.sub(r"\S*@", "", url)
-        raise StorageError(f"AWS_ENDPOINT_URL must be http://<host> or https://<host>. Received: {shown!r}.")
+        hint = "" if "://" in shown else f" Write http://{shown} or https://{shown}."
+        raise StorageError(f"AWS_ENDPOINT_URL must be http://<host> or https://<host>. Received: {shown!r}.{hint}")
     return url
 
 

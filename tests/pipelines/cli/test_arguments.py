@@ -159,3 +159,13 @@ def test_a_key_that_a_file_gives_twice_is_refused(pipeline, tmp_path):
     path.write_text("seed: 4\nseed: 5\n", encoding="utf-8")
     with pytest.raises(ParameterError, match="seed is given twice"):
         collect(pipeline, config=path)
+
+
+def test_a_value_of_several_possible_types_is_one_problem():
+    words = ['scene_uris=["s3://bucket/scene.tif"]', "model_uri=models:/a@champion", "output_uri=maps/"]
+    with pytest.raises(ParameterError) as error:
+        arguments.collect(compiled_pipeline.load("predict_scenes"), None, [*words, 'scene_options={"nodata": "zero"}'])
+    assert str(error.value) == (
+        "`scene_options.nodata` should be a valid number, unable to parse string as a number, or 'nan'. Received: "
+        """scene_options='{"nodata": "zero"}'."""
+    )

@@ -65,6 +65,21 @@ def file_bands(info: TileTableInfo, channels: int, dtype: str, descriptions: Seq
     )
 
 
+class MissingBandError(BandError):
+    """The files lack a band.
+
+    Args:
+        order: the bands of the files.
+        wanted: names of the bands to keep.
+        unknown: those that the files lack.
+    """
+
+    def __init__(self, order: BandOrder, wanted: Sequence[str], unknown: Sequence[str]) -> None:
+        self.found = f"{', '.join(order.names)} (stated by {order.stated_by})"
+        received = f"bands={','.join(wanted)}, with {', '.join(unknown)} unknown"
+        super().__init__(f"`bands` must be among {self.found}. Received: {received}.")
+
+
 def select(order: BandOrder, wanted: Sequence[str]) -> tuple[int, ...]:
     """Return the indices of the bands to keep.
 
@@ -80,8 +95,5 @@ def select(order: BandOrder, wanted: Sequence[str]) -> tuple[int, ...]:
     """
     unknown = [name for name in wanted if name not in order.names]
     if unknown:
-        raise BandError(
-            f"`bands` must be among {', '.join(order.names)} (stated by {order.stated_by}). "
-            f"Received: bands={list(wanted)}, with {', '.join(unknown)} unknown."
-        )
+        raise MissingBandError(order, wanted, unknown)
     return tuple(order.names.index(name) for name in (wanted or order.names))
