@@ -173,7 +173,9 @@ def class_rows(root: str, files: Iterable[ListedFile], *, needs_labels: bool = T
         unread = f" ({counts})" if counts else ""
         found = f"{beside} images and no class folder" if beside else f"{others.total()} files, no images{unread}"
         remedy = "Sort the images into folders named after their class."
-        if not beside and suffixes.keys() & _ARCHIVES:
+        if not beside and not others:
+            found, remedy = "no files", "Check the address."
+        elif not beside and suffixes.keys() & _ARCHIVES:
             remedy = "Unpack the archives, or give the address of one of them."
         raise SourceError(
             f"A folder of tiles must hold one folder per class with images in it ({', '.join(SUFFIXES)}). "

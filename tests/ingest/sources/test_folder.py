@@ -31,7 +31,7 @@ def test_ignored_folders_and_images_are_reported(class_folders, caplog):
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ((), "0 files, no images"),
+        ((), r"with no files\. Check the address\."),
         (("Forest/x.txt", "x.csv"), r"2 files, no images \(.csv 1, .txt 1\)"),
         (("a.jpg", "b.png"), "2 images and no class folder"),
     ],

@@ -150,7 +150,7 @@ def test_a_bucket_that_is_not_there(bucket):
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ((), "0 files, no images"),
+        ((), r"with no files\. Check the address\."),
         (("tiles/Forest/x.txt", "tiles/x.csv"), "2 files, no images"),
         (("tiles/a.jpg", "tiles/b.png"), "2 images and no class folder"),
     ],
