@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal, Self
 
 from tilepipe.components.shared.errors import ArtifactError, SourceError
+from tilepipe.components.shared.registry.registered_version import exists
 from tilepipe.components.shared.registry.version_tags import CHAMPION
 from tilepipe.components.shared.runtime import tracking
 
@@ -113,7 +114,7 @@ class ChampionState:
 
 
 def read_state(client: "MlflowClient", name: str) -> ChampionState:
-    """Read the champion and the history of a registered model in one request.
+    """Read the champion and the history of a registered model.
 
     Args:
         client: client of the registry.
@@ -129,9 +130,11 @@ def read_state(client: "MlflowClient", name: str) -> ChampionState:
     """
     model = _registered_model(client, name)
     tags = {str(key): str(value) for key, value in model.tags.items()}
-    aliases = {str(alias): int(version) for alias, version in model.aliases.items()}
+    champion = int(model.aliases[CHAMPION]) if CHAMPION in model.aliases else None
+    if champion is not None and not exists(client, name, champion):
+        champion = None
     promotions = [Promotion.of(tag, value) for tag, value in tags.items() if tag.startswith(HISTORY)]
-    return ChampionState(name, aliases.get(CHAMPION), _sorted(promotions), tags)
+    return ChampionState(name, champion, _sorted(promotions), tags)
 
 
 def _sorted(promotions: Sequence[Promotion]) -> tuple[Promotion, ...]:

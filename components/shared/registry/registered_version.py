@@ -170,6 +170,15 @@ def _read(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None
     return _or_none(f"find {name}@{alias}", lambda: client.get_model_version_by_alias(name, alias))
 
 
+def exists(client: "MlflowClient", name: str, number: int) -> bool:
+    """Return whether a version exists: one that was deleted keeps its aliases on MLflow before 3.17.
+
+    Raises:
+        TrackingError: The registry cannot be reached or denies access.
+    """
+    return _read_number(client, name, str(number)) is not None
+
+
 def _read_number(client: "MlflowClient", name: str, number: str) -> "ModelVersion | None":
     return _or_none(f"find version {number} of {name}", lambda: client.get_model_version(name, number))
 

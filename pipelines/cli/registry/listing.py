@@ -73,12 +73,12 @@ def list_models(client: "MlflowClient") -> list[ModelRow]:
         versions = _versions(client, model.name)
         if any(is_tilepipes(version.tags) for version in versions):
             state = read_state(client, model.name)
-            challenger = model.aliases.get(CHALLENGER)
+            challenger = int(model.aliases.get(CHALLENGER, 0))
             rows.append(
                 ModelRow(
                     name=model.name,
                     champion=state.champion,
-                    challenger=None if challenger is None else int(challenger),
+                    challenger=challenger if challenger in {int(version.version) for version in versions} else None,
                     versions=len(versions),
                     remark=state.remark,
                 )

@@ -183,5 +183,5 @@ def test_there_must_be_tiles_to_train_on_and_to_measure_with(tmp_path, tiles, op
 def test_a_batch_must_fit_into_the_split(packed):
     manifest, _ = packed
     check(manifest, batch_size=20)
-    with pytest.raises(ParameterError, match=r"batch_size=21 for 20 training tiles\. Use batch_size=20 or less"):
+    with pytest.raises(ParameterError, match=r"batch_size=21 for 20 training tiles\. Use batch_size=4, or at most 20"):
         check(manifest, batch_size=21)
