@@ -124,7 +124,13 @@ def compile_(
     The YAML is validated as KFP's API server does.
     """
     from tilepipe.pipelines.cli.compilation import settings_file
+    from tilepipe.pipelines.cli.compilation.platform_settings import check_registry, check_tag
 
+    for option, value, check in (("--registry", registry, check_registry), ("--tag", tag, check_tag)):
+        try:
+            check(value or "")
+        except ValueError as error:
+            raise ParameterError(f"{option} {error}. Received: {value!r}.") from None
     platform = settings_file.platform(settings)
     images = platform.settings.images if platform else None
     for variable, value, stated in (

@@ -18,6 +18,7 @@ _SURE = 0.9
 _FEW_TILES = 10
 _GAP = 0.05
 """Difference between two fractions that is worth a hint."""
+_CLASS_WEIGHTS = """train_options='{"class_weights": "balanced"}'"""
 
 
 class Hint(NamedTuple):
@@ -109,6 +110,11 @@ def _similar_classes(evaluation: Evaluation) -> Iterator[Hint]:
         yield Hint("Separate the two classes that are confused most, or merge them", reason)
 
 
+def _weighs_classes(evaluation: Evaluation) -> bool:
+    settings = evaluation.model.settings if evaluation.model else {}
+    return any(name.endswith("class_weights") and value != "none" for name, value in settings.items())
+
+
 def _few_training_tiles(evaluation: Evaluation) -> Iterator[Hint]:
     names, f1 = evaluation.manifest.class_names, evaluation.headline.f1
     counts = np.array([evaluation.manifest.splits["train"].tiles_per_class[name] for name in names])
@@ -121,8 +127,8 @@ def _few_training_tiles(evaluation: Evaluation) -> Iterator[Hint]:
             f"{typical:,.0f}",
             " training tiles: ",
             listed,
-            ". Add tiles, or weigh the classes: ",
-            _code("""train_options='{"class_weights": "balanced"}'"""),
+            ". Add tiles",
+            *(() if _weighs_classes(evaluation) else (", or weigh the classes: ", _code(_CLASS_WEIGHTS))),
             ".",
         )
         yield Hint("Add training tiles of weak classes", reason)

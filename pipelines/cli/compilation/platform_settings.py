@@ -121,10 +121,54 @@ class Section(BaseModel):
 class Images(Section):
     """The images of the steps."""
 
-    registry: str = Field(default="", description="Registry of the images; default: ghcr.io/tilepipe.")
-    tag: str = Field(default="", description="Tag of the images, which must never be reused; default: the version.")
+    registry: str = Field(
+        default="",
+        description="Registry of the images; default: ghcr.io/tilepipe.",
+        examples=["registry.example.org/tilepipe"],
+    )
+    tag: str = Field(
+        default="",
+        description="Tag of the images, which must never be reused; default: the version.",
+        examples=["0.1.0-4f1e2d3"],
+    )
     pull_secrets: tuple[Name, ...] = Field(default=(), description="Secrets for the registry.", examples=[["registry"]])
     pull_policy: Literal["IfNotPresent", "Always", "Never"] = Field(default="IfNotPresent", description="Pull policy.")
+
+    @field_validator("registry")
+    @classmethod
+    def _is_a_registry(cls, registry: str) -> str:
+        check_registry(registry)
+        return registry
+
+    @field_validator("tag")
+    @classmethod
+    def _is_a_tag(cls, tag: str) -> str:
+        check_tag(tag)
+        return tag
+
+
+def check_registry(registry: str) -> None:
+    """Check the part of the images' names before the last slash; empty stands for the default.
+
+    Raises:
+        ValueError: container runtimes refuse such a name.
+    """
+    if registry and not re.fullmatch(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)*", registry):
+        host = re.sub(r"^[a-z]+://", "", registry.lower()).rstrip("/")
+        raise ValueError(
+            "must be a host, which may have a port and a path, in small letters, without https:// and without a slash "
+            f"at the end, such as {host if host != registry else 'registry.example.org/tilepipe'}"
+        )
+
+
+def check_tag(tag: str) -> None:
+    """Check a tag; empty stands for the default.
+
+    Raises:
+        ValueError: container runtimes refuse it.
+    """
+    if tag and not re.fullmatch(r"\w[\w.-]{0,127}", tag, re.ASCII):
+        raise ValueError("must have up to 128 letters, digits, dots, hyphens and underscores")
 
 
 class Toleration(Section):

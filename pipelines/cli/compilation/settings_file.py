@@ -155,6 +155,7 @@ def _explain(path: Sequence[int | str], problem: Mapping[str, Any]) -> str:
     if problem["type"] == "missing":
         return f"`{name}` is required and was not given." + _paste(path, "...")
     message = str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    message = message.replace("a valid tuple", "a list")
     if problem["type"] == "value_error" and not message.startswith("must"):  # a whole sentence
         return message if "Received:" in message or "cannot state" in message else f"{message} {received}"
     example = _example(path)

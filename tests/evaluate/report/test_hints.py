@@ -6,6 +6,7 @@ import pytest
 
 from tilepipe.components.evaluate.figures.group_figures import GroupFigures
 from tilepipe.components.evaluate.figures.metrics import score
+from tilepipe.components.evaluate.figures.model_facts import ModelFacts
 from tilepipe.components.evaluate.report.hints import HINTS_SHOWN, hints
 
 
@@ -82,6 +83,11 @@ def test_weak_classes_with_few_training_tiles_are_named(good):
     hint = next(hint for hint in hints(found) if hint.title.startswith("Add training tiles"))
     assert "SeaLake (20)" in text_of(hint.reason)
     assert """train_options='{"class_weights": "balanced"}'""" in text_of(hint.reason)
+    weighed = ModelFacts("cnn", 3, 9, 9, {}, settings={"options.class_weights": "balanced"})
+    hint = next(
+        hint for hint in hints(dataclasses.replace(found, model=weighed)) if hint.title.startswith("Add training")
+    )
+    assert "weigh the classes" not in text_of(hint.reason)
 
 
 @pytest.mark.parametrize(

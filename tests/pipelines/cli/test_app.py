@@ -107,6 +107,8 @@ def test_telemetry_of_mlflow_is_off_unless_it_is_asked_for(monkeypatch, capsys, 
     [
         (["compile", "train_clasifier"], "Did you mean train_classifier?"),
         (["compile", "nothing"], "Choose one of these."),
+        (["compile", "--registry", "https://host.org/a"], "such as host.org/a. Received: 'https://host.org/a'."),
+        (["compile", "--tag", "a b"], "--tag must have up to 128 letters"),
         (["weights", "resnet5", "w.h5"], "Did you mean resnet50?"),
         (
             ["run", "tune_classifier", "data_source=x"],

@@ -44,6 +44,18 @@ def refusal(tmp_path):
         ("pods: {labels: {pipeline/runid: x}}", "Received: pipeline/runid. Use another prefix."),
         ("pods: {tolerations: [{effect: NoSchedule}]}", "without a key needs operator: Exists"),
         ("images: {pull_policy: always}", "Received: 'always'. Write:\n  images: {pull_policy: IfNotPresent}"),
+        (
+            "images: {registry: 'https://Host.org/a/'}",
+            "such as host.org/a. Received: 'https://Host.org/a/'. Write:\n  images: {reg",
+        ),
+        (
+            "images: {tag: a b}",
+            "letters, digits, dots, hyphens and underscores. Received: 'a b'. Write:\n  images: {tag: 0.1.0-",
+        ),
+        (
+            "pods: {tolerations: {key: gpu}}",
+            "should be a list. Received: {'key': 'gpu'}. Write:\n  pods: {tolerations: [{key",
+        ),
         ("environment: {secrets: [{keys: {a: B}}]}", "`environment.secrets.0.name` is required"),
         ("work_space: {}", "takes either size or claim"),
         ("work_space: {size: 1Gi, claim: scratch}", "takes either size or claim"),
