@@ -40,11 +40,16 @@ def resolve(connection: "DuckDBPyConnection", folder: str, rewrite: Mapping[str,
         connection.create_function(
             name, function, [kind], kind, type=PythonUDFType.NATIVE, null_handling=FunctionNullHandling.SPECIAL
         )
+        rewritten = f"ALTER TABLE chosen ALTER {column} TYPE {kind} USING {name}({column})"
         try:
-            connection.execute(f"ALTER TABLE chosen ALTER {column} TYPE {kind} USING {name}({column})")
+            connection.execute(rewritten)
         except duckdb.InvalidInputException:
             _refuse(connection, HrefResolver(folder, rewrite), folder, where)
-            raise
+            # Otherwise the address is that of a dropped tile: DuckDB rewrites deleted rows too.
+            connection.execute("CREATE TABLE kept AS SELECT * FROM chosen")
+            connection.execute("DROP TABLE chosen")
+            connection.execute("ALTER TABLE kept RENAME TO chosen")
+            connection.execute(rewritten)
         finally:
             connection.remove_function(name)
 

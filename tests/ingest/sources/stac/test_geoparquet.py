@@ -135,6 +135,17 @@ def test_hrefs_are_rewritten_and_held_in(items, tmp_path):
         read(write(path, items), href_rewrite={"https://example.org/": "/tiles/"})
 
 
+def test_hrefs_of_dropped_tiles_do_not_matter(tmp_path):
+    items = [make_item(label, number) for label in ("Crop", "Forest", "River") for number in range(10)]
+    items[0]["assets"]["image"]["href"] = "../../etc/passwd"
+    source = str(write(tmp_path / "items.parquet", items))
+    with pytest.raises(SourceError, match="in item Crop_0 "):
+        ingest_into(tmp_path, source=source)
+    ingest_into(tmp_path, source=source, recode={"Crop": ""})
+    rows = pq.read_table(tmp_path / "tiles.parquet").to_pylist()
+    assert {row["uri"] for row in rows} == {str(tmp_path / f"{item['id']}.tif") for item in items[10:]}
+
+
 def test_hrefs_that_normalization_changes(items, tmp_path):
     hrefs = ["a/../x.tif", "./a/.././x.tif", "b//x.tif", "x y.tif", "x.tif", f"file://{tmp_path}/x.tif"]
     for item, href in zip(items, hrefs, strict=True):
