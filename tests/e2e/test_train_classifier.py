@@ -16,6 +16,7 @@ from tests.e2e.conftest import FIGURES, SMALL, submit, upload_sample
 from tests.support.measure import Figure
 from tilepipe.components.shared import images
 from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.runtime.cluster import nodes_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2700)]
 
@@ -58,6 +59,9 @@ def first_run(kubeflow, pipeline_yaml, sample):
 def test_a_run_from_the_bucket_to_the_report(kubeflow, first_run):
     run_id, _ = first_run
     assert mlflow_run(kubeflow, run_id).info.status == "FINISHED"
+    logged = mlflow_run(kubeflow, run_id).data.params
+    assert json.loads(logged["model_options"])["dense_units"] == 16
+    assert "split_by" not in logged  # as by default
     metrics = mlflow_run(kubeflow, run_id).data.metrics
     assert metrics["test_tiles"] == 30
     assert metrics["test_loss"] > 0
@@ -186,6 +190,7 @@ def test_a_failing_task_is_named_with_its_reason(kubeflow, pipeline_yaml, sample
     assert run.info.status == "FAILED"
     assert run.data.tags[tracking.FAILED_STEP_TAG] == "pack-tiles"
     assert "B99" in run.data.tags[tracking.FAILURE_TAG]
+    assert json.loads(run.data.params["data_bands"]) == ["B02", "B99"]  # of a step that has no run of its own
 
 
 def test_a_retry_supplies_what_was_missing(kubeflow, pipeline_yaml, tmp_path):
@@ -193,7 +198,7 @@ def test_a_retry_supplies_what_was_missing(kubeflow, pipeline_yaml, tmp_path):
     catalog = f"s3://{kubeflow.bucket.name}/{prefix}/catalog.json"
     run_id, _ = submit(kubeflow, pipeline_yaml, f"data_source={catalog}", *SMALL, "--no-wait")
     for _ in range(100):
-        failed = [n for n in kubeflow.workflow(run_id).get("status", {}).get("nodes", {}).values()
+        failed = [n for n in nodes_of(kubeflow.workflow(run_id))
                   if "ingest-tiles.executor(0)" in n["name"] and n.get("phase") == "Failed"]  # fmt: skip
         if failed:
             break
