@@ -1,5 +1,6 @@
 """The steps under test, each in a process of its own that is forked from one with the libraries already imported."""
 
+import contextlib
 import hashlib
 import json
 import multiprocessing
@@ -129,7 +130,8 @@ def signal_after(seconds: float, number: int) -> Callable[[Any], None]:
     def disturb(process: Any) -> None:
         process.join(seconds)
         if process.exitcode is None:
-            os.kill(process.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(process.pid, number)
 
     return disturb
 
