@@ -4,7 +4,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +14,7 @@ from tests.chaos.outcomes import ERROR, HANG, LOST, SAME, WRONG, judge
 from tests.chaos.steps import Ended, Run, can_skew_clocks, execute, signal_after, start, wait
 from tests.support.faulty_proxy import FaultyProxy
 from tests.support.minio_server import own_server
+from tests.support.small_disk import mounted
 
 Result = tuple[str, str, int]
 """Outcome, detail, and number of injected faults."""
@@ -139,15 +139,10 @@ def full_disk(ground: Ground, number: int, draws: random.Random, name: str) -> R
     needed = sum((ground.reference / path).stat().st_size for path in ground.digests[step])
     out = ground.scratch(f"{name}-{number}")
     kibibytes = max(4, int(needed * draws.uniform(0.05, 1.0)) // 1024)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={kibibytes}k", "tmpfs", str(out)]
-    is_mounted = subprocess.run(command, capture_output=True, check=False).returncode == 0
     run = of_step(ground, step, out)
-    try:
+    with mounted(out, kibibytes, lazy=True) as is_mounted:
         ended = execute(run if is_mounted else replace(run, file_bytes=kibibytes * 1024))
         found = judge(ended, out, step, ground.digests[step])
-    finally:
-        if is_mounted:
-            subprocess.run(["umount", "--lazy", str(out)], check=True)
     return *again(ground, run, found), 1
 
 
@@ -159,14 +154,11 @@ def full_temporary_disk(ground: Ground, number: int, draws: random.Random, name:
     out = ground.scratch(f"{name}-{number}")
     temporary = ground.scratch(f"{name}-{number}-temporary")
     kibibytes = max(4, int(needed * draws.uniform(0.05, 1.5)) // 1024)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={kibibytes}k", "tmpfs", str(temporary)]
-    if subprocess.run(command, capture_output=True, check=False).returncode:
-        return SAME, "not injected: a small disk can be mounted by root only", 0
     run = of_step(ground, step, out)
-    try:
+    with mounted(temporary, kibibytes, lazy=True) as is_mounted:
+        if not is_mounted:
+            return SAME, "not injected: a small disk can be mounted by root only", 0
         ended = execute(replace(run, environment={**run.environment, "TMPDIR": str(temporary)}))
-    finally:
-        subprocess.run(["umount", "--lazy", str(temporary)], check=True)
     return *again(ground, run, judge(ended, out, step, ground.digests[step])), 1
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.small_disk import small_disk
 from tests.support.waiting import wait_until
 from tilepipe.components.pack.config import PackConfig
 from tilepipe.components.pack.merge import MergeInputs, merge
@@ -213,14 +214,9 @@ def test_bad_input_is_one_clear_error(case, tmp_path):
     assert not list(tmp_path.glob("runs/**/*.tfrecord"))
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
 def test_a_full_disk_is_one_clear_error(sample, tmp_path):
     disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", disk], check=False, capture_output=True)
-    if mounted.returncode:
-        pytest.skip(f"no disk can be mounted here: {mounted.stderr.decode()}")
-    try:
+    with small_disk(disk, 3 * 1024):
         words = ["run", "train_classifier", "--folder", disk / "runs", f"data_source={sample / 'catalog.json'}", *TINY]
         done = tilepipe(*words, cwd=tmp_path, env={"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"})
         output = done.stdout + done.stderr
@@ -228,5 +224,3 @@ def test_a_full_disk_is_one_clear_error(sample, tmp_path):
         assert "disk is full" in output
         assert not list(disk.glob("runs/**/*.tfrecord"))
         assert not list(disk.glob("runs/**/.partial-*"))
-    finally:
-        subprocess.run(["umount", disk], check=True)

@@ -1,10 +1,10 @@
 """A worker of a sweep, with real trainings."""
 
 import json
-import subprocess
 
 import pytest
 
+from tests.support.small_disk import small_disk
 from tests.support.sweeping import SMALL, packed_shards, run_worker
 from tilepipe.components.shared.contracts.candidates import read_outcomes
 from tilepipe.components.shared.errors import ArtifactError, ParameterError, full_disk
@@ -70,17 +70,10 @@ def test_a_full_disk_is_no_fault_of_a_candidate(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     shards = packed_shards(tmp_path / "packed")
     small = tmp_path / "small"
-    small.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", str(small)]
-    mounted = subprocess.run(command, capture_output=True, check=False)
-    if mounted.returncode:
-        pytest.skip("a small disk can be mounted by root only")
-    try:
+    with small_disk(small, 16):
         with pytest.raises(OSError, match="candidate-000") as raised:
             run_worker({"seed": [1]}, shards, small)
         assert str(full_disk(raised.value)).startswith("The disk is full: ")
-    finally:
-        subprocess.run(["umount", "--lazy", str(small)], check=True)
 
 
 @pytest.mark.parametrize("share", ["", "0", json.dumps({"worker": 0, **SMALL})])

@@ -1,7 +1,6 @@
 """Checkpoints are complete or skipped: real kills, a real S3 that becomes unreachable, real damage."""
 
 import contextlib
-import os
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ import pytest
 from tests.support.checkpoints import KEY, best_of, files, make_state, save, step_of
 from tests.support.minio_server import own_server
 from tests.support.s3_stores import STORES
+from tests.support.small_disk import small_disk
 from tilepipe.components.shared.errors import ParameterError, StorageError
 from tilepipe.components.shared.storage import s3, storage
 from tilepipe.components.train.checkpoints.checkpoints import Checkpoints
@@ -243,18 +243,6 @@ def test_a_store_that_goes_away_and_comes_back(tmp_path, monkeypatch, caplog):
         assert step_of(checkpoints.latest()) == 4
     checkpoints.remove()  # the store is unreachable again: only a warning, since the training has succeeded
     assert "could not be deleted" in caplog.text
-
-
-@contextlib.contextmanager
-def small_disk(folder, kibibytes):
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={kibibytes}k", "tmpfs", folder]
-    if os.geteuid() or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("no disk can be mounted here")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", folder], check=True)
 
 
 def test_a_full_disk_is_reported_at_the_start_and_never_ends_the_training(tmp_path, caplog):
