@@ -28,7 +28,8 @@ def resolve(connection: "DuckDBPyConnection", folder: str, rewrite: Mapping[str,
     import duckdb
     from duckdb.func import FunctionNullHandling, PythonUDFType
 
-    one = _by_folder(HrefResolver(folder, rewrite), folder, rewrite, where)
+    resolver = HrefResolver(folder, rewrite)
+    one = _by_folder(resolver, folder, rewrite, where)
 
     def several(hrefs: list[str | None] | None) -> list[str] | None:
         return None if hrefs is None else [one(href) for href in hrefs]
@@ -44,7 +45,7 @@ def resolve(connection: "DuckDBPyConnection", folder: str, rewrite: Mapping[str,
         try:
             connection.execute(rewritten)
         except duckdb.InvalidInputException:
-            _refuse(connection, HrefResolver(folder, rewrite), folder, where)
+            _refuse(connection, resolver, folder, where)
             # Otherwise the address is that of a dropped tile: DuckDB rewrites deleted rows too.
             connection.execute("CREATE TABLE kept AS SELECT * FROM chosen")
             connection.execute("DROP TABLE chosen")
