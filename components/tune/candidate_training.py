@@ -82,7 +82,7 @@ def train_candidate(task: CandidateTask) -> None:
     try:
         with nested_runs.nested(task.candidate.name), _named_log(task.candidate.name):
             _train(task)
-    except OSError as error:
+    except Exception as error:
         if full_disk(error):
             raise SystemExit(FULL_DISK_EXIT_CODE) from None
         raise
