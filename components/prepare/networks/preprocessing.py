@@ -61,7 +61,10 @@ def preprocess(
     height, width = resized(manifest.height, manifest.width, shorter_side)
     if (height, width) == (manifest.height, manifest.width):
         return values
-    return keras.layers.Resizing(height, width, interpolation="bilinear", dtype="float32", name="resize")(values)
+    resize = keras.layers.Resizing(height, width, interpolation="bilinear", dtype="float32", name="resize")
+    # By default, it runs in training mode and passes that on to the batch normalization behind it, also when a user
+    # calls the saved model or serves an export of it.
+    return resize(values, training=False)
 
 
 def channel_scaling(manifest: Manifest, options: ModelOptions) -> tuple[list[float], list[float]]:

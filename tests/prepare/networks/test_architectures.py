@@ -32,6 +32,17 @@ def test_raw_numbers_are_standardised_inside(dtype):
     assert np.allclose(standardised[..., 1], -2, atol=1e-5)
 
 
+def test_a_call_of_an_enlarging_model_does_not_train_it():
+    options = ModelOptions(filters=(4, 4, 4, 4), dense_units=8, input_size_pixels=16)
+    model = build_model("cnn", manifest_for((8, 8, 2)), options)
+    tiles = np.random.default_rng(0).integers(0, 4000, (5, 8, 8, 2)).astype("uint16")
+    weights = model.get_weights()
+    called = keras.ops.convert_to_numpy(model(tiles))
+    assert called == pytest.approx(keras.ops.convert_to_numpy(model(tiles, training=False)))
+    for before, after in zip(weights, model.get_weights(), strict=True):
+        assert np.array_equal(before, after)
+
+
 def test_a_constant_band_stays_small():
     model = build_model("cnn", manifest_for((8, 8, 2), statistics=[(100.0, 0.0), (50.0, 5.0)]), SMALL)
     standardise = keras.Model(model.input, model.get_layer("standardise").output)
