@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 from kfp import dsl, kubernetes
 from kfp.dsl.pipeline_channel import PipelineParameterChannel
 
-from tilepipe.components.shared.runtime.tracking import PREFIX, TRACKING_ADDRESS, TRACKING_CREDENTIALS
 from tilepipe.components.shared.storage import web_tokens
+from tilepipe.components.shared.tracking.tracking import PREFIX, TRACKING_ADDRESS, TRACKING_CREDENTIALS
 from tilepipe.components.shared.version import VERSION
 
 CATALOG_SECRET = "tilepipe-stac"  # noqa: S105 - a Secret's name

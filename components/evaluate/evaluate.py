@@ -24,8 +24,8 @@ from tilepipe.components.shared.contracts.model_file import load_model
 from tilepipe.components.shared.contracts.samples import choose_samples, write_samples
 from tilepipe.components.shared.errors import SplitError
 from tilepipe.components.shared.pages.formatting import SPLIT_NAMES
-from tilepipe.components.shared.runtime import earlier_runs, logged_models, tracking
 from tilepipe.components.shared.storage.atomic import write_whole
+from tilepipe.components.shared.tracking import earlier_runs, logged_models, tracking
 
 logger = logging.getLogger("tilepipe.evaluate")
 

@@ -17,8 +17,8 @@ from tilepipe.components.shared.contracts.manifest import Manifest, Split
 from tilepipe.components.shared.contracts.shard_tiles import Images, aligned, read_tiles
 from tilepipe.components.shared.contracts.shards import check_shards
 from tilepipe.components.shared.errors import ArtifactError
+from tilepipe.components.shared.logs.progress import Progress
 from tilepipe.components.shared.runtime.parallel import map_in_order
-from tilepipe.components.shared.runtime.progress import Progress
 
 logger = logging.getLogger("tilepipe.evaluate")
 

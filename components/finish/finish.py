@@ -9,8 +9,9 @@ from typing import Any
 
 from tilepipe.components.finish.config import FinishConfig
 from tilepipe.components.finish.outcome import Outcome, from_cluster, from_note
-from tilepipe.components.shared.runtime import cluster, tracking
+from tilepipe.components.shared.runtime import cluster
 from tilepipe.components.shared.runtime.run_settings import run_settings, settings_in
+from tilepipe.components.shared.tracking import tracking
 
 logger = logging.getLogger("tilepipe.finish")
 

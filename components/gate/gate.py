@@ -38,8 +38,8 @@ from tilepipe.components.shared.registry.version_tags import (
     TEST_SHARDS,
     TRAINING_TILES,
 )
-from tilepipe.components.shared.runtime import tracking
 from tilepipe.components.shared.storage.atomic import write_whole
+from tilepipe.components.shared.tracking import tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -18,8 +18,8 @@ from tilepipe.components.pack.shards.writer import ShardPlan, ShardWriter
 from tilepipe.components.pack.statistics.moments import Moments
 from tilepipe.components.pack.statistics.tile_moments import TileMoments
 from tilepipe.components.shared.contracts.manifest import SPLITS, Split
+from tilepipe.components.shared.logs.progress import Progress
 from tilepipe.components.shared.runtime.parallel import map_in_order
-from tilepipe.components.shared.runtime.progress import Progress
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.storage.atomic import whole_folder
 from tilepipe.components.shared.tiles.cache.cache import TileCache, open_cache

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 
 from tilepipe.components.shared.errors import ArtifactError, TrackingError
 from tilepipe.components.shared.inference.model_address import ModelFile
-from tilepipe.components.shared.runtime import tracking
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.storage.atomic import whole_file
+from tilepipe.components.shared.tracking import tracking
 
 logger = logging.getLogger("tilepipe.plan")
 

@@ -15,8 +15,8 @@ from tilepipe.components.predict_scenes.output.class_map import MapWriter
 from tilepipe.components.predict_scenes.scene.scene_grid import Mask, Pixels, SceneGrid
 from tilepipe.components.predict_scenes.windows import Chunk, WindowPlan
 from tilepipe.components.shared.inference.bundle_model import BundleModel
+from tilepipe.components.shared.logs.progress import Progress
 from tilepipe.components.shared.runtime.parallel import map_in_order
-from tilepipe.components.shared.runtime.progress import Progress
 
 logger = logging.getLogger("tilepipe.predict_scenes")
 

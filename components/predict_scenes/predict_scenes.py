@@ -28,10 +28,10 @@ from tilepipe.components.shared.errors import ArtifactError, SourceError
 from tilepipe.components.shared.inference.bundle_model import BundleModel, open_model
 from tilepipe.components.shared.inference.drift import check_drift
 from tilepipe.components.shared.inference.prediction_plan import DriftKind
-from tilepipe.components.shared.runtime import tracking
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.storage.atomic import whole_folder, write_whole
 from tilepipe.components.shared.storage.place import Place
+from tilepipe.components.shared.tracking import tracking
 
 logger = logging.getLogger("tilepipe.predict_scenes")
 

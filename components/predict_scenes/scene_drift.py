@@ -12,7 +12,7 @@ from tilepipe.components.predict_scenes.output.prediction_item import Provenance
 from tilepipe.components.predict_scenes.scene.product_checks import Sample
 from tilepipe.components.shared.inference.bundle_model import BundleModel
 from tilepipe.components.shared.inference.drift import Drift, compare, compare_bands, evaluation_reference
-from tilepipe.components.shared.runtime import nested_runs, tracking
+from tilepipe.components.shared.tracking import nested_runs, tracking
 
 logger = logging.getLogger("tilepipe.predict_scenes")
 

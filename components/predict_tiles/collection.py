@@ -26,7 +26,6 @@ from tilepipe.components.shared.inference.drift import Drift, check_drift, compa
 from tilepipe.components.shared.inference.model_address import ModelFile
 from tilepipe.components.shared.inference.prediction_plan import PredictionPlan, read_plan
 from tilepipe.components.shared.inference.prediction_store import PredictionStore
-from tilepipe.components.shared.runtime import tracking
 from tilepipe.components.shared.storage.atomic import write_whole
 from tilepipe.components.shared.tiles.quarantine import (
     allowed_tiles,
@@ -35,6 +34,7 @@ from tilepipe.components.shared.tiles.quarantine import (
     too_many,
     write_quarantine,
 )
+from tilepipe.components.shared.tracking import tracking
 
 logger = logging.getLogger("tilepipe.collect")
 

@@ -18,8 +18,8 @@ from tilepipe.components.shared.errors import ArtifactError, BandError, Paramete
 from tilepipe.components.shared.inference.bundle_model import BundleModel, load_model
 from tilepipe.components.shared.inference.model_address import ModelFile
 from tilepipe.components.shared.inference.prediction_plan import PredictionOptions, PredictionPlan, read_plan
+from tilepipe.components.shared.logs.progress import Progress
 from tilepipe.components.shared.runtime.parallel import map_in_order
-from tilepipe.components.shared.runtime.progress import Progress
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.tiles.bands.order import MissingBandError
 from tilepipe.components.shared.tiles.cache.cache import TileCache, open_cache

@@ -4,7 +4,8 @@ import getpass
 import os
 import socket
 
-from tilepipe.components.shared.runtime import cluster, tracking
+from tilepipe.components.shared.runtime import cluster
+from tilepipe.components.shared.tracking import tracking
 
 
 def author() -> str:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from tilepipe.components.shared.errors import PromotionError
 from tilepipe.components.shared.registry.promotions import read_state
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -6,7 +6,7 @@ from pathlib import Path
 from tilepipe.components.propose.config import ProposeConfig, shown
 from tilepipe.components.shared.contracts.manifest import read_manifest
 from tilepipe.components.shared.errors import SplitError
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 from tilepipe.components.train.figures.epoch_figures import check_best_metric
 
 logger = logging.getLogger("tilepipe.propose")

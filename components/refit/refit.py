@@ -14,8 +14,8 @@ from tilepipe.components.shared.contracts.candidates import Outcome
 from tilepipe.components.shared.contracts.history import read_history
 from tilepipe.components.shared.contracts.json_model import read_json
 from tilepipe.components.shared.contracts.manifest import Manifest, SplitSummary, read_manifest
-from tilepipe.components.shared.runtime import nested_runs, tracking
 from tilepipe.components.shared.storage.atomic import whole_file
+from tilepipe.components.shared.tracking import nested_runs, tracking
 from tilepipe.components.train import train as training
 
 logger = logging.getLogger("tilepipe.refit")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tilepipe.components.shared.contracts.bundle import read_bundle
 from tilepipe.components.shared.inference.bundle_model import BundleModel
 from tilepipe.components.shared.registry.version_tags import BUNDLE_ARTIFACT, BUNDLE_FOLDER, BUNDLE_SHA256
-from tilepipe.components.shared.runtime.logged_models import conda_environment
+from tilepipe.components.shared.tracking.logged_models import conda_environment
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -25,7 +25,7 @@ from tilepipe.components.shared.registry.version_tags import (
     TEST_SHARDS,
     TRAINING_TILES,
 )
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 from tilepipe.components.shared.version import VERSION
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from tilepipe.components.shared.contracts.candidates import (
 )
 from tilepipe.components.shared.contracts.manifest import read_manifest
 from tilepipe.components.shared.errors import ArtifactError, ParameterError
-from tilepipe.components.shared.runtime import tracking
 from tilepipe.components.shared.storage.atomic import whole_file, write_whole
+from tilepipe.components.shared.tracking import tracking
 
 logger = logging.getLogger("tilepipe.select")
 

@@ -16,8 +16,9 @@ from tilepipe.components.shared.contracts.manifest import Manifest, Split, read_
 from tilepipe.components.shared.contracts.model_file import load_model, load_tensorflow
 from tilepipe.components.shared.errors import ParameterError
 from tilepipe.components.shared.pages.curves import curves_drawing
-from tilepipe.components.shared.runtime import cluster, nested_runs
+from tilepipe.components.shared.runtime import cluster
 from tilepipe.components.shared.storage.atomic import whole_file, write_whole
+from tilepipe.components.shared.tracking import nested_runs
 from tilepipe.components.shared.version import VERSION
 from tilepipe.components.train.checkpoints.checkpoints import Checkpoints
 from tilepipe.components.train.checkpoints.file import State

@@ -15,8 +15,8 @@ from tilepipe.components.prepare.prepare import prepare
 from tilepipe.components.propose.candidate_configs import candidate_configs, in_pipeline_terms
 from tilepipe.components.shared.contracts.candidates import MODEL_FILE, OUTCOME_FILE, Candidate, Outcome, Status
 from tilepipe.components.shared.errors import ArtifactError, StorageError, TilepipeError, TrackingError, full_disk
-from tilepipe.components.shared.runtime import nested_runs, tracking
 from tilepipe.components.shared.runtime.config import StepConfig
+from tilepipe.components.shared.tracking import nested_runs, tracking
 from tilepipe.components.train.config import TrainConfig
 from tilepipe.components.train.loop.interruptions import Paused
 from tilepipe.components.train.train import Inputs, Outputs, train

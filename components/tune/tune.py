@@ -26,7 +26,8 @@ from tilepipe.components.shared.contracts.candidates import (
 )
 from tilepipe.components.shared.contracts.manifest import read_manifest
 from tilepipe.components.shared.errors import ParameterError, TilepipeError
-from tilepipe.components.shared.runtime import cluster, tracking
+from tilepipe.components.shared.runtime import cluster
+from tilepipe.components.shared.tracking import tracking
 from tilepipe.components.tune.candidate_training import (
     ERROR_FILE,
     FULL_DISK_EXIT_CODE,

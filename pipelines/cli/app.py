@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 
 from tilepipe.components.shared.errors import ParameterError, TilepipeError, suggestion
-from tilepipe.components.shared.runtime.log_format import escape_controls
-from tilepipe.components.shared.runtime.redaction import redacted
+from tilepipe.components.shared.logs.log_format import escape_controls
+from tilepipe.components.shared.logs.redaction import redacted
 from tilepipe.components.shared.runtime.step import USER_ERROR_EXIT_CODE
 from tilepipe.components.shared.version import VERSION
 from tilepipe.pipelines.cli import completion

@@ -27,7 +27,7 @@ from typing import Any
 import pytest
 
 from tests.support.measure import Figure, report
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 
 FIGURES: list[Figure] = []
 

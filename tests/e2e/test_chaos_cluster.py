@@ -16,7 +16,7 @@ import pytest
 
 from tests.e2e.conftest import SMALL, submit
 from tests.e2e.test_train_classifier import mlflow_run, training_pod, weights
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 

@@ -15,8 +15,8 @@ import pytest
 from tests.e2e.conftest import FIGURES, SMALL, submit, upload_sample
 from tests.support.measure import Figure
 from tilepipe.components.shared import images
-from tilepipe.components.shared.runtime import tracking
 from tilepipe.components.shared.runtime.cluster import nodes_of
+from tilepipe.components.shared.tracking import tracking
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2700)]
 

@@ -8,7 +8,7 @@ from tilepipe.components.evaluate.config import EvaluateConfig
 from tilepipe.components.evaluate.evaluate import Inputs, Outputs, evaluate
 from tilepipe.components.shared.contracts.samples import read_samples
 from tilepipe.components.shared.errors import ArtifactError, ParameterError, SplitError
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 
 
 @pytest.fixture

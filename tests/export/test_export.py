@@ -23,7 +23,7 @@ from tilepipe.components.shared.contracts.product import Product
 from tilepipe.components.shared.contracts.samples import read_samples, write_samples
 from tilepipe.components.shared.errors import ArtifactError, ParameterError
 from tilepipe.components.shared.inference.bundle_model import open_model
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 
 MLM_SCHEMA = os.environ.get("TILEPIPE_MLM_SCHEMA", "")
 """Path of the extension's own json-schema/schema.json, version 1.5.2."""

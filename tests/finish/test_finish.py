@@ -9,7 +9,8 @@ from tests.support.tls_server import make_certificates, serving
 from tilepipe.components.finish.config import FinishConfig
 from tilepipe.components.finish.finish import finish
 from tilepipe.components.shared.errors import TrackingError
-from tilepipe.components.shared.runtime import cluster, run_settings, tracking
+from tilepipe.components.shared.runtime import cluster, run_settings
+from tilepipe.components.shared.tracking import tracking
 from tilepipe.pipelines.cli.compilation import compiled_pipeline
 
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 STEP = """
 import sys
 from pathlib import Path
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 from tilepipe.components.shared.runtime.step import step
 from tests.support.ingesting import ingest_into
 what, source, out = sys.argv[1:]

@@ -22,7 +22,7 @@ from tilepipe.components.ingest.sources.stac.catalog import StacCatalog
 from tilepipe.components.ingest.sources.stac.documents import parse_json
 from tilepipe.components.shared.contracts.tile_table import read_tile_table
 from tilepipe.components.shared.errors import SourceError
-from tilepipe.components.shared.runtime.log_format import LOG_FORMAT, EscapingFormatter
+from tilepipe.components.shared.logs.log_format import LOG_FORMAT, EscapingFormatter
 from tilepipe.pipelines.cli import arguments
 from tilepipe.pipelines.cli.compilation import compiled_pipeline
 

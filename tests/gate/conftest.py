@@ -11,7 +11,7 @@ from tilepipe.components.gate.config import GateConfig
 from tilepipe.components.gate.gate import Outputs, gate
 from tilepipe.components.shared.contracts.manifest import read_manifest
 from tilepipe.components.shared.registry.version_tags import DATASET_DIGEST, TEST_SHARDS
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 
 
 @pytest.fixture

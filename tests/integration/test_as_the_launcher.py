@@ -15,7 +15,7 @@ from tests.integration.launcher import MOUNT, Launcher, can_mount
 from tests.support.canaries import CANARY, planted
 from tilepipe.components.shared.registry.registered_version import fetch_bundle, find_version
 from tilepipe.components.shared.registry.version_tags import GATE, TEST_SHARDS
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 from tilepipe.pipelines.cli.compilation import compiled_pipeline
 from tilepipe.pipelines.cli.sample.sample import write_sample
 

@@ -17,7 +17,7 @@ from tilepipe.components.promote.component import promote_model
 from tilepipe.components.register.component import register_model
 from tilepipe.components.shared.contracts.manifest import read_manifest
 from tilepipe.components.shared.registry.version_tags import BUNDLE_SHA256, TEST_SHARDS
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tests.support.registry import NAME, register_version
 from tilepipe.components.shared.contracts.manifest import read_manifest
 from tilepipe.components.shared.registry.promotions import read_state
 from tilepipe.components.shared.registry.version_tags import GATE, TEST_SHARDS
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 
 
 def run_promote(folder, *words):

@@ -18,7 +18,7 @@ import yaml
 from tests.conftest import ROOT
 from tests.support.documented_commands import README, lines, register_models, write_data, write_weights
 from tilepipe.components.promote.config import PromoteConfig
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 from tilepipe.pipelines.cli import arguments
 from tilepipe.pipelines.cli.app import app
 from tilepipe.pipelines.cli.compilation import compiled_pipeline

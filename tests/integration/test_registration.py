@@ -7,7 +7,7 @@ from tests.support.bundles import write_model_bundle
 from tilepipe.components.register.config import RegisterConfig
 from tilepipe.components.register.register import Lineage, register
 from tilepipe.components.shared.registry.registered_version import fetch_bundle, find_version
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 
 
 @pytest.mark.xdist_group("launcher")

@@ -23,7 +23,7 @@ from tilepipe.components.shared.contracts.manifest import read_manifest
 from tilepipe.components.shared.errors import PromotionError, SourceError, TrackingError
 from tilepipe.components.shared.inference.bundle_model import open_model
 from tilepipe.components.shared.registry.registered_version import find_version
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 from tilepipe.pipelines.cli import app as command_line
 
 NAME = "forests"

@@ -7,7 +7,7 @@ import pytest
 from tests.support.packed import write_packed
 from tests.support.waiting import wait_until
 from tilepipe.components.shared.errors import TrackingError
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 from tilepipe.components.train.config import TrainConfig
 from tilepipe.components.train.tracking import recorder
 from tilepipe.components.train.train import Inputs, Outputs, train

@@ -9,7 +9,7 @@ import pytest
 from tilepipe.components.plan.reference_table import write_reference
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.inference.model_address import ModelFile
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 
 MODEL = ModelFile(Path("model.tar.gz"), "model.tar.gz")
 

@@ -12,7 +12,7 @@ from tilepipe.components.plan import plan as planning
 from tilepipe.components.predict_tiles import collection
 from tilepipe.components.shared.errors import ArtifactError, DriftError
 from tilepipe.components.shared.registry.version_tags import BUNDLE_FOLDER, BUNDLE_SHA256, BUNDLE_URI, CHAMPION
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 
 
 def ids_in(folder):

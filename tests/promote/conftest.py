@@ -6,7 +6,7 @@ from tests.support.minio_server import minio_server  # noqa: F401 - a fixture
 from tests.support.mlflow_server import mlflow_server  # noqa: F401 - a fixture
 from tests.support.registry import NAME, register_version
 from tilepipe.components.shared.registry.version_tags import GATE, GATE_CHAMPION, GATE_REASON
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tilepipe.components.promote.claim import CLAIM, Turn, claimed, claims
 from tilepipe.components.promote.config import PromoteConfig
 from tilepipe.components.shared.errors import PromotionError
 from tilepipe.components.shared.registry.promotions import read_state
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 
 ROUNDS = 4
 CONTENDER = """

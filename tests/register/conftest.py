@@ -5,7 +5,7 @@ import pytest
 from tests.support.bundles import write_model_bundle
 from tilepipe.components.register.config import RegisterConfig
 from tilepipe.components.register.register import Lineage, register
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 
 LINEAGE = Lineage(
     "registry.example/train:1", ("s3://tiles/test-0", "s3://tiles/test-1"), ("s3://tiles/contents.parquet",)

@@ -3,7 +3,7 @@ from kfp import dsl
 from tilepipe.components.register.component import register_model
 from tilepipe.components.shared.registry import version_tags
 from tilepipe.components.shared.registry.registered_version import find_version
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 
 
 def test_lineage_comes_from_the_metadata_of_the_artifacts(bundle, run_id, tmp_path):

@@ -14,7 +14,7 @@ from tilepipe.components.shared.errors import ArtifactError, ParameterError, Sou
 from tilepipe.components.shared.inference.bundle_model import open_model
 from tilepipe.components.shared.registry import version_tags
 from tilepipe.components.shared.registry.registered_version import fetch_bundle, find_version
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 from tilepipe.components.shared.version import VERSION
 
 

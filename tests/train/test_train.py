@@ -136,7 +136,7 @@ class TestTracked:
 
     @pytest.fixture
     def mlflow(self, place):
-        from tilepipe.components.shared.runtime import tracking
+        from tilepipe.components.shared.tracking import tracking
 
         return tracking.client()
 

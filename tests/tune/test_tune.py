@@ -15,7 +15,7 @@ from tilepipe.components.tune.tune import tune
 def test_rungs_stop_hopeless_candidates_and_a_failure_stops_no_other(tmp_path, mlflow_store, monkeypatch):
     from mlflow import MlflowClient
 
-    from tilepipe.components.shared.runtime import tracking
+    from tilepipe.components.shared.tracking import tracking
 
     monkeypatch.setenv("KFP_RUN_ID", "kfp-1")
     parent = tracking.open_run("tilepipe", "sweep", {})

@@ -19,7 +19,7 @@ from tilepipe.components.ingest.sources.folder import ListedFile, class_rows, sp
 from tilepipe.components.ingest.sources.tile_row import TileRow
 from tilepipe.components.shared.contracts.manifest import Split
 from tilepipe.components.shared.errors import SourceError
-from tilepipe.components.shared.runtime.progress import Progress
+from tilepipe.components.shared.logs.progress import Progress
 from tilepipe.components.shared.storage import s3_session
 
 logger = logging.getLogger("tilepipe.ingest")

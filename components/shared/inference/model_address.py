@@ -10,8 +10,8 @@ from typing import Any
 from tilepipe.components.shared.errors import ArtifactError, ParameterError, SourceError
 from tilepipe.components.shared.registry.registered_version import fetch_bundle, find_version
 from tilepipe.components.shared.registry.version_tags import BUNDLE_SHA256
-from tilepipe.components.shared.runtime import tracking
 from tilepipe.components.shared.storage import storage
+from tilepipe.components.shared.tracking import tracking
 
 MODEL_ADDRESSES = (
     "a bundle of export (.tar.gz) or its STAC item, as a path, s3:// or https://; or models:/name@alias or "

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from tilepipe.components.shared.errors import TrackingError
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from tilepipe.components.shared.errors import ArtifactError, SourceError
 from tilepipe.components.shared.registry.registered_version import exists
 from tilepipe.components.shared.registry.version_tags import CHAMPION
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

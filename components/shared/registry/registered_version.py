@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Self
 
 from tilepipe.components.shared.errors import ArtifactError, ParameterError, SourceError, StorageError
 from tilepipe.components.shared.registry.version_tags import BUNDLE_FILE, BUNDLE_SHA256, BUNDLE_URI
-from tilepipe.components.shared.runtime import tracking
 from tilepipe.components.shared.storage import storage
+from tilepipe.components.shared.tracking import tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

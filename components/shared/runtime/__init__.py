@@ -1,1 +1,1 @@
-"""Execution of a step: configuration, logs, progress, tracking, cluster."""
+"""Execution of a step: configuration, cluster, processors, database and threads."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tilepipe.components.shared.runtime.pod_logs import last_words
+from tilepipe.components.shared.logs.pod_logs import last_words
 
 _SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 

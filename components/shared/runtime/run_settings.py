@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from tilepipe.components.shared.runtime.redaction import redacted
+from tilepipe.components.shared.logs.redaction import redacted
 
 VARIABLE = "TILEPIPE_RUN_SETTINGS"
 _OWN = ("train_", "tracking_")

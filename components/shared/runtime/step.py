@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from types import TracebackType
 
 from tilepipe.components.shared.errors import TilepipeError, full_disk
-from tilepipe.components.shared.runtime import tracking
-from tilepipe.components.shared.runtime.log_format import LOG_FORMAT, EscapingFormatter
-from tilepipe.components.shared.runtime.redaction import redacted
+from tilepipe.components.shared.logs.log_format import LOG_FORMAT, EscapingFormatter
+from tilepipe.components.shared.logs.redaction import redacted
+from tilepipe.components.shared.tracking import tracking
 
 USER_ERROR_EXIT_CODE = 2
 """Exit code after an error that the user can correct."""

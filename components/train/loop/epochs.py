@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tilepipe.components.shared.contracts.history import LAST_EPOCH, History, rank
 from tilepipe.components.shared.errors import ParameterError
-from tilepipe.components.shared.runtime.progress import Progress
+from tilepipe.components.shared.logs.progress import Progress
 from tilepipe.components.train.checkpoints.variables import put_back, values_of
 from tilepipe.components.train.config import TrainConfig
 from tilepipe.components.train.tracking.recorder import Record

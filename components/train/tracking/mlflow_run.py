@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from tilepipe.components.shared.contracts.manifest import SPLITS, Manifest
 from tilepipe.components.shared.errors import TrackingError
-from tilepipe.components.shared.runtime import tracking
-from tilepipe.components.shared.runtime.logged_models import conda_environment
+from tilepipe.components.shared.tracking import tracking
+from tilepipe.components.shared.tracking.logged_models import conda_environment
 from tilepipe.components.train.tracking.trackers import File, Point, Results
 
 if TYPE_CHECKING:

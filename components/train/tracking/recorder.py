@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from tilepipe.components.shared.contracts.manifest import SPLITS, Manifest
-from tilepipe.components.shared.runtime import tracking
 from tilepipe.components.shared.runtime.run_settings import run_settings
+from tilepipe.components.shared.tracking import tracking
 from tilepipe.components.train.tracking.mlflow_run import ARTIFACT_FOLDER, MlflowTracker
 from tilepipe.components.train.tracking.system_metrics import SystemMetrics
 from tilepipe.components.train.tracking.trackers import (

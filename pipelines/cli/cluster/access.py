@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tilepipe.components.shared.errors import ClusterError, ParameterError
-from tilepipe.components.shared.runtime.pod_logs import last_words
+from tilepipe.components.shared.logs.pod_logs import last_words
 
 SERVICE_ACCOUNT = "pipeline-runner"
 """Service account of the pods of runs in a single-user installation."""

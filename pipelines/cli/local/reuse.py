@@ -23,7 +23,7 @@ from kfp.local import cache as kfp_cache
 
 from tilepipe import components
 from tilepipe.components.shared.errors import ArtifactError, TrackingError
-from tilepipe.components.shared.runtime import earlier_runs
+from tilepipe.components.shared.tracking import earlier_runs
 from tilepipe.components.shared.version import VERSION
 from tilepipe.pipelines.cli.compilation.compiled_pipeline import step_name
 from tilepipe.pipelines.cli.local import input_state, step_output

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from tilepipe.components.shared.runtime.log_format import escape_controls
+from tilepipe.components.shared.logs.log_format import escape_controls
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.train.checkpoints.intervals import CheckpointOptions
 from tilepipe.pipelines.cli.local.runner import LocalRun, StepState

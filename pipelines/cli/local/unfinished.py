@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from tilepipe.components.shared.errors import TrackingError
-from tilepipe.components.shared.runtime import nested_runs, tracking
+from tilepipe.components.shared.tracking import nested_runs, tracking
 
 logger = logging.getLogger("tilepipe.run")
 

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingCo
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from tilepipe.components.shared.runtime.progress import Progress
+from tilepipe.components.shared.logs.progress import Progress
 from tilepipe.pipelines.cli.push.push import Pushed, Total
 
 _PLAIN_INTERVAL_SECONDS = 5.0

@@ -17,7 +17,7 @@ from tilepipe.components.shared.registry.version_tags import (
     GATE_REASON,
     PIPELINE_RUN,
 )
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tilepipe.components.shared.errors import ParameterError
 from tilepipe.components.shared.registry.client import registry_client
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tilepipe.components.shared.logs.log_format import escape_controls
 from tilepipe.components.shared.registry.promotions import ChampionState, Promotion
-from tilepipe.components.shared.runtime.log_format import escape_controls
 from tilepipe.pipelines.cli.registry.listing import ModelRow, VersionRow
 
 _STYLES = {"accepted": "green", "refused": "red", "undecided": "yellow"}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tilepipe.components.shared.errors import ParameterError
 from tilepipe.components.shared.registry.version_tags import BUNDLE_SHA256
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 from tilepipe.components.shared.version import VERSION
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from tilepipe.components.shared.inference import model_address
 from tilepipe.components.shared.inference.bundle_model import open_model
 from tilepipe.components.shared.inference.model_address import check_address
 from tilepipe.components.shared.registry.version_tags import BUNDLE_SHA256, BUNDLE_URI, CHAMPION
-from tilepipe.components.shared.runtime import tracking
 from tilepipe.components.shared.storage import s3
+from tilepipe.components.shared.tracking import tracking
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tilepipe.components.shared.registry.version_tags import (
     CHALLENGER,
     CHAMPION,
 )
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 
 CONTENT = b"a bundle"
 

@@ -54,9 +54,7 @@ def test_it_trains_the_layers_of_the_saved_model(ground):
     with ground.loop(model, epochs=3, options=OPTIONS) as (loop, *_):
         assert [variable.path for variable in loop._model.variables] == names
         loop.run(Look(), 0.03)
-    assert all(
-        not np.array_equal(old, new.numpy()) for old, new in zip(before, model.trainable_variables, strict=True)
-    )
+    assert all(not np.array_equal(old, new.numpy()) for old, new in zip(before, model.trainable_variables, strict=True))
     assert model.to_json() == config
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.support.packed import manifest_for
 from tests.support.waiting import check_stays, wait_until
 from tilepipe.components.shared.errors import TrackingError
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 from tilepipe.components.train.config import TrainConfig
 from tilepipe.components.train.figures.epoch_figures import curves_file
 from tilepipe.components.train.tracking import recorder

@@ -17,8 +17,8 @@ from tilepipe.components.ingest.sources.stac.item import ItemReader
 from tilepipe.components.ingest.sources.stac.label_items import LabelItems, has_label, sources_of, with_label
 from tilepipe.components.ingest.sources.tile_row import TileRow
 from tilepipe.components.shared.errors import SourceError
+from tilepipe.components.shared.logs.progress import Progress
 from tilepipe.components.shared.runtime.parallel import map_in_order
-from tilepipe.components.shared.runtime.progress import Progress
 from tilepipe.components.shared.storage import storage
 
 logger = logging.getLogger("tilepipe.ingest")

@@ -23,9 +23,9 @@ from tilepipe.components.ingest.sources.tfrecords.tfrecord_bands import Features
 from tilepipe.components.ingest.sources.tile_row import TileRow
 from tilepipe.components.shared.contracts.tile_table import RecordFeature
 from tilepipe.components.shared.errors import ParameterError, SourceError
+from tilepipe.components.shared.logs.progress import Progress
 from tilepipe.components.shared.records.example import Values, parse_example
 from tilepipe.components.shared.records.frames import FRAMING_BYTES, frame, iter_frames
-from tilepipe.components.shared.runtime.progress import Progress
 from tilepipe.components.shared.storage import storage
 
 logger = logging.getLogger("tilepipe.ingest")

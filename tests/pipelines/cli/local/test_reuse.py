@@ -10,7 +10,7 @@ from PIL import Image
 
 from tilepipe.components.ingest.component import ingest_tiles
 from tilepipe.components.pack.component import merge_packed, pack_tiles
-from tilepipe.components.shared.runtime import earlier_runs
+from tilepipe.components.shared.tracking import earlier_runs
 from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline
 from tilepipe.pipelines.cli.local import reuse, runner
 

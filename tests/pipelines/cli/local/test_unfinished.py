@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from tests.support.waiting import wait_until
-from tilepipe.components.shared.runtime import nested_runs, tracking
+from tilepipe.components.shared.tracking import nested_runs, tracking
 from tilepipe.pipelines.cli.local import unfinished
 
 MARK = """

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from tests.support.registry import NAME, register_version
 from tilepipe.components.shared.errors import ParameterError, PromotionError, SourceError
 from tilepipe.components.shared.registry.version_tags import GATE, GATE_CHAMPION, GATE_REASON
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 from tilepipe.pipelines.cli import app as command_line
 from tilepipe.pipelines.cli.registry.local_registry import require
 

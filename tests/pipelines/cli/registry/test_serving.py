@@ -14,7 +14,7 @@ from tilepipe.components.register.register import Lineage, register
 from tilepipe.components.shared.errors import ParameterError
 from tilepipe.components.shared.registry.registered_version import RegisteredVersion, find_version
 from tilepipe.components.shared.registry.version_tags import BUNDLE_SHA256
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 from tilepipe.pipelines.cli.registry.serving import inference_service, kubernetes_name, storage_uri
 
 VERSION = RegisteredVersion("EuroSAT_RGB (cnn)", 3, "r", {BUNDLE_SHA256: "a" * 64}, ())

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from tilepipe.components.shared.runtime.redaction import redacted
+from tilepipe.components.shared.logs.redaction import redacted
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from mlflow.tracking._tracking_service.utils import _tracking_store_registry
 
 from tilepipe.components.shared.errors import TrackingError
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 
 NAMES = [*tracking.TRACKING_ADDRESS, *tracking.TRACKING_CREDENTIALS]
 

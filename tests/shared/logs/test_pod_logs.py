@@ -1,4 +1,4 @@
-from tilepipe.components.shared.runtime.pod_logs import last_words, own_lines
+from tilepipe.components.shared.logs.pod_logs import last_words, own_lines
 
 # The end of a real pod's log: KFP 2.17's launcher, Argo 4.0.5, and a step between them.
 LOG = """\

@@ -1,6 +1,6 @@
 """MLflow runs of trainings that an earlier pipeline run made, and that a cache gives to this one."""
 
-from tilepipe.components.shared.runtime import tracking
+from tilepipe.components.shared.tracking import tracking
 
 
 def status_of(run_id: str) -> str:

@@ -7,7 +7,7 @@ cursor, set its title, or begin a line that looks like another log record.
 import logging
 import re
 
-from tilepipe.components.shared.runtime.redaction import redacted
+from tilepipe.components.shared.logs.redaction import redacted
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 

@@ -1,6 +1,6 @@
 import logging
 
-from tilepipe.components.shared.runtime.progress import Progress
+from tilepipe.components.shared.logs.progress import Progress
 
 logger = logging.getLogger("tilepipe.test")
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tilepipe.components.shared.runtime.log_format import EscapingFormatter, escape_controls
+from tilepipe.components.shared.logs.log_format import EscapingFormatter, escape_controls
 
 
 @pytest.mark.parametrize(

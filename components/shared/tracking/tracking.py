@@ -17,9 +17,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from tilepipe.components.shared.errors import TrackingError
-from tilepipe.components.shared.runtime import nested_runs
-from tilepipe.components.shared.runtime.log_format import escape_controls
-from tilepipe.components.shared.runtime.redaction import redacted
+from tilepipe.components.shared.logs.log_format import escape_controls
+from tilepipe.components.shared.logs.redaction import redacted
+from tilepipe.components.shared.tracking import nested_runs
 from tilepipe.components.shared.version import VERSION
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Logs: their format, credentials in them, progress, and those of pods."""

@@ -1,0 +1,1 @@
+"""MLflow: connection, runs, runs of earlier attempts and logged models."""
