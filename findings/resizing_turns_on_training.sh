@@ -44,8 +44,8 @@ for name, layer in layers.items():
     model = keras.Model(inputs, keras.layers.Dense(3, activation="softmax")(values))
     predicted = model.predict(tiles, verbose=0)
     model.export("served", verbose=False)
-    served = tf.saved_model.load("served").serve
-    alone, among = served(tiles[:1]).numpy()[0], served(tiles).numpy()[0]
+    served = tf.saved_model.load("served")
+    alone, among = served.serve(tiles[:1]).numpy()[0], served.serve(tiles).numpy()[0]
     called = model(tiles).numpy()
     later = model.predict(tiles, verbose=0)
     close = {
