@@ -94,8 +94,8 @@ pipelines: setup ## Rewrite what derives from config.py: signatures, committed Y
 step: setup ## Write the skeleton of a new step (NAME=sharpen)
 	@$(VENV)/python -m tests.support.step_skeleton $(NAME)
 
-bench: setup ## Measure speed and memory (only some: PARTS="pack training"); writes build/bench.json
-	@$(VENV)/python -m tests.bench $(PARTS)
+bench: setup ## Measure speed and memory (only some: PARTS="pack training"; beside another checkout: BASELINE=FOLDER PARTS=whole_run); writes build/bench.json
+	@BASELINE=$(BASELINE) $(VENV)/python -m tests.bench $(PARTS)
 
 accuracy: setup ## Train on real EuroSAT (RECIPE=finetune, scratch or quick); writes build/accuracy-RECIPE.json
 	@RECIPE=$(RECIPE) $(VENV)/python -m tests.accuracy

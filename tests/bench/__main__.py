@@ -52,7 +52,7 @@ def main(names: list[str]) -> int:
         for name in names or _PARTS:
             with tempfile.TemporaryDirectory() as folder:
                 figures += _PARTS[name].measure(Path(folder))
-    finally:  # the other parts are measured even if one fails
+    finally:  # what was measured is reported, even if a later part fails
         if figures:
             missed = report("bench", figures)
     return 1 if missed else 0
