@@ -19,8 +19,9 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,24 @@ def submit(kubeflow: Kubeflow, yaml: Path, *words: str, check: bool = True) -> t
     last = {word.partition("=")[0]: word for word in words}
     done = kubeflow.tilepipe("submit", str(yaml), *last.values(), check=check)
     return run_id_in(done.stdout), done
+
+
+def seconds(node: Mapping[str, str]) -> float:
+    """Return the seconds between the start and the end of a node of a Workflow, or of a whole Workflow's status."""
+    began, ended = (datetime.fromisoformat(node[key]) for key in ("startedAt", "finishedAt"))
+    return (ended - began).total_seconds()
+
+
+def own_seconds(kubeflow: Kubeflow, run_id: str) -> dict[str, float]:
+    """Return the seconds of each task's own container, without drivers and pod start."""
+    found = {}
+    for pod in kubeflow.pods(run_id):
+        name = (pod.metadata.annotations or {}).get("workflows.argoproj.io/node-name", "")
+        main = next((s for s in pod.status.container_statuses or [] if s.name == "main"), None)
+        if ".executor" in name and main is not None and main.state.terminated is not None:
+            ended = main.state.terminated
+            found[name.split(".executor")[0].split(".")[-1]] = (ended.finished_at - ended.started_at).total_seconds()
+    return found
 
 
 def run_id_in(text: str) -> str:

@@ -6,13 +6,12 @@ import tempfile
 import time
 import uuid
 import warnings
-from datetime import datetime
 from pathlib import Path
 
 import keras
 import pytest
 
-from tests.e2e.conftest import FIGURES, SMALL, submit, upload_sample
+from tests.e2e.conftest import FIGURES, SMALL, own_seconds, seconds, submit, upload_sample
 from tests.support.measure import Figure
 from tilepipe.components.shared import images
 from tilepipe.components.shared.runtime.cluster import nodes_of
@@ -28,23 +27,6 @@ def mlflow_run(kubeflow, run_id):
     found = tracking.find_run(kubeflow.mlflow, run_id)
     assert found, f"no MLflow run of {run_id}"
     return kubeflow.mlflow.get_run(found)
-
-
-def seconds(node):
-    began, ended = (datetime.fromisoformat(node[key]) for key in ("startedAt", "finishedAt"))
-    return (ended - began).total_seconds()
-
-
-def own_seconds(kubeflow, run_id):
-    """Return the seconds of each task's own container, without drivers and pod start."""
-    found = {}
-    for pod in kubeflow.pods(run_id):
-        name = (pod.metadata.annotations or {}).get("workflows.argoproj.io/node-name", "")
-        main = next((s for s in pod.status.container_statuses or [] if s.name == "main"), None)
-        if ".executor" in name and main is not None and main.state.terminated is not None:
-            ended = main.state.terminated
-            found[name.split(".executor")[0].split(".")[-1]] = (ended.finished_at - ended.started_at).total_seconds()
-    return found
 
 
 @pytest.fixture(scope="module")
