@@ -27,6 +27,7 @@ from tilepipe.components.shared.contracts.candidates import (
 from tilepipe.components.shared.contracts.manifest import read_manifest
 from tilepipe.components.shared.errors import ParameterError, TilepipeError
 from tilepipe.components.shared.runtime import cluster
+from tilepipe.components.shared.storage.atomic import whole_folder
 from tilepipe.components.shared.tracking import tracking
 from tilepipe.components.tune.candidate_training import (
     ERROR_FILE,
@@ -70,10 +71,9 @@ def tune(config: TuneConfig, shards: Shards, outcomes: Path) -> list[Outcome]:
         TrackingError: the tracking server cannot be reached.
     """
     share = _read_share(config.share)
-    outcomes.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, whole_folder(outcomes) as partial:
         results = _open_results(config, share, shards, scratch)
-        worker = _Worker(config, share, shards, outcomes, Path(scratch), results)
+        worker = _Worker(config, share, shards, partial, Path(scratch), results)
         if share.study:
             worker.train_study(share.study)
         else:

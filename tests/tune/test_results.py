@@ -44,6 +44,7 @@ def test_a_killed_worker_continues_at_the_rung_where_it_was(tmp_path, shards):
         worker.kill()
         worker.join()
     assert worker.exitcode == -signal.SIGKILL
+    assert not (tmp_path / "killed").exists()  # the outputs are written at the end
     (at_rung,) = stored(tmp_path / "kept", "candidate-000-*.rung-001.json")
     before = Outcome.model_validate_json(at_rung.read_text())
 
