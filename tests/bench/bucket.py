@@ -47,11 +47,17 @@ class Bucket:
 
 
 @contextlib.contextmanager
-def sample_in_a_bucket(scratch: Path) -> Iterator[Bucket]:
-    """Serve `_COPIES` times ten classes of the sample's tiles, of 107 kB each; the environment names the server."""
+def sample_in_a_bucket(scratch: Path, certificates: Path | None = None) -> Iterator[Bucket]:
+    """Serve `_COPIES` times ten classes of the sample's tiles, of 107 kB each; the environment names the server.
+
+    Args:
+        scratch: an empty folder.
+        certificates: folder of `tls_server.make_certificates`, to serve them over TLS.
+    """
     sample = write_sample(scratch / "bucket-sample", tiles_per_class=_TILES_PER_CLASS)
     files = sorted(sample.tile_folder.rglob("*.tif"))
-    with own_server(scratch / "minio") as server, _environment(server):
+    server_of_tiles = own_server(scratch / "minio", certificates=certificates)
+    with server_of_tiles as server, _environment(server, certificates):
         server.make_bucket(BUCKET)
         jobs = [(f"set/{file.parent.name}/{copy}-{file.name}", file) for copy in range(_COPIES) for file in files]
         with ThreadPoolExecutor(8) as pool:
@@ -69,7 +75,7 @@ def sample_in_a_bucket(scratch: Path) -> Iterator[Bucket]:
 
 
 @contextlib.contextmanager
-def _environment(server: S3Server) -> Iterator[None]:
+def _environment(server: S3Server, certificates: Path | None) -> Iterator[None]:
     before = dict(os.environ)
     for name in ("AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL_S3"):
         os.environ.pop(name, None)
@@ -79,6 +85,8 @@ def _environment(server: S3Server) -> Iterator[None]:
         AWS_SECRET_ACCESS_KEY=server.secret_key,
         AWS_REGION="us-east-1",
     )
+    if certificates:
+        os.environ["AWS_CA_BUNDLE"] = str(certificates / "ca-bundle.crt")
     try:
         yield
     finally:

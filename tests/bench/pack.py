@@ -19,12 +19,14 @@ from tests.bench.pack_loops import (
     Run,
     boto3_loop,
     clients,
+    curl_clients,
     fastest,
     processor_seconds,
     vsis3_loop,
 )
 from tests.bench.peak import own_peak, peak_of
 from tests.support.measure import Figure
+from tests.support.tls_server import make_certificates
 from tilepipe.components.pack.config import PackConfig
 from tilepipe.components.pack.pack import PackOutputs, pack
 from tilepipe.components.shared.contracts.manifest import SPLITS
@@ -40,9 +42,15 @@ _GIBIBYTE = 2**30
 
 
 def measure(scratch: Path) -> list[Figure]:
-    """Measure the rates with MinIO, the readers on one core, and the memory for two sizes."""
+    """Measure the rates with MinIO, the readers on one core, the memory for two sizes, and the rate over TLS."""
     with sample_in_a_bucket(scratch) as bucket:
-        return [*_rates(bucket, scratch), *stages.measure(bucket), *_memory(bucket, scratch)]
+        figures = [*_rates(bucket, scratch), *stages.measure(bucket), *_memory(bucket, scratch)]
+    over_tls, certificates = scratch / "tls", scratch / "certificates"
+    over_tls.mkdir()
+    certificates.mkdir()
+    make_certificates(certificates)
+    with sample_in_a_bucket(over_tls, certificates) as bucket:
+        return [*figures, *_over_tls(bucket, scratch)]
 
 
 def outputs(folder: Path) -> PackOutputs:
@@ -55,13 +63,41 @@ def outputs(folder: Path) -> PackOutputs:
     )
 
 
+def _packing(table: Path, scratch: Path) -> Run:
+    def run(_: Sequence[str]) -> None:
+        pack(PackConfig(), table, outputs(scratch / "packed"))
+
+    return run
+
+
+def _over_tls(bucket: Bucket, scratch: Path) -> list[Figure]:
+    """Compare packing over TLS with libcurl's GETs of the same objects."""
+    curl = curl_clients(bucket.server)
+    keys = bucket.keys * _TIMES_OVER
+    runs = {
+        "pack": _packing(bucket.many(scratch / "over-tls.parquet", _TIMES_OVER), scratch),
+        "curl": curl[fastest(curl, bucket.keys[:_CALIBRATED])],
+    }
+    rates, used = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
+    runs["pack"](keys)
+    for _ in range(_ROUNDS):
+        for name, run in runs.items():
+            shutil.rmtree(scratch / "packed", ignore_errors=True)
+            used_before, started = processor_seconds(), time.perf_counter()
+            run(keys)
+            rates[name].append(len(keys) / (time.perf_counter() - started))
+            used[name].append((processor_seconds() - used_before) / len(keys) * 1000)
+    ratio = statistics.median(ours / bare for ours, bare in zip(rates["pack"], rates["curl"], strict=True))
+    return [
+        Figure("pack.tls.rate", statistics.median(rates["pack"]), "tiles/s"),
+        Figure("get.curl_tls.rate", statistics.median(rates["curl"]), "objects/s"),
+        Figure("pack.tls.of_curl_get", ratio, "of curl's", ">= 0.8", ratio >= 0.8),
+        Figure("pack.tls.processor_time", statistics.median(used["pack"]), "s/1000 tiles"),
+        Figure("get.curl_tls.processor_time", statistics.median(used["curl"]), "s/1000 tiles"),
+    ]
+
+
 def _rates(bucket: Bucket, scratch: Path) -> list[Figure]:
-    def packing(table: Path) -> Run:
-        def run(_: Sequence[str]) -> None:
-            pack(PackConfig(), table, outputs(scratch / "packed"))
-
-        return run
-
     ways = clients(bucket.server)
     for run in (next(iter(each.values())) for each in ways.values()):
         run(bucket.keys[:_CALIBRATED])  # to warm up
@@ -70,16 +106,16 @@ def _rates(bucket: Bucket, scratch: Path) -> list[Figure]:
     table = bucket.many(scratch / "over.parquet", _TIMES_OVER)
     checked = bucket.many(scratch / "checked.parquet", _TIMES_OVER, checked=True)
     keys = bucket.keys * _TIMES_OVER
-    packing(table)(keys)
+    _packing(table, scratch)(keys)
     loops = vsis3_loop(bucket.server), boto3_loop(bucket.server)
     rates, used = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
     for number in range(_ROUNDS):
         # GDAL caches what it has read: each round uses other objects.
         parts = [bucket.keys[number * size :][:size] for size in (_VSIS3_TILES, _BOTO3_TILES)]
         runs: dict[str, tuple[Run, Sequence[str]]] = {
-            "pack": (packing(table), keys),
+            "pack": (_packing(table, scratch), keys),
             **{name: (each[chosen[name]], bucket.keys if name == "boto3" else keys) for name, each in ways.items()},
-            "checked": (packing(checked), keys),
+            "checked": (_packing(checked, scratch), keys),
             "vsis3": (loops[0], parts[0]),
             "boto3_loop": (loops[1], parts[1]),
         }

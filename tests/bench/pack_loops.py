@@ -66,17 +66,6 @@ def clients(server: S3Server) -> dict[str, dict[str, Run]]:
             answer.close()
             answer.release_conn()
 
-    handles = threading.local()
-
-    def with_curl(key: str) -> None:
-        if not hasattr(handles, "curl"):
-            handles.curl = _curl(server)
-        handles.curl.setopt(pycurl.URL, f"{server.endpoint}/{BUCKET}/{quote(key)}")
-        pieces = list[bytes]()
-        handles.curl.setopt(pycurl.WRITEFUNCTION, pieces.append)
-        handles.curl.perform()
-        b"".join(pieces)
-
     own = ObjectServer.at(server.endpoint, "us-east-1", server.access_key, server.secret_key)
 
     def ahead(key: str) -> None:
@@ -92,9 +81,25 @@ def clients(server: S3Server) -> dict[str, dict[str, Run]]:
         "obstore": _threads(with_obstore) | tasks,
         "minio": _threads(with_minio),
         "boto3": _threads(with_boto3),
-        "curl": _threads(with_curl),
+        "curl": curl_clients(server),
         OWN: _threads(ahead),
     }
+
+
+def curl_clients(server: S3Server) -> dict[str, Run]:
+    """GET and discard objects with libcurl, with each number of threads."""
+    handles = threading.local()
+
+    def with_curl(key: str) -> None:
+        if not hasattr(handles, "curl"):
+            handles.curl = _curl(server)
+        handles.curl.setopt(pycurl.URL, f"{server.endpoint}/{BUCKET}/{quote(key)}")
+        pieces = list[bytes]()
+        handles.curl.setopt(pycurl.WRITEFUNCTION, pieces.append)
+        handles.curl.perform()
+        b"".join(pieces)
+
+    return _threads(with_curl)
 
 
 def _curl(server: S3Server) -> "pycurl.Curl":
@@ -105,6 +110,8 @@ def _curl(server: S3Server) -> "pycurl.Curl":
     curl.setopt(pycurl.BUFFERSIZE, 512 * 1024)
     curl.setopt(pycurl.FAILONERROR, True)
     curl.setopt(pycurl.NOSIGNAL, True)
+    if os.environ.get("AWS_CA_BUNDLE"):
+        curl.setopt(pycurl.CAINFO, os.environ["AWS_CA_BUNDLE"])
     return curl
 
 

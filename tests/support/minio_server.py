@@ -37,19 +37,28 @@ def minio_server(tmp_path_factory):
 
 
 @contextlib.contextmanager
-def own_server(folder: Path, port: int = 0) -> Iterator[S3Server]:
-    """Start a separate MinIO with its data in a folder, for measurements and for tests that restart it."""
+def own_server(folder: Path, port: int = 0, certificates: Path | None = None) -> Iterator[S3Server]:
+    """Start a separate MinIO with its data in a folder, for measurements and for tests that restart it.
+
+    Args:
+        folder: folder of its data and its log.
+        port: port to listen at; 0 for any.
+        certificates: folder with a server's `private.key` and `public.crt`, for TLS.
+    """
     folder.mkdir(exist_ok=True)
-    with _running(_binary(), folder, port) as server:
+    with _running(_binary(), folder, port, certificates) as server:
         yield server
 
 
 @contextlib.contextmanager
-def _running(binary: str, folder: Path, port: int = 0) -> Iterator[S3Server]:
+def _running(binary: str, folder: Path, port: int = 0, certificates: Path | None = None) -> Iterator[S3Server]:
     port = port or free_ports(1)[0]
-    server = S3Server(f"http://127.0.0.1:{port}", "tilepipe-test", "a-secret-of-the-test")
+    scheme = "https" if certificates else "http"
+    server = S3Server(f"{scheme}://127.0.0.1:{port}", "tilepipe-test", "a-secret-of-the-test")
     environment = {**os.environ, "MINIO_ROOT_USER": server.access_key, "MINIO_ROOT_PASSWORD": server.secret_key}
     command = [binary, "server", "--quiet", "--address", f"127.0.0.1:{port}", str(folder / "data")]
+    if certificates:
+        command += ["--certs-dir", str(certificates)]
     with (folder / "log").open("wb") as log:
         # In a session of its own, like a real server: Linux divides processor time among sessions, not among threads.
         process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
