@@ -249,7 +249,8 @@ class _Worker:
         logger.info("%s: %s", candidate.name, shown(candidate.parameters))
         code = run_in_child(train_candidate, task)
         if code == FULL_DISK_EXIT_CODE:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(task.folder))
+            places = f"{task.folder} or {tempfile.gettempdir()}"  # the process is gone with its error
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), places)
         error_file = task.folder / ERROR_FILE
         if error_file.is_file():
             error = json.loads(error_file.read_text(encoding="utf-8"))
