@@ -10,7 +10,6 @@ from tilepipe.components.train.checkpoints.intervals import CheckpointOptions
 from tilepipe.components.train.figures.epoch_figures import check_name_of_metric
 from tilepipe.components.train.input.augmentation import Augmentation, AugmentationOptions
 from tilepipe.components.train.input.options import DataOptions
-from tilepipe.components.train.loop.resolution import ResolutionOptions, check_resolution
 from tilepipe.components.train.optimization.class_weights import ClassWeightOptions
 from tilepipe.components.train.optimization.learning_rate_finder import RateFinderOptions
 from tilepipe.components.train.optimization.losses import LossOptions
@@ -72,7 +71,6 @@ class TrainOptions(
     ClassWeightOptions,
     OptimizerOptions,
     ScheduleOptions,
-    ResolutionOptions,
     RateFinderOptions,
     AugmentationOptions,
     DataOptions,
@@ -119,7 +117,6 @@ class TrainConfig(StepConfig):
     def _options_agree(self) -> Self:
         check_optimizer(self.optimizer, self.options)
         phases(self.epochs, self.learning_rate, self.options)
-        check_resolution(self.epochs, self.options)
         return self
 
     @field_validator("gpu_count")

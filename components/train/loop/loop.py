@@ -19,7 +19,6 @@ from tilepipe.components.train.loop.ema import Averages
 from tilepipe.components.train.loop.epochs import Epochs
 from tilepipe.components.train.loop.interruptions import InterruptionHandler, Paused
 from tilepipe.components.train.loop.model_layers import backbone_of, layers_of
-from tilepipe.components.train.loop.resolution import Resolution
 from tilepipe.components.train.loop.validation import Validation
 from tilepipe.components.train.optimization.learning_rate_finder import RateCurve, find_rate
 from tilepipe.components.train.optimization.losses import make_loss
@@ -45,18 +44,11 @@ class TrainingModel(keras.Model):  # type: ignore[misc] # Keras has no types
     Args:
         model: the classifier, which itself is never compiled.
         batches: the training batches.
-        resolution: resolution of the tiles in training.
     """
 
-    def __init__(self, model: keras.Model, batches: Batches, resolution: Resolution) -> None:
+    def __init__(self, model: keras.Model, batches: Batches) -> None:
         super().__init__(model.input, model.output, name=model.name)
-        self._batches, self._resolution = batches, resolution
-
-    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:  # noqa: ANN401 - Keras
-        """Classify tiles, `(batch, height, width, bands)`, in training at the resolution of the epoch."""
-        if training and self._resolution.model is not None:
-            return self._resolution.model(inputs, training=True)
-        return super().call(inputs, training=training, mask=mask)
+        self._batches = batches
 
     def train_step(self, data: Any) -> Any:  # noqa: ANN401 - an element of the batches
         """Train on a batch, which is built here if the tiles are on the device."""
@@ -89,8 +81,7 @@ class Loop:
         epochs: Epochs,
     ) -> None:
         with devices.strategy.scope():
-            self._resolution = Resolution(model, config.options)
-            self._model = TrainingModel(model, batches, self._resolution)
+            self._model = TrainingModel(model, batches)
         self._config = config
         self._batches, self._devices, self._epochs = batches, devices, epochs
         self._backbone = backbone_of(model)
@@ -172,7 +163,6 @@ class Loop:
         """Run the learning-rate finder on the first batches, and restore the model."""
         options = self._config.options
         before = values_of({"model": self._model.variables})
-        self._resolution.change(0)
         self._begin(phases(self._config.epochs, learning_rate, options)[0], changes_rate=False)
         with self._batches.translate_errors():
             batches = self._devices.feed(self._batches.train(0, 0).repeat())
@@ -251,10 +241,6 @@ class Loop:
             self._plateau.restore(start.facts["plateau"])
 
     def _run_epoch(self, interruptions: InterruptionHandler) -> None:
-        if self._resolution.change(self._at.epoch):
-            # The steps were built for another resolution.
-            self._model.make_train_function(force=True)
-            self._averages.prepare()
         if self._at.step == 0:
             for metric in self._train_metrics:
                 metric.reset_state()
