@@ -88,9 +88,11 @@ class Kubeflow:
 
     def executors(self, run_id: str, task: str) -> int:
         """Number of pods that ran the container of a task."""
-        key = "workflows.argoproj.io/node-name"
-        names = [(pod.metadata.annotations or {}).get(key, "") for pod in self.pods(run_id)]
-        return sum(f"{task}.executor" in name for name in names)
+        return len(self.executor_pods(run_id, task))
+
+    def executor_pods(self, run_id: str, task: str) -> list[Any]:
+        """Return the pods that ran the container of a task."""
+        return [pod for pod in self.pods(run_id) if f"{task}.executor" in node_name(pod)]
 
     def files(self, run_id: str, name: str) -> list[bytes]:
         """Contents of the artifacts of a run whose addresses end so."""
@@ -180,11 +182,16 @@ def seconds(node: Mapping[str, str]) -> float:
     return (ended - began).total_seconds()
 
 
+def node_name(pod: Any) -> str:
+    """Return the name of a pod's node in its Workflow, with the names of the groups and of the task that it is in."""
+    return str((pod.metadata.annotations or {}).get("workflows.argoproj.io/node-name", ""))
+
+
 def own_seconds(kubeflow: Kubeflow, run_id: str) -> dict[str, float]:
     """Return the seconds of each task's own container, without drivers and pod start."""
     found = {}
     for pod in kubeflow.pods(run_id):
-        name = (pod.metadata.annotations or {}).get("workflows.argoproj.io/node-name", "")
+        name = node_name(pod)
         main = next((s for s in pod.status.container_statuses or [] if s.name == "main"), None)
         if ".executor" in name and main is not None and main.state.terminated is not None:
             ended = main.state.terminated

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.e2e.conftest import SMALL, submit
+from tests.e2e.conftest import SMALL, node_name, submit
 from tests.e2e.test_chaos_cluster import EPOCHS, in_the_middle
 from tests.e2e.test_train_classifier import mlflow_run, training_pod
 
@@ -89,10 +89,10 @@ def ended(kubeflow, held):
 
 def test_without_quota_a_step_waits_and_no_driver_does(held):
     _, pods, said = held
-    steps = [pod for pod in pods if ".executor" in _node_name(pod)]
+    steps = [pod for pod in pods if ".executor" in node_name(pod)]
     assert steps
-    drivers = [pod for pod in pods if ".executor" not in _node_name(pod)]
-    assert [_node_name(pod) for pod in steps if not _is_gated(pod)] == []
+    drivers = [pod for pod in pods if ".executor" not in node_name(pod)]
+    assert [node_name(pod) for pod in steps if not _is_gated(pod)] == []
     assert {pod.status.phase for pod in drivers} == {"Succeeded"}
     assert [pod for pod in drivers if _QUEUE in pod.metadata.labels] == []
     assert "insufficient quota for" in said
@@ -111,7 +111,7 @@ def test_a_run_whose_training_is_preempted_ends_well(kubeflow, held, ended):
 
 def test_every_step_was_in_the_queue(kubeflow, held, ended):
     run_id, *_ = held
-    pods = [pod for pod in kubeflow.pods(run_id) if ".executor" in _node_name(pod)]
+    pods = [pod for pod in kubeflow.pods(run_id) if ".executor" in node_name(pod)]
     assert {pod.metadata.labels[_QUEUE] for pod in pods} == {NAME}
     found = kubeflow.objects.list_namespaced_custom_object(*_KUEUE, kubeflow.namespace, "workloads")["items"]
     names = {owner["name"] for item in found for owner in item["metadata"].get("ownerReferences", [])}
@@ -123,10 +123,6 @@ def _groups(quota):
     return [{"coveredResources": list(quota), "flavors": [{"name": NAME, "resources": resources}]}]
 
 
-def _node_name(pod):
-    return (pod.metadata.annotations or {}).get("workflows.argoproj.io/node-name", "")
-
-
 def _is_gated(pod):
     return "kueue.x-k8s.io/admission" in {gate.name for gate in pod.spec.scheduling_gates or []}
 
@@ -136,7 +132,7 @@ def _has_started(pod):
 
 
 def _trainings(kubeflow, run_id):
-    return [pod for pod in kubeflow.pods(run_id) if "train-model.executor" in _node_name(pod)]
+    return [pod for pod in kubeflow.pods(run_id) if "train-model.executor" in node_name(pod)]
 
 
 def _await(condition, what, seconds=600):

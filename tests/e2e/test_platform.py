@@ -13,7 +13,7 @@ import certifi
 import pytest
 import yaml
 
-from tests.e2e.conftest import SMALL, submit
+from tests.e2e.conftest import SMALL, node_name, submit
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2700)]
 
@@ -21,7 +21,6 @@ SETTINGS = Path(__file__).with_name("platform.yaml")
 ACCOUNT = "tilepipe-e2e-runner"
 NETWORK = "tilepipe-e2e-network"
 STORAGE_CLASS = "tilepipe-e2e"
-_NODE_NAME = "workflows.argoproj.io/node-name"
 _VOLUMES = 2  # one for a second try
 
 
@@ -114,7 +113,7 @@ def pods(kubeflow, platform_objects, work_folder, sample, tmp_path_factory):
     assert kubeflow.run(run_id).state == "SUCCEEDED", done.stdout
     executors, drivers = {}, []
     for pod in kubeflow.pods(run_id):
-        name = (pod.metadata.annotations or {}).get(_NODE_NAME, "")
+        name = node_name(pod)
         if ".executor" in name:
             executors[name.rpartition(".executor")[0].rpartition(".")[2]] = pod
         else:

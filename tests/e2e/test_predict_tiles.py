@@ -11,8 +11,6 @@ from tests.integration.test_predict_run import write_sample_model
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2700)]
 
-_NODE_NAME = "workflows.argoproj.io/node-name"
-
 
 @pytest.fixture(scope="module")
 def predict_yaml(kubeflow, tmp_path_factory):
@@ -52,8 +50,7 @@ def partitions(kubeflow, kept, folder):
 
 def workers(kubeflow, run_id):
     """Return the pods that predict."""
-    names = [(pod, (pod.metadata.annotations or {}).get(_NODE_NAME, "")) for pod in kubeflow.pods(run_id)]
-    return [pod for pod, name in names if "predict-part.executor" in name]
+    return kubeflow.executor_pods(run_id, "predict-part")
 
 
 def test_three_workers_predict_each_tile_once_although_a_pod_is_evicted(kubeflow, predict_yaml, source, kept, tmp_path):

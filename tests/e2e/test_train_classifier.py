@@ -96,10 +96,7 @@ def test_two_pods_pack_what_one_would(kubeflow, pipeline_yaml, sample):
         manifest = json.loads(kubeflow.artifacts.Object(manifests[0]).get()["Body"].read())
         assert len(manifest["splits"]["train"]["shards"]) > 1
         digests.append(manifest["digest"])
-        names = [
-            (pod.metadata.annotations or {}).get("workflows.argoproj.io/node-name", "") for pod in kubeflow.pods(run_id)
-        ]
-        packers.append(sum("pack-tiles.executor" in name for name in names))
+        packers.append(kubeflow.executors(run_id, "pack-tiles"))
     assert packers == [1, 2]
     assert digests[0] == digests[1]
 
@@ -122,7 +119,7 @@ def test_a_training_whose_pod_is_deleted_ends_with_the_same_model(kubeflow, pipe
     assert seen, "no checkpoint was written"
     kubeflow.core.delete_namespaced_pod(pod.metadata.name, kubeflow.namespace, grace_period_seconds=0)
     assert kubeflow.wait(run_id).state == "SUCCEEDED"
-    again = [p for p in kubeflow.pods(run_id) if "train-model.executor" in p.metadata.annotations.get(_NODE_NAME, "")]
+    again = kubeflow.executor_pods(run_id, "train-model")
     assert any("resuming from epoch" in _log(kubeflow, p) for p in again), "it started over"
     assert not states(), "a training that has ended well leaves no checkpoints"
     assert weights(kubeflow, run_id) == weights(kubeflow, undisturbed)
@@ -141,9 +138,6 @@ def test_a_training_streams_its_shards(kubeflow, sample, tmp_path):
     run_id, _ = submit(kubeflow, tmp_path / "train_classifier_streaming.yaml", *words)
     assert kubeflow.run(run_id).state == "SUCCEEDED"
     assert mlflow_run(kubeflow, run_id).info.status == "FINISHED"
-
-
-_NODE_NAME = "workflows.argoproj.io/node-name"
 
 
 def _log(kubeflow, pod):
@@ -245,10 +239,8 @@ def _occupy_gpus(kubeflow, node):
 
 def training_pod(kubeflow, run_id):
     for _ in range(150):
-        for pod in kubeflow.pods(run_id):
-            node_name = pod.metadata.annotations.get("workflows.argoproj.io/node-name", "")
-            if "train-model.executor" in node_name:
-                return pod
+        if pods := kubeflow.executor_pods(run_id, "train-model"):
+            return pods[0]
         time.sleep(2)
     pytest.fail("training was not reached within five minutes")
 

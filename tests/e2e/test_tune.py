@@ -56,7 +56,8 @@ def test_a_study_in_a_bucket_survives_a_lost_pod_and_goes_on_in_another_run(kube
 
 def _delete_the_worker_after_its_first_candidate(kubeflow, run_id, prefix):
     for _ in range(1800):
-        workers = [pod for pod in kubeflow.pods(run_id) if _is_worker(pod) and pod.status.phase == "Running"]
+        pods = kubeflow.executor_pods(run_id, "tune-candidates")
+        workers = [pod for pod in pods if pod.status.phase == "Running"]
         if workers and _results(kubeflow, prefix):
             kubeflow.core.delete_namespaced_pod(workers[0].metadata.name, kubeflow.namespace, grace_period_seconds=0)
             return workers[0].metadata.name
@@ -68,10 +69,6 @@ def _results(kubeflow, prefix):
     """Return the stored outcomes, with the time at which each was written."""
     stored = kubeflow.bucket.objects.filter(Prefix=prefix)
     return {item.key: item.last_modified for item in stored if re.search(r"/candidate-\d{3}-\w{16}\.json$", item.key)}
-
-
-def _is_worker(pod):
-    return "tune-candidates.executor" in (pod.metadata.annotations or {}).get("workflows.argoproj.io/node-name", "")
 
 
 def _names(kubeflow, run_id):
