@@ -9,7 +9,7 @@ import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.bench import stages
@@ -63,6 +63,42 @@ def outputs(folder: Path) -> PackOutputs:
     )
 
 
+class _Rounds:
+    """Rates and processor times of several runs in turn.
+
+    Args:
+        scratch: folder in which packing writes `packed`, which is removed before each run.
+    """
+
+    def __init__(self, scratch: Path) -> None:
+        self._scratch = scratch
+        self._rates = defaultdict[str, list[float]](list)
+        self._used = defaultdict[str, list[float]](list)
+
+    def measure(self, runs: Mapping[str, tuple[Run, Sequence[str]]]) -> None:
+        """Time one round: each run with the keys that it fetches, by name."""
+        for name, (run, keys) in runs.items():
+            shutil.rmtree(self._scratch / "packed", ignore_errors=True)
+            used_before, started = processor_seconds(), time.perf_counter()
+            run(keys)
+            self._rates[name].append(len(keys) / (time.perf_counter() - started))
+            self._used[name].append((processor_seconds() - used_before) / len(keys) * 1000)
+
+    def rate(self, name: str) -> float:
+        """Return the median rate of a run per second."""
+        return statistics.median(self._rates[name])
+
+    def processor_time(self, name: str) -> float:
+        """Return the median processor time of a run in seconds per 1,000 objects."""
+        return statistics.median(self._used[name])
+
+    def ratio(self, figure: str, other: str, goal: float, unit: str) -> Figure:
+        """Return the median ratio of the rate of packing to that of another run of the same round."""
+        pairs = zip(self._rates["pack"], self._rates[other], strict=True)
+        value = statistics.median(ours / theirs for ours, theirs in pairs)
+        return Figure(figure, value, unit, f">= {goal:g}", value >= goal)
+
+
 def _packing(table: Path, scratch: Path) -> Run:
     def run(_: Sequence[str]) -> None:
         pack(PackConfig(), table, outputs(scratch / "packed"))
@@ -78,22 +114,16 @@ def _over_tls(bucket: Bucket, scratch: Path) -> list[Figure]:
         "pack": _packing(bucket.many(scratch / "over-tls.parquet", _TIMES_OVER), scratch),
         "curl": curl[fastest(curl, bucket.keys[:_CALIBRATED])],
     }
-    rates, used = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
     runs["pack"](keys)
+    rounds = _Rounds(scratch)
     for _ in range(_ROUNDS):
-        for name, run in runs.items():
-            shutil.rmtree(scratch / "packed", ignore_errors=True)
-            used_before, started = processor_seconds(), time.perf_counter()
-            run(keys)
-            rates[name].append(len(keys) / (time.perf_counter() - started))
-            used[name].append((processor_seconds() - used_before) / len(keys) * 1000)
-    ratio = statistics.median(ours / bare for ours, bare in zip(rates["pack"], rates["curl"], strict=True))
+        rounds.measure({name: (run, keys) for name, run in runs.items()})
     return [
-        Figure("pack.tls.rate", statistics.median(rates["pack"]), "tiles/s"),
-        Figure("get.curl_tls.rate", statistics.median(rates["curl"]), "objects/s"),
-        Figure("pack.tls.of_curl_get", ratio, "of curl's", ">= 0.8", ratio >= 0.8),
-        Figure("pack.tls.processor_time", statistics.median(used["pack"]), "s/1000 tiles"),
-        Figure("get.curl_tls.processor_time", statistics.median(used["curl"]), "s/1000 tiles"),
+        Figure("pack.tls.rate", rounds.rate("pack"), "tiles/s"),
+        Figure("get.curl_tls.rate", rounds.rate("curl"), "objects/s"),
+        rounds.ratio("pack.tls.of_curl_get", "curl", 0.80, "of curl's"),
+        Figure("pack.tls.processor_time", rounds.processor_time("pack"), "s/1000 tiles"),
+        Figure("get.curl_tls.processor_time", rounds.processor_time("curl"), "s/1000 tiles"),
     ]
 
 
@@ -108,43 +138,32 @@ def _rates(bucket: Bucket, scratch: Path) -> list[Figure]:
     keys = bucket.keys * _TIMES_OVER
     _packing(table, scratch)(keys)
     loops = vsis3_loop(bucket.server), boto3_loop(bucket.server)
-    rates, used = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
+    rounds = _Rounds(scratch)
     for number in range(_ROUNDS):
         # GDAL caches what it has read: each round uses other objects.
         parts = [bucket.keys[number * size :][:size] for size in (_VSIS3_TILES, _BOTO3_TILES)]
-        runs: dict[str, tuple[Run, Sequence[str]]] = {
+        runs = {
             "pack": (_packing(table, scratch), keys),
             **{name: (each[chosen[name]], bucket.keys if name == "boto3" else keys) for name, each in ways.items()},
             "checked": (_packing(checked, scratch), keys),
             "vsis3": (loops[0], parts[0]),
             "boto3_loop": (loops[1], parts[1]),
         }
-        for name, (run, fetched) in runs.items():
-            shutil.rmtree(scratch / "packed", ignore_errors=True)
-            used_before, started = processor_seconds(), time.perf_counter()
-            run(fetched)
-            rates[name].append(len(fetched) / (time.perf_counter() - started))
-            used[name].append((processor_seconds() - used_before) / len(fetched) * 1000)
+        rounds.measure(runs)
     shutil.rmtree(scratch / "packed", ignore_errors=True)
-    median = {name: statistics.median(found) for name, found in rates.items()}
-    best = max(ways.keys() - {OWN}, key=lambda name: median[name])
-
-    def ratio(figure: str, other: str, goal: float, unit: str) -> Figure:
-        value = statistics.median(a / b for a, b in zip(rates["pack"], rates[other], strict=True))
-        return Figure(figure, value, unit, f">= {goal:g}", value >= goal)
-
+    best = max(ways.keys() - {OWN}, key=rounds.rate)
     return [
-        Figure("pack.s3.rate", median["pack"], "tiles/s"),
-        Figure("pack.s3.rate_with_md5", median["checked"], "tiles/s"),
-        *(Figure(f"get.{name}.rate", median[name], "objects/s") for name in ways),
-        Figure("loop.vsis3.rate", median["vsis3"], "tiles/s"),
-        Figure("loop.boto3.rate", median["boto3_loop"], "tiles/s"),
-        ratio("pack.s3.of_fastest_get", best, 0.80, f"of {best}'s"),
-        ratio("pack.s3.over_vsis3_loop", "vsis3", 20, "times"),
-        ratio("pack.s3.over_boto3_loop", "boto3_loop", 5, "times"),
-        Figure("pack.s3.processor_time", statistics.median(used["pack"]), "s/1000 tiles"),
+        Figure("pack.s3.rate", rounds.rate("pack"), "tiles/s"),
+        Figure("pack.s3.rate_with_md5", rounds.rate("checked"), "tiles/s"),
+        *(Figure(f"get.{name}.rate", rounds.rate(name), "objects/s") for name in ways),
+        Figure("loop.vsis3.rate", rounds.rate("vsis3"), "tiles/s"),
+        Figure("loop.boto3.rate", rounds.rate("boto3_loop"), "tiles/s"),
+        rounds.ratio("pack.s3.of_fastest_get", best, 0.80, f"of {best}'s"),
+        rounds.ratio("pack.s3.over_vsis3_loop", "vsis3", 20, "times"),
+        rounds.ratio("pack.s3.over_boto3_loop", "boto3_loop", 5, "times"),
+        Figure("pack.s3.processor_time", rounds.processor_time("pack"), "s/1000 tiles"),
         *(
-            Figure(f"get.{name}.processor_time", statistics.median(used[name]), "s/1000 tiles")
+            Figure(f"get.{name}.processor_time", rounds.processor_time(name), "s/1000 tiles")
             for name in ("obstore", "curl", OWN)
         ),
     ]
