@@ -38,7 +38,7 @@ def fused_normalization(model: keras.Model) -> Iterator[None]:
 def _can_be_fused(layer: keras.Layer) -> bool:
     return (
         isinstance(layer, keras.layers.BatchNormalization)
-        and layer.input_spec.ndim == 4
+        and len(layer.input.shape) == 4
         and layer.axis in (-1, 3)
         and layer.scale
         and layer.center
