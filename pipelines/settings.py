@@ -67,6 +67,13 @@ def configure(
     kubernetes.use_field_path_as_env(task, "KFP_WORKFLOW_NAME", "metadata.labels['workflows.argoproj.io/workflow']")
 
 
+def configure_packing(task: dsl.PipelineTask, storage_secret_name: Text, data_secret_name: Text) -> None:
+    """Set resources and access of a task that packs tiles."""
+    configure(task, cpu="4", memory="2Gi", memory_request="512Mi", timeout_seconds=12 * 3600, retries=1)
+    use_storage(task, storage_secret_name)
+    use_web(task, data_secret_name)
+
+
 def configure_training(
     task: dsl.PipelineTask,
     *,

@@ -1,4 +1,4 @@
-"""Loops and conditions around tasks, which are left out where a pipeline fixes what they depend on."""
+"""Outputs of loops, and conditions around tasks, also where a pipeline fixes what they would depend on."""
 
 import contextlib
 from contextlib import AbstractContextManager
@@ -6,14 +6,6 @@ from contextlib import AbstractContextManager
 from kfp import dsl
 from kfp.dsl.pipeline_channel import PipelineArtifactChannel, PipelineChannel
 from kfp.dsl.tasks_group import TasksGroupType
-
-
-def loop_over_parts(workers: int, parts: PipelineChannel) -> AbstractContextManager[object]:
-    """Return a loop over the parts; no loop for a constant 1, for which it would only cost two more pods."""
-    if isinstance(workers, int) and workers == 1:  # a channel compared with 1 is a condition, which is true
-        return contextlib.nullcontext("0")
-    loop: AbstractContextManager[object] = dsl.ParallelFor(parts, name="pack")
-    return loop
 
 
 def of_all_parts(pack: dsl.PipelineTask, name: str) -> PipelineChannel:

@@ -27,15 +27,11 @@ class PackOptions(ReadingOptions):
     )
 
 
-class PackConfig(StepConfig):
-    """Bands to pack, order of the tiles, and the part of one worker."""
+class PackAllConfig(StepConfig):
+    """Bands to pack, and order of the tiles."""
 
     bands: tuple[str, ...] = Field(default=(), description="Names of the bands to train on, in order; [] takes all")
     seed: int = Field(default=0, description="Seed of the tile order")
-    part: int = Field(default=0, ge=0, description="Index of this worker's part of the shards, from 0")
-    parts: int = Field(
-        default=1, ge=1, le=MOST_WORKERS, description="Number of parts; the shards are the same for any number"
-    )
     options: PackOptions = Field(
         default=PackOptions(),
         description='Rarely changed settings of pack: {"cache": "s3://bucket/cache"}, {"max_quarantine_percent": 5}, '
@@ -46,6 +42,15 @@ class PackConfig(StepConfig):
     @classmethod
     def _bands(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
         return distinct_bands("bands", bands)
+
+
+class PackConfig(PackAllConfig):
+    """The same, and the part of one worker."""
+
+    part: int = Field(default=0, ge=0, description="Index of this worker's part of the shards, from 0")
+    parts: int = Field(
+        default=1, ge=1, le=MOST_WORKERS, description="Number of parts; the shards are the same for any number"
+    )
 
     @model_validator(mode="after")
     def _part_of_parts(self) -> Self:

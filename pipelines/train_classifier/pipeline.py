@@ -8,14 +8,14 @@ from tilepipe.components.evaluate.component import evaluate_model
 from tilepipe.components.export.component import export_model
 from tilepipe.components.finish.component import finish_run
 from tilepipe.components.ingest.component import ingest_tiles
-from tilepipe.components.pack.component import merge_packed, pack_tiles
+from tilepipe.components.pack.component import merge_packed, pack_all_tiles, pack_tiles
 from tilepipe.components.prepare.component import prepare_model
 from tilepipe.components.register.component import register_model
 from tilepipe.components.shared import images
 from tilepipe.components.snapshot.component import snapshot_source
 from tilepipe.components.train.component import train_model
 from tilepipe.pipelines import settings
-from tilepipe.pipelines.task_groups import condition, loop_over_parts, of_all_parts
+from tilepipe.pipelines.task_groups import condition, of_all_parts
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ def pack_data(given: PipelineArguments) -> tuple[dsl.PipelineTask, dsl.PipelineT
     """Create the tasks that read and pack the tiles, for every pipeline that trains on them.
 
     Returns:
-        The task with the tile table, the one in a loop over the parts, whose shards are to be collected, and the one
-        with their manifest.
+        The task with the tile table, the one with the shards (in a loop over the parts, or alone), and the one with
+        their manifest.
     """
     snapshot = snapshot_source(snapshot=given.data_snapshot).set_caching_options(enable_caching=False)
     settings.configure(snapshot, cpu="1", memory="512Mi", memory_request="256Mi", timeout_seconds=300, retries=2)
@@ -110,7 +110,18 @@ def pack_data(given: PipelineArguments) -> tuple[dsl.PipelineTask, dsl.PipelineT
     settings.use_storage(ingest, given.storage_secret_name)
     settings.use_catalog(ingest, given.data_secret_name)
 
-    with loop_over_parts(given.pack_workers, ingest.outputs["Output"]) as part:
+    return ingest, *_pack(given, ingest)
+
+
+def _pack(given: PipelineArguments, ingest: dsl.PipelineTask) -> tuple[dsl.PipelineTask, dsl.PipelineTask]:
+    """Create the tasks that pack; a pipeline that fixes one worker has one, without a loop and a merge."""
+    if isinstance(given.pack_workers, int) and given.pack_workers == 1:  # a channel equals whatever it is compared with
+        pack = pack_all_tiles(
+            tiles=ingest.outputs["tiles"], bands=given.data_bands, seed=given.seed, options=given.pack_options
+        )
+        settings.configure_packing(pack, given.storage_secret_name, given.data_secret_name)
+        return pack, pack
+    with dsl.ParallelFor(ingest.outputs["Output"], name="pack") as part:
         pack = pack_tiles(
             tiles=ingest.outputs["tiles"],
             bands=given.data_bands,
@@ -119,17 +130,14 @@ def pack_data(given: PipelineArguments) -> tuple[dsl.PipelineTask, dsl.PipelineT
             parts=given.pack_workers,
             options=given.pack_options,
         )
-        settings.configure(pack, cpu="4", memory="2Gi", memory_request="512Mi", timeout_seconds=12 * 3600, retries=1)
-        settings.use_storage(pack, given.storage_secret_name)
-        settings.use_web(pack, given.data_secret_name)
-
+        settings.configure_packing(pack, given.storage_secret_name, given.data_secret_name)
     merge = merge_packed(
-        part_manifests=of_all_parts(pack, "part_manifest"),
-        contents=of_all_parts(pack, "contents"),
-        quarantines=of_all_parts(pack, "quarantine"),
+        part_manifests=dsl.Collected(pack.outputs["part_manifest"]),
+        contents=dsl.Collected(pack.outputs["contents"]),
+        quarantines=dsl.Collected(pack.outputs["quarantine"]),
     )
     settings.configure(merge, cpu="2", memory="2Gi", memory_request="512Mi", timeout_seconds=3600, retries=1)
-    return ingest, pack, merge
+    return pack, merge
 
 
 def wire(given: PipelineArguments, *, streams: bool = False) -> None:
@@ -214,7 +222,7 @@ def evaluate_and_publish(
     Args:
         given: The pipeline's parameters.
         ingest: The task with the tile table.
-        pack: The task in the loop over the parts, with the shards.
+        pack: The task with the shards, in a loop over the parts or alone.
         packed: The task with the manifest of the tiles that the model was trained on.
         trained: The task with the model.
     """

@@ -13,6 +13,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, get_origin
 
@@ -63,8 +64,9 @@ class _Field:
 def sources() -> Iterator[tuple[Path, str]]:
     """Yield each file with generated parameters, and the text that it should hold."""
     for path in sorted(_COMPONENTS.glob("*/component.py")):
-        if config := compiled_pipeline.step_config(path.parent.name):
-            yield path, component_source(path.read_text(encoding="utf-8"), config)
+        if compiled_pipeline.step_config(path.parent.name):
+            configs = vars(import_module(f"{components.__name__}.{path.parent.name}.config"))
+            yield path, component_source(path.read_text(encoding="utf-8"), configs)
     path = compiled_pipeline.committed(_WIRING).with_name("pipeline.py")
     text = pipeline_source(path.read_text(encoding="utf-8"))
     yield path, text
@@ -80,19 +82,21 @@ def sources() -> Iterator[tuple[Path, str]]:
             yield path, _with_arguments(small, name, taken)
 
 
-def component_source(text: str, config: type[StepConfig]) -> str:
-    """Write a configuration's fields into the component function that calls `from_arguments(locals())`.
+def component_source(text: str, configs: Mapping[str, type[StepConfig]]) -> str:
+    """Write a configuration's fields into each component function that calls its `from_arguments(locals())`.
 
     Args:
         text: source of `component.py`.
-        config: the step's configuration.
+        configs: the step's configurations, by name.
 
     Returns:
-        The source with the function's parameters and their descriptions brought up to date.
+        The source with the functions' parameters and their descriptions brought up to date.
     """
     for function in _functions(text):
-        if ".from_arguments(locals())" not in str(ast.get_source_segment(text, function)):
+        found = re.search(r"(\w+)\.from_arguments\(locals\(\)\)", str(ast.get_source_segment(text, function)))
+        if not found:
             continue
+        config = configs[found[1]]
         own = [argument for argument in _arguments(text, function) if argument.name not in config.model_fields]
         fields = [_Field(config, name, {}).argument(name) for name in config.model_fields]
         ordered = sorted([*own, *fields], key=lambda argument: bool(argument.default))
@@ -157,9 +161,10 @@ def _wiring(text: str) -> dict[str, list[_Field]]:
         config = compiled_pipeline.step_config(steps[call.func.id])
         passed = {str(keyword.arg): name for keyword in call.keywords if (name := _given_name(keyword.value))}
         for name, parameter in passed.items():
-            if config and name in config.model_fields:
-                found.setdefault(parameter, []).append(_Field(config, name, passed))
-    return found
+            fields = found.setdefault(parameter, [])
+            if config and name in config.model_fields and (config, name) not in [(f.config, f.name) for f in fields]:
+                fields.append(_Field(config, name, passed))
+    return {parameter: fields for parameter, fields in found.items() if fields}
 
 
 def _given(text: str) -> list[str]:

@@ -234,7 +234,7 @@ def test_every_step_that_reads_files_of_the_source_gets_the_tokens_of_hosts(name
             for entry in entries
         )
     }
-    reading = {"ingest-tiles", "pack-tiles", "prepare-model", "predict-part"}
+    reading = {"ingest-tiles", "pack-tiles", "pack-all-tiles", "prepare-model", "predict-part"}
     assert with_tokens == reading & {label.removeprefix("exec-") for label in executors}
     assert len(with_tokens) >= 2
 

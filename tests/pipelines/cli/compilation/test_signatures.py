@@ -47,7 +47,7 @@ def test_the_sources_are_those_of_all_steps_and_of_the_pipelines_with_parameters
 
 def test_a_component_gets_the_fields_of_its_configuration():
     assert (
-        signatures.component_source(COMPONENT, SharpenConfig)
+        signatures.component_source(COMPONENT, {"SharpenConfig": SharpenConfig})
         == '''
 def sharpen_tiles(
     tiles: dsl.Input[dsl.Dataset],
