@@ -45,7 +45,7 @@ class PackAllConfig(StepConfig):
 
 
 class PackConfig(PackAllConfig):
-    """The same, and the part of one worker."""
+    """Bands to pack, order of the tiles, and the part of one worker."""
 
     part: int = Field(default=0, ge=0, description="Index of this worker's part of the shards, from 0")
     parts: int = Field(

@@ -34,7 +34,7 @@ def pack_all(config: PackAllConfig, tiles: Path, outputs: PackAllOutputs) -> Man
         The manifest, as written.
 
     Raises:
-        TilepipeError: for the reasons of `pack` and `merge`.
+        TilepipeError: for the reasons of `pack` and `merge`; in the latter case the shards exist, but no manifest.
     """
     with tempfile.TemporaryDirectory() as folder:
         part_manifest, rejected = Path(folder, "part.json"), Path(folder, "quarantine.parquet")

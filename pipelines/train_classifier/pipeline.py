@@ -115,7 +115,7 @@ def pack_data(given: PipelineArguments) -> tuple[dsl.PipelineTask, dsl.PipelineT
 
 def _pack(given: PipelineArguments, ingest: dsl.PipelineTask) -> tuple[dsl.PipelineTask, dsl.PipelineTask]:
     """Create the tasks that pack; a pipeline that fixes one worker has one, without a loop and a merge."""
-    if isinstance(given.pack_workers, int) and given.pack_workers == 1:  # a channel equals whatever it is compared with
+    if isinstance(given.pack_workers, int) and given.pack_workers == 1:  # a channel compared with 1 is a true condition
         pack = pack_all_tiles(
             tiles=ingest.outputs["tiles"], bands=given.data_bands, seed=given.seed, options=given.pack_options
         )
