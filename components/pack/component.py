@@ -83,8 +83,7 @@ def merge_packed(
     """
     from pathlib import Path
 
-    from tilepipe.components.pack.merge import MergeInputs, merge
-    from tilepipe.components.shared.contracts.artifact_metadata import write_uris
+    from tilepipe.components.pack.merge import MergeInputs, manifest_metadata, merge
     from tilepipe.components.shared.runtime.step import step
 
     with step("merge"):
@@ -93,8 +92,7 @@ def merge_packed(
             *([Path(a.path) for a in artifacts] for artifacts in (part_manifests, contents, quarantines))
         )
         merged = merge(inputs, Path(manifest.path), Path(quarantine.path))
-        manifest.metadata.update(digest=merged.digest, tiles=sum(split.tiles for split in merged.splits.values()))
-        manifest.metadata["contents"] = write_uris(table.uri for table in contents)
+        manifest.metadata.update(manifest_metadata(merged, [table.uri for table in contents]))
 
 
 @dsl.component(base_image=images.DATA, install_kfp_package=False)
@@ -128,8 +126,8 @@ def pack_all_tiles(
     from pathlib import Path
 
     from tilepipe.components.pack.config import PackAllConfig
+    from tilepipe.components.pack.merge import manifest_metadata
     from tilepipe.components.pack.pack_all import PackAllOutputs, pack_all
-    from tilepipe.components.shared.contracts.artifact_metadata import write_uris
     from tilepipe.components.shared.runtime.step import step
 
     with step("pack"):
@@ -142,5 +140,4 @@ def pack_all_tiles(
         packed = pack_all(config, Path(tiles.path), PackAllOutputs(folders, *files))
         for split, artifact in shards.items():
             artifact.metadata["tiles"] = packed.splits[split].tiles
-        manifest.metadata.update(digest=packed.digest, tiles=sum(split.tiles for split in packed.splits.values()))
-        manifest.metadata["contents"] = write_uris([contents.uri])
+        manifest.metadata.update(manifest_metadata(packed, [contents.uri]))

@@ -11,6 +11,7 @@ from pathlib import Path
 from tilepipe.components.pack.part_manifest import PackedShard, PartManifest, SharedLayout, read_part
 from tilepipe.components.pack.shards.duplicates import find_duplicates
 from tilepipe.components.pack.statistics.moments import Moments
+from tilepipe.components.shared.contracts.artifact_metadata import write_uris
 from tilepipe.components.shared.contracts.manifest import SPLITS, BandStatistics, Manifest, Split, SplitSummary
 from tilepipe.components.shared.errors import ArtifactError, TileError
 from tilepipe.components.shared.tiles.quarantine import (
@@ -82,6 +83,17 @@ def merge(inputs: MergeInputs, manifest_path: Path, quarantine_path: Path) -> Ma
     manifest.write(manifest_path)
     logger.info("%s", ", ".join(f"{manifest.splits[split].tiles:,} tiles in {split}" for split in SPLITS))
     return manifest
+
+
+def manifest_metadata(manifest: Manifest, contents: Sequence[str]) -> dict[str, str | int]:
+    """Return the metadata of the manifest's artifact.
+
+    Args:
+        manifest: the manifest, as written.
+        contents: addresses of the tables of packed tiles.
+    """
+    tiles = sum(split.tiles for split in manifest.splits.values())
+    return {"digest": manifest.digest, "tiles": tiles, "contents": write_uris(contents)}
 
 
 def _read_parts(paths: Sequence[Path]) -> list[PartManifest]:
