@@ -71,15 +71,16 @@ class Blender:
             self._total[:, place] += self._weights
         first = self._starts[row]
         end = self._starts[row + 1] if row + 1 < len(self._starts) else first + len(self._sums)
-        return self._finish(first, end - first, self._valid_cells(valid))
+        return self._finish(first, end - first, self._valid_cells(row, valid))
 
-    def _valid_cells(self, valid: Mask) -> Mask:
+    def _valid_cells(self, row: int, valid: Mask) -> Mask:
         """Return which pixels of the class map have a valid pixel of the scene, `(cells per tile, columns)`."""
         down, across = self._plan.down, self._plan.across
         if down.cell == across.cell == 1:
             return valid
         padded: Any = np.zeros((valid.shape[0], across.cells * across.cell), np.bool_)
-        padded[:, : valid.shape[1]] = valid
+        above = self._starts[row] * down.cell - down.starts[row]  # the last row of windows may start within a pixel
+        padded[: len(valid) - above, : valid.shape[1]] = valid[above:]
         cells: Mask = padded.reshape(down.cells_per_tile, down.cell, across.cells, across.cell).any(axis=(1, 3))
         return cells
 

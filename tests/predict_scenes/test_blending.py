@@ -64,3 +64,18 @@ def test_windows_and_pixels_without_data_have_no_class():
     assert (classes == 1).sum() == 16 * 24 - 64 - 16
     np.testing.assert_array_equal(confidence == NODATA, classes == NODATA)
     assert set(np.unique(confidence)) == {100, NODATA}
+
+
+@pytest.mark.parametrize("stride", [0, 4, 6])
+def test_a_pixel_of_the_map_has_a_class_if_one_of_its_own_pixels_is_valid(stride):
+    plan = plan_windows((43, 38), (8, 8), stride, "window")  # the last windows start within a pixel of the map
+    shape = len(plan.down.starts), len(plan.across.starts)
+    probabilities = np.full((*shape, 2), 0.5, np.float32)
+    valid = np.random.default_rng(0).random((43, 38)) < 0.05
+    valid[-6:] = False
+    classes, _ = blended(plan, probabilities, valid=valid)
+    down, across = plan.down, plan.across
+    cells = np.zeros((down.cells * down.cell, across.cells * across.cell), bool)
+    cells[:43, :38] = valid
+    cells = cells.reshape(down.cells, down.cell, across.cells, across.cell).any(axis=(1, 3))
+    np.testing.assert_array_equal(classes != NODATA, cells)
