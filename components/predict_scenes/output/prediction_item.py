@@ -15,7 +15,7 @@ from typing import Any
 from tilepipe.components.predict_scenes.blending import NODATA
 from tilepipe.components.predict_scenes.output.class_colors import Color, hexadecimal
 from tilepipe.components.predict_scenes.output.class_map import CLASSES, CONFIDENCE, MapGrid
-from tilepipe.components.predict_scenes.scene.affine_maps import locate
+from tilepipe.components.predict_scenes.output.footprint import footprint
 from tilepipe.components.shared.version import VERSION
 
 PREVIEW = "preview.png"
@@ -25,7 +25,6 @@ _EXTENSIONS = tuple(
     for name in ("classification/v2.0.0", "projection/v2.0.0", "raster/v2.0.0", "processing/v1.2.0", "file/v2.1.0")
 )
 _COG = "image/tiff; application=geotiff; profile=cloud-optimized"
-_POINTS_PER_SIDE = 5
 
 
 @dataclass(frozen=True)
@@ -152,54 +151,6 @@ def prediction_item(
             },
         },
     }
-
-
-def footprint(grid: MapGrid) -> tuple[dict[str, Any], list[float]]:
-    """Return the outline of a grid in degrees (WGS 84) as GeoJSON, and its bounding box.
-
-    Sides have intermediate points, since straight lines of a projection are curves in degrees. A grid across the
-    antimeridian becomes two polygons, and its box has a west above its east (RFC 7946, sections 3.1.9 and 5.2).
-    """
-    from rasterio.warp import transform
-
-    steps = [place / (_POINTS_PER_SIDE - 1) for place in range(_POINTS_PER_SIDE)]
-    width, height = grid.width, grid.height
-    corners = (
-        [(0.0, height * step) for step in steps]
-        + [(width * step, float(height)) for step in steps[1:]]
-        + [(float(width), height * (1 - step)) for step in steps[1:]]
-        + [(width * (1 - step), 0.0) for step in steps[1:]]
-    )
-    if grid.transform.determinant > 0:  # the image is not mirrored, as it usually is with rows that run south
-        corners.reverse()
-    places = [locate(grid.transform, *corner) for corner in corners]
-    longitudes, latitudes = transform(grid.crs, "OGC:CRS84", *zip(*places, strict=True))
-    if max(longitudes) - min(longitudes) <= 180:
-        ring = [[round(x, 7), round(y, 7)] for x, y in zip(longitudes, latitudes, strict=True)]
-        return {"type": "Polygon", "coordinates": [ring]}, _box(ring)
-    east_of_greenwich = [(x % 360, y) for x, y in zip(longitudes, latitudes, strict=True)]
-    west, east = (_within(east_of_greenwich, first) for first in (0, 180))
-    east = [[round(x - 360, 7), y] for x, y in east]
-    (left, south, _, north), (_, lower, right, upper) = _box(west), _box(east)
-    return {"type": "MultiPolygon", "coordinates": [[west], [east]]}, [
-        left,
-        min(south, lower),
-        right,
-        max(north, upper),
-    ]
-
-
-def _within(ring: Sequence[tuple[float, float]], first: float) -> list[list[float]]:
-    """Return the part of a ring in the 180 degrees from a longitude, counterclockwise."""
-    import shapely
-
-    part = shapely.Polygon(ring).intersection(shapely.box(first, -90, first + 180, 90))
-    return [[round(x, 7), round(y, 7)] for x, y in shapely.geometry.polygon.orient(part).exterior.coords]
-
-
-def _box(ring: Sequence[Sequence[float]]) -> list[float]:
-    longitudes, latitudes = zip(*ring, strict=True)
-    return [min(longitudes), min(latitudes), max(longitudes), max(latitudes)]
 
 
 def _classes(names: Sequence[str], colors: Sequence[Color]) -> list[dict[str, Any]]:

@@ -4,34 +4,11 @@ from datetime import UTC, datetime
 
 import pystac
 import pytest
-import shapely
 from rasterio.crs import CRS
 
 from tests.support.scenes import TRANSFORM
 from tilepipe.components.predict_scenes.output.class_map import MapGrid
-from tilepipe.components.predict_scenes.output.prediction_item import Provenance, footprint, prediction_item
-
-
-def test_a_footprint_is_counterclockwise_and_closed():
-    geometry, bbox = footprint(MapGrid(CRS.from_epsg(32631), TRANSFORM, 100, 200))
-    outline = shapely.geometry.shape(geometry)
-    assert outline.is_valid
-    assert outline.exterior.is_ccw
-    assert bbox == pytest.approx([3.0, 42.4343, 3.0122, 42.4523], abs=1e-4)
-    assert len(geometry["coordinates"][0]) == 17
-
-
-def test_a_footprint_across_the_antimeridian_has_two_parts():
-    transform = type(TRANSFORM)(1000.0, 0.0, 600_000.0, 0.0, -1000.0, 7_000_000.0)
-    geometry, bbox = footprint(MapGrid(CRS.from_epsg(32660), transform, 100, 100))
-    outline = shapely.geometry.shape(geometry)
-    assert geometry["type"] == "MultiPolygon"
-    assert outline.is_valid
-    assert all(part.exterior.is_ccw for part in outline.geoms)
-    west, _, east, _ = bbox
-    assert 170 < west < 180
-    assert -180 < east < -170
-    assert [round(part.bounds[2] - part.bounds[0]) < 5 for part in outline.geoms] == [True, True]
+from tilepipe.components.predict_scenes.output.prediction_item import Provenance, prediction_item
 
 
 @pytest.fixture
