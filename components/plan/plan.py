@@ -21,8 +21,9 @@ from tilepipe.components.plan.config import PlanConfig
 from tilepipe.components.plan.reference_table import write_reference
 from tilepipe.components.shared.contracts.tile_table import SCHEMA, damaged, read_tile_table_info, write_tile_table
 from tilepipe.components.shared.inference.bundle_model import BundleModel, load_model
+from tilepipe.components.shared.inference.drift import check_comparable, evaluation_reference
 from tilepipe.components.shared.inference.model_address import check_address, resolve
-from tilepipe.components.shared.inference.prediction_plan import PredictionPlan
+from tilepipe.components.shared.inference.prediction_plan import DriftKind, PredictionPlan
 from tilepipe.components.shared.inference.prediction_store import PredictionStore
 from tilepipe.components.shared.runtime.database import open_database, plainly_named
 from tilepipe.components.shared.storage.atomic import whole_file
@@ -63,6 +64,7 @@ def plan(config: PlanConfig, tiles: Path, outputs: PlanOutputs) -> PredictionPla
         ParameterError: The model's address or its alias is of another form.
         SourceError: There is no such model.
         ArtifactError: The bundle or the tile table is damaged, or `output_uri` holds other files.
+        DriftError: There is nothing to compare with for a limit of the drift.
         StorageError: The model or the earlier predictions cannot be read.
         TrackingError: The model registry cannot be reached.
     """
@@ -98,7 +100,13 @@ def _fetch_model(config: PlanConfig, outputs: PlanOutputs) -> BundleModel:
         model = load_model(file, threads=1)
         with whole_file(outputs.bundle) as partial:
             shutil.copyfile(file.path, partial)
-        write_reference(config.options.drift_reference, file, outputs.reference)
+        rows = write_reference(config.options.drift_reference, file, outputs.reference)
+    kinds: set[DriftKind] = {"bands"}
+    if rows:
+        kinds |= {"classes", "confidence"}
+    elif evaluation_reference(model):
+        kinds.add("classes")
+    check_comparable(kinds, config.options.max_drift)
     return model
 
 

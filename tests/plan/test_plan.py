@@ -9,7 +9,7 @@ from tests.support.bundles import write_model_bundle
 from tilepipe.components.plan import plan as planning
 from tilepipe.components.plan.config import PlanConfig
 from tilepipe.components.shared.contracts.tile_table import read_tile_table
-from tilepipe.components.shared.errors import ArtifactError, ParameterError, SourceError
+from tilepipe.components.shared.errors import ArtifactError, DriftError, ParameterError, SourceError
 from tilepipe.components.shared.inference.prediction_plan import read_plan
 
 __all__ = ["prediction"]
@@ -57,6 +57,16 @@ def test_a_model_that_cannot_be_used_is_refused_before_anything_is_predicted(pre
         prediction.plan(model=str(prediction.folder / "bad.tar.gz"))
     with pytest.raises(SourceError, match="must exist"):
         prediction.plan(model=str(prediction.folder / "none.tar.gz"))
+
+
+def test_a_limit_without_anything_to_compare_with_is_refused_before_anything_is_predicted(prediction):
+    with pytest.raises(DriftError, match=r"a limit for confidence, .*\. Give predictions as drift_reference"):
+        prediction.plan(options={"max_drift": {"classes": 1, "confidence": 0.1}})
+    earlier = prediction.folder / "earlier.parquet"
+    pq.write_table(pa.table({"class": ["dark"], "confidence": pa.array([0.5], pa.float32())}), earlier)
+    limits = {"max_drift": {"classes": 1, "confidence": 0.1, "bands": 1}}
+    planned, *_ = prediction.plan(options={**limits, "drift_reference": str(earlier)})
+    assert planned.options.max_drift == limits["max_drift"]
 
 
 def test_an_alias_that_does_not_exist_is_named(prediction, mlflow_store):

@@ -5,7 +5,7 @@ once there are enough tiles, so distances are reported instead of p-values.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -222,6 +222,27 @@ def _compare_band(training: BandStatistics, mean: float, deviation: float) -> Ba
     return BandDrift(training.band, training.mean, training.std, mean, deviation, distance)
 
 
+def check_comparable(
+    kinds: Collection[DriftKind], limits: Mapping[DriftKind, float], *, parameter: str = "predict_options"
+) -> None:
+    """Check that each limit is of a distance that can be computed; no drift would ever exceed another one.
+
+    Args:
+        kinds: What can be compared.
+        limits: Kind -> largest accepted distance.
+        parameter: A pipeline's name for the options, for the message.
+
+    Raises:
+        DriftError: There is nothing to compare with for a limit.
+    """
+    if missing := [kind for kind in limits if kind not in kinds]:
+        remedy = "Give predictions as drift_reference, or leave" if parameter == "predict_options" else "Leave"
+        raise DriftError(
+            "A limit in max_drift must be of a drift that can be measured. Received: a limit for "
+            f"{' and '.join(missing)}, without anything to compare with. {remedy} the limit out of {parameter}."
+        )
+
+
 def check_drift(drift: Drift, limits: Mapping[DriftKind, float], *, parameter: str = "predict_options") -> None:
     """Check that no kind of drift exceeds its limit.
 
@@ -231,7 +252,7 @@ def check_drift(drift: Drift, limits: Mapping[DriftKind, float], *, parameter: s
         parameter: A pipeline's name for the options, for the message.
 
     Raises:
-        DriftError: A distance is larger.
+        DriftError: A distance is larger, or was not measured although there are tiles.
     """
     beyond = {kind: value for kind, value in drift.values.items() if value > limits.get(kind, math.inf)}
     if beyond:
@@ -241,3 +262,5 @@ def check_drift(drift: Drift, limits: Mapping[DriftKind, float], *, parameter: s
             "Compare them with those of the training, train again with newer ones, or raise the limits in "
             f"{parameter}."
         )
+    if drift.classes:  # else there are no tiles
+        check_comparable(drift.values, limits, parameter=parameter)

@@ -71,6 +71,12 @@ def test_without_tiles_or_reference_nothing_is_compared():
 def test_only_limits_that_are_set_are_checked():
     drift = compare({"a": 1, "b": 99}, CONFIDENT[:100], (), Reference("x", {"a": 99, "b": 1}))
     check_drift(drift, {})
-    check_drift(drift, {"bands": 0.1})
     with pytest.raises(DriftError, match=r"Received: classes [\d.]+ \(limit 0\.25\)"):
         check_drift(drift, {"classes": 0.25})
+
+
+def test_a_limit_of_what_was_not_measured_is_an_error():
+    drift = compare({"a": 1, "b": 99}, CONFIDENT[:100], (), Reference("x", {"a": 99, "b": 1}))
+    with pytest.raises(DriftError, match=r"Received: a limit for confidence and bands, without anything to compare"):
+        check_drift(drift, {"confidence": 1, "bands": 9})
+    check_drift(compare({"a": 0}, CONFIDENT[:0], (), None), {"confidence": 0.1})  # no tiles: nothing is added either
