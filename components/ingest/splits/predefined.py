@@ -21,7 +21,7 @@ _SUFFIX = r"(?i)(.)\.(jpe?g|png|tiff?|bmp|webp|gif|jp2|npy|npz|mat|h5|hdf5?|img|
 _FITTING = r"""
     CREATE TABLE fitting AS
     WITH names AS (
-        SELECT DISTINCT name, regexp_replace(nfc_normalize(name), '^(\./)+', '') AS whole FROM listed
+        SELECT DISTINCT name, regexp_replace(replace(nfc_normalize(name), '\', '/'), '^(\./)+', '') AS whole FROM listed
     ),
     parts AS (
         SELECT *, regexp_replace(whole, $suffix, '\1') AS stem, len(string_split(whole, '/')) AS depth FROM names
@@ -86,7 +86,8 @@ def split_by_files(connection: "DuckDBPyConnection", files: Mapping[str, str]) -
 
     A name is the id of a tile, or the end of its id or its file's path, with or without the suffix of an image.
     Everything that a name states must match, folders too; only the suffix may differ, because EuroSAT's canonical lists
-    name `Forest_1.jpg` also for `Forest_1.tif` of the 13-band edition. Names are compared in Unicode normal form NFC.
+    name `Forest_1.jpg` also for `Forest_1.tif` of the 13-band edition. Names are compared in Unicode normal form NFC, and
+    backslashes as slashes, as lists from Windows have them.
     Names of tiles that were not chosen are ignored, and logged with their number.
 
     Args:
@@ -124,7 +125,7 @@ def split_by_files(connection: "DuckDBPyConnection", files: Mapping[str, str]) -
 
 def _read_names(uri: str) -> list[str]:
     try:
-        lines = storage.read_bytes(uri).decode("utf-8").splitlines()
+        lines = storage.read_bytes(uri).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise SplitError(
             f"A list of split_files must be UTF-8 text. Received: {uri}, which reads as: {error}."

@@ -64,7 +64,7 @@ def split_tiles(connection: "DuckDBPyConnection", config: IngestConfig) -> int:
     elif config.split_by == "time":
         _split_by_time(connection, config.split_fractions)
     elif config.split_by == "class":
-        _split_by_class(connection, config.split_fractions, config.seed)
+        _split_by_class(connection, config)
     else:
         if config.split_by == "block":
             _make_blocks(connection, config.split_block_metres)
@@ -77,7 +77,7 @@ def split_tiles(connection: "DuckDBPyConnection", config: IngestConfig) -> int:
     return int(connection.execute(left_out).fetchall()[0][0])
 
 
-def _split_by_class(connection: "DuckDBPyConnection", fractions: Mapping[str, float], seed: int) -> None:
+def _split_by_class(connection: "DuckDBPyConnection", config: IngestConfig) -> None:
     """Split each class in the same proportions; tiles of one unit, such as the images of an object, stay together.
 
     Tiles with the same content are one unit too, unless duplicates are allowed.
@@ -88,7 +88,13 @@ def _split_by_class(connection: "DuckDBPyConnection", fractions: Mapping[str, fl
     has_units = connection.execute("SELECT count(tilepipe_unit) > 0 FROM chosen").fetchall()[0][0]
     unit = "coalesce(tilepipe_unit, tile_id)" if has_units else "tile_id"
     number = f"count(DISTINCT {unit})" if has_units else "count(*)"
+    fractions = config.split_fractions
     active = [split for split in SPLITS if fractions.get(split, 0) > 0]
+    if 0 < config.max_per_class < len(active):
+        raise SplitError(
+            f"Each class must keep at least {len(active)} tiles, one for each of {', '.join(active)}. Received: "
+            f"data_max_per_class={config.max_per_class}. Set data_max_per_class={len(active)} or more."
+        )
     query = f"SELECT label, {number}, count(*) FROM chosen GROUP BY label"  # noqa: S608
     rows = connection.execute(query).fetchall()
     counts = {label: count for label, count, _ in rows}
@@ -132,7 +138,7 @@ def _split_by_class(connection: "DuckDBPyConnection", fractions: Mapping[str, fl
         SELECT row, bounds.split FROM ranked JOIN bounds
             ON ranked.label = bounds.label AND rank >= first AND rank < last
         """,  # noqa: S608
-        [str(seed)],
+        [str(config.seed)],
     )
     connection.unregister("bounds")
 
@@ -158,8 +164,7 @@ def _split_by_group(connection: "DuckDBPyConnection", config: IngestConfig) -> N
         raise SplitError(
             "With split_by=group each tile must have a group. "
             f"Received: {without[0]:,} tiles without one, such as {without[1]}; "
-            f"data_columns.group={config.columns.group!r}. "
-            f"Name the property or column with {argument('columns', {'group': '...'})}."
+            f"data_columns.group={config.columns.group!r}. {_remedy(connection, 'group', without[0])}"
         )
     counts = connection.sql('SELECT "group", label, count(*) FROM chosen GROUP BY ALL').to_arrow_table()
     active = {split: config.split_fractions[split] for split in SPLITS if config.split_fractions.get(split, 0) > 0}
@@ -169,6 +174,15 @@ def _split_by_group(connection: "DuckDBPyConnection", config: IngestConfig) -> N
         'CREATE TABLE places AS SELECT chosen.rowid AS row, assigned.split FROM chosen JOIN assigned USING ("group")'
     )
     connection.unregister("assigned")
+
+
+def _remedy(connection: "DuckDBPyConnection", role: str, without: int) -> str:
+    """Say what to do about tiles without a group or a time: the column is known if others have one."""
+    [(total,)] = connection.execute("SELECT count(*) FROM chosen").fetchall()
+    if without == total:
+        return f"Name the property or column with {argument('columns', {role: '...'})}."
+    condition = f'"{role}" IS NOT NULL'
+    return f"Complete them, or drop these tiles with {argument('where', condition)}."
 
 
 def _make_blocks(connection: "DuckDBPyConnection", metres: float) -> None:
@@ -216,7 +230,7 @@ def _split_by_time(connection: "DuckDBPyConnection", fractions: Mapping[str, flo
         raise ParameterError(
             "With split_by=time each tile must have a time. "
             f"Received: {missing[0]:,} tiles without one, such as {missing[1]}. "
-            f"Name the property or column with {argument('columns', {'datetime': '...'})}."
+            f"{_remedy(connection, 'datetime', missing[0])}"
         )
     active = [split for split in SPLITS if fractions.get(split, 0) > 0]
     instants, total = connection.execute("SELECT count(DISTINCT datetime), count(*) FROM chosen").fetchall()[0]
@@ -225,17 +239,41 @@ def _split_by_time(connection: "DuckDBPyConnection", fractions: Mapping[str, flo
             f"A split by time needs tiles of at least {len(active)} different times, one for each of "
             f"{', '.join(active)}. Received: {instants} different times. Use split_by class, group or block."
         )
-    ends = [round(total * sum(fractions[split] for split in active[: place + 1])) for place in range(len(active))]
-    # The first tile of a time decides the split of all tiles of that time.
-    cases = " ".join(f"WHEN before < {end} THEN '{split}'" for split, end in zip(active[:-1], ends, strict=False))
+    cuts = _cut_times(
+        connection, [round(total * sum(fractions[one] for one in active[:n])) for n in range(1, len(active))]
+    )
+    cases = " ".join(f"WHEN number <= {cut} THEN '{split}'" for split, cut in zip(active[:-1], cuts, strict=True))
     connection.execute(
         f"""
         CREATE TABLE places AS
-        WITH instants AS (SELECT datetime, count(*) AS tiles FROM chosen GROUP BY datetime),
-        running AS (
-            SELECT datetime, sum(tiles) OVER (ORDER BY datetime) - tiles AS before FROM instants
-        ),
-        placed AS (SELECT datetime, CASE {cases} ELSE '{active[-1]}' END AS split FROM running)
-        SELECT chosen.rowid AS row, placed.split FROM chosen JOIN placed USING (datetime)
+        WITH numbered AS (SELECT datetime, row_number() OVER (ORDER BY datetime) AS number FROM instants),
+        placed AS (SELECT datetime, CASE {cases} ELSE '{active[-1]}' END AS split FROM numbered)
+        SELECT chosen.rowid AS row, placed.split FROM chosen JOIN placed USING (datetime);
+        DROP TABLE instants
         """  # noqa: S608 - numbers and our own names
     )
+
+
+def _cut_times(connection: "DuckDBPyConnection", ends: Sequence[int]) -> list[int]:
+    """Create the table `instants`, and return the number of times up to the end of each split but the last.
+
+    The first tile of a time decides the split of all tiles of that time. Each split has at least one time, however
+    many tiles the times have.
+
+    Args:
+        connection: a database with the table `chosen`.
+        ends: number of tiles up to the end of each split but the last, as wanted.
+    """
+    connection.execute("CREATE TABLE instants AS SELECT datetime, count(*) AS tiles FROM chosen GROUP BY datetime")
+    cuts: list[int] = []
+    for place, end in enumerate(ends):
+        [(found, instants)] = connection.execute(
+            """
+            SELECT count(*) FILTER (before < ?), count(*)
+            FROM (SELECT sum(tiles) OVER (ORDER BY datetime) - tiles AS before FROM instants)
+            """,
+            [end],
+        ).fetchall()
+        least = cuts[-1] + 1 if cuts else 1
+        cuts.append(min(max(found, least), instants - (len(ends) - place)))
+    return cuts

@@ -1,4 +1,5 @@
 import dataclasses
+import datetime as dt
 import hashlib
 import random
 from collections import Counter, defaultdict
@@ -143,8 +144,8 @@ def lists(tmp_path):
 def test_lists_of_names(lists, caplog):
     tiles = rows(Forest=3, River=3)
     files = lists(
-        train=["# EuroSAT", "Forest/Forest_0.tif", "", "River_0.jpg"],  # an id; a file name without its suffix
-        val=["Forest_1.tif", " River_1.tif "],  # a file's name
+        train=["\ufeff# EuroSAT", "Forest/Forest_0.tif", "", "River_0.jpg"],  # an id; a file name without its suffix
+        val=["Forest_1.tif", r" River\River_1.tif "],  # a file's name; a path of Windows
         test=["Forest_2"],
     )
     assert split(tiles, **files) == ["train", "val", "test", "train", "val", None]
@@ -334,8 +335,6 @@ def test_a_box_that_is_nowhere_on_earth_is_no_place(box):
 
 
 def test_time_trains_on_the_past():
-    import datetime as dt
-
     start = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
     tiles = [row(str(n), f"/t/{n}", "ab"[n % 2], datetime=start + dt.timedelta(days=n // 4)) for n in range(80)]
     random.Random(1).shuffle(tiles)
@@ -347,9 +346,34 @@ def test_time_trains_on_the_past():
     assert Counter(splits) == {"train": 56, "val": 12, "test": 12}
 
 
+def test_a_cap_below_the_number_of_splits_is_named():
+    with pytest.raises(SplitError, match=r"Received: data_max_per_class=2. Set data_max_per_class=3 or more"):
+        split(rows(a=2, b=2), max_per_class=2)
+
+
+@pytest.mark.parametrize(
+    ("tiles_of_times", "expected"),
+    [([10, 10, 10, 10], [2, 1, 1]), ([90, 5, 5], [1, 1, 1]), ([1, 1, 98], [1, 1, 1]), ([40, 40, 10, 5, 5], [2, 1, 2])],
+)
+def test_a_few_times_with_many_tiles_leave_no_split_empty(tiles_of_times, expected):
+    times = [
+        dt.datetime(2026, 1, 1 + day, tzinfo=dt.UTC) for day, count in enumerate(tiles_of_times) for _ in range(count)
+    ]
+    tiles = [row(str(n), f"/t/{n}", "ab"[n % 2], datetime=time) for n, time in enumerate(times)]
+    placed = set(zip(times, split(tiles, split_by="time"), strict=True))
+    assert [name for _, name in sorted(placed)] == [
+        name for name, count in zip(FRACTIONS, expected, strict=True) for _ in range(count)
+    ]
+
+
 def test_a_split_by_time_needs_times():
-    with pytest.raises(ParameterError, match=r"each tile must have a time. Received: 3 tiles"):
+    with pytest.raises(ParameterError, match=r"each tile must have a time. Received: 3 tiles .* data_columns="):
         split(rows(a=3), split_by="time")
+    timed = [dataclasses.replace(one, datetime=dt.datetime(2026, 1, 1, tzinfo=dt.UTC)) for one in rows(a=1)]
+    with pytest.raises(
+        ParameterError, match=r"Received: 3 tiles .* drop these tiles with data_where='\"datetime\" IS N"
+    ):
+        split(timed + rows(b=3), split_by="time")
 
 
 @pytest.mark.parametrize("options", [{}, {"split_property": "s"}])
