@@ -19,8 +19,11 @@ ChosenBy = Annotated[str, Field(pattern=rf"^(val_\S.*|{LAST_EPOCH})$")]
 
 
 def lower_is_better(metric: str) -> bool:
-    """Return whether lower values of a metric are better, which holds only for losses."""
-    return metric.endswith("loss")
+    """Return whether lower values of a metric are better, which holds only for losses.
+
+    A class may be named after a loss, such as `val_recall/Forest loss`.
+    """
+    return metric.partition("/")[0].endswith("loss")
 
 
 def rank(metric: str, figures: Mapping[str, float]) -> tuple[float, float]:

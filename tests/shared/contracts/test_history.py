@@ -51,6 +51,11 @@ def test_a_loss_ranks_the_lowest_first_and_any_other_figure_the_highest():
     assert rank("val_macro_f1", good) > rank("val_macro_f1", bad)
 
 
+def test_a_class_that_is_called_loss_is_ranked_like_any_other():
+    good, bad = {"val_loss": 0.5, "val_recall/Forest loss": 0.9}, {"val_loss": 0.5, "val_recall/Forest loss": 0.1}
+    assert rank("val_recall/Forest loss", good) > rank("val_recall/Forest loss", bad)
+
+
 def test_of_two_that_are_equal_the_smaller_loss_ranks_first():
     assert rank("val_macro_f1", {"val_loss": 0.5, "val_macro_f1": 0.8}) > rank(
         "val_macro_f1", {"val_loss": 0.7, "val_macro_f1": 0.8}
