@@ -17,6 +17,7 @@ from tilepipe.components.shared.contracts.manifest import Manifest, SplitSummary
 from tilepipe.components.shared.storage.atomic import whole_file
 from tilepipe.components.shared.tracking import nested_runs, tracking
 from tilepipe.components.train import train as training
+from tilepipe.components.train.optimization.schedules import fewest_epochs
 
 logger = logging.getLogger("tilepipe.refit")
 
@@ -76,7 +77,7 @@ def refit(config: RefitConfig, inputs: Inputs, outputs: Outputs) -> str:
         return run_id
     manifest = merged(read_manifest(inputs.manifest))
     manifest.write(outputs.manifest)
-    epochs = read_history(inputs.history).best_epoch
+    epochs = _epochs(winner, read_history(inputs.history).best_epoch)
     # Without validation tiles, the last epoch is kept, and nothing can tell when to stop.
     chosen = {**winner.parameters, "train_epochs": epochs, "train_options.early_stopping_patience_epochs": 0}
     configs = candidate_configs(winner.base, chosen, **config.for_candidate(RUN_NAME))
@@ -93,6 +94,22 @@ def refit(config: RefitConfig, inputs: Inputs, outputs: Outputs) -> str:
     tiles = manifest.splits["train"].tiles
     logger.info("%s trained again for %d epochs on %s tiles", winner.name, epochs, f"{tiles:,}")
     return run_id
+
+
+def _epochs(winner: Outcome, best_epoch: int) -> int:
+    """Return the epochs of the training: those up to the winner's best one, or the fewest that its phases need."""
+    options = candidate_configs(winner.base, winner.parameters).train.options
+    fewest = fewest_epochs(options)
+    if best_epoch < fewest:
+        logger.warning(
+            "%s was best after %d epochs, but head_epochs=%d and warmup_epochs=%g need %d: it is trained for these",
+            winner.name,
+            best_epoch,
+            options.head_epochs,
+            options.warmup_epochs,
+            fewest,
+        )
+    return max(best_epoch, fewest)
 
 
 def merged(manifest: Manifest) -> Manifest:

@@ -1,5 +1,7 @@
 """The winner of a sweep, trained on more tiles or passed on."""
 
+import json
+
 import pytest
 
 from tests.support.sweeping import packed_shards, run_worker
@@ -45,3 +47,13 @@ def test_the_winner_is_passed_on_or_trained_on_all_but_the_test_tiles(inputs, tm
     inputs.winner.write_text("{}")
     with pytest.raises(ArtifactError, match="outcome of a sweep must be JSON"):
         refit(RefitConfig(), inputs, outputs)
+
+
+def test_a_best_epoch_within_the_warm_up_is_followed_by_the_fewest_epochs_that_are_enough(inputs, tmp_path, caplog):
+    best = read_history(inputs.history).best_epoch
+    winner = json.loads(inputs.winner.read_text())
+    inputs.winner.write_text(json.dumps({**winner, "parameters": {"train_options.warmup_epochs": best}}))
+    outputs = Outputs(*(tmp_path / "again" / name for name in ("model.keras", "history.json", "manifest.json")))
+    refit(RefitConfig(enabled=True), inputs, outputs)
+    assert len(read_history(outputs.history).epochs) == best + 1
+    assert f"was best after {best} epochs, but head_epochs=0 and warmup_epochs={best} need {best + 1}" in caplog.text

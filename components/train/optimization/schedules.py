@@ -139,6 +139,11 @@ def phases(epochs: int, learning_rate: float, options: ScheduleOptions) -> tuple
     return divided
 
 
+def fewest_epochs(options: ScheduleOptions) -> int:
+    """Return the smallest number of epochs that `phases` divides."""
+    return options.head_epochs + math.floor(options.warmup_epochs) + 1
+
+
 def make_schedule(
     learning_rate: float, options: ScheduleOptions, *, steps_per_epoch: int, epochs: int
 ) -> "float | keras.optimizers.schedules.LearningRateSchedule":

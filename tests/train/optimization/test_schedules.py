@@ -4,7 +4,14 @@ import math
 import pytest
 
 from tilepipe.components.shared.errors import ParameterError
-from tilepipe.components.train.optimization.schedules import Phase, Plateau, ScheduleOptions, make_schedule, phases
+from tilepipe.components.train.optimization.schedules import (
+    Phase,
+    Plateau,
+    ScheduleOptions,
+    fewest_epochs,
+    make_schedule,
+    phases,
+)
 
 STEPS, EPOCHS, RATE = 10, 8, 0.4
 
@@ -126,6 +133,15 @@ def test_a_training_has_one_phase_or_two():
     assert head == Phase(0, 3, 0.1, frozen=True)
     assert rest == Phase(3, 7, pytest.approx(0.01), frozen=False)
     assert phases(10, 0.1, ScheduleOptions(head_epochs=3, finetune_learning_rate=0.05))[1].learning_rate == 0.05
+
+
+@pytest.mark.parametrize(("head", "warmup"), [(0, 0), (0, 0.5), (0, 1), (0, 2.5), (1, 0), (1, 0.5), (3, 1), (3, 2.5)])
+def test_fewest_epochs_are_enough(head, warmup):
+    options = ScheduleOptions(head_epochs=head, warmup_epochs=warmup)
+    fewest = fewest_epochs(options)
+    phases(fewest, 0.1, options)
+    with pytest.raises(ParameterError):
+        phases(fewest - 1, 0.1, options)
 
 
 @pytest.mark.parametrize(
