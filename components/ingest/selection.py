@@ -196,7 +196,7 @@ def _classes(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[st
     if not config.needs_labels:
         counts.pop(None, None)
     if None in counts:
-        query = "SELECT tile_id FROM chosen WHERE label IS NULL ORDER BY tile_id LIMIT 3"
+        query = "SELECT coalesce(tile_id, 'one without an id') FROM chosen WHERE label IS NULL ORDER BY tile_id LIMIT 3"
         examples = ", ".join(name for (name,) in connection.execute(query).fetchall())
         raise SourceError(
             f"Each tile must have a label. Received: {counts[None]:,} of {sum(counts.values()):,} without one, such as "

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -167,13 +167,16 @@ def choose(
     )
 
 
-def needed(names: Iterable[str], config: IngestConfig, wanted: frozenset[str]) -> str:
-    """Return a list for SELECT in which all columns that cannot be used are NULL."""
+def used_names(config: IngestConfig, wanted: frozenset[str]) -> set[str]:
+    """Return the names, in lower case, of all columns that can be used."""
     columns = config.columns
     usual = {name for names in (*USUAL_NAMES.values(), *_PLACES, _OBJECT, (_STATUS,)) for name in names}
     stated = {columns.id, columns.image, columns.label, columns.group, columns.datetime, config.split_property}
-    used = {name.strip().lower() for name in (*usual, *stated, *wanted)}
-    # The other columns stay as NULL, so that messages can list them.
+    return {name.strip().lower() for name in (*usual, *stated, *wanted)}
+
+
+def needed(names: Iterable[str], used: Container[str]) -> str:
+    """Return a list for SELECT in which all columns that cannot be used are NULL, so that messages can list them."""
     return ", ".join(quoted(name) if name.lower() in used else f"NULL::VARCHAR AS {quoted(name)}" for name in names)
 
 

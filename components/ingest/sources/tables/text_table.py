@@ -103,12 +103,13 @@ def load(
     import duckdb
 
     headers = [_header(file.uri) for file in files]
+    used = table_columns.used_names(config, wanted)
     names = {name.lower(): name for header in reversed(headers) for name in reversed(header.names)}
     columns = ", ".join(f"{quoted(name)} VARCHAR" for name in reversed(names.values()))
     connection.execute(f"CREATE TABLE found_text ({columns}, {table_columns.FOLDER} VARCHAR)")
     with readable(connection, [file.uri for file in files]) as paths:
         for file, header, path in zip(files, headers, paths, strict=True):
-            insert = f"INSERT INTO found_text BY NAME SELECT {table_columns.needed(header.names, config, wanted)}"
+            insert = f"INSERT INTO found_text BY NAME SELECT {table_columns.needed(header.names, used)}"
             insert += f", {literal(file.folder)} AS {table_columns.FOLDER} FROM "
             try:
                 is_utf8 = header.is_utf8
@@ -125,7 +126,19 @@ def load(
                         connection.execute(insert + _read_csv(path_of_copy, header, is_gzip=False))
             except duckdb.InvalidInputException as error:
                 raise malformed(error, {path: file.uri}, file.uri) from None
+    _drop_blank_rows(connection, [name for name in names.values() if name.lower() in used])
     return "found_text"
+
+
+def _drop_blank_rows(connection: "DuckDBPyConnection", names: Sequence[str]) -> None:
+    """Drop rows without any value, which spreadsheets write below the last one."""
+    if not names:
+        return
+    values = ", ".join(f"nullif(trim({quoted(name)}), '')" for name in names)
+    query = f"DELETE FROM found_text WHERE coalesce({values}, NULL) IS NULL"  # noqa: S608
+    [(blank,)] = connection.execute(query).fetchall()
+    if blank:
+        logger.warning("skipped %s rows without any value", f"{blank:,}")
 
 
 def malformed(error: Exception, paths: dict[str, str], uri: str) -> SourceError:
