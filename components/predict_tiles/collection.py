@@ -133,9 +133,9 @@ def collect(inputs: PartFiles, outputs: CollectedFiles) -> Collected:
             f"Each of the {plan.tiles:,} tiles must be predicted or left out once. Received: {tally.rows:,} predicted "
             f"and {len(rejected):,} left out. Pass the outputs of all workers of one `predict_tiles` step."
         )
-    allowed = allowed_tiles(plan.options.max_quarantine_percent, plan.tiles)
+    allowed = allowed_tiles(plan.options.max_quarantine_percent, plan.source_tiles)
     if len(rejected) > allowed:
-        raise too_many(allowed, plan.tiles, rejected, parameter="predict_options")
+        raise too_many(allowed, plan.source_tiles, rejected, parameter="predict_options")
     if rejected:
         reasons = "; ".join(f"{count:,}: {reason}" for reason, count in count_by_reason(rejected).items())
         logger.warning("%s of %s tiles were LEFT OUT: %s", f"{len(rejected):,}", f"{plan.tiles:,}", reasons)

@@ -23,7 +23,7 @@ from tilepipe.components.shared.runtime.parallel import map_in_order
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.tiles.bands.order import MissingBandError
 from tilepipe.components.shared.tiles.cache.cache import TileCache, open_cache
-from tilepipe.components.shared.tiles.layout.layout_inference import infer_layout
+from tilepipe.components.shared.tiles.layout.layout_inference import NoUsableTileError, infer_layout
 from tilepipe.components.shared.tiles.quarantine import Rejection, allowed_tiles, too_many, write_quarantine
 from tilepipe.components.shared.tiles.reader import Layout, Record, Rejected, read_records
 
@@ -91,9 +91,17 @@ def predict_tiles(config: PredictTilesConfig, inputs: Inputs, outputs: Outputs) 
         write_predictions(outputs.predictions, plan, part=part, known=plan.known) as writer,
     ):
         if plan.part_range(part):
-            layout = _find_layout(plan, inputs.tiles, model, cache)
-            worker = _Worker(plan, part, layout, model, cache, moments, rejected)
-            worker.predict(inputs.tiles, writer)
+            try:
+                layout = _find_layout(plan, inputs.tiles, model, cache)
+            except NoUsableTileError as error:
+                # Beside earlier predictions, these may be tiles that were left out before.
+                allowed = allowed_tiles(plan.options.max_quarantine_percent, plan.source_tiles)
+                if not plan.known or len(error.rejected) < plan.tiles or len(error.rejected) > allowed:
+                    raise
+                rejected += map(_rejection, error.rejected)
+            else:
+                worker = _Worker(plan, part, layout, model, cache, moments, rejected)
+                worker.predict(inputs.tiles, writer)
         write_quarantine(rejected, outputs.quarantine)
         moments.write(outputs.moments)
     logger.info("%s tiles predicted, %s left out", f"{writer.rows:,}", f"{len(rejected):,}")
@@ -136,11 +144,8 @@ class _Worker:
         progress.finish()
 
     def _reject(self, records: "list[Record | Rejected]") -> None:
-        for record in records:
-            if isinstance(record, Rejected):
-                tile = record.tile
-                self.rejected.append((tile.tile_id, storage.shown(tile.uri), record.reason))
-        total = self.plan.tiles
+        self.rejected.extend(_rejection(record) for record in records if isinstance(record, Rejected))
+        total = self.plan.source_tiles
         allowed = allowed_tiles(self.plan.options.max_quarantine_percent, total)
         if len(self.rejected) > allowed + _MORE_REJECTED:
             raise too_many(allowed, total, self.rejected, so_far=True, parameter="predict_options")
@@ -165,6 +170,10 @@ class _Worker:
                     waiting += next(read)
                 yield table, waiting[: table.num_rows]
                 del waiting[: table.num_rows]
+
+
+def _rejection(record: Rejected) -> Rejection:
+    return record.tile.tile_id, storage.shown(record.tile.uri), record.reason
 
 
 def _find_layout(plan: PredictionPlan, tiles: Path, model: BundleModel, cache: TileCache | None) -> Layout:

@@ -60,6 +60,21 @@ def test_unusable_tiles_are_listed_and_not_predicted(prediction):
     assert pq.read_table(files.quarantine)["tile_id"].to_pylist() == ["broken.png"]
 
 
+def test_unusable_tiles_do_not_stop_a_run_without_new_ones(prediction):
+    kept = str(prediction.folder / "kept")
+    for number in range(3):
+        (prediction.source / f"broken-{number}.png").write_bytes(b"no image")
+    assert len(prediction.run(output_uri=kept)[0]) == 6
+    again, result, files = prediction.run(output_uri=kept)
+    assert (again, result.partition) == ({}, "")
+    assert (result.scalars["left_out"], result.scalars["known"]) == (3, 6)
+    assert pq.read_table(files.quarantine).num_rows == 3
+    write_image(prediction.source / "new.png", 60)
+    assert list(prediction.run(output_uri=kept)[0]) == ["new.png"]
+    with pytest.raises(TileError, match="none of which can be used"):
+        prediction.run(output_uri=kept, options={"max_quarantine_percent": 20})
+
+
 def test_an_empty_source_gives_an_empty_table(prediction):
     for path in prediction.source.iterdir():
         path.unlink()

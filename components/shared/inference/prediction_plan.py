@@ -62,6 +62,15 @@ class PredictionPlan(JsonModel):
     experiment: str
     options: PredictionOptions
 
+    @property
+    def source_tiles(self) -> int:
+        """All tiles of the source, of which `max_quarantine_percent` is a share.
+
+        Tiles that were left out once are tried again in each run. As a share of the new tiles, they would stop a run
+        that finds hardly any others.
+        """
+        return self.tiles + self.known
+
     def part_range(self, part: int) -> range:
         """Return the rows of the tile table that a worker predicts."""
         return range(self.tiles * part // self.parts, self.tiles * (part + 1) // self.parts)

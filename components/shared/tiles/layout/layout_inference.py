@@ -28,6 +28,19 @@ from tilepipe.components.shared.tiles.validity import ValidityRules, has_remote_
 logger = logging.getLogger("tilepipe.tiles")
 
 
+class NoUsableTileError(TileError):
+    """None of the sampled tiles can be used.
+
+    Args:
+        message: the message.
+        rejected: all sampled tiles, with their reasons.
+    """
+
+    def __init__(self, message: str, rejected: Sequence[Rejected]) -> None:
+        super().__init__(message)
+        self.rejected = tuple(rejected)
+
+
 def infer_layout(
     sample: Sequence[Tile],
     info: TileTableInfo,
@@ -48,7 +61,7 @@ def infer_layout(
         The layout that every tile must have.
 
     Raises:
-        TileError: if none of the sampled tiles can be used.
+        NoUsableTileError: if none of the sampled tiles can be used.
         BandError: if the bands have no names, if an unknown band is requested, if the selected bands differ in dtype,
             or if the pixels contradict the names.
         ParameterError: if `nodata_fill` cannot be represented in the dtype of the tiles.
@@ -63,7 +76,9 @@ def infer_layout(
         reasons = "".join(
             f"\n  {each.tile.tile_id} ({storage.shown(each.tile.uri)}): {each.reason}" for each in rejected[:3]
         )
-        raise TileError(f"Tiles must be readable. Received: {len(results)} tiles, none of which can be used:{reasons}")
+        raise NoUsableTileError(
+            f"Tiles must be readable. Received: {len(results)} tiles, none of which can be used:{reasons}", rejected
+        )
     kind = Counter(one.kind(any_size=bool(options.tile_size)) for one in probes).most_common(1)[0][0]
     alike = [one for one in probes if one.kind(any_size=bool(options.tile_size)) == kind]
     descriptions = Counter(one.descriptions for one in alike).most_common(1)[0][0]
