@@ -94,6 +94,8 @@ class _Part:
     nodata: float | None
     mask: "_MaskReader | None" = None
     """Masks in addition to nodata; None if there are none."""
+    nearest: Any = None
+    """The nearest pixels of the file, which tell where a band is nodata; None if `raster` does."""
     _buffers: list[Pixels] = field(default_factory=list)
 
     def buffer(self, height: int, width: int) -> Pixels:
@@ -105,6 +107,15 @@ class _Part:
         if not self._buffers or self._buffers[0].size < size:
             self._buffers[:] = [np.empty(size, self.raster.dtypes[0])]
         return self._buffers[0][:size].reshape(len(self.indexes), height, width)
+
+    def read(self, window: Any) -> Pixels:  # noqa: ANN401 - rasterio ships no types
+        """Read a rectangle of all bands at once: interleaved pixels would be decoded once per band."""
+        numbers = self.buffer(window.height, window.width)
+        self.raster.read(list(self.indexes), window=window, out=numbers)
+        if self.nearest is not None:
+            nearest = self.nearest.read(list(self.indexes), window=window)
+            numbers[np.isnan(nearest) if math.isnan(self.nodata or 0) else nearest == self.nodata] = self.nodata
+        return numbers
 
 
 @dataclass(frozen=True)
@@ -150,10 +161,8 @@ class SceneGrid:
         valid = np.zeros((height, width), np.bool_)
         window = Window(column, row, width, height)
         for part in self.parts:
-            # All bands at once: blocks of a file with interleaved pixels would be decoded once per band.
-            numbers = part.buffer(height, width)
             try:
-                part.raster.read(list(part.indexes), window=window, out=numbers)
+                numbers = part.read(window)
                 mask = part.mask.read(row, column, height, width) if part.mask else None
             except rasterio.errors.RasterioError as error:
                 raise StorageError(
@@ -330,24 +339,23 @@ def _parts(
         nodata = _nodata(raster.nodata, stated, options)
         alpha = next((i for i, kind in enumerate(raster.colorinterp, 1) if kind == ColorInterp.alpha), None)
         has_mask = nodata is None and (alpha is not None or MaskFlags.per_dataset in raster.mask_flag_enums[0])
-        source = raster
+        source, nearest = raster, None
         if (raster.width, raster.height) != (width, height) or not _same_place(
             raster.transform, transform, (width, height)
         ):
-            source = stack.enter_context(
-                WarpedVRT(
-                    raster,
-                    crs=crs,
-                    transform=transform,
-                    width=width,
-                    height=height,
-                    resampling=Resampling[options.resampling],
-                    **({} if nodata is None else {"src_nodata": nodata, "nodata": nodata}),
-                )
-            )
+            warped: dict[str, Any] = {"crs": crs, "transform": transform, "width": width, "height": height}
+            if nodata is not None:
+                warped |= {"src_nodata": nodata, "nodata": nodata}
+            method = Resampling[options.resampling]
+            if nodata is not None and raster.count > 1 and method != Resampling.nearest:
+                # rasterio leaves out what is nodata in all bands, and blends the nodata of one with its numbers. Left
+                # out band by band, gaps shrink by the reach of the method, which one band alone does not do.
+                nearest = stack.enter_context(WarpedVRT(raster, resampling=Resampling.nearest, **warped))
+                warped["UNIFIED_SRC_NODATA"] = "NO"
+            source = stack.enter_context(WarpedVRT(raster, resampling=method, **warped))
             has_mask = nodata is None  # pixels beyond the file are 0
         mask = _MaskReader(raster, alpha, transform) if has_mask else None
-        yield _Part(source, tuple(i for i, _ in taken), tuple(place for _, place in taken), nodata, mask)
+        yield _Part(source, tuple(i for i, _ in taken), tuple(place for _, place in taken), nodata, mask, nearest)
 
 
 def _nodata(of_file: float | None, stated: float | None, options: ScenesOptions) -> float | None:

@@ -77,6 +77,26 @@ def test_nodata_does_not_blend_into_its_neighbors(tmp_path):
     assert valid.all()  # B02 is
 
 
+@pytest.mark.parametrize("resampling", ["bilinear", "cubic", "nearest"])
+@pytest.mark.parametrize(("dtype", "nodata"), [("int16", -9999), ("float32", -9999), ("float32", np.nan)])
+@pytest.mark.parametrize("metres", [5, 30])
+def test_a_band_of_a_stack_is_resampled_as_if_it_were_alone(tmp_path, resampling, dtype, nodata, metres):
+    numbers = np.random.default_rng(0).integers(1000, 2000, (2, 24, 24)).astype(dtype)
+    numbers[1, :, 7:12] = nodata
+    numbers[:, 15:, 15:] = nodata
+    stack = write_scene(tmp_path / "stack.tif", numbers, nodata=nodata)
+    for band, layer in zip(BANDS, numbers, strict=True):
+        write_scene(tmp_path / f"{band}.tif", layer[None], bands=(None,), nodata=nodata)
+    assets = {band: {"href": f"{band}.tif", "type": "image/tiff"} for band in BANDS}
+    alone, valid_alone, _ = read(
+        write_item(tmp_path / "item.json", assets), dtype=dtype, pixel_metres=metres, resampling=resampling
+    )
+    pixels, valid, _ = read(stack, dtype=dtype, pixel_metres=metres, resampling=resampling)
+    np.testing.assert_array_equal(pixels, alone)
+    np.testing.assert_array_equal(valid, valid_alone)
+    assert 500 < pixels[pixels != 7].min() < pixels.max() < 2500
+
+
 def test_numbers_are_converted_rounded_and_clipped(tmp_path):
     numbers = np.array([[0.1, 0.25, np.nan, 7.0]], np.float32).repeat(4, axis=0)
     scene = write_scene(tmp_path / "s.tif", np.stack([numbers.repeat(2, axis=1)] * 2), nodata=None)
