@@ -1,5 +1,7 @@
 """The file with a platform's settings: every mistake ends in one message that states what to write."""
 
+import json
+
 import pytest
 import yaml
 
@@ -185,3 +187,20 @@ def test_compiled_pipelines_hold_no_more_than_the_settings_say(site):
     executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
     for label, pod in before_platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"].items():
         assert executors[label] == pod | {"nodeSelector": {"labels": {"pool": "batch"}}}
+
+
+@pytest.mark.parametrize("text", ["08", "0189234", "1e3", "1234e56", "1E-3", "5.0e1", "0o17", "1_0e2"])
+def test_text_that_yaml_1_2_reads_as_a_number_is_quoted(tmp_path, text):
+    from tilepipe.pipelines.cli.compilation import compiler
+
+    path = tmp_path / "platform.yaml"
+    settings = {"pods": {"node_selector": {"zone": text}}, "parameters": {"model_version": text}}
+    path.write_text(json.dumps(settings), encoding="utf-8")
+    compiled = tmp_path / "promote.yaml"
+    compiler.compile_pipeline("promote", compiled, settings_file.platform(path))
+    lines = {line.strip() for line in compiled.read_text(encoding="utf-8").splitlines()}
+    assert {f"zone: '{text}'", f"defaultValue: '{text}'"} <= lines
+    spec, platform = yaml.safe_load_all(compiled.read_text(encoding="utf-8"))
+    assert spec["root"]["inputDefinitions"]["parameters"]["model_version"]["defaultValue"] == text
+    executors = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert {pod["nodeSelector"]["labels"]["zone"] for pod in executors.values()} == {text}
