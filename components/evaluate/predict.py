@@ -17,14 +17,13 @@ from tilepipe.components.shared.contracts.manifest import Manifest, Split
 from tilepipe.components.shared.contracts.shard_tiles import Images, aligned, read_tiles
 from tilepipe.components.shared.contracts.shards import check_shards
 from tilepipe.components.shared.errors import ArtifactError
+from tilepipe.components.shared.figures import SUM_TOLERANCE
 from tilepipe.components.shared.logs.progress import Progress
 from tilepipe.components.shared.runtime.parallel import map_in_order
 
 logger = logging.getLogger("tilepipe.evaluate")
 
 _BATCHES_AHEAD = 2
-_SUM_TOLERANCE = 1e-2  # wide enough for a softmax in half precision over many classes
-
 
 _Batch = tuple[Images, Counts, list[str]]
 """Images, labels and ids of some tiles."""
@@ -158,7 +157,7 @@ def _check_probabilities(probabilities: Probabilities) -> None:
             "Check the training curves, and train again with a smaller `learning_rate`."
         )
     sums = probabilities.sum(axis=1, dtype=np.float64)
-    if probabilities.min() < 0 or abs(sums - 1).max() > _SUM_TOLERANCE:
+    if probabilities.min() < 0 or abs(sums - 1).max() > SUM_TOLERANCE:
         raise ArtifactError(
             "The outputs of a model must be probabilities, non-negative and with a sum of 1. Received: values down to "
             f"{probabilities.min():.3g} and sums from {sums.min():.3g} to {sums.max():.3g}. End the model with a "

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from tilepipe.components.shared.contracts.product import SHIFTED_FROM
 from tilepipe.components.shared.errors import SourceError
 
 if TYPE_CHECKING:
@@ -19,10 +20,6 @@ Scaling = tuple[tuple[float, float], ...]
 """Scale and offset of each band, or one pair for all bands."""
 
 logger = logging.getLogger("tilepipe.ingest")
-
-_SHIFTED_FROM = "04.00"
-"""Sentinel-2 baseline since which digital numbers have an offset of 1000:
-https://sentinels.copernicus.eu/web/sentinel/-/copernicus-sentinel-2-major-products-upgrade-upcoming."""
 
 
 @dataclass
@@ -150,13 +147,13 @@ def _check_scaling(counts: _Counts, *, allow_mixed_scaling: bool) -> None:
                 "or set data_options='{\"allow_mixed_scaling\": true}' if the numbers have been made equal already."
             )
         logger.warning("the tiles state several values of scale and offset, and none is applied: %s", said)
-    elif len({name >= _SHIFTED_FROM for name in counts.baselines if not name.endswith(_APPLIED)}) > 1 and not any(
+    elif len({name >= SHIFTED_FROM for name in counts.baselines if not name.endswith(_APPLIED)}) > 1 and not any(
         name.endswith(_APPLIED) for name in counts.baselines
     ):
         logger.warning(
             "the tiles are of Sentinel-2 baselines before and since %s, whose digital numbers differ by an offset of "
             "1000 unless it has been removed: %s",
-            _SHIFTED_FROM,
+            SHIFTED_FROM,
             baselines,
         )
 

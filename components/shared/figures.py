@@ -16,6 +16,9 @@ OVERALL = ("accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "
 PER_CLASS = ("recall", "precision", "f1")
 """Figures of which each class that has tiles has one each."""
 
+SUM_TOLERANCE = 1e-2
+"""Accepted distance of a sum of probabilities from 1, wide enough for a softmax in half precision over many classes."""
+
 # MLflow allows `/` and `:` in the name of a metric too, but `/` groups names and `:` is not allowed in file names on
 # Windows.
 _NOT_ALLOWED = re.compile(r"[^\w.\- ]")

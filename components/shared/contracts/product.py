@@ -9,7 +9,7 @@ from pydantic import ConfigDict
 from tilepipe.components.shared.contracts.json_model import SparseModel
 
 SHIFTED_FROM = "04.00"
-"""Sentinel-2 baseline since which digital numbers have an offset of 1000:
+"""Sentinel-2 processing baseline (January 2022) since which all digital numbers have an offset:
 https://sentinels.copernicus.eu/web/sentinel/-/copernicus-sentinel-2-major-products-upgrade-upcoming"""
 OFFSET = 1000.0
 

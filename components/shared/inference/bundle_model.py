@@ -15,6 +15,7 @@ from tilepipe.components.shared.contracts.bundle import read_bundle
 from tilepipe.components.shared.contracts.manifest import BandStatistics
 from tilepipe.components.shared.contracts.product import Product
 from tilepipe.components.shared.errors import ArtifactError
+from tilepipe.components.shared.figures import SUM_TOLERANCE
 from tilepipe.components.shared.inference.model_address import LARGEST_BUNDLE_BYTES, ModelFile, check_address, resolve
 from tilepipe.components.shared.inference.onnx_session import INPUT, OnnxSession
 from tilepipe.components.shared.runtime.cpus import available_cpus
@@ -25,7 +26,6 @@ Probabilities = npt.NDArray[np.float32]
 LARGEST_MODEL_BYTES = 2 * 2**30
 """Largest ONNX file that is loaded, in bytes: that of one protobuf message."""
 
-_SUM_TOLERANCE = 1e-2
 _LARGEST_UNPACKED_BYTES = 4 * LARGEST_BUNDLE_BYTES
 _MODEL, _LABELS, _BANDS, _CONFIGURATION = "model.onnx", "labels.json", "bands.json", "configuration.json"
 _CONFUSION, _FIGURES = "confusion_matrix.json", "figures.json"
@@ -214,9 +214,9 @@ def _are_probabilities(values: Probabilities) -> bool:
     """Return True if the values of each tile are finite, non-negative, and have a sum of 1."""
     if len(values) == 1:  # NumPy would take a tenth of the time of a small model
         numbers = values[0].tolist()
-        return bool(min(numbers) >= 0 and abs(sum(numbers) - 1) <= _SUM_TOLERANCE)
+        return bool(min(numbers) >= 0 and abs(sum(numbers) - 1) <= SUM_TOLERANCE)
     sums = values.sum(axis=1, dtype=np.float64)
-    return bool(values.min() >= 0 and (abs(sums - 1) <= _SUM_TOLERANCE).all())
+    return bool(values.min() >= 0 and (abs(sums - 1) <= SUM_TOLERANCE).all())
 
 
 def _check_input(model: BundleModel) -> None:

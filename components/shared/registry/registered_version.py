@@ -81,7 +81,10 @@ def find_version(client: "MlflowClient", address: str) -> RegisteredVersion:
             f"Received: {address!r}."
         )
     name, alias, number = match.group("name", "alias", "version")
-    found = _read(client, name, alias) if alias else _read_number(client, name, number)
+    if alias:
+        found = _or_none(f"find {name}@{alias}", lambda: client.get_model_version_by_alias(name, alias))
+    else:
+        found = _read_number(client, name, number)
     if found is None:
         wanted = f"the alias {alias!r}" if alias else f"version {number}"
         raise SourceError(
@@ -89,25 +92,6 @@ def find_version(client: "MlflowClient", address: str) -> RegisteredVersion:
             f"{wanted}{tracking.in_workspace()}. `tilepipe models` lists the models."
         )
     return RegisteredVersion.of(found)
-
-
-def find_alias(client: "MlflowClient", name: str, alias: str) -> RegisteredVersion | None:
-    """Find the version that an alias points to.
-
-    Args:
-        client: Client of the registry.
-        name: Name of the registered model.
-        alias: The alias, such as `champion`.
-
-    Returns:
-        The version; None if the model does not exist or has no such alias.
-
-    Raises:
-        SourceError: The version is not one of tilepipe's.
-        TrackingError: The registry cannot be reached or denies access.
-    """
-    found = _read(client, name, alias)
-    return None if found is None else RegisteredVersion.of(found)
 
 
 def fetch_bundle(client: "MlflowClient", version: RegisteredVersion, folder: Path) -> Path:
@@ -164,10 +148,6 @@ def _fetch(client: "MlflowClient", version: RegisteredVersion, folder: Path) -> 
                 f"The bundle of {version.address} must exist. Received: {uri}, of which MLflow says: {error.message}. "
                 "The run or its artifacts were deleted: use another version, or train again."
             ) from error
-
-
-def _read(client: "MlflowClient", name: str, alias: str) -> "ModelVersion | None":
-    return _or_none(f"find {name}@{alias}", lambda: client.get_model_version_by_alias(name, alias))
 
 
 def exists(client: "MlflowClient", name: str, number: int) -> bool:

@@ -28,11 +28,6 @@ def is_transparency(picture: Picture) -> bool:
     return bool(((values == 0) | (values == _opaque(values.dtype))).all())
 
 
-def has_transparent_pixels(picture: Picture) -> bool:
-    """Check whether any pixel is fully transparent."""
-    return not picture.pixels[..., -1].all()
-
-
 def split_alpha(picture: Picture, policy: AlphaPolicy) -> Picture:
     """Turn the alpha channel into the mask of valid pixels, which are those whose alpha is not 0.
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline, Task
+from tilepipe.pipelines.cli.compilation.compiled_pipeline import CHANNEL, CompiledPipeline, Task
 
 Kind = Literal["Secret", "ConfigMap"]
 
-_CHANNEL = "pipelinechannel--"
 _PLACEHOLDER = re.compile(r"\{\{\$\.inputs\.parameters\['([^']+)'\]\}\}")
 
 
@@ -118,7 +117,7 @@ class _Reader:
         return value
 
     def _parameter(self, setting: str, name: str) -> Any:  # noqa: ANN401
-        name = name.removeprefix(_CHANNEL)
+        name = name.removeprefix(CHANNEL)
         if name in self.values:
             self.used[setting] = name
         return self.values.get(name)

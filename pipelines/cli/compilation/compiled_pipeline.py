@@ -18,7 +18,8 @@ from tilepipe.components.shared.version import VERSION
 ParameterType = Literal["STRING", "NUMBER_INTEGER", "NUMBER_DOUBLE", "BOOLEAN", "LIST", "STRUCT"]
 
 _FOLDER = Path(__file__).resolve().parents[2]  # an editable install links here
-_CHANNEL = "pipelinechannel--"
+CHANNEL = "pipelinechannel--"
+"""Prefix that KFP gives to the names of values that reach a task from outside."""
 _ITEM_OF = "item of "
 
 
@@ -154,9 +155,9 @@ class CompiledPipeline:
                 component=task["componentRef"]["name"],
                 step=self._step(component["executorLabel"]),
                 constants=constants,
-                from_parameters={k: v.removeprefix(_CHANNEL) for k, v in channels.items() if _ITEM_OF not in v},
+                from_parameters={k: v.removeprefix(CHANNEL) for k, v in channels.items() if _ITEM_OF not in v},
                 from_items={
-                    k: v.removeprefix(_ITEM_OF).removeprefix(_CHANNEL) for k, v in channels.items() if _ITEM_OF in v
+                    k: v.removeprefix(_ITEM_OF).removeprefix(CHANNEL) for k, v in channels.items() if _ITEM_OF in v
                 },
                 needs=tuple(dict.fromkeys(makers.values())),
             )

@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 
 from tilepipe.components.shared.errors import ArtifactError, ParameterError, SourceError, TrackingError
-from tilepipe.components.shared.registry.registered_version import fetch_bundle, find_alias, find_version
+from tilepipe.components.shared.registry.registered_version import fetch_bundle, find_version
 from tilepipe.components.shared.registry.version_tags import (
     BUNDLE_FILE,
     BUNDLE_FOLDER,
     BUNDLE_SHA256,
     BUNDLE_URI,
     CHALLENGER,
-    CHAMPION,
 )
 from tilepipe.components.shared.tracking import tracking
 
@@ -104,14 +103,6 @@ def test_a_version_of_others_is_refused(client, run_id):
         find_version(client, "forests/1")
 
 
-def test_there_may_be_no_champion(client, run_id):
-    register(client, run_id, **tags_of(run_id))
-    client.set_registered_model_alias("forests", CHALLENGER, "1")
-    assert find_alias(client, "forests", CHAMPION) is None
-    assert find_alias(client, "lakes", CHAMPION) is None
-    assert find_alias(client, "forests", CHALLENGER) == find_version(client, "forests/1")
-
-
 @pytest.mark.parametrize("address", ["forests", "forests@", "forests/latest", "a/b@champion", "s3://a/b"])
 def test_other_addresses_are_refused(client, address):
     with pytest.raises(ParameterError, match="is addressed as name@alias or name/version"):
@@ -122,4 +113,4 @@ def test_an_unreachable_registry_is_named(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(TrackingError, match=r"must be reachable at MLFLOW_TRACKING_URI to find forests@champion"):
-        find_alias(tracking.client(), "forests", CHAMPION)
+        find_version(tracking.client(), "forests@champion")

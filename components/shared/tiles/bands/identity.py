@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilepipe.components.shared.contracts.bands import SENTINEL_2_BANDS, is_sentinel_2_band
+from tilepipe.components.shared.contracts.product import OFFSET
 from tilepipe.components.shared.errors import BandError
 from tilepipe.components.shared.tiles.bands.assignment import best_assignment
 from tilepipe.components.shared.tiles.bands.order import BandOrder
@@ -55,10 +56,6 @@ SPECTRA: tuple[dict[str, float], ...] = (
 )
 """Possible mean spectra of a set of tiles. Water and forest are the means of ten tiles each of EuroSAT's SeaLake and
 Forest, the classes farthest from the overall mean."""
-
-OFFSET = 1000.0
-"""Offset of all digital numbers since processing baseline 04.00 (January 2022):
-https://sentinels.copernicus.eu/web/sentinel/-/copernicus-sentinel-2-major-products-upgrade-upcoming"""
 
 MIN_BANDS = 6
 """Smallest number of bands for a comparison."""
