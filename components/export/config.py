@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from tilepipe.components.shared.runtime.config import StepConfig
-from tilepipe.components.shared.storage import storage
+from tilepipe.components.shared.storage.place import PlaceAddress
 
 Format = Literal["saved_model", "litert", "int8"]
 
@@ -44,7 +44,7 @@ class ExportConfig(StepConfig):
         pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$",
         description="Name of the model in its files; default: the name of the dataset and the network",
     )
-    bundle_uri: str = Field(
+    bundle_uri: PlaceAddress = Field(
         default="",
         description="Folder or s3://bucket/prefix to which the bundle is copied, under name-YYYY-mm-dd-HH-MM-SS; empty "
         "copies nothing",
@@ -53,8 +53,3 @@ class ExportConfig(StepConfig):
         default=ExportOptions(),
         description='Rarely changed settings of export: {"max_difference": 0.001}, {"parity_tiles": 100} and others',
     )
-
-    @field_validator("bundle_uri")
-    @classmethod
-    def _address(cls, bundle_uri: str) -> str:
-        return storage.normalize_place("bundle_uri", bundle_uri) if bundle_uri else bundle_uri

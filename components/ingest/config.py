@@ -2,13 +2,13 @@
 
 import json
 import math
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.sources.stac.query import check_bbox, check_datetime, check_filter
-from tilepipe.components.shared.contracts.bands import distinct_bands
+from tilepipe.components.shared.contracts.bands import DistinctBands
 from tilepipe.components.shared.contracts.manifest import SPLITS, Split
 from tilepipe.components.shared.contracts.snapshots import Snapshot
 from tilepipe.components.shared.errors import SourceError
@@ -52,9 +52,15 @@ class Query(StepConfig):
     """Search of a STAC API (`query`)."""
 
     collections: tuple[str, ...] = Field(default=(), description="Ids of the collections; [] searches all")
-    bbox: tuple[float, ...] = Field(default=(), description="West, south, east, north in degrees")
-    datetime: str = Field(default="", description="Time or interval, as in STAC: 2020-01-01/2020-12-31")
-    filter: str | dict[str, Any] = Field(default="", description="CQL2, as text or as JSON")
+    bbox: Annotated[tuple[float, ...], AfterValidator(check_bbox)] = Field(
+        default=(), description="West, south, east, north in degrees"
+    )
+    datetime: Annotated[str, AfterValidator(check_datetime)] = Field(
+        default="", description="Time or interval, as in STAC: 2020-01-01/2020-12-31"
+    )
+    filter: Annotated[str | dict[str, Any], AfterValidator(check_filter)] = Field(
+        default="", description="CQL2, as text or as JSON"
+    )
     max_items: int = Field(default=0, ge=0, description="Maximum number of items; 0 takes all")
 
     @field_validator("collections")
@@ -65,21 +71,6 @@ class Query(StepConfig):
                 f"`query.collections` must be ids, each once. Received: query.collections={list(collections)}."
             )
         return collections
-
-    @field_validator("bbox")
-    @classmethod
-    def _bbox(cls, bbox: tuple[float, ...]) -> tuple[float, ...]:
-        return check_bbox(bbox)
-
-    @field_validator("datetime")
-    @classmethod
-    def _datetime(cls, datetime: str) -> str:
-        return check_datetime(datetime)
-
-    @field_validator("filter")
-    @classmethod
-    def _filter(cls, condition: str | dict[str, Any]) -> str | dict[str, Any]:
-        return check_filter(condition)
 
 
 class IngestOptions(StepConfig):
@@ -131,7 +122,7 @@ class IngestConfig(StepConfig):
         "a STAC-GeoParquet file, a folder, zip or tar of class folders, a table (CSV, TSV, Parquet) or a folder of "
         "tables, or TFRecords; a path, s3:// or https://",
     )
-    source_bands: tuple[str, ...] = Field(
+    source_bands: DistinctBands = Field(
         default=(), description="Order of the bands in the files, if their metadata lack it or state it wrongly"
     )
     href_rewrite: dict[str, str] = Field(
@@ -200,13 +191,8 @@ class IngestConfig(StepConfig):
 
     @property
     def needs_labels(self) -> bool:
-        """True if each tile must have a label and a split of its own."""
+        """True if each tile must have a label and a split."""
         return self.labels == "required"
-
-    @field_validator("source_bands")
-    @classmethod
-    def _bands(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
-        return distinct_bands("source_bands", bands)
 
     @field_validator("href_rewrite")
     @classmethod

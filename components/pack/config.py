@@ -2,9 +2,9 @@
 
 from typing import Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from tilepipe.components.shared.contracts.bands import distinct_bands
+from tilepipe.components.shared.contracts.bands import DistinctBands
 from tilepipe.components.shared.runtime.config import StepConfig
 from tilepipe.components.shared.tiles.layout.reading_options import ReadingOptions
 
@@ -30,18 +30,13 @@ class PackOptions(ReadingOptions):
 class PackAllConfig(StepConfig):
     """Bands to pack, and order of the tiles."""
 
-    bands: tuple[str, ...] = Field(default=(), description="Names of the bands to train on, in order; [] takes all")
+    bands: DistinctBands = Field(default=(), description="Names of the bands to train on, in order; [] takes all")
     seed: int = Field(default=0, description="Seed of the tile order")
     options: PackOptions = Field(
         default=PackOptions(),
         description='Rarely changed settings of pack: {"cache": "s3://bucket/cache"}, {"max_quarantine_percent": 5}, '
         '{"tile_size": [64, 64]} and others',
     )
-
-    @field_validator("bands")
-    @classmethod
-    def _bands(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
-        return distinct_bands("bands", bands)
 
 
 class PackConfig(PackAllConfig):

@@ -1,11 +1,11 @@
 """Parameters of the `plan` step."""
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from tilepipe.components.shared.inference.model_address import MODEL_ADDRESSES, check_address
+from tilepipe.components.shared.inference.model_address import MODEL_ADDRESSES, ModelAddress
 from tilepipe.components.shared.inference.prediction_plan import PredictionOptions
 from tilepipe.components.shared.runtime.config import StepConfig
-from tilepipe.components.shared.storage import storage
+from tilepipe.components.shared.storage.place import PlaceAddress
 
 MOST_WORKERS = 256
 """Largest number of pods that predict."""
@@ -14,8 +14,8 @@ MOST_WORKERS = 256
 class PlanConfig(StepConfig):
     """Model, place of the predictions, and number of workers."""
 
-    model_uri: str = Field(min_length=1, description=f"Address of the model: {MODEL_ADDRESSES}")
-    output_uri: str = Field(
+    model_uri: ModelAddress = Field(min_length=1, description=f"Address of the model: {MODEL_ADDRESSES}")
+    output_uri: PlaceAddress = Field(
         default="",
         description="Folder or s3://bucket/prefix that keeps the predictions of all runs: only tiles that are in none "
         "of its files are predicted, and a file with them is added; empty predicts all tiles",
@@ -29,14 +29,3 @@ class PlanConfig(StepConfig):
         description='Rarely changed settings of the prediction: {"tile_size": [64, 64]}, {"max_drift": {"classes": '
         '0.25}}, {"max_quarantine_percent": 5} and others',
     )
-
-    @field_validator("model_uri")
-    @classmethod
-    def _model_uri(cls, model_uri: str) -> str:
-        check_address("model_uri", model_uri)
-        return model_uri
-
-    @field_validator("output_uri")
-    @classmethod
-    def _output_uri(cls, output_uri: str) -> str:
-        return storage.normalize_place("output_uri", output_uri) if output_uri else output_uri

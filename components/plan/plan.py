@@ -22,7 +22,7 @@ from tilepipe.components.plan.reference_table import write_reference
 from tilepipe.components.shared.contracts.tile_table import SCHEMA, damaged, read_tile_table_info, write_tile_table
 from tilepipe.components.shared.inference.bundle_model import BundleModel, load_model
 from tilepipe.components.shared.inference.drift import check_comparable, evaluation_reference
-from tilepipe.components.shared.inference.model_address import check_address, resolve
+from tilepipe.components.shared.inference.model_address import resolve
 from tilepipe.components.shared.inference.prediction_plan import DriftKind, PredictionPlan
 from tilepipe.components.shared.inference.prediction_store import PredictionStore
 from tilepipe.components.shared.runtime.database import open_database, plainly_named
@@ -94,9 +94,8 @@ def plan(config: PlanConfig, tiles: Path, outputs: PlanOutputs) -> PredictionPla
 
 def _fetch_model(config: PlanConfig, outputs: PlanOutputs) -> BundleModel:
     """Fetch the bundle and the predictions of its evaluation into the artifacts, and check that it can be used."""
-    address = check_address("model_uri", config.model_uri)
     with TemporaryDirectory(prefix="tilepipe-") as folder:
-        file = resolve(address, Path(folder))
+        file = resolve(config.model_uri, Path(folder))
         model = load_model(file, threads=1)
         with whole_file(outputs.bundle) as partial:
             shutil.copyfile(file.path, partial)

@@ -6,11 +6,12 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from tilepipe.components.shared.contracts.bands import canonical_band, distinct_bands
+from tilepipe.components.shared.contracts.bands import DistinctBands, canonical_band
 from tilepipe.components.shared.errors import SourceError
-from tilepipe.components.shared.inference.model_address import MODEL_ADDRESSES, check_address
+from tilepipe.components.shared.inference.model_address import MODEL_ADDRESSES, ModelAddress
 from tilepipe.components.shared.runtime.config import StepConfig
 from tilepipe.components.shared.storage import storage
+from tilepipe.components.shared.storage.place import PlaceAddress
 
 Resolution = Literal["window", "pixel"]
 Resampling = Literal["nearest", "bilinear", "cubic"]
@@ -46,7 +47,7 @@ class ScenesOptions(StepConfig):
         description="Number added to those of the scene, after pixel_scale; null recognizes the offset of Sentinel-2 "
         "since baseline 04.00 in the scene and in the training tiles",
     )
-    fill_bands: tuple[str, ...] = Field(
+    fill_bands: DistinctBands = Field(
         default=(), description="Bands that the scene may lack; they get the mean of the training tiles"
     )
     band_assets: dict[str, str] = Field(
@@ -75,11 +76,6 @@ class ScenesOptions(StepConfig):
         description='Largest drift from the training data that is accepted, such as {"classes": 0.25, "bands": 1}; '
         "beyond it the step fails and keeps nothing",
     )
-
-    @field_validator("fill_bands")
-    @classmethod
-    def _fill_bands(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
-        return distinct_bands("fill_bands", bands)
 
     @field_validator("band_assets")
     @classmethod
@@ -114,13 +110,13 @@ class PredictScenesConfig(StepConfig):
         description="Address of the scene: a GeoTIFF or a STAC item (.json) with one asset per band; a path, s3:// or "
         "https://",
     )
-    model_uri: str = Field(min_length=1, description=f"Address of the model: {MODEL_ADDRESSES}")
-    output_uri: str = Field(
+    model_uri: ModelAddress = Field(min_length=1, description=f"Address of the model: {MODEL_ADDRESSES}")
+    output_uri: PlaceAddress = Field(
         default="",
         description="Folder or s3://bucket/prefix to which the results of each scene are copied, in a folder of its "
         "own; empty copies nothing",
     )
-    scene_bands: tuple[str, ...] = Field(
+    scene_bands: DistinctBands = Field(
         default=(), description="Names of the bands of a GeoTIFF, in its order, if the file lacks them"
     )
     stride_pixels: int = Field(
@@ -146,21 +142,6 @@ class PredictScenesConfig(StepConfig):
             raise ValueError(
                 f"`scene_uri` must be a path, s3:// or https:// address. Received: {storage.shown(uri)!r}. {error}"
             ) from None
-
-    @field_validator("model_uri")
-    @classmethod
-    def _model_uri(cls, uri: str) -> str:
-        return check_address("model_uri", uri)
-
-    @field_validator("output_uri")
-    @classmethod
-    def _output_uri(cls, output_uri: str) -> str:
-        return storage.normalize_place("output_uri", output_uri) if output_uri else output_uri
-
-    @field_validator("scene_bands")
-    @classmethod
-    def _scene_bands(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
-        return distinct_bands("scene_bands", bands)
 
     @model_validator(mode="after")
     def _offset_needs_no_guess(self) -> Self:

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Annotated
+
+from pydantic import AfterValidator, ValidationInfo
 
 SENTINEL_2_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 """ESA's names, in order of wavelength."""
 
 RGB_BANDS = ("red", "green", "blue")
-"""What the three channels of a JPEG or PNG are called (STAC's common names)."""
+"""Names of the three channels of a JPEG or PNG (STAC's common names)."""
 
 _SENTINEL_2_SPELLING = re.compile(r"B0*(\d{1,2})(A?)", re.IGNORECASE)
 
@@ -51,6 +54,13 @@ def distinct_bands(parameter: str, bands: tuple[str, ...]) -> tuple[str, ...]:
         raise ValueError(f"`{parameter}` must name each band once. Received: {parameter}={list(bands)}, with {wrong}.")
     return names
 
+
+def _distinct(bands: tuple[str, ...], field: ValidationInfo) -> tuple[str, ...]:
+    return distinct_bands(str(field.field_name), bands)
+
+
+DistinctBands = Annotated[tuple[str, ...], AfterValidator(_distinct)]
+"""Canonical names of bands, each once."""
 
 SENTINEL_2_COMMON_NAMES: Mapping[str, tuple[str, ...]] = {
     "B01": ("coastal",),

@@ -5,7 +5,9 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ValidationInfo
 
 from tilepipe.components.shared.errors import ArtifactError, ParameterError, SourceError
 from tilepipe.components.shared.registry.registered_version import fetch_bundle, find_version
@@ -17,7 +19,7 @@ MODEL_ADDRESSES = (
     "a bundle of export (.tar.gz) or its STAC item, as a path, s3:// or https://; or models:/name@alias or "
     "models:/name/version in the model registry"
 )
-"""What parameters with the address of a model accept."""
+"""Accepted addresses of a model, for descriptions of parameters."""
 REGISTRY = "models:/"
 BUNDLE_SUFFIX = ".tar.gz"
 LARGEST_BUNDLE_BYTES = 4 * 2**30
@@ -75,6 +77,14 @@ def check_address(parameter: str, address: str) -> str:
         hint = f" {_example(parameter, address)}" if re.fullmatch(r"[\w@-]+", address) else ""
         raise ParameterError(f"{rule} Received: {storage.shown(address)!r}.{hint}")
     return uri
+
+
+def _checked(address: str, field: ValidationInfo) -> str:
+    return check_address(str(field.field_name), address)
+
+
+ModelAddress = Annotated[str, AfterValidator(_checked)]
+"""Normalized address of a model, as `resolve` takes it."""
 
 
 def _example(parameter: str, address: str) -> str:

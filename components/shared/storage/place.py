@@ -10,11 +10,22 @@ import stat
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, ValidationInfo
 
 from tilepipe.components.shared.errors import SourceError, StorageError
 from tilepipe.components.shared.storage import s3, storage
 
 _PARTIAL = ".partial-"
+
+
+def _normalized(address: str, field: ValidationInfo) -> str:
+    return storage.normalize_place(str(field.field_name), address) if address else address
+
+
+PlaceAddress = Annotated[str, AfterValidator(_normalized)]
+"""Normalized address of a local folder or of a prefix in S3; empty for none."""
 
 
 class Place:
