@@ -10,11 +10,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from tilepipe.components.gate.answers import Answers, ask
 from tilepipe.components.gate.config import GateConfig
 from tilepipe.components.gate.judgement.floors import FloorResult, check_floors, parse_floors
 from tilepipe.components.gate.judgement.paired_comparison import Comparison, compare
 from tilepipe.components.gate.judgement.verdict import Rules, Verdict, judge
+from tilepipe.components.gate.paired_predictions import PairedPredictions, predict_both
 from tilepipe.components.gate.record import Judgement, as_document
 from tilepipe.components.gate.training_tiles import TrainingTiles
 from tilepipe.components.gate.translation import Translation
@@ -102,7 +102,7 @@ class _Opponent:
     """The champion, as far as a challenger can be compared with it."""
 
     translation: Translation | None = None
-    """None if it cannot be asked."""
+    """None if it cannot be used."""
     seen: TrainingTiles | None = None
     """Tiles that it was trained on; None if they are none of the test tiles, or not known."""
     obstacles: tuple[str, ...] = ()
@@ -115,10 +115,12 @@ def _judge(client: "MlflowClient", config: GateConfig, version: RegisteredVersio
     opponent = _find_opponent(client, state, version, challenger)
     batch_tiles = config.options.batch_tiles
     with _decided_by_a_person(version):
-        answers = ask(manifest, folders, challenger, opponent.translation, opponent.seen, batch_tiles=batch_tiles)
-    classes, tiles = len(challenger.class_names), len(answers.labels)
-    floors = check_floors(parse_floors(config.floors), answers.figures(classes), challenger.class_names)
-    comparison = _compare(answers, classes, config)
+        predictions = predict_both(
+            manifest, folders, challenger, opponent.translation, opponent.seen, batch_tiles=batch_tiles
+        )
+    classes, tiles = len(challenger.class_names), len(predictions.labels)
+    floors = check_floors(parse_floors(config.floors), predictions.figures(classes), challenger.class_names)
+    comparison = _compare(predictions, classes, config)
     obstacles = [*opponent.obstacles, *([] if tiles else ["The challenger has no test tiles."])]
     if tiles and opponent.translation is not None and comparison is None:
         obstacles.append(
@@ -131,7 +133,7 @@ def _judge(client: "MlflowClient", config: GateConfig, version: RegisteredVersio
         at=datetime.now(UTC),
         verdict=_verdict(config, state, floors, comparison, obstacles),
         class_names=challenger.class_names,
-        answers=answers,
+        predictions=predictions,
         floors=tuple(floors),
         comparison=comparison,
     )
@@ -226,14 +228,14 @@ def _test_folders(version: RegisteredVersion) -> list[str]:
     return folders
 
 
-def _compare(answers: Answers, classes: int, config: GateConfig) -> Comparison | None:
-    common = answers.is_common
+def _compare(predictions: PairedPredictions, classes: int, config: GateConfig) -> Comparison | None:
+    common = predictions.is_common
     if not common.any():
         return None
     return compare(
-        answers.labels[common],
-        answers.champion[common],
-        answers.challenger[common],
+        predictions.labels[common],
+        predictions.champion[common],
+        predictions.challenger[common],
         classes,
         resamples=config.options.resamples,
         seed=config.options.seed,

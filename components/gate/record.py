@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tilepipe.components.gate.answers import Answers, figures_of
 from tilepipe.components.gate.judgement.floors import FloorResult
 from tilepipe.components.gate.judgement.paired_comparison import Comparison
 from tilepipe.components.gate.judgement.verdict import Outcome, Verdict
+from tilepipe.components.gate.paired_predictions import PairedPredictions, figures_of
 from tilepipe.components.shared.figures import PER_CLASS, ClassificationFigures
 from tilepipe.components.shared.registry.registered_version import RegisteredVersion
 from tilepipe.components.shared.registry.version_tags import BUNDLE_SHA256
@@ -29,7 +29,7 @@ class Judgement:
     at: datetime
     verdict: Verdict
     class_names: tuple[str, ...]
-    answers: Answers
+    predictions: PairedPredictions
     floors: tuple[FloorResult, ...]
     comparison: Comparison | None
     """None without a champion, or if the two could not be compared."""
@@ -42,19 +42,20 @@ class Judgement:
     @property
     def figures(self) -> ClassificationFigures:
         """The challenger's figures on all test tiles."""
-        return self.answers.figures(len(self.class_names))
+        return self.predictions.figures(len(self.class_names))
 
     @property
     def excluded_tiles(self) -> int:
         """Number of test tiles on which the champion was trained."""
-        return 0 if self.comparison is None else len(self.answers.labels) - self.comparison.tiles
+        return 0 if self.comparison is None else len(self.predictions.labels) - self.comparison.tiles
 
     def figures_of_both(self) -> tuple[ClassificationFigures, ClassificationFigures]:
-        """Return the figures of champion and challenger on the tiles that both answered."""
-        common, classes = self.answers.is_common, len(self.class_names)
-        labels = self.answers.labels[common]
+        """Return the figures of champion and challenger on the tiles that both predicted."""
+        common, classes = self.predictions.is_common, len(self.class_names)
+        labels = self.predictions.labels[common]
         champion, challenger = (
-            figures_of(labels, answers[common], classes) for answers in (self.answers.champion, self.answers.challenger)
+            figures_of(labels, predicted[common], classes)
+            for predicted in (self.predictions.champion, self.predictions.challenger)
         )
         return champion, challenger
 
@@ -72,7 +73,7 @@ def as_document(judgement: Judgement) -> dict[str, Any]:
         "at": judgement.at.isoformat(timespec="seconds"),
         "outcome": judgement.outcome,
         "reasons": list(judgement.verdict.reasons),
-        "test_tiles": len(judgement.answers.labels),
+        "test_tiles": len(judgement.predictions.labels),
         "figures": _figures(judgement.figures, judgement.class_names),
         "floors": [
             {"figure": floor.name, "minimum": floor.minimum, "value": _or_null(floor.value), "met": floor.is_met}

@@ -12,12 +12,12 @@ from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.storage import storage
 
 _SEEN = ("train", "val")
-"""Splits that formed a model: weights come from train, and the epoch that is kept was chosen on val."""
+"""Splits that influence a model: its weights come from train, and its epoch was chosen on val."""
 
 
 @dataclass(frozen=True)
 class TrainingTiles:
-    """Ids and pixel checksums of tiles that formed a model."""
+    """Ids and pixel checksums of the tiles that influenced a model."""
 
     ids: frozenset[str]
     digests: frozenset[bytes]
@@ -36,7 +36,7 @@ class TrainingTiles:
 
         Raises:
             SourceError: a file no longer exists.
-            ArtifactError: a file is no such table.
+            ArtifactError: a file is not such a table.
             StorageError: a store cannot be reached or denies access.
         """
         addresses = json.loads(address) if address.startswith("[") else [address]

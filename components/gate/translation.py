@@ -1,4 +1,4 @@
-"""Let a champion answer about the tiles of a challenger, whose bands and classes may be in another order."""
+"""Apply a champion to the tiles of a challenger, whose bands and classes may be in another order."""
 
 from dataclasses import dataclass
 from typing import Self

@@ -56,7 +56,7 @@ def _header(judgement: Judgement) -> Markup:
         "header",
         element("p", "Verdict of the gate", class_="over"),
         element("h1", f"{version.name}, version {version.version}"),
-        element("p", f"Judged against {against}, on {tiles(len(judgement.answers.labels))}.", class_="note"),
+        element("p", f"Judged against {against}, on {tiles(len(judgement.predictions.labels))}.", class_="note"),
         lede,
         element("ul", *(element("li", reason) for reason in verdict.reasons), class_="remark"),
         _headline(judgement),

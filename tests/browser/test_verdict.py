@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from tests.support.contrast import assert_dark_is_readable
-from tilepipe.components.gate.answers import Answers
 from tilepipe.components.gate.judgement.floors import check_floors, parse_floors
 from tilepipe.components.gate.judgement.paired_comparison import compare
 from tilepipe.components.gate.judgement.verdict import Rules, judge
+from tilepipe.components.gate.paired_predictions import PairedPredictions
 from tilepipe.components.gate.record import Judgement
 from tilepipe.components.gate.verdict_page import render_page
 from tilepipe.components.shared.registry.registered_version import RegisteredVersion
@@ -26,8 +26,8 @@ def page():
     labels = random.integers(0, len(NAMES), 2000)
     wrong = (labels + 1) % len(NAMES)
     champion, challenger = (np.where(random.random(2000) < share, labels, wrong) for share in (0.95, 0.8))
-    answers = Answers(labels, challenger, champion)
-    floors = check_floors(parse_floors({"accuracy": 0.9, "recall[*]": 0.5}), answers.figures(len(NAMES)), NAMES)
+    predictions = PairedPredictions(labels, challenger, champion)
+    floors = check_floors(parse_floors({"accuracy": 0.9, "recall[*]": 0.5}), predictions.figures(len(NAMES)), NAMES)
     comparison = compare(labels, champion, challenger, len(NAMES), resamples=100, seed=0)
     judgement = Judgement(
         version=RegisteredVersion("eurosat_rgb-" + "x" * 80, 3, "r", {BUNDLE_SHA256: "a" * 64}, ()),
@@ -35,7 +35,7 @@ def page():
         at=datetime(2026, 11, 29, tzinfo=UTC),
         verdict=judge(floors, comparison, obstacles=("A " + "verylong" * 30,), rules=Rules()),
         class_names=NAMES,
-        answers=answers,
+        predictions=predictions,
         floors=tuple(floors),
         comparison=comparison,
     )

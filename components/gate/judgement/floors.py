@@ -57,7 +57,7 @@ def parse_floors(floors: Mapping[str, float]) -> tuple[Floor, ...]:
         The floors, in the same order.
 
     Raises:
-        ParameterError: a figure is unknown, or a value is no fraction.
+        ParameterError: a figure is unknown, or a value is not a fraction.
     """
     return tuple(_parse(name, value) for name, value in floors.items())
 

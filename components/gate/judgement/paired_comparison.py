@@ -72,8 +72,8 @@ def compare(
     """Compare two models.
 
     The bootstrap draws tiles with replacement and takes the percentiles of the difference, which are defined even if
-    all resamples are equal. Tiles with the same label and answers are interchangeable, so it draws their counts: memory
-    and time depend on the number of distinct combinations, not of tiles.
+    all resamples are equal. Tiles with the same label and predictions are interchangeable, so it draws their counts:
+    memory and time depend on the number of distinct combinations, not of tiles.
 
     Args:
         labels: true classes, `(tiles,)`, at least one tile.
@@ -126,14 +126,14 @@ def _figures_of_both(counts: NDArray[np.int64], combinations: Labels, classes: i
 
     Args:
         counts: tiles of each combination, `(resamples, combinations)`.
-        combinations: label, champion's and challenger's answer, `(combinations, 3)`.
+        combinations: label, champion's and challenger's prediction, `(combinations, 3)`.
         classes: number of classes.
 
     Returns:
         Figures of champion and challenger, `(resamples, 2, figures)`.
     """
-    answers = [_figures(counts, combinations[:, 0], combinations[:, column], classes) for column in (1, 2)]
-    return np.stack(answers, axis=1)
+    figures = [_figures(counts, combinations[:, 0], combinations[:, column], classes) for column in (1, 2)]
+    return np.stack(figures, axis=1)
 
 
 def _figures(counts: NDArray[np.int64], labels: Labels, predicted: Labels, classes: int) -> NDArray[np.float64]:

@@ -26,8 +26,8 @@ def test_mcnemar_gives_known_p_values(only_one, only_other, expected):
     assert mcnemar(only_other, only_one) == pytest.approx(expected)
 
 
-def answers(labels, wrong, classes):
-    """Return the labels with the answers at `wrong` replaced by the next class."""
+def predictions(labels, wrong, classes):
+    """Return the labels, with those at `wrong` replaced by the next class."""
     predicted = labels.copy()
     predicted[wrong] = (predicted[wrong] + 1) % classes
     return predicted
@@ -50,7 +50,7 @@ def test_the_figures_are_those_of_the_evaluation():
 
 def test_the_interval_is_that_of_resampled_tiles():
     labels = np.arange(200) % 2
-    champion, challenger = answers(labels, np.arange(60), 2), answers(labels, np.arange(50, 80), 2)
+    champion, challenger = predictions(labels, np.arange(60), 2), predictions(labels, np.arange(50, 80), 2)
     found = compare(labels, champion, challenger, 2, resamples=4000, seed=1)
     random = np.random.default_rng(2)
     score = (challenger == labels).astype(float) - (champion == labels)
@@ -63,7 +63,7 @@ def test_the_interval_is_that_of_resampled_tiles():
 
 def test_the_same_seed_gives_the_same_interval():
     labels = np.arange(100) % 3
-    predicted = answers(labels, np.arange(30), 3), answers(labels, np.arange(20, 60), 3)
+    predicted = predictions(labels, np.arange(30), 3), predictions(labels, np.arange(20, 60), 3)
     one, again, other = (compare(labels, *predicted, 3, seed=seed) for seed in (1, 1, 2))
     assert one == again
     assert one.differences["accuracy"].low != other.differences["accuracy"].low
@@ -71,7 +71,7 @@ def test_the_same_seed_gives_the_same_interval():
 
 def test_the_chunks_of_the_bootstrap_change_nothing(monkeypatch):
     labels = np.arange(100) % 3
-    predicted = answers(labels, np.arange(30), 3), answers(labels, np.arange(20, 60), 3)
+    predicted = predictions(labels, np.arange(30), 3), predictions(labels, np.arange(20, 60), 3)
     whole = compare(labels, *predicted, 3, resamples=100)
     monkeypatch.setattr("tilepipe.components.gate.judgement.paired_comparison._CELLS_AT_ONCE", 100)
     assert compare(labels, *predicted, 3, resamples=100) == whole
@@ -80,7 +80,7 @@ def test_the_chunks_of_the_bootstrap_change_nothing(monkeypatch):
 @pytest.mark.parametrize("wrong", [0, 3, 10])
 def test_models_that_agree_have_a_difference_of_zero(wrong):
     labels = np.zeros(10, np.int64)
-    predicted = answers(labels, np.arange(wrong), 2)
+    predicted = predictions(labels, np.arange(wrong), 2)
     found = compare(labels, predicted, predicted, 2)
     assert found.p_value == 1
     for difference in found.differences.values():

@@ -1,4 +1,4 @@
-"""The rule that accepts, refuses or asks a person."""
+"""The rules by which a verdict is accepted, refused or undecided."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Answers of both models about the challenger's test tiles, one batch at a time."""
+"""Predictions of champion and challenger for the challenger's test tiles, one batch at a time."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,19 +19,19 @@ from tilepipe.components.shared.storage import storage
 
 
 @dataclass(frozen=True)
-class Answers:
-    """Answers about all test tiles of a challenger, in its numbers of the classes."""
+class PairedPredictions:
+    """Predictions for all test tiles of a challenger, as numbers of its classes."""
 
     labels: Labels
     """True classes, `(tiles,)`."""
     challenger: Labels
     """Predicted classes, `(tiles,)`."""
     champion: Labels
-    """Predicted classes, `(tiles,)`; -1 for tiles that it did not answer, since it was trained on them."""
+    """Predicted classes, `(tiles,)`; -1 for tiles that are left out, since it was trained on them."""
 
     @property
     def is_common(self) -> NDArray[np.bool_]:
-        """True for the tiles that both answered, `(tiles,)`."""
+        """True for the tiles that both models predicted, `(tiles,)`."""
         return self.champion >= 0
 
     def figures(self, classes: int) -> ClassificationFigures:
@@ -40,12 +40,12 @@ class Answers:
 
 
 def figures_of(labels: Labels, predicted: Labels, classes: int) -> ClassificationFigures:
-    """Compute the figures of a model from labels and answers, both `(tiles,)`."""
+    """Compute the figures of a model from true and predicted classes, both `(tiles,)`."""
     cells = np.bincount(labels * classes + predicted, minlength=classes**2)
     return classification_figures(cells.reshape(classes, classes))
 
 
-def ask(
+def predict_both(
     manifest: Manifest,
     folders: Sequence[str],
     challenger: BundleModel,
@@ -53,22 +53,22 @@ def ask(
     seen: TrainingTiles | None,
     *,
     batch_tiles: int = 256,
-) -> Answers:
-    """Ask both models about the test tiles.
+) -> PairedPredictions:
+    """Predict the test tiles with both models.
 
     Args:
         manifest: the challenger's manifest, which states the shards of the test split and their checksums.
         folders: addresses of the folders of that split, one per packed part.
         challenger: the model to judge.
-        champion: the model to compare it with; None asks only the challenger.
-        seen: tiles about which the champion is not asked; None asks it about all.
+        champion: the model to compare it with; None predicts with the challenger only.
+        seen: tiles that the champion does not predict, since it was trained on them; None for none.
         batch_tiles: tiles per batch. Defaults to 256.
 
     Returns:
-        The answers.
+        The predictions.
 
     Raises:
-        ArtifactError: a shard is missing, damaged or another one than the manifest states.
+        ArtifactError: a shard is missing, damaged, or differs from the manifest.
         SourceError: a folder no longer exists.
         StorageError: a store cannot be reached or denies access.
     """
@@ -84,8 +84,8 @@ def ask(
                 columns.append((labels, challenger.predict(images).argmax(axis=1), theirs))
     if not columns:
         nothing = np.empty(0, np.int64)
-        return Answers(nothing, nothing, nothing)
-    return Answers(*(np.concatenate(column) for column in zip(*columns, strict=True)))
+        return PairedPredictions(nothing, nothing, nothing)
+    return PairedPredictions(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
 def _batches(
