@@ -53,7 +53,7 @@ class Inputs:
     model: Path
     history: Path
     tiles: Path | None = None
-    """Tile table; None if the step was given none."""
+    """Tile table; None if there is none."""
     data_files: Mapping[str, Path] = field(default_factory=dict, kw_only=True)
     """Files about the data that the MLflow run gets besides the evaluation, by name."""
 
@@ -151,7 +151,7 @@ def _write(found: Evaluation, predictions: list[SplitPredictions], outputs: Outp
 def _track(run_id: str, found: Evaluation, outputs: Outputs, data_files: Mapping[str, Path]) -> None:
     if run_id == tracking.UNTRACKED:
         return
-    # A run may have several models, such as Keras and ONNX, so MLflow is told which one the figures are about.
+    # A run may have several models, such as Keras and ONNX, so the figures state their model.
     model_id = logged_models.find_model(run_id, TRACKED_MODEL)
     tracking.log_metrics(run_id, found.tracked_figures(), model_id=model_id)
     with TemporaryDirectory() as folder:

@@ -46,7 +46,7 @@ LARGEST_MATRIX = 200
 
 
 class ErrorPlaces(NamedTuple):
-    """Places of the tiles of the headline split that have one."""
+    """Locations of the tiles of the headline split that have coordinates."""
 
     centers: Floats
     """Longitude and latitude in degrees, `(tiles, 2)`."""
@@ -75,7 +75,7 @@ class Evaluation:
     groups: tuple[GroupFigures, ...] = ()
     """Figures of the groups of the headline split, the weakest first; empty without groups."""
     places: ErrorPlaces | None = None
-    """Places of the tiles; None if they have none."""
+    """Locations of the tiles; None if they have none."""
 
     @classmethod
     def of(

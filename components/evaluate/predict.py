@@ -65,7 +65,7 @@ def predict_split(
 ) -> SplitPredictions:
     """Run a model over one split, batch by batch.
 
-    A few batches of tiles are in memory, and for every tile its id, label and probabilities.
+    Only a few batches of pixels are in memory at a time; ids, labels and probabilities of all tiles are kept.
 
     Args:
         model: a Keras model that fits the manifest.

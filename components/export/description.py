@@ -19,7 +19,7 @@ from tilepipe.components.shared.figures import PER_CLASS, classification_figures
 
 @dataclass(frozen=True)
 class Extent:
-    """Place and time of the tiles, as far as the tile table states them."""
+    """Location and time of the tiles, as far as the tile table states them."""
 
     bbox: tuple[float, float, float, float] | None
     """West, south, east, north in degrees."""
@@ -31,7 +31,7 @@ class Extent:
         """Read the extent of a tile table, in constant memory.
 
         Raises:
-            ArtifactError: The file is no tile table.
+            ArtifactError: The file is not a tile table.
         """
         import pyarrow as pa
         import pyarrow.compute as pc

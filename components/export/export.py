@@ -1,4 +1,4 @@
-"""Export a trained model: ONNX that gives Keras' answers, a STAC item, a model card and a bundle of all of them."""
+"""Export a trained model: ONNX with the predictions of Keras, a STAC item, a model card and a bundle of all of them."""
 
 import hashlib
 import json
@@ -65,7 +65,7 @@ def export(config: ExportConfig, inputs: Inputs, outputs: Outputs) -> dict[str, 
         Facts for the metadata of the ONNX artifact.
 
     Raises:
-        ArtifactError: An input is damaged or of another run, or ONNX does not give Keras' answers.
+        ArtifactError: An input is damaged or of another run, or ONNX predicts otherwise than Keras.
         StorageError: The bundle cannot be copied to `bundle_uri`.
     """
     manifest = read_manifest(inputs.manifest)
@@ -149,7 +149,7 @@ def _write(description: Description, inputs: Inputs, outputs: Outputs) -> str:
 
 
 def _item(description: Description, content: bytes, bundle: Path, onnx_name: str, bundle_name: str) -> bytes:
-    """Return the item that lies beside the ONNX file and the bundle."""
+    """Return the item for the folder with the ONNX file and the bundle."""
     return as_json(model_item(description, _asset(onnx_name, content), _asset(bundle_name, bundle.read_bytes())))
 
 

@@ -54,7 +54,7 @@ def make_formats(
         The files. An 8-bit model that loses too much accuracy is left out with a warning.
 
     Raises:
-        ArtifactError: A format other than the 8-bit one does not give the answers of Keras.
+        ArtifactError: A format other than the 8-bit one predicts otherwise than Keras.
     """
     made = Formats()
 

@@ -61,7 +61,7 @@ def to_litert(frozen: Any) -> tuple[bytes, Callable[[Tiles], Probabilities]]:  #
     """Convert a function without variables to LiteRT (TensorFlow Lite), and load the result.
 
     Variables must be frozen first: TensorFlow's converter (2.21) leaves those of a SavedModel, or of a function that is
-    given with its model, out of the file without a message, and the answers are NaN.
+    given with its model, out of the file without a message, and the predictions are NaN.
 
     Args:
         frozen: Concrete function from tiles to probabilities.

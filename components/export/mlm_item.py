@@ -44,7 +44,7 @@ def model_item(description: Description, onnx: AssetFile, bundle: AssetFile | No
         bundle: The bundle. Defaults to None, as for the item within it.
 
     Returns:
-        The item as JSON. Where the tiles have no place, its geometry is the whole Earth: an item without a geometry
+        The item as JSON. If the tiles have no coordinates, its geometry is the whole Earth: an item without a geometry
         makes a GeoParquet table of items unreadable.
     """
     bbox = description.extent.bbox or _WHOLE_EARTH
@@ -117,7 +117,7 @@ def _input(description: Description) -> dict[str, Any]:
 
 
 def _product(description: Description) -> dict[str, Any]:
-    """Return what all training tiles state on their product, in the fields of STAC."""
+    """Return what all training tiles state about their product, as STAC fields."""
     product = description.manifest.product
     stated = {
         "platform": product.platforms[0] if len(product.platforms) == 1 else None,

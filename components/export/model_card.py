@@ -121,7 +121,7 @@ def _formats(description: Description) -> str:
 
 
 def _product(product: Product) -> str:
-    """Write what the source states on the product of the tiles; empty if it states nothing."""
+    """Write what the source states about the product of the tiles; empty if nothing."""
     if not product:
         return ""
     rows: list[tuple[str, ...]] = [(name, _text(text)) for name, text in product.lines()]

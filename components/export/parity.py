@@ -100,7 +100,7 @@ def compare(
         Their agreement and rates.
 
     Raises:
-        ArtifactError: The exported model gives other answers when it is asked again.
+        ArtifactError: The exported model gives other predictions for the same tiles when called again.
     """
     tiles, largest, differing = 0, 0.0, 0
     seconds = {"keras": 0.0, "onnx": 0.0}
@@ -116,7 +116,7 @@ def compare(
         seconds["onnx"] += time.perf_counter() - between
         if number == 0 and not np.array_equal(first, found):
             raise ArtifactError(
-                "An exported model must give the same answer to the same tiles. Received: two answers that differ by "
+                "An exported model must predict the same for the same tiles. Received: two predictions that differ by "
                 f"up to {float(np.abs(first - found).max()):.3g}, as from a layer that stays in training mode."
             )
         tiles += len(batch)
@@ -127,7 +127,7 @@ def compare(
 
 
 def check_parity(parity: Parity, max_difference: float, name: str = "ONNX") -> None:
-    """Check that the exported model gives the answers of the Keras model.
+    """Check that the predictions of the exported model are those of the Keras model.
 
     Args:
         parity: The comparison.
@@ -135,7 +135,7 @@ def check_parity(parity: Parity, max_difference: float, name: str = "ONNX") -> N
         max_difference: Largest difference that is accepted.
 
     Raises:
-        ArtifactError: A probability differs by more, or is no number.
+        ArtifactError: A probability differs by more, or is not a number.
     """
     if not parity.max_difference <= max_difference:
         raise ArtifactError(

@@ -59,7 +59,7 @@ def from_cluster(workflow: dict[str, Any], pods: Sequence[Any], end_of_log: Call
         return Outcome("terminated", reason="The run was terminated by a person.")
     nodes = nodes_of(workflow)
     failed = [node for node in nodes if node.get("type") == "Pod" and node.get("phase") in _FAILED_PHASES]
-    # A failed attempt is no failure of its task if a later attempt succeeded.
+    # A failed attempt does not fail its task if a later attempt succeeded.
     retried = {child for node in nodes if _is_successful_retry(node) for child in node.get("children", [])}
     failed = [node for node in failed if node["id"] not in retried]
     if not failed:

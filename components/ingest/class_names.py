@@ -1,4 +1,4 @@
-"""Check of class names: names that look alike, or like a missing value, are usually not classes of their own."""
+"""Check of class names: names that look alike, or like a missing value, are usually not distinct classes."""
 
 import logging
 import unicodedata

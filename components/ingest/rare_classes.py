@@ -75,7 +75,7 @@ def find_rare(counts: Mapping[str | None, int], least: int, merged_into: str) ->
     Args:
         counts: class -> number of tiles; tiles without a label are ignored.
         least: minimum number of tiles per class; 0 or 1 finds none.
-        merged_into: class that replaces the classes with fewer tiles, and is none of them; empty drops their tiles.
+        merged_into: class that replaces the classes with fewer tiles and is not one of them; empty drops their tiles.
 
     Returns:
         The classes, sorted by name.

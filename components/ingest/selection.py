@@ -34,7 +34,7 @@ class Selection:
     class_names: tuple[str, ...]
     """In the order of the integer labels."""
     found: int
-    """Tiles that the source has."""
+    """Number of tiles in the source."""
     left_out: tuple[tuple[str, int], ...]
     """Reason and number of tiles."""
     recode: dict[str, str | None]

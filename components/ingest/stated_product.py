@@ -1,4 +1,4 @@
-"""What the tiles state on their product: level, platform, instrument, processing baseline, offset, unit."""
+"""Statements of the tiles about their product: level, platform, instrument, processing baseline, offset, unit."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def find_product(connection: "DuckDBPyConnection", name: str) -> Product:
-    """Collect what the tiles state on their product.
+    """Collect what the tiles state about their product.
 
     Args:
         connection: a database with the table `statements`.

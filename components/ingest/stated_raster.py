@@ -1,4 +1,4 @@
-"""Agreement of the tiles on what their source states of the pixels: nodata, scale, offset, processing baseline."""
+"""Check that all tiles state the same about their pixels: nodata, scale, offset, processing baseline."""
 
 import json
 import logging
@@ -76,7 +76,7 @@ def find_scaling(connection: "DuckDBPyConnection", *, needs_labels: bool) -> Sca
         Scale and offset of each band, or one pair for all bands; empty if the tiles state several, or none.
 
     Raises:
-        SourceError: if tiles for predictions state several, or a value is no number.
+        SourceError: if tiles for predictions state several, or a value is not a number.
     """
     query = "SELECT stated_raster, sum(tiles)::BIGINT FROM statements GROUP BY stated_raster"
     counts: Counter[Scaling] = Counter()

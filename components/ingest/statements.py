@@ -1,4 +1,4 @@
-"""What tiles state of their pixels, once for all tiles that state the same."""
+"""Distinct statements of the tiles about their pixels, with the number of tiles for each."""
 
 from typing import TYPE_CHECKING
 

@@ -15,7 +15,7 @@ _CHUNK_ROWS = 512
 """Rows that are read at once: those of a usual block of a COG."""
 
 _MOST_PER_TILE = 16
-"""Most windows that may cover a pixel along one side."""
+"""Largest number of windows that may cover a pixel along one side."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Axis:
     """Windows along one side of a scene.
 
     The windows start at multiples of the stride. The last one is moved inwards so that it ends where the scene ends;
-    there is always a class for the pixels at the edge, and never a made-up pixel in a window.
+    pixels at the edge then have a class too, and no window needs padding.
     """
 
     length: int

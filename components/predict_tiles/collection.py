@@ -179,7 +179,7 @@ def _merge(plan: PredictionPlan, paths: Sequence[Path], output: Path) -> _Tally:
 
 
 def _check_order(column: "pa.ChunkedArray[Any]", last: str) -> str:
-    """Check that ids increase, and so that none is there twice; return the last one."""
+    """Check that ids increase, so that none occurs twice; return the last one."""
     ids = column.combine_chunks()
     increases = pc.all(pc.less(ids[:-1], ids[1:]), min_count=0).as_py()
     if not len(ids):
@@ -200,7 +200,7 @@ def _label_figures(tally: _Tally) -> dict[str, float]:
     """Compute the figures of the tiles whose label is a class of the model; empty without any."""
     labelled = int(tally.confusion.sum())
     if tally.other_labels:
-        logger.warning("labels of %s tiles are no classes of the model and are ignored", f"{tally.other_labels:,}")
+        logger.warning("labels of %s tiles are not classes of the model and are ignored", f"{tally.other_labels:,}")
     if not labelled:
         return {}
     return {"labelled": float(labelled), **classification_figures(tally.confusion).overall}

@@ -110,7 +110,7 @@ def predict_tiles(config: PredictTilesConfig, inputs: Inputs, outputs: Outputs) 
 
 @dataclass(frozen=True)
 class _Worker:
-    """Everything that the prediction of a part needs."""
+    """State of the prediction of one part."""
 
     plan: PredictionPlan
     part: int
@@ -205,7 +205,7 @@ def _find_layout(plan: PredictionPlan, tiles: Path, model: BundleModel, cache: T
 
 
 def _with_nodata(options: PredictionOptions, model: BundleModel) -> PredictionOptions:
-    """Put the number of the training tiles in the place of nodata."""
+    """Fill nodata with the number that it has in the training tiles."""
     if options.nodata_fill is not None or model.nodata is None:
         return options
     return options.model_copy(update={"nodata_fill": model.nodata})

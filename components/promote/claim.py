@@ -4,7 +4,7 @@ MLflow's registry has no compare-and-set: of two writers of an alias or a tag, t
 does give each tag of a model to whoever reads after it was written, so each promotion writes a tag of its own, its
 claim, and then reads all claims of the model:
 
-- If its own is the only one, it has the turn. Whoever claims later sees this claim and does not get the turn.
+- If its own is the only one, it has the turn. Later claimants see this claim and do not get the turn.
 - Otherwise the claim with the smallest token waits until the others are gone, and every other one is withdrawn.
 
 Two promotions therefore never have the turn together, and of several that start together one always gets it. This holds

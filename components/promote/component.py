@@ -19,7 +19,7 @@ def promote_model(
         history: Champions of the model, latest first (Markdown).
         name: Name of the model in the registry.
         version: Version of the model: its number or an alias.
-        override: Promote on a person's word, whatever the verdict of the gate; needs a reason.
+        override: Promote regardless of the gate's verdict; needs a reason.
         reason: Reason for the history; required to override the gate.
     """
     from pathlib import Path

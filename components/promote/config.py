@@ -8,11 +8,9 @@ from tilepipe.components.shared.registry.version_config import VersionConfig
 
 
 class PromoteConfig(VersionConfig):
-    """Version that becomes champion, and on whose word."""
+    """Version that becomes champion, and whether a person overrides the gate."""
 
-    override: bool = Field(
-        default=False, description="Promote on a person's word, whatever the verdict of the gate; needs a reason"
-    )
+    override: bool = Field(default=False, description="Promote regardless of the gate's verdict; needs a reason")
     reason: str = Field(
         default="", max_length=2000, description="Reason for the history; required to override the gate"
     )

@@ -72,7 +72,7 @@ def dimensions(space: Mapping[str, Any]) -> tuple[Dimension, ...]:
             with it -> list of mappings.
 
     Raises:
-        ParameterError: the space is empty or contradictory, or has a name that is no parameter of the candidates.
+        ParameterError: the space is empty or contradictory, or has a name that is not a parameter of the candidates.
     """
     if not space:
         raise ParameterError(

@@ -1,4 +1,4 @@
-"""How much of the variation of the metric each parameter of a sweep explains alone."""
+"""Share of the variation of the metric that each parameter of a sweep explains by itself."""
 
 import math
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Effect:
 
     name: str
     share: float
-    """Share of the variation of the metric that the parameter explains, from 0 to 1; NaN if that cannot be told."""
+    """Share of the variation of the metric that the parameter explains, from 0 to 1; NaN if it cannot be computed."""
     values: tuple[ValueFigures, ...]
     """In the order of the search space; empty for numbers that hardly repeat."""
 

@@ -26,7 +26,7 @@ def promote(
             "f1[*]": 0.5}.
         gate_options: Rarely changed settings of the gate: {"max_loss": 0.02}, {"min_tiles": 100} and others.
         model_version: Version of the model: its number or an alias.
-        promote_override: Promote on a person's word, whatever the verdict of the gate; needs a reason.
+        promote_override: Promote regardless of the gate's verdict; needs a reason.
         promote_reason: Reason for the history; required to override the gate.
         storage_secret_name: Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for the test tiles' bucket; may be
             absent.

@@ -1,4 +1,4 @@
-"""Rewritten ONNX graphs give the same answers with fewer operators, and graphs without the patterns stay."""
+"""Rewritten ONNX graphs give the same predictions with fewer operators, and graphs without the patterns stay."""
 
 import numpy as np
 import onnx

@@ -140,7 +140,7 @@ def test_headers_of_a_bundle_take_no_memory(hostile_file, kind):
     content = gzip.compress(tar_header(kind, 64 * 2**20) + bytes(64 * 2**20), 1)
     tracemalloc.start()
     try:
-        with pytest.raises(ArtifactError, match="the entry 'x' is no plain file"):
+        with pytest.raises(ArtifactError, match="the entry 'x' is not a plain file"):
             read_bundle(hostile_file(content))
         assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
     finally:

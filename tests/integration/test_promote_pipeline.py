@@ -1,4 +1,4 @@
-"""The compiled pipeline `promote` where the gate refuses: only a person's word makes the version champion."""
+"""The compiled pipeline `promote` where the gate refuses: only an override makes the version champion."""
 
 import json
 import os

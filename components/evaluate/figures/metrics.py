@@ -66,7 +66,7 @@ class SplitScores:
     """Tiles whose true class is among the `top_k` most probable ones."""
     ranking: ClassRanking
     intervals: Mapping[str, Interval]
-    """Bootstrap 95 % intervals, by name of the figure; those of which all tiles agree have none."""
+    """Bootstrap 95 % intervals, by name of the figure; a figure on which all tiles agree has none."""
 
     @property
     def tiles(self) -> int:
@@ -160,7 +160,7 @@ class SplitScores:
 
 
 class ReliabilityBin(NamedTuple):
-    """Tiles whose predicted probability lies in one range."""
+    """Tiles whose predicted probability is in one range."""
 
     low: float
     high: float
@@ -244,7 +244,7 @@ def reliability_bins(
         bins: number of bins.
 
     Returns:
-        The bins that hold tiles, by ascending probability.
+        The bins that contain tiles, by ascending probability.
     """
     index = np.clip(np.ceil(probability.astype(np.float64) * bins).astype(np.int64) - 1, 0, bins - 1)
     tiles = np.bincount(index, minlength=bins)

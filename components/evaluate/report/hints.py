@@ -1,4 +1,4 @@
-"""What to try next, derived from the figures: the causes of errors that a figure points to, most telling first.
+"""Hints on what to try next: causes of errors that the figures point to, the clearest first.
 
 Each hint names the figure that it comes from, so that a reader can judge it.
 """
@@ -35,7 +35,7 @@ def hints(evaluation: Evaluation) -> list[Hint]:
         evaluation: the evaluation.
 
     Returns:
-        The hints, most telling first.
+        The hints, the clearest first.
     """
     found = (
         *_chance(evaluation),
@@ -193,7 +193,7 @@ def _variants(evaluation: Evaluation) -> Iterator[Hint]:
             _code("flip"),
             " and ",
             _code("quarter_turn"),
-            ", or predict with averages where their cost is no matter.",
+            ", or predict with averages where their cost does not matter.",
         )
         yield Hint("Average over the variants of a tile", reason)
 

@@ -1,1 +1,1 @@
-"""What an evaluation needs to know about single tiles, and how it shows them."""
+"""Single tiles in an evaluation: facts about them, variants, and pictures."""

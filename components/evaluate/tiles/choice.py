@@ -45,7 +45,7 @@ class ShownTiles:
     """Sentence on the bands in which tiles are shown."""
 
     def __iter__(self) -> Iterator[ShownTile]:
-        """Iterate over all tiles, those that matter most first; a tile may come several times."""
+        """Iterate over all tiles, the most important first; a tile may occur several times."""
         yield from self.mistakes
         for group in (*self.confused, *self.typical.values()):
             yield from group

@@ -80,7 +80,7 @@ class Display:
 def with_pictures(
     shown: ShownTiles, predictions: SplitPredictions, folders: Sequence[Path], manifest: Manifest
 ) -> ShownTiles:
-    """Draw the tiles of the report until their pictures have 1.5 MiB together, those that matter most first.
+    """Draw the tiles of the report up to 1.5 MiB of pictures in total, the most important tiles first.
 
     Args:
         shown: the chosen tiles.

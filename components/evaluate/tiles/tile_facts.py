@@ -1,4 +1,4 @@
-"""What the tile table of `ingest` states about the tiles of a split, which the shards do not hold."""
+"""Facts about the tiles of a split that only the tile table of `ingest` has, not the shards."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,12 +33,12 @@ class TileFacts:
 
     @property
     def is_georeferenced(self) -> bool:
-        """True if any tile has a place."""
+        """True if any tile has coordinates."""
         return bool(np.isfinite(self.centers).any())
 
 
 def read_tile_facts(path: Path, tile_ids: Sequence[str]) -> TileFacts:
-    """Look tiles up in a tile table, of which a batch of rows at a time is in memory.
+    """Look up tiles in a tile table, which is read in batches of rows.
 
     Args:
         path: the tile table of `ingest`.

@@ -38,7 +38,7 @@ Runs = tuple[Integers, Integers, Integers, Integers]
 
 
 def smallest_distance_metres(connection: "DuckDBPyConnection") -> dict[tuple[str, str], float | None]:
-    """Compute the smallest distance between the tile centers of each two splits, exactly, on a sphere.
+    """Compute the exact smallest distance between the tile centers of each pair of splits, on a sphere.
 
     Args:
         connection: a database with the table `tiles`, with `split` and `bbox`.

@@ -106,7 +106,7 @@ class ArchiveClassFolders:
 
 
 def is_archive(uri: str) -> bool:
-    """Return True if an address has the suffix of a zip or a tar, and is no folder on this machine."""
+    """Return True if an address has the suffix of a zip or a tar, and is not a folder on this machine."""
     return storage.path_of(uri).lower().endswith(_ARCHIVES) and (storage.is_remote(uri) or not Path(uri).is_dir())
 
 

@@ -194,14 +194,14 @@ def class_rows(root: str, files: Iterable[ListedFile], *, needs_labels: bool = T
 
 @dataclass
 class _Structure:
-    """Where the images and tables of a folder are, to tell folders of classes from others."""
+    """Location of the images and tables of a folder, which shows if its subfolders are classes."""
 
     in_splits: int = 0
     """Images below folders of splits."""
     beside_splits: Counter[str] = field(default_factory=Counter)
     """Images below other folders, by folder."""
     second: Counter[str] = field(default_factory=Counter)
-    """Images below class folders that are no splits, by the folder below the class folder; empty for none."""
+    """Images below class folders that are not splits, by the folder below the class folder; empty for none."""
     tables: list[str] = field(default_factory=list)
     """Tables at the root."""
 
@@ -215,7 +215,7 @@ class _Structure:
             self.second[second if split_named(second) or not second else "*"] += 1
 
     def check(self, root: str, images: Mapping[str, int]) -> None:
-        """Refuse a folder of which the classes are elsewhere; warn of splits below classes."""
+        """Refuse a folder whose classes are elsewhere; warn of splits below classes."""
         if self.in_splits and self.beside_splits:
             each = (f"{name} with {count:,} images" for name, count in list(self.beside_splits.items())[:_SHOWN])
             raise SourceError(

@@ -15,9 +15,9 @@ class TileRow(TableRow):
     bands: tuple[str, ...] = ()
     """Canonical names in the order stated by the source; empty if it states none."""
     stated_raster: str | None = None
-    """What the source states on the pixels, as JSON: nodata, scale, offset, processing baseline."""
+    """Statements of the source about the pixels, as JSON: nodata, scale, offset, processing baseline."""
     stated_sensor: str | None = None
-    """What the source states on the sensor, as JSON: common names of the bands, platform."""
+    """Statements of the source about the sensor, as JSON: common names of the bands, platform."""
     properties: Mapping[str, Any] = field(default_factory=dict)
     """Scalars by name: the source's own properties that `where` uses."""
 

@@ -1,4 +1,4 @@
-"""Identical tiles stay together where tiles are split at random: a copy in test would be a tile of the training set."""
+"""Keep identical tiles in one split where tiles are split at random, so that no training tile has a copy in test."""
 
 import contextlib
 import itertools

@@ -1,1 +1,1 @@
-"""What a prediction writes: class map, confidence, STAC item and preview."""
+"""Outputs of a prediction: class map, confidence, STAC item and preview."""

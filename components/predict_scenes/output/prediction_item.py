@@ -29,7 +29,7 @@ _COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a class map was made from."""
+    """Origin of a class map: scene, model and settings."""
 
     name: str
     """Id of the item."""

@@ -47,7 +47,7 @@ class BandAsset:
 
 @dataclass(frozen=True)
 class SceneItem:
-    """What is needed of a STAC item."""
+    """Facts of a STAC item that a prediction needs."""
 
     id: str
     collection: str
@@ -76,14 +76,15 @@ def read_item(
         uri: Normalized address of the item.
         band_assets: Canonical name of a band -> key of its asset; empty finds them by STAC 1.1's `bands`, by
             `eo:bands`, by the key of the asset, or by the common names of Sentinel-2.
-        rewrite: Prefix of addresses -> replacement, as which they may lead there.
+        rewrite: Prefix -> replacement, for addresses that begin with the prefix.
         needed: Bands whose addresses are resolved; the others are only listed.
 
     Returns:
         The item.
 
     Raises:
-        SourceError: The file is no item, an asset is missing, or an address leads out of the item's own place.
+        SourceError: The file is not an item, an asset is missing, or an address is outside the item's folder, bucket
+            or host.
         StorageError: The disk, the store or the web server cannot be read.
     """
     if storage.size(uri) > _LARGEST_ITEM_BYTES:

@@ -112,7 +112,7 @@ def _members(packed: gzip.GzipFile, path: Path) -> Iterator[tarfile.TarInfo]:
     while (block := packed.read(tarfile.BLOCKSIZE)).strip(b"\0"):
         member = tarfile.TarInfo.frombuf(block, "utf-8", "strict")
         if member.type not in {tarfile.REGTYPE, tarfile.AREGTYPE}:
-            raise _damaged(path, f"the entry {member.name!r} is no plain file")
+            raise _damaged(path, f"the entry {member.name!r} is not a plain file")
         yield member
     # The end: zeros up to a whole record, and gzip's own checksum.
     rest = packed.read(tarfile.RECORDSIZE)

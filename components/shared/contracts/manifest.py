@@ -1,4 +1,4 @@
-"""The manifest: the small JSON that tells every later step what the shards hold."""
+"""The manifest: a small JSON file that describes the shards for all later steps."""
 
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
@@ -31,7 +31,7 @@ class Shard(_Frozen):
 
 
 class SplitSummary(_Frozen):
-    """What a split holds."""
+    """Shards and counts of a split."""
 
     tiles: int = Field(ge=0)
     tiles_per_class: dict[str, Annotated[int, Field(ge=0)]]
@@ -50,14 +50,14 @@ class BandStatistics(_Frozen):
 
 
 class Manifest(_Frozen, SparseModel):
-    """What the shards hold. Versioned: a step refuses a `schema_version` that it does not know."""
+    """Description of the shards. Versioned: a step refuses a `schema_version` that it does not know."""
 
     omitted_if_default: ClassVar[frozenset[str]] = frozenset({"common_names", "platform", "product", "left_out"})
 
     schema_version: Literal[1] = SCHEMA_VERSION
     tilepipe_version: str
     name: str
-    """The data set's name, as its source gives it."""
+    """Name of the data set, from its source."""
     source: str
     snapshot: str
     digest: str
@@ -69,19 +69,19 @@ class Manifest(_Frozen, SparseModel):
     platform: str = ""
     """Platform of the tiles if it does not number its bands as Sentinel-2 does, such as `landsat-5`; else empty."""
     product: Product = Product()
-    """What the source states on the product of the tiles; nothing in manifests of earlier versions."""
+    """Statements of the source about the product of the tiles; nothing in manifests of earlier versions."""
     dtype: Dtype
     height: int = Field(ge=1)
     width: int = Field(ge=1)
     nodata: float | None = None
-    """What stands for nothing in the tiles, and is in no statistics; None where no file looked at names one."""
+    """Value of nodata pixels, which are not in the statistics; None if no inspected file states one."""
     class_names: tuple[str, ...]
     """In the order of the integer labels."""
     left_out: dict[str, int] = {}
     """Number of tiles that were unusable and left out, by reason."""
     splits: dict[Split, SplitSummary]
     statistics: tuple[BandStatistics, ...]
-    """In band order, over the training split alone."""
+    """In band order, over the training split only."""
 
     @model_validator(mode="after")
     def _agree(self) -> Self:

@@ -56,7 +56,7 @@ def load_model(path: Path, manifest: Manifest) -> "keras.Model":
         The model, not compiled: `train` chooses loss and optimizer.
 
     Raises:
-        ArtifactError: the file is no model, or the model has another tile shape or another number of classes.
+        ArtifactError: the file is not a model, or the model has another tile shape or another number of classes.
     """
     load_tensorflow()
     import keras

@@ -17,7 +17,7 @@ _SATELLITE = re.compile(r"(sentinel-?\d|landsat-?\d)")
 
 
 class Product(SparseModel):
-    """Statements of a source on its product: the distinct values of all tiles, sorted; empty where there are none."""
+    """Statements of a source about its product: the distinct values of all tiles, sorted; empty if there are none."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     omitted_if_default: ClassVar[frozenset[str]] = frozenset(
@@ -46,7 +46,7 @@ class Product(SparseModel):
         return self != Product()
 
     def scaled(self) -> "Product":
-        """Return the statements that hold for values to which scale and offset were applied: not those on numbers."""
+        """Return the statements that hold after scale and offset were applied: not those about digital numbers."""
         return self.model_copy(update={"baselines": (), "offset_applied": None, "number_offset": None})
 
     def lines(self) -> list[tuple[str, str]]:

@@ -126,7 +126,7 @@ def _place(part: memoryview, whole: memoryview) -> slice:
 def _only_integer(feature: bytes) -> int:
     (value,) = values(memoryview(feature))
     if not isinstance(value, int):
-        raise ValueError("a label is no integer")
+        raise ValueError("a label is not an integer")
     return value
 
 

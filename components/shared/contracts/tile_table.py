@@ -155,7 +155,7 @@ class TileTableInfo(SparseModel):
     nodata: tuple[str | None, ...] = ()
     """Nodata value of each band, or one of all bands, as the source states it; empty if it states none."""
     product: Product = Product()
-    """What the source states on the product of the tiles."""
+    """Statements of the source about the product of the tiles."""
     scaling: tuple[tuple[float, float], ...] | None = None
     """Scale and offset of each band, or one pair for all bands, that `pack` applies; empty if those of each tile in the
     column `scaling` apply, or else those of its file; None if none are applied."""

@@ -61,7 +61,7 @@ class BundleModel:
     nodata: float | None
     """Number that marks invalid pixels in the training tiles; None if there was none."""
     product: Product
-    """What the source of the training tiles states on their product; nothing in earlier bundles."""
+    """Statements of the source of the training tiles about their product; nothing in earlier bundles."""
     files: Mapping[str, Any]
     """Content of the bundle's JSON files by name, such as `confusion_matrix.json`."""
     onnx_session: OnnxSession

@@ -64,7 +64,7 @@ class Drift:
     new_classes: tuple[str, ...] = ()
     """Classes that are predicted now and that the reference does not have."""
     dropped: int = 0
-    """Confidences of the reference that are no numbers."""
+    """Number of confidences of the reference that are not numbers."""
     mean_confidence: float | None = None
 
     def text(self) -> str:

@@ -16,7 +16,7 @@ _SUFFIX = ".parquet"
 class PredictionStore:
     """Partitions in a local folder or in S3.
 
-    A tile is known by its id: it is predicted once, whatever model predicted it.
+    A tile is identified by its id, and predicted once, whatever model predicted it.
 
     Args:
         address: Normalized address of the folder or prefix; it need not exist.

@@ -25,7 +25,7 @@ _MOST_CONNECTIONS = 256
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An endpoint, and what requests to it are signed with."""
+    """An endpoint, and the credentials that sign requests to it."""
 
     endpoint: str
     """`http://` or `https://`, host and port."""

@@ -249,7 +249,7 @@ CAUSES = (
         "below_object",
         StorageError,
         "XMinioParentIsObject ObjectParentIsFile ParentIsObject",
-        "A key must not lie below another object, as a file is no folder.",
+        "A key must not lie below another object, as a file is not a folder.",
         "Choose another prefix, or delete the object that has the name of the folder.",
     ),
     _cause(

@@ -63,8 +63,8 @@ def tar_members(uri: str, suffixes: tuple[str, ...]) -> dict[str, TarMember]:
         Position by path within the tar, without a leading `./`.
 
     Raises:
-        SourceError: there is no such file, it is no tar, it is truncated or damaged, decompresses to far more than its
-            size, a name leads out of it, or a file is a link.
+        SourceError: there is no such file, it is not a tar, it is truncated or damaged, decompresses to far more than
+            its size, a name leads out of it, or a file is a link.
         StorageError: the disk or the store cannot be reached, or refuses.
     """
     shown = storage.shown(uri)

@@ -80,7 +80,7 @@ def member_sizes(uri: str) -> dict[str, int]:
         Size in bytes, unpacked, by path within the zip.
 
     Raises:
-        SourceError: there is no such file, it is no zip, it is truncated, or a name leads out of it.
+        SourceError: there is no such file, it is not a zip, it is truncated, or a name leads out of it.
         StorageError: the disk or the store cannot be reached, or refuses.
     """
     return {name: member.bytes for name, member in _directory(uri).members.items()}
@@ -98,7 +98,7 @@ def read_member(uri: str, member: str, max_bytes: int = MAX_MEMBER_BYTES) -> byt
         The content, unpacked; its size and CRC are what the zip states.
 
     Raises:
-        SourceError: there is no such file, it is no zip, or has no such member.
+        SourceError: there is no such file, it is not a zip, or has no such member.
         TileError: the member is damaged, encrypted, too large or packed in a way that is not read.
         StorageError: the disk or the store cannot be reached, or refuses.
     """

@@ -1,4 +1,4 @@
-"""What a run in MLflow holds already: its parameters, and the models that it has logged."""
+"""Parameters and models that an MLflow run already has."""
 
 import platform
 from collections.abc import Mapping

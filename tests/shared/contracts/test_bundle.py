@@ -57,5 +57,5 @@ def test_a_link_in_a_bundle_is_refused(tmp_path):
         member = tarfile.TarInfo("model.onnx")
         member.type, member.linkname = tarfile.SYMTYPE, "labels.json"
         archive.addfile(member)
-    with pytest.raises(ArtifactError, match="is no plain file"):
+    with pytest.raises(ArtifactError, match="is not a plain file"):
         read_bundle(tmp_path / "linked.tar.gz")

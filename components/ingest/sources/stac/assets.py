@@ -123,7 +123,7 @@ def only_common_name(key: str, asset: Properties, collection: Properties) -> str
 
 
 def stated_sensor(common: tuple[str, ...], properties: Properties) -> str | None:
-    """Return what an item states on its sensor, as JSON for the column `stated_sensor`; None if nothing.
+    """Return what an item states about its sensor, as JSON for the column `stated_sensor`; None if nothing.
 
     Args:
         common: the common name of each band, or empty.

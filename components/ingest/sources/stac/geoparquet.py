@@ -229,7 +229,7 @@ class StacGeoParquet:
 
 
 def _spell_checksums(connection: "DuckDBPyConnection") -> None:
-    """Write the checksums in `chosen` in lower-case hexadecimal; those that are no multihash are left as they are."""
+    """Write the checksums in `chosen` in lower-case hexadecimal; others are left as they are."""
     connection.execute(
         f"UPDATE chosen SET checksum = lower(checksum) WHERE regexp_full_match(checksum, '{_HEXADECIMAL}') "  # noqa: S608
         "AND checksum <> lower(checksum)"

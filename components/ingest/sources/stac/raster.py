@@ -1,4 +1,4 @@
-"""Statements of a STAC item on its pixels: nodata, scale and offset of each band, and the processing baseline.
+"""Statements of a STAC item about its pixels: nodata, scale and offset of each band, and the processing baseline.
 
 Fields: https://github.com/stac-extensions/raster (1.0: `raster:bands`) and STAC 1.1's `bands` and common metadata.
 """
@@ -31,7 +31,7 @@ _PROPERTIES = {
 def stated_raster(
     assets: Sequence[tuple[str, Properties]], properties: Properties, collection: Properties
 ) -> str | None:
-    """Collect what an item states on the pixels of its assets.
+    """Collect what an item states about the pixels of its assets.
 
     Args:
         assets: key and content of the asset with all bands, or of one asset per band.

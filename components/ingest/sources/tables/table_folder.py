@@ -161,7 +161,7 @@ def _objects(root: str, most: int | None) -> Iterator[storage.StoredFile]:
 
 
 def _names(folder: str, ends: Collection[str] = ()) -> list[str]:
-    """Return the names in a local folder, such as a million of images; empty where it cannot be listed.
+    """Return the names in a local folder, which may be a million; empty where it cannot be listed.
 
     Args:
         folder: path of the folder.
@@ -187,7 +187,7 @@ def _is_of_its_images(root: str, name: str) -> bool:
 
 
 def _first_row(uri: str) -> dict[str, str]:
-    """Return the first row of a text file; empty if it is no table."""
+    """Return the first row of a text file; empty if it is not a table."""
     try:
         return first_row(uri)
     except SourceError:

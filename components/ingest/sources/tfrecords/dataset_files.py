@@ -1,4 +1,4 @@
-"""What the files of a data set in TFRecords state beside the records: splits in their names, and names of classes.
+"""Splits and class names of a TFRecord data set, from the names of its files and the files beside them.
 
 Layout of TensorFlow Datasets: https://www.tensorflow.org/datasets/external_tfrecord. Others name files by the split
 first, as in the tutorials of the Object Detection API.

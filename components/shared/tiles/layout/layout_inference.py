@@ -134,7 +134,7 @@ def _common_scaling(
 
 
 def _rules(info: TileTableInfo, bands: tuple[str, ...], options: ReadingOptions) -> tuple[TileTableInfo, ValidityRules]:
-    """Combine the statements on validity of the tile table and of the user; a band named alpha is no band."""
+    """Combine the statements of the tile table and of the user about validity; a band named alpha does not count."""
     alpha = options.alpha
     if info.bands and info.bands[-1].lower() == "alpha" and alpha != "band":
         if alpha == "auto" and info.bands[-1] in bands:
