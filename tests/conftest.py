@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import tarfile
 from pathlib import Path
 
 import pycurl  # noqa: F401 - before any test imports TensorFlow, which hides pycurl's own libcurl
@@ -22,7 +23,7 @@ def _log_handlers():
         root.removeHandler(handler)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def real_data():
     """Function that returns a file or folder of the real data, or skips the test if it is absent."""
 
@@ -33,6 +34,15 @@ def real_data():
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def eurosat100(real_data, tmp_path_factory):
+    """Folder with the 100 GeoTIFFs of EuroSAT100 and their STAC catalog."""
+    folder = tmp_path_factory.mktemp("eurosat100")
+    with tarfile.open(real_data("eurosat-ms100/eurosat-ms100.tar")) as tar:
+        tar.extractall(folder, filter="data")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,7 @@
 """The judgement of `make chaos` itself: it must notice what it looks for."""
 
-import http.server
 import os
 import socket
-import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -15,6 +13,7 @@ from tests.chaos.__main__ import ROOT
 from tests.chaos.outcomes import ERROR, HANG, LOST, SAME, WRONG, Outcome, judge
 from tests.chaos.steps import Ended, digests, signal_after
 from tests.support.faulty_proxy import FaultyProxy
+from tests.support.loopback_server import LoopbackServer, QuietHandler
 
 LINE = "2026-01-01 00:00:00,000 ERROR tilepipe.merge: A manifest must be whole. Received: half of it.\n"
 
@@ -68,21 +67,15 @@ def test_outcomes_are_resumed_for_the_same_code_only(tmp_path):
 
 @pytest.fixture
 def site():
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self):
             self.send_response(200)
             self.send_header("Content-Length", "1000")
             self.end_headers()
             self.wfile.write(bytes(1000))
 
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with LoopbackServer(Handler) as server:
+        yield server.url
 
 
 def test_the_proxy_breaks_what_it_should(site):

@@ -1,17 +1,17 @@
 """Credentials planted in every place that a step takes them from, and looked for wherever a step writes."""
 
-import http.server
+import functools
 import json
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
 
 from tests.ingest.conftest import make_item
 from tests.support.canaries import CANARY, planted
+from tests.support.loopback_server import LoopbackServer, QuietFileHandler
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,19 +42,8 @@ def site(tmp_path_factory):
         item["assets"]["image"]["href"] = f"{number}.tif"
     (folder / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}))
     (folder / "damaged.json").write_text("{")
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *arguments):
-            super().__init__(*arguments, directory=str(folder))
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with LoopbackServer(functools.partial(QuietFileHandler, directory=str(folder))) as server:
+        yield server.url
 
 
 @pytest.mark.parametrize(

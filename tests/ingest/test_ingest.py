@@ -1,6 +1,5 @@
 import hashlib
 import json
-import tarfile
 from collections import Counter
 
 import pyarrow.parquet as pq
@@ -197,19 +196,6 @@ def test_a_class_without_evaluation_tiles_is_reported(run, class_folders, tmp_pa
     root = class_folders(classes=("a", "b"), count=3)
     run(root, split_files=split_files(tmp_path, train=["a_0.jpg", "b_0.jpg"], val=["a_1.jpg"]))
     assert "val has no tiles of b" in caplog.text
-
-
-@pytest.fixture(scope="session")
-def eurosat100(tmp_path_factory):
-    from tests.conftest import DATA
-
-    archive = DATA / "eurosat-ms100" / "eurosat-ms100.tar"
-    if not archive.exists():
-        pytest.skip(f"real data are absent: {archive} (set TILE_DATA_DIR)")
-    folder = tmp_path_factory.mktemp("eurosat100")
-    with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")
-    return folder
 
 
 def test_the_real_eurosat100(run, eurosat100):

@@ -1,15 +1,14 @@
 """Bad models and registries as the steps of a pipeline meet them: one message and exit code 2."""
 
-import http.server
 import json
 import logging
-import threading
 
 import pytest
 from kfp import dsl
 
 from tests.support.bundles import brightness_model, write_model_bundle
 from tests.support.judged import write_test_tiles
+from tests.support.loopback_server import LoopbackServer, QuietHandler
 from tests.support.packed import manifest_for
 from tests.support.registry import NAME, register_version
 from tilepipe.components.gate.component import gate_model
@@ -115,7 +114,7 @@ def test_a_registered_model_that_is_not_tilepipes(do_register, stop, client, run
     assert message in stop(promote_model, name=NAME, version="1", history=history, override=True, reason="it is good")
 
 
-class Denied(http.server.BaseHTTPRequestHandler):
+class Denied(QuietHandler):
     """Refuses whatever is asked."""
 
     def answer(self):
@@ -125,20 +124,15 @@ class Denied(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(b"not for you")
 
-    do_GET = do_POST = do_PUT = answer  # noqa: N815 - names of http.server
-
-    def log_message(self, *_arguments):
-        """Print nothing."""
+    do_GET = do_POST = do_PUT = answer
 
 
 @pytest.mark.parametrize("is_there", [False, True], ids=["away", "refusing"])
 def test_a_registry_that_is_away_or_refuses(do_register, stop, tmp_path, gate_outputs, history, monkeypatch, is_there):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Denied)
-    if is_there:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-    else:
-        server.server_close()
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.server_port}")
+    server = LoopbackServer(Denied)
+    if not is_there:
+        server.close()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
     bundle = tmp_path / "bundle.tar.gz"
     printed = [
         do_register(bundle, write_model_bundle(bundle)),
@@ -146,8 +140,7 @@ def test_a_registry_that_is_away_or_refuses(do_register, stop, tmp_path, gate_ou
         stop(promote_model, name=NAME, history=history, override=True, reason="it is good"),
     ]
     if is_there:
-        server.shutdown()
-        server.server_close()
+        server.close()
     tasks = ("register forests", "find forests@challenger", "find forests@challenger")
     for text, task in zip(printed, tasks, strict=True):
         assert f"MLflow must be reachable at MLFLOW_TRACKING_URI to {task}. Received: http://127.0.0.1:" in text

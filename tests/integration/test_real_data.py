@@ -4,25 +4,10 @@ import json
 import re
 import tarfile
 
-import pytest
-
 from tests.integration.test_run import tilepipe
 
 WEB = "https://raw.githubusercontent.com/ai-extensions/stac-data-loader/0.5.0/data/EuroSAT/"
 TRUE_ORDER = "B01,B02,B03,B04,B05,B06,B07,B08,B09,B10,B11,B12,B8A"
-
-
-@pytest.fixture(scope="module")
-def eurosat100(tmp_path_factory):
-    from tests.conftest import DATA
-
-    archive = DATA / "eurosat-ms100" / "eurosat-ms100.tar"
-    if not archive.exists():
-        pytest.skip(f"real data are absent: {archive} (set TILE_DATA_DIR)")
-    folder = tmp_path_factory.mktemp("eurosat100")
-    with tarfile.open(archive) as tar:
-        tar.extractall(folder, filter="data")
-    return folder
 
 
 def _words(folder):

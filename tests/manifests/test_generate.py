@@ -1,15 +1,14 @@
 """The job that creates missing Secrets, with an API server that answers like Kubernetes."""
 
 import http.client
-import http.server
 import importlib.util
 import json
-import threading
 
 import pytest
 import yaml
 
 from tests.manifests.kustomize import MANIFESTS
+from tests.support.loopback_server import LoopbackServer, QuietHandler
 
 INDEX = MANIFESTS / "base" / "secrets" / "secrets.yaml"
 
@@ -27,7 +26,7 @@ def generate():
 def api(generate, tmp_path, monkeypatch):
     """An API server; `api.secrets` are its Secrets, `api.refuse` is the status with which it refuses requests."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self):
@@ -43,13 +42,8 @@ def api(generate, tmp_path, monkeypatch):
             self.end_headers()
             self.wfile.write(b'{"a": 12}')
 
-        def log_message(self, *words):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = LoopbackServer(Handler)
     server.secrets, server.refuse = {}, None
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
     for name, text in {"token": "a-token", "namespace": "tiles", "ca.crt": ""}.items():
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(generate, "SERVICE_ACCOUNT", tmp_path)
@@ -60,9 +54,7 @@ def api(generate, tmp_path, monkeypatch):
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", str(server.server_port))
     yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    server.close()
 
 
 def plain(host, port, timeout):

@@ -2,10 +2,8 @@ import errno
 import hashlib
 import json
 import logging
-import tarfile
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -22,6 +20,7 @@ from tests.pack.conftest import (
     write_geotiff,
     write_picture,
 )
+from tests.support.loopback_server import LoopbackServer, QuietHandler
 from tilepipe.components.pack import pack as module
 from tilepipe.components.pack.config import PackConfig
 from tilepipe.components.pack.pack import pack
@@ -250,28 +249,18 @@ def test_a_constant_band_is_reported(table, run, caplog):
     assert "bands with the same value in every pixel of train: y" in caplog.text
 
 
-@pytest.fixture(scope="module")
-def eurosat100(tmp_path_factory):
-    from tests.conftest import DATA
-
-    archive = DATA / "eurosat-ms100" / "eurosat-ms100.tar"
-    if not archive.exists():
-        pytest.skip(f"real data are absent: {archive} (set TILE_DATA_DIR)")
-    table = Table(tmp_path_factory.mktemp("eurosat100"))
-    with tarfile.open(archive) as tar:
-        members = [member for member in tar if member.name.endswith(".tif")]
-        tar.extractall(table.folder, members=members, filter="data")
-    for place, member in enumerate(sorted(members, key=lambda member: member.name)):
-        name = member.name.rsplit("/", 1)[-1]
+@pytest.fixture
+def real_table(table, eurosat100):
+    for place, path in enumerate(sorted(eurosat100.rglob("*.tif"))):
         split = ("train", "train", "train", "val", "test")[place % 5]
-        table.add(name, table.folder / member.name, name.split("_")[0], split, bytes=107244)
+        table.add(path.name, path, path.name.split("_")[0], split, bytes=107244)
     return table
 
 
-def test_the_real_eurosat100(eurosat100, run, real_data):
+def test_the_real_eurosat100(real_table, run, real_data):
     with pytest.raises(BandError, match="it looks like B8A"):
-        run(eurosat100.write(bands=CLAIMED_ORDER, bands_stated_by="metadata"))
-    manifest = run(eurosat100.write(bands=TRUE_ORDER, bands_stated_by="user"))
+        run(real_table.write(bands=CLAIMED_ORDER, bands_stated_by="metadata"))
+    manifest = run(real_table.write(bands=TRUE_ORDER, bands_stated_by="user"))
     assert {split: summary.tiles for split, summary in manifest.splits.items()} == {"train": 60, "val": 20, "test": 20}
     known = json.loads(real_data("eurosat-ms100/band-statistics-19440-tiles.json").read_text())["band_mean"]
     for statistics in manifest.statistics:
@@ -279,8 +268,8 @@ def test_the_real_eurosat100(eurosat100, run, real_data):
 
 
 @pytest.mark.parametrize("label", ["Forest", "SeaLake"])
-def test_a_real_class_alone(eurosat100, run, label):
-    table = Table(eurosat100.folder, [row for row in eurosat100.rows if row["label"] == label])
+def test_a_real_class_alone(real_table, run, label):
+    table = Table(real_table.folder, [row for row in real_table.rows if row["label"] == label])
     assert run(table.write(bands=TRUE_ORDER, bands_stated_by="user")).bands == TRUE_ORDER
 
 
@@ -306,27 +295,22 @@ def test_sizes_and_nodata_through_the_whole_step(table, run, tmp_path):
     assert statistics.std == pytest.approx(kept.std(), rel=1e-12)
 
 
-class Empty(BaseHTTPRequestHandler):
+class Empty(QuietHandler):
     """A web server without files."""
 
     def do_GET(self):
         self.send_error(404)
 
-    def log_message(self, *_):
-        pass
-
 
 def test_a_signature_is_not_disclosed(table, run, tmp_path, caplog):
     table.add_geotiffs(40)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Empty) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        uri = f"http://127.0.0.1:{server.server_port}/a.tif"
+    with LoopbackServer(Empty) as server:
+        uri = f"{server.url}/a.tif"
         table.add("signed", f"{uri}?sig=c2VjcmV0")
         path = table.write(bands=("a", "b", "c", "d"), bands_stated_by="user")
         with pytest.raises(TileError, match=rf"signed \({uri}\?\.\.\.\): it is missing"):
             run(path)
         run(path, options={"max_quarantine_percent": 5})
-        server.shutdown()
     assert pq.read_table(tmp_path / "out" / "q.parquet")["uri"].to_pylist() == [f"{uri}?..."]
     assert "c2VjcmV0" not in caplog.text
 

@@ -1,9 +1,9 @@
 """A proxy in front of an S3 server that counts requests and can refuse them."""
 
-import http.server
-import threading
 import urllib.error
 import urllib.request
+
+from tests.support.loopback_server import LoopbackServer, QuietHandler
 
 
 class CountingProxy:
@@ -14,7 +14,7 @@ class CountingProxy:
         self.is_shut = False
         proxy = self
 
-        class Handler(http.server.BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self):
@@ -37,16 +37,10 @@ class CountingProxy:
                 self.end_headers()
                 self.wfile.write(body)
 
-            do_HEAD = do_GET  # noqa: N815
+            do_HEAD = do_GET
 
-            def log_message(self, *_):
-                pass
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.endpoint = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self._server = LoopbackServer(Handler)
+        self.endpoint = self._server.url
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()

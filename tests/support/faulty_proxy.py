@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import http.server
 import random
 import socket
 import struct
@@ -12,6 +11,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal, Self
 from urllib.parse import urlsplit
+
+from tests.support.loopback_server import LoopbackServer, QuietHandler
 
 Fault = Literal["reset", "slow", "slowdown", "error", "truncate", "flip", "early", "silence"]
 
@@ -47,16 +48,13 @@ class FaultyProxy:
     def __enter__(self) -> Self:
         """Start to listen; `address` is then known."""
         self._draws, self._lock = random.Random(self.seed), threading.Lock()
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
-        self.address = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        self._server = LoopbackServer(_handler(self))
+        self.address = self._server.url
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
 
     def draw(self, method: str) -> Fault | None:
         """Decide on the next request."""
@@ -70,10 +68,10 @@ class FaultyProxy:
             return self.fault
 
 
-def _handler(proxy: FaultyProxy) -> type[http.server.BaseHTTPRequestHandler]:
+def _handler(proxy: FaultyProxy) -> type[QuietHandler]:
     host = urlsplit(proxy.upstream)
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         protocol_version = "HTTP/1.1"
 
         def forward(self) -> None:
@@ -108,7 +106,7 @@ def _handler(proxy: FaultyProxy) -> type[http.server.BaseHTTPRequestHandler]:
                 connection.close()
             self.reply(answer.status, content, answer.getheaders(), fault)
 
-        do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = forward  # noqa: N815
+        do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = forward
 
         def reply(self, status, content, headers=(), fault=None) -> None:
             self.send_response_only(status)
@@ -133,8 +131,5 @@ def _handler(proxy: FaultyProxy) -> type[http.server.BaseHTTPRequestHandler]:
         def handle(self) -> None:
             with contextlib.suppress(OSError):  # the client has left
                 super().handle()
-
-        def log_message(self, *_: object) -> None:
-            pass
 
     return Handler

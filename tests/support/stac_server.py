@@ -8,16 +8,15 @@ import http.client
 import json
 import socket
 import subprocess
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from tests.support.environments import EnvironmentFailedError, python_with
+from tests.support.loopback_server import LoopbackServer, QuietHandler
 from tests.support.servers import wait_for
 
 HERE = Path(__file__).parent
@@ -73,15 +72,9 @@ def stac_api(tmp_path_factory):
 def gate(stac_api):
     """A proxy in front of the API, which forwards all requests unless the test configures it."""
     gate = Gate()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(gate, urlsplit(stac_api).port))
-    server.daemon_threads = True
-    gate.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    yield gate
-    server.shutdown()
-    server.server_close()
-    thread.join(10)
+    with LoopbackServer(_handler(gate, urlsplit(stac_api).port)) as server:
+        gate.url = server.url
+        yield gate
 
 
 def sample_items(folder):
@@ -125,8 +118,8 @@ def _environment() -> Path:
         pytest.skip(f"no STAC API: its environment cannot be made here: {error}")
 
 
-def _handler(gate: Gate, port: int) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
+def _handler(gate: Gate, port: int) -> type[QuietHandler]:
+    class Handler(QuietHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self):
@@ -134,9 +127,6 @@ def _handler(gate: Gate, port: int) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self):
             self._pass("POST")
-
-        def log_message(self, *args):
-            pass
 
         def _pass(self, method):
             body = self.rfile.read(int(self.headers.get("content-length") or 0))

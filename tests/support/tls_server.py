@@ -4,13 +4,13 @@ import contextlib
 import shutil
 import ssl
 import subprocess
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import certifi
 import pytest
+
+from tests.support.loopback_server import LoopbackServer, QuietHandler
 
 
 def make_certificates(folder: Path) -> Path:
@@ -34,7 +34,7 @@ def make_certificates(folder: Path) -> Path:
 def serving(certificates: Path, content: bytes) -> Iterator[str]:
     """Serve one file under every path, with ranges; yields the address."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
@@ -50,19 +50,9 @@ def serving(certificates: Path, content: bytes) -> Iterator[str]:
             if self.command == "GET":
                 self.wfile.write(content[first : last + 1])
 
-        do_HEAD = do_GET  # noqa: N815
+        do_HEAD = do_GET
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificates / "public.crt", certificates / "private.key")
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"https://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
+    with LoopbackServer(Handler, context) as server:
+        yield server.url

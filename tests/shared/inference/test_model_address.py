@@ -2,14 +2,13 @@
 
 import functools
 import hashlib
-import http.server
 import json
-import threading
 import uuid
 
 import pytest
 
 from tests.support.bundles import write_model_bundle
+from tests.support.loopback_server import LoopbackServer, QuietFileHandler
 from tilepipe.components.shared.errors import ArtifactError, SourceError
 from tilepipe.components.shared.inference import model_address
 from tilepipe.components.shared.inference.bundle_model import open_model
@@ -30,18 +29,8 @@ def bundle(tmp_path):
 @pytest.fixture
 def site(bundle):
     """Address of a web server with the folder of the bundle."""
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *_):
-            pass
-
-    handler = functools.partial(Handler, directory=str(bundle.parent))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with LoopbackServer(functools.partial(QuietFileHandler, directory=str(bundle.parent))) as server:
+        yield server.url
 
 
 def write_item(bundle, href="model.tar.gz", name="item.json", **asset):

@@ -1,12 +1,11 @@
 import contextlib
 import re
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError, ProfileNotFound, SSLError
 
+from tests.support.loopback_server import LoopbackServer, QuietHandler
 from tilepipe.components.shared.errors import SourceError, StorageError
 from tilepipe.components.shared.storage import s3_session
 
@@ -82,20 +81,14 @@ def dated_server(monkeypatch):
     with contextlib.ExitStack() as stack:
 
         def start(minutes):
-            class Refusing(BaseHTTPRequestHandler):
+            class Refusing(QuietHandler):
                 def do_GET(self):
                     self.send_error(403)
 
                 def date_time_string(self, timestamp=None):
                     return super().date_time_string(time.time() + 60 * minutes)
 
-                def log_message(self, *_):
-                    pass
-
-            server = stack.enter_context(HTTPServer(("127.0.0.1", 0), Refusing))
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-            stack.callback(server.shutdown)
-            monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+            monkeypatch.setenv("AWS_ENDPOINT_URL", stack.enter_context(LoopbackServer(Refusing)).url)
 
         yield start
 

@@ -1,12 +1,11 @@
-import http.server
 import logging
 import os
-import threading
 import uuid
 from datetime import timedelta
 
 import pytest
 
+from tests.support.loopback_server import LoopbackServer, QuietHandler
 from tilepipe.components.shared.errors import SourceError, StorageError
 from tilepipe.components.shared.storage import s3, s3_session, storage
 
@@ -129,20 +128,15 @@ def test_a_folder_that_may_not_be_read(tmp_path):
         list(storage.list_files(str(tmp_path)))
 
 
-class _Server(http.server.ThreadingHTTPServer):
+class _Server(LoopbackServer):
     """Answers each request with the next of its answers, and keeps the last one."""
 
     def __init__(self, *answers):
-        super().__init__(("127.0.0.1", 0), _Handler)
         self.answers, self.requests = list(answers), []
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def endpoint(self):
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        super().__init__(_Handler)
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     def do_GET(self):
         self.server.requests.append((self.path, dict(self.headers)))
         answers = self.server.answers
@@ -154,9 +148,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_):
-        pass
-
 
 @pytest.fixture
 def server(monkeypatch):
@@ -165,13 +156,12 @@ def server(monkeypatch):
     def start(*answers):
         server = _Server(*answers)
         servers.append(server)
-        monkeypatch.setenv("AWS_ENDPOINT_URL", server.endpoint)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
         return server
 
     yield start
     for each in servers:
-        each.shutdown()
-        each.server_close()
+        each.close()
 
 
 def test_a_server_that_recovers_is_asked_again(server):

@@ -1,11 +1,10 @@
 """Reads from real servers on this machine, each with the answers of the test."""
 
-import http.server
 import logging
-import threading
 
 import pytest
 
+from tests.support.loopback_server import LoopbackServer, QuietHandler
 from tilepipe.components.shared.errors import SourceError, StorageError
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.storage import web as web_module
@@ -14,7 +13,7 @@ SECRET = "a-secret-that-must-not-show"
 BODY = bytes(range(256)) * 40
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
@@ -29,9 +28,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
 
 
 def status(code, body=b"", **headers):
@@ -82,19 +78,15 @@ def web():
     servers = []
 
     def start(*answers):
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-        server.daemon_threads, server.block_on_close = True, False
+        server = LoopbackServer(_Handler)
         server.answers, server.requests = list(answers), []
-        server.url = f"http://127.0.0.1:{server.server_address[1]}"
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         servers.append(server)
         return server
 
     yield start
     web_module._pool("").clear()
     for server in servers:
-        server.shutdown()
-        server.server_close()
+        server.close()
 
 
 @pytest.fixture(autouse=True)

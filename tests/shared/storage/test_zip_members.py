@@ -1,15 +1,14 @@
 import functools
-import http.server
 import io
 import random
 import struct
-import threading
 import uuid
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.support.loopback_server import LoopbackServer, QuietHandler
 from tilepipe.components.shared.errors import SourceError, TileError
 from tilepipe.components.shared.storage import web, zip_members
 
@@ -177,7 +176,7 @@ def test_one_request_a_member_of_a_large_archive_on_the_web():
     members = {f"tiles/of/a/set/{number:05}.tif": rng.randbytes(20_000) for number in range(2_000)}
     data, asked = zipped(members, compression=0), []
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self):
@@ -190,21 +189,10 @@ def test_one_request_a_member_of_a_large_archive_on_the_web():
             self.end_headers()
             self.wfile.write(part)
 
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads, server.block_on_close = True, False
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
-        uri = f"http://127.0.0.1:{server.server_address[1]}/tiles.zip"
-        names = list(members)[::40]
-        with ThreadPoolExecutor(8) as pool:
-            read = list(pool.map(functools.partial(zip_members.read_member, uri), names))
-    finally:
+    names = list(members)[::40]
+    with LoopbackServer(Handler) as server, ThreadPoolExecutor(8) as pool:
+        read = list(pool.map(functools.partial(zip_members.read_member, f"{server.url}/tiles.zip"), names))
         web._pool("").clear()
-        server.shutdown()
-        server.server_close()
     assert read == [members[name] for name in names]
     assert len(asked) == 3 + len(names)  # size, end, directory
     assert sum(asked) < 600_000 + len(names) * 21_000

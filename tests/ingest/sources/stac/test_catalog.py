@@ -1,12 +1,11 @@
 import functools
 import json
-import threading
 import time
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from tests.ingest.conftest import BANDS, edit_json, make_item
+from tests.support.loopback_server import LoopbackServer, QuietFileHandler
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.sources.stac.catalog import StacCatalog
 from tilepipe.components.shared.errors import SourceError
@@ -57,29 +56,20 @@ def test_groups_and_what_where_mentions(catalog):
     assert all(row.group == row.tile_id[-1] and row.properties == {"cloud": 3} for row in rows)
 
 
-class _Quiet(SimpleHTTPRequestHandler):
+class _Counting(QuietFileHandler):
     asked: tuple[str, ...] = ()
 
     def do_GET(self):
         type(self).asked += (self.path,)
         super().do_GET()
 
-    def log_message(self, *args):
-        pass
-
 
 @pytest.fixture
 def web(tmp_path):
     """Serves the test's folder; gives the address, and what was asked of it."""
-    handler = type("Handler", (_Quiet,), {})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(tmp_path)))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", handler
-    server.shutdown()
-    server.server_close()
-    thread.join(10)
+    handler = type("Handler", (_Counting,), {})
+    with LoopbackServer(functools.partial(handler, directory=str(tmp_path))) as server:
+        yield server.url, handler
 
 
 def test_a_catalog_on_the_web(catalog, web):

@@ -3,12 +3,11 @@
 import contextlib
 import json
 import socket
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from tests.support.loopback_server import LoopbackServer, QuietHandler
 from tilepipe.components.shared.errors import ClusterError, ParameterError
 from tilepipe.pipelines.cli.cluster.endpoint import connect, takes_security_contexts
 
@@ -29,7 +28,7 @@ def serving(answers):
     """An HTTP server; `answers` maps a path to (status, JSON or HTML)."""
     seen = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def answer(self):
             length = int(self.headers.get("Content-Length") or 0)
             login = self.headers.get("Authorization") or self.headers.get("Cookie")
@@ -44,19 +43,10 @@ def serving(answers):
             self.end_headers()
             self.wfile.write(content.encode())
 
-        do_GET = do_POST = do_DELETE = answer  # noqa: N815 - the server asks for these names
+        do_GET = do_POST = do_DELETE = answer
 
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", seen
-    finally:
-        server.shutdown()
-        server.server_close()
+    with LoopbackServer(Handler) as server:
+        yield server.url, seen
 
 
 def refused_within(seconds, url, error=ClusterError):

@@ -1,5 +1,4 @@
 import itertools
-import tarfile
 
 import numpy as np
 import pytest
@@ -117,50 +116,42 @@ def test_the_message_says_which_band_looks_like_which_and_what_to_do():
 
 
 @pytest.fixture(scope="module")
-def eurosat100():
+def tile_means(eurosat100):
     """Means of the bands in each real tile, by class: `{class: (10, 13)}`, in the order of the files."""
-    from tests.conftest import DATA
-
-    archive = DATA / "eurosat-ms100" / "eurosat-ms100.tar"
-    if not archive.exists():
-        pytest.skip(f"real data are absent: {archive} (set TILE_DATA_DIR)")
     found = {}
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            if member.name.endswith(".tif"):
-                pixels = tifffile.imread(tar.extractfile(member))
-                found.setdefault(member.name.split("/")[-2], []).append(pixels.mean(axis=(0, 1)))
+    for path in sorted(eurosat100.rglob("*.tif")):
+        found.setdefault(path.parent.name, []).append(tifffile.imread(path).mean(axis=(0, 1)))
     return {label: np.array(tiles) for label, tiles in found.items()}
 
 
-def test_real_tiles_in_their_true_order_pass(eurosat100):
+def test_real_tiles_in_their_true_order_pass(tile_means):
     """For all tiles, each single class and each single tile: Forest and SeaLake have spectra of their own."""
-    every = np.concatenate(list(eurosat100.values()))
+    every = np.concatenate(list(tile_means.values()))
     assert len(every) == 100
-    for tiles in (every, *eurosat100.values(), *every[:, None]):
+    for tiles in (every, *tile_means.values(), *every[:, None]):
         check_band_identity(BandOrder(tuple(TRUE_ORDER), "user"), tiles)
 
 
-def test_real_tiles_without_cirrus_pass(eurosat100):
+def test_real_tiles_without_cirrus_pass(tile_means):
     keep = [place for place, band in enumerate(TRUE_ORDER) if band != "B10"]
-    for tiles in eurosat100.values():
+    for tiles in tile_means.values():
         assert_accepted(
             check_band_identity, BandOrder(tuple(TRUE_ORDER[place] for place in keep), "user"), tiles[:, keep]
         )
 
 
-def test_any_six_bands_of_real_tiles_pass(eurosat100):
-    every = np.concatenate(list(eurosat100.values())).mean(axis=0)
+def test_any_six_bands_of_real_tiles_pass(tile_means):
+    every = np.concatenate(list(tile_means.values())).mean(axis=0)
     for keep in itertools.combinations(range(13), 6):
         assert find_contradiction([TRUE_ORDER[place] for place in keep], every[list(keep)]) is None
 
 
-def test_the_order_that_the_real_metadata_claim_is_caught(eurosat100):
+def test_the_order_that_the_real_metadata_claim_is_caught(tile_means):
     """In all tiles together, and in each single class, including SeaLake and Forest."""
-    for tiles in (np.concatenate(list(eurosat100.values())), *eurosat100.values()):
+    for tiles in (np.concatenate(list(tile_means.values())), *tile_means.values()):
         with pytest.raises(BandError, match=r"B09, with a mean of [\d.]+ where .* it looks like B10"):
             check_band_identity(BandOrder(tuple(CLAIMED_ORDER), "metadata"), tiles)
-    every = np.concatenate(list(eurosat100.values())).mean(axis=0)
+    every = np.concatenate(list(tile_means.values())).mean(axis=0)
     assert find_contradiction(CLAIMED_ORDER, every).best == TRUE_ORDER
 
 

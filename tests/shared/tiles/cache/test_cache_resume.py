@@ -83,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    do_GET = do_PUT = do_HEAD = do_POST = forward  # noqa: N815 - the names that http.server calls
+    do_GET = do_PUT = do_HEAD = do_POST = forward
 
     def log_message(self, *_):
         pass
