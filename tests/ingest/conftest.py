@@ -3,12 +3,25 @@ import json
 
 import pytest
 
+from tests.support.ingesting import ingest_into
 from tests.support.s3_stores import minio_server, s3_server, s3_servers
+from tilepipe.components.shared.contracts.tile_table import read_tile_table
 
 __all__ = ["minio_server", "s3_server", "s3_servers"]
 
 CLASSES = ("Forest", "River", "SeaLake")
 BANDS = ("B02", "B03", "B04", "B08")
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Function that ingests a source and returns its tile table and the metadata of the table."""
+
+    def ingested(source, **parameters):
+        ingest_into(tmp_path / "out", source=str(source), **parameters)
+        return read_tile_table(tmp_path / "out" / "tiles.parquet")
+
+    return ingested
 
 
 @pytest.fixture

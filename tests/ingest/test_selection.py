@@ -7,17 +7,7 @@ import pytest
 
 from tests.support.ingesting import ingest_into
 from tilepipe.components.ingest.selection import columns_of
-from tilepipe.components.shared.contracts.tile_table import read_tile_table
 from tilepipe.components.shared.errors import ParameterError, SourceError
-
-
-@pytest.fixture
-def run(tmp_path):
-    def ingested(source, **parameters):
-        ingest_into(tmp_path / "out", source=str(source), **parameters)
-        return read_tile_table(tmp_path / "out" / "tiles.parquet")
-
-    return ingested
 
 
 def test_a_condition_on_the_common_columns(run, class_folders):

@@ -5,23 +5,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.support.ingesting import ingest_into
 from tilepipe.components.ingest.sources.detect import detect_kind
-from tilepipe.components.shared.contracts.tile_table import read_tile_table
 from tilepipe.components.shared.errors import SourceError
 
 HEADER = "img_file_name\timg_rank\tobject_id\tobject_annotation_status\tobject_annotation_category\tsample_id"
 TYPES = "[t]\t[f]\t[t]\t[t]\t[t]\t[t]"
 TAXA = ("Copepoda", "detritus", "other<living")
-
-
-@pytest.fixture
-def run(tmp_path):
-    def ingested(source, **parameters):
-        ingest_into(tmp_path / "out", source=str(source), **parameters)
-        return read_tile_table(tmp_path / "out" / "tiles.parquet")
-
-    return ingested
 
 
 def write(root, *names):
