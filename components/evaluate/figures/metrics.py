@@ -108,11 +108,6 @@ class SplitScores:
         """F1 per class, `(classes,)`; NaN for a class without tiles."""
         return self.figures.f1
 
-    @property
-    def balanced_accuracy(self) -> float:
-        """Mean recall over the classes that have tiles."""
-        return self.figures.overall["balanced_accuracy"]
-
     def scalars(self) -> dict[str, float]:
         """Return the scalar figures, all finite, by the names that pipelines and MLflow show."""
         return {

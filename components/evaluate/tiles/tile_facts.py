@@ -26,16 +26,6 @@ class TileFacts:
     centers: Floats
     """Longitude and latitude in degrees, `(tiles, 2)`; NaN where a tile has no bounding box."""
 
-    @property
-    def has_groups(self) -> bool:
-        """True if tiles have groups."""
-        return any(self.groups)
-
-    @property
-    def is_georeferenced(self) -> bool:
-        """True if any tile has coordinates."""
-        return bool(np.isfinite(self.centers).any())
-
 
 def read_tile_facts(path: Path, tile_ids: Sequence[str]) -> TileFacts:
     """Look up tiles in a tile table, which is read in batches of rows.

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from tilepipe.components.shared.contracts.manifest import Dtype, Manifest
+from tilepipe.components.shared.contracts.manifest import Manifest
 from tilepipe.components.shared.errors import ParameterError
 from tilepipe.components.shared.runtime.config import StepConfig
 from tilepipe.components.train.input.geometry import transform_pixels, zoom
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 # The position of a name is part of its seed: append new names, or the draws of the existing ones change.
 Augmentation = Literal["flip", "quarter_turn", "shift", "zoom", "contrast", "brightness", "cutout", "mixup"]
-_MAKE_FRACTIONS: frozenset[Augmentation] = frozenset({"zoom", "contrast", "brightness", "mixup"})
 
 
 class AugmentationOptions(StepConfig):
@@ -79,11 +78,6 @@ def check_augmentation(names: Collection[Augmentation], manifest: Manifest) -> N
         )
 
 
-def output_dtype(names: Collection[Augmentation], dtype: Dtype) -> Dtype:
-    """Return the dtype of augmented tiles: float32 if an augmentation makes fractions, else `dtype`."""
-    return "float32" if _MAKE_FRACTIONS.intersection(names) else dtype
-
-
 @dataclass(frozen=True, eq=False)  # hashable, as `tf.function` requires; a manifest is not
 class Augmenter:
     """Random augmentation of batches, in a fixed order that does not depend on the order of `names`.
@@ -108,11 +102,6 @@ class Augmenter:
     def __post_init__(self) -> None:
         check_augmentation(self.names, self.manifest)
 
-    @property
-    def output_dtype(self) -> Dtype:
-        """Dtype of the augmented tiles."""
-        return output_dtype(self.names, self.manifest.dtype)
-
     def __call__(self, images: "tf.Tensor", labels: "tf.Tensor", seed: "tf.Tensor") -> "tuple[tf.Tensor, tf.Tensor]":
         """Augment a batch.
 
@@ -122,7 +111,8 @@ class Augmenter:
             seed: int64, `(2,)`.
 
         Returns:
-            The tiles, `output_dtype`, same shape; and their labels, which only mixup changes.
+            The tiles, same shape, float32 if an augmentation makes fractions, else in their dtype; and their labels,
+            which only mixup changes.
         """
         images = self._transform(images, seed)
         if "zoom" in self.names:

@@ -63,7 +63,7 @@ def test_agreement_beyond_chance_is_undefined_for_a_single_class() -> None:
 def test_balanced_accuracy_is_that_of_scikit_learn() -> None:
     labels, probabilities = answers(5, 300, seed=1)
     expected = reference.balanced_accuracy_score(labels, probabilities.argmax(axis=1))
-    assert metrics.score(labels, probabilities).balanced_accuracy == pytest.approx(expected)
+    assert metrics.score(labels, probabilities).scalars()["balanced_accuracy"] == pytest.approx(expected)
 
 
 def test_a_class_without_tiles_has_no_recall_and_does_not_weigh_on_the_means() -> None:
@@ -72,7 +72,7 @@ def test_a_class_without_tiles_has_no_recall_and_does_not_weigh_on_the_means() -
     assert math.isnan(scores.precision[3])
     assert math.isnan(scores.recall[3])
     assert math.isnan(scores.f1[3])
-    assert scores.balanced_accuracy == pytest.approx(scores.recall[:3].mean())
+    assert scores.scalars()["balanced_accuracy"] == pytest.approx(scores.recall[:3].mean())
 
 
 def test_all_scalars_are_finite_even_where_a_class_is_never_predicted() -> None:

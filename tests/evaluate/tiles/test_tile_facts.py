@@ -27,16 +27,14 @@ def test_facts_come_in_the_order_of_the_tiles(tmp_path):
     facts = read_tile_facts(write_table(tmp_path / "tiles.parquet", rows), ["c", "a", "unknown", "b"])
     assert facts.uris == ["/c.tif", "https://example.org/a.tif", "", "/b.tif"]
     assert facts.groups == ["", "north", "", ""]
-    assert facts.has_groups
-    assert facts.is_georeferenced
     assert np.isnan(facts.centers[[0, 2]]).all()
     assert facts.centers[[1, 3]].tolist() == [[10.5, 51.0], [-179.5, 0.0]]
 
 
 def test_a_table_without_places_and_groups_has_neither(tmp_path):
     facts = read_tile_facts(write_table(tmp_path / "tiles.parquet", [{"tile_id": "a", "uri": "/a.png"}]), ["a"])
-    assert not facts.has_groups
-    assert not facts.is_georeferenced
+    assert facts.groups == [""]
+    assert np.isnan(facts.centers).all()
 
 
 def test_another_file_is_refused(tmp_path):
