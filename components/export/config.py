@@ -31,7 +31,7 @@ class ExportOptions(StepConfig):
         default=0.01,
         ge=0,
         le=1,
-        description="Accuracy that the 8-bit model may lose on the samples; beyond it the bundle is without it",
+        description="Accuracy that the 8-bit model may lose on the samples; beyond it the bundle lacks that model",
     )
 
 

@@ -84,5 +84,5 @@ def make_formats(
             made.lines.append((f"`{QUANTIZED}`", said))
         else:
             made.lines.append(("left out", f"{said}, a loss of more than {options.max_int8_accuracy_loss:g}"))
-            logger.warning("the bundle is without the 8-bit model: %s", said)
+            logger.warning("the bundle does not contain the 8-bit model: %s", said)
     return made

@@ -38,7 +38,7 @@ def promote(config: PromoteConfig) -> Promotion | None:
         config: the version, and whether a person overrides the gate.
 
     Returns:
-        The entry in the history; None if the version is champion already.
+        The entry in the history; None if the version already is champion.
 
     Raises:
         PromotionError: the gate did not accept the version against the present champion, or another promotion is under
@@ -50,7 +50,7 @@ def promote(config: PromoteConfig) -> Promotion | None:
     client = registry_client()
     version, state = find_version(client, config.address), read_state(client, config.name)
     if state.champion == version.version:
-        logger.info("version %d of %s is champion already", version.version, version.name)
+        logger.info("version %d of %s is already champion", version.version, version.name)
         return None
     if not config.override:
         check_verdict(version, state)

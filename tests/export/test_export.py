@@ -171,7 +171,7 @@ def test_an_8_bit_model_that_loses_too_much_is_left_out(run, inputs, manifest, m
     assert (facts["int8_accepted"], facts["int8_original_accuracy"]) == (False, 1.0)
     assert facts["int8_accuracy"] < 0.99
     assert "model.int8.onnx" not in read_bundle(outputs.bundle)
-    assert "the bundle is without the 8-bit model: ONNX with 8-bit weights; accuracy" in caplog.text
+    assert "the bundle does not contain the 8-bit model: ONNX with 8-bit weights; accuracy" in caplog.text
     assert "| left out | ONNX with 8-bit weights" in outputs.card.read_text()
 
 

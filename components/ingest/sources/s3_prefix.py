@@ -153,7 +153,7 @@ def _check_hidden(listing: "_Listing", empty: str, names: set[str]) -> None:
         )
     if names:
         shown = ", ".join(sorted(names)[:_SHOWN])
-        logger.warning("objects in the place of class folders: %s; MinIO hides everything below such an object", shown)
+        logger.warning("objects have the names of class folders: %s; MinIO hides everything below them", shown)
 
 
 def _listed_files(page: _Page, root: str, base: str, splits: Mapping[str, Split]) -> Iterator[ListedFile]:

@@ -106,7 +106,7 @@ class ExactMoments(Moments):
 
     def merged(self, other: Moments) -> Moments:  # noqa: D102
         if not isinstance(other, ExactMoments):
-            raise ValueError("Moments of whole numbers must be merged with such. Received: moments of floats.")
+            raise ValueError("Moments to merge must be of one kind. Received: whole numbers and floats.")
         return ExactMoments(
             tuple(a + b for a, b in zip(self._counts, other._counts, strict=True)),
             tuple(a + b for a, b in zip(self._sums, other._sums, strict=True)),
@@ -169,7 +169,7 @@ class RunningMoments(Moments):
         Chan, Golub and LeVeque 1979: https://en.wikipedia.org/wiki/Algorithms_for_calculating_variance#Parallel_algorithm
         """
         if not isinstance(other, RunningMoments):
-            raise ValueError("Moments of floats must be merged with such. Received: moments of whole numbers.")
+            raise ValueError("Moments to merge must be of one kind. Received: floats and whole numbers.")
         counts = self._counts + other._counts
         share = other._counts / np.maximum(counts, 1)
         step = other._mean - self._mean

@@ -74,7 +74,7 @@ def tar_members(uri: str, suffixes: tuple[str, ...]) -> dict[str, TarMember]:
         packed = is_compressed(file)
         if packed and not storage.path_of(uri).lower().endswith(PACKED_SUFFIXES):
             raise SourceError(
-                f"A compressed tar must be named so, such as tiles.tar.gz. Received: {shown}, which is compressed. "
+                f"The name of a compressed tar must state the compression, as in tiles.tar.gz. Received: {shown}. "
                 "Rename it."
             )
         headers = _Forward(decompressed(file), largest_size(storage.size(uri)) if packed else 0, shown)

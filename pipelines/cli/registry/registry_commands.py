@@ -138,7 +138,7 @@ def promote(
 
     entry = promoting.promote(config)
     if entry is None:
-        console.print(Text(f"{config.address} is the champion already"))
+        console.print(Text(f"{config.address} is already the champion"))
     else:
         console.print(registry_display.promoted(entry))
 

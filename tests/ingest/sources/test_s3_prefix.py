@@ -213,7 +213,7 @@ def test_an_object_with_the_name_of_a_class(minio_bucket, caplog):
     for key in ("tiles/Forest/a.jpg", "tiles/River/a.jpg", "tiles/River", "tiles/list.dat"):
         minio_bucket.put_object(Key=key, Body=b"x")
     assert [row.tile_id for row in rows_of(minio_bucket, "tiles")] == ["Forest/a.jpg"]
-    assert "objects in the place of class folders: River; MinIO hides" in caplog.text
+    assert "objects have the names of class folders: River; MinIO hides" in caplog.text
 
 
 def test_progress_is_reported(bucket, caplog):

@@ -135,9 +135,9 @@ def test_what_to_json_did_not_write(value):
 
 def test_kinds_do_not_mix():
     whole, floats = moments(np.ones((2, 2, 1), np.uint8)), moments(np.ones((2, 2, 1), np.float32))
-    with pytest.raises(ValueError, match="must be merged with such"):
+    with pytest.raises(ValueError, match="must be of one kind"):
         whole.merged(floats)
-    with pytest.raises(ValueError, match="must be merged with such"):
+    with pytest.raises(ValueError, match="must be of one kind"):
         floats.merged(whole)
 
 

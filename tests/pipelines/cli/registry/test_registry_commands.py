@@ -77,7 +77,7 @@ def test_models_are_listed_without_those_of_others(client, tmp_path):
 def test_a_version_is_promoted_and_rolled_back(client, tmp_path):
     register_version(client, tmp_path, tags=ACCEPTED)
     assert "promote: version 1 after none, by " in run("promote", NAME)
-    assert run("promote", NAME) == "forests@challenger is the champion already\n"
+    assert run("promote", NAME) == "forests@challenger is already the champion\n"
     register_version(client, tmp_path)
     with pytest.raises(PromotionError, match="version 2, which it has not judged"):
         run("promote", NAME, "--version", "2")
