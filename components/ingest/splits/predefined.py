@@ -87,8 +87,8 @@ def split_by_files(connection: "DuckDBPyConnection", files: Mapping[str, str]) -
     A name is the id of a tile, or the end of its id or its file's path, with or without the suffix of an image.
     Everything that a name states must match, folders too; only the suffix may differ, because EuroSAT's canonical lists
     name `Forest_1.jpg` also for `Forest_1.tif` of the 13-band edition. Names are compared in Unicode normal form NFC,
-    and backslashes, as lists from Windows have them, are slashes. Names of tiles that were not
-    chosen are ignored, and logged with their number.
+    and backslashes, as in lists from Windows, count as slashes. Names of tiles that were not chosen are ignored, and
+    logged with their number.
 
     Args:
         connection: a database with the table `chosen`, and `unselected` where tiles were not chosen; gets `places`.

@@ -47,9 +47,7 @@ def footprint(grid: MapGrid) -> tuple[dict[str, Any], list[float]]:
 def _continuous(ring: Sequence[Place]) -> list[Place]:
     """Return a closed ring without steps of more than 180 degrees; longitudes may leave -180 to 180."""
     poles = [place for place, (_, latitude) in enumerate(ring[:-1]) if abs(latitude) > _POLE]
-    has_pole = (
-        len(poles) == 1
-    )  # more are a side along 90 degrees north or south, in a projection with parallel meridians
+    has_pole = len(poles) == 1  # several are a side along a pole, in a projection with parallel meridians
     if has_pole:
         ring = [*ring[poles[0] + 1 : -1], *ring[: poles[0]]]
     found = [ring[0]]
