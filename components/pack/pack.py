@@ -23,15 +23,13 @@ from tilepipe.components.shared.runtime.parallel import map_in_order
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.storage.atomic import whole_folder
 from tilepipe.components.shared.tiles.cache.cache import TileCache, open_cache
+from tilepipe.components.shared.tiles.layout.concurrency import plan_concurrency
 from tilepipe.components.shared.tiles.quarantine import Rejection, too_many, write_quarantine
 from tilepipe.components.shared.tiles.reader import Layout, Record, Rejected, Tile, read_records
 from tilepipe.components.shared.version import VERSION
 
 logger = logging.getLogger("tilepipe.pack")
 
-_IN_FLIGHT_BYTES = 256 * 1024 * 1024
-_AT_ONCE = 8
-"""Number of small tiles that a reader processes at a time. It requests all of them before it reads the first."""
 _RECORD_OVERHEAD_BYTES = 128
 _LOGGED_REJECTED = 20
 _MORE_REJECTED = 100
@@ -159,7 +157,6 @@ def _pack_tiles(
     cache: TileCache | None,
 ) -> None:
     writers, contents = sinks
-    readers = config.options.readers
     labels = {name: index for index, name in enumerate(plan.info.class_names)}
 
     def work(jobs: Sequence[_Job]) -> list[tuple[_Job, Record | Rejected]]:
@@ -172,14 +169,15 @@ def _pack_tiles(
         shards = sum(map(len, numbers.values()))
         logger.info("part %d of %d: %s tiles in %d shards", config.part + 1, config.parts, f"{total:,}", shards)
     progress = Progress(logger, "packed", total, "tiles")
-    # Twice as many tiles are in flight as the readers process, so that no reader waits for a write.
-    in_flight = _IN_FLIGHT_BYTES // layout.tile_bytes
-    at_once = max(1, min(_AT_ONCE, in_flight // (2 * readers)))
-    window = max(2, min(2 * readers, in_flight // at_once))
     # One stream over all splits and shards: draining the pool after each would leave the network idle.
     jobs = _jobs(plan, shard_plans, numbers)
+    first = next(jobs, None)
+    threads, at_once, window = plan_concurrency(
+        first and first.tile, config.options.readers, layout.tile_bytes, has_cache=cache is not None
+    )
+    jobs = itertools.chain([first] if first else [], jobs)
     batches = iter(lambda: list(itertools.islice(jobs, at_once)), [])
-    with contextlib.closing(map_in_order(work, batches, threads=readers, window=window)) as results:
+    with contextlib.closing(map_in_order(work, batches, threads=threads, window=window)) as results:
         for job, result in itertools.chain.from_iterable(results):
             if isinstance(result, Rejected):
                 tally.reject(result)

@@ -1,6 +1,7 @@
 """Predict the classes of the tiles of one part."""
 
 import contextlib
+import itertools
 import logging
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -23,18 +24,15 @@ from tilepipe.components.shared.runtime.parallel import map_in_order
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.tiles.bands.order import MissingBandError
 from tilepipe.components.shared.tiles.cache.cache import TileCache, open_cache
+from tilepipe.components.shared.tiles.layout.concurrency import plan_concurrency
 from tilepipe.components.shared.tiles.layout.layout_inference import NoUsableTileError, infer_layout
 from tilepipe.components.shared.tiles.quarantine import Rejection, allowed_tiles, too_many, write_quarantine
 from tilepipe.components.shared.tiles.reader import Layout, Record, Rejected, read_records
 
 logger = logging.getLogger("tilepipe.predict_tiles")
 
-_AT_ONCE = 8
-"""Tiles that a reader requests together."""
-_ROWS_AT_ONCE = 64 * _AT_ONCE
+_ROWS_AT_ONCE = 512
 """Rows that are converted together."""
-
-_IN_FLIGHT_BYTES = 256 * 1024 * 1024
 _MEASURED_TILES = 1000
 """Approximate number of tiles per part whose pixels are compared with the training data."""
 _MORE_REJECTED = 100
@@ -153,14 +151,16 @@ class _Worker:
     def _read(self, tiles: Path, rows: range) -> "Generator[tuple[pa.Table, list[Record | Rejected]], None, None]":
         """Yield batches of rows with their tiles, in the order of the table."""
         options = self.plan.options
-        tables = map(to_tiles, read_rows(tiles, rows, _ROWS_AT_ONCE))
-        pieces = (some[start : start + _AT_ONCE] for some in tables for start in range(0, len(some), _AT_ONCE))
-        in_flight = _IN_FLIGHT_BYTES // max(1, self.layout.tile_bytes)
-        window = max(2, min(2 * options.readers, in_flight // _AT_ONCE))
+        unread = itertools.chain.from_iterable(map(to_tiles, read_rows(tiles, rows, _ROWS_AT_ONCE)))
+        first = next(unread, None)
+        threads, at_once, window = plan_concurrency(
+            first, options.readers, self.layout.tile_bytes, has_cache=self.cache is not None
+        )
+        unread = itertools.chain([first] if first else [], unread)
         read = map_in_order(
             lambda some: read_records(some, layout=self.layout, labels=None, cache=self.cache),
-            pieces,
-            threads=options.readers,
+            iter(lambda: list(itertools.islice(unread, at_once)), []),
+            threads=threads,
             window=window,
         )
         with contextlib.closing(read):

@@ -27,7 +27,7 @@ _CHUNK_BYTES = 8 * 1024 * 1024
 logger = logging.getLogger("tilepipe.storage")
 
 _REQUESTS_AHEAD = 8
-"""Open requests, and therefore connections, per thread."""
+"""Smallest number of open requests, and therefore of connections, per reader."""
 
 
 def is_file(uri: str) -> bool:
@@ -61,6 +61,11 @@ def read_bytes(uri: str, max_bytes: int = 0) -> bytes:
         return answer.bytes().to_bytes()
 
 
+def requests_ahead() -> bool:
+    """Return whether `PrefetchingReader` requests objects ahead of time: there is a static key."""
+    return _server(_settings()) is not None
+
+
 class PrefetchingReader:
     """Reader that requests the next objects ahead of time if there is a static key.
 
@@ -69,11 +74,12 @@ class PrefetchingReader:
     Args:
         uris: normalized addresses, in reading order.
         max_bytes: largest size of an object; 0 reads any size.
+        ahead: number of objects that are requested ahead of time; at least 8 are.
     """
 
-    def __init__(self, uris: Iterable[str], max_bytes: int = 0) -> None:
+    def __init__(self, uris: Iterable[str], max_bytes: int = 0, ahead: int = 0) -> None:
         self._server = _server(_settings())
-        self._max_bytes = max_bytes
+        self._max_bytes, self._ahead = max_bytes, max(ahead, _REQUESTS_AHEAD)
         self._waiting = iter(uris)
         self._answers: dict[str, Answer | None] = {}
         self._fill()
@@ -92,7 +98,7 @@ class PrefetchingReader:
 
     def _fill(self) -> None:
         if self._server is not None:
-            for uri in itertools.islice(self._waiting, _REQUESTS_AHEAD - len(self._answers)):
+            for uri in itertools.islice(self._waiting, self._ahead - len(self._answers)):
                 if uri not in self._answers:
                     self._answers[uri] = self._request(uri)
 

@@ -214,7 +214,12 @@ def read_bytes(uri: str, max_bytes: int = 0) -> bytes:
         return file.read()
 
 
-def prefetch_reader(uris: Iterable[str], max_bytes: int = 0) -> Callable[[str], bytes]:
+def requests_ahead(uri: str) -> bool:
+    """Return whether `prefetch_reader` requests the files of an address' store ahead of time."""
+    return _remote(uri) is s3 and s3.requests_ahead()
+
+
+def prefetch_reader(uris: Iterable[str], max_bytes: int = 0, ahead: int = 0) -> Callable[[str], bytes]:
     """Return a reader that requests the next few objects ahead of time, where their store supports it.
 
     While one thread processes an answer, the next ones arrive.
@@ -222,12 +227,13 @@ def prefetch_reader(uris: Iterable[str], max_bytes: int = 0) -> Callable[[str], 
     Args:
         uris: normalized addresses that will be read soon, in this order, once each.
         max_bytes: largest size of a file, as in `read_bytes`. Defaults to 0, any size.
+        ahead: number of objects that are requested ahead of time; at least 8 are. Defaults to 0.
 
     Returns:
         A function that reads one of them, or any other address, as `read_bytes` does.
     """
-    ahead = s3.PrefetchingReader((uri for uri in uris if _remote(uri) is s3), max_bytes)
-    return lambda uri: ahead.read(uri) if _remote(uri) is s3 else read_bytes(uri, max_bytes)
+    reader = s3.PrefetchingReader((uri for uri in uris if _remote(uri) is s3), max_bytes, ahead)
+    return lambda uri: reader.read(uri) if _remote(uri) is s3 else read_bytes(uri, max_bytes)
 
 
 def read_range(uri: str, offset: int, length: int) -> bytes:

@@ -262,7 +262,7 @@ def read_records(
     files = (file for tile in tiles for file in _whole_files(tile, layout))
     needed = (file.uri for file in files if cache is None or not cache.holds(cache.key_of(file)))
     max_bytes = layout.rules.max_bytes
-    read_file = storage.prefetch_reader(needed, max_bytes)
+    read_file = storage.prefetch_reader(needed, max_bytes, ahead=len(tiles))
     read = functools.partial(content, read_file=read_file, max_bytes=max_bytes)
     return [_cached_record(tile, layout, labels, read, cache) for tile in tiles]
 

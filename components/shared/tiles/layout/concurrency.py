@@ -1,0 +1,44 @@
+"""Number of threads that read tiles, and of tiles that they process at a time."""
+
+from typing import NamedTuple
+
+from tilepipe.components.shared.runtime.cpus import available_cpus
+from tilepipe.components.shared.storage import storage
+from tilepipe.components.shared.tiles.reader import Tile
+
+_IN_FLIGHT_BYTES = 256 * 1024 * 1024
+_AT_ONCE = 8
+"""Tiles that one of `readers` requests before it reads the first."""
+_FEWEST_THREADS = 4
+
+
+class Concurrency(NamedTuple):
+    """Threads that read tiles, and the tiles that they process at a time."""
+
+    threads: int
+    at_once: int
+    """Tiles of a batch. A thread requests all of them before it reads the first."""
+    window: int
+    """Largest number of batches that are being read or wait to be taken."""
+
+
+def plan_concurrency(tile: Tile | None, readers: int, tile_bytes: int, *, has_cache: bool) -> Concurrency:
+    """Choose the number of threads, and the tiles that each processes at a time.
+
+    Where requests are sent ahead of time, more than two threads per CPU take time from each other instead of waiting
+    for the network: fewer threads then request as many tiles in total. With 16 threads instead of 4 on two CPUs,
+    packing over TLS took 0.51 instead of 0.41 ms of processor time per tile of 107 kB.
+
+    Args:
+        tile: one of the tiles; None if there are none.
+        readers: number of threads that wait for the network, as configured.
+        tile_bytes: size of a decoded tile.
+        has_cache: whether tiles may be read from a cache, for which a thread waits.
+    """
+    in_flight = _IN_FLIGHT_BYTES // max(1, tile_bytes)
+    threads = readers
+    if tile and not has_cache and tile.member is None and tile.offset is None and storage.requests_ahead(tile.uri):
+        threads = min(readers, max(_FEWEST_THREADS, 2 * available_cpus()))
+    # Twice as many tiles are in flight as the threads process, so that no thread waits for a result to be taken.
+    at_once = max(1, min(_AT_ONCE * readers // threads, in_flight // (2 * threads)))
+    return Concurrency(threads, at_once, max(2, min(2 * threads, in_flight // at_once)))
