@@ -98,7 +98,7 @@ def find_scaling(connection: "DuckDBPyConnection", *, needs_labels: bool) -> Sca
     if not needs_labels:
         raise SourceError(
             f"Tiles for predictions must state the same scale and offset to have them applied. Received: {each}. "
-            "Select tiles of one kind with where, and predict the others in another run."
+            "Select tiles of one kind with data_where, and predict the others in another run."
         )
     flat = {text: [number for pair in pairs for number in pair] for text, pairs in of_text.items()}
     table = pa.table({"text": list(flat), "scaling": pa.array(list(flat.values()), pa.list_(pa.float64()))})
@@ -118,7 +118,7 @@ def _one_nodata(counts: Counter[tuple[str | None, ...]]) -> tuple[str | None, ..
         each = "; ".join(f"{list(values)} in {tiles:,} tiles" for values, tiles in stated.most_common(5))
         raise SourceError(
             f"All tiles must state the same nodata values. Received: {each}. "
-            "Correct the items, or select those with one value with where."
+            "Correct the items, or select those with one value with data_where."
         )
     if not stated:
         return ()
@@ -143,8 +143,9 @@ def _check_scaling(counts: _Counts, *, allow_mixed_scaling: bool) -> None:
         if not allow_mixed_scaling:
             raise SourceError(
                 f"All tiles must state the same scale and offset, since neither is applied. Received: {said}. "
-                "Have them applied with data_options='{\"apply_scaling\": true}', select tiles of one kind with where, "
-                "or set data_options='{\"allow_mixed_scaling\": true}' if the numbers have been made equal already."
+                "Have them applied with data_options='{\"apply_scaling\": true}', select tiles of one kind with "
+                "data_where, or set data_options='{\"allow_mixed_scaling\": true}' if the numbers have been made equal "
+                "already."
             )
         logger.warning("the tiles state several values of scale and offset, and none is applied: %s", said)
     elif len({name >= SHIFTED_FROM for name in counts.baselines if not name.endswith(_APPLIED)}) > 1 and not any(

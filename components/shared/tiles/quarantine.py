@@ -68,6 +68,7 @@ def _conversions(reasons: Sequence[str], parameter: str) -> str:
     if sized := next((match for match in found if match["wanted"] and match["size"] != match["wanted"]), None):
         height, width = sized["wanted"].split("x")
         remedy += f"\nTo resize all tiles, set {parameter}='{{\"tile_size\": [{height}, {width}]}}'."
+        remedy += ' Add "fit": "pad" to keep their proportions.'
     mixed = [
         match
         for match in found

@@ -28,15 +28,15 @@ def planned(uri="s3://bucket/a.tif", readers=16, tile_bytes=100_000, *, has_cach
 
 @pytest.mark.usefixtures("static_key")
 def test_few_threads_request_as_many_tiles_ahead_as_all_readers():
-    assert planned() == (4, 32, 8)
-    assert planned(readers=64) == (4, 128, 8)
-    assert planned(readers=3) == (3, 8, 6)
+    assert planned() == (3, 42, 6)
+    assert planned(readers=64) == (3, 170, 6)
+    assert planned(readers=2) == (2, 8, 4)
 
 
 @pytest.mark.usefixtures("static_key")
-def test_each_cpu_has_two_threads(monkeypatch):
+def test_one_thread_more_than_cpus_reads(monkeypatch):
     monkeypatch.setattr(concurrency, "available_cpus", lambda: 5)
-    assert planned(readers=20) == (10, 16, 20)
+    assert planned(readers=18) == (6, 24, 12)
     monkeypatch.setattr(concurrency, "available_cpus", lambda: 64)
     assert planned() == (16, 8, 32)
 
@@ -63,8 +63,8 @@ def test_all_readers_wait_for_a_bucket_without_a_static_key():
 
 @pytest.mark.usefixtures("static_key")
 def test_large_tiles_are_read_one_by_one():
-    assert planned(tile_bytes=2**28) == (4, 1, 2)
-    assert planned(tile_bytes=2**22) == (4, 8, 8)
+    assert planned(tile_bytes=2**28) == (3, 1, 2)
+    assert planned(tile_bytes=2**22) == (3, 10, 6)
 
 
 def test_no_tiles_need_no_store():
