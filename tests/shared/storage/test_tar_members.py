@@ -106,5 +106,5 @@ def test_headers_of_any_size_are_not_read_into_memory(put):
 
 
 def test_a_compressed_tar_must_be_named_so(put):
-    with pytest.raises(SourceError, match=r"such as tiles\.tar\.gz.*Rename it"):
+    with pytest.raises(SourceError, match=r"as in tiles\.tar\.gz.*Rename it"):
         tar_members(put(gzip.compress(tarred(("a/1.png", b"1")))), SUFFIXES)

@@ -69,7 +69,13 @@ class ReadingOptions(StepConfig):
         default="",
         description="Folder or s3://bucket/prefix that keeps fetched tiles for later runs; empty keeps none",
     )
-    readers: int = Field(default=16, ge=1, le=256, description="Threads that read and decode tiles")
+    readers: int = Field(
+        default=16,
+        ge=1,
+        le=256,
+        description="Threads that read and decode tiles; for S3 with a static key, one more than CPUs request as many "
+        "tiles ahead as these",
+    )
 
     @field_validator("tile_size")
     @classmethod
