@@ -239,23 +239,23 @@ def _split_by_time(connection: "DuckDBPyConnection", fractions: Mapping[str, flo
             f"A split by time needs tiles of at least {len(active)} different times, one for each of "
             f"{', '.join(active)}. Received: {instants} different times. Use split_by class, group or block."
         )
-    cuts = _cut_times(
-        connection, [round(total * sum(fractions[one] for one in active[:n])) for n in range(1, len(active))]
-    )
+    ends = [round(total * sum(fractions[one] for one in active[:n])) for n in range(1, len(active))]
+    cuts = _cut_times(connection, ends)
     cases = " ".join(f"WHEN number <= {cut} THEN '{split}'" for split, cut in zip(active[:-1], cuts, strict=True))
     connection.execute(
         f"""
         CREATE TABLE places AS
-        WITH numbered AS (SELECT datetime, row_number() OVER (ORDER BY datetime) AS number FROM instants),
+        WITH numbered AS (
+            SELECT datetime, row_number() OVER (ORDER BY datetime) AS number FROM (SELECT DISTINCT datetime FROM chosen)
+        ),
         placed AS (SELECT datetime, CASE {cases} ELSE '{active[-1]}' END AS split FROM numbered)
-        SELECT chosen.rowid AS row, placed.split FROM chosen JOIN placed USING (datetime);
-        DROP TABLE instants
+        SELECT chosen.rowid AS row, placed.split FROM chosen JOIN placed USING (datetime)
         """  # noqa: S608 - numbers and our own names
     )
 
 
 def _cut_times(connection: "DuckDBPyConnection", ends: Sequence[int]) -> list[int]:
-    """Create the table `instants`, and return the number of times up to the end of each split but the last.
+    """Return the number of times up to the end of each split but the last.
 
     The first tile of a time decides the split of all tiles of that time. Each split has at least one time, however
     many tiles the times have.
@@ -264,16 +264,16 @@ def _cut_times(connection: "DuckDBPyConnection", ends: Sequence[int]) -> list[in
         connection: a database with the table `chosen`.
         ends: number of tiles up to the end of each split but the last, as wanted.
     """
-    connection.execute("CREATE TABLE instants AS SELECT datetime, count(*) AS tiles FROM chosen GROUP BY datetime")
+    counts = ", ".join(["count(*)", *(f"count(*) FILTER (before < {end})" for end in ends)])
+    query = f"""
+        SELECT {counts} FROM (
+            SELECT sum(tiles) OVER (ORDER BY datetime) - tiles AS before
+            FROM (SELECT datetime, count(*) AS tiles FROM chosen GROUP BY datetime)
+        )
+        """  # noqa: S608 - numbers
+    [(instants, *found)] = connection.execute(query).fetchall()
     cuts: list[int] = []
-    for place, end in enumerate(ends):
-        [(found, instants)] = connection.execute(
-            """
-            SELECT count(*) FILTER (before < ?), count(*)
-            FROM (SELECT sum(tiles) OVER (ORDER BY datetime) - tiles AS before FROM instants)
-            """,
-            [end],
-        ).fetchall()
+    for place in range(len(ends)):
         least = cuts[-1] + 1 if cuts else 1
-        cuts.append(min(max(found, least), instants - (len(ends) - place)))
+        cuts.append(min(max(found[place], least), instants - (len(ends) - place)))
     return cuts
