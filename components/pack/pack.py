@@ -19,11 +19,10 @@ from tilepipe.components.pack.statistics.moments import Moments
 from tilepipe.components.pack.statistics.tile_moments import TileMoments
 from tilepipe.components.shared.contracts.manifest import SPLITS, Split
 from tilepipe.components.shared.logs.progress import Progress
-from tilepipe.components.shared.runtime.parallel import map_in_order
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.storage.atomic import whole_folder
 from tilepipe.components.shared.tiles.cache.cache import TileCache, open_cache
-from tilepipe.components.shared.tiles.layout.concurrency import plan_concurrency
+from tilepipe.components.shared.tiles.layout.concurrency import map_batches
 from tilepipe.components.shared.tiles.quarantine import Rejection, too_many, write_quarantine
 from tilepipe.components.shared.tiles.reader import Layout, Record, Rejected, Tile, read_records
 from tilepipe.components.shared.version import VERSION
@@ -171,13 +170,15 @@ def _pack_tiles(
     progress = Progress(logger, "packed", total, "tiles")
     # One stream over all splits and shards: draining the pool after each would leave the network idle.
     jobs = _jobs(plan, shard_plans, numbers)
-    first = next(jobs, None)
-    threads, at_once, window = plan_concurrency(
-        first and first.tile, config.options.readers, layout.tile_bytes, has_cache=cache is not None
+    read = map_batches(
+        work,
+        jobs,
+        lambda job: job.tile,
+        readers=config.options.readers,
+        tile_bytes=layout.tile_bytes,
+        has_cache=cache is not None,
     )
-    jobs = itertools.chain([first] if first else [], jobs)
-    batches = iter(lambda: list(itertools.islice(jobs, at_once)), [])
-    with contextlib.closing(map_in_order(work, batches, threads=threads, window=window)) as results:
+    with contextlib.closing(read) as results:
         for job, result in itertools.chain.from_iterable(results):
             if isinstance(result, Rejected):
                 tally.reject(result)

@@ -20,11 +20,10 @@ from tilepipe.components.shared.inference.bundle_model import BundleModel, load_
 from tilepipe.components.shared.inference.model_address import ModelFile
 from tilepipe.components.shared.inference.prediction_plan import PredictionOptions, PredictionPlan, read_plan
 from tilepipe.components.shared.logs.progress import Progress
-from tilepipe.components.shared.runtime.parallel import map_in_order
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.tiles.bands.order import MissingBandError
 from tilepipe.components.shared.tiles.cache.cache import TileCache, open_cache
-from tilepipe.components.shared.tiles.layout.concurrency import plan_concurrency
+from tilepipe.components.shared.tiles.layout.concurrency import map_batches
 from tilepipe.components.shared.tiles.layout.layout_inference import NoUsableTileError, infer_layout
 from tilepipe.components.shared.tiles.quarantine import Rejection, allowed_tiles, too_many, write_quarantine
 from tilepipe.components.shared.tiles.reader import Layout, Record, Rejected, read_records
@@ -152,16 +151,13 @@ class _Worker:
         """Yield batches of rows with their tiles, in the order of the table."""
         options = self.plan.options
         unread = itertools.chain.from_iterable(map(to_tiles, read_rows(tiles, rows, _ROWS_AT_ONCE)))
-        first = next(unread, None)
-        threads, at_once, window = plan_concurrency(
-            first, options.readers, self.layout.tile_bytes, has_cache=self.cache is not None
-        )
-        unread = itertools.chain([first] if first else [], unread)
-        read = map_in_order(
+        read = map_batches(
             lambda some: read_records(some, layout=self.layout, labels=None, cache=self.cache),
-            iter(lambda: list(itertools.islice(unread, at_once)), []),
-            threads=threads,
-            window=window,
+            unread,
+            lambda tile: tile,
+            readers=options.readers,
+            tile_bytes=self.layout.tile_bytes,
+            has_cache=self.cache is not None,
         )
         with contextlib.closing(read):
             waiting: list[Record | Rejected] = []

@@ -69,7 +69,7 @@ def requests_ahead() -> bool:
 class PrefetchingReader:
     """Reader that requests the next objects ahead of time if there is a static key.
 
-    Only `pack` reads this way; DECISIONS.md has the reasons and the measurements.
+    `pack` and `predict_tiles` read this way; DECISIONS.md has the reasons and the measurements.
 
     Args:
         uris: normalized addresses, in reading order.

@@ -1,10 +1,16 @@
-"""Number of threads that read tiles, and of tiles that they process at a time."""
+"""Concurrent reading of tiles: the number of threads, and of tiles that they process at a time."""
 
-from typing import NamedTuple
+import itertools
+from collections.abc import Callable, Generator, Iterator
+from typing import NamedTuple, TypeVar
 
 from tilepipe.components.shared.runtime.cpus import available_cpus
+from tilepipe.components.shared.runtime.parallel import map_in_order
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.tiles.reader import Tile
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _IN_FLIGHT_BYTES = 256 * 1024 * 1024
 _AT_ONCE = 8
@@ -41,3 +47,33 @@ def plan_concurrency(tile: Tile | None, readers: int, tile_bytes: int, *, has_ca
     # Twice as many tiles are in flight as the threads process, so that no thread waits for a result to be taken.
     at_once = max(1, min(_AT_ONCE * readers // threads, in_flight // (2 * threads)))
     return Concurrency(threads, at_once, max(2, min(2 * threads, in_flight // at_once)))
+
+
+def map_batches(
+    work: Callable[[list[Item]], Result],
+    items: Iterator[Item],
+    tile_of: Callable[[Item], Tile],
+    *,
+    readers: int,
+    tile_bytes: int,
+    has_cache: bool,
+) -> Generator[Result, None, None]:
+    """Apply `work` to batches of tiles on threads, and yield the results in the order of the tiles.
+
+    Args:
+        work: called on the threads with the items of a batch.
+        items: tiles, or items with one each; consumed as there is room.
+        tile_of: function that returns the tile of an item.
+        readers: number of threads that wait for the network, as configured.
+        tile_bytes: size of a decoded tile.
+        has_cache: whether tiles may be read from a cache.
+
+    Yields:
+        One result per batch; the first error that `work` raises ends it.
+    """
+    first = list(itertools.islice(items, 1))
+    tile = tile_of(first[0]) if first else None
+    threads, at_once, window = plan_concurrency(tile, readers, tile_bytes, has_cache=has_cache)
+    unread = itertools.chain(first, items)
+    batches = iter(lambda: list(itertools.islice(unread, at_once)), [])
+    return map_in_order(work, batches, threads=threads, window=window)
