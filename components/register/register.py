@@ -79,7 +79,7 @@ def register(config: RegisterConfig, bundle: Path, sha256: str, lineage: Lineage
         _check_run(client, run_id)
         known = _versions_of(client, name, model.digest)
         version = known[0] if known else _create(client, run_id, name, model, bundle, lineage)
-        client.set_registered_model_alias(name, CHALLENGER, version)
+        _make_challenger(client, name, version)
     logger.info("%s %s/%s, alias %s", "was registered before as" if known else "registered", name, version, CHALLENGER)
     return f"{name}/{version}"
 
@@ -136,6 +136,22 @@ def _create(client: "MlflowClient", run_id: str, name: str, model: BundleModel, 
     if oldest != created:  # another attempt of this step ran at the same time
         client.delete_model_version(name, str(created))
     return oldest
+
+
+def _make_challenger(client: "MlflowClient", name: str, version: int) -> None:
+    """Set the alias, also where another attempt of this step sets it at the same time.
+
+    MLflow looks for an alias before it writes it. Of two attempts that both find none, one violates a unique constraint
+    of the database; when it repeats the call, it finds the alias that the other one has written.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        client.set_registered_model_alias(name, CHALLENGER, version)
+    except MlflowException as error:
+        if error.error_code != "BAD_REQUEST":
+            raise
+        client.set_registered_model_alias(name, CHALLENGER, version)
 
 
 def _create_name(client: "MlflowClient", name: str) -> None:
