@@ -4,6 +4,7 @@ Run as a module with a tile table and a folder, it packs into the folder, and pr
 """
 
 import logging
+import os
 import shutil
 import statistics
 import sys
@@ -92,9 +93,9 @@ class _Rounds:
         """Return the median processor time of a run in seconds per 1,000 objects."""
         return statistics.median(self._used[name])
 
-    def ratio(self, figure: str, other: str, goal: float, unit: str) -> Figure:
-        """Return the median ratio of the rate of packing to that of another run of the same round."""
-        pairs = zip(self._rates["pack"], self._rates[other], strict=True)
+    def ratio(self, figure: str, other: str, goal: float, unit: str, run: str = "pack") -> Figure:
+        """Return the median ratio of the rate of a run to that of another run of the same round."""
+        pairs = zip(self._rates[run], self._rates[other], strict=True)
         value = statistics.median(ours / theirs for ours, theirs in pairs)
         return Figure(figure, value, unit, f">= {goal:g}", value >= goal)
 
@@ -106,13 +107,33 @@ def _packing(table: Path, scratch: Path) -> Run:
     return run
 
 
+def _with_profile(run: Run, scratch: Path) -> Run:
+    """Return a run that takes the same key from an AWS profile."""
+    key = {name: os.environ[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")}
+    profile = scratch / "aws-credentials"
+    profile.write_text("[default]\n" + "".join(f"{name.lower()} = {value}\n" for name, value in key.items()))
+
+    def run_with_profile(keys: Sequence[str]) -> None:
+        os.environ["AWS_SHARED_CREDENTIALS_FILE"] = str(profile)
+        for name in key:
+            del os.environ[name]
+        try:
+            run(keys)
+        finally:
+            os.environ.update(key)
+
+    return run_with_profile
+
+
 def _over_tls(bucket: Bucket, scratch: Path) -> list[Figure]:
-    """Compare packing over TLS with libcurl's GETs of the same objects."""
+    """Compare packing over TLS with libcurl's GETs of the same objects, and with packing with a profile."""
     curl = curl_clients(bucket.server)
     keys = bucket.keys * _TIMES_OVER
+    packing = _packing(bucket.many(scratch / "over-tls.parquet", _TIMES_OVER), scratch)
     runs = {
-        "pack": _packing(bucket.many(scratch / "over-tls.parquet", _TIMES_OVER), scratch),
+        "pack": packing,
         "curl": curl[fastest(curl, bucket.keys[:_CALIBRATED])],
+        "profile": _with_profile(packing, scratch),
     }
     runs["pack"](keys)
     rounds = _Rounds(scratch)
@@ -122,6 +143,7 @@ def _over_tls(bucket: Bucket, scratch: Path) -> list[Figure]:
         Figure("pack.tls.rate", rounds.rate("pack"), "tiles/s"),
         Figure("get.curl_tls.rate", rounds.rate("curl"), "objects/s"),
         rounds.ratio("pack.tls.of_curl_get", "curl", 0.80, "of curl's"),
+        rounds.ratio("pack.tls.with_profile", "pack", 0.90, "of the rate with a key", run="profile"),
         Figure("pack.tls.processor_time", rounds.processor_time("pack"), "s/1000 tiles"),
         Figure("get.curl_tls.processor_time", rounds.processor_time("curl"), "s/1000 tiles"),
     ]

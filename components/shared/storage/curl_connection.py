@@ -73,9 +73,6 @@ class CurlConnection:
 
 def _handle(target: Target) -> pycurl.Curl:
     options: dict[int, object] = {
-        pycurl.AWS_SIGV4: f"aws:amz:{target.region}:s3",
-        pycurl.USERNAME: target.key_id,
-        pycurl.PASSWORD: target.secret,
         pycurl.HTTPHEADER: [f"x-amz-security-token: {target.token}"] if target.token else [],
         pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_1_1,
         pycurl.PROXY: target.proxy,
@@ -85,6 +82,9 @@ def _handle(target: Target) -> pycurl.Curl:
         pycurl.LOW_SPEED_TIME: _SILENCE_SECONDS,
         pycurl.LOW_SPEED_LIMIT: _SILENCE_BYTES,
     }
+    if target.key_id:
+        options[pycurl.AWS_SIGV4] = f"aws:amz:{target.region}:s3"
+        options |= {pycurl.USERNAME: target.key_id, pycurl.PASSWORD: target.secret}
     system = ssl.get_default_verify_paths()  # libcurl's own default is another distribution's
     if target.ca_file or system.cafile:
         options[pycurl.CAINFO] = target.ca_file or system.cafile

@@ -32,6 +32,7 @@ class Target:
     region: str
     """Region of the signature."""
     key_id: str
+    """Access key; empty for requests that are not signed."""
     secret: str
     token: str = ""
     """Session token, or empty."""
@@ -74,7 +75,9 @@ class ObjectServer:
     def at(
         cls, endpoint: str, region: str, key_id: str, secret: str, token: str = "", ca_file: str = ""
     ) -> Self | None:
-        """Return the server at an endpoint; None without a static key or if the address has more than a host.
+        """Return the server at an endpoint; None if the address has more than a host, or the key is incomplete.
+
+        Without a key, requests are not signed.
 
         Raises:
             ImportError: libcurl is needed, for TLS or a proxy, and cannot be loaded.
@@ -87,8 +90,10 @@ class ObjectServer:
             return None
         if not is_usual or parts.query or parts.fragment or "@" in parts.netloc:
             return None
-        visible = re.compile(r"[!-~]+")  # headers must not contain blanks or line ends in these
-        if not all(visible.fullmatch(each) for each in (parts.netloc, region, key_id, secret, token or "-")):
+        visible = re.compile(r"[!-~]*")  # headers must not contain blanks or line ends in these
+        if not all(visible.fullmatch(each) for each in (parts.netloc, region, key_id, secret, token)):
+            return None
+        if not (bool(key_id) == bool(secret) and region):
             return None
         target = Target(endpoint.rstrip("/"), region, key_id, secret, token, ca_file, _proxy(endpoint))
         if parts.scheme == "http" and not target.proxy:

@@ -94,6 +94,8 @@ class PlainConnection:
 
     def _request(self, path: str) -> bytes:
         target = self._target
+        if not target.key_id:
+            return f"GET {path} HTTP/1.1\r\nhost:{self._netloc}\r\n\r\n".encode()
         now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         scope = f"{now[:8]}/{target.region}/s3/aws4_request"
         token = f"x-amz-security-token:{target.token}\n" if target.token else ""

@@ -8,13 +8,14 @@ import os
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.storage import s3_session
 from tilepipe.components.shared.storage.sizes import check_size
 
 if TYPE_CHECKING:
+    from botocore.credentials import Credentials
     from obstore.store import S3Store
 
     from tilepipe.components.shared.storage.object_server import Answer, ObjectServer
@@ -26,6 +27,10 @@ RETRY_TIMEOUT = timedelta(seconds=60)
 _CHUNK_BYTES = 8 * 1024 * 1024
 logger = logging.getLogger("tilepipe.storage")
 
+_ROLES = frozenset({"assume-role-with-web-identity", "container-role"})
+"""Names that boto3 gives to the sources of credentials which obstore knows as well."""
+_CREDENTIALS_KEPT = timedelta(minutes=10)
+"""Time for which obstore keeps credentials of boto3, which renews them at least 10 minutes before they expire."""
 _REQUESTS_AHEAD = 8
 """Smallest number of open requests, and therefore of connections, per reader."""
 
@@ -62,12 +67,12 @@ def read_bytes(uri: str, max_bytes: int = 0) -> bytes:
 
 
 def requests_ahead() -> bool:
-    """Return whether `PrefetchingReader` requests objects ahead of time: there is a static key."""
-    return _server(_settings()) is not None
+    """Return whether `PrefetchingReader` requests objects ahead of time."""
+    return _server() is not None
 
 
 class PrefetchingReader:
-    """Reader that requests the next objects ahead of time if there is a static key.
+    """Reader that requests the next objects ahead of time.
 
     `pack` and `predict_tiles` read this way; DECISIONS.md has the reasons and the measurements.
 
@@ -78,7 +83,7 @@ class PrefetchingReader:
     """
 
     def __init__(self, uris: Iterable[str], max_bytes: int = 0, ahead: int = 0) -> None:
-        self._server = _server(_settings())
+        self._server = _server()
         self._max_bytes, self._ahead = max_bytes, max(ahead, _REQUESTS_AHEAD)
         self._waiting = iter(uris)
         self._answers: dict[str, Answer | None] = {}
@@ -164,20 +169,72 @@ def _settings() -> tuple[str, ...]:
     return tuple(os.environ.get(name, "") for name in (*s3_session.SETTINGS, *s3_session.OTHER_CREDENTIALS))
 
 
-@functools.lru_cache(maxsize=32)
-def _server(values: tuple[str, ...]) -> "ObjectServer | None":
-    key_id, secret, token = values[2:5]
-    if not (key_id and secret):
-        return None
+def _server() -> "ObjectServer | None":
+    """Return the server with the present credentials; None if only obstore can read from it."""
+    values, profile = _settings(), _profile()
+    region, key = s3_session.region(), values[2:5]
+    if profile is not None or _has_role(values):
+        found = _find_credentials(values, profile)
+        if found is None:
+            return None
+        region = s3_session.region(found.region)
+        with translate_errors(_endpoint(region)):
+            key = found.key()
+    return _open_server(_endpoint(region), region, *key, s3_session.ca_file())
+
+
+# A former server keeps its connections: there is one more whenever temporary credentials are renewed.
+@functools.lru_cache(maxsize=2)
+def _open_server(
+    endpoint: str, region: str, key_id: str, secret: str, token: str, ca_file: str
+) -> "ObjectServer | None":
     from tilepipe.components.shared.storage.object_server import ObjectServer
 
-    region = s3_session.region()
     try:
-        return ObjectServer.at(_endpoint(region), region, key_id, secret, token, s3_session.ca_file())
+        return ObjectServer.at(endpoint, region, key_id, secret, token, ca_file)
     except ImportError as error:
         # TensorFlow exports the symbols of an older libcurl to every library that is loaded after it.
         logger.warning("objects are not read ahead, since libcurl cannot be loaded: %s", error)
         return None
+
+
+class _Credentials(NamedTuple):
+    """Credentials that boto3 has found and renews."""
+
+    source: "Credentials | None"
+    """None for requests that are not signed."""
+    region: str | None
+    """Region of the profile."""
+
+    def key(self) -> tuple[str, str, str]:
+        """Return key id, secret and session token; empty for requests that are not signed."""
+        if self.source is None:
+            return "", "", ""
+        current = self.source.get_frozen_credentials()
+        return current.access_key or "", current.secret_key or "", current.token or ""
+
+
+@functools.lru_cache(maxsize=32)
+def _find_credentials(values: tuple[str, ...], profile: str | None) -> _Credentials | None:
+    """Find the credentials of a profile or of a role; None if boto3 has none, or others than obstore."""
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        session = boto3.Session(profile_name=profile or None)
+        source = session.get_credentials()
+        found = _Credentials(source, None if profile is None else session.region_name)
+        found.key()
+    except (BotoCoreError, ClientError):  # obstore states the error when it reads
+        return None
+    if _has_role(values) and (source is None or source.method not in _ROLES):
+        return None
+    return found
+
+
+def _has_role(values: tuple[str, ...]) -> bool:
+    """Return whether the environment names a role, as that of a Kubernetes service account, and no key."""
+    return not values[2] and any(values[len(s3_session.SETTINGS) :])
 
 
 def _endpoint(region: str) -> str:
@@ -242,7 +299,9 @@ def _provider(profile: str) -> tuple[object, str | None]:
     from obstore.auth.boto3 import Boto3CredentialProvider
 
     session = boto3.Session(profile_name=profile or None)
-    return Boto3CredentialProvider(session) if session.get_credentials() else None, session.region_name
+    if not session.get_credentials():
+        return None, session.region_name
+    return Boto3CredentialProvider(session, ttl=_CREDENTIALS_KEPT), session.region_name
 
 
 @contextlib.contextmanager

@@ -524,10 +524,10 @@ def test_where_libcurl_cannot_be_loaded_objects_are_read_all_the_same(bucket, mo
     bucket.put_object(Key="x", Body=BODY)
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.setitem(sys.modules, "tilepipe.components.shared.storage.curl_connection", None)  # its import fails
-    s3._server.cache_clear()
+    s3._open_server.cache_clear()
     try:
         monkeypatch.setattr(s3, "read_bytes", lambda *_: BODY)  # obstore would use the proxy, too
         assert read_ahead(f"s3://{bucket.name}/x") == BODY
     finally:
-        s3._server.cache_clear()
+        s3._open_server.cache_clear()
     assert "objects are not read ahead, since libcurl cannot be loaded" in caplog.text

@@ -73,8 +73,8 @@ class ReadingOptions(StepConfig):
         default=16,
         ge=1,
         le=256,
-        description="Threads that read and decode tiles; for S3 with a static key, one more than CPUs request as many "
-        "tiles ahead as these",
+        description="Threads that read and decode tiles; for files in S3, one more than CPUs request as many tiles "
+        "ahead as these",
     )
 
     @field_validator("tile_size")

@@ -16,7 +16,7 @@ def two_cpus(monkeypatch):
 
 
 @pytest.fixture
-def static_key(monkeypatch):
+def key(monkeypatch):
     for name, value in KEY.items():
         monkeypatch.setenv(name, value)
 
@@ -26,14 +26,14 @@ def planned(uri="s3://bucket/a.tif", readers=16, tile_bytes=100_000, *, has_cach
     return concurrency.plan_concurrency(tile, readers, tile_bytes, has_cache=has_cache)
 
 
-@pytest.mark.usefixtures("static_key")
+@pytest.mark.usefixtures("key")
 def test_few_threads_request_as_many_tiles_ahead_as_all_readers():
     assert planned() == (3, 42, 6)
     assert planned(readers=64) == (3, 170, 6)
     assert planned(readers=2) == (2, 8, 4)
 
 
-@pytest.mark.usefixtures("static_key")
+@pytest.mark.usefixtures("key")
 def test_one_thread_more_than_cpus_reads(monkeypatch):
     monkeypatch.setattr(concurrency, "available_cpus", lambda: 5)
     assert planned(readers=18) == (6, 24, 12)
@@ -41,7 +41,7 @@ def test_one_thread_more_than_cpus_reads(monkeypatch):
     assert planned() == (16, 8, 32)
 
 
-@pytest.mark.usefixtures("static_key")
+@pytest.mark.usefixtures("key")
 @pytest.mark.parametrize(
     "place",
     [
@@ -57,11 +57,13 @@ def test_all_readers_wait_for_what_is_not_requested_ahead(place):
     assert planned(**place) == (16, 8, 32)
 
 
-def test_all_readers_wait_for_a_bucket_without_a_static_key():
+@pytest.mark.usefixtures("key")
+def test_all_readers_wait_for_an_endpoint_below_a_path(monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://127.0.0.1:9/below")
     assert planned() == (16, 8, 32)
 
 
-@pytest.mark.usefixtures("static_key")
+@pytest.mark.usefixtures("key")
 def test_large_tiles_are_read_one_by_one():
     assert planned(tile_bytes=2**28) == (3, 1, 2)
     assert planned(tile_bytes=2**22) == (3, 10, 6)
