@@ -1,7 +1,6 @@
 """Smallest distance between the tiles of two splits: a test tile next to a training tile inflates metrics."""
 
-from collections.abc import Iterator
-from itertools import combinations, product
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,17 +23,8 @@ CENTER = (
 LOCATED = "bbox IS NOT NULL AND isfinite(bbox.xmin + bbox.xmax + bbox.ymin + bbox.ymax)"
 """SQL: True if a tile has coordinates."""
 
-_SAMPLE = 1024
-"""Maximum size of a sample whose points are all compared."""
-_CANDIDATES_PER_POINT = 16
-"""Average number of points that a point is compared with; if there are more, the points are thinned out first."""
-_CANDIDATES_AT_ONCE = 1 << 20
-_SMALLEST_CELL = 1e-6
-"""About 6 m: the number of a cell, one of (2 / 1e-6)^3, must fit into 63 bits."""
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
-Runs = tuple[Integers, Integers, Integers, Integers]
+_FIRST_QUERIES = 1024
+"""Number of points in the first batch of queries; each further batch is four times as large."""
 
 
 def smallest_distance_metres(connection: "DuckDBPyConnection") -> dict[tuple[str, str], float | None]:
@@ -57,7 +47,7 @@ def smallest_distance_metres(connection: "DuckDBPyConnection") -> dict[tuple[str
     ).fetchnumpy()
     longitude, latitude = (np.radians(np.asarray(found[name])) for name in ("longitude", "latitude"))
     level = np.where(np.abs(found["latitude"]) >= 90, 0, np.cos(latitude))  # cos(pi / 2) is not exactly 0
-    points = np.stack([level * np.cos(longitude), level * np.sin(longitude), np.sin(latitude)])
+    points = np.stack([level * np.cos(longitude), level * np.sin(longitude), np.sin(latitude)], axis=1)
     masks = [(np.asarray(found["splits"]) >> bit & 1).astype(bool) for bit in range(len(SPLITS))]
     distances: dict[tuple[str, str], float | None] = {}
     for (one, first), (other, second) in combinations(zip(SPLITS, masks, strict=True), 2):
@@ -67,87 +57,21 @@ def smallest_distance_metres(connection: "DuckDBPyConnection") -> dict[tuple[str
         elif (few & many).any():
             distances[one, other] = 0.0
         else:
-            chord = _smallest_chord(points[:, few], points[:, many])
+            chord = _smallest_chord(points[few], points[many])
             distances[one, other] = float(2 * EARTH_RADIUS_METRES * np.arcsin(min(1.0, chord / 2)))
     return distances
 
 
-def _smallest_chord(one: Floats, other: Floats) -> float:
-    """Return the smallest Euclidean distance between two sets of points on the unit sphere, each `(3, points)`.
+def _smallest_chord(few: npt.NDArray[np.float64], many: npt.NDArray[np.float64]) -> float:
+    """Return the smallest Euclidean distance between two sets of points on the unit sphere, each `(points, 3)`."""
+    from scipy.spatial import KDTree
 
-    The distance of every fourth point is an upper bound, so that only points in adjacent cells of that size have to be
-    compared. If these are still too many, because the sets are far apart compared to the distances within them, the
-    points are thinned out: one point of each smaller cell shows which cells may contain the closest pair.
-    """
-    bound = 2.0
-    if max(one.shape[1], other.shape[1]) > _SAMPLE:
-        bound = _smallest_chord(one[:, ::4], other[:, ::4])
-    size = np.inf
-    runs = _runs(one, other, bound)
-    while runs[-1].sum() > _CANDIDATES_PER_POINT * (one.shape[1] + other.shape[1]) + _CANDIDATES_AT_ONCE:
-        size = min(size / 2, bound / 8)
-        if size < _SMALLEST_CELL:
-            break
-        both = [np.unique(_cells(points, size), return_index=True, return_inverse=True) for points in (one, other)]
-        firsts, cells = [first for _, first, _ in both], [cell for _, _, cell in both]
-        margin = 2 * 3**0.5 * size  # a point is at most a diagonal of the cell away from its representative
-        nearest = [np.full(len(first), np.inf) for first in firsts]
-        representatives = one[:, firsts[0]], other[:, firsts[1]]
-        for i, j, distances in _near(*representatives, _runs(*representatives, bound + margin)):
-            np.minimum.at(nearest[0], i, distances)
-            np.minimum.at(nearest[1], j, distances)
-        bound = min(bound, float(nearest[0].min()))
-        kept = [(near <= bound + margin)[cell] for near, cell in zip(nearest, cells, strict=True)]
-        if all(len(first) == points.shape[1] for first, points in zip(firsts, (one, other), strict=True)):
-            return bound  # each point was its own representative
-        one, other = one[:, kept[0]], other[:, kept[1]]
-        runs = _runs(one, other, bound)
-    return min([bound, *(float(distances.min()) for _, _, distances in _near(one, other, runs))])
-
-
-def _cells(points: Floats, size: float) -> Integers:
-    """Return the number of each point's cell; cells that are neighbors along the last axis have adjacent numbers."""
-    x, y, z = ((points + 1) / size).astype(np.int64) + 1
-    cells: Integers = (x * _row(size) + y) * _row(size) + z
-    return cells
-
-
-def _row(size: float) -> int:
-    return int(2 / size) + 3
-
-
-def _runs(one: Floats, other: Floats, radius: float) -> Runs:
-    """Find for each point the points in the same and adjacent cells, which include all within the radius.
-
-    Returns:
-        The order of `other` by cell, indices into `one`, and for each of them start and length of a run in that order.
-    """
-    size = max(radius, _SMALLEST_CELL)
-    cells = _cells(other, size)
-    order = np.argsort(cells)
-    middle = _cells(one, size)
-    queries = np.argsort(middle)  # sorted queries are several times faster: they use the same part of the cache
-    cells, middle = cells[order], middle[queries]
-    found = []
-    for x, y in product((-1, 0, 1), repeat=2):
-        row = middle + (x * _row(size) + y) * _row(size)
-        starts, ends = np.searchsorted(cells, row - 1), np.searchsorted(cells, row + 1, side="right")
-        some = np.flatnonzero(ends > starts)
-        found.append((queries[some], starts[some], (ends - starts)[some]))
-    indices, starts, lengths = (np.concatenate(parts) for parts in zip(*found, strict=True))
-    return order, indices, starts, lengths
-
-
-def _near(one: Floats, other: Floats, runs: Runs) -> Iterator[tuple[Integers, Integers, Floats]]:
-    """Yield indices of the pairs of points in these runs, and their distances."""
-    order, indices, starts, lengths = runs
-    ends = np.cumsum(lengths)
-    first = 0
-    while first < len(indices):
-        done = ends[first - 1] if first else 0
-        last = max(first + 1, int(np.searchsorted(ends, done + _CANDIDATES_AT_ONCE)))
-        run = lengths[first:last]
-        within = np.arange(run.sum()) - np.repeat(np.cumsum(run) - run, run)
-        i, j = np.repeat(indices[first:last], run), order[np.repeat(starts[first:last], run) + within]
-        yield i, j, np.sqrt(np.square(one[:, i] - other[:, j]).sum(axis=0))
-        first = last
+    tree = KDTree(many, compact_nodes=False)  # compact nodes make queries of distant sets a hundred times slower
+    # In random order, so that the first queries find a small distance, which makes the others fast.
+    few = np.random.default_rng(0).permutation(few)
+    smallest, done, batch = np.inf, 0, _FIRST_QUERIES
+    while done < len(few):
+        nearest, _ = tree.query(few[done : done + batch], distance_upper_bound=smallest)
+        smallest = min(smallest, float(nearest.min()))
+        done, batch = done + batch, 4 * batch
+    return smallest

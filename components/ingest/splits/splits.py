@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.parameter_names import argument
+from tilepipe.components.ingest.report.distance import EARTH_RADIUS_METRES
 from tilepipe.components.ingest.splits.groups import assign_groups
 from tilepipe.components.ingest.splits.identical import tie_identical_tiles
 from tilepipe.components.ingest.splits.predefined import (
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 logger = logging.getLogger("tilepipe.ingest")
-
-_EARTH_RADIUS_METRES = 6_371_008.8
-"""Mean radius: https://doi.org/10.1007/s001900050278."""
 
 _SHOWN = 10
 
@@ -206,7 +204,7 @@ def _make_blocks(connection: "DuckDBPyConnection", metres: float) -> None:
             f"Received: {missing[0]:,} tiles without a valid one, such as {missing[1]}{box}. Use split_by class, "
             "group or time, or drop these tiles with `where`."
         )
-    degrees = metres / (_EARTH_RADIUS_METRES * 3.141592653589793 / 180)
+    degrees = metres / (EARTH_RADIUS_METRES * 3.141592653589793 / 180)
     connection.execute(
         """
         UPDATE chosen SET "group" = block.name FROM (

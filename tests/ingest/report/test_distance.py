@@ -42,12 +42,10 @@ def random_places(kind, rng):
     return {split: np.stack(both, axis=1) for split, both in spread.items()}
 
 
-@pytest.mark.parametrize("thinned_out", [False, True])
+@pytest.mark.parametrize("first_queries", [distance._FIRST_QUERIES, 2])
 @pytest.mark.parametrize("kind", ["sphere", "antimeridian", "pole", "apart", "grid"])
-def test_it_is_what_all_pairs_give(kind, thinned_out, monkeypatch):
-    if thinned_out:  # several rounds, as with millions of points
-        for name, value in (("_SAMPLE", 4), ("_CANDIDATES_PER_POINT", 0), ("_CANDIDATES_AT_ONCE", 8)):
-            monkeypatch.setattr(distance, name, value)
+def test_it_is_what_all_pairs_give(kind, first_queries, monkeypatch):
+    monkeypatch.setattr(distance, "_FIRST_QUERIES", first_queries)  # 2: several batches, as with millions of points
     for seed in range(4):
         places = random_places(kind, np.random.default_rng(seed))
         found = smallest_distance_metres(table_at(places))
