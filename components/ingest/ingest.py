@@ -1,17 +1,17 @@
 """Create the tile table from a source of labelled tiles."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
 from tilepipe.components.ingest.label_map import write_label_map
 from tilepipe.components.ingest.parameter_names import argument
-from tilepipe.components.ingest.report.facts import IngestReport, SelectionFacts, make_report
+from tilepipe.components.ingest.report.facts import IngestReport, make_report
 from tilepipe.components.ingest.report.report_page import render_page
 from tilepipe.components.ingest.report.report_summary import render_summary
-from tilepipe.components.ingest.selection import Selection, choose, columns_of
+from tilepipe.components.ingest.selection import choose, columns_of
 from tilepipe.components.ingest.sources.detect import open_source
 from tilepipe.components.ingest.sources.source_view import ColumnSource, open_source_view
 from tilepipe.components.ingest.sources.tile_row import TileSource
@@ -80,7 +80,7 @@ def ingest(config: IngestConfig, outputs: IngestOutputs) -> dict[str, str | int]
     with open_database() as connection:
         with open_source_view(source, connection, wanted) as files:
             lock(connection, files)
-            selection = choose(connection, config)
+            selected, selection = choose(connection, config)
             if config.split_files and selection.left_out:
                 keep_unselected(connection)
         collect_statements(connection)
@@ -100,11 +100,11 @@ def ingest(config: IngestConfig, outputs: IngestOutputs) -> dict[str, str | int]
         by_folders, without_val = has_split_folders(connection, config), lacks_val(connection, config)
         unlisted = split_tiles(connection, config)
         _sort(connection)
-        counts, class_names = _check_splits(connection, config, selection)
+        counts, class_names = _check_splits(connection, config, selected)
         info = _info(config, source, class_names, bands, nodata, product).model_copy(update={"scaling": scaling})
-        report = make_report(
-            connection, info, _facts(config, selection, unlisted, by_folders=by_folders, without_val=without_val)
-        )
+        split_how = _split_how(config, by_folders=by_folders, without_val=without_val)
+        left_out = selection.left_out + ((("not listed in split_files", unlisted),) if unlisted else ())
+        report = make_report(connection, info, replace(selection, left_out=left_out, split_how=split_how))
         _check_duplicates(report, config)
         _write(connection, info, outputs.tiles)
     write_label_map(report, outputs.label_map)
@@ -168,14 +168,14 @@ def _sort(connection: "DuckDBPyConnection") -> None:
 
 
 def _check_splits(
-    connection: "DuckDBPyConnection", config: IngestConfig, selection: Selection
+    connection: "DuckDBPyConnection", config: IngestConfig, selected: tuple[str, ...]
 ) -> tuple[dict[str, int], tuple[str, ...]]:
     """Return the number of tiles per split and the classes in order; check that no required split or class is empty."""
     query = "SELECT split, label, count(*) FROM tiles GROUP BY ALL"
     pairs = {(split, label): count for split, label, count in connection.execute(query).fetchall()}
     counts: dict[str, int] = {split: sum(count for (of, _), count in pairs.items() if of == split) for split in SPLITS}
     if not config.needs_labels:
-        return counts, selection.class_names
+        return counts, selected
     needed = ["train"] if config.split_merge_train_val else ["train", "val"]
     missing = [split for split in needed if not counts[split]]
     if missing:
@@ -186,7 +186,7 @@ def _check_splits(
             + "."
         )
     present = {label for _, label in pairs}  # predefined splits may leave a class out
-    class_names = tuple(name for name in selection.class_names if name in present or config.classes)
+    class_names = tuple(name for name in selected if name in present or config.classes)
     untrained = [name for name in class_names if not pairs.get(("train", name))]
     if untrained:
         raise SplitError(
@@ -232,9 +232,8 @@ def _info(
     )
 
 
-def _facts(
-    config: IngestConfig, selection: Selection, unlisted: int, *, by_folders: bool, without_val: bool
-) -> SelectionFacts:
+def _split_how(config: IngestConfig, *, by_folders: bool, without_val: bool) -> str:
+    """Describe how the tiles were split, such as `by class, 70 / 15 / 15 %, seed 0`."""
     if not config.needs_labels:
         how = "all in one, for predictions"
     elif config.split_files or config.split_property:
@@ -249,16 +248,7 @@ def _facts(
         how += "; val is taken from train"
     if config.split_merge_train_val:
         how += "; train and val merged"
-    left_out = selection.left_out + ((("not listed in split_files", unlisted),) if unlisted else ())
-    return SelectionFacts(
-        found=selection.found,
-        left_out=left_out,
-        recode=selection.recode,
-        dropped_labels=selection.dropped_labels,
-        rare=selection.rare,
-        split_how=how,
-        unverified=selection.unverified,
-    )
+    return how
 
 
 def _check_duplicates(report: IngestReport, config: IngestConfig) -> None:

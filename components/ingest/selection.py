@@ -5,7 +5,6 @@ import logging
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tilepipe.components.ingest.class_names import check_class_names
@@ -13,6 +12,7 @@ from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.label_map import sorted_labels
 from tilepipe.components.ingest.parameter_names import argument, joined
 from tilepipe.components.ingest.rare_classes import find_rare
+from tilepipe.components.ingest.report.facts import SelectionFacts
 from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.shared.errors import ParameterError, SourceError
 from tilepipe.components.shared.runtime.database import quoted, reason
@@ -25,26 +25,6 @@ logger = logging.getLogger("tilepipe.ingest")
 
 _SHOWN = 10
 _DAMAGE = re.compile(r'Failed to read file "[^"]*": (.*)')
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Result of the selection."""
-
-    class_names: tuple[str, ...]
-    """In the order of the integer labels."""
-    found: int
-    """Number of tiles in the source."""
-    left_out: tuple[tuple[str, int], ...]
-    """Reason and number of tiles."""
-    recode: dict[str, str | None]
-    """Label -> class, as given and of classes with too few tiles; an empty class drops the tiles of the label."""
-    dropped_labels: dict[str, int]
-    """Labels without a class, with their tiles."""
-    rare: str
-    """Sentence on the classes with too few tiles; empty for none."""
-    unverified: dict[str, int]
-    """Tiles whose label nobody has validated, by the status of the label: `predicted`, `dubious`."""
 
 
 def columns_of(where: str) -> frozenset[str]:
@@ -89,7 +69,7 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - JSON
         yield from _nodes(child)
 
 
-def choose(connection: "DuckDBPyConnection", config: IngestConfig) -> Selection:
+def choose(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[tuple[str, ...], SelectionFacts]:
     """Create the table `chosen` of the selected tiles, with their class as `label`.
 
     Args:
@@ -97,7 +77,7 @@ def choose(connection: "DuckDBPyConnection", config: IngestConfig) -> Selection:
         config: parameters of the step.
 
     Returns:
-        The result of the selection.
+        The classes in the order of the integer labels, and the result of the selection.
 
     Raises:
         ParameterError: if the condition does not fit the source, or parameters contradict each other.
@@ -118,14 +98,13 @@ def choose(connection: "DuckDBPyConnection", config: IngestConfig) -> Selection:
     left_out = tuple((why, count) for why, count in reasons.items() if count)
     for why, count in left_out:
         logger.info("dropped %s tiles: %s", f"{count:,}", why)
-    return Selection(
-        class_names,
-        found,
-        left_out,
-        rare.recoded(config.recode),
-        dropped | (rare.counts if rare.dropped else {}),
-        rare.sentence,
-        _unverified(connection),
+    return class_names, SelectionFacts(
+        found=found,
+        left_out=left_out,
+        recode=rare.recoded(config.recode),
+        dropped_labels=dropped | (rare.counts if rare.dropped else {}),
+        rare=rare.sentence,
+        unverified=_unverified(connection),
     )
 
 
