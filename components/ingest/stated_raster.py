@@ -4,8 +4,7 @@ import json
 import logging
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -20,15 +19,6 @@ Scaling = tuple[tuple[float, float], ...]
 """Scale and offset of each band, or one pair for all bands."""
 
 logger = logging.getLogger("tilepipe.ingest")
-
-
-@dataclass
-class _Counts:
-    """Number of tiles for each statement."""
-
-    nodata: Counter[tuple[str | None, ...]]
-    scaling: Counter[Scaling]
-    baselines: Counter[str]
 
 
 def check_raster(
@@ -50,18 +40,18 @@ def check_raster(
     Raises:
         SourceError: if the tiles state several nodata values, or several values of scale or offset.
     """
-    counts = _Counts(Counter(), Counter(), Counter())
-    query = "SELECT stated_raster, sum(tiles)::BIGINT FROM statements GROUP BY stated_raster"
-    for text, tiles in connection.execute(query).fetchall():
-        stated = json.loads(text) if text else {}
-        nodata = tuple(_text(value) for value in stated.get("nodata") or ())
-        counts.nodata[nodata if any(nodata) else ()] += tiles
-        counts.scaling[_scaling(stated)] += tiles
+    nodata: Counter[tuple[str | None, ...]] = Counter()
+    scaling: Counter[Scaling] = Counter()
+    baselines: Counter[str] = Counter()
+    for _, stated, tiles in _statements(connection):
+        values = tuple(_text(value) for value in stated.get("nodata") or ())
+        nodata[values if any(values) else ()] += tiles
+        scaling[_scaling(stated)] += tiles
         if stated.get("baseline"):
-            counts.baselines[_baseline(stated)] += tiles
+            baselines[_baseline(stated)] += tiles
     if not apply_scaling:
-        _check_scaling(counts, allow_mixed_scaling=allow_mixed_scaling)
-    return _one_nodata(counts.nodata)
+        _check_scaling(scaling, baselines, allow_mixed_scaling=allow_mixed_scaling)
+    return _one_nodata(nodata)
 
 
 def find_scaling(connection: "DuckDBPyConnection", *, needs_labels: bool) -> Scaling:
@@ -78,11 +68,9 @@ def find_scaling(connection: "DuckDBPyConnection", *, needs_labels: bool) -> Sca
     Raises:
         SourceError: if tiles for predictions state several, or a value is not a number.
     """
-    query = "SELECT stated_raster, sum(tiles)::BIGINT FROM statements GROUP BY stated_raster"
     counts: Counter[Scaling] = Counter()
     of_text: dict[str, Scaling] = {}
-    for text, tiles in connection.execute(query).fetchall():
-        stated = json.loads(text) if text else {}
+    for text, stated, tiles in _statements(connection):
         has_any = any(stated.get(name) for name in ("scale", "offset"))
         scaling = _scaling(stated) if has_any else ()  # those of the file
         counts[scaling] += tiles
@@ -109,6 +97,13 @@ def find_scaling(connection: "DuckDBPyConnection", *, needs_labels: bool) -> Sca
     return ()
 
 
+def _statements(connection: "DuckDBPyConnection") -> Iterator[tuple[str, dict[str, Any], int]]:
+    """Yield each statement, as JSON and decoded, and the number of its tiles."""
+    query = "SELECT stated_raster, sum(tiles)::BIGINT FROM statements GROUP BY stated_raster"
+    for text, tiles in connection.execute(query).fetchall():
+        yield text, json.loads(text) if text else {}, tiles
+
+
 def _one_nodata(counts: Counter[tuple[str | None, ...]]) -> tuple[str | None, ...]:
     stated = Counter({_short(values): 0 for values in counts if values})
     for values, tiles in counts.items():
@@ -133,13 +128,11 @@ def _one_nodata(counts: Counter[tuple[str | None, ...]]) -> tuple[str | None, ..
     return values
 
 
-def _check_scaling(counts: _Counts, *, allow_mixed_scaling: bool) -> None:
-    baselines = ", ".join(f"{name} in {tiles:,} tiles" for name, tiles in sorted(counts.baselines.items()))
-    if len(counts.scaling) > 1:
-        each = "; ".join(
-            f"{_scaling_text(values)} in {tiles:,} tiles" for values, tiles in counts.scaling.most_common(5)
-        )
-        said = f"{each}{f' (processing baselines {baselines})' if baselines else ''}"
+def _check_scaling(scaling: Counter[Scaling], baselines: Counter[str], *, allow_mixed_scaling: bool) -> None:
+    listed = ", ".join(f"{name} in {tiles:,} tiles" for name, tiles in sorted(baselines.items()))
+    if len(scaling) > 1:
+        each = "; ".join(f"{_scaling_text(values)} in {tiles:,} tiles" for values, tiles in scaling.most_common(5))
+        said = f"{each}{f' (processing baselines {listed})' if listed else ''}"
         if not allow_mixed_scaling:
             raise SourceError(
                 f"All tiles must state the same scale and offset, since neither is applied. Received: {said}. "
@@ -148,14 +141,14 @@ def _check_scaling(counts: _Counts, *, allow_mixed_scaling: bool) -> None:
                 "already."
             )
         logger.warning("the tiles state several values of scale and offset, and none is applied: %s", said)
-    elif len({name >= SHIFTED_FROM for name in counts.baselines if not name.endswith(_APPLIED)}) > 1 and not any(
-        name.endswith(_APPLIED) for name in counts.baselines
+    elif len({name >= SHIFTED_FROM for name in baselines}) > 1 and not any(
+        name.endswith(_APPLIED) for name in baselines
     ):
         logger.warning(
             "the tiles are of Sentinel-2 baselines before and since %s, whose digital numbers differ by an offset of "
             "1000 unless it has been removed: %s",
             SHIFTED_FROM,
-            baselines,
+            listed,
         )
 
 

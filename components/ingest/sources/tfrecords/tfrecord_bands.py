@@ -8,9 +8,11 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import get_args
 
 import numpy as np
 
+from tilepipe.components.ingest.config import RecordDtype
 from tilepipe.components.ingest.parameter_names import argument, joined
 from tilepipe.components.shared.contracts.bands import canonical_band
 from tilepipe.components.shared.contracts.tile_table import ENCODED, RecordFeature
@@ -19,7 +21,7 @@ from tilepipe.components.shared.records.example import Values
 
 Features = Mapping[str, Values]
 
-RECORD_DTYPES = ("uint8", "uint16", "int16", "float32", "int32", "uint32", "float64")
+RECORD_DTYPES: tuple[str, ...] = get_args(RecordDtype)
 """Dtypes that raw bytes can be declared to have; `pack` converts the last three without loss or refuses."""
 
 _BAND = re.compile(r"B(\d+)(A?)", re.IGNORECASE)
