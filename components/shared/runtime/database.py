@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tilepipe.components.shared.errors import StorageError
+from tilepipe.components.shared.errors import StorageError, full_disk
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 _CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
 _LEAST_MEBIBYTES = 256
 _MEBIBYTE = 2**20
-_NO_ROOM = re.compile(
-    r"No space left|could not allocate|failed to (?:pin|allocate)|max_temp_directory_size|Out of Memory", re.IGNORECASE
+_TOO_LITTLE = re.compile(
+    r"could not allocate|failed to (?:pin|allocate)|max_temp_directory_size|Out of Memory", re.IGNORECASE
 )
 
 
@@ -52,7 +52,7 @@ def open_database(most_mebibytes: int = 2048) -> Iterator["DuckDBPyConnection"]:
                 connection.execute("SET enable_geoparquet_conversion = false")
                 yield connection
         except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-            if not _NO_ROOM.search(str(error)):
+            if not full_disk(error) and not _TOO_LITTLE.search(str(error)):
                 raise
             raise StorageError(
                 "There must be disk space for data that does not fit into memory. "
