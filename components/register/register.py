@@ -12,6 +12,7 @@ from tilepipe.components.register.logged_model import log_bundle, log_onnx_model
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.inference.bundle_model import BundleModel, load_model
 from tilepipe.components.shared.inference.model_address import ModelFile
+from tilepipe.components.shared.registry.client import all_pages
 from tilepipe.components.shared.registry.registered_version import is_tilepipes
 from tilepipe.components.shared.registry.version_tags import (
     BUNDLE_SHA256,
@@ -107,12 +108,7 @@ def _versions_of(client: "MlflowClient", name: str, digest: str) -> list[int]:
     Raises:
         SourceError: The name is that of a model that is not tilepipe's.
     """
-    found: list[ModelVersion] = []
-    page = client.search_model_versions(f"name='{name}'")
-    found.extend(page)
-    while page.token:
-        page = client.search_model_versions(f"name='{name}'", page_token=page.token)
-        found.extend(page)
+    found: list[ModelVersion] = all_pages(client.search_model_versions, f"name='{name}'")
     foreign = sorted(int(version.version) for version in found if not is_tilepipes(version.tags))
     if foreign:
         raise SourceError(

@@ -1,6 +1,7 @@
 """Client of the model registry."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from tilepipe.components.shared.errors import TrackingError
 from tilepipe.components.shared.tracking import tracking
@@ -20,3 +21,13 @@ def registry_client() -> "MlflowClient":
             "A model registry is needed. Received: no MLFLOW_TRACKING_URI. Set it to the address of MLflow."
         )
     return tracking.client()
+
+
+def all_pages(search: Callable[..., Any], query: str | None = None) -> list[Any]:
+    """Collect the results of a search of MLflow's client."""
+    page = search(query)
+    found = list(page)
+    while page.token:
+        page = search(query, page_token=page.token)
+        found += page
+    return found

@@ -1,7 +1,7 @@
 """History of the champion of a registered model, kept in tags of the model, where it survives deleted versions."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -78,6 +78,27 @@ class ChampionState:
     tags: Mapping[str, str]
     """All tags of the registered model."""
 
+    @classmethod
+    def of(cls, model: "RegisteredModel", has_version: Callable[[int], bool]) -> Self:
+        """Read MLflow's description of a registered model.
+
+        Args:
+            model: the registered model.
+            has_version: returns whether a version exists: one that was deleted may keep its alias.
+
+        Raises:
+            ArtifactError: the history is damaged.
+        """
+        tags = {str(key): str(value) for key, value in model.tags.items()}
+        champion = int(model.aliases[CHAMPION]) if CHAMPION in model.aliases else None
+        promotions = [Promotion.of(tag, value) for tag, value in tags.items() if tag.startswith(HISTORY)]
+        return cls(
+            str(model.name),
+            champion if champion is not None and has_version(champion) else None,
+            tuple(sorted(promotions, key=lambda promotion: promotion.sequence)),
+            tags,
+        )
+
     @property
     def sequence(self) -> int:
         """Number of the last promotion; 0 before the first one."""
@@ -128,17 +149,7 @@ def read_state(client: "MlflowClient", name: str) -> ChampionState:
         ArtifactError: the history is damaged.
         TrackingError: the registry cannot be reached or denies access.
     """
-    model = _registered_model(client, name)
-    tags = {str(key): str(value) for key, value in model.tags.items()}
-    champion = int(model.aliases[CHAMPION]) if CHAMPION in model.aliases else None
-    if champion is not None and not exists(client, name, champion):
-        champion = None
-    promotions = [Promotion.of(tag, value) for tag, value in tags.items() if tag.startswith(HISTORY)]
-    return ChampionState(name, champion, _sorted(promotions), tags)
-
-
-def _sorted(promotions: Sequence[Promotion]) -> tuple[Promotion, ...]:
-    return tuple(sorted(promotions, key=lambda promotion: promotion.sequence))
+    return ChampionState.of(_registered_model(client, name), lambda number: exists(client, name, number))
 
 
 def _registered_model(client: "MlflowClient", name: str) -> "RegisteredModel":

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from tilepipe.components.shared.registry.client import all_pages
 from tilepipe.components.shared.registry.promotions import ChampionState, read_state
 from tilepipe.components.shared.registry.registered_version import is_tilepipes
 from tilepipe.components.shared.registry.version_tags import (
@@ -22,8 +23,6 @@ from tilepipe.components.shared.tracking import tracking
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities.model_registry import ModelVersion
-
-_PAGE = 100
 
 
 @dataclass(frozen=True)
@@ -68,17 +67,18 @@ def list_models(client: "MlflowClient") -> list[ModelRow]:
     """
     rows = []
     with tracking.reported("list the registered models"):
-        models = _all(client.search_registered_models)
+        models = all_pages(client.search_registered_models)
     for model in models:
         versions = _versions(client, model.name)
         if any(is_tilepipes(version.tags) for version in versions):
-            state = read_state(client, model.name)
+            numbers = {int(version.version) for version in versions}
+            state = ChampionState.of(model, numbers.__contains__)
             challenger = int(model.aliases.get(CHALLENGER, 0))
             rows.append(
                 ModelRow(
                     name=model.name,
                     champion=state.champion,
-                    challenger=challenger if challenger in {int(version.version) for version in versions} else None,
+                    challenger=challenger if challenger in numbers else None,
                     versions=len(versions),
                     remark=state.remark,
                 )
@@ -151,15 +151,4 @@ def _figures(tags: Mapping[str, str]) -> dict[str, float]:
 def _versions(client: "MlflowClient", name: str) -> list["ModelVersion"]:
     quote = '"' if "'" in name else "'"  # MLflow has no escape for either
     with tracking.reported(f"list the versions of {name}"):
-        return _all(client.search_model_versions, f"name = {quote}{name}{quote}")
-
-
-def _all(search: Any, query: str | None = None) -> list[Any]:  # noqa: ANN401 - a search of MLflow's client
-    """Collect all pages of a search."""
-    found, token = [], None
-    while True:
-        page = search(filter_string=query, max_results=_PAGE, page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            return found
+        return all_pages(client.search_model_versions, f"name = {quote}{name}{quote}")
