@@ -296,22 +296,3 @@ def roc_curve(labels: Counts, probabilities: Probabilities, points: int = 100) -
     true_positive = 1 - np.searchsorted(positives, thresholds) / len(positives)
     false_positive = 1 - np.searchsorted(negatives, thresholds) / len(negatives)
     return RocCurve(false_positive.tolist(), true_positive.tolist(), thresholds.astype(np.float64).tolist())
-
-
-def wilson_interval(successes: int, trials: int) -> tuple[float, float]:
-    """Compute the 95 % Wilson interval of a fraction, which stays within 0 and 1 for small counts too.
-
-    https://en.wikipedia.org/wiki/Binomial_proportion_confidence_interval#Wilson_score_interval
-
-    Args:
-        successes: number of successes.
-        trials: number of trials, at least one.
-
-    Returns:
-        Lower and upper bound.
-    """
-    z = 1.959964
-    share = successes / trials
-    center = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
-    half = z / (1 + z**2 / trials) * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
-    return max(0.0, float(center - half)), min(1.0, float(center + half))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tilepipe.components.evaluate.evaluation import Evaluation
-from tilepipe.components.evaluate.figures.metrics import top_confusions, wilson_interval
+from tilepipe.components.evaluate.figures.metrics import top_confusions
 from tilepipe.components.evaluate.report import sections
 from tilepipe.components.evaluate.report.error_map import error_map, legend_of_errors
 from tilepipe.components.evaluate.report.heat_map import ROOMY_CLASSES, heat_map
@@ -55,9 +55,13 @@ def _header(evaluation: Evaluation) -> Markup:
 
 
 def _lede(evaluation: Evaluation) -> list[Child]:
+    from scipy.stats import binomtest
+
     scores = evaluation.headline
     # Where all tiles agree, a bootstrap says nothing, but Wilson's interval of a share still does.
-    low, high = scores.intervals.get("accuracy") or wilson_interval(scores.correct, scores.tiles)
+    low, high = scores.intervals.get("accuracy") or binomtest(scores.correct, scores.tiles).proportion_ci(
+        method="wilson"
+    )
     return [
         f"The model is right on {scores.correct:,} of {tiles(scores.tiles)} of the "
         f"{SPLIT_NAMES[evaluation.headline_split]} split: ",

@@ -138,10 +138,3 @@ def test_top_confusions_come_by_tiles_then_share() -> None:
     assert [(c.label, c.predicted, c.tiles) for c in found] == [(2, 1, 3), (1, 0, 2), (0, 1, 2)]
     assert found[0].share == pytest.approx(3 / 93)
     assert metrics.top_confusions(np.diag([3, 4]), 5) == []
-
-
-@pytest.mark.parametrize(
-    ("successes", "trials", "low", "high"), [(0, 10, 0.0, 0.2775), (10, 10, 0.7225, 1.0), (90, 100, 0.8256, 0.9448)]
-)
-def test_wilson_interval(successes: int, trials: int, low: float, high: float) -> None:
-    assert metrics.wilson_interval(successes, trials) == pytest.approx((low, high), abs=1e-4)

@@ -114,6 +114,7 @@ def test_ties_are_named_as_ties(make_evaluation):
 def test_undefined_figures_are_called_undefined(make_evaluation):
     text = Outline(render_report(make_evaluation(["one"]))).text
     assert "No bootstrap intervals: all tiles agree" in text
+    assert "100.0\u202f% (95\u202f% interval 95.9\u202f% to 100.0\u202f%)" in text
     assert "undefined" in text
     assert "nan" not in text.lower().replace("nano", "")
 
