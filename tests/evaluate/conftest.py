@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-import xxhash
 
-from tests.support.packed import with_shards
+from tests.support.packed import with_shards, write_split
 from tilepipe.components.evaluate.evaluation import Evaluation
 from tilepipe.components.evaluate.predict import SplitPredictions
 from tilepipe.components.evaluate.tiles.thumbnails import Display
@@ -19,7 +18,6 @@ from tilepipe.components.shared.contracts.manifest import (
     SPLITS,
     BandStatistics,
     Manifest,
-    Shard,
     SplitSummary,
     read_manifest,
 )
@@ -32,32 +30,6 @@ SIZE = 8
 
 MakeData = Callable[..., Path]
 MakeEvaluation = Callable[..., Evaluation]
-
-
-def write_shards(folder: Path, tiles: Sequence[tuple[str, int, np.ndarray]]) -> SplitSummary:
-    """Write tiles with TensorFlow itself, one shard per 32 tiles."""
-    import tensorflow as tf
-
-    folder.mkdir(parents=True)
-    shards = []
-    for number, start in enumerate(range(0, len(tiles), 32)):
-        path = folder / f"{folder.name}-{number:05d}-of-{-(-len(tiles) // 32):05d}.tfrecord"
-        with tf.io.TFRecordWriter(str(path)) as writer:
-            for tile_id, label, pixels in tiles[start : start + 32]:
-                feature = {
-                    "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[pixels.tobytes()])),
-                    "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
-                    "tile_id": tf.train.Feature(bytes_list=tf.train.BytesList(value=[tile_id.encode()])),
-                }
-                writer.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
-        content = path.read_bytes()
-        count = len(tiles[start : start + 32])
-        shards.append(
-            Shard(name=path.name, tiles=count, bytes=len(content), checksum=xxhash.xxh3_128_hexdigest(content))
-        )
-    labels = [label for _, label, _ in tiles]
-    per_class = {name: labels.count(i) for i, name in enumerate(CLASSES)}
-    return SplitSummary(tiles=len(tiles), tiles_per_class=per_class, shards=tuple(shards))
 
 
 def manifest_of(
@@ -110,7 +82,7 @@ def make_data(tmp_path: Path) -> MakeData:
                 pixels = rng.normal(1000 + 300 * label, 200, (SIZE, SIZE, len(BANDS)))
                 pixels += rng.normal(0, 250)  # the same for the whole tile, so that some tiles look like another class
                 tiles.append((f"{split}/{number:03d}", label, pixels.clip(0).astype("<u2")))
-            splits[split] = write_shards(root / split, tiles)
+            splits[split] = write_split(root / split, tiles, CLASSES, shards=-(-count // 32))
         manifest_of(splits).write(root / "manifest.json")
         history_of().write(root / "history.json")
         return root

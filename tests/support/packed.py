@@ -57,13 +57,14 @@ def write_packed(
             label = int(number) % len(classes)
             pixels = rng.normal(60 + 60 * label, 20, shape).clip(0, 255).astype(dtype)
             made.append((f"{split}/{number:03d}-{label}", label, pixels))
-        splits[split] = _write_split(folder / split, made, classes, shards)
+        splits[split] = write_split(folder / split, made, classes, shards)
     manifest = manifest_for(shape, dtype, classes, splits, [(120.0, 50.0)] * shape[2])
     manifest.write(folder / "manifest.json")
     return manifest
 
 
-def _write_split(folder: Path, tiles, classes, shards) -> SplitSummary:
+def write_split(folder: Path, tiles, classes, shards) -> SplitSummary:
+    """Write the id, label and pixels of each tile; the shards have about as many tiles each."""
     import tensorflow as tf
 
     folder.mkdir(parents=True)
