@@ -93,21 +93,12 @@ class Cluster:
 
     def workflow(self, run_id: str) -> dict[str, Any]:
         """Return the Argo Workflow of a run; empty if it is gone or this user may not see it."""
-        from kubernetes import client
-
-        api = client.CustomObjectsApi(self.core.api_client)
-        where = (*_WORKFLOWS[:2], self.namespace, _WORKFLOWS[2])
-        found = self.ask(api.list_namespaced_custom_object, *where, label_selector=f"pipeline/runid={run_id}")
-        items = found["items"] if found else []
-        return dict(items[0]) if items else {}
+        found = self._objects(_WORKFLOWS, label_selector=f"pipeline/runid={run_id}")
+        return found[0] if found else {}
 
     def why_queued(self, pod: Any) -> str:  # noqa: ANN401
         """Return why Kueue does not admit a pod; empty if it does not say, or if this user may not see it."""
-        from kubernetes import client
-
-        api = client.CustomObjectsApi(self.core.api_client)
-        found = self.ask(api.list_namespaced_custom_object, *_WORKLOADS[:2], self.namespace, _WORKLOADS[2])
-        for workload in found["items"] if found else ():
+        for workload in self._objects(_WORKLOADS):
             if pod.metadata.uid in {owner["uid"] for owner in workload["metadata"].get("ownerReferences", ())}:
                 conditions = workload.get("status", {}).get("conditions", ())
                 return next((c["message"] for c in conditions if (c["type"], c["status"]) == _NO_QUOTA), "")
@@ -115,12 +106,8 @@ class Cluster:
 
     def run_ids(self, limit: int) -> list[str]:
         """List the ids of some runs whose Workflows are in the namespace."""
-        from kubernetes import client
-
-        api = client.CustomObjectsApi(self.core.api_client)
-        where = (*_WORKFLOWS[:2], self.namespace, _WORKFLOWS[2])
-        found = self.ask(api.list_namespaced_custom_object, *where, label_selector="pipeline/runid", limit=limit)
-        return [item["metadata"]["labels"]["pipeline/runid"] for item in found["items"]] if found else []
+        found = self._objects(_WORKFLOWS, label_selector="pipeline/runid", limit=limit)
+        return [item["metadata"]["labels"]["pipeline/runid"] for item in found]
 
     def where_it_runs(self, run_id: str) -> "Cluster":
         """Return this access for the namespace of a run that was just started.
@@ -219,6 +206,15 @@ class Cluster:
                 f"--namespace must be where Kubeflow Pipelines runs. Received: {self.namespace}, which has no service "
                 f"account {SERVICE_ACCOUNT} or {PROFILE_ACCOUNT}.{self._where_instead()}"
             )
+
+    def _objects(self, kind: tuple[str, str, str], **options: Any) -> list[dict[str, Any]]:  # noqa: ANN401
+        """List the custom objects of a kind in the namespace; empty if this user may not see them."""
+        from kubernetes import client
+
+        api = client.CustomObjectsApi(self.core.api_client)
+        group, version, plural = kind
+        found = self.ask(api.list_namespaced_custom_object, group, version, self.namespace, plural, **options)
+        return list(found["items"]) if found else []
 
     def _where_instead(self) -> str:
         found = self.ask(self.core.list_service_account_for_all_namespaces)

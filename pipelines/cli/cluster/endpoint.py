@@ -4,7 +4,7 @@ import json
 import os
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,6 +73,25 @@ class Kubeflow:
             ClusterError: the server cannot be reached or refuses.
         """
         return _call(self.url, method, *args, **options)
+
+    def pages(self, method: Callable[..., Any], field: str, **options: Any) -> Iterator[Any]:  # noqa: ANN401
+        """Yield the entries of all pages of a listing.
+
+        Args:
+            method: method that lists, such as `kubeflow.client.runs.run_service_list_runs`.
+            field: field of a page with its entries.
+            options: keyword arguments.
+
+        Raises:
+            ClusterError: the server cannot be reached or refuses.
+        """
+        token = ""
+        while True:
+            page = self.call(method, page_size=100, page_token=token, **options)
+            yield from getattr(page, field) or []
+            token = page.next_page_token or ""
+            if not token:
+                return
 
     def check_version(self) -> None:
         """Check that the server accepts tilepipe's pipelines.

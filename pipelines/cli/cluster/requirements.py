@@ -32,6 +32,17 @@ class Reference:
     optional: bool
     parameter: str = ""
 
+    @property
+    def plural(self) -> str:
+        """Name of the resource in the Kubernetes API."""
+        return "secrets" if self.kind == "Secret" else "configmaps"
+
+    def creation(self, namespace: str) -> str:
+        """Return the command that creates it."""
+        kind = "secret generic" if self.kind == "Secret" else "configmap"
+        literals = " ".join(f"--from-literal={key}=..." for key in self.keys)
+        return f"kubectl create {kind} {self.name} -n {namespace} {literals}"
+
 
 @dataclass(frozen=True)
 class TaskNeeds:

@@ -178,19 +178,9 @@ def delete(kubeflow: Kubeflow, name: str) -> str:
 
 def recurring_runs(kubeflow: Kubeflow) -> list[RecurringRun]:
     """List all recurring runs, newest first."""
-    runs, token = [], ""
-    while True:
-        page = kubeflow.call(
-            kubeflow.client.recurring_runs.recurring_run_service_list_recurring_runs,
-            page_size=100,
-            page_token=token,
-            sort_by="created_at desc",
-            namespace=kubeflow.api_namespace or "",
-        )
-        runs += [_read(run) for run in page.recurring_runs or []]
-        token = page.next_page_token or ""
-        if not token:
-            return runs
+    method = kubeflow.client.recurring_runs.recurring_run_service_list_recurring_runs
+    options = {"sort_by": "created_at desc", "namespace": kubeflow.api_namespace or ""}
+    return [_read(run) for run in kubeflow.pages(method, "recurring_runs", **options)]
 
 
 def uploaded(kubeflow: Kubeflow, pipeline: CompiledPipeline) -> str:

@@ -97,20 +97,10 @@ def start(
 def find_experiment(kubeflow: Kubeflow, name: str) -> str:
     """Return the id of the KFP experiment of that name; creates it if there is none."""
     experiments = kubeflow.client.experiments
-    token = ""
-    while True:
-        page = kubeflow.call(
-            experiments.experiment_service_list_experiments,
-            page_size=100,
-            page_token=token,
-            namespace=kubeflow.api_namespace or "",
-        )
-        for found in page.experiments or []:
-            if found.display_name == name and found.storage_state != "ARCHIVED":
-                return str(found.experiment_id)
-        token = page.next_page_token or ""
-        if not token:
-            break
+    method, namespace = experiments.experiment_service_list_experiments, kubeflow.api_namespace or ""
+    for found in kubeflow.pages(method, "experiments", namespace=namespace):
+        if found.display_name == name and found.storage_state != "ARCHIVED":
+            return str(found.experiment_id)
     body = {"display_name": name, **({"namespace": kubeflow.api_namespace} if kubeflow.api_namespace else {})}
     made = kubeflow.call(experiments.experiment_service_create_experiment, experiment=body)
     return str(made.experiment_id)
@@ -132,23 +122,19 @@ def _missing(cluster: Cluster, tasks: Sequence[TaskNeeds], arguments: Mapping[st
         asked_for = reference.parameter in arguments
         if reference.optional and not asked_for:
             continue
-        kind = "secrets" if reference.kind == "Secret" else "configmaps"
-        if not cluster.may("get", kind):
+        if not cluster.may("get", reference.plural):
             continue
         keys = cluster.data_of(reference.kind, reference.name)
         where = f"{reference.parameter}={reference.name}" if reference.parameter else reference.name
-        command = "secret generic" if reference.kind == "Secret" else "configmap"
         if keys is None:
-            literals = " ".join(f"--from-literal={key}=..." for key in reference.keys)
             problems[
                 f"A {reference.kind} that a run names must be in namespace {cluster.namespace}. Received: {where}, "
-                "which is not. Create it: "
-                f"`kubectl create {command} {reference.name} -n {cluster.namespace} {literals}`."
+                f"which is not. Create it: `{reference.creation(cluster.namespace)}`."
             ] = None
         elif set(reference.keys) - keys and not (reference.optional and set(reference.keys) & keys):
             lacking = ", ".join(sorted(set(reference.keys) - keys))
             problems[
                 f"The {reference.kind} {where} must have the keys {', '.join(reference.keys)}. It lacks {lacking}. "
-                f"Add them: `kubectl edit {kind} {reference.name} -n {cluster.namespace}`."
+                f"Add them: `kubectl edit {reference.plural} {reference.name} -n {cluster.namespace}`."
             ] = None
     return problems

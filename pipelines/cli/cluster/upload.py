@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from tilepipe.components.shared.errors import ClusterError
 from tilepipe.components.shared.version import VERSION
@@ -115,12 +115,9 @@ def git_revision(folder: Path) -> str:
 
 def find(kubeflow: Kubeflow, name: str) -> str:
     """Return the id of the pipeline of that name; empty if there is none."""
-    for found in _pages(
-        kubeflow,
-        kubeflow.client.pipelines.pipeline_service_list_pipelines,
-        "pipelines",
-        **({"namespace": kubeflow.api_namespace} if kubeflow.api_namespace else {}),
-    ):
+    method = kubeflow.client.pipelines.pipeline_service_list_pipelines
+    options = {"namespace": kubeflow.api_namespace} if kubeflow.api_namespace else {}
+    for found in kubeflow.pages(method, "pipelines", **options):
         if name == (found.name or found.display_name):
             return str(found.pipeline_id)
     return ""
@@ -129,7 +126,7 @@ def find(kubeflow: Kubeflow, name: str) -> str:
 def version_names(kubeflow: Kubeflow, pipeline_id: str) -> list[str]:
     """List the names of a pipeline's versions, newest first."""
     method = kubeflow.client.pipelines.pipeline_service_list_pipeline_versions
-    found = _pages(kubeflow, method, "pipeline_versions", pipeline_id=pipeline_id, sort_by="created_at desc")
+    found = kubeflow.pages(method, "pipeline_versions", pipeline_id=pipeline_id, sort_by="created_at desc")
     return [str(version.name or version.display_name) for version in found]
 
 
@@ -142,13 +139,3 @@ def _upload_version(kubeflow: Kubeflow, pipeline: CompiledPipeline, pipeline_id:
         pipelineid=pipeline_id,
         description=pipeline.description,
     )
-
-
-def _pages(kubeflow: Kubeflow, method: Any, field: str, **options: Any) -> Iterable[Any]:  # noqa: ANN401
-    token = ""
-    while True:
-        page = kubeflow.call(method, page_size=100, page_token=token, **options)
-        yield from getattr(page, field) or []
-        token = page.next_page_token or ""
-        if not token:
-            return

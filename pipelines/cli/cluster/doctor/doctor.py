@@ -210,15 +210,13 @@ def _references(cluster: Cluster, tasks: Sequence[TaskNeeds]) -> Iterator[Findin
 
 def _reference(cluster: Cluster, reference: Reference) -> Finding:
     subject = f"{reference.kind} {reference.name}"
-    plural = "secrets" if reference.kind == "Secret" else "configmaps"
-    command = "secret generic" if reference.kind == "Secret" else "configmap"
+    plural = reference.plural
     if not cluster.may("get", plural):
         return warning(
             subject, "not checked: you may not read it", f"Ask for `get` on {plural} in {cluster.namespace}."
         )
     there = cluster.data_of(reference.kind, reference.name)
-    literals = " ".join(f"--from-literal={key}=..." for key in reference.keys)
-    make = f"kubectl create {command} {reference.name} -n {cluster.namespace} {literals}"
+    make = reference.creation(cluster.namespace)
     say = warning if reference.optional else problem
     if there is None and subject == _NEEDLESS:
         return ok(subject, _WITHOUT[subject])

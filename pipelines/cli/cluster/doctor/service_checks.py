@@ -52,14 +52,8 @@ def tile_store(secret: str, config: Mapping[str, str], buckets: Sequence[str], u
         buckets: names of the buckets to test.
         url: its address from this machine, if it differs from that inside the cluster.
     """
-    place = url or config.get("AWS_ENDPOINT_URL", "")
-    environment: dict[str, str | tuple[str, str]] = {
-        "AWS_ENDPOINT_URL": place,
-        "AWS_REGION": config.get("AWS_REGION", ""),
-        "AWS_ACCESS_KEY_ID": (secret, "AWS_ACCESS_KEY_ID"),
-        "AWS_SECRET_ACCESS_KEY": (secret, "AWS_SECRET_ACCESS_KEY"),
-    }
-    return Service("tiles", place, environment, buckets)
+    place, region = url or config.get("AWS_ENDPOINT_URL", ""), config.get("AWS_REGION", "")
+    return _store("tiles", place, region, (secret, "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), buckets)
 
 
 def artifact_store(launcher: Mapping[str, str], namespace: str, url: str = "") -> Service | None:
@@ -80,19 +74,23 @@ def artifact_store(launcher: Mapping[str, str], namespace: str, url: str = "") -
     reference = (provider.get("credentials") or {}).get("secretRef") or {}
     if not reference and (provider or root.scheme == "s3"):
         return None
-    secret, access, hidden = (
-        (reference["secretName"], reference["accessKeyKey"], reference["secretKeyKey"]) if reference else _KFP_SECRET
-    )
+    keys = (reference["secretName"], reference["accessKeyKey"], reference["secretKeyKey"]) if reference else _KFP_SECRET
     place = str(provider.get("endpoint") or ("" if provider else _KFP_STORE.format(namespace=namespace)))
     if place and "://" not in place:
         place = f"{'http' if provider.get('disableSSL') else 'https'}://{place}"
+    return _store("artifacts", url or place, str(provider.get("region") or ""), keys, [root.netloc])
+
+
+def _store(subject: str, url: str, region: str, keys: tuple[str, str, str], buckets: Sequence[str]) -> Service:
+    """Describe an object store by the name of a Secret and its keys of the access key and the secret key."""
+    secret, access, hidden = keys
     environment: dict[str, str | tuple[str, str]] = {
-        "AWS_ENDPOINT_URL": url or place,
-        "AWS_REGION": str(provider.get("region") or ""),
+        "AWS_ENDPOINT_URL": url,
+        "AWS_REGION": region,
         "AWS_ACCESS_KEY_ID": (secret, access),
         "AWS_SECRET_ACCESS_KEY": (secret, hidden),
     }
-    return Service("artifacts", url or place, environment, [root.netloc])
+    return Service(subject, url, environment, buckets)
 
 
 def tracking(uri: str, secret: str) -> Service:

@@ -10,6 +10,7 @@ import pytest
 from tests.support.loopback_server import LoopbackServer, QuietHandler
 from tilepipe.components.shared.errors import ClusterError, ParameterError
 from tilepipe.pipelines.cli.cluster.endpoint import connect, takes_security_contexts
+from tilepipe.pipelines.cli.cluster.submit import find_experiment
 
 HEALTHY = {"/apis/v2beta1/healthz": (200, {"multi_user": False, "pipeline_store": "database", "tag_name": "unknown"})}
 
@@ -206,3 +207,13 @@ def test_the_page_of_a_run(monkeypatch):
         assert kubeflow.run_page("id") == ""
         monkeypatch.setenv("KFP_UI_ENDPOINT", "https://pages/")
         assert kubeflow.run_page("id") == "https://pages/#/runs/details/id"
+
+
+def test_all_pages_of_a_listing_are_read():
+    listing = "/apis/v2beta1/experiments?page_token={token}&page_size=100&namespace="
+    first = {"experiments": [{"experiment_id": "1", "display_name": "forests"}], "next_page_token": "more"}
+    last = {"experiments": [{"experiment_id": "2", "display_name": "lakes"}]}
+    pages = {listing.format(token=""): (200, first), listing.format(token="more"): (200, last)}
+    with serving(HEALTHY | pages) as (url, seen):
+        assert find_experiment(connect(url), "lakes") == "2"
+    assert [path for command, path, *_ in seen if "experiments" in path] == list(pages)
