@@ -20,7 +20,7 @@ from tilepipe.components.predict_scenes.scene.affine_maps import rescale
 from tilepipe.components.predict_scenes.scene.gdal_access import gdal_environment
 from tilepipe.components.predict_scenes.scene.product_checks import Sample, check_product, choose_conversion
 from tilepipe.components.predict_scenes.scene.scene_grid import Conversion, SceneGrid, TileFormat, open_grid
-from tilepipe.components.predict_scenes.scene.scene_source import ITEM_SUFFIXES, Scene, open_scene
+from tilepipe.components.predict_scenes.scene.scene_source import Scene, open_scene
 from tilepipe.components.predict_scenes.scene_drift import compare_scene, track_scene
 from tilepipe.components.predict_scenes.windows import WindowPlan, plan_windows
 from tilepipe.components.shared.contracts.bundle import as_json
@@ -30,6 +30,7 @@ from tilepipe.components.shared.inference.drift import check_drift
 from tilepipe.components.shared.inference.prediction_plan import DriftKind
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.storage.atomic import whole_folder, write_whole
+from tilepipe.components.shared.storage.item_hrefs import ITEM_SUFFIXES
 from tilepipe.components.shared.storage.place import Place
 from tilepipe.components.shared.tracking import tracking
 

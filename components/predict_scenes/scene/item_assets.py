@@ -5,7 +5,6 @@ import math
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from tilepipe.components.shared.contracts.bands import (
@@ -16,8 +15,8 @@ from tilepipe.components.shared.contracts.bands import (
 )
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.storage import storage
+from tilepipe.components.shared.storage.item_hrefs import LARGEST_ITEM_BYTES, may_refer, resolve_href
 
-_LARGEST_ITEM_BYTES = 16 * 2**20
 _NOT_PIXELS = frozenset({"thumbnail", "overview", "visual", "metadata"})
 _RASTER = re.compile(r"tiff?\b|geotiff|jp2|jpeg2000", re.IGNORECASE)
 # Common names that belong to one band of Sentinel-2.
@@ -87,8 +86,8 @@ def read_item(
             or host.
         StorageError: The disk, the store or the web server cannot be read.
     """
-    if storage.size(uri) > _LARGEST_ITEM_BYTES:
-        raise _not_an_item(uri, f"a file of more than {_LARGEST_ITEM_BYTES:,} bytes")
+    if storage.size(uri) > LARGEST_ITEM_BYTES:
+        raise _not_an_item(uri, f"a file of more than {LARGEST_ITEM_BYTES:,} bytes")
     try:
         document = json.loads(storage.read_bytes(uri))
         properties, assets = document["properties"], document["assets"]
@@ -200,20 +199,12 @@ def _offset(asset: Mapping[str, Any], place: int) -> float | None:
 
 
 def _resolve(href: str, item: str, rewrite: Mapping[str, str]) -> str:
-    """Resolve the address of an asset; an item must not make the step read files or hosts of another place."""
-    folder = storage.parent(item)
-    is_relative = storage.scheme(href) == "" and (storage.is_web(item) or not href.startswith("/"))
-    uri = storage.join(folder, href) if is_relative else storage.normalize(href)
+    """Resolve the address of an asset, and check that it may be read."""
+    uri = resolve_href(href, item)
     for prefix in sorted(rewrite, key=len, reverse=True):
         if uri.startswith(prefix):
             return storage.normalize(rewrite[prefix] + uri[len(prefix) :])
-    if storage.is_web(uri):
-        allowed = storage.is_web(item) and storage.origin(uri) == storage.origin(item)
-    elif storage.is_remote(uri):
-        allowed = not storage.is_web(item)
-    else:
-        allowed = not storage.is_remote(item) and Path(uri).resolve().is_relative_to(Path(folder).resolve())
-    if allowed:
+    if may_refer(item, uri):
         return uri
     place = storage.parent(uri).rstrip("/") + "/" if not storage.is_web(uri) else storage.origin(uri) + "/"
     raise SourceError(

@@ -14,8 +14,7 @@ from tilepipe.components.shared.contracts.bands import RGB_BANDS, canonical_band
 from tilepipe.components.shared.contracts.product import canonical_level, product_level
 from tilepipe.components.shared.errors import BandError, ParameterError
 from tilepipe.components.shared.storage import storage
-
-ITEM_SUFFIXES = (".json", ".geojson")
+from tilepipe.components.shared.storage.item_hrefs import ITEM_SUFFIXES
 
 # https://sentiwiki.copernicus.eu/web/s2-products: S2A_MSIL2A_20230613T105621_N0509_R094_T31TCJ_...
 _PRODUCT = re.compile(r"S2[A-D]_MSIL(?P<level>1C|2A)_(?P<time>\d{8}T\d{6})(?:_N(?P<baseline>\d{4}))?")

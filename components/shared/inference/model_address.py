@@ -13,6 +13,7 @@ from tilepipe.components.shared.errors import ArtifactError, ParameterError, Sou
 from tilepipe.components.shared.registry.registered_version import fetch_bundle, find_version
 from tilepipe.components.shared.registry.version_tags import BUNDLE_SHA256
 from tilepipe.components.shared.storage import storage
+from tilepipe.components.shared.storage.item_hrefs import ITEM_SUFFIXES, LARGEST_ITEM_BYTES, may_refer, resolve_href
 from tilepipe.components.shared.tracking import tracking
 
 MODEL_ADDRESSES = (
@@ -25,8 +26,6 @@ BUNDLE_SUFFIX = ".tar.gz"
 LARGEST_BUNDLE_BYTES = 4 * 2**30
 """Largest bundle that is fetched, in bytes."""
 
-_LARGEST_ITEM_BYTES = 16 * 2**20
-_ITEM_SUFFIXES = (".json", ".geojson")
 _VERSION = re.compile(r"models:/(?P<name>[^/@:]+)(@[^/@:]+|/[1-9][0-9]*)")
 _SHA256_MULTIHASH = "1220"
 
@@ -73,7 +72,7 @@ def check_address(parameter: str, address: str) -> str:
         uri = storage.normalize(address)
     except SourceError as error:
         raise ParameterError(f"{rule} Received: {storage.shown(address)!r}. {error}") from None
-    if not storage.path_of(uri).lower().endswith((BUNDLE_SUFFIX, *_ITEM_SUFFIXES)):
+    if not storage.path_of(uri).lower().endswith((BUNDLE_SUFFIX, *ITEM_SUFFIXES)):
         hint = f" {_example(parameter, address)}" if re.fullmatch(r"[\w@-]+", address) else ""
         raise ParameterError(f"{rule} Received: {storage.shown(address)!r}.{hint}")
     return uri
@@ -114,7 +113,7 @@ def resolve(address: str, folder: Path) -> ModelFile:
         version = find_version(client, address)
         path, sha256 = fetch_bundle(client, version, folder), version.tags[BUNDLE_SHA256]
         return ModelFile(path, address, sha256, version.name, str(version.version), version.run_id)
-    if storage.path_of(address).lower().endswith(_ITEM_SUFFIXES):
+    if storage.path_of(address).lower().endswith(ITEM_SUFFIXES):
         bundle, sha256 = _bundle_of_item(address)
         return ModelFile(_fetch(bundle, folder), storage.shown(address), sha256)
     return ModelFile(_fetch(address, folder), storage.shown(address))
@@ -127,7 +126,7 @@ def _fetch(uri: str, folder: Path) -> Path:
 
 def _bundle_of_item(uri: str) -> tuple[str, str]:
     """Return the address of the bundle of an item, and its SHA-256 in hexadecimal or an empty string."""
-    with storage.staged(uri, largest_bytes=_LARGEST_ITEM_BYTES) as path:
+    with storage.staged(uri, largest_bytes=LARGEST_ITEM_BYTES) as path:
         content = path.read_bytes()
     try:
         item = json.loads(content)
@@ -147,28 +146,15 @@ def _bundle_of_item(uri: str) -> tuple[str, str]:
         )
     checksum = str(bundles[0].get("file:checksum", "")).lower()
     sha256 = checksum.removeprefix(_SHA256_MULTIHASH) if checksum.startswith(_SHA256_MULTIHASH) else ""
-    return _resolve_href(bundles[0]["href"], uri), sha256
+    bundle = resolve_href(bundles[0]["href"], uri)
+    if not may_refer(uri, bundle):
+        raise SourceError(
+            "The bundle of an item must be on the item's own host, in a bucket if the item is in one, or below the "
+            f"folder of a local item. Received: {storage.shown(bundle)}, from {storage.shown(uri)}. Give the address "
+            "of the bundle itself."
+        )
+    return bundle, sha256
 
 
 def _href(asset: Any) -> str:  # noqa: ANN401 - any JSON
     return storage.path_of(str(asset["href"]))
-
-
-def _resolve_href(href: str, item: str) -> str:
-    """Resolve the address of an asset; an item must not make a step read files or hosts of another place."""
-    folder = storage.parent(item)
-    is_relative = storage.scheme(href) == "" and (storage.is_web(item) or not href.startswith("/"))
-    uri = storage.join(folder, href) if is_relative else storage.normalize(href)
-    if storage.is_web(item):
-        allowed = storage.is_web(uri) and storage.origin(uri) == storage.origin(item)
-    elif storage.is_remote(item):
-        allowed = uri.startswith("s3://")
-    else:
-        allowed = uri.startswith("s3://") or Path(uri).resolve().is_relative_to(Path(folder).resolve())
-    if not allowed:
-        raise SourceError(
-            "The bundle of an item must be on the item's own host, in a bucket if the item is in one, or below the "
-            f"folder of a local item. Received: {storage.shown(uri)}, from {storage.shown(item)}. Give the address of "
-            "the bundle itself."
-        )
-    return uri

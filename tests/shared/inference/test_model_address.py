@@ -75,6 +75,12 @@ def test_a_local_item_leads_to_no_other_folder(bundle, href):
         open_model(str(write_item(bundle, href)))
 
 
+def test_a_local_item_in_the_working_directory_leads_to_no_host(bundle, site, monkeypatch):
+    monkeypatch.chdir(bundle.parent)
+    with pytest.raises(SourceError, match=r"The bundle of an item must be .* Give the address of the bundle itself"):
+        open_model(str(write_item(bundle, f"{site}/model.tar.gz")))
+
+
 @pytest.mark.parametrize("href", ["file:///etc/x.tar.gz", "s3://bucket/x.tar.gz", "http://127.0.0.1:9/x.tar.gz"])
 def test_an_item_on_the_web_leads_to_no_other_host(bundle, site, href):
     write_item(bundle, href)
