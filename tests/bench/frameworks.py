@@ -12,12 +12,12 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.generated import CLASSES, write_tiles
+from tests.bench.step_times import answer_requests
 from tests.support.environments import python_with
 from tests.support.measure import ROOT, Figure
 from tilepipe.components.shared.contracts.manifest import read_manifest
@@ -26,7 +26,6 @@ from tilepipe.components.train.config import TrainConfig
 
 _HERE = Path(__file__).parent
 _ROUNDS = 7
-_WARM_UP_STEPS = 4
 _PASSIVE = {"OMP_WAIT_POLICY": "passive"}
 """Threads of PyTorch that wait busily would cost it more processor time."""
 
@@ -121,14 +120,7 @@ def _train(model_path: Path, manifest_path: Path) -> None:
         def step() -> float:
             return float(model.train_function(batches)["loss"])
 
-        for _ in range(_WARM_UP_STEPS):
-            step()
-        print("ready", flush=True)
-        for line in sys.stdin:
-            started = time.process_time()
-            for _ in range(int(line)):
-                step()
-            print((time.process_time() - started) / int(line) / config.batch_size, flush=True)
+        answer_requests(step, config.batch_size)
 
 
 if __name__ == "__main__":

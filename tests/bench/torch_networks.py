@@ -5,9 +5,9 @@ Imports neither tilepipe nor TensorFlow: it runs in an environment of its own.
 """
 
 import sys
-import time
 
 import torch
+from step_times import answer_requests
 from torch import nn
 from torch.nn import functional
 
@@ -22,7 +22,6 @@ _LITE_STAGES = (  # repeats, kernel size, stride, expansion, filters
     (4, 5, 2, 6, 192),
     (1, 3, 1, 6, 320),
 )
-_WARM_UP_STEPS = 4
 
 
 class _Standardise(nn.Module):
@@ -114,14 +113,7 @@ def main(name):
         optimizer.step()
         return loss.item(), (scores.argmax(1) == labels).float().mean().item()
 
-    for _ in range(_WARM_UP_STEPS):
-        step()
-    print("ready", flush=True)
-    for line in sys.stdin:
-        started = time.process_time()
-        for _ in range(int(line)):
-            step()
-        print((time.process_time() - started) / int(line) / _BATCH_SIZE, flush=True)
+    answer_requests(step, _BATCH_SIZE)
 
 
 if __name__ == "__main__":
