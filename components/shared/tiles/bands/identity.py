@@ -17,7 +17,6 @@ import numpy.typing as npt
 from tilepipe.components.shared.contracts.bands import SENTINEL_2_BANDS, is_sentinel_2_band
 from tilepipe.components.shared.contracts.product import OFFSET
 from tilepipe.components.shared.errors import BandError
-from tilepipe.components.shared.tiles.bands.assignment import best_assignment
 from tilepipe.components.shared.tiles.bands.order import BandOrder
 
 Floats = npt.NDArray[np.float64]
@@ -136,7 +135,8 @@ def find_contradiction(names: Sequence[str], means: Floats) -> Contradiction | N
     places = [place for place, name in enumerate(names) if name in SENTINEL_2_BANDS]
     declared = tuple(names[place] for place in places)
     values = means[places]
-    if len(declared) < MIN_BANDS or not np.median(values) > 0:  # already standardized, or only fill values
+    # Too few bands, values that are not finite, values already standardized, or only fill values.
+    if len(declared) < MIN_BANDS or not np.isfinite(values).all() or np.median(values) <= 0:
         return None
     declared_cost, best_cost = np.inf, np.inf
     best: tuple[str, ...] = declared
@@ -161,6 +161,8 @@ def _fit(
     declared: tuple[str, ...], values: Floats, spectrum: Mapping[str, float]
 ) -> tuple[float, float, tuple[str, ...], float]:
     """Compute the cost of the declared order, the cost of the best order, the best order, and its scale."""
+    from scipy.optimize import linear_sum_assignment  # takes a second to import, and only Sentinel-2 needs it
+
     logs = np.log(np.maximum(values, 1e-3 * np.median(values)))
     known = np.log([spectrum[name] for name in declared])
     staying = ~np.eye(len(declared), dtype=bool)
@@ -169,7 +171,7 @@ def _fit(
     order = places
     for _ in range(4):  # scale and order depend on each other; this converges in one or two steps
         costs = np.abs(logs[:, None] - known[None, :] - np.median(logs - known[order]))
-        found = best_assignment(costs + MOVE_COST * staying)
+        found = linear_sum_assignment(costs + MOVE_COST * staying)[1]
         if np.array_equal(found, order):
             break
         order = found

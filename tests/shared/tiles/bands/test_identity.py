@@ -85,6 +85,7 @@ def test_similar_neighbors_are_not_distinguished():
         (SENTINEL_2_BANDS, [0.0] * 13),
         (SENTINEL_2_BANDS, np.linspace(-1, 1, 13)),  # standardised
         (SENTINEL_2_BANDS, [500.0] * 13),  # no spectrum at all
+        (SENTINEL_2_BANDS, [*range(1, 13), np.inf]),
     ],
 )
 def test_what_is_not_checked(names, values):
