@@ -131,7 +131,8 @@ class ShardCache:
         del self._bytes[key]
 
 
-_shared: dict[tuple[str, int], tuple[ShardCache, list[None]]] = {}
+_shared: dict[tuple[str, int], ShardCache] = {}
+_users: Counter[tuple[str, int]] = Counter()
 _shared_lock = threading.Lock()
 
 
@@ -150,16 +151,16 @@ def open_cache(folder: str, limit_bytes: int) -> Iterator[ShardCache]:
     with _shared_lock:
         if key not in _shared:
             place = Path(folder) if folder else Path(tempfile.mkdtemp(prefix="tilepipe-shards-"))
-            _shared[key] = (ShardCache(place, limit_bytes), [])
-        cache, users = _shared[key]
-        users.append(None)
+            _shared[key] = ShardCache(place, limit_bytes)
+        cache = _shared[key]
+        _users[key] += 1
     try:
         yield cache
     finally:
         with _shared_lock:
-            users.pop()
-            if not users:
-                del _shared[key]
+            _users[key] -= 1
+            if not _users[key]:
+                del _shared[key], _users[key]
                 if not folder:
                     shutil.rmtree(cache.folder, ignore_errors=True)
 

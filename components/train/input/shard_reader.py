@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 
@@ -61,7 +61,7 @@ class ShardReader:
             with self._open(number):
                 return number
 
-        with contextlib.closing(_iterate(fetch, numbers)) as fetched:
+        with contextlib.closing(map_in_order(fetch, numbers, threads=DOWNLOADS, window=DOWNLOADS)) as fetched:
             for number in fetched:
                 end = start + self._shards[number].tiles
                 with self._open(number) as path:
@@ -118,10 +118,6 @@ class ReadAhead:
     def _start(self) -> None:
         window = next(self._left, None)
         self._next = None if window is None else self._pool.submit(self._reader.read, window.shards, self._stopped)
-
-
-def _iterate(fetch: Any, numbers: Sequence[int]) -> Any:  # noqa: ANN401 - a generator, which can be closed
-    return map_in_order(fetch, numbers, threads=DOWNLOADS, window=DOWNLOADS)
 
 
 def _check_cancelled(stopped: threading.Event) -> None:

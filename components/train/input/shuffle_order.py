@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 Rows = npt.NDArray[np.int64]
 
-_OF_SHARDS = 0
-_OF_WINDOWS = 1
+_OF_SHARDS = 1
+_OF_WINDOWS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class ShuffleOrder:
     def shuffled(self, epoch: int) -> list[Window]:
         """Return the windows of an epoch, in order."""
         # The last word separates the draws: NumPy treats (seed, epoch) and (seed, epoch, 0) as the same entropy.
-        shards = _generator(self.seed, epoch, 0, _OF_SHARDS + 1).permutation(len(self.tiles_per_shard))
+        shards = _generator(self.seed, epoch, 0, _OF_SHARDS).permutation(len(self.tiles_per_shard))
         return self._group([int(shard) for shard in shards], (self.seed, epoch))
 
     def sequential(self) -> list[Window]:
@@ -89,7 +89,7 @@ class ShuffleOrder:
         windows, start = [], 0
         for number, group in enumerate(groups):
             tiles = sum(self.tiles_per_shard[shard] for shard in group)
-            drawn = (*entropy, number, _OF_WINDOWS + 1) if entropy else ()
+            drawn = (*entropy, number, _OF_WINDOWS) if entropy else ()
             windows.append(Window(tuple(sorted(group)), start, tiles, drawn))
             start += tiles
         return windows
