@@ -27,7 +27,6 @@ _WORK_FOLDER = "/work"
 _ARTIFACT_FOLDERS = {"s3": "/s3", "minio": "/minio", "gs": "/gcs"}
 """Scheme of the pipeline root -> folder in which KFP's launcher keeps artifacts (`LocalPathForURI`, KFP 2.16)."""
 
-_OF_TRAINING = ("train", "tune", "refit")
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "STRING": str,
     "NUMBER_INTEGER": int,
