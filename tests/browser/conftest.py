@@ -71,6 +71,34 @@ class Shown:
         """By how many pixels the page is wider than its window."""
         return self.document.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
 
+    def assert_quiet_and_fits(self):
+        """Assert that the page complains about nothing, requests nothing and is no wider than its window."""
+        assert self.complaints == []
+        assert self.requests == []
+        assert self.overflow() == 0
+
+    def boxes(self, selector):
+        """Left, top, right and bottom of each element."""
+        edges = "({left, top, right, bottom}) => [left, top, right, bottom]"
+        return self.document.eval_on_selector_all(
+            selector, f"nodes => nodes.map(node => ({edges})(node.getBoundingClientRect()))"
+        )
+
+    def assert_words_do_not_overlap(self, drawing):
+        """Assert that the words of drawings are apart and within their drawing.
+
+        Args:
+            drawing: selector of the drawings.
+        """
+        assert self.boxes(f"{drawing} text")
+        for number, (left, _, right, _) in enumerate(self.boxes(drawing)):
+            words = self.boxes(f"{drawing} >> nth={number} >> text")
+            for i, one in enumerate(words):
+                assert left - 1 <= one[0] <= one[2] <= right + 1
+                for other in words[i + 1 :]:
+                    apart = one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] + 3 or other[3] <= one[1] + 3
+                    assert apart, (one, other)
+
 
 @pytest.fixture
 def show(browser, tmp_path):

@@ -36,28 +36,13 @@ def page():
 @pytest.mark.parametrize(("framed", "size"), [(True, None), (False, None), (False, (375, 800))])
 def test_it_is_quiet_and_fits(show, page, framed, size):
     shown = show(page, framed=framed, size=size)
-    assert shown.complaints == []
-    assert shown.requests == []
-    assert shown.overflow() == 0
+    shown.assert_quiet_and_fits()
     assert shown.document.get_by_role("img").count() == 3
     assert shown.document.get_by_text("Candidate 17 is the best of 18").count() == 1
 
 
 def test_words_in_the_drawings_do_not_overlap(show, page):
-    shown = show(page)
-    boxes = (
-        "nodes => nodes.map(n => { const b = n.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom] })"
-    )
-    for drawing in shown.document.query_selector_all("svg"):
-        texts = drawing.eval_on_selector_all("text", boxes)
-        left, right = drawing.evaluate(
-            "node => [node.getBoundingClientRect().left, node.getBoundingClientRect().right]"
-        )
-        for i, one in enumerate(texts):
-            assert left - 1 <= one[0] <= one[2] <= right + 1
-            for other in texts[i + 1 :]:
-                apart = one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] + 3 or other[3] <= one[1] + 3
-                assert apart, (one, other)
+    show(page).assert_words_do_not_overlap("svg")
 
 
 def test_dark_colors_can_be_read(show, page):

@@ -13,9 +13,7 @@ framed_and_wide = pytest.mark.parametrize("framed", [True, False], ids=["framed"
 @framed_and_wide
 def test_it_is_quiet_and_fits(show, make_evaluation, history, framed):
     shown = show(render_page(history, make_evaluation(NAMES).manifest), framed=framed)
-    assert shown.complaints == []
-    assert shown.requests == []
-    assert shown.overflow() == 0
+    shown.assert_quiet_and_fits()
     shown.document.get_by_text("Figures of each epoch").click()
     assert shown.document.get_by_role("row").count() == 13
     assert shown.overflow() == 0
@@ -34,18 +32,7 @@ def test_both_curves_are_there(show, make_evaluation, history, framed):
 
 
 def test_words_in_the_drawings_do_not_overlap(show, make_evaluation, history):
-    shown = show(render_page(history, make_evaluation(NAMES).manifest))
-    boxes = (
-        "nodes => nodes.map(n => { const b = n.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom] })"
-    )
-    for drawing in shown.document.query_selector_all("svg"):
-        texts = drawing.eval_on_selector_all("text", boxes)
-        right = drawing.evaluate("node => node.getBoundingClientRect().right")
-        for i, one in enumerate(texts):
-            assert one[2] <= right + 1
-            for other in texts[i + 1 :]:
-                apart = one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] + 3 or other[3] <= one[1] + 3
-                assert apart, (one, other)
+    show(render_page(history, make_evaluation(NAMES).manifest)).assert_words_do_not_overlap("svg")
 
 
 def test_a_name_from_outside_is_text(show, make_evaluation, history):
@@ -67,9 +54,7 @@ def test_all_that_can_be_on_it_fits(show, make_evaluation, history, framed):
     manifest = make_evaluation(names).manifest
     sections = [PageSection("Learning-rate finder", "Loss against rate.", element("svg", viewBox="0 0 480 100"))]
     shown = show(render_page(history.model_copy(update={"epochs": epochs}), manifest, sections), framed=framed)
-    assert shown.complaints == []
-    assert shown.requests == []
-    assert shown.overflow() == 0
+    shown.assert_quiet_and_fits()
     assert shown.document.locator("svg[role=img]").count() == 4
     classes = shown.document.get_by_role("table", name="Figures of each class, lowest recall first")
     assert classes.locator("tbody tr").count() == 33

@@ -61,9 +61,7 @@ PAGES = {
 @pytest.mark.parametrize("made", PAGES.values(), ids=PAGES)
 def test_it_is_quiet_and_fits(show, tmp_path, made, size):
     shown = show(made(), framed=size == SIZES["framed"], size=size)
-    assert shown.complaints == []
-    assert shown.requests == []
-    assert shown.overflow() == 0
+    shown.assert_quiet_and_fits()
     shown.page.screenshot(path=tmp_path / "screenshot.png")
     hidden = "nodes => nodes.filter(n => n.scrollWidth > n.clientWidth).length"
     assert shown.document.eval_on_selector_all(".scroll", hidden) == 0
@@ -97,17 +95,8 @@ def test_the_map_has_dots_of_each_split_within_its_frame(show):
 )
 def test_words_on_the_map_do_not_overlap(show, made):
     shown = show(made())
-    boxes = (
-        "nodes => nodes.map(n => { const b = n.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom] })"
-    )
-    words = shown.document.eval_on_selector_all(".map text", boxes)
-    picture = shown.document.query_selector(".map").bounding_box()
-    assert len(words) >= 4
-    for i, one in enumerate(words):
-        assert picture["x"] - 1 <= one[0]
-        assert one[2] <= picture["x"] + picture["width"] + 1
-        for other in words[i + 1 :]:
-            assert one[2] <= other[0] or other[2] <= one[0] or one[3] <= other[1] + 3 or other[3] <= one[1] + 3
+    assert len(shown.boxes(".map text")) >= 4
+    shown.assert_words_do_not_overlap(".map")
 
 
 def test_no_word_of_a_name_is_broken_on_a_phone(show):

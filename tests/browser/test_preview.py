@@ -49,9 +49,7 @@ def page():
 @framed_and_wide
 def test_it_is_quiet_and_fits(show, page, framed):
     shown = show(page, framed=framed)
-    assert shown.complaints == []
-    assert shown.requests == []
-    assert shown.overflow() == 0
+    shown.assert_quiet_and_fits()
 
 
 @framed_and_wide

@@ -43,9 +43,7 @@ NAMES = {
 @pytest.mark.parametrize("names", NAMES.values(), ids=NAMES)
 def test_it_is_quiet_and_fits(show, make_evaluation, names, framed):
     shown = show(render_report(make_evaluation(names)), framed=framed)
-    assert shown.complaints == []
-    assert shown.requests == []
-    assert shown.overflow() == 0
+    shown.assert_quiet_and_fits()
 
 
 @pytest.mark.parametrize("framed", [True, False], ids=["framed", "wide"])
@@ -69,11 +67,7 @@ def test_texts_and_figures_are_there(show, make_evaluation, framed):
 @pytest.mark.parametrize("names", [EUROSAT, LONG, MANY], ids=["ten", "long", "many"])
 def test_labels_and_numbers_of_the_matrix_do_not_overlap(show, make_evaluation, names, framed):
     shown = show(render_report(make_evaluation(names, tiles=50_000)), framed=framed)
-    boxes = (
-        "nodes => nodes.map(n => { const b = n.getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom] })"
-    )
-    columns = shown.document.eval_on_selector_all(".matrix .upright", boxes)
-    rows = shown.document.eval_on_selector_all(".matrix .label", boxes)
+    columns, rows = shown.boxes(".matrix .upright"), shown.boxes(".matrix .label")
     assert len(columns) == len(rows) == len(names)
     assert all(one[2] <= other[0] for one, other in itertools.pairwise(columns))
     assert all(one[3] <= other[1] for one, other in itertools.pairwise(rows))

@@ -45,9 +45,7 @@ def page():
 @pytest.mark.parametrize(("framed", "size"), SCREENS.values(), ids=SCREENS)
 def test_it_is_quiet_and_fits(show, page, framed, size):
     shown = show(page, framed=framed, size=size)
-    assert shown.complaints == []
-    assert shown.requests == []
-    assert shown.overflow() == 0
+    shown.assert_quiet_and_fits()
     hidden = "nodes => nodes.map(node => node.scrollWidth - node.clientWidth)"
     assert shown.document.eval_on_selector_all(".scroll", hidden)[0] <= 0, "the floors do not fit"
     text = shown.document.inner_text("body")
