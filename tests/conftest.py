@@ -62,3 +62,12 @@ def mlflow_store(_empty_store, tmp_path, monkeypatch):
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     return uri
+
+
+@pytest.fixture
+def termination_log(tmp_path, monkeypatch):
+    """File in which a step leaves its error, as a container's termination log."""
+    path = tmp_path / "termination-log"
+    path.touch()
+    monkeypatch.setenv("TILEPIPE_TERMINATION_LOG", str(path))
+    return path

@@ -15,12 +15,9 @@ from tilepipe.pipelines.cli.compilation import compiled_pipeline
 
 
 @pytest.fixture
-def store(mlflow_store, tmp_path, monkeypatch):
+def store(mlflow_store, monkeypatch, termination_log):
     monkeypatch.setenv("KFP_RUN_ID", "run-1")
-    note = tmp_path / "termination-log"
-    note.touch()
-    monkeypatch.setenv("TILEPIPE_TERMINATION_LOG", str(note))
-    return note
+    return termination_log
 
 
 def test_success_closes_the_open_run_and_logs_its_page(store, caplog):

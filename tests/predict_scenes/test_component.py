@@ -47,10 +47,7 @@ BAD = {
 
 
 @pytest.fixture
-def run(bundle, tmp_path, monkeypatch):
-    note = tmp_path / "termination-log"
-    note.touch()
-    monkeypatch.setenv("TILEPIPE_TERMINATION_LOG", str(note))
+def run(bundle, tmp_path, termination_log):
     outputs = {
         "prediction": dsl.Artifact(name="prediction", uri=str(tmp_path / "out" / "prediction")),
         "page": dsl.HTML(name="page", uri=str(tmp_path / "out" / "page")),
@@ -61,7 +58,7 @@ def run(bundle, tmp_path, monkeypatch):
             predict_scene.python_func(scene_uri=str(scene), **outputs, **{"model_uri": str(bundle), **parameters})
         assert stopped.value.code == 2
         assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
-        return note.read_text()
+        return termination_log.read_text()
 
     return run
 

@@ -27,14 +27,11 @@ def test_the_artifacts_are_written(artifacts):
     assert Path(artifacts["summary"].path).is_file()
 
 
-def test_a_wrong_parameter_ends_the_step_with_exit_code_2(artifacts, tmp_path, monkeypatch):
-    note = tmp_path / "termination-log"
-    note.touch()
-    monkeypatch.setenv("TILEPIPE_TERMINATION_LOG", str(note))
+def test_a_wrong_parameter_ends_the_step_with_exit_code_2(artifacts, termination_log):
     with pytest.raises(SystemExit) as error:
         prepare_model.python_func(**artifacts, architecture="resnet")
     assert error.value.code == 2
-    assert "`architecture` should be 'cnn', 'compact'" in note.read_text()
+    assert "`architecture` should be 'cnn', 'compact'" in termination_log.read_text()
     assert not Path(artifacts["base_model"].path).exists()
 
 

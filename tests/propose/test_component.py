@@ -47,14 +47,11 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_bad_search_space(tmp_path, monkeypatch, case):
+def test_a_bad_search_space(tmp_path, monkeypatch, termination_log, case):
     space, more, said = BAD[case]
-    note = tmp_path / "termination-log"
-    note.touch()
-    monkeypatch.setenv("TILEPIPE_TERMINATION_LOG", str(note))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     manifest_for(classes=("a", "b"), splits=SPLITS).write(tmp_path / "manifest.json")
     with pytest.raises(SystemExit) as stopped:
         propose_candidates.python_func(dsl.Artifact(uri=str(tmp_path / "manifest.json")), tune_space=space, **more)
     assert stopped.value.code == 2
-    assert said in note.read_text()
+    assert said in termination_log.read_text()

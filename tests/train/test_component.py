@@ -35,14 +35,11 @@ def test_the_artifacts_are_written(artifacts):
     assert set(artifacts["model"].metadata) >= {"val_accuracy", "val_loss"}
 
 
-def test_a_wrong_parameter_ends_the_step_with_exit_code_2(artifacts, tmp_path, monkeypatch):
-    note = tmp_path / "termination-log"
-    note.touch()
-    monkeypatch.setenv("TILEPIPE_TERMINATION_LOG", str(note))
+def test_a_wrong_parameter_ends_the_step_with_exit_code_2(artifacts, termination_log):
     with pytest.raises(SystemExit) as error:
         train_model.python_func(**artifacts, batch_size=25)
     assert error.value.code == 2
-    assert note.read_text().startswith("train: `batch_size` must be no larger than the training split.")
+    assert termination_log.read_text().startswith("train: `batch_size` must be no larger than the training split.")
     assert not Path(artifacts["model"].path).parent.exists()
 
 
