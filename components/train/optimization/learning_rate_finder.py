@@ -102,8 +102,7 @@ def find_rate(
         losses.append(loss)
         smoothed.append(average / (1 - momentum ** (number + 1)))
         best = min(best, smoothed[-1])
-        # For positive losses this is four times the best; the cosine loss is negative.
-        if smoothed[-1] - best > (_DIVERGED - 1) * abs(best):
+        if smoothed[-1] > _DIVERGED * best:
             diverged = True
             break
     if not rates:
@@ -126,7 +125,7 @@ def find_rate(
 def _suggestions(rates: list[float], smoothed: list[float]) -> tuple[float | None, float | None]:
     lowest = min(range(len(rates)), key=smoothed.__getitem__)
     # A loss that only fluctuates has a minimum too, but an arbitrary one.
-    if smoothed[0] - smoothed[lowest] < 0.01 * abs(smoothed[0]):
+    if smoothed[0] - smoothed[lowest] < 0.01 * smoothed[0]:
         return None, None
     # The rates rise by a constant factor, so these are slopes over the logarithm of the rate.
     falls = [before - after for before, after in pairwise(smoothed[: lowest + 1])]

@@ -64,5 +64,5 @@ def _description(curve: RateCurve) -> str:
 def _loss_ticks(curve: RateCurve) -> list[float]:
     """Return round ticks from the lowest loss to above the initial one."""
     low, start = min(curve.losses), max(curve.smoothed[: max(1, len(curve.smoothed) // 2)])
-    span = max(1.5 * (start - low), 0.1 * abs(start), 1e-6)
+    span = max(1.5 * (start - low), 0.1 * start, 1e-6)
     return plot.round_ticks(low, low + span, digits=10)

@@ -51,14 +51,6 @@ def test_it_stops_where_the_loss_leaves_the_numbers():
     assert next(losses) == 1
 
 
-def test_a_loss_below_zero_diverges_no_sooner():
-    losses = iter([-0.3 - 0.005 * number for number in range(100)])
-    curve = find_rate(lambda _: next(losses), steps=100)
-    assert not curve.diverged
-    assert len(curve.losses) == 100
-    assert curve.suggestion == pytest.approx(curve.rates[-1] / 10)
-
-
 def test_the_average_is_not_drawn_to_zero():
     assert find_rate(lambda _: 3.0, steps=40).smoothed == pytest.approx([3.0] * 40)
 
