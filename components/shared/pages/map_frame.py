@@ -4,13 +4,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tilepipe.components.shared.pages import plot
 from tilepipe.components.shared.pages.land import land_path
 from tilepipe.components.shared.pages.markup import Child, Markup, element
 
 # One user unit is one pixel at the width of Kubeflow's HTML viewer.
 _WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 460.0, 72.0, 12.0, 8.0, 26.0
 _LOWEST, _HIGHEST = 150.0, 400.0
-_SOFT, _LINE, _FRAME = "#56636f", "#dde3e9", "#b6c0c9"
+_LINE, _FRAME = "#dde3e9", "#b6c0c9"
 LAND, COAST = "#e9edf0", "#c2cbd3"
 _STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 45, 60, 90)
 _SMALLEST_SPAN = 0.01  # degrees: one kilometre, if all tiles are in the same place
@@ -79,7 +80,7 @@ def map_drawing(frame: MapFrame, *content: Child, description: str) -> Markup:
         height=f"{height:.0f}",
         role="img",
         aria_label=description,
-        font_family="system-ui, 'Segoe UI', Roboto, Arial, sans-serif",
+        font_family=plot.FONT,
         font_size=11,
         class_="map",
     )
@@ -168,4 +169,4 @@ def _line(x1: float, y1: float, x2: float, y2: float) -> Markup:
 
 
 def _label(text: str, x: float, y: float, anchor: str) -> Markup:
-    return element("text", text, x=f"{x:.1f}", y=f"{y:.1f}", text_anchor=anchor, fill=_SOFT)
+    return plot.text(text, x, y, text_anchor=anchor, fill=plot.SOFT)
