@@ -75,6 +75,19 @@ def test_a_diverging_training_leaves_nothing(workplace):
     assert not (place.folder / "out").exists()
 
 
+def test_weights_that_are_nan_end_a_training_whose_loss_is_finite(workplace):
+    """On a CPU, TensorFlow computes a convolution together with its ReLU, and NaN becomes 0."""
+    place = workplace()
+    model = keras.saving.load_model(place.inputs.base_model)
+    kernel, bias = model.layers[2].get_weights()
+    kernel[0, 0, 0, 0] = np.nan
+    model.layers[2].set_weights([kernel, bias])
+    model.save(place.inputs.base_model)
+    with pytest.raises(ParameterError, match=r"The weights must stay finite.*NaN or infinity in .*kernel after"):
+        place.train(epochs=1)
+    assert not (place.folder / "out").exists()
+
+
 def test_patience_ends_a_training(workplace):
     place = workplace()
     options = {"early_stopping_patience_epochs": 1, "best_metric": "val_loss"}

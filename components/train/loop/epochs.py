@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras  # noqa: TID253 - only functions import this module
+import numpy as np
 import numpy.typing as npt
 
 from tilepipe.components.shared.contracts.history import LAST_EPOCH, History, rank
@@ -100,12 +101,14 @@ class Epochs:
         """Keep the weights of the model if this epoch is the best; without validation that is the last one.
 
         Raises:
-            ParameterError: the validation loss is not finite.
+            ParameterError: the validation loss or a weight is not finite.
         """
+        if self.metric != LAST_EPOCH:
+            self._check(figures["val_loss"], "val_loss", "the validation")
+        self._check_weights(model, figures["loss"])
         if self.metric == LAST_EPOCH:
             self._best_epoch = self._epoch
             return
-        self._check(figures["val_loss"], "val_loss", "the validation")
         best = self._epochs[self._best_epoch - 1] if self._best_epoch else None
         if best is None or rank(self.metric, figures) > rank(self.metric, best):
             self._best_epoch, self.best_weights = self._epoch, values_of({"best": model.weights})
@@ -173,3 +176,15 @@ class Epochs:
             f"Use a smaller learning_rate, such as {self._config.learning_rate / 10:g}, or gradient_clip_norm; if that "
             f"does not help, look for NaN or extreme values in the manifest's statistics.{kept}"
         )
+
+    def _check_weights(self, model: keras.Model, loss: float) -> None:
+        """Check the weights themselves: TensorFlow's kernels for convolution and ReLU at once turn NaN into 0."""
+        for weight in model.weights:
+            if not np.isfinite(weight.numpy()).all():
+                raise ParameterError(
+                    f"The weights must stay finite. Received: NaN or infinity in {weight.path} after {self._title}, "
+                    f"with loss={loss:.3f}, optimizer={self._config.optimizer!r} and "
+                    f"learning_rate={self._config.learning_rate:g}. Use a smaller learning_rate, such as "
+                    f"{self._config.learning_rate / 10:g}, or gradient_clip_norm; if the model started from weights of "
+                    "your own, check that they are finite."
+                )

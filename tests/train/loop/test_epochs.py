@@ -204,3 +204,13 @@ def test_a_gpu_is_asked_for_its_loss_rarely_and_at_the_end_of_an_epoch():
 def test_a_validation_loss_that_is_no_number_ends_the_training():
     with pytest.raises(ParameterError, match="val_loss=nan in epoch 1 of 1, the validation"):
         run([(float("nan"), 0.5)])
+
+
+@pytest.mark.parametrize(("val_loss", "tiles"), [(0.9, (20, 10)), (None, (20, 0))])
+def test_weights_that_are_no_numbers_end_the_training(val_loss, tiles):
+    epochs, model = make(tiles=tiles, learning_rate=0.5), SimpleNamespace(weights=[Weight()])
+    model.weights[0].value[:] = np.inf
+    epochs.begin(2, 2)
+    figures = {"loss": 1.0} | ({} if val_loss is None else {"val_loss": val_loss, "val_accuracy": 0.5})
+    with pytest.raises(ParameterError, match=r"in weight after epoch 2 of 10, with loss=1\.000.*such as 0\.05"):
+        epochs.consider(figures, model)
