@@ -82,9 +82,11 @@ def is_number(value: Any) -> bool:  # noqa: ANN401 - a value of any parameter
 
 
 def _between_groups(groups: Sequence[np.ndarray[Any, Any]], metric: np.ndarray[Any, Any]) -> float:
+    if np.ptp(metric) == 0:  # the sums below would be rounding errors, one divided by the other
+        return _adjusted(0.0, len(metric), len(groups))
     total = float(((metric - metric.mean()) ** 2).sum())
     within = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
-    return _adjusted(0.0 if total == 0 else 1 - within / total, len(metric), len(groups))
+    return _adjusted(1 - within / total, len(metric), len(groups))
 
 
 def _rank_correlation(values: np.ndarray[Any, Any], metric: np.ndarray[Any, Any]) -> float:

@@ -49,6 +49,11 @@ def test_equal_figures_are_explained_by_nothing():
     assert [effect.share for effect in found(rows).values()] == [0, 0]
 
 
+def test_equal_figures_whose_mean_is_rounded_are_explained_by_nothing_either():
+    rows = [({"seed": number % 3, "train_optimizer": ("adam", "sgd")[number % 2]}, 0.7) for number in range(6)]
+    assert [effect.share for effect in found(rows).values()] == [0, 0]  # six times 0.7 has another mean than twice 0.7
+
+
 def test_a_parameter_that_some_leave_out_has_its_default_there():
     rows = [({"model_options.width": 2}, 0.9)] * 2 + [({"seed": 1}, 0.5)] * 2
     assert [one.value for one in found(rows)["model_options.width"].values] == ["2", "default"]
