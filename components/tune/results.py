@@ -15,7 +15,7 @@ import json
 import logging
 import re
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,18 +75,22 @@ class SweepResults:
         except StorageError as error:
             logger.warning("results of other workers cannot be read: %s", error)
 
-    def candidates(self) -> dict[int, Candidate]:
-        """Return the candidates that are chosen or have an outcome, by index."""
-        found = [known for name, known in self._known.items() if ".rung-" not in name]
-        return {one.index: Candidate(index=one.index, parameters=one.parameters) for one in found}
+    def candidates(self, is_of_sweep: Callable[[Mapping[str, Any]], bool]) -> dict[int, Candidate]:
+        """Return the candidates that are chosen or have an outcome, by index.
 
-    def outcomes(self) -> dict[int, Outcome]:
-        """Return the outcomes of all workers, by index."""
-        return {
-            known.index: known
-            for name, known in self._known.items()
-            if isinstance(known, Outcome) and ".rung-" not in name
-        }
+        Args:
+            is_of_sweep: returns whether the present sweep may have a candidate with these parameters: the place holds
+                results of earlier search spaces too. Of several with the same index, all workers get the same one.
+        """
+        found: dict[int, Candidate] = {}
+        for name, known in sorted(self._known.items()):
+            if ".rung-" not in name and is_of_sweep(known.parameters):
+                found.setdefault(known.index, Candidate(index=known.index, parameters=known.parameters))
+        return found
+
+    def outcomes(self, candidates: Mapping[int, Candidate]) -> dict[int, Outcome]:
+        """Return the outcomes of those candidates that have one, by index."""
+        return {index: outcome for index, one in candidates.items() if (outcome := self.outcome(one))}
 
     def outcome(self, candidate: Candidate, rung: int = 0) -> Outcome | None:
         """Return an outcome, or None.

@@ -76,6 +76,11 @@ def choose(
     return Candidate(index=index, parameters=parameters)
 
 
+def is_in_space(study: Study, parameters: Mapping[str, Any]) -> bool:
+    """Return whether a candidate with these parameters may be one of the study's search space."""
+    return _values(dimensions(study.space), parameters) is not None
+
+
 def _distribution(dimension: Dimension) -> "optuna.distributions.BaseDistribution":
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 

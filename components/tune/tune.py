@@ -39,7 +39,7 @@ from tilepipe.components.tune.candidate_training import (
 from tilepipe.components.tune.child_process import ending, run_in_child
 from tilepipe.components.tune.config import TuneConfig
 from tilepipe.components.tune.results import SweepResults, key_of
-from tilepipe.components.tune.study import choose
+from tilepipe.components.tune.study import choose, is_in_space
 
 logger = logging.getLogger("tilepipe.tune")
 
@@ -133,13 +133,17 @@ class _Worker:
             self._results.refresh()
             chosen = []
             for index in study.indices[start : start + size]:
-                known = self._results.candidates()
+                known = self._of_study(study)
                 candidate = known.get(index)
                 if candidate is None:
-                    candidate = choose(study, index, known, self._results.outcomes(), self._share.metric)
+                    candidate = choose(study, index, known, self._results.outcomes(known), self._share.metric)
                     self._results.choose(candidate)
                 chosen.append(candidate)
             self.train(chosen)
+
+    def _of_study(self, study: Study) -> dict[int, Candidate]:
+        """Return the known candidates of the study's search space, by index."""
+        return self._results.candidates(lambda parameters: is_in_space(study, parameters))
 
     def train(self, candidates: Sequence[Candidate]) -> None:
         """Train candidates that are compared with each other at rungs."""
@@ -187,17 +191,29 @@ class _Worker:
         model = self._outcomes / best.name / MODEL_FILE
         if best.status != "finished" or model.is_file() or self._results.restore_model(best, model):
             return
-        if ranked(list(self._results.outcomes().values()))[0].index == best.index:
+        if ranked([best, *self._of_others()])[0] is best:
             logger.info("%s is trained again, since its model is not stored", best.name)
             self._run(self._task(Candidate(index=best.index, parameters=best.parameters)))
             best.write(model.parent / OUTCOME_FILE)
+
+    def _of_others(self) -> list[Outcome]:
+        """Return the outcomes that other workers of this sweep are known to have."""
+        study = self._share.study
+        if self._share.study_uri and not study:  # it holds results of earlier sweeps, which may not be in this one
+            return []
+        known = self._results.outcomes(self._of_study(study) if study else self._results.candidates(lambda _: True))
+        return [
+            one
+            for one in known.values()
+            if one.index not in self._found and (not study or one.index < study.candidates)
+        ]
 
     def _remove_results(self) -> None:
         """Delete the results, which only this run uses; those of a study when all its workers have finished."""
         indices: Sequence[int] = sorted(self._found)
         if self._share.study:
             self._results.refresh()
-            if len(self._results.outcomes()) < self._share.study.candidates:
+            if len(self._results.outcomes(self._of_study(self._share.study))) < self._share.study.candidates:
                 return
             indices = range(self._share.study.candidates)
         self._results.remove(indices)

@@ -85,6 +85,36 @@ def test_a_study_continues_with_more_candidates(tmp_path, shards, caplog):
     assert list(tmp_path.glob(f"later-*/{best.name}/{MODEL_FILE}"))
 
 
+def test_a_study_continues_with_fewer_values(tmp_path, shards):
+    """The best of the earlier sweep is not in this one, and the model of the second best was not kept."""
+    rates = [1e-9, 0.02, 0.03]
+    study = {"tune_options": {"study_uri": str(tmp_path / "study")}, "tune_metric": "val_loss", "train_epochs": 1}
+    (share,) = shares({"train_learning_rate": rates}, **study)
+    first = tune(TuneConfig(share=share), shards, tmp_path / "first")
+    del rates[first[0].index]
+    if first[0].index < 2:
+        rates.append(1e-8)
+    (share,) = shares({"train_learning_rate": rates}, **study)
+    found = tune(TuneConfig(share=share), shards, tmp_path / "later")
+    assert first[0].parameters not in [one.parameters for one in found]
+    assert (tmp_path / "later" / found[0].name / MODEL_FILE).is_file()
+
+
+def test_a_study_that_continues_in_another_space_chooses_from_that_space(tmp_path, shards):
+    study = {
+        "tune_search": "tpe",
+        "tune_candidates": 1,
+        "tune_options": {"study_uri": str(tmp_path / "study"), "startup_candidates": 1},
+        "train_epochs": 1,
+    }
+    found = []
+    for low in (0.001, 0.1, 0.001):
+        (share,) = shares({"train_learning_rate": {"low": low, "high": 2 * low}}, **study)
+        found += tune(TuneConfig(share=share), shards, tmp_path / f"from-{low}")
+        assert low <= found[-1].parameters["train_learning_rate"] <= 2 * low
+    assert found[2] == found[0]  # not trained again
+
+
 def test_a_location_that_cannot_be_read_does_not_start_the_sweep_over(tmp_path, shards):
     (tmp_path / "file").write_text("no folder")
     (share,) = shares({"seed": [1]}, tune_options={"study_uri": str(tmp_path / "file")})
