@@ -224,7 +224,15 @@ def _range(name: str, values: Mapping[str, Any]) -> Range:
     kind = field_of(name).annotation
     if kind not in (int, float, float | None, int | None):
         raise ParameterError(f"A range must be of a parameter that is a number. Received: {received}. Give a list.")
-    return Range(low, high, is_log, is_whole=kind in (int, int | None))
+    is_whole = kind in (int, int | None)
+    if is_whole and not (isinstance(low, int) and isinstance(high, int)):
+        first = math.ceil(low)
+        whole = {**values, "low": first, "high": max(first + 1, math.floor(high))}
+        raise ParameterError(
+            f"A range of a parameter that is a whole number must have whole ends. Received: {received}. Give for "
+            f"example tune_space={ {name: whole}!r}."
+        )
+    return Range(low, high, is_log, is_whole)
 
 
 def _check_overlaps(found: Sequence[Dimension]) -> None:

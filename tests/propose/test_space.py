@@ -112,3 +112,11 @@ def test_a_range_of_a_parameter_that_is_no_number_is_refused():
 def test_a_random_search_over_too_few_candidates_is_refused():
     with pytest.raises(ParameterError, match=r"tune_candidates=3, and a space in which 2 were found"):
         drawn({"seed": [1, 2]}, "random", 3)
+@pytest.mark.parametrize("high", [1.8, 3.6])
+def test_a_range_of_whole_numbers_has_whole_ends(high):
+    """Nothing between 1.2 and 1.8 is whole, and 3.6 would be drawn as 4."""
+    with pytest.raises(ParameterError, match=r"must have whole ends.*Give for example .*'low': 2, 'high': 3"):
+        drawn({"train_epochs": {"low": 1.2, "high": high}}, "random")
+    assert len(drawn({"train_epochs": {"low": 1.0, "high": 3.0}}, "random", most=3)) == 3
+
+
