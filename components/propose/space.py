@@ -1,5 +1,6 @@
 """The search space of a sweep, and the candidates drawn from it."""
 
+import contextlib
 import json
 import math
 import random
@@ -16,6 +17,9 @@ Search = Literal["grid", "random", "tpe"]
 
 TOGETHER = "together"
 """Beginning of the keys of `tune_space` with a list of choices that set several parameters each."""
+
+_NUMBERS = (int, float, float | None, int | None)
+"""Types of the parameters that are numbers."""
 
 _DRAWS_PER_CANDIDATE = 50  # of a random search, before too few distinct candidates are reported
 
@@ -178,7 +182,8 @@ def _random(parsed: Sequence[Dimension], count: int, seed: int) -> list[dict[str
 def _dimension(name: str, values: Any) -> Dimension:  # noqa: ANN401 - from the user
     check_name(name)
     if isinstance(values, Mapping):
-        return Dimension(name, interval=_range(name, values))
+        ends = {key: _number_of(name, value) if key in ("low", "high") else value for key, value in values.items()}
+        return Dimension(name, interval=_range(name, ends))
     if not isinstance(values, list) or not values:
         example = {"train_learning_rate": [0.001, 0.01]} if isinstance(values, list) else {name: [values]}
         raise ParameterError(
@@ -186,7 +191,16 @@ def _dimension(name: str, values: Any) -> Dimension:  # noqa: ANN401 - from the 
             f"tune_space={ ({name: values})!r}. Give for example tune_space={example!r}, or a range such as "
             '{"low": 0.0001, "high": 0.01, "log": true}.'
         )
-    return Dimension(name, tuple({name: value} for value in values))
+    return Dimension(name, tuple({name: _number_of(name, value)} for value in values))
+
+
+def _number_of(name: str, value: Any) -> Any:  # noqa: ANN401 - of any parameter
+    """Return the number that a step reads from text, such as 1e-3, which is text in YAML 1.1; else the value itself."""
+    if isinstance(value, str) and field_of(name).annotation in _NUMBERS:
+        with contextlib.suppress(ValueError):
+            number = float(value)
+            return with_whole_numbers(number) if math.isfinite(number) else value
+    return value
 
 
 def _together(name: str, values: Any) -> Dimension:  # noqa: ANN401 - from the user
@@ -199,7 +213,7 @@ def _together(name: str, values: Any) -> Dimension:  # noqa: ANN401 - from the u
         for one in choice:
             check_name(one)
         _check_unique([choice])
-    return Dimension(name, tuple(values))
+    return Dimension(name, tuple({one: _number_of(one, value) for one, value in choice.items()} for choice in values))
 
 
 def _range(name: str, values: Mapping[str, Any]) -> Range:
@@ -222,7 +236,7 @@ def _range(name: str, values: Mapping[str, Any]) -> Range:
             f"{exchange or 'Give another range, or a list with the single value.'}"
         )
     kind = field_of(name).annotation
-    if kind not in (int, float, float | None, int | None):
+    if kind not in _NUMBERS:
         raise ParameterError(f"A range must be of a parameter that is a number. Received: {received}. Give a list.")
     is_whole = kind in (int, int | None)
     if is_whole and not (isinstance(low, int) and isinstance(high, int)):

@@ -60,6 +60,15 @@ def test_whole_numbers_are_whole_again():
     ]
 
 
+def test_numbers_that_yaml_leaves_as_text_are_numbers():
+    together = [{"train_batch_size": "8", "train_optimizer": "sgd"}]
+    assert drawn({"train_learning_rate": ["1e-3", 0.01], "together": together}) == [
+        {"train_learning_rate": rate, "train_batch_size": 8, "train_optimizer": "sgd"} for rate in (0.001, 0.01)
+    ]
+    rates = {"train_learning_rate": {"low": "1e-4", "high": "1e-2", "log": True}}
+    assert all(0.0001 <= one["train_learning_rate"] <= 0.01 for one in drawn(rates, "random"))
+
+
 REFUSED = {
     "empty": ({}, "at least one parameter"),
     "no values": ({"seed": []}, r"a list of values, or a range.*{'seed': \[\]}"),
@@ -109,9 +118,6 @@ def test_a_range_of_a_parameter_that_is_no_number_is_refused():
         drawn({"train_optimizer": {"low": 1, "high": 2}}, "random")
 
 
-def test_a_random_search_over_too_few_candidates_is_refused():
-    with pytest.raises(ParameterError, match=r"tune_candidates=3, and a space in which 2 were found"):
-        drawn({"seed": [1, 2]}, "random", 3)
 @pytest.mark.parametrize("high", [1.8, 3.6])
 def test_a_range_of_whole_numbers_has_whole_ends(high):
     """Nothing between 1.2 and 1.8 is whole, and 3.6 would be drawn as 4."""
@@ -120,3 +126,6 @@ def test_a_range_of_whole_numbers_has_whole_ends(high):
     assert len(drawn({"train_epochs": {"low": 1.0, "high": 3.0}}, "random", most=3)) == 3
 
 
+def test_a_random_search_over_too_few_candidates_is_refused():
+    with pytest.raises(ParameterError, match=r"tune_candidates=3, and a space in which 2 were found"):
+        drawn({"seed": [1, 2]}, "random", 3)
