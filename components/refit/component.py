@@ -63,4 +63,7 @@ def refit_winner(
         train_folders, val_folders = (tuple(Path(a.path) for a in shards) for shards in (train_shards, val_shards))
         read = Inputs(files[0], files[1], files[2], files[3], train_folders, val_folders)
         run_id = refit(config, read, Outputs(*(Path(a.path) for a in (model, history, manifest))))
+        # Of the same tiles; `register` records the addresses of their tables for the gate.
+        kept = ("digest", "tiles", "contents")
+        manifest.metadata.update({key: value for key, value in winner_manifest.metadata.items() if key in kept})
     return namedtuple("Outputs", ["mlflow_run_id"])(run_id)  # noqa: PYI024 - what KFP's executor takes

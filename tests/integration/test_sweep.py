@@ -10,6 +10,7 @@ import yaml
 from tests.integration.test_run import TINY, tilepipe
 from tilepipe.components.propose.config import ProposeConfig
 from tilepipe.components.shared.errors import ParameterError
+from tilepipe.components.shared.registry.version_tags import TRAINING_TILES
 from tilepipe.pipelines.cli import arguments
 from tilepipe.pipelines.cli.compilation import compiled_pipeline
 from tilepipe.pipelines.cli.sample.sample import write_sample
@@ -49,6 +50,11 @@ def test_a_sweep_of_three_candidates_of_which_one_fails(tmp_path):
         "refit": "FINISHED",
     }
     assert nested["candidate-000"].data.params["learning_rate"] == "0.001"
+    (version,) = mlflow.search_model_versions()
+    (table,) = json.loads(
+        version.tags[TRAINING_TILES]
+    )  # without it, the gate cannot compare later models with this one
+    assert Path(table).is_file()
 
 
 def test_a_wrong_space_stops_before_anything_is_read(tmp_path):
