@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ from tilepipe.components.shared.contracts.manifest import Manifest, read_manifes
 from tilepipe.components.shared.errors import ArtifactError, ParameterError, SourceError, StorageError
 from tilepipe.components.shared.inference.bundle_model import BundleModel, load_model
 from tilepipe.components.shared.inference.model_address import ModelFile
-from tilepipe.components.shared.registry.client import registry_client
+from tilepipe.components.shared.registry.client import registry_client, set_despite_others
 from tilepipe.components.shared.registry.promotions import ChampionState, read_state
 from tilepipe.components.shared.registry.registered_version import RegisteredVersion, fetch_bundle, find_version
 from tilepipe.components.shared.registry.version_tags import (
@@ -252,6 +253,6 @@ def _record(client: "MlflowClient", judgement: Judgement, outputs: Outputs) -> N
     }
     with tracking.reported(f"record the verdict on {version.address}"):
         for key, value in [*tags.items(), (GATE, judgement.outcome)]:
-            client.set_model_version_tag(version.name, str(version.version), key, value)
+            set_despite_others(partial(client.set_model_version_tag, version.name, str(version.version), key, value))
         for path, name in ((outputs.verdict, "verdict.json"), (outputs.page, "verdict.html")):
             client.log_text(version.run_id, path.read_text(encoding="utf-8"), f"{ARTIFACT_FOLDER}/{name}")

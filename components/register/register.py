@@ -12,7 +12,7 @@ from tilepipe.components.register.logged_model import log_bundle, log_onnx_model
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.inference.bundle_model import BundleModel, load_model
 from tilepipe.components.shared.inference.model_address import ModelFile
-from tilepipe.components.shared.registry.client import all_pages
+from tilepipe.components.shared.registry.client import all_pages, set_despite_others
 from tilepipe.components.shared.registry.registered_version import is_tilepipes
 from tilepipe.components.shared.registry.version_tags import (
     BUNDLE_SHA256,
@@ -80,7 +80,7 @@ def register(config: RegisterConfig, bundle: Path, sha256: str, lineage: Lineage
         _check_run(client, run_id)
         known = _versions_of(client, name, model.digest)
         version = known[0] if known else _create(client, run_id, name, model, bundle, lineage)
-        _make_challenger(client, name, version)
+        set_despite_others(lambda: client.set_registered_model_alias(name, CHALLENGER, version))
     logger.info("%s %s/%s, alias %s", "was registered before as" if known else "registered", name, version, CHALLENGER)
     return f"{name}/{version}"
 
@@ -132,22 +132,6 @@ def _create(client: "MlflowClient", run_id: str, name: str, model: BundleModel, 
     if oldest != created:  # another attempt of this step ran at the same time
         client.delete_model_version(name, str(created))
     return oldest
-
-
-def _make_challenger(client: "MlflowClient", name: str, version: int) -> None:
-    """Set the alias, also where another attempt of this step sets it at the same time.
-
-    MLflow looks for an alias before it writes it. Of two attempts that both find none, one violates a unique constraint
-    of the database; when it repeats the call, it finds the alias that the other one has written.
-    """
-    from mlflow.exceptions import MlflowException
-
-    try:
-        client.set_registered_model_alias(name, CHALLENGER, version)
-    except MlflowException as error:
-        if error.error_code != "BAD_REQUEST":
-            raise
-        client.set_registered_model_alias(name, CHALLENGER, version)
 
 
 def _create_name(client: "MlflowClient", name: str) -> None:

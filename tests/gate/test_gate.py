@@ -1,6 +1,7 @@
 """Verdicts on registered versions, with real bundles, shards and a real MLflow store."""
 
 import json
+import threading
 
 import numpy as np
 import pyarrow as pa
@@ -59,6 +60,32 @@ def test_without_a_champion_the_floors_decide(client, version, judge):
         "gate/verdict.html",
         "gate/verdict.json",
     ]
+
+
+def test_two_attempts_at_once_leave_one_verdict(client, version, judge, monkeypatch):
+    from mlflow.store.model_registry.dbmodels.models import SqlModelVersionTag
+    from sqlalchemy.orm import Session
+
+    number = version()
+    both_looked, merge, waited = threading.Barrier(2), Session.merge, set()
+
+    def merge_together(self, instance, **kwargs):
+        merged = merge(self, instance, **kwargs)
+        if isinstance(instance, SqlModelVersionTag) and threading.get_ident() not in waited:
+            waited.add(threading.get_ident())
+            both_looked.wait(60)  # both found no tag, and are about to insert it
+        return merged
+
+    monkeypatch.setattr(Session, "merge", merge_together)
+    judged = []
+    attempts = [threading.Thread(target=lambda: judged.append(judge()[0].outcome)) for _ in range(2)]
+    for attempt in attempts:
+        attempt.start()
+    for attempt in attempts:
+        attempt.join()
+    assert judged == ["accepted"] * 2
+    tags = tags_of(client, number)
+    assert (tags["tilepipe.gate"], tags["tilepipe.gate_champion"]) == ("accepted", "none")
 
 
 def test_a_missed_floor_refuses(version, judge):

@@ -31,3 +31,22 @@ def all_pages(search: Callable[..., Any], query: str | None = None) -> list[Any]
         page = search(query, page_token=page.token)
         found += page
     return found
+
+
+def set_despite_others(write: Callable[[], None]) -> None:
+    """Set a tag or an alias, also where another process sets it for the first time at the same moment.
+
+    MLflow looks for a tag or an alias before it writes it. Of two writers that both find none, one violates a unique
+    constraint of the database; when it repeats the call, it finds what the other one has written.
+
+    Args:
+        write: call of MLflow's client.
+    """
+    from mlflow.exceptions import MlflowException
+
+    try:
+        write()
+    except MlflowException as error:
+        if error.error_code != "BAD_REQUEST":
+            raise
+        write()
