@@ -111,11 +111,11 @@ class _Opponent:
 
 
 def _judge(client: "MlflowClient", config: GateConfig, version: RegisteredVersion, state: ChampionState) -> Judgement:
-    folders = _test_folders(version)
     challenger, manifest = _open_challenger(client, version)
     opponent = _find_opponent(client, state, version, challenger)
     batch_tiles = config.options.batch_tiles
     with _decided_by_a_person(version):
+        folders = _test_folders(version, manifest)
         predictions = predict_both(
             manifest, folders, challenger, opponent.translation, opponent.seen, batch_tiles=batch_tiles
         )
@@ -214,7 +214,7 @@ def _open_challenger(client: "MlflowClient", version: RegisteredVersion) -> tupl
         return model, read_manifest(path)
 
 
-def _test_folders(version: RegisteredVersion) -> list[str]:
+def _test_folders(version: RegisteredVersion, manifest: Manifest) -> list[str]:
     """Return the addresses of the folders with the test shards."""
     value = version.tags.get(TEST_SHARDS, "[]")
     try:
@@ -226,6 +226,12 @@ def _test_folders(version: RegisteredVersion) -> list[str]:
             f"The tag {TEST_SHARDS} must be a JSON list of addresses. Received: {value[:200]} of {version.address}: "
             f"{error}. Register the model again."
         ) from error
+    tiles = manifest.splits["test"].tiles
+    if tiles and not folders:
+        raise ArtifactError(
+            f"The tag {TEST_SHARDS} must hold the addresses of the test tiles. Received: {version.address}, which has "
+            f"{tiles:,} test tiles and no address. Set the tag to the JSON list of their folders, or train again."
+        )
     return folders
 
 

@@ -205,6 +205,16 @@ def test_a_version_without_test_tiles_asks_a_person(version, judge):
     assert "undecided" in page
 
 
+def test_test_tiles_without_an_address_are_an_error(client, version, judge):
+    number = version()
+    client.delete_model_version_tag(NAME, str(number), TEST_SHARDS)
+    said = (
+        r"tag tilepipe.test_shards must hold .* Received: models:/forests/1, which has 60 test tiles and no address.*"
+    )
+    with pytest.raises(ArtifactError, match=said + "tilepipe promote forests --version 1 --yes --reason"):
+        judge()
+
+
 def test_tiles_that_are_gone_or_damaged_are_errors(version, judge, tmp_path, packed):
     version(folders=[str(tmp_path / "gone")])
     with pytest.raises(SourceError, match=r"gone.* `tilepipe promote forests --version 1 --yes --reason \.\.\.`"):
