@@ -1,11 +1,13 @@
 """History of the champion of a registered model, kept in tags of the model, where it survives deleted versions."""
 
 import json
+import re
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal, Self
 
-from tilepipe.components.shared.errors import ArtifactError, SourceError
+from tilepipe.components.shared.errors import ArtifactError, ParameterError, SourceError
 from tilepipe.components.shared.registry.registered_version import exists
 from tilepipe.components.shared.registry.version_tags import CHAMPION
 from tilepipe.components.shared.tracking import tracking
@@ -145,6 +147,7 @@ def read_state(client: "MlflowClient", name: str) -> ChampionState:
         The state.
 
     Raises:
+        ParameterError: the name has a version or an alias.
         SourceError: there is no such model.
         ArtifactError: the history is damaged.
         TrackingError: the registry cannot be reached or denies access.
@@ -155,6 +158,10 @@ def read_state(client: "MlflowClient", name: str) -> ChampionState:
 def _registered_model(client: "MlflowClient", name: str) -> "RegisteredModel":
     from mlflow.exceptions import MlflowException
 
+    if found := re.match(r"(?:models:/)?([^/:@]+)[/:@]", name):
+        raise ParameterError(
+            f"All versions of a model are named by its name alone. Received: {name}. Give: {shlex.quote(found[1])}."
+        )
     with tracking.reported(f"read the registered model {name}"):
         try:
             return client.get_registered_model(name)

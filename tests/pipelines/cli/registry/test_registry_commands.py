@@ -96,6 +96,14 @@ def test_errors_end_with_exit_code_2(client, monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("error: A model must be in the registry to be used. Received: lakes")
 
 
+@pytest.mark.parametrize("name", ["forests/1", "forests@champion", "models:/forests/1"])
+@pytest.mark.parametrize("command", ["models", "rollback"])
+def test_a_version_in_place_of_a_model_is_named(client, tmp_path, command, name):
+    register_version(client, tmp_path)
+    with pytest.raises(ParameterError, match=f"by its name alone. Received: {name}. Give: forests."):
+        run(command, name)
+
+
 def test_the_store_of_local_runs_is_used_without_an_address(client, tmp_path, monkeypatch):
     register_version(client, tmp_path)
     (tmp_path / "runs").mkdir()
