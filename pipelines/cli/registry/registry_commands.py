@@ -94,10 +94,9 @@ def serve_manifest(
     folder: Folder = RUNS,
 ) -> None:
     """Print the manifest of a KServe InferenceService for a registered version (YAML)."""
-    import yaml
-
     from tilepipe.components.shared.registry.registered_version import find_version
     from tilepipe.components.shared.registry.version_tags import CHAMPION
+    from tilepipe.pipelines.cli.compilation import yaml_text
     from tilepipe.pipelines.cli.registry import serving
     from tilepipe.pipelines.cli.registry.local_registry import open_registry
 
@@ -107,7 +106,7 @@ def serve_manifest(
     manifest = serving.inference_service(
         version, uri, name=service_name, namespace=namespace, service_account=service_account
     )
-    typer.echo(yaml.safe_dump(manifest, sort_keys=False), nl=False)
+    typer.echo(yaml_text.dump_all([manifest], sort_keys=False), nl=False)
 
 
 def promote(

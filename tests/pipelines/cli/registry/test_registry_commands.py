@@ -141,3 +141,11 @@ def test_a_manifest_is_rendered(client, tmp_path):
     assert manifest["metadata"]["name"] == "forests"
     assert manifest["metadata"]["namespace"] == "eo"
     assert manifest["spec"]["predictor"]["model"]["storageUri"] == "s3://models/forests"
+
+
+@pytest.mark.parametrize("text", ["08", "1e3", "0o17", "y", "N", "1_0e2"])
+def test_text_of_a_manifest_that_kubernetes_reads_as_another_type_is_quoted(client, tmp_path, text):
+    register_version(client, tmp_path, name=text)
+    printed = run("models", "serve-manifest", f"{text}/1", "--storage-uri", "s3://models/forests", "--namespace", text)
+    assert {f"namespace: '{text}'", f"tilepipe/model: '{text}'"} <= {line.strip() for line in printed.splitlines()}
+    assert yaml.safe_load(printed)["metadata"]["namespace"] == text
