@@ -66,7 +66,8 @@ def model_item(description: Description, onnx: AssetFile, bundle: AssetFile | No
             **times,
             "created": created,
             "description": f"Classifier of image tiles, trained on {description.manifest.name}",
-            "bands": [{"name": band, **_unit(description)} for band in description.manifest.bands],  # for the schema
+            # The bands of `mlm:input` must be described here, and then STAC wants them at an asset too.
+            "bands": [{"name": band, **_unit(description)} for band in description.manifest.bands],
             **_product(description),
             "mlm:name": description.name,
             "mlm:architecture": description.network,
@@ -89,6 +90,7 @@ def model_item(description: Description, onnx: AssetFile, bundle: AssetFile | No
                 "type": "application/octet-stream; framework=onnx",
                 "title": "Classifier as ONNX",
                 "roles": ["mlm:model", "data"],
+                "bands": [{"name": band} for band in description.manifest.bands],
                 "mlm:artifact_type": "onnx",
             },
             **({} if bundle is None else {"bundle": {**bundle.fields(), **_BUNDLE}}),
@@ -146,7 +148,10 @@ def _output(description: Description) -> dict[str, Any]:
         "description": "Probability of each class",
         "tasks": ["scene-classification"],
         "result": {"shape": [-1, len(names)], "dim_order": ["batch", "class"], "data_type": "float32"},
-        "classification:classes": [{"value": index, "name": name} for index, name in enumerate(names)],
+        # MLM 1.5 refers to version 1.1 of the classification extension, which requires descriptions.
+        "classification:classes": [
+            {"value": index, "name": name, "description": name} for index, name in enumerate(names)
+        ],
     }
 
 

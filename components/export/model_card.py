@@ -4,6 +4,7 @@ from typing import Any
 
 from tilepipe.components.export.description import Description
 from tilepipe.components.export.onnx_graph import INPUT, OUTPUT
+from tilepipe.components.shared.contracts.history import History
 from tilepipe.components.shared.contracts.manifest import SPLITS
 from tilepipe.components.shared.contracts.product import Product
 from tilepipe.components.shared.pages.formatting import plain
@@ -54,7 +55,7 @@ packed data: `{manifest.digest}`.
 {_rows(_figures(description))}
 
 {_RANGES if description.intervals else ""}The weights are those of epoch {history.best_epoch} of \
-{len(history.epochs)}, chosen by {_text(history.metric)}.
+{len(history.epochs)}, {_choice(history)}.
 
 ## Weakest classes
 
@@ -84,6 +85,11 @@ session = onnxruntime.InferenceSession("model.onnx")
 
 {_rows([(name, version) for name, version in description.versions.items()], head="| package | version |")}
 """
+
+
+def _choice(history: History) -> str:
+    """Say why the model has the weights of its epoch."""
+    return f"chosen by {_text(history.metric)}" if history.has_validation else "the last, without validation tiles"
 
 
 def _splits(description: Description) -> list[str]:

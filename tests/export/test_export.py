@@ -90,8 +90,12 @@ def test_the_item_describes_input_and_output(run, manifest):
         "dim_order": ["batch", "height", "width", "bands"],
         "data_type": "uint16",
     }
-    assert source["bands"] == item.properties["bands"] == [{"name": band} for band in manifest.bands]
-    assert [entry["name"] for entry in result["classification:classes"]] == ["Forest", "SeaLake", "Industrial"]
+    named = [{"name": band} for band in manifest.bands]
+    assert source["bands"] == item.properties["bands"] == item.assets["model"].extra_fields["bands"] == named
+    assert result["classification:classes"] == [
+        {"value": index, "name": name, "description": name}
+        for index, name in enumerate(["Forest", "SeaLake", "Industrial"])
+    ]
     assert item.bbox == [10.0, 50.0, 11.5, 50.5]
     assert "processing:level" not in item.properties
     assert item.properties["start_datetime"] == "2026-01-01T00:00:00Z"
@@ -101,6 +105,23 @@ def test_the_item_describes_input_and_output(run, manifest):
         "model": "./model.onnx",
         "bundle": "./bundle.tar.gz",
     }
+
+
+def test_the_card_of_a_training_without_validation_tiles_says_why_it_has_its_epoch(run, inputs):
+    history = json.loads(inputs.history.read_text())
+    inputs.history.write_text(json.dumps(history | {"metric": "last_epoch"}))
+    _, outputs = run()
+    assert "The weights are those of epoch 2 of 2, the last, without validation tiles." in outputs.card.read_text()
+
+
+def test_items_follow_the_schema_of_stac(run):
+    _, outputs = run()
+    for content in (outputs.item.read_bytes(), read_bundle(outputs.bundle)["item.json"]):
+        stated = json.loads(content)
+        pystac.Item.from_dict({**stated, "stac_extensions": []}).validate()  # pystac has only STAC's own schemas
+        del stated["assets"]["model"]["bands"]
+        with pytest.raises(pystac.STACValidationError):
+            pystac.Item.from_dict({**stated, "stac_extensions": []}).validate()
 
 
 @pytest.mark.skipif(not MLM_SCHEMA, reason="TILEPIPE_MLM_SCHEMA does not name the schema of the MLM extension, 1.5.2")
