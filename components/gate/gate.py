@@ -123,6 +123,8 @@ def _judge(client: "MlflowClient", config: GateConfig, version: RegisteredVersio
     floors = check_floors(parse_floors(config.floors), predictions.figures(classes), challenger.class_names)
     comparison = _compare(predictions, classes, config)
     obstacles = [*opponent.obstacles, *([] if tiles else ["The challenger has no test tiles."])]
+    if rollback := state.rollback_of(version.version):
+        obstacles.append(f"{rollback.who} went back from version {version.version} at {rollback.at}: {rollback.why}.")
     if tiles and opponent.translation is not None and comparison is None:
         obstacles.append(
             f"The champion (version {state.champion}) was trained on all {tiles:,} test tiles of the challenger: none "

@@ -102,10 +102,10 @@ def roll_back(name: str, reason: str = "") -> Promotion:
 
 
 def check_verdict(version: RegisteredVersion, state: ChampionState) -> None:
-    """Check that the gate accepted a version against the present champion.
+    """Check that the gate accepted a version against the present champion, and that no rollback left the version.
 
     Raises:
-        PromotionError: it did not, or the verdict is missing or of another champion.
+        PromotionError: it did not, or the verdict is missing or of another champion, or a person went back from it.
     """
     verdict, against = version.tags.get(GATE, ""), version.tags.get(GATE_CHAMPION, "")
     present = NO_CHAMPION if state.champion is None else str(state.champion)
@@ -115,6 +115,12 @@ def check_verdict(version: RegisteredVersion, state: ChampionState) -> None:
         f"Run the gate with the pipeline `promote`, such as `tilepipe run promote model_name={version.name} "
         f"model_version={version.version}`, or override it with a reason: {override}."
     )
+    if rollback := state.rollback_of(version.version):
+        raise PromotionError(
+            f"Only a person makes a version champion of {version.name} again after a rollback. Received: version "
+            f"{version.version}, which {rollback.who} left at {rollback.at}: {rollback.why}. If that no longer holds: "
+            f"{override}."
+        )
     if not verdict:
         raise PromotionError(f"{rule} Received: version {version.version}, which it has not judged. {remedy}")
     if verdict != "accepted":

@@ -193,6 +193,20 @@ def test_a_deleted_champion_is_not_taken_for_none(client, version, judge):
     assert document["reasons"][0].startswith("forests has no champion, but its history says version 7")
 
 
+def test_a_version_that_a_rollback_left_asks_a_person(client, champion, version, judge):
+    champion(BAD)
+    version()
+    moves = [("promote", "better", None, 1), ("promote", "better", 1, 2), ("rollback", "it sees ghosts", 2, 1)]
+    for number, (action, why, before, after) in enumerate(moves, 1):
+        entry = Promotion(number, action, "2026-11-29T00:00:00+00:00", "ann@lab", why, before, after, "accepted", "0")
+        client.set_registered_model_tag(NAME, entry.tag, entry.as_json())
+    found, document, _ = judge()
+    assert found.outcome == "undecided"
+    assert document["reasons"][0] == "ann@lab went back from version 2 at 2026-11-29T00:00:00+00:00: it sees ghosts."
+    version()
+    assert judge()[0].outcome == "accepted"
+
+
 def test_a_version_without_test_tiles_asks_a_person(version, judge):
     version(manifest=manifest_for(), folders=[])
     found, document, page = judge(floors={"accuracy": 0.5})

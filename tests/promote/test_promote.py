@@ -132,6 +132,22 @@ def test_rollbacks_go_back_one_by_one(client, three, champion):
     assert moves(client)[3:] == [("rollback", 3, 2), ("rollback", 2, 1), ("promote", 1, 3), ("rollback", 3, 1)]
 
 
+def test_only_a_person_promotes_a_version_again_that_a_rollback_left(client, three, champion):
+    roll_back(NAME, "it sees ghosts")
+    with pytest.raises(
+        PromotionError,
+        match=r"Received: version 3, which \S+ left at \S+: it sees ghosts. If .* --version 3 --yes --reason",
+    ):
+        put()  # it still is the challenger, and the gate accepted it against version 2
+    assert champion() == 2
+    put(3, override=True, reason="the ghosts are real")
+    assert champion() == 3
+    roll_back(NAME)
+    roll_back(NAME)
+    with pytest.raises(PromotionError, match=r"Received: version 2, which .* rollback of version 2"):
+        put(2)
+
+
 def test_a_rollback_skips_deleted_versions(client, three, champion):
     client.delete_model_version(NAME, "2")
     roll_back(NAME)

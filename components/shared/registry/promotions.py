@@ -122,6 +122,15 @@ class ChampionState:
             "alias was moved without tilepipe, or the promotion was interrupted."
         )
 
+    def rollback_of(self, version: int) -> Promotion | None:
+        """Return the rollback that left a version, unless the version became champion again since."""
+        for promotion in reversed(self.promotions):
+            if promotion.to_version == version:
+                return None
+            if promotion.action == "rollback" and promotion.from_version == version:
+                return promotion
+        return None
+
     def earlier_champions(self) -> list[int]:
         """List the champions before the last one, latest first; those that a rollback left are not among them."""
         stack: list[int] = []
