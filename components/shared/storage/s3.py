@@ -68,7 +68,7 @@ def read_bytes(uri: str, max_bytes: int = 0) -> bytes:
 
 def requests_ahead() -> bool:
     """Return whether `PrefetchingReader` requests objects ahead of time."""
-    return _server() is not None
+    return _present_server() is not None
 
 
 class PrefetchingReader:
@@ -83,11 +83,14 @@ class PrefetchingReader:
     """
 
     def __init__(self, uris: Iterable[str], max_bytes: int = 0, ahead: int = 0) -> None:
-        self._server = _server()
         self._max_bytes, self._ahead = max_bytes, max(ahead, _REQUESTS_AHEAD)
         self._waiting = iter(uris)
         self._answers: dict[str, Answer | None] = {}
         self._fill()
+
+    @functools.cached_property
+    def _server(self) -> "ObjectServer | None":
+        return _present_server()  # not before there is an object: credentials may have to be requested
 
     def read(self, uri: str) -> bytes:
         """Read one of the objects, or any other."""
@@ -102,10 +105,9 @@ class PrefetchingReader:
         return read_bytes(uri, self._max_bytes) if data is None else data
 
     def _fill(self) -> None:
-        if self._server is not None:
-            for uri in itertools.islice(self._waiting, self._ahead - len(self._answers)):
-                if uri not in self._answers:
-                    self._answers[uri] = self._request(uri)
+        for uri in itertools.islice(self._waiting, self._ahead - len(self._answers)):
+            if uri not in self._answers:
+                self._answers[uri] = self._request(uri)
 
     def _request(self, uri: str) -> "Answer | None":
         bucket, _, key = uri[5:].partition("/")
@@ -169,7 +171,7 @@ def _settings() -> tuple[str, ...]:
     return tuple(os.environ.get(name, "") for name in (*s3_session.SETTINGS, *s3_session.OTHER_CREDENTIALS))
 
 
-def _server() -> "ObjectServer | None":
+def _present_server() -> "ObjectServer | None":
     """Return the server with the present credentials; None if only obstore can read from it."""
     values, profile = _settings(), _profile()
     region, key = s3_session.region(), values[2:5]

@@ -114,7 +114,7 @@ def test_a_public_bucket_is_read_without_a_signature(bucket, minio_server, monke
     assert read_ahead(bucket, monkeypatch) == BODY
     monkeypatch.setenv("all_proxy", minio_server.endpoint)  # through libcurl, to the same server
     s3._open_server.cache_clear()
-    assert isinstance(s3._server()._connect(), CurlConnection)
+    assert isinstance(s3._present_server()._connect(), CurlConnection)
     assert read_ahead(bucket, monkeypatch) == BODY
 
 
@@ -127,10 +127,10 @@ def test_the_credentials_of_a_pod_are_renewed(bucket, temporary, answers, monkey
 
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", answers(issue))
     assert read_ahead(bucket, monkeypatch) == BODY
-    before = s3._server()
+    before = s3._present_server()
     assert len(issued) > 1, "credentials that expire soon are renewed each time"
     assert read_ahead(bucket, monkeypatch) == BODY
-    assert s3._server() is not before
+    assert s3._present_server() is not before
 
 
 def test_the_role_of_a_service_account(bucket, temporary, answers, monkeypatch, tmp_path):
@@ -163,6 +163,14 @@ def test_nothing_is_requested_ahead_where_boto3_would_take_other_credentials(
     (tmp_path / "token").write_text("of-the-pod")
     assert not storage.requests_ahead(f"s3://{bucket.name}/x")
     assert storage.prefetch_reader([f"s3://{bucket.name}/x"])(f"s3://{bucket.name}/x") == BODY
+
+
+def test_tiles_on_the_local_disk_need_no_credentials(bucket, answers, monkeypatch, tmp_path):
+    requests = []
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", answers(lambda: requests.append(1) or "{}"))
+    (tmp_path / "x").write_bytes(BODY)
+    assert storage.prefetch_reader([str(tmp_path / "x")])(str(tmp_path / "x")) == BODY
+    assert requests == []
 
 
 def test_a_profile_without_usable_credentials_is_one_clear_error(bucket, monkeypatch, tmp_path):
