@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from tests.support.ingesting import ingest_into
 from tests.support.minio_server import S3Server, own_server
-from tilepipe.components.shared.contracts.tile_table import read_tile_table, write_tile_table
+from tests.support.tile_tables import read_tile_table
+from tilepipe.components.shared.contracts.tile_table import write_tile_table
 from tilepipe.components.shared.storage.s3 import write_bytes
 from tilepipe.components.shared.storage.storage import list_files
 from tilepipe.pipelines.cli.sample.sample import write_sample

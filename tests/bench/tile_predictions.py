@@ -20,6 +20,7 @@ from tests.bench.bucket import sample_in_a_bucket
 from tests.support.bundles import write_model_bundle
 from tests.support.measure import Figure
 from tests.support.packed import manifest_for
+from tests.support.tile_tables import read_tile_table
 from tilepipe.components.export.onnx_graph import convert_to_onnx
 from tilepipe.components.plan.config import PlanConfig
 from tilepipe.components.plan.plan import PlanOutputs, plan
@@ -30,7 +31,6 @@ from tilepipe.components.prepare.config import PrepareConfig
 from tilepipe.components.prepare.prepare import prepare
 from tilepipe.components.shared.contracts.manifest import Manifest
 from tilepipe.components.shared.contracts.model_file import load_model
-from tilepipe.components.shared.contracts.tile_table import read_tile_table
 from tilepipe.components.shared.inference.bundle_model import open_model
 from tilepipe.components.shared.runtime.parallel import map_in_order
 from tilepipe.components.shared.tiles.layout.layout_inference import infer_layout

@@ -19,10 +19,10 @@ def _files(ground: Ground) -> dict[str, tuple[bytes, Callable[[Path], object]]]:
     """Return the content and the reader of each kind of file."""
     import numpy as np
 
+    from tilepipe.components.pack.packing_order import open_plan
     from tilepipe.components.shared.contracts.bundle import read_bundle, write_bundle
     from tilepipe.components.shared.contracts.manifest import read_manifest
     from tilepipe.components.shared.contracts.shard_tiles import read_tiles
-    from tilepipe.components.shared.contracts.tile_table import read_tile_table
     from tilepipe.components.train.checkpoints import file as checkpoint
 
     manifest = read_manifest(ground.reference / "manifest.json")
@@ -33,6 +33,10 @@ def _files(ground: Ground) -> dict[str, tuple[bytes, Callable[[Path], object]]]:
 
     def tiles(path: Path) -> object:
         return [(tile.tile_id, tile.label, tile.image.tobytes()) for tile in read_tiles(path, shard, manifest)]
+
+    def rows(path: Path) -> object:
+        with open_plan(path, seed=0) as plan:
+            return [*plan.tiles("train"), *plan.tiles("val"), *plan.tiles("test")]
 
     def arrays(path: Path) -> object:
         found, facts = checkpoint.decode(path.read_bytes(), encoded.digest, "key")
@@ -47,7 +51,7 @@ def _files(ground: Ground) -> dict[str, tuple[bytes, Callable[[Path], object]]]:
         "model": ((ground.reference / "model.keras").read_bytes(), weights),
         "shard": ((ground.reference / "val" / shard.name).read_bytes(), tiles),
         "manifest": ((ground.reference / "manifest.json").read_bytes(), read_manifest),
-        "table": ((ground.reference / "tiles.parquet").read_bytes(), lambda p: read_tile_table(p)[0].to_pylist()),
+        "table": ((ground.reference / "tiles.parquet").read_bytes(), rows),
         "bundle": ((ground.folder / "bundle.tar.gz").read_bytes(), read_bundle),
         "checkpoint": (b"".join(bytes(part) for part in encoded.parts), arrays),
     }

@@ -114,7 +114,7 @@ def database_locked(ground: Ground, number: int, draws: random.Random, name: str
 @fault("stac.reset", "stac.error", "stac.slowdown", "stac.truncate", "stac.down")
 def stac_fails(ground: Ground, number: int, draws: random.Random, name: str) -> Result:
     """The STAC API fails in the middle of the pages of a search."""
-    from tilepipe.components.shared.contracts.tile_table import read_tile_table
+    from tests.support.tile_tables import read_tile_table
 
     address, reference = stac_address(ground), ground.folder / "stac-reference"
     settings = {"source": "", "query": {"collections": ["tilepipe-synthetic-sample"]}}

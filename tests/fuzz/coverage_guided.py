@@ -95,12 +95,17 @@ def tables(folder: Path) -> tuple[Read, Iterable[bytes]]:
     """Tile tables."""
     import pyarrow as pa
 
-    from tilepipe.components.shared.contracts.tile_table import SCHEMA, TileTableInfo, read_tile_table, write_tile_table
+    from tilepipe.components.shared.contracts.tile_table import (
+        SCHEMA,
+        TileTableInfo,
+        read_tile_table_info,
+        write_tile_table,
+    )
 
     row = {"tile_id": "a", "uri": "/x", "label": "Forest", "split": "train"}
     rows = pa.table({name: [row.get(name)] * 3 for name in SCHEMA.names}, schema=SCHEMA)
     write_tile_table(rows, TileTableInfo(name="n", source="s", source_kind="folder"), folder / "valid.parquet")
-    return _file_reader(folder / "tiles.parquet", read_tile_table), [(folder / "valid.parquet").read_bytes()]
+    return _file_reader(folder / "tiles.parquet", read_tile_table_info), [(folder / "valid.parquet").read_bytes()]
 
 
 def bundles(folder: Path) -> tuple[Read, Iterable[bytes]]:

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from tests.ingest.conftest import make_item
 from tests.support.hostile import VALUES, check_refused_or_read, damaged, spoiled
 from tests.support.ingesting import ingest_into
+from tests.support.tile_tables import read_tile_table
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.sources.source_view import _arrow
 from tilepipe.components.ingest.sources.stac.catalog import StacCatalog
 from tilepipe.components.ingest.sources.stac.documents import parse_json
-from tilepipe.components.shared.contracts.tile_table import read_tile_table
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.logs.log_format import LOG_FORMAT, EscapingFormatter
 from tilepipe.pipelines.cli import arguments

@@ -20,7 +20,12 @@ from tests.support.packed import manifest_for
 from tilepipe.components.shared.contracts.bundle import read_bundle, write_bundle
 from tilepipe.components.shared.contracts.manifest import Shard, SplitSummary, read_manifest
 from tilepipe.components.shared.contracts.shard_tiles import read_tiles
-from tilepipe.components.shared.contracts.tile_table import SCHEMA, TileTableInfo, read_tile_table, write_tile_table
+from tilepipe.components.shared.contracts.tile_table import (
+    SCHEMA,
+    TileTableInfo,
+    read_tile_table_info,
+    write_tile_table,
+)
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.records.example import features, frame_example, only_bytes, parse_example
 from tilepipe.components.shared.records.frames import iter_frames
@@ -94,8 +99,8 @@ def tile_table(tmp_path_factory):
 @given(st.data())
 def test_tile_tables(tile_table, hostile_file, data):
     content = data.draw(damaged(tile_table))
-    found = check_refused_or_read(lambda: read_tile_table(hostile_file(content)))
-    assert found is None or found[0].num_rows < 100
+    found = check_refused_or_read(lambda: read_tile_table_info(hostile_file(content)))
+    assert found is None or isinstance(found, TileTableInfo)
 
 
 @pytest.fixture(scope="module")

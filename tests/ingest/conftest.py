@@ -5,7 +5,7 @@ import pytest
 
 from tests.support.ingesting import ingest_into
 from tests.support.s3_stores import minio_server, s3_server, s3_servers
-from tilepipe.components.shared.contracts.tile_table import read_tile_table
+from tests.support.tile_tables import read_tile_table
 
 __all__ = ["minio_server", "s3_server", "s3_servers"]
 

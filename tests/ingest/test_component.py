@@ -2,8 +2,8 @@ from pathlib import Path
 
 from kfp import dsl
 
+from tests.support.tile_tables import read_tile_table
 from tilepipe.components.ingest.component import ingest_tiles
-from tilepipe.components.shared.contracts.tile_table import read_tile_table
 
 
 def test_the_face(class_folders, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 
 from tests.ingest.conftest import BANDS
 from tests.support.ingesting import ingest_into
-from tilepipe.components.shared.contracts.tile_table import read_tile_table
+from tests.support.tile_tables import read_tile_table
 from tilepipe.components.shared.errors import BandError, SourceError, SplitError
 from tilepipe.components.shared.storage import storage
 

@@ -11,7 +11,7 @@ from PIL import Image
 from tests.ingest.conftest import make_item
 from tests.ingest.sources.tfrecords.test_tfrecord import example
 from tests.support.ingesting import ingest_into
-from tilepipe.components.shared.contracts.tile_table import read_tile_table
+from tests.support.tile_tables import read_tile_table
 from tilepipe.components.shared.errors import ParameterError, SourceError
 from tilepipe.components.shared.records.frames import frame
 

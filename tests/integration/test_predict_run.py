@@ -10,7 +10,7 @@ from tests.integration.test_run import tilepipe
 from tests.support.bundles import write_model_bundle
 from tests.support.ingesting import ingest_into
 from tests.support.packed import manifest_for
-from tilepipe.components.shared.contracts.tile_table import read_tile_table
+from tests.support.tile_tables import read_tile_table
 from tilepipe.pipelines.cli.sample.sample import write_sample
 
 

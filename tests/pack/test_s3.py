@@ -9,7 +9,7 @@ import pytest
 from tests.ingest.conftest import edit_json
 from tests.pack.conftest import random_pixels, read_records, write_geotiff, write_picture
 from tests.support.ingesting import ingest_into
-from tilepipe.components.shared.contracts.tile_table import read_tile_table
+from tests.support.tile_tables import read_tile_table
 from tilepipe.components.shared.errors import SourceError, StorageError
 from tilepipe.pipelines.cli.push.push import push
 

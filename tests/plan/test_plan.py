@@ -6,9 +6,9 @@ import pytest
 
 from tests.predict_tiles.conftest import prediction, rgb_manifest
 from tests.support.bundles import write_model_bundle
+from tests.support.tile_tables import read_tile_table
 from tilepipe.components.plan import plan as planning
 from tilepipe.components.plan.config import PlanConfig
-from tilepipe.components.shared.contracts.tile_table import read_tile_table
 from tilepipe.components.shared.errors import ArtifactError, DriftError, ParameterError, SourceError
 from tilepipe.components.shared.inference.prediction_plan import read_plan
 

@@ -200,26 +200,6 @@ def _groups(rows: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.Table]
         yield waiting.combine_chunks()
 
 
-def read_tile_table(path: Path, columns: list[str] | None = None) -> tuple[pa.Table, TileTableInfo]:
-    """Read a tile table.
-
-    Args:
-        path: path of the artifact.
-        columns: names of the columns to read. Defaults to all.
-
-    Returns:
-        The rows, sorted by `tile_id`, and the metadata.
-
-    Raises:
-        ArtifactError: if the file is not a tile table.
-    """
-    try:
-        with pq.ParquetFile(path) as file:
-            return file.read(columns=columns), _info(file)
-    except _UNREADABLE as error:
-        raise damaged(path, str(error)) from error
-
-
 def read_tile_table_info(path: Path) -> TileTableInfo:
     """Read the metadata of a tile table without its rows.
 
@@ -234,7 +214,7 @@ def read_tile_table_info(path: Path) -> TileTableInfo:
     """
     try:
         with pq.ParquetFile(path) as file:
-            return _info(file)
+            return TileTableInfo.model_validate_json((file.metadata.metadata or {}).get(_METADATA_KEY.encode(), b""))
     except _UNREADABLE as error:
         raise damaged(path, str(error)) from error
 
@@ -245,7 +225,3 @@ def damaged(path: Path, said: str) -> ArtifactError:
         f"A tile table must be a Parquet file written by ingest. Received: {path}, which reads as: {said}. "
         "Run ingest again."
     )
-
-
-def _info(file: pq.ParquetFile) -> TileTableInfo:
-    return TileTableInfo.model_validate_json((file.metadata.metadata or {}).get(_METADATA_KEY.encode(), b""))

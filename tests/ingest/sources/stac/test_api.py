@@ -6,10 +6,10 @@ import time
 import pytest
 
 from tests.support.stac_server import OTHER, SAMPLE, TILES, TILES_PER_CLASS, gate, stac_api
+from tests.support.tile_tables import read_tile_table
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.sources.stac import credentials, session
 from tilepipe.components.ingest.sources.stac.api import StacApi
-from tilepipe.components.shared.contracts.tile_table import read_tile_table
 from tilepipe.components.shared.errors import ParameterError, SourceError, StorageError, TilepipeError
 
 __all__ = ["gate", "stac_api"]

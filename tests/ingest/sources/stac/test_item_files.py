@@ -8,9 +8,9 @@ import pytest
 
 from tests.ingest.conftest import edit_json, make_item
 from tests.support.ingesting import ingest_into
+from tests.support.tile_tables import read_tile_table
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.sources.detect import open_source
-from tilepipe.components.shared.contracts.tile_table import read_tile_table
 from tilepipe.components.shared.errors import SourceError
 
 ITEMS = [make_item(label, number) for label in ("Forest", "River") for number in range(10)]

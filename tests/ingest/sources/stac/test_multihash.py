@@ -7,8 +7,8 @@ import pytest
 
 from tests.ingest.conftest import make_item
 from tests.support.ingesting import ingest_into
+from tests.support.tile_tables import read_tile_table
 from tilepipe.components.ingest.sources.stac.multihash import hexadecimal
-from tilepipe.components.shared.contracts.tile_table import read_tile_table
 
 DIGEST = bytes.fromhex("1220") + hashlib.sha256(b"tile").digest()
 
