@@ -16,6 +16,8 @@ from tilepipe.components.shared.contracts.manifest import Manifest
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.figures import PER_CLASS, classification_figures
 
+_WEAKEST_CLASSES = 5
+
 
 @dataclass(frozen=True)
 class Extent:
@@ -91,11 +93,11 @@ class Description:
         intervals = {name: list(interval) for name, interval in self.intervals.items()}
         return {"split": self.split, "classes": classes, **figures.overall, "intervals": intervals}
 
-    def weakest_classes(self, limit: int = 5) -> list[tuple[str, float, int]]:
-        """Return name, F1 and tiles of the classes with the lowest F1, among those that have tiles."""
+    def weakest_classes(self) -> list[tuple[str, float, int]]:
+        """Return name, F1 and tiles of the five classes with the lowest F1, among those that have tiles."""
         report = self.classification_report()["classes"]
         measured = [(name, values["f1"], values["tiles"]) for name, values in report.items() if "f1" in values]
-        return sorted(measured, key=lambda entry: (entry[1], entry[0]))[:limit]
+        return sorted(measured, key=lambda entry: (entry[1], entry[0]))[:_WEAKEST_CLASSES]
 
 
 def read_evaluation(metrics: Path, confusion: Path, history: Path, manifest: Manifest) -> dict[str, Any]:

@@ -19,11 +19,13 @@ from tilepipe.components.evaluate.figures.class_ranking import ClassRanking, bou
 from tilepipe.components.evaluate.figures.resampling import Interval
 from tilepipe.components.shared.figures import ClassificationFigures, classification_figures
 
-CALIBRATION_BINS = 10
+_CALIBRATION_BINS = 10
 TOP_K = 3
 """Default of `k` in top-k accuracy."""
 RESAMPLES = 1000
 """Default number of bootstrap resamples."""
+_ROC_QUANTILES = 100
+"""Number of thresholds taken from the scores of true classes, and again from those of other classes."""
 _ENDS = ("lower", "upper")
 _SMALLEST_PROBABILITY = 1e-7  # what Keras clips to, so that the loss is the one that training reports
 
@@ -227,7 +229,7 @@ def cross_entropies(labels: Counts, probabilities: Probabilities) -> Floats:
 
 
 def reliability_bins(
-    probability: npt.NDArray[np.float32], correct: npt.NDArray[np.bool_], bins: int = CALIBRATION_BINS
+    probability: npt.NDArray[np.float32], correct: npt.NDArray[np.bool_]
 ) -> tuple[ReliabilityBin, ...]:
     """Compare predicted probabilities with accuracies, in bins of equal width.
 
@@ -236,11 +238,11 @@ def reliability_bins(
     Args:
         probability: of the predicted class, float32, `(tiles,)`.
         correct: True where that class is right, bool, `(tiles,)`.
-        bins: number of bins.
 
     Returns:
         The bins that contain tiles, by ascending probability.
     """
+    bins = _CALIBRATION_BINS
     index = np.clip(np.ceil(probability.astype(np.float64) * bins).astype(np.int64) - 1, 0, bins - 1)
     tiles = np.bincount(index, minlength=bins)
     stated = np.bincount(index, weights=probability, minlength=bins)
@@ -271,7 +273,7 @@ def top_confusions(confusion: Counts, limit: int) -> list[Confusion]:
     return sorted(mistakes, key=lambda m: (-m.tiles, -m.share, m.label, m.predicted))[:limit]
 
 
-def roc_curve(labels: Counts, probabilities: Probabilities, points: int = 100) -> RocCurve:
+def roc_curve(labels: Counts, probabilities: Probabilities) -> RocCurve:
     """Compute the micro-averaged ROC curve: each class of each tile is one binary decision.
 
     The curve is exact at its points. They are quantiles of the scores, so that its steep and its flat part both have
@@ -280,17 +282,16 @@ def roc_curve(labels: Counts, probabilities: Probabilities, points: int = 100) -
     Args:
         labels: true classes, int64, `(tiles,)`.
         probabilities: of each class, float32, `(tiles, classes)`.
-        points: number of thresholds taken from the scores of true classes, and again from those of other classes.
 
     Returns:
-        At most `2 * points` points; none if there is only one class.
+        At most `2 * _ROC_QUANTILES` points; none if there is only one class.
     """
     right = np.zeros(probabilities.shape, dtype=np.bool_)
     np.put_along_axis(right, labels[:, None], values=True, axis=1)
     positives, negatives = np.sort(probabilities[right]), np.sort(probabilities[~right])
     if not len(negatives):  # a single class: there are no negatives
         return RocCurve([], [], [])
-    spread = np.linspace(0, 1, points)
+    spread = np.linspace(0, 1, _ROC_QUANTILES)
     candidates = [np.quantile(scores, spread, method="nearest") for scores in (positives, negatives)]
     thresholds = np.unique(np.concatenate(candidates))[::-1]
     true_positive = 1 - np.searchsorted(positives, thresholds) / len(positives)

@@ -16,6 +16,8 @@ HINTS_SHOWN = 6
 _SURE = 0.9
 """Probability from which a wrong prediction is called confident."""
 _FEW_TILES = 10
+_MOST_NAMES = 5
+"""Number of classes that a hint lists by name."""
 _GAP = 0.05
 """Difference between two fractions that is worth a hint."""
 _CLASS_WEIGHTS = """train_options='{"class_weights": "balanced"}'"""
@@ -222,9 +224,9 @@ def _precision_of_figures(evaluation: Evaluation) -> Iterator[Hint]:
         yield Hint(f"Evaluate on more {split} tiles", reason)
 
 
-def _listed(names: list[str], limit: int = 5) -> Markup:
-    shown = [join(", " if place else None, _name(name)) for place, name in enumerate(names[:limit])]
-    more = len(names) - limit
+def _listed(names: list[str]) -> Markup:
+    shown = [join(", " if place else None, _name(name)) for place, name in enumerate(names[:_MOST_NAMES])]
+    more = len(names) - _MOST_NAMES
     return join(*shown, f" and {more:,} more" if more > 0 else None)
 
 

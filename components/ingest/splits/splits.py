@@ -1,6 +1,5 @@
 """Division of the tiles into train, val and test: the table `places`."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,6 @@ from tilepipe.components.shared.errors import ParameterError, SplitError
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-logger = logging.getLogger("tilepipe.ingest")
 
 _SHOWN = 10
 

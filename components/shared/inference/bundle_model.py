@@ -115,13 +115,12 @@ class BundleModel:
         return probabilities
 
 
-def open_model(address: str, *, threads: int | None = None, parameter: str = "model") -> BundleModel:
+def open_model(address: str, *, parameter: str = "model") -> BundleModel:
     """Open a model by its address.
 
     Args:
         address: A bundle (.tar.gz) or its STAC item (.json), as a path, s3:// or https://, or `models:/name@alias` or
             `models:/name/version` in the model registry.
-        threads: Threads of onnxruntime. Defaults to the CPUs that the process may use.
         parameter: Name of the parameter with the address, for messages.
 
     Returns:
@@ -135,7 +134,7 @@ def open_model(address: str, *, threads: int | None = None, parameter: str = "mo
         TrackingError: The registry cannot be reached.
     """
     with TemporaryDirectory(prefix="tilepipe-") as folder:
-        return load_model(resolve(check_address(parameter, address), Path(folder)), threads=threads)
+        return load_model(resolve(check_address(parameter, address), Path(folder)))
 
 
 def load_model(file: ModelFile, *, threads: int | None = None) -> BundleModel:

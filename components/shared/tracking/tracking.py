@@ -254,10 +254,10 @@ def log_params(run_id: str, params: Mapping[str, Any]) -> None:
         mlflow.log_batch(run_id, params=fresh)
 
 
-def log_metrics(run_id: str, metrics: Mapping[str, float], step: int = 0, *, model_id: str = "") -> None:
-    """Log metrics at one step, of a run and, if `model_id` is given, of one of its logged models too."""
+def log_metrics(run_id: str, metrics: Mapping[str, float], *, model_id: str = "") -> None:
+    """Log metrics of a run at step 0; if `model_id` is given, also of that logged model."""
     now = int(time.time() * 1000)
-    log_points(run_id, [(key, value, now, step) for key, value in metrics.items()], model_id=model_id)
+    log_points(run_id, [(key, value, now, 0) for key, value in metrics.items()], model_id=model_id)
 
 
 def log_points(run_id: str, points: Sequence[tuple[str, float, int, int]], *, model_id: str = "") -> None:

@@ -59,11 +59,10 @@ class ScoreCounts(keras.metrics.Metric):  # type: ignore[misc]
 
     Args:
         classes: number of classes.
-        name: name of the metric.
     """
 
-    def __init__(self, classes: int, name: str = "scored_tiles") -> None:
-        super().__init__(name=name)
+    def __init__(self, classes: int) -> None:
+        super().__init__(name="scored_tiles")
         self.classes = classes
         self.counts = self.add_variable((classes, BINS, 2), "zeros", dtype="int", name="counts")
 

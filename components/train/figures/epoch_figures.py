@@ -14,20 +14,19 @@ from tilepipe.components.shared.errors import ParameterError, closest
 from tilepipe.components.shared.figures import OVERALL, PER_CLASS, class_labels, classification_figures
 
 
-def figure_names(class_names: Sequence[str], tiles: Sequence[int], prefix: str = "val_") -> tuple[str, ...]:
-    """List the names of all figures that `epoch_figures` computes.
+def figure_names(class_names: Sequence[str], tiles: Sequence[int]) -> tuple[str, ...]:
+    """List the names of all validation figures that `epoch_figures` computes.
 
     Args:
         class_names: names of the classes.
         tiles: tiles per class; a class without tiles has no figures.
-        prefix: put before each name: `val_`, or `train_`.
 
     Returns:
         The names, in the order of `epoch_figures`.
     """
     labels = [label for label, count in zip(class_labels(class_names), tiles, strict=True) if count]
-    per_class = (f"{prefix}{name}/{label}" for name in PER_CLASS for label in labels)
-    return (*(f"{prefix}{name}" for name in OVERALL), *per_class)
+    per_class = (f"val_{name}/{label}" for name in PER_CLASS for label in labels)
+    return (*(f"val_{name}" for name in OVERALL), *per_class)
 
 
 def check_name_of_metric(metric: str, parameter: str = "best_metric") -> None:
@@ -77,25 +76,24 @@ def check_best_metric(
         )
 
 
-def epoch_figures(counts: NDArray[np.integer], class_names: Sequence[str], prefix: str = "val_") -> dict[str, float]:
-    """Compute the figures of a split.
+def epoch_figures(counts: NDArray[np.integer], class_names: Sequence[str]) -> dict[str, float]:
+    """Compute the figures of the validation tiles.
 
     Args:
         counts: tiles by true class (row) and predicted class (column), integers, `(classes, classes)`.
         class_names: names of the classes, in the order of `counts`.
-        prefix: put before each name: `val_`, or `train_`.
 
     Returns:
-        `accuracy`, `balanced_accuracy`, `macro_precision`, `macro_recall` and `macro_f1`, where macro averages are over
-        the classes that have tiles; then `recall/<class>`, `precision/<class>` and `f1/<class>` of each such class. All
-        are finite fractions; a split without tiles has no figures.
+        `val_accuracy`, `val_balanced_accuracy`, `val_macro_precision`, `val_macro_recall` and `val_macro_f1`, where
+        macro averages are over the classes that have tiles; then `val_recall/<class>`, `val_precision/<class>` and
+        `val_f1/<class>` of each such class. All are finite fractions; without tiles there are none.
     """
     figures = classification_figures(counts)
     per_class = (getattr(figures, name)[figures.support > 0] for name in PER_CLASS)
     values = [*figures.overall.values(), *(float(value) for array in per_class for value in array)]
     if not values:
         return {}
-    return dict(zip(figure_names(class_names, figures.support.tolist(), prefix), values, strict=True))
+    return dict(zip(figure_names(class_names, figures.support.tolist()), values, strict=True))
 
 
 def score_curves(counts: NDArray[np.integer]) -> dict[str, NDArray[np.float32]]:

@@ -1,7 +1,6 @@
 """README of each pipeline with its parameters and graph, generated from the compiled YAML."""
 
 import json
-from pathlib import Path
 
 from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline, Parameter
 
@@ -9,17 +8,16 @@ _EXAMPLES = {"model_uri": "model.tar.gz", "tune_space": """'{"train_learning_rat
 """Values of required parameters whose form is checked, as typed in a shell."""
 
 
-def write_page(pipeline: CompiledPipeline, out: Path | None = None) -> bool:
+def write_page(pipeline: CompiledPipeline) -> bool:
     """Write `README.md` beside a pipeline's YAML.
 
     Args:
         pipeline: the compiled pipeline.
-        out: path of another file to write instead.
 
     Returns:
         Whether the file changed.
     """
-    path = out or pipeline.path.with_name("README.md")
+    path = pipeline.path.with_name("README.md")
     text = page(pipeline)
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return False

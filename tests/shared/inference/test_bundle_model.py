@@ -7,10 +7,11 @@ import pytest
 from tests.export.conftest import inputs, manifest, run
 from tests.support.bundles import brightness_model, write_model_bundle
 from tests.support.packed import CLASSES, manifest_for
+from tilepipe.components.shared.contracts import model_file
 from tilepipe.components.shared.contracts.bundle import as_json, read_bundle
-from tilepipe.components.shared.contracts.model_file import load_model
 from tilepipe.components.shared.errors import ArtifactError, ParameterError
-from tilepipe.components.shared.inference.bundle_model import open_model
+from tilepipe.components.shared.inference.bundle_model import load_model, open_model
+from tilepipe.components.shared.inference.model_address import resolve
 
 __all__ = ["inputs", "manifest", "run"]
 
@@ -38,8 +39,8 @@ def test_a_bundle_states_what_its_model_takes_and_gives(bundle):
     assert (model.dtype, model.tile_shape, model.nodata) == ("uint16", (8, 8, 2), None)
 
 
-def test_tiles_are_classified_alike_in_any_batch(bundle):
-    model = open_model(str(bundle), threads=1)
+def test_tiles_are_classified_alike_in_any_batch(bundle, tmp_path):
+    model = load_model(resolve(str(bundle), tmp_path), threads=1)
     tiles = tiles_of(60, 120, 180, 61)
     found = model.predict(tiles)
     assert found.dtype == np.float32
@@ -128,5 +129,5 @@ def test_an_exported_model_gives_the_answers_of_keras(run, inputs, manifest):
     assert model.files["confusion_matrix.json"]["class_names"] == list(manifest.class_names)
     assert model.files["figures.json"]["val_accuracy"] == 0.7
     tiles = np.random.default_rng(0).integers(0, 9000, (5, *manifest.tile_shape), dtype=np.uint16)
-    expected = load_model(inputs.model, manifest).predict_on_batch(tiles)
+    expected = model_file.load_model(inputs.model, manifest).predict_on_batch(tiles)
     np.testing.assert_allclose(model.predict(tiles), expected, atol=1e-5)

@@ -43,12 +43,12 @@ def test_the_figures_are_those_of_scikit_learn(seed):
 
 def test_classes_that_do_not_occur_or_are_never_given():
     # Pasture neither occurs nor is predicted; SeaLake is never predicted; Industrial is predicted but does not occur.
-    figures = epoch_figures(counted([0, 0, 1, 1], [0, 2, 0, 0], 4), NAMES, "train_")
-    assert figures["train_balanced_accuracy"] == pytest.approx((0.5 + 0) / 2)
-    assert figures["train_macro_precision"] == pytest.approx((1 / 3 + 0) / 2)
-    assert figures["train_precision/SeaLake"] == figures["train_f1/SeaLake"] == 0
+    figures = epoch_figures(counted([0, 0, 1, 1], [0, 2, 0, 0], 4), NAMES)
+    assert figures["val_balanced_accuracy"] == pytest.approx((0.5 + 0) / 2)
+    assert figures["val_macro_precision"] == pytest.approx((1 / 3 + 0) / 2)
+    assert figures["val_precision/SeaLake"] == figures["val_f1/SeaLake"] == 0
     assert [name for name in figures if name.endswith(("/Industrial", "/Pasture"))] == []
-    assert tuple(figures) == figure_names(NAMES, (2, 2, 0, 0), "train_")
+    assert tuple(figures) == figure_names(NAMES, (2, 2, 0, 0))
 
 
 def test_a_split_without_tiles_has_no_figures():
