@@ -59,13 +59,14 @@ def _close(config: FinishConfig, outcome: Outcome, settings: Mapping[str, str]) 
     if not run_id and outcome.state == "succeeded":
         logger.info("training came from the cache: its MLflow run stays as it is")
         return
-    if not run_id:  # it failed before training: MLflow should show that failure too
+    if not run_id:  # it failed before training, which MLflow should show too
         run_id = tracking.open_run(config.experiment, _name_of_failure(outcome), {})
     tracking.close_run(run_id, _STATUS[outcome.state], failed_step=outcome.failed_task, reason=outcome.reason)
     tracking.log_params(run_id, settings)
     with tracking.reported("read the run"):
         info = mlflow.get_run(run_id).info
-    page = f"#/experiments/{info.experiment_id}/runs/{info.run_id}?workflowType=machine_learning"  # not that of GenAI
+    # Without the type, MLflow may show the page for GenAI.
+    page = f"#/experiments/{info.experiment_id}/runs/{info.run_id}?workflowType=machine_learning"
     logger.info("MLflow run %s is %s: %s", run_id, _STATUS[outcome.state], page)
 
 

@@ -2,7 +2,7 @@
 
 KFP's own status is unreliable: `PipelineTaskFinalStatus.state` is `RUNNING` after a driver's failure, after a
 terminated run, and after some successes, and its message is always empty. While the exit handler runs, the Argo
-Workflow has the facts: its spec states if a person terminated it, and each node has a phase. The pods have the
+Workflow has the facts: its spec states whether a person terminated it, and each node has a phase. The pods have the
 termination messages of the steps.
 """
 
@@ -16,11 +16,13 @@ State = Literal["succeeded", "failed", "terminated"]
 
 _FAILED_PHASES = {"Failed", "Error"}
 _DELETED = (
-    "Its pod was deleted, as preemption and drained nodes do, before Argo saw its end; Argo does not retry such pods. "
+    "Its pod was deleted, for example by preemption or because its node was drained, before Argo recorded its end; "
+    "Argo does not retry such pods. "
     "An administrator can set ARGO_POD_STATUS_CAPTURE_FINALIZER=true in Argo's workflow-controller."
 )
 _NEVER_STARTED = (
-    "Its pod ended before the step began, as pods do that are deleted while they start; Argo does not retry such pods. "
+    "Its pod ended before the step began, for example because it was deleted while it started; Argo does not retry "
+    "such pods. "
     "Submit the run again: steps that have ended come from the cache."
 )
 
@@ -70,7 +72,7 @@ def from_cluster(workflow: dict[str, Any], pods: Sequence[Any], end_of_log: Call
     reason = "" if pod is None else _termination_message(pod)
     if not reason and pod is not None:
         reason = end_of_log(pod.metadata.name)
-    reason = reason or str(first.get("message") or "no reason was left; see the pod's log")
+    reason = reason or str(first.get("message") or "no reason is known; see the log of its pod")
     if reason == "pod deleted":
         reason = _DELETED
     elif reason.startswith("Pod failed before "):  # Argo's inferFailedReason: a container was still waiting
@@ -106,7 +108,7 @@ def _task_of(node: dict[str, Any], pod: Any) -> tuple[str, bool]:  # noqa: ANN40
 
 
 def _termination_message(pod: Any) -> str:  # noqa: ANN401
-    if pod.status.reason == "Evicted":  # its containers may have no state, and no log
+    if pod.status.reason == "Evicted":  # its containers may have neither a state nor a log
         return f"Its pod was evicted: {str(pod.status.message or '').strip()}"
     for container in pod.status.container_statuses or []:
         state = container.state.terminated

@@ -1,9 +1,10 @@
 """Choose the time as of which a run reads its source, so that KFP's cache never returns outdated tiles.
 
-KFP's cache identifies a source by its address, not by its content. Therefore `ingest` gets a time as a parameter: the
-time that the user gives; otherwise none, so that a repeated run comes from the cache; or, in a recurring run, the time
-at which it was triggered, so that each run reads its source again. Only the cluster knows if a run is recurring, since
-KFP 2.17 fills in time macros in some kinds of recurring runs and not in others (kubeflow/pipelines #12494).
+KFP's cache identifies a source by its address, not by its contents. Therefore `ingest` gets a time as a parameter: the
+one that the user gives. Otherwise it gets none, so that a repeated run comes from the cache; in a recurring run it gets
+the time at which the run was triggered, so that each run reads its source again. Only the cluster knows whether a run
+is recurring, since KFP 2.17 fills in time macros in some kinds of recurring runs and not in others
+(kubeflow/pipelines #12494).
 """
 
 import logging
@@ -27,19 +28,20 @@ def choose_snapshot(config: SnapshotConfig) -> str:
         ISO 8601: the user's time; else the creation time of the Workflow in a recurring run; else empty.
 
     Raises:
-        kubernetes.client.ApiException: on a cluster, if this run may not read its own Workflow; without it, a recurring
-            run would always get the cached result.
+        kubernetes.client.ApiException: on a cluster, if this run may not read its own Workflow. Treating it as a
+            one-off run could give a recurring run the cached result forever.
     """
     if config.snapshot:
         return config.snapshot
     if not cluster.workflow_name():
         return ""
-    fired = fired_at(cluster.read_workflow())
-    logger.info("%s", f"a recurring run: its source is read as of {fired}" if fired else "a one-off run: no snapshot")
-    return fired
+    triggered = triggered_at(cluster.read_workflow())
+    message = f"a recurring run: its source is read as of {triggered}" if triggered else "a one-off run: no snapshot"
+    logger.info("%s", message)
+    return triggered
 
 
-def fired_at(workflow: dict[str, Any]) -> str:
+def triggered_at(workflow: dict[str, Any]) -> str:
     """Return the time at which a recurring run was triggered, ISO 8601; empty for a one-off run.
 
     Args:

@@ -4,7 +4,7 @@ import pytest
 
 from tilepipe.components.shared.errors import ParameterError
 from tilepipe.components.snapshot.config import SnapshotConfig
-from tilepipe.components.snapshot.snapshot import choose_snapshot, fired_at
+from tilepipe.components.snapshot.snapshot import choose_snapshot, triggered_at
 
 
 def test_what_the_user_gives_wins():
@@ -16,13 +16,13 @@ def test_none_outside_of_a_cluster(monkeypatch):
     assert choose_snapshot(SnapshotConfig()) == ""
 
 
-def test_a_one_off_run_has_none_and_a_recurring_one_the_time_it_fired():
+def test_a_one_off_run_has_none_and_a_recurring_one_the_time_it_was_triggered():
     metadata = {"creationTimestamp": "2026-11-21T21:45:22Z", "labels": {"pipeline/runid": "1"}}
-    assert fired_at({"metadata": metadata}) == ""
+    assert triggered_at({"metadata": metadata}) == ""
     label = {"scheduledworkflows.kubeflow.org/isOwnedByScheduledWorkflow": "true"}
-    assert fired_at({"metadata": {**metadata, "labels": label}}) == "2026-11-21T21:45:22Z"
+    assert triggered_at({"metadata": {**metadata, "labels": label}}) == "2026-11-21T21:45:22Z"
     owners = [{"kind": "ScheduledWorkflow"}]
-    assert fired_at({"metadata": {**metadata, "ownerReferences": owners}}) == "2026-11-21T21:45:22Z"
+    assert triggered_at({"metadata": {**metadata, "ownerReferences": owners}}) == "2026-11-21T21:45:22Z"
 
 
 @pytest.mark.parametrize("value", ["[[ScheduledTime]]", "[[CurrentTime.2006-01-02T15:04:05Z]]", "yesterday"])
