@@ -31,7 +31,7 @@ PARAMETERS: Mapping[str, tuple[tuple[type[StepConfig], str], ...]] = {
 """Parameters that candidates can differ in: name in the pipeline -> fields of the steps."""
 
 STRUCTS: Mapping[str, type[StepConfig]] = {"model_options": ModelOptions, "train_options": TrainOptions}
-"""Parameters with options, which are named after a dot."""
+"""Structs of options; an option is named after a dot, as in `model_options.dropout`."""
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,12 @@ def candidate_configs(base: Mapping[str, Any], parameters: Mapping[str, Any], **
 
     Args:
         base: parameters of all candidates, by the names of the pipeline.
-        parameters: those of this candidate; an option replaces the one in the base, and so do those of a struct.
-        **train: further fields of the training's configuration.
+        parameters: those of this candidate. A struct replaces only the options that it has, not the whole struct of
+            the base.
+        **train: further fields of `TrainConfig`.
 
     Raises:
-        ParameterError: a step would refuse a value; the message has the names of the pipeline.
+        ParameterError: a step would refuse a value; the message uses the names of the pipeline.
     """
     merged = copy.deepcopy(dict(base))
     for name, value in parameters.items():

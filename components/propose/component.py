@@ -26,7 +26,7 @@ def propose_candidates(
     train_learning_rate: float = 0.001,
     train_optimizer: str = "adam",
     train_options: dict = {},
-) -> list:  # as the one output, `Output`: kfp.local finds a loop's items under no other name
+) -> list:  # without a name, so `Output`: kfp.local finds the items of a loop under no other
     """List the candidates of a sweep, divided among its workers, and open its MLflow run.
 
     Args:
@@ -40,7 +40,7 @@ def propose_candidates(
         tune_workers: Number of pods that train candidates at the same time; each trains its share one after another.
         tune_metric: Validation metric that ranks the candidates, and selects the best epoch of each: val_accuracy,
             val_loss, val_macro_f1, val_recall/Forest and others.
-        tune_options: Rarely changed settings of the sweep: {"rungs": [2, 6]} stops hopeless candidates after 2 and 6
+        tune_options: Rarely changed settings of the sweep: {"rungs": [2, 6]} stops unpromising candidates after 2 and 6
             epochs, {"study_uri": "s3://bucket/study"} continues an earlier sweep.
         tune_refit: Train the best candidate again, on training and validation tiles together, for as many epochs as its
             best one; else its model is used as it is.
@@ -62,7 +62,7 @@ def propose_candidates(
             {"early_stopping_patience_epochs": 5} and others.
 
     Returns:
-        Candidates of each worker, as JSON: items of a loop.
+        Items of the loop over the workers: the candidates of each, as JSON.
     """
     from pathlib import Path
 

@@ -34,7 +34,7 @@ def _as_in(config: type[StepConfig], name: str) -> Any:  # noqa: ANN401 - a Fiel
 
 
 class TuneOptions(StepConfig):
-    """Early stops of hopeless candidates, and the study of a search that continues."""
+    """Early stops of unpromising candidates, and the study of a search that continues."""
 
     rungs: tuple[int, ...] = Field(
         default=(),
@@ -42,7 +42,7 @@ class TuneOptions(StepConfig):
         description="Epochs after which each worker continues only its best candidates, such as [2, 6]; [] for none",
     )
     reduction_factor: int = Field(
-        default=3, ge=2, le=10, description="At each rung, one candidate of this many continues"
+        default=3, ge=2, le=10, description="At each rung, one in this many candidates continues"
     )
     startup_candidates: int = Field(
         default=10,
@@ -107,8 +107,8 @@ class ProposeConfig(StepConfig):
     )
     tune_options: TuneOptions = Field(
         default=TuneOptions(),
-        description='Rarely changed settings of the sweep: {"rungs": [2, 6]} stops hopeless candidates after 2 and 6 '
-        'epochs, {"study_uri": "s3://bucket/study"} continues an earlier sweep',
+        description='Rarely changed settings of the sweep: {"rungs": [2, 6]} stops unpromising candidates after 2 and '
+        '6 epochs, {"study_uri": "s3://bucket/study"} continues an earlier sweep',
     )
     tune_refit: bool = Field(
         default=False,
@@ -173,10 +173,10 @@ class ProposeConfig(StepConfig):
         return {name: value for name, value in given.items() if value != _default(name)}
 
     def check_refit(self) -> None:
-        """Check that each candidate can be trained without validation tiles, if the winner is to be.
+        """Check that each candidate can be trained without validation tiles, as `tune_refit` does with the winner.
 
         Raises:
-            ParameterError: a schedule depends on them.
+            ParameterError: a schedule needs figures of validation tiles.
         """
         for parameters in self._checked() if self.tune_refit else ():
             if candidate_configs(self.base(), parameters).train.options.schedule == "reduce_on_plateau":
@@ -192,7 +192,7 @@ class ProposeConfig(StepConfig):
         return self.tune_search == "tpe"
 
     def listed(self) -> tuple[Candidate, ...]:
-        """List the candidates; of a search that chooses them by results, as many random examples.
+        """List the candidates; for a TPE search, which chooses them later, as many random examples.
 
         Raises:
             ValueError: the search space is empty, contradictory or too large.
@@ -233,7 +233,7 @@ class ProposeConfig(StepConfig):
         )
 
     def _checked(self) -> list[Mapping[str, Any]]:
-        """Return the parameters of the candidates to check; each value of a search space is in one of them."""
+        """Return the parameters of the candidates to check; each value of the search space occurs in them."""
         listed: list[Mapping[str, Any]] = [candidate.parameters for candidate in self.listed()]
         return [*listed, *extremes(self.tune_space, seed=self.seed)] if self.chooses_by_results else listed
 

@@ -13,7 +13,7 @@ logger = logging.getLogger("tilepipe.propose")
 
 
 def propose(config: ProposeConfig, manifest_path: Path) -> list[str]:
-    """List the candidates, and open the MLflow run below which those of the candidates will be.
+    """List the candidates, and open the MLflow run in which the runs of the candidates will be nested.
 
     Args:
         config: the parameters.

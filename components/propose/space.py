@@ -16,17 +16,17 @@ from tilepipe.components.shared.errors import ParameterError
 Search = Literal["grid", "random", "tpe"]
 
 TOGETHER = "together"
-"""Beginning of the keys of `tune_space` with a list of choices that set several parameters each."""
+"""Prefix of the keys of `tune_space` whose choices set several parameters each."""
 
 _NUMBERS = (int, float, float | None, int | None)
 """Types of the parameters that are numbers."""
 
-_DRAWS_PER_CANDIDATE = 50  # of a random search, before too few distinct candidates are reported
+_DRAWS_PER_CANDIDATE = 50  # after which a random search reports too few distinct candidates
 
 
 @dataclass(frozen=True)
 class Range:
-    """An interval that a search draws numbers from."""
+    """An interval from which a search draws numbers."""
 
     low: float
     high: float
@@ -42,16 +42,16 @@ class Range:
         return self.rounded(min(max(value, self.low), self.high))
 
     def rounded(self, value: float) -> float:
-        """Round a number of the interval to what candidates have.
+        """Round a number of the interval to a whole number or to three significant digits.
 
-        Three significant digits: a learning rate of 0.000523817... is no better than 0.000524.
+        More digits are harder to read and do not help: a learning rate of 0.000523817 is no better than 0.000524.
         """
         return round(value) if self.is_whole else min(max(float(f"{value:.3g}"), self.low), self.high)
 
 
 @dataclass(frozen=True)
 class Dimension:
-    """Choices that a candidate takes one of: each sets one parameter, or several together."""
+    """Choices, of which a candidate takes one; each sets one parameter, or several together."""
 
     name: str
     choices: tuple[Mapping[str, Any], ...] = ()
@@ -101,8 +101,8 @@ def candidates(space: Mapping[str, Any], *, search: Search, most: int, seed: int
 
     Args:
         space: the search space.
-        search: all combinations of the values (grid), or as many random ones as `most` (random). Those of `tpe` are
-            not known in advance: random ones are examples of them.
+        search: all combinations of the values (grid), or as many random ones as `most` (random). `tpe` chooses its
+            candidates later, so random ones stand for them.
         most: number of random candidates, or largest size of the grid.
         seed: seed of the random search.
 

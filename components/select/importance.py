@@ -12,12 +12,12 @@ from tilepipe.components.shared.contracts.candidates import Outcome
 from tilepipe.components.shared.contracts.history import lower_is_better
 
 _FEWEST = 4
-"""Candidates below which nothing is said about the parameters."""
+"""Number of finished candidates below which no effects are computed."""
 
 
 @dataclass(frozen=True)
 class ValueFigures:
-    """Candidates with one value of a parameter."""
+    """Figures of the candidates with one value of a parameter."""
 
     value: str
     candidates: int
@@ -33,15 +33,15 @@ class Effect:
     share: float
     """Share of the variation of the metric that the parameter explains, from 0 to 1; NaN if it cannot be computed."""
     values: tuple[ValueFigures, ...]
-    """In the order of the search space; empty for numbers that hardly repeat."""
+    """In the order of the search space; empty for numbers that rarely repeat."""
 
 
 def effects(outcomes: Sequence[Outcome]) -> list[Effect]:
     """Compute the effect of each parameter, the largest first.
 
-    For repeated values it is the share of the variance between their means, adjusted for the number of values (epsilon
-    squared); for numbers that hardly repeat, the adjusted square of the rank correlation (Spearman). Interactions of
-    parameters are not in it.
+    For values that repeat, the share is that of the variance between their means, adjusted for the number of values
+    (epsilon squared). For numbers that rarely repeat, it is the adjusted square of Spearman's rank correlation.
+    Interactions of parameters are not included.
 
     Args:
         outcomes: outcomes in any order; only finished ones with a metric count.
@@ -99,7 +99,7 @@ def _rank_correlation(values: np.ndarray[Any, Any], metric: np.ndarray[Any, Any]
 
 
 def _adjusted(share: float, count: int, groups: int) -> float:
-    """Take off what chance alone would explain."""
+    """Subtract what chance alone would explain."""
     if count <= groups:
         return math.nan
     return min(max(1 - (1 - share) * (count - 1) / (count - groups), 0.0), 1.0)

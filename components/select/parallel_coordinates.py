@@ -1,4 +1,4 @@
-"""Parallel coordinates of a sweep as SVG: an axis for each parameter and the metric, a line for each candidate."""
+"""Parallel coordinates of a sweep as SVG: one axis per parameter and for the metric, one line per candidate."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -11,11 +11,11 @@ from tilepipe.components.shared.pages import plot
 from tilepipe.components.shared.pages.markup import Markup, element
 
 _LEFT, _RIGHT = 150.0, 440.0
-"""Ends of the horizontal axes, in units: they are below each other, so that any number fits into a narrow frame."""
+"""Ends of the horizontal axes, in units. The axes are stacked, so that any number of them fits into a narrow frame."""
 _ROW, _TOP = 58.0, 22.0
 _LETTER = 6.0  # width of a letter in units, on average
-_SPREAD = 10.0  # of the candidates with the same value
-_LOG_FROM = 30.0  # ratio of the largest and the smallest value
+_SPREAD = 10.0  # width over which candidates with the same value are spread, in units
+_LOG_FROM = 30.0  # ratio of the largest to the smallest value from which an axis is logarithmic
 
 
 def drawing(outcomes: Sequence[Outcome]) -> Markup | None:
@@ -44,7 +44,7 @@ def drawing(outcomes: Sequence[Outcome]) -> Markup | None:
     parts += _axis(drawn[0].metric, y, ticks)
     for at, one in enumerate(drawn):
         lines[at].append((scale(one.value), y))
-    order = [*range(1, len(drawn)), 0]  # the winner above all others
+    order = [*range(1, len(drawn)), 0]  # the winner is drawn last, over all others
     paths = [_path(lines[at], drawn[at], 1 - at / len(drawn)) for at in reversed(order[:-1])]
     winner = element("g", plot.line(lines[0]), *(plot.dot(x, y, r=3.5, fill=plot.MAIN_COLOR) for x, y in lines[0]))
     chosen = ", ".join(f"{name} {value_text(drawn[0], name)}" for name in names)
@@ -56,7 +56,7 @@ def drawing(outcomes: Sequence[Outcome]) -> Markup | None:
 
 
 def _path(points: Sequence[plot.Point], outcome: Outcome, quality: float) -> Markup:
-    """Draw the line of a candidate, stronger for better ones."""
+    """Draw the line of a candidate; lines of better ones are more opaque."""
     is_stopped = outcome.status == "stopped"
     line = plot.line(points, plot.SECOND_COLOR if is_stopped else plot.MAIN_COLOR, dashes="4 4" if is_stopped else None)
     return element("g", line, opacity=f"{0.12 + (0.2 if is_stopped else 0.3 * quality):.2f}")
@@ -72,7 +72,7 @@ def _axis(name: str, y: float, ticks: Sequence[tuple[float, str]]) -> list[Marku
 
 
 def _tick(words: str, x: float, y: float) -> Markup:
-    """Draw a label of an axis, with a white edge, since lines of candidates run below it."""
+    """Draw a label of an axis, with a white outline, since lines of candidates pass behind it."""
     edge: dict[str, str | float] = {
         "stroke": plot.WHITE,
         "stroke_width": 4,
@@ -106,7 +106,7 @@ def _number_axis(numbers: Sequence[float], name: str) -> tuple[Callable[[Outcome
 
     scale = plot.Scale(unit(low), unit(high), _LEFT + 10, _RIGHT - 10)
     distinct = sorted(set(numbers))
-    # As many of the values as have room; the ends always do.
+    # The ends are always labelled, the values between them where there is room.
     ticks = [(scale(unit(value)), shown_value(value)) for value in (low, high)]
     for value in distinct[1:-1]:
         x = scale(unit(value))

@@ -10,7 +10,7 @@ from tilepipe.components.shared.contracts.candidates import Outcome
 from tilepipe.components.shared.pages.formatting import DASH, markdown_table, plain
 from tilepipe.components.shared.storage.atomic import write_whole
 
-_MOST_ROWS = 20  # of the summary
+_MOST_ROWS = 20  # in the summary
 
 
 def parameter_names(outcomes: Sequence[Outcome]) -> list[str]:
@@ -21,7 +21,7 @@ def parameter_names(outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def shown_value(value: Any) -> str:  # noqa: ANN401 - of any parameter
-    """Format the value of a parameter in a few characters."""
+    """Format the value of a parameter briefly."""
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
@@ -30,7 +30,7 @@ def shown_value(value: Any) -> str:  # noqa: ANN401 - of any parameter
 
 
 def value_text(outcome: Outcome, name: str) -> str:
-    """Format the value that a candidate has for a parameter; one that it leaves out is the default."""
+    """Format the value that a candidate has for a parameter; `default` if the candidate does not set it."""
     return shown_value(outcome.parameters[name]) if name in outcome.parameters else "default"
 
 

@@ -63,8 +63,8 @@ def select(config: SelectConfig, folders: Sequence[Path], manifest_path: Path, o
     model = next((path for folder in folders if (path := folder / winner.name / MODEL_FILE).is_file()), None)
     if model is None or winner.history is None:
         raise ArtifactError(
-            f"The outcomes must have the model of the best candidate. Received: none of {winner.name}. Run the sweep "
-            "again with this version of tilepipe."
+            f"The outcomes must have the model of the best candidate. Received: no model of {winner.name}. Run the "
+            "sweep again with this version of tilepipe."
         )
     with whole_file(outputs.model) as partial:
         shutil.copyfile(model, partial)
@@ -98,7 +98,7 @@ def _winner(outcomes: Sequence[Outcome]) -> Outcome:
             f"At least one candidate must be trained to its end. Received: {len(outcomes)} candidates, of which "
             f"{sum(reasons.values())} failed: {listed} Correct `tune_space` or the parameters of all candidates."
         )
-    if winner.value != winner.value:  # NaN: they are sorted to the end
+    if winner.value != winner.value:  # NaN, which is sorted to the end: no finished candidate has the metric
         known = sorted(
             {name for one in outcomes if one.history for name in one.history.best if name.startswith("val_")}
         )

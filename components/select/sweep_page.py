@@ -95,12 +95,12 @@ def _duration(seconds: float) -> str:
 
 
 def _parameters(outcomes: Sequence[Outcome], found: Sequence[Effect]) -> Markup | None:
-    """Show which parameters matter: the lines of the candidates, and the share that each parameter explains."""
+    """Show which parameters matter: parallel coordinates, and the share that each parameter explains."""
     coordinates = parallel_coordinates.drawing(outcomes)
     lines = section(
         "Parameters",
-        "One line per candidate, the best one in bold; the better a candidate, the stronger its line. Stopped ones are "
-        "dashed.",
+        "One line per candidate, the best one in bold; lines of better candidates are more opaque, those of "
+        "stopped ones dashed.",
         coordinates,
     )
     rows = [
@@ -114,8 +114,8 @@ def _parameters(outcomes: Sequence[Outcome], found: Sequence[Effect]) -> Markup 
     importance = section(
         "Importance",
         "Share of the variation between finished candidates that a parameter explains alone, adjusted for the number "
-        "of its values; a dash where each value occurs once. Few candidates say little, and joint effects of several "
-        "parameters are not included.",
+        "of its values; a dash where each value occurs once. With few candidates, the shares are uncertain. Joint "
+        "effects of several parameters are not included.",
         table("Importance", headings("Parameter", "#Share explained"), rows),
     )
     if coordinates and found:
@@ -154,7 +154,7 @@ def _candidates(outcomes: Sequence[Outcome]) -> Markup:
 
 def _title(metric: str) -> str:
     words = in_words(metric)
-    return words[:1].upper() + words[1:]  # not `capitalize`, which writes F1 and names of classes in small letters
+    return words[:1].upper() + words[1:]  # not `capitalize`, which makes F1 and names of classes lower case
 
 
 def _heading(title: str) -> Markup:
@@ -242,7 +242,7 @@ def _bar(share: float) -> Markup | None:
 
 
 def _failures(outcomes: Sequence[Outcome]) -> Markup | None:
-    """List the reasons of failures, with the candidates that they ended."""
+    """List the reasons of failures, each with the candidates that failed for it."""
     reasons: dict[str, list[str]] = {}
     for one in sorted(outcomes, key=lambda one: one.index):
         if one.status == "failed":

@@ -1,4 +1,4 @@
-"""Train the candidates of one worker one after another, and stop hopeless ones at rungs."""
+"""Train the candidates of one worker one after another, and stop unpromising ones at rungs."""
 
 import errno
 import json

@@ -308,7 +308,7 @@ def tune_classifier(
         tune_candidates: Number of random or TPE candidates, or size limit of the grid.
         tune_metric: Validation metric that ranks the candidates, and selects the best epoch of each: val_accuracy,
             val_loss, val_macro_f1, val_recall/Forest and others.
-        tune_options: Rarely changed settings of the sweep: {"rungs": [2, 6]} stops hopeless candidates after 2 and 6
+        tune_options: Rarely changed settings of the sweep: {"rungs": [2, 6]} stops unpromising candidates after 2 and 6
             epochs, {"study_uri": "s3://bucket/study"} continues an earlier sweep.
         tune_refit: Train the best candidate again, on training and validation tiles together, for as many epochs as its
             best one; else its model is used as it is.

@@ -84,7 +84,7 @@ def test_a_metric_that_no_candidate_has_is_one_clear_error(select_among):
 
 @pytest.mark.usefixtures("_untracked")
 def test_outcomes_that_are_missing_are_an_error(select_among):
-    with pytest.raises(ArtifactError, match="Received: none of candidate-000"):
+    with pytest.raises(ArtifactError, match="Received: no model of candidate-000"):
         select_among([made_up(0, {}, [0.5])])
 
 

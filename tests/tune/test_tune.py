@@ -12,7 +12,7 @@ from tilepipe.components.tune.config import TuneConfig
 from tilepipe.components.tune.tune import tune
 
 
-def test_rungs_stop_hopeless_candidates_and_a_failure_stops_no_other(tmp_path, mlflow_store, monkeypatch):
+def test_rungs_stop_unpromising_candidates_and_a_failure_stops_no_other(tmp_path, mlflow_store, monkeypatch):
     from mlflow import MlflowClient
 
     from tilepipe.components.shared.tracking import tracking
