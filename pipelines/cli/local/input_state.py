@@ -24,7 +24,7 @@ ADDRESSES: Mapping[str, tuple[str, ...]] = {
 _HASHED_BYTES = 1 << 30
 """Largest artifact that is identified by its content; others are by the sizes and times of their files."""
 _BY_CONTENT = {("pack", "tiles")}
-"""Artifacts of which only the content matters: the result of the step does not name their path."""
+"""Artifacts of which only the content matters, since the result of the step does not contain their path."""
 _DOCUMENTS = (".json", ".geojson", ".ndjson", ".jsonl", ".geojsonl", ".geojsons")
 _LINKS = frozenset({"child", "item"})
 """Relations of the links from which `ingest` reads."""
@@ -69,7 +69,7 @@ def of_data(step: str, arguments: Mapping[str, Any]) -> list[Any] | None:
 
 
 def _addresses(step: str, arguments: Mapping[str, Any]) -> list[str]:
-    """List the normalized addresses that a step reads; one that cannot be normalized is for the step to refuse."""
+    """List the normalized addresses that a step reads, without those that it will refuse as not normalizable."""
     found = [arguments.get(name) or "" for name in ADDRESSES.get(step, ())]
     texts = [text for one in found for text in (one.values() if isinstance(one, Mapping) else (one,)) if text]
     normalized = []
@@ -165,7 +165,7 @@ def _of_file(path: str) -> tuple[int, ...]:
         found = Path(path).stat()
     except OSError:
         return ()
-    # The time of the inode's last change too: copying may keep the size and the modification time.
+    # With the time of the inode's last change, since copying may keep the size and the modification time.
     return (stat.S_IFMT(found.st_mode), found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 

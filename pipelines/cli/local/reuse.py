@@ -36,9 +36,9 @@ _PACKAGES = ("duckdb", "keras", "numpy", "pillow", "pyarrow", "rasterio", "scipy
 _VARIABLES = ("AWS_ENDPOINT", "CUDA_", "KERAS_", "TF_", "XLA_")
 """Prefixes of the environment variables that may change a result."""
 _STORES = frozenset({"checkpoint_uri"})
-"""Parameters with an address that a step writes to, which does not change its result."""
+"""Parameters with an address to which a step writes; they do not change its result."""
 _UNUSABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, ArtifactError)
-"""Errors of reading an entry that was damaged, or whose files were."""
+"""Errors of reading an entry that is damaged, or that refers to damaged files."""
 
 
 class ReuseCache(kfp_cache.LocalCache):  # type: ignore[misc] # kfp has no types
@@ -86,7 +86,7 @@ class ReuseCache(kfp_cache.LocalCache):  # type: ignore[misc] # kfp has no types
         return key
 
     def get(self, key: str) -> dict[str, Any] | None:
-        """Return the outputs of an earlier run; None if there are none, or a file of theirs was changed or removed."""
+        """Return the outputs of an earlier run; None if there are none, or if a file was changed or removed."""
         path = Path(self._entry_path(key))
         if not key or not path.is_file():
             return None
@@ -140,9 +140,9 @@ def _artifacts(outputs: Mapping[str, Any]) -> list[dsl.Artifact]:
 
 
 def _has_its_record(task: _Task, outputs: Mapping[str, Any]) -> bool:
-    """Return whether MLflow still has the run of a tracked training, and has it as finished if it was evaluated.
+    """Return whether MLflow still has the run of a tracked training; for `evaluate`, whether the run is `FINISHED`.
 
-    A run that a later step has failed is closed by `evaluate`, which therefore runs again.
+    After a failure of a later step it is not; `evaluate` then runs again and closes it.
     """
     run_id = str(outputs.get("mlflow_run_id") or task.arguments.get("mlflow_run_id") or "")
     if not run_id:

@@ -1,4 +1,4 @@
-"""Terminal output of `tilepipe run`: one line per step, the metrics, and where the results are."""
+"""Terminal output of `tilepipe run`: one line per step, the metrics, and the addresses of the results."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -90,12 +90,12 @@ def _line(step: StepState) -> Text:
 
 
 def result(console: Console, run: LocalRun) -> None:
-    """Print metrics, report, pages and the MLflow command of a run, or what failed, why and where the log is."""
+    """Print the metrics, results and MLflow command of a run; or what failed, why, and where the log is."""
     console.print()
     if run.failure:
         failed = run.failed_step
         where = f"{failed.name} failed" if failed else "the run failed"
-        reason, *more = run.failure.splitlines() or [""]  # the line of the step has the whole reason
+        reason, *more = run.failure.splitlines() or [""]  # the whole reason is in the line of the step
         console.print(Text(f"{where}: {escape_controls(reason)}{' ...' if more else ''}", style="red"), soft_wrap=True)
         console.print(f"log: {run.log}", soft_wrap=True)
         return
@@ -159,7 +159,7 @@ def _address(run: LocalRun) -> str:
 
 
 def _results(run: LocalRun) -> Iterator[tuple[str, str]]:
-    """Yield the name and the address of each result for people."""
+    """Yield the name and the address of each result that people read."""
     for step in run.steps:
         for output in _SHOWN_OUTPUTS.get(step.name, ()):
             yield output, str(run.outputs(step.task)[output]["uri"])

@@ -1,4 +1,4 @@
-"""Run a compiled pipeline on this machine: the YAML itself, with `kfp.local` and one readable line per step."""
+"""Run the YAML of a compiled pipeline on this machine with `kfp.local`, and follow the state of its steps."""
 
 import json
 import os
@@ -27,7 +27,7 @@ _PAGE = re.compile(r"MLflow run \w+ is \w+: (#\S+)")
 _RAISED = re.compile(r"\s*(\w+\.)*\w*(Error|Exception|Interrupt)\b")
 _ENDED = re.compile(r"Task '([\w-]+)' finished with status (\w+)")
 
-_NO_REASON = "It ended without a message, as after running out of memory. Its log may tell more."
+_NO_REASON = "It ended without a message, for example because it ran out of memory. Its log may have the reason."
 
 
 @dataclass
@@ -73,7 +73,7 @@ class LocalRun:
     is_user_error: bool
     """True if the user can correct the cause of the failure."""
     mlflow_page: str = ""
-    """Page of the run below the address of MLflow's server; empty if it is not known."""
+    """Path of the run's page, to append to the address of MLflow's server; empty if it is not known."""
 
     @property
     def failed_step(self) -> StepState | None:
@@ -103,8 +103,8 @@ def run_locally(
         arguments: Checked arguments.
         folder: Folder of all runs. It also contains the MLflow store and the checkpoints of unfinished trainings.
         on_change: Called with a step whenever it starts, logs a line or ends.
-        reuse: Whether steps whose inputs, parameters and code are those of an earlier run in `folder` are not run
-            again. Defaults to True.
+        reuse: Whether to reuse the results of earlier runs in `folder` for steps with the same inputs, parameters and
+            code. Defaults to True.
 
     Returns:
         The finished run; a failed pipeline raises no exception.
@@ -216,7 +216,7 @@ class Follower:
             self._raised = line.strip()
 
     def end(self, *, succeeded: bool) -> None:
-        """End the steps whose end `kfp.local` did not log, which can be the last loop's, with the result of the run."""
+        """End the steps whose end `kfp.local` did not log, such as a loop at the end, with the result of the run."""
         for step in self.steps.values():
             if step.ended is None:
                 step.running, step.ended, step.succeeded = 0, time.monotonic(), step.succeeded and succeeded
@@ -263,15 +263,15 @@ class Follower:
             step.warnings.append(message)
         elif _RESULT.match(message) and not step.is_reused:
             step.results.append(message)
-            step.message = ""  # the progress within the epoch is outdated
+            step.message = ""  # the progress within that epoch is outdated
         else:
             step.message = message
         self._on_change(step)
 
     def _end_silent_iterations(self, started: str) -> None:
-        """End the loops before a task that starts: `kfp.local` may not log the end of iterations after the first one's.
+        """End the loops before a task that starts, since `kfp.local` may log the end of their first iteration only.
 
-        It restores the log level for all threads when the first of them has ended its iteration.
+        When the first thread has ended its iteration, it restores the log level for all threads.
         """
         for step in self.steps.values():
             if step.task != started and step.ended is None and step.has_ended:

@@ -1,4 +1,4 @@
-"""Log lines of the steps that a local run reuses: kept with the result, and printed again, so that warnings stay."""
+"""Log lines of the steps that a local run reuses: kept with the result and printed again, so that warnings stay."""
 
 import re
 import sys
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 STEP_LINE = re.compile(r"(INFO|WARNING|ERROR) tilepipe\.(\w+): (.*)")
 """A log line of a step: level, step and message."""
 REUSED = re.compile(r"^Task '([\w-]+)' is reused from (.+)$")
-"""Line that stands for the start of a reused task: its name, and the folder with its outputs."""
+"""Line printed instead of the start of a reused task: its name, and the folder with its outputs."""
 
 _MOST_LINES = 500
 
@@ -31,7 +31,7 @@ def last_lines() -> list[str]:
 
 
 def print_reused(task: str, folder: str, lines: Sequence[str]) -> None:
-    """Print that a task is reused, and its log lines, all at once: other threads may print too.
+    """Print that a task is reused, and its log lines, in one write, since other threads may print too.
 
     Args:
         task: Name of the task.

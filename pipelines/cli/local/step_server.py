@@ -2,8 +2,8 @@
 
 Usage: `python -m tilepipe.pipelines.cli.local.step_server CONTROL_DESCRIPTOR PARENT_PROCESS NAME...`
 
-Each name is of a module to import, or `module:function` to call. A request is one byte with three descriptors: of a
-file with the request as JSON, of the step's output, and of a pipe for its status. `warm_steps` sends the requests.
+Each NAME is a module to import, or `module:function` to call. A request is one byte with three file descriptors: a file
+with the request as JSON, the step's output, and a pipe for its status. `warm_steps` sends the requests.
 """
 
 import atexit
@@ -51,7 +51,7 @@ def main() -> NoReturn:
     end_with_parent(int(parent))
     environment = dict(os.environ)
     os.environ.update(_KFP_RUNTIME)
-    # Python 3.12 and later count native threads too, which handle forks themselves.
+    # Python 3.12 and later also warn of native threads, which handle forks themselves.
     warnings.filterwarnings("ignore", message=r".*use of fork\(\) may lead to deadlocks", category=DeprecationWarning)
     with contextlib.suppress(KeyboardInterrupt):
         preload(["kfp.dsl.executor", *names])
@@ -59,7 +59,7 @@ def main() -> NoReturn:
         gc.freeze()  # the garbage collector of a child process neither scans nor copies these objects
         with socket.socket(fileno=int(control_descriptor)) as control:
             _serve(control, environment)
-    os._exit(0)  # without the interpreter's cleanup, which takes a second after importing TensorFlow
+    os._exit(0)  # skips the interpreter's cleanup, which takes a second after importing TensorFlow
 
 
 def end_with_parent(parent: int) -> None:
@@ -71,14 +71,14 @@ def end_with_parent(parent: int) -> None:
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before the request was made
+    if os.getppid() != parent:  # it ended before `prctl` was called
         os._exit(1)
 
 
 def preload(names: Sequence[str]) -> None:
     """Import modules, and call functions given as `module:function`.
 
-    A package that is missing is left for the step that needs it to report.
+    A missing package is ignored here; the step that needs it reports it.
     """
     for name in names:
         module, _, function = name.partition(":")
@@ -147,7 +147,7 @@ def _run_child(server: int, request: int, output: int, environment: Mapping[str,
             file.seek(0)
             code = _run_step(json.load(file), environment, is_warm=is_warm)
     except BaseException:
-        sys.excepthook(*sys.exc_info())  # a step's own removes credentials
+        sys.excepthook(*sys.exc_info())  # the hook of a step removes credentials
     finally:
         os._exit(code)
 
@@ -165,7 +165,7 @@ def _run_step(request: Mapping[str, Any], environment: Mapping[str, str], *, is_
         return _run_executor(arguments)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        threading._shutdown()  # type: ignore[attr-defined] # as `multiprocessing` ends its children
+        threading._shutdown()  # type: ignore[attr-defined] # as `multiprocessing` does at the end of its child processes
         atexit._run_exitfuncs()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -174,7 +174,7 @@ def _run_step(request: Mapping[str, Any], environment: Mapping[str, str], *, is_
 def _run_executor(arguments: Sequence[str]) -> int:
     """Run KFP's executor as `python -m` does, and return the exit code."""
     if "numpy" in sys.modules:
-        sys.modules["numpy"].random.seed()  # else all steps would draw the same numbers
+        sys.modules["numpy"].random.seed()  # else all steps would draw the same random numbers
     sys.argv = [EXECUTOR, *arguments]
     try:
         runpy.run_module(EXECUTOR, run_name="__main__", alter_sys=True)
@@ -186,7 +186,7 @@ def _run_executor(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED_EXIT_CODE
     except BaseException:
-        sys.excepthook(*sys.exc_info())  # a step's own removes credentials
+        sys.excepthook(*sys.exc_info())  # the hook of a step removes credentials
         return 1
     return 0
 

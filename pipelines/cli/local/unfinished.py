@@ -35,7 +35,7 @@ def marked(root: Path, run_id: str) -> Iterator[None]:
 
 
 def close_all(folder: Path, tracking_uri: str) -> None:
-    """Close the MLflow runs of all runs that are marked as running and have no process, as KILLED.
+    """Close the MLflow runs of runs that are marked as running but have no process; their status becomes KILLED.
 
     Args:
         folder: Folder of all runs.

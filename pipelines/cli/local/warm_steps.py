@@ -1,4 +1,4 @@
-"""Run the steps of `kfp.local` in forks of processes that have imported what the steps need."""
+"""Run the steps of `kfp.local` in forks of servers: processes that have imported what the steps need."""
 
 import contextlib
 import json
@@ -80,12 +80,12 @@ class Component:
 
 
 def server_of(source: str) -> str:
-    """Return the name of the server for a component's source, or of the largest one that a pipeline's YAML needs."""
+    """Return the name of the server for a component's source, or of the larger one that a pipeline's YAML needs."""
     return TRAIN if _TRAIN_STEP.search(source) else DATA
 
 
 class WarmSteps:
-    """Servers of warm processes; usable as a context manager, whose exit ends them.
+    """Servers in whose forks the steps run; a context manager, which ends them.
 
     Args:
         preloaded: Names to preload per server.
@@ -166,7 +166,7 @@ class _Server:
             self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
 
     def run(self, component: Component, environment: Mapping[str, str]) -> int | None:
-        """Run a component; None if the server ended before it could start it."""
+        """Run a component, and return its exit code; None if the server ended before it started the component."""
         output, their_output = os.pipe()
         status, their_status = os.pipe()
         asked = {"source": component.source, "arguments": component.arguments, "environment": environment}

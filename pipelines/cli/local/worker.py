@@ -2,7 +2,7 @@
 
 Usage: `python -m tilepipe.pipelines.cli.local.worker PIPELINE_YAML PIPELINE_ROOT ARGUMENTS_JSON CACHE_FOLDER`
 
-Without a cache folder, given as an empty word, no results of earlier runs are reused.
+If CACHE_FOLDER is empty, no results of earlier runs are reused.
 """
 
 import json
@@ -23,7 +23,7 @@ def main() -> None:
     path, root, arguments, cache = sys.argv[1:]
     text = Path(path).read_text(encoding="utf-8")
     preloaded = {server: PRELOADED[server] for server in (DATA, server_of(text))}
-    with WarmSteps(preloaded) as steps:  # they import while this process imports kfp
+    with WarmSteps(preloaded) as steps:  # the servers import their modules while this process imports kfp
         _run(text, root, json.loads(arguments), steps, cache)
 
 
