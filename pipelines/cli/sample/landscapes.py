@@ -30,7 +30,7 @@ def draw(class_name: str, rng: Generator) -> Landscape:
 
     Args:
         class_name: one of `CLASS_NAMES`.
-        rng: source of all other properties.
+        rng: random generator, which determines all other properties.
 
     Returns:
         The landscape.

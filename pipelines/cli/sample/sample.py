@@ -1,4 +1,4 @@
-"""Writing of the synthetic sample: labelled tiles, a STAC catalog and a STAC-GeoParquet file."""
+"""Write the synthetic sample: labelled tiles, a STAC catalog and a STAC-GeoParquet file."""
 
 import contextlib
 import itertools
@@ -92,7 +92,7 @@ def write_sample(
     try:
         _check_empty(out)
         with _filled_at_the_end(out) as folder:
-            _write_tiles(folder, tiles, progress or _unheard, processes or os.cpu_count() or 1)
+            _write_tiles(folder, tiles, progress or _ignore_progress, processes or os.cpu_count() or 1)
             sample_catalog.write_catalog(folder, tiles)
             (folder / "README.txt").write_text(_readme(tiles_per_class, seed))
     except BrokenProcessPool as error:
@@ -119,7 +119,7 @@ def _check_count(tiles_per_class: int) -> None:
     if not 1 <= tiles_per_class <= MOST_TILES_PER_CLASS:
         raise ParameterError(
             f"`tiles_per_class` must be from 1 to {MOST_TILES_PER_CLASS:,}. "
-            f"Received: tiles_per_class={tiles_per_class}. Choose a number between, such as 200."
+            f"Received: tiles_per_class={tiles_per_class}. Choose a number in this range, such as 200."
         )
 
 
@@ -189,5 +189,5 @@ def _readme(tiles_per_class: int, seed: int) -> str:
     )
 
 
-def _unheard(done: int, total: int) -> None:
-    """Ignore the progress."""
+def _ignore_progress(done: int, total: int) -> None:
+    """Do nothing, if the caller does not want to know the progress."""

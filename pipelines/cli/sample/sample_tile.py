@@ -9,7 +9,7 @@ from tilepipe.pipelines.cli.sample.landscapes import CLASS_NAMES
 from tilepipe.pipelines.cli.sample.shapes import SIZE
 
 TILE_FOLDER = "synthetic-tiles"
-"""Folder of the class folders; as a source of its own, the sample has this name."""
+"""Folder of the class folders, after which `ingest` names the data set if this folder is the source."""
 
 PIXEL_METRES = 10
 SIDE_METRES = SIZE * PIXEL_METRES

@@ -40,7 +40,7 @@ def turned(angle: float) -> tuple[Layer, Layer]:
 
 @dataclass(frozen=True)
 class Parcels:
-    """A tile divided into rectangles in strips, like fields, gardens and plots."""
+    """A tile that is divided into strips, and these into rectangles, such as fields, gardens and plots."""
 
     ids: NDArray[np.intp]
     """Parcel of each pixel, `(64, 64)`, from 0 to `count` - 1."""

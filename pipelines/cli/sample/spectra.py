@@ -71,13 +71,13 @@ SURFACES = MappingProxyType({name: np.array(numbers, np.float32) for name, numbe
 # The 1st percentile over all 409,600 pixels: over the darkest surfaces, all light comes from the atmosphere
 # (dark-object subtraction, Chavez 1988, https://doi.org/10.1016/0034-4257(88)90019-3).
 PATH = np.array((1020, 731, 463, 242, 204, 178, 156, 131, 52, 5, 24, 13, 119), np.float32)
-"""Digital numbers of the light that never reached the ground, float32, one per band."""
+"""Digital numbers of path radiance, light that the atmosphere scatters to the satellite, float32, one per band."""
 
 # Median over the ten SeaLake tiles of the standard deviation of horizontal first differences, over the root of two.
 NOISE = np.array((0.6, 7.8, 7.5, 6.7, 1.8, 1.8, 1.9, 6.4, 0.4, 0.2, 1.3, 1.5, 2.0), np.float32)
 """Standard deviation of the instrument's noise after resampling, digital numbers, float32, one per band."""
 
-# Over the tiles' means without SeaLake: of log(B09 / B8A), due to water vapour, and of log(B10), due to cirrus.
-WATER_VAPOUR_SPREAD = 0.33
+# Of log(B09 / B8A), due to water vapor, and of log(B10), due to cirrus, over the means of all tiles but SeaLake's.
+WATER_VAPOR_SPREAD = 0.33
 CIRRUS_SPREAD = 0.29
 """Standard deviations of the logarithm, from tile to tile."""

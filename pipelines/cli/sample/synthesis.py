@@ -15,7 +15,7 @@ from tilepipe.pipelines.cli.sample.spectra import (
     NOISE,
     PATH,
     RESOLUTIONS_METRES,
-    WATER_VAPOUR_SPREAD,
+    WATER_VAPOR_SPREAD,
 )
 
 # Standard deviations of the logarithm, from tile to tile
@@ -44,7 +44,7 @@ def synthesize(tile: Tile) -> NDArray[np.uint16]:
 def _through_air(rng: np.random.Generator, land: Landscape) -> Landscape:
     surface = np.exp(rng.normal(0, _LIGHT_SPREAD) + rng.normal(0, _PLACE_SPREAD, len(BANDS))).astype(np.float32)
     air = np.full(len(BANDS), np.exp(rng.normal(0, _HAZE_SPREAD)), np.float32)
-    surface[BANDS.index("B09")] *= np.exp(rng.normal(0, WATER_VAPOUR_SPREAD))
+    surface[BANDS.index("B09")] *= np.exp(rng.normal(0, WATER_VAPOR_SPREAD))
     cirrus = BANDS.index("B10")
     surface[cirrus] = air[cirrus] = np.exp(rng.normal(0, CIRRUS_SPREAD))
     return PATH * air + (land - PATH) * surface
