@@ -55,8 +55,8 @@ def sample_in_a_bucket(scratch: Path, certificates: Path | None = None) -> Itera
         scratch: an empty folder.
         certificates: folder of `tls_server.make_certificates`, to serve them over TLS.
     """
-    sample = write_sample(scratch / "bucket-sample", tiles_per_class=_TILES_PER_CLASS)
-    files = sorted(sample.tile_folder.rglob("*.tif"))
+    write_sample(scratch / "bucket-sample", tiles_per_class=_TILES_PER_CLASS)
+    files = sorted((scratch / "bucket-sample").rglob("*.tif"))
     server_of_tiles = own_server(scratch / "minio", certificates=certificates)
     with server_of_tiles as server, _environment(server, certificates):
         server.make_bucket(BUCKET)

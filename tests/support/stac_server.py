@@ -81,9 +81,9 @@ def sample_items(folder):
     """Return the sample's items as the API has them: with assets on the web, a group, and a number for queries."""
     from tilepipe.pipelines.cli.sample.sample import write_sample
 
-    summary = write_sample(folder, tiles_per_class=TILES_PER_CLASS, processes=1)
+    write_sample(folder, tiles_per_class=TILES_PER_CLASS, processes=1)
     items = []
-    for path in sorted((summary.folder / "items").rglob("*.json")):
+    for path in sorted((folder / "items").rglob("*.json")):
         item = json.loads(path.read_text())
         asset = item["assets"]["image"]
         asset["href"] = TILES + asset["href"].removeprefix("../../")
@@ -92,7 +92,7 @@ def sample_items(folder):
         number = int(item["id"].rpartition("_")[2])
         item["properties"] |= {"scene": f"scene-{number % 5}", "cloud": number * 2}
         items.append(item)
-    return items, json.loads((summary.folder / "collection.json").read_text())
+    return items, json.loads((folder / "collection.json").read_text())
 
 
 def _fill(folder: Path) -> Path:

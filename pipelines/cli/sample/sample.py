@@ -45,18 +45,11 @@ Cover Classification. IEEE JSTARS 12 (2019), https://doi.org/10.1109/JSTARS.2019
 
 @dataclass(frozen=True)
 class SampleSummary:
-    """Contents and paths of a sample."""
+    """Contents of a sample."""
 
-    folder: Path
     tile_count: int
-    class_names: tuple[str, ...]
-    seed: int
-    tile_folder: Path
-    """The folder of class folders."""
     catalog: Path
     """The root of the STAC catalog."""
-    parquet: Path
-    """The items as STAC-GeoParquet."""
 
 
 def write_sample(
@@ -80,7 +73,7 @@ def write_sample(
         processes: number of processes; default: the number of processors. It does not affect the bytes.
 
     Returns:
-        Contents and paths of the sample.
+        Contents of the sample.
 
     Raises:
         ParameterError: `out` is not empty, or `tiles_per_class` is out of range.
@@ -104,15 +97,7 @@ def write_sample(
             f"The sample's folder must be writable and have room for {len(tiles):,} tiles of 107 kB. "
             f"Received: out={str(out)!r}, where {error}. Free space there, or choose another folder."
         ) from error
-    return SampleSummary(
-        folder=out,
-        tile_count=len(tiles),
-        class_names=CLASS_NAMES,
-        seed=seed,
-        tile_folder=out / TILE_FOLDER,
-        catalog=out / sample_catalog.CATALOG_FILE,
-        parquet=out / sample_catalog.PARQUET_FILE,
-    )
+    return SampleSummary(tile_count=len(tiles), catalog=out / sample_catalog.CATALOG_FILE)
 
 
 def _check_count(tiles_per_class: int) -> None:

@@ -14,4 +14,4 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> SampleSummary:
 
 @pytest.fixture(scope="session")
 def sample_folder(sample: SampleSummary) -> Path:
-    return sample.folder
+    return sample.catalog.parent
