@@ -15,7 +15,7 @@ from tilepipe.components.ingest.rare_classes import find_rare
 from tilepipe.components.ingest.report.facts import SelectionFacts
 from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.shared.errors import ParameterError, SourceError
-from tilepipe.components.shared.runtime.database import quoted, reason
+from tilepipe.components.shared.runtime.database import lacks_space, quoted, reason
 from tilepipe.components.shared.storage import storage
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("tilepipe.ingest")
 
 _SHOWN = 10
+_NOT_UTF8 = re.compile(r'Invalid string encoding found in Parquet file "[^"]*": (value ".*") is not valid')
 _DAMAGE = re.compile(r'Failed to read file "[^"]*": (.*)')
 
 
@@ -116,18 +117,21 @@ def _filter(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[int
     columns = ", ".join(map(quoted, COLUMNS))
     try:
         connection.execute(f"CREATE TABLE chosen AS SELECT {columns} FROM found {condition}")  # noqa: S608
-    except duckdb.OperationalError:  # a local problem such as a full disk
-        raise
     except duckdb.Error as error:
+        if lacks_space(error):
+            raise
+        if not_utf8 := _NOT_UTF8.search(str(error)):
+            raise SourceError(
+                f"The text of a Parquet file must be UTF-8. Received: {storage.shown(config.source)} with "
+                f"{not_utf8[1]}. Write the file again with its text as UTF-8."
+            ) from None
         damage = _DAMAGE.search(str(error))
         mistakes = (duckdb.ProgrammingError, duckdb.DataError, duckdb.NotSupportedError, duckdb.PermissionException)
-        if damage or not isinstance(error, mistakes):
+        if damage or not condition or not isinstance(error, mistakes):
             raise SourceError(
                 f"A file must be complete. Received: {storage.shown(config.source)}, which reads as: "
                 f"{damage[1] if damage else reason(error)}. Copy it or create it again."
             ) from None
-        if not condition:
-            raise
         described = connection.execute("DESCRIBE found").fetchall()
         names = [name for name, *_ in described if not name.startswith("tilepipe_")]
         raise _bad_condition(config.where, f"{reason(error)}; there are {', '.join(names)}") from None

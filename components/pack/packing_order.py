@@ -10,7 +10,7 @@ from tilepipe.components.pack.config import PackConfig
 from tilepipe.components.shared.contracts.manifest import SPLITS, Split
 from tilepipe.components.shared.contracts.tile_table import SCALING, TileTableInfo, damaged, read_tile_table_info
 from tilepipe.components.shared.errors import ArtifactError
-from tilepipe.components.shared.runtime.database import open_database, plainly_named, quoted, reason
+from tilepipe.components.shared.runtime.database import lacks_space, open_database, plainly_named, quoted, reason
 from tilepipe.components.shared.tiles.cache.cache import TileCache
 from tilepipe.components.shared.tiles.layout.layout_inference import infer_layout
 from tilepipe.components.shared.tiles.reader import Layout, Tile
@@ -107,9 +107,9 @@ def _arrange(connection: "DuckDBPyConnection", tiles: Path, info: TileTableInfo,
                 "ORDER BY list_position($splits, split), md5($seed || ':pack:' || tile_id), tile_id",
                 {"name": name, "splits": SPLITS, "seed": str(seed)},
             )
-        except duckdb.OperationalError:  # a local problem such as a full disk
-            raise
         except duckdb.Error as error:
+            if lacks_space(error):
+                raise
             raise damaged(tiles, reason(error).replace(name, tiles.name)) from error
     return counts
 

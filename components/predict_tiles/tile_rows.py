@@ -32,7 +32,7 @@ def read_rows(tiles: Path, rows: range, batch_rows: int) -> Iterator[pa.Table]:
     """
     waiting = SCHEMA.empty_table()
     for batch in _batches(tiles, SCHEMA.names, rows):
-        waiting = pa.concat_tables([waiting, batch.cast(SCHEMA)])
+        waiting = pa.concat_tables([waiting, batch])
         while waiting.num_rows >= batch_rows:
             yield waiting.slice(0, batch_rows)
             waiting = waiting.slice(batch_rows)
@@ -79,10 +79,11 @@ def _batches(tiles: Path, columns: Sequence[str], rows: range) -> Iterator[pa.Ta
                 count = file.metadata.row_group(number).num_rows
                 low, high = max(rows.start, start), min(rows.stop, start + count)
                 if low < high:
-                    yield file.read_row_group(number, columns=list(columns)).slice(low - start, high - low)
+                    rows_of_group = file.read_row_group(number, columns=list(columns)).slice(low - start, high - low)
+                    yield rows_of_group.cast(pa.schema([SCHEMA.field(name) for name in columns]))
                     left -= high - low
                 start += count
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:  # ValueError: other columns
         raise damaged(tiles, str(error)) from error
     if left:
         raise damaged(tiles, f"it has {start:,} rows, where the plan has {rows.stop:,} at least")

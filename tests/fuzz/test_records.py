@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 
 from tests.support.hostile import check_refused_or_read, damaged, spoiled
 from tests.support.packed import manifest_for
+from tilepipe.components.pack.packing_order import open_plan
+from tilepipe.components.predict_tiles.tile_rows import read_rows
 from tilepipe.components.shared.contracts.bundle import read_bundle, write_bundle
 from tilepipe.components.shared.contracts.manifest import Shard, SplitSummary, read_manifest
 from tilepipe.components.shared.contracts.shard_tiles import read_tiles
@@ -92,7 +94,7 @@ def tile_table(tmp_path_factory):
     path = tmp_path_factory.mktemp("table") / "tiles.parquet"
     row = {"tile_id": "a", "uri": "/x", "label": "Forest", "split": "train"}
     rows = pa.table({name: [row.get(name)] * 3 for name in SCHEMA.names}, schema=SCHEMA)
-    write_tile_table(rows, TileTableInfo(name="n", source="s", source_kind="folder"), path)
+    write_tile_table(rows, TileTableInfo(name="n", source="s", source_kind="folder", class_names=("Forest",)), path)
     return path.read_bytes()
 
 
@@ -101,6 +103,15 @@ def test_tile_tables(tile_table, hostile_file, data):
     content = data.draw(damaged(tile_table))
     found = check_refused_or_read(lambda: read_tile_table_info(hostile_file(content)))
     assert found is None or isinstance(found, TileTableInfo)
+    rows = check_refused_or_read(lambda: list(read_rows(hostile_file(content), range(3), 100)))
+    assert rows is None or sum(batch.num_rows for batch in rows) == 3
+    splits = check_refused_or_read(lambda: splits_of(hostile_file(content)))
+    assert splits is None or sum(splits.values()) == 3
+
+
+def splits_of(path):
+    with open_plan(path, seed=0) as plan:
+        return plan.counts
 
 
 @pytest.fixture(scope="module")

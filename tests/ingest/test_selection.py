@@ -162,6 +162,25 @@ def test_a_parquet_that_is_damaged_within(run, tmp_path, where):
         run(tmp_path / "tiles.parquet", where=where)
 
 
+@pytest.mark.parametrize("where", ["", "label = 'a'"])
+def test_a_parquet_with_text_that_is_not_utf8(run, tmp_path, where):
+    table = pa.table({"image": ["0.png", "1.png"], "label": ["for-t", "lake"]})
+    pq.write_table(table, tmp_path / "tiles.parquet", compression="none", use_dictionary=False, write_statistics=False)
+    content = (tmp_path / "tiles.parquet").read_bytes()
+    (tmp_path / "tiles.parquet").write_bytes(content.replace(b"for-t", b"for\xeat"))
+    with pytest.raises(SourceError, match=r'must be UTF-8. Received: .*/tiles.parquet with value "for.xEAt"\. Write'):
+        run(tmp_path / "tiles.parquet", where=where)
+
+
+def test_a_parquet_with_a_column_name_that_is_not_utf8(run, tmp_path):
+    table = pa.table({"image": ["0.png"], "label": ["lake"], "for-t": [1]})
+    pq.write_table(table, tmp_path / "tiles.parquet", compression="none", store_schema=False)
+    content = (tmp_path / "tiles.parquet").read_bytes()
+    (tmp_path / "tiles.parquet").write_bytes(content.replace(b"for-t", b"for\xeat"))
+    with pytest.raises(SourceError, match=r"must be UTF-8. Received: .*/tiles.parquet with b'for.xeat'\. Write"):
+        run(tmp_path / "tiles.parquet")
+
+
 @pytest.mark.parametrize(
     ("condition", "numbers"),
     [

@@ -55,7 +55,7 @@ def read_tile_facts(path: Path, tile_ids: Sequence[str]) -> TileFacts:
                     place = places[row["tile_id"]]
                     uris[place], groups[place] = row["uri"] or "", row["group"] or ""
                     centers[place] = _center(row["bbox"])
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except (pa.ArrowException, OSError, KeyError, UnicodeDecodeError) as error:
         raise damaged(path, str(error)) from error
     return TileFacts(uris, groups, centers)
 

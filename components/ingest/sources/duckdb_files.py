@@ -142,7 +142,7 @@ def is_stac_parquet(uri: str) -> bool | None:
     """Return True if a Parquet file has the column `assets` of STAC; None if it is not a Parquet file.
 
     Raises:
-        SourceError: if there is no such file.
+        SourceError: if there is no such file, or the names of its columns are not UTF-8.
         StorageError: if the store cannot be reached, or denies access.
     """
     try:
@@ -160,4 +160,10 @@ def _parquet_schema(uri: str) -> pa.Schema:
     if magic != b"PAR1" or length + 12 > size:
         raise pa.ArrowInvalid("not a Parquet file")
     footer = storage.read_range(uri, size - 8 - length, length + 8)
-    return pq.read_schema(pa.BufferReader(b"PAR1" + footer))
+    try:
+        return pq.read_schema(pa.BufferReader(b"PAR1" + footer))
+    except UnicodeDecodeError as error:
+        raise SourceError(
+            "The names of the columns of a Parquet file must be UTF-8. Received: "
+            f"{storage.shown(uri)} with {error.object[:80]!r}. Write the file again with its text as UTF-8."
+        ) from None

@@ -51,14 +51,22 @@ def open_database(most_mebibytes: int = 2048) -> Iterator["DuckDBPyConnection"]:
                 # Geometries stay WKB: the conversion refuses files without `geometry_types`, as old writers made them.
                 connection.execute("SET enable_geoparquet_conversion = false")
                 yield connection
-        except (duckdb.IOException, duckdb.OutOfMemoryException) as error:
-            if not full_disk(error) and not _TOO_LITTLE.search(str(error)):
+        except duckdb.OperationalError as error:
+            if not lacks_space(error):
                 raise
             raise StorageError(
                 "There must be disk space for data that does not fit into memory. "
                 f"Received: {folder} (TMPDIR) with too little: {reason(error)}. "
                 "Give the step a larger disk, or more memory."
             ) from None
+
+
+def lacks_space(error: Exception) -> bool:
+    """Return whether an error of DuckDB is for want of memory or disk space, which `open_database` reports."""
+    import duckdb
+
+    is_local = isinstance(error, duckdb.IOException | duckdb.OutOfMemoryException)
+    return is_local and bool(full_disk(error) or _TOO_LITTLE.search(str(error)))
 
 
 def lock(connection: "DuckDBPyConnection", files: Sequence[str] = ()) -> None:
