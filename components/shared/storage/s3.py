@@ -8,13 +8,14 @@ import os
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO
 
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.storage import s3_session
 from tilepipe.components.shared.storage.sizes import check_size
 
 if TYPE_CHECKING:
+    import boto3
     from botocore.credentials import Credentials
     from obstore.store import S3Store
 
@@ -176,12 +177,12 @@ def _present_server() -> "ObjectServer | None":
     values, profile = _settings(), _profile()
     region, key = s3_session.region(), values[2:5]
     if profile is not None or _has_role(values):
-        found = _find_credentials(values, profile)
-        if found is None:
+        if not _same_as_obstores(values, profile):
             return None
-        region = s3_session.region(found.region)
+        session = _session(values, profile)
+        region = s3_session.region(None if profile is None else session.region_name)
         with translate_errors(_endpoint(region)):
-            key = found.key()
+            key = _key_of(session.get_credentials())
     return _open_server(_endpoint(region), region, *key, s3_session.ca_file())
 
 
@@ -200,38 +201,33 @@ def _open_server(
         return None
 
 
-class _Credentials(NamedTuple):
-    """Credentials that boto3 has found and renews."""
-
-    source: "Credentials | None"
-    """None for requests that are not signed."""
-    region: str | None
-    """Region of the profile."""
-
-    def key(self) -> tuple[str, str, str]:
-        """Return key id, secret and session token; empty for requests that are not signed."""
-        if self.source is None:
-            return "", "", ""
-        current = self.source.get_frozen_credentials()
-        return current.access_key or "", current.secret_key or "", current.token or ""
+def _key_of(source: "Credentials | None") -> tuple[str, str, str]:
+    """Return key id, secret and session token; empty without credentials, for requests that are not signed."""
+    if source is None:
+        return "", "", ""
+    current = source.get_frozen_credentials()  # boto3 renews temporary ones
+    return current.access_key or "", current.secret_key or "", current.token or ""
 
 
 @functools.lru_cache(maxsize=32)
-def _find_credentials(values: tuple[str, ...], profile: str | None) -> _Credentials | None:
-    """Find the credentials of a profile or of a role; None if boto3 has none, or others than obstore."""
+def _session(values: tuple[str, ...], profile: str | None) -> "boto3.Session":  # noqa: ARG001 - part of the key
+    """Return the session of boto3 from which obstore and the connections of tilepipe's own take their credentials."""
     import boto3
+
+    return boto3.Session(profile_name=profile or None)
+
+
+@functools.lru_cache(maxsize=32)
+def _same_as_obstores(values: tuple[str, ...], profile: str | None) -> bool:
+    """Return whether boto3 finds what obstore uses for a profile or a role: the same credentials, or none."""
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        session = boto3.Session(profile_name=profile or None)
-        source = session.get_credentials()
-        found = _Credentials(source, None if profile is None else session.region_name)
-        found.key()
+        source = _session(values, profile).get_credentials()
+        _key_of(source)
     except (BotoCoreError, ClientError):  # obstore states the error when it reads
-        return None
-    if _has_role(values) and (source is None or source.method not in _ROLES):
-        return None
-    return found
+        return False
+    return profile is not None or (source is not None and source.method in _ROLES)
 
 
 def _has_role(values: tuple[str, ...]) -> bool:
@@ -261,10 +257,10 @@ def _open_store(bucket: str, values: tuple[str, ...], profile: str | None) -> "S
 
     key_id, secret, token = values[2:5]
     given: dict[str, object] = {"access_key_id": key_id, "secret_access_key": secret, "session_token": token}
-    is_anonymous, configured = not (key_id or any(values[len(s3_session.SETTINGS) :])), None
+    is_anonymous, configured = not (key_id or _has_role(values)), None
     with translate_errors(f"s3://{bucket}"):
         if profile is not None:
-            given["credential_provider"], configured = _provider(profile)
+            given["credential_provider"], configured = _provider(_session(values, profile))
             is_anonymous = given["credential_provider"] is None
         region = s3_session.region(configured)
         # Always passed explicitly: obstore also reads the environment and panics if a variable is empty.
@@ -295,12 +291,10 @@ def _open_store(bucket: str, values: tuple[str, ...], profile: str | None) -> "S
         )
 
 
-def _provider(profile: str) -> tuple[object, str | None]:
-    """Return boto3's credential provider and region for an AWS profile: obstore and boto3 act as the same user."""
-    import boto3
+def _provider(session: "boto3.Session") -> tuple[object, str | None]:
+    """Return the credential provider and the region of a session: obstore and boto3 act as the same user."""
     from obstore.auth.boto3 import Boto3CredentialProvider
 
-    session = boto3.Session(profile_name=profile or None)
     if not session.get_credentials():
         return None, session.region_name
     return Boto3CredentialProvider(session, ttl=_CREDENTIALS_KEPT), session.region_name

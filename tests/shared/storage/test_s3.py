@@ -24,7 +24,7 @@ def bucket(minio_server, monkeypatch, tmp_path):
     for name in (*s3_session.SETTINGS, *s3_session.OTHER_CREDENTIALS):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_ENDPOINT_URL", minio_server.endpoint)
-    for cached in (s3._open_store, s3._open_server, s3._find_credentials):
+    for cached in (s3._open_store, s3._open_server, s3._session, s3._same_as_obstores):
         cached.cache_clear()
     bucket = minio_server.make_bucket(f"credentials-{uuid.uuid4().hex[:8]}")
     bucket.put_object(Key="x", Body=BODY)
@@ -201,5 +201,5 @@ def test_obstore_keeps_no_credentials_that_have_expired(bucket, temporary, monke
     write_profile(tmp_path, "work", {"credential_process": f"{sys.executable} {script}"})
     monkeypatch.setenv("AWS_PROFILE", "work")
     assert storage.read_bytes(f"s3://{bucket.name}/x") == BODY
-    provider, _ = s3._provider("work")
+    provider, _ = s3._provider(boto3.Session(profile_name="work"))
     assert provider()["expires_at"] < datetime.datetime.fromisoformat(issued["Expiration"])

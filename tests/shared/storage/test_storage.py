@@ -19,6 +19,7 @@ def _no_settings(monkeypatch, tmp_path):
     for name in (*s3_session.SETTINGS, *s3_session.OTHER_CREDENTIALS):
         monkeypatch.delenv(name, raising=False)
     s3._open_store.cache_clear()
+    s3._session.cache_clear()
 
 
 @pytest.mark.parametrize(
