@@ -12,7 +12,7 @@ from tilepipe.components.register.logged_model import log_bundle, log_onnx_model
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.inference.bundle_model import BundleModel, load_model
 from tilepipe.components.shared.inference.model_address import ModelFile
-from tilepipe.components.shared.registry.client import all_pages, set_despite_others
+from tilepipe.components.shared.registry.client import set_despite_others, versions_of
 from tilepipe.components.shared.registry.registered_version import is_tilepipes
 from tilepipe.components.shared.registry.version_tags import (
     BUNDLE_SHA256,
@@ -31,7 +31,6 @@ from tilepipe.components.shared.version import VERSION
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
 
 logger = logging.getLogger("tilepipe.register")
 
@@ -108,7 +107,7 @@ def _versions_of(client: "MlflowClient", name: str, digest: str) -> list[int]:
     Raises:
         SourceError: The name is that of a model that is not tilepipe's.
     """
-    found: list[ModelVersion] = all_pages(client.search_model_versions, f"name='{name}'")
+    found = versions_of(client, name)
     foreign = sorted(int(version.version) for version in found if not is_tilepipes(version.tags))
     if foreign:
         raise SourceError(

@@ -1,7 +1,6 @@
 """Verdicts on registered versions, with real bundles, shards and a real MLflow store."""
 
 import json
-import threading
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +9,7 @@ import pytest
 import xxhash
 
 from tests.support.packed import manifest_for
-from tests.support.registry import NAME
+from tests.support.registry import NAME, twice_at_once
 from tilepipe.components.gate.config import GateConfig
 from tilepipe.components.shared.contracts.manifest import read_manifest
 from tilepipe.components.shared.contracts.shard_tiles import read_tiles
@@ -64,26 +63,9 @@ def test_without_a_champion_the_floors_decide(client, version, judge):
 
 def test_two_attempts_at_once_leave_one_verdict(client, version, judge, monkeypatch):
     from mlflow.store.model_registry.dbmodels.models import SqlModelVersionTag
-    from sqlalchemy.orm import Session
 
     number = version()
-    both_looked, merge, waited = threading.Barrier(2), Session.merge, set()
-
-    def merge_together(self, instance, **kwargs):
-        merged = merge(self, instance, **kwargs)
-        if isinstance(instance, SqlModelVersionTag) and threading.get_ident() not in waited:
-            waited.add(threading.get_ident())
-            both_looked.wait(60)  # both found no tag, and are about to insert it
-        return merged
-
-    monkeypatch.setattr(Session, "merge", merge_together)
-    judged = []
-    attempts = [threading.Thread(target=lambda: judged.append(judge()[0].outcome)) for _ in range(2)]
-    for attempt in attempts:
-        attempt.start()
-    for attempt in attempts:
-        attempt.join()
-    assert judged == ["accepted"] * 2
+    assert twice_at_once(monkeypatch, SqlModelVersionTag, lambda: judge()[0].outcome) == ["accepted"] * 2
     tags = tags_of(client, number)
     assert (tags["tilepipe.gate"], tags["tilepipe.gate_champion"]) == ("accepted", "none")
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.bundles import write_model_bundle
 from tests.support.packed import CLASSES, manifest_for
+from tests.support.registry import twice_at_once
 from tilepipe.components.shared.errors import ArtifactError, ParameterError, SourceError, TrackingError
 from tilepipe.components.shared.inference.bundle_model import open_model
 from tilepipe.components.shared.registry import version_tags
@@ -147,33 +148,16 @@ def test_a_registration_that_is_killed_between_its_steps_again_and_again_registe
 def test_two_attempts_at_once_leave_one_version(do_register, monkeypatch):
     from mlflow import MlflowClient
     from mlflow.store.model_registry.dbmodels.models import SqlRegisteredModelAlias
-    from sqlalchemy.orm import Session
 
     neither_created = threading.Barrier(2)
     create = MlflowClient.create_model_version
-    both_looked = threading.Barrier(2)
-    merge = Session.merge
 
     def create_together(self, *args, **kwargs):
         neither_created.wait(60)
         return create(self, *args, **kwargs)
 
-    def merge_together(self, instance, **kwargs):
-        merged = merge(self, instance, **kwargs)
-        if isinstance(instance, SqlRegisteredModelAlias) and threading.get_ident() not in waited:
-            waited.add(threading.get_ident())
-            both_looked.wait(60)  # both found no alias, and are about to insert it
-        return merged
-
-    waited = set()
     monkeypatch.setattr(MlflowClient, "create_model_version", create_together)
-    monkeypatch.setattr(Session, "merge", merge_together)
-    registered = []
-    attempts = [threading.Thread(target=lambda: registered.append(do_register())) for _ in range(2)]
-    for attempt in attempts:
-        attempt.start()
-    for attempt in attempts:
-        attempt.join()
+    registered = twice_at_once(monkeypatch, SqlRegisteredModelAlias, do_register)
     (left,) = tracking.client().search_model_versions("name='bright'")
     assert registered == [f"bright/{left.version}"] * 2
     assert find_version(tracking.client(), f"bright/{left.version}").aliases == ("challenger",)

@@ -1,6 +1,9 @@
 """Versions in a registry as `register` makes them, with bundles of tiny models."""
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tests.support.bundles import write_model_bundle
 from tilepipe.components.shared.registry.version_tags import (
@@ -34,3 +37,35 @@ def register_version(client, folder: Path, *, name: str = NAME, manifest=None, t
     made = client.create_model_version(name, f"runs:/{run_id}/{BUNDLE_FOLDER}", run_id=run_id, tags=facts)
     client.set_registered_model_alias(name, CHALLENGER, made.version)
     return int(made.version)
+
+
+def twice_at_once(monkeypatch, kind: type, call: Callable[[], Any]) -> list[Any]:
+    """Call a function on two threads, which both look for a first row of a kind before either of them inserts it.
+
+    Args:
+        monkeypatch: pytest's fixture.
+        kind: class of a table of MLflow's store, such as `SqlModelVersionTag`.
+        call: the function.
+
+    Returns:
+        The results of the calls that did not raise.
+    """
+    from sqlalchemy.orm import Session
+
+    both_looked, merge, waited = threading.Barrier(2), Session.merge, set()
+
+    def merge_together(self, instance, **options):
+        merged = merge(self, instance, **options)
+        if isinstance(instance, kind) and threading.get_ident() not in waited:
+            waited.add(threading.get_ident())
+            both_looked.wait(60)
+        return merged
+
+    monkeypatch.setattr(Session, "merge", merge_together)
+    results: list[Any] = []
+    attempts = [threading.Thread(target=lambda: results.append(call())) for _ in range(2)]
+    for attempt in attempts:
+        attempt.start()
+    for attempt in attempts:
+        attempt.join()
+    return results

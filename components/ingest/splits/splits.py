@@ -24,7 +24,6 @@ from tilepipe.components.shared.errors import ParameterError, SplitError
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-
 _SHOWN = 10
 
 

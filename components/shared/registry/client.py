@@ -8,6 +8,7 @@ from tilepipe.components.shared.tracking import tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
 
 
 def registry_client() -> "MlflowClient":
@@ -31,6 +32,12 @@ def all_pages(search: Callable[..., Any], query: str | None = None) -> list[Any]
         page = search(query, page_token=page.token)
         found += page
     return found
+
+
+def versions_of(client: "MlflowClient", name: str) -> list["ModelVersion"]:
+    """Return all versions of a registered model, as MLflow describes them."""
+    quote = '"' if "'" in name else "'"  # MLflow has no escape for either
+    return all_pages(client.search_model_versions, f"name = {quote}{name}{quote}")
 
 
 def set_despite_others(write: Callable[[], None]) -> None:

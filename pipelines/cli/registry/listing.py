@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from tilepipe.components.shared.registry.client import all_pages
+from tilepipe.components.shared.registry.client import all_pages, versions_of
 from tilepipe.components.shared.registry.promotions import ChampionState, read_state
 from tilepipe.components.shared.registry.registered_version import is_tilepipes
 from tilepipe.components.shared.registry.version_tags import (
@@ -149,6 +149,5 @@ def _figures(tags: Mapping[str, str]) -> dict[str, float]:
 
 
 def _versions(client: "MlflowClient", name: str) -> list["ModelVersion"]:
-    quote = '"' if "'" in name else "'"  # MLflow has no escape for either
     with tracking.reported(f"list the versions of {name}"):
-        return all_pages(client.search_model_versions, f"name = {quote}{name}{quote}")
+        return versions_of(client, name)
