@@ -48,16 +48,16 @@ def holds_tables(root: str) -> bool:
     """
     if any(_is_of_its_images(root, name) for name in _text_names(root, most=_LOOKED_AT)):
         return True
-    names = _parquet_names(root)
+    names = _parquet_names(root, _LOOKED_AT)
     if names:
         return not _has_folders(root) and not is_stac_parquet(f"{root}/{names[0]}")
-    names = _nested_parquet_names(root)
+    names = _nested_parquet_names(root, _LOOKED_AT)
     return bool(names) and not is_stac_parquet(f"{root}/{names[0]}")
 
 
 def holds_geoparquet(root: str) -> bool:
     """Return True if a folder or prefix directly holds STAC-GeoParquet files."""
-    names = _parquet_names(root)
+    names = _parquet_names(root, _LOOKED_AT)
     return bool(names) and (names[0].lower().endswith(".geoparquet") or bool(is_stac_parquet(f"{root}/{names[0]}")))
 
 
@@ -104,20 +104,21 @@ def parquet_parts(uri: str) -> list[str]:
     )
 
 
-def _parquet_names(root: str) -> list[str]:
-    names = _names(root) if not storage.is_remote(root) else (file.name for file in _objects(root, _LOOKED_AT))
+def _parquet_names(root: str, most: int | None = None) -> list[str]:
+    """Return the Parquet files directly in a folder; of a prefix, those among the first objects, None for all."""
+    names = _names(root) if not storage.is_remote(root) else (file.name for file in _objects(root, most))
     return sorted(
         name for name in names if name.lower().endswith(_PARQUET) and "/" not in name and not name.startswith("_")
     )
 
 
-def _nested_parquet_names(root: str) -> list[str]:
+def _nested_parquet_names(root: str, most: int | None = None) -> list[str]:
     """Return the Parquet files one or two folders below a root, such as `data/train-0.parquet` of Hugging Face's hub.
 
-    Empty if images lie beside them.
+    Of a prefix, those among the first objects, None for all; empty if images lie beside them.
     """
     if storage.is_remote(root):
-        names = [file.name for file in _objects(root, _LOOKED_AT)]
+        names = [file.name for file in _objects(root, most)]
     else:
         names, folders = [], [name for name in _names(root) if Path(root, name).is_dir()]
         for folder in folders:

@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tilepipe.components.ingest.sources.detect import detect_kind
+from tilepipe.components.ingest.sources.tables import table_folder
 from tilepipe.components.shared.errors import SourceError
 
 HEADER = "img_file_name\timg_rank\tobject_id\tobject_annotation_status\tobject_annotation_category\tsample_id"
@@ -163,3 +164,16 @@ def test_folders_of_tables_in_a_bucket(minio_server, monkeypatch, tmp_path, run)
     assert table["uri"][0].as_py() == f"s3://{bucket.name}/export/st1/ecotaxa_st1_0_0.png"
     with pytest.raises(SourceError, match=r"unique id.*8 ids.*data_columns='{\"id\": \"id\"}'"):  # both parts are read
         run(f"s3://{bucket.name}/parts")
+
+
+@pytest.mark.parametrize("folder", ["", "year=2026/"])
+def test_parts_in_a_bucket_beyond_the_objects_that_are_looked_at(minio_server, monkeypatch, tmp_path, run, folder):
+    minio_server.use(monkeypatch)
+    monkeypatch.setattr(table_folder, "_LOOKED_AT", 2)
+    bucket = minio_server.make_bucket(f"parts-{uuid.uuid4().hex}")
+    for part in range(4):
+        rows = {"image": [f"{part}-{n}.png" for n in range(8)], "label": ["a", "b"] * 4}
+        pq.write_table(pa.table(rows), tmp_path / "part.parquet")
+        bucket.upload_file(str(tmp_path / "part.parquet"), f"parts/{folder}{part}.parquet")
+    table, info = run(f"s3://{bucket.name}/parts")
+    assert (info.source_kind, len(table)) == ("table", 32)
