@@ -11,6 +11,9 @@ _POINTS_PER_SIDE = 5
 _POLE = 90 - 1e-6
 """Latitude beyond which a place has no longitude of its own."""
 
+_DIGITS = 7
+"""Decimal places of degrees, about a centimetre."""
+
 Place = tuple[float, float]
 """Longitude and latitude."""
 
@@ -62,9 +65,10 @@ def _continuous(ring: Sequence[Place]) -> list[Place]:
 
 def _rings(ring: Sequence[Place]) -> list[list[list[float]]]:
     """Divide a ring at the antimeridian, from west to east; rings are counterclockwise."""
+    import numpy as np
     import shapely
 
-    whole = shapely.Polygon(ring)
+    whole = shapely.Polygon(np.round(ring, _DIGITS))
     west, _, east, _ = whole.bounds
     first, last = math.floor((west + 180) / 360), math.ceil((east + 180) / 360)
     parts = []
@@ -72,11 +76,12 @@ def _rings(ring: Sequence[Place]) -> list[list[list[float]]]:
         inside = shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90)
         part = whole.intersection(inside) if last - first > 1 else whole
         if part.area:
-            parts.append(shapely.transform(part, lambda places, back=360 * turn: places - (back, 0)))
+            # Rounded again, both sides of a cut have the same longitude, so that they can be united.
+            parts.append(shapely.transform(part, lambda places, back=360 * turn: np.round(places - (back, 0), _DIGITS)))
     if east - west > 359:  # all around the Earth: both ends are at one meridian
         parts = [shapely.union_all(parts)]
     outlines = [shapely.geometry.polygon.orient(part).exterior.coords for part in parts]
-    return [[[round(x, 7), round(y, 7)] for x, y in outline] for outline in outlines]
+    return [[[x, y] for x, y in outline] for outline in outlines]
 
 
 def _box(ring: Sequence[Sequence[float]]) -> list[float]:

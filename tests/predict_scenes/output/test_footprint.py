@@ -31,9 +31,9 @@ def test_a_footprint_across_the_antimeridian_has_two_parts():
     assert [round(part.bounds[2] - part.bounds[0]) < 5 for part in outline.geoms] == [True, True]
 
 
-def polar(code, left, top):
-    """Return the outline of a square of 1 km near a pole, and its box."""
-    transform = type(TRANSFORM)(10.0, 0.0, left, 0.0, -10.0, top)
+def polar(code, left, top, size=10.0):
+    """Return the outline of a square of 100 pixels near a pole, and its box."""
+    transform = type(TRANSFORM)(size, 0.0, left, 0.0, -size, top)
     geometry, bbox = footprint(MapGrid(CRS.from_epsg(code), transform, 100, 100))
     outline = shapely.geometry.shape(geometry)
     assert outline.is_valid
@@ -46,6 +46,13 @@ def test_a_pole_within_a_grid_is_in_its_footprint(code, pole):
     assert (west, east) == (-180, 180)
     assert pole in {south, north}
     assert all(outline.covers(shapely.Point(longitude, 0.99999 * pole)) for longitude in range(-180, 181, 10))
+
+
+def test_a_scene_around_a_pole_has_one_outline_wherever_its_corners_are():
+    for number in range(50):
+        outline, _ = polar(3413, -160_000.0 - 811 * number, 120_000.0 + 307 * number, 3000.0)
+        assert outline.geom_type == "Polygon"
+        assert outline.covers(shapely.box(-180, 89.9, 180, 90))
 
 
 @pytest.mark.parametrize(("left", "top"), [(0.0, 0.0), (-1000.0, 0.0), (0.0, 1000.0), (-1000.0, 1000.0)])
