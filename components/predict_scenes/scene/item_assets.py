@@ -131,7 +131,7 @@ def _bands(
     for band, key, place in named:
         asset, first = assets[key], bands.get(band)
         gsd = _gsd(asset, place)
-        if first is None or (gsd, _rank(asset)) < (first.gsd, _rank(assets[first.key])):
+        if first is None or _rank(asset, gsd) < _rank(assets[first.key], first.gsd):
             href = str(asset["href"])
             unit = next((str(value) for value in _values(asset, place, "unit", "raster:unit")), "")
             bands[band] = BandAsset(key, href, place + 1, _nodata(asset, place), _offset(asset, place), gsd, unit)
@@ -144,14 +144,20 @@ def _has_pixels(asset: Mapping[str, Any]) -> bool:
     return not roles & _NOT_PIXELS and bool(_RASTER.search(kind or storage.path_of(str(asset["href"]))))
 
 
-def _rank(asset: Mapping[str, Any]) -> int:
-    """Prefer GeoTIFF, of which windows are read faster, to JPEG 2000."""
-    return 0 if "tif" in f"{asset.get('type', '')} {asset['href']}".lower() else 1
+def _rank(asset: Mapping[str, Any], gsd: float) -> tuple[bool, float, bool]:
+    """Prefer a band of its own to one of a picture, then the finest, then GeoTIFF, of which windows are read faster."""
+    is_geotiff = "tif" in f"{asset.get('type', '')} {asset['href']}".lower()
+    return len(_stated(asset)) > 1, gsd, not is_geotiff
+
+
+def _stated(asset: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the bands that an asset states; one without a name if it states none."""
+    return next((asset[name] for name in ("bands", "eo:bands") if asset.get(name)), [{}])
 
 
 def _names(key: str, asset: Mapping[str, Any], *, platform: str) -> Iterator[str]:
     """Yield the name of each band of an asset, or an empty string."""
-    stated: list[Mapping[str, Any]] = next((asset[name] for name in ("bands", "eo:bands") if asset.get(name)), [{}])
+    stated = _stated(asset)
     for band in stated:
         common = str(band.get("eo:common_name") or band.get("common_name") or "").lower()
         spellings = [str(band.get("name") or ""), key if len(stated) == 1 else "", common]

@@ -46,6 +46,14 @@ NAMED = {
 }
 
 
+def test_a_picture_does_not_replace_the_bands_it_was_made_of(predict, folder):
+    write_scene(folder / "TCI.tif", np.stack([cells(GRID) // 2] * 2).astype(np.uint8), bands=(None, None))
+    picture = asset("TCI.tif", gsd=10, **{"eo:bands": [{"name": "B02"}, {"name": "B01"}]})  # as Planetary Computer's
+    assets = {"visual": picture, "B01": asset("B01.tif", gsd=20), "B02": asset("B02.tif", gsd=10)}
+    found = predict(write_item(folder / "item.json", assets), options={"resampling": "nearest"})
+    assert found.classes.tolist() == GRID
+
+
 @pytest.mark.parametrize("assets", NAMED.values(), ids=NAMED)
 def test_bands_are_found_by_name_and_brought_to_the_finest_grid(predict, folder, assets):
     item = write_item(folder / "S2B_31TCJ_20210613.json", assets, platform="sentinel-2b")
