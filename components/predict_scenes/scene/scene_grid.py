@@ -275,11 +275,13 @@ def crs_name(crs: Any) -> str:  # noqa: ANN401 - rasterio ships no types
 
 def _check(raster: Any, scene: Scene) -> None:  # noqa: ANN401
     if raster.crs is None or raster.transform.is_identity:
+        has_points = bool(raster.gcps[0])
+        states = "no reference system" if raster.crs is None else "no geotransform"
+        remedy = "gdalwarp" if has_points else "gdal_translate -a_srs and -a_ullr"
         raise SourceError(
             "A scene must state its coordinate reference system and the place of its pixels. Received: "
             f"{storage.shown(scene.uri)}, of which {storage.shown(raster.name)} states "
-            f"{'no reference system' if raster.crs is None else 'no geotransform'}. Georeference it, such as with "
-            "gdal_translate -a_srs and -a_ullr."
+            f"{'only ground control points' if has_points else states}. Georeference it, such as with {remedy}."
         )
     corners = [locate(raster.transform, x, y) for x in (0, raster.width) for y in (0, raster.height)]
     places = _degrees(raster.crs, corners)

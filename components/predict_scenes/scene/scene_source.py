@@ -140,6 +140,8 @@ def _from_file(config: PredictScenesConfig) -> Scene:
 
 def _file_bands(config: PredictScenesConfig, dataset: Any) -> tuple[dict[int, str], str]:  # noqa: ANN401
     """Return the names of a file's bands by their number, and their source."""
+    from rasterio.enums import ColorInterp
+
     if config.scene_bands:
         if len(config.scene_bands) != dataset.count:
             raise ParameterError(
@@ -154,7 +156,8 @@ def _file_bands(config: PredictScenesConfig, dataset: Any) -> tuple[dict[int, st
     repeated = sorted({name for name in described.values() if list(described.values()).count(name) > 1})
     if described and not repeated:
         return described, "files"
-    if dataset.count == len(RGB_BANDS) and dataset.dtypes[0] == "uint8":
+    has_alpha = dataset.colorinterp[-1] == ColorInterp.alpha
+    if dataset.count - has_alpha == len(RGB_BANDS) and dataset.dtypes[0] == "uint8":
         return dict(enumerate(RGB_BANDS, 1)), "convention"
     received = f"the names {', '.join(repeated)} twice" if repeated else "no names"
     raise BandError(

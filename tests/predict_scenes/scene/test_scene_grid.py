@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
+from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 
 from tests.support.scenes import CRS, TRANSFORM, cells, write_item, write_scene
@@ -63,6 +64,16 @@ def test_masks_and_alpha_count_as_nodata(tmp_path, kind, is_resampled):
     assert valid[half:].all()
     assert (pixels[:half] == 7).all()
     assert (pixels[half:] == 120).all()
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+def test_ground_control_points_need_a_warp(tmp_path):
+    path = write_scene(tmp_path / "s.tif", np.full((2, 8, 8), 120, np.uint16), crs=None, transform=None)
+    places = [(0, 0, 3.0, 45.0), (0, 8, 3.1, 45.0), (8, 0, 3.0, 44.9), (8, 8, 3.1, 44.9)]
+    with rasterio.open(path, "r+") as file:
+        file.gcps = [GroundControlPoint(*place) for place in places], CRS
+    with pytest.raises(SourceError, match=r"only ground control points\. Georeference it, such as with gdalwarp\.$"):
+        read(path)
 
 
 def test_nodata_does_not_blend_into_its_neighbors(tmp_path):

@@ -2,20 +2,21 @@
 
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 
 from tests.support.scenes import cells, write_item, write_scene
 from tilepipe.components.predict_scenes.config import PredictScenesConfig
 from tilepipe.components.predict_scenes.scene.gdal_access import gdal_environment
 from tilepipe.components.predict_scenes.scene.scene_source import open_scene, time_in_name
-from tilepipe.components.shared.errors import ParameterError
+from tilepipe.components.shared.errors import BandError, ParameterError
 
 NEEDED = ("B01", "B02")
 
 
-def described(path, **parameters):
+def described(path, needed=NEEDED, **parameters):
     with gdal_environment():
-        return open_scene(PredictScenesConfig.parse(scene_uri=str(path), model_uri="/m.tar.gz", **parameters), NEEDED)
+        return open_scene(PredictScenesConfig.parse(scene_uri=str(path), model_uri="/m.tar.gz", **parameters), needed)
 
 
 def test_a_product_name_states_level_baseline_and_time(tmp_path):
@@ -65,6 +66,16 @@ def test_scene_bands_must_name_each_band(tmp_path):
         described(scene, scene_bands=["B1"])
     with pytest.raises(ParameterError, match="must name each band once"):
         described(scene, scene_bands=["B1", "B01"])
+
+
+def test_colors_beside_alpha_have_their_usual_names(tmp_path):
+    pixels = np.stack([cells([[1]]).astype(np.uint8)] * 4)
+    path = write_scene(tmp_path / "x.tif", pixels, bands=None, nodata=None, photometric="RGB", alpha="YES")
+    scene = described(path, needed=("red", "green", "blue"))
+    assert {name: file.index for name, file in scene.files.items()} == {"red": 1, "green": 2, "blue": 3}
+    infrared = write_scene(tmp_path / "i.tif", pixels, bands=None, nodata=None, photometric="RGB", alpha="NO")
+    with pytest.raises(BandError, match="4 bands and no names"):
+        described(infrared)
 
 
 def test_harmonized_collections_have_no_offset(tmp_path):
