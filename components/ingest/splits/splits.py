@@ -199,7 +199,7 @@ def _make_blocks(connection: "DuckDBPyConnection", metres: float) -> None:
         raise SplitError(
             "With split_by=block each tile must have a bbox: west, south, east, north in degrees. "
             f"Received: {missing[0]:,} tiles without a valid one, such as {missing[1]}{box}. Use split_by class, "
-            "group or time, or drop these tiles with `where`."
+            "group or time, or drop these tiles with `data_where`."
         )
     degrees = metres / (EARTH_RADIUS_METRES * 3.141592653589793 / 180)
     connection.execute(

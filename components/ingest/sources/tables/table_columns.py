@@ -217,7 +217,7 @@ def query(
         "split": _text(chosen.split, types) if chosen.split else splits,
         "group": _text(chosen.group, types),
         "datetime": _time(chosen.datetime, types),
-        "bbox": _box(chosen.place),
+        "bbox": _box(chosen.place, types),
         "tilepipe_unit": _unit(connection, relation, types, chosen),
         "tilepipe_label_status": f"lower({_text(chosen.status, types)})" if chosen.status else "NULL",
     }
@@ -349,14 +349,16 @@ def _time(column: str, types: Types) -> str:
     return f"coalesce(try_strptime({text}, '%Y%m%d')::TIMESTAMPTZ, try_cast({text} AS TIMESTAMPTZ))"
 
 
-def _box(place: tuple[str, ...]) -> str:
+def _box(place: tuple[str, ...], types: Types) -> str:
     """Return an expression for a row's bounding box, or that of its point; NULL if it is not on Earth."""
     if len(place) == 1:
         corners = ", ".join(f"{literal(name)}: {quoted(place[0])}.{name}::DOUBLE" for name in CORNERS)
         return f"CASE WHEN {quoted(place[0])} IS NOT NULL THEN {{{corners}}} END"
     if not place:
         return "NULL"
-    longitude, latitude = (f"try_cast({quoted(name)} AS DOUBLE)" for name in place)
+    # Spreadsheets write decimal commas in many countries.
+    texts = (f"replace({quoted(name)}, ',', '.')" if types[name].id == "varchar" else quoted(name) for name in place)
+    longitude, latitude = (f"try_cast({text} AS DOUBLE)" for text in texts)
     corners = ", ".join(
         f"{literal(name)}: {value}" for name, value in zip(CORNERS, (longitude, latitude) * 2, strict=True)
     )

@@ -138,6 +138,11 @@ def test_a_place_that_is_not_on_earth(write):
     assert row["bbox"] is None
 
 
+def test_coordinates_with_decimal_commas(write):
+    (row,) = read(write("image;label;lon;lat\na.png;1;-9,25;48,005\n"))
+    assert row["bbox"] == {"xmin": -9.25, "ymin": 48.005, "xmax": -9.25, "ymax": 48.005}
+
+
 def test_addresses_are_rewritten(write):
     path = write("url,label\nhttps://example.org/a.png,1\nb.png,2\n")
     rows = read(path, href_rewrite={"https://example.org/": "s3://bucket/x/"})
