@@ -3,8 +3,9 @@
 import contextlib
 import re
 import struct
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -56,7 +57,12 @@ def readable(connection: "DuckDBPyConnection", uris: Sequence[str]) -> Iterator[
 
 
 def parquet_relation(
-    connection: "DuckDBPyConnection", paths: Sequence[str], *, raw: Collection[str] = (), is_located: bool = False
+    connection: "DuckDBPyConnection",
+    paths: Sequence[str],
+    *,
+    raw: Collection[str] = (),
+    by_file: Mapping[str, Sequence[str | None]] = MappingProxyType({}),
+    is_located: bool = False,
 ) -> "tuple[str, dict[str, DuckDBPyType]]":
     """Return Parquet files in SQL, with columns whose conditions are true of the same rows as those of a table.
 
@@ -68,6 +74,8 @@ def parquet_relation(
         connection: the database.
         paths: names of the files for DuckDB; columns are matched by name.
         raw: columns to leave as they are, such as large structs of which single fields are read.
+        by_file: columns to add, each with its text in each file, which are numbers if all are whole numbers without
+            leading zeros; a column of the files themselves is kept.
         is_located: True to add the columns `FILE`, the index of a row's file in `paths`, and `ROW`, its number in the
             file. Defaults to False.
 
@@ -75,7 +83,7 @@ def parquet_relation(
         The relation, as written after FROM, and the types of its columns other than `FILE` and `ROW`.
 
     Raises:
-        SourceError: if `is_located`, and a column has the name of a virtual column of DuckDB.
+        SourceError: if columns are added, and one of the files has the name of a virtual column of DuckDB.
     """
     scan = f"read_parquet([{', '.join(map(literal, paths))}], union_by_name={len(paths) > 1}, hive_partitioning=false)"
     described = connection.sql(f"FROM {scan}")
@@ -89,13 +97,24 @@ def parquet_relation(
         for name in (name for name in raw if name in types and types[name].id == "struct"):
             fields = (f"{literal(key)}: TRY({quoted(name)}.{quoted(key)})" for key, _ in types[name].children)
             hidden.append(f"{{{', '.join(fields)}}} AS {quoted(name)}")
+    own = {name.lower() for name in types}
+    values = {name: of_files for name, of_files in by_file.items() if name.lower() not in own}
+    kinds = {name: _kind(of_files) for name, of_files in values.items()}
+    added = []
+    for name, of_files in values.items():
+        texts = ", ".join("NULL" if value is None else literal(value) for value in of_files)
+        added.append(f"[{texts}][file_index::BIGINT + 1]::{kinds[name]} AS {quoted(name)}")
     if is_located:
-        if taken := sorted({"file_index", "file_row_number"} & {name.lower() for name in types}):
+        added += [f"file_index::BIGINT AS {FILE}", f"file_row_number::BIGINT AS {ROW}"]
+    if added:
+        if taken := sorted({"file_index", "file_row_number"} & own):
             raise SourceError(
-                "A Parquet file with images or in splits must not have columns named file_index or file_row_number, "
-                f"which DuckDB adds. Received: {taken[0]} in {storage.shown(paths[0])}. Rename the column."
+                "A Parquet file with images, or in folders named after splits or as column=value, must not have a "
+                f"column file_index or file_row_number, which DuckDB adds. Received: {taken[0]} in "
+                f"{storage.shown(paths[0])}. Rename the column."
             )
-        scan = f"(SELECT *, file_index::BIGINT AS {FILE}, file_row_number::BIGINT AS {ROW} FROM {scan})"  # noqa: S608
+        scan = f"(SELECT *, {', '.join(added)} FROM {scan})"  # noqa: S608
+    types |= kinds
     return f"(SELECT * REPLACE ({', '.join(hidden)}) FROM {scan})" if hidden else scan, types  # noqa: S608
 
 
@@ -111,6 +130,13 @@ def _may_hold_nan(kind: "DuckDBPyType") -> bool:
     return kind.id in _NESTED and any(
         _may_hold_nan(child) for _, child in kind.children if isinstance(child, type(kind))
     )
+
+
+def _kind(texts: Sequence[str | None]) -> "DuckDBPyType":
+    from duckdb import sqltypes
+
+    is_number = all(re.fullmatch("-?(0|[1-9][0-9]{0,17})", text) for text in texts if text is not None)
+    return sqltypes.BIGINT if is_number else sqltypes.VARCHAR
 
 
 def check_names(columns: Collection[str], uris: Sequence[str]) -> None:

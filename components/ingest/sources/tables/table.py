@@ -15,7 +15,7 @@ from tilepipe.components.ingest.sources.duckdb_files import check_names, is_stac
 from tilepipe.components.ingest.sources.href_columns import resolve
 from tilepipe.components.ingest.sources.numbered_files import warn_of_missing_files
 from tilepipe.components.ingest.sources.tables import huggingface, short_names, table_columns, text_table
-from tilepipe.components.ingest.sources.tables.table_folder import is_folder, table_files
+from tilepipe.components.ingest.sources.tables.table_folder import folder_columns, is_folder, table_files
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.storage import storage
 
@@ -95,13 +95,15 @@ class TableSource:
                     chosen = table_columns.choose(types, self.config, self._shown)
                 else:
                     paths = stack.enter_context(readable(connection, [file.uri for file in files]))
-                    relation, types = parquet_relation(connection, paths)
+                    names = self._names(files)
+                    by_file = folder_columns(names)
+                    relation, types = parquet_relation(connection, paths, by_file=by_file)
                     check_names(types, [file.uri for file in files])
                     features = huggingface.features(connection, paths)
                     chosen = table_columns.choose(types, self.config, self._shown, features)
-                    parquet = self._parquet_files(connection, files, relation, types[chosen.image], chosen, features)
+                    parquet = self._parquet_files(connection, files, names, relation, types, chosen, features)
                     if parquet.hold_images or parquet.splits:
-                        relation, _ = parquet_relation(connection, paths, is_located=True)
+                        relation, _ = parquet_relation(connection, paths, by_file=by_file, is_located=True)
                 query = table_columns.query(
                     connection,
                     relation,
@@ -120,28 +122,28 @@ class TableSource:
                 raise text_table.malformed(error, names, self.file) from None
             yield tuple(paths)
 
+    def _names(self, files: list[text_table.TextFile]) -> list[str]:
+        """Return the paths of the files relative to the source."""
+        folder = self.file if is_folder(self.file) else storage.parent(self.file)
+        return [storage.path_of(file.uri).removeprefix(f"{storage.path_of(folder)}/") for file in files]
+
     def _parquet_files(
         self,
         connection: "DuckDBPyConnection",
         files: list[text_table.TextFile],
+        names: list[str],
         relation: str,
-        kind: "DuckDBPyType",
+        types: "dict[str, DuckDBPyType]",
         chosen: table_columns.Chosen,
         features: dict[str, dict[str, Any]],
     ) -> table_columns.ParquetFiles:
-        uris = [file.uri for file in files]
         if is_folder(self.file):
-            warn_of_missing_files([file.uri.rpartition("/")[2] for file in files])
-        folder = self.file if is_folder(self.file) else storage.parent(self.file)
+            warn_of_missing_files([name.rpartition("/")[2] for name in names])
+        kind = types[chosen.image]
         self._holds_images = huggingface.is_image(kind) and huggingface.holds_images(
             connection, relation, chosen.image, kind
         )
-        return table_columns.ParquetFiles(
-            uris,
-            [storage.path_of(uri).removeprefix(f"{storage.path_of(folder)}/") for uri in uris],
-            features,
-            self._holds_images,
-        )
+        return table_columns.ParquetFiles([file.uri for file in files], names, features, self._holds_images)
 
     def resolve_addresses(self, connection: "DuckDBPyConnection") -> None:
         """Replace the addresses in `chosen` by normalized ones.

@@ -3,8 +3,9 @@
 import itertools
 import logging
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from urllib.parse import unquote
 
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.sources.duckdb_files import is_stac_parquet
@@ -23,6 +24,7 @@ _LOOKED_AT = 1000
 _OF_TILES = {suffix[-3:] for suffix in (*SUFFIXES, ".parquet")}
 _ENDS = {suffix[-3:] for suffix in TEXT_SUFFIXES}
 _SHOWN = 5
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
 def is_folder(uri: str) -> bool:
@@ -102,6 +104,23 @@ def parquet_parts(uri: str) -> list[str]:
         f"A folder of tables must hold CSV, TSV, TXT or Parquet files. Received: {storage.shown(uri)} without one. "
         "Check the address."
     )
+
+
+def folder_columns(names: Sequence[str]) -> dict[str, list[str | None]]:
+    """Return the columns that folders state, as in `label=Forest/part-0.parquet` of Spark, Dask and pyarrow.
+
+    Args:
+        names: paths of Parquet files relative to the source.
+
+    Returns:
+        Column -> its value in each file, None for no value; empty unless the files have the same columns.
+    """
+    folders = [[part.partition("=") for part in name.split("/")[:-1] if "=" in part] for name in names]
+    columns = [[column for column, _, _ in each] for each in folders]
+    if any(each != columns[0] for each in columns):
+        return {}
+    values = [[None if value == _NO_VALUE else unquote(value) for _, _, value in each] for each in folders]
+    return {column: list(of_files) for column, of_files in zip(columns[0], zip(*values, strict=True), strict=True)}
 
 
 def _parquet_names(root: str, most: int | None = None) -> list[str]:

@@ -177,3 +177,36 @@ def test_parts_in_a_bucket_beyond_the_objects_that_are_looked_at(minio_server, m
         bucket.upload_file(str(tmp_path / "part.parquet"), f"parts/{folder}{part}.parquet")
     table, info = run(f"s3://{bucket.name}/parts")
     assert (info.source_kind, len(table)) == ("table", 32)
+
+
+@pytest.mark.parametrize("place", ["disk", "bucket"])
+def test_folders_of_partitions_state_columns(run, tmp_path, place, minio_server, monkeypatch):
+    labels = ["Annual Crop", "007"] * 12
+    table = {"image": [f"{n:02}.png" for n in range(24)], "label": labels, "year": [2020 + n % 4 for n in range(24)]}
+    source = tmp_path / "year=1999" / "tiles"  # a folder above the source is none of its columns
+    pq.write_to_dataset(pa.table(table), source, partition_cols=["year", "label"])
+    if place == "bucket":
+        minio_server.use(monkeypatch)
+        bucket = minio_server.make_bucket(f"partitions-{uuid.uuid4().hex}")
+        for path in source.rglob("*.parquet"):
+            bucket.upload_file(str(path), f"tiles/{path.relative_to(source)}")
+        source = f"s3://{bucket.name}/tiles"
+    found, info = run(source, where="year > 2020", split_by="class")
+    assert info.class_names == ("007", "Annual Crop")
+    assert len(found) == 18
+    for row in found.to_pylist():
+        assert row["label"] == labels[int(row["tile_id"][:2])]
+
+
+def test_values_of_partitions():
+    names = ["a=x%2Fy/b=1/0.parquet", "a=__HIVE_DEFAULT_PARTITION__/b=2/0.parquet"]
+    assert table_folder.folder_columns(names) == {"a": ["x/y", None], "b": ["1", "2"]}
+    assert table_folder.folder_columns([*names, "c=1/0.parquet"]) == {}
+    assert table_folder.folder_columns(["0.parquet", "1.parquet"]) == {}
+
+
+def test_a_column_of_the_files_is_kept(run, tmp_path):
+    rows = {"image": [f"{n}.png" for n in range(8)], "label": ["a", "b"] * 4}
+    (tmp_path / "t" / "Label=c").mkdir(parents=True)
+    pq.write_table(pa.table(rows), tmp_path / "t" / "Label=c" / "0.parquet")
+    assert run(tmp_path / "t")[1].class_names == ("a", "b")
