@@ -1,10 +1,11 @@
 """Write a sample, push tiles to S3, compile and run the pipelines, here or on Kubeflow, and promote models."""
 
+import errno
 import os
 import re
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -26,6 +27,7 @@ EXIT_CODES = {
     3: "submit stopped following the run after --timeout-minutes; the run continues",
     130: "interrupted",
 }
+_NOT_WRITABLE = {errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.EISDIR, errno.ENOSPC, errno.ENOTDIR, errno.EROFS}
 _EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:<4} {meaning}" for code, meaning in EXIT_CODES.items())
 
 app = typer.Typer(
@@ -240,6 +242,12 @@ def arguments_without_dashes(words: list[str]) -> None:
             raise ParameterError(f"Parameters are given as name=value. Received: {word}. Write {given} without dashes.")
 
 
+def _end(message: str) -> NoReturn:
+    text = f"error: {escape_controls(redacted(message))}"
+    Console(stderr=True, highlight=False, soft_wrap=True).print(text, style="red", markup=False)
+    sys.exit(USER_ERROR_EXIT_CODE)
+
+
 def main() -> None:
     """Run the command line; an error that the user can correct ends with one message and exit code 2."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # as in the images
@@ -247,10 +255,12 @@ def main() -> None:
         arguments_without_dashes(sys.argv[1:])
         app()
     except TilepipeError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(
-            f"error: {escape_controls(redacted(str(error)))}", style="red", markup=False
-        )
-        sys.exit(USER_ERROR_EXIT_CODE)
+        _end(str(error))
+    except OSError as error:
+        if error.errno not in _NOT_WRITABLE or not error.filename:
+            raise
+        received = f"{error.filename}: {error.strerror}"
+        _end(f"A file must be writable. Received: {received}. Make it writable, or choose another.")
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -122,3 +122,28 @@ def test_a_wrong_or_missing_name_has_a_remedy(words, remedy, monkeypatch, capsys
         app.main()
     assert caught.value.code == 2
     assert remedy in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["compile", "train_classifier_small", "--out", "file/x"], ["run", "train_classifier_small", "data_source=."]],
+)
+def test_a_place_that_is_not_writable_is_one_error(words, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    (tmp_path / "runs").touch()  # where `run` makes its folder; root may write to read-only ones
+    monkeypatch.setattr("sys.argv", ["tilepipe", *words])
+    with pytest.raises(SystemExit) as caught:
+        app.main()
+    assert caught.value.code == 2
+    assert "error: A file must be writable. Received: " in capsys.readouterr().err
+
+
+def test_other_errors_of_the_system_keep_their_traceback(monkeypatch):
+    def fail():
+        raise ConnectionResetError(104, "reset")
+
+    monkeypatch.setattr(app, "app", fail)
+    monkeypatch.setattr("sys.argv", ["tilepipe"])
+    with pytest.raises(ConnectionResetError):
+        app.main()
