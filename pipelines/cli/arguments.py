@@ -108,8 +108,9 @@ def _read_config(path: Path | None) -> Mapping[str, Any]:
     if path is None:
         return {}
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _LoaderOfUniqueKeys)  # noqa: S506 - a SafeLoader
-    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: 2020-13-01
+        with path.open(encoding="utf-8") as file:
+            values = yaml.load(file, _ParameterLoader)  # noqa: S506 - a SafeLoader
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8
         raise ParameterError(f"--config must be a YAML file of parameters. Received: {path}: {error}.") from error
     if _count(values, {}) > _MOST_VALUES:
         rule = f"--config must hold at most {_MOST_VALUES:,} values, those that aliases (*name) repeat among them"
@@ -128,16 +129,25 @@ def _count(value: object, known: dict[int, float]) -> float:
     return known[id(value)]
 
 
-class _LoaderOfUniqueKeys(yaml.SafeLoader):
-    """Loader that refuses a key that is given twice, of which YAML's would keep the last."""
+class _ParameterLoader(yaml.SafeLoader):
+    """Loader of values as JSON has them: keys are text as it is written, such as 1 or no, and so are dates.
+
+    It refuses a key that is given twice, of which YAML's would keep the last.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Build a dictionary of unique keys."""
-        keys = [key.value for key, _ in node.value]
-        repeated = sorted({str(key) for key in keys if keys.count(key) > 1})
-        if repeated:
-            raise yaml.YAMLError(f"{', '.join(repeated)} is given twice{node.start_mark}")
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise yaml.YAMLError(f"{key.value} is given twice, again in line {key.start_mark.line + 1}")
+                seen.add(key.value)
+                key.tag = "tag:yaml.org,2002:str"
         return super().construct_mapping(node, deep)
+
+
+_ParameterLoader.add_constructor("tag:yaml.org,2002:timestamp", _ParameterLoader.construct_yaml_str)
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

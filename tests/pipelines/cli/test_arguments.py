@@ -157,7 +157,24 @@ def test_contradictions_are_found_before_data_are_read(pipeline, words, said):
 def test_a_key_that_a_file_gives_twice_is_refused(pipeline, tmp_path):
     path = tmp_path / "run.yaml"
     path.write_text("seed: 4\nseed: 5\n", encoding="utf-8")
-    with pytest.raises(ParameterError, match="seed is given twice"):
+    with pytest.raises(ParameterError, match="seed is given twice, again in line 2"):
+        collect(pipeline, config=path)
+
+
+def test_keys_and_dates_of_a_file_are_text(pipeline, tmp_path):
+    path = tmp_path / "run.yaml"
+    text = "data_recode: {1: Forest, 007: Sea, no: Road, 2020-01-01: ''}\ndata_snapshot: 2026-01-02\nseed: 10"
+    path.write_text(f"{text}\ntrain_options: {{<<: &a {{schedule: cosine}}}}\n", encoding="utf-8")
+    found = collect(pipeline, config=path)
+    assert found["data_recode"] == {"1": "Forest", "007": "Sea", "no": "Road", "2020-01-01": ""}
+    assert found["data_snapshot"] == "2026-01-02"
+    assert found["train_options"] == {"schedule": "cosine"}
+
+
+def test_errors_of_yaml_name_the_file(pipeline, tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("seed:\t3\n", encoding="utf-8")
+    with pytest.raises(ParameterError, match=r'in ".*run\.yaml", line 1'):
         collect(pipeline, config=path)
 
 
