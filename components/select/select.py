@@ -1,6 +1,5 @@
 """Rank the candidates of all workers, and write the winner and a comparison."""
 
-import json
 import logging
 import shutil
 from collections import Counter
@@ -115,7 +114,7 @@ def _track(config: SelectConfig, winner: Outcome, outcomes: Sequence[Outcome], o
         return
     tracking.log_params(
         run_id,
-        {f"winner.{name}": json.dumps(value) for name, value in winner.parameters.items()}
+        {f"winner.{name}": value for name, value in winner.parameters.items()}
         | {"winner.candidate": winner.name, "winner.mlflow_run_id": winner.mlflow_run_id},
     )
     figures = {f"winner/{name}": value for name, value in (winner.history.best if winner.history else {}).items()}

@@ -242,7 +242,10 @@ def find_run(mlflow: "MlflowClient", kfp_run: str) -> str:
 
 
 def log_params(run_id: str, params: Mapping[str, Any]) -> None:
-    """Log parameters, without credentials; existing ones keep their first value, as MLflow requires."""
+    """Log parameters, without credentials; existing ones keep their first value, as MLflow requires.
+
+    Values other than text are logged as JSON, as they are given to a pipeline.
+    """
     if run_id == UNTRACKED:
         return
     from mlflow.entities import Param
@@ -250,8 +253,12 @@ def log_params(run_id: str, params: Mapping[str, Any]) -> None:
     with reported("log parameters"):
         mlflow = client()
         known = mlflow.get_run(run_id).data.params
-        fresh = [Param(key, redacted(str(value))[:6000]) for key, value in params.items() if key not in known]
-        mlflow.log_batch(run_id, params=fresh)
+        texts = {
+            key: value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+            for key, value in params.items()
+            if key not in known
+        }
+        mlflow.log_batch(run_id, params=[Param(key, redacted(text)[:6000]) for key, text in texts.items()])
 
 
 def log_metrics(run_id: str, metrics: Mapping[str, float], *, model_id: str = "") -> None:

@@ -93,6 +93,8 @@ def test_parameters_are_logged_without_credentials(mlflow_store, monkeypatch):
         "model_weights_uri": "https://host/w.npz?X-Amz-Signature=0123&part=1",
         "data_query": '{"token": "a-secret-token", "limit": 5}',
         "train_epochs": 3,
+        "tune_space": {"split_merge_train_val": [True, None], "seed": (1, 1e-5)},
+        "model_architecture": "compact",
     }
     tracking.log_params(run_id, given)
     assert tracking.client().get_run(run_id).data.params == {
@@ -100,4 +102,6 @@ def test_parameters_are_logged_without_credentials(mlflow_store, monkeypatch):
         "model_weights_uri": "https://host/w.npz?X-Amz-Signature=***&part=1",
         "data_query": '{"token": "***", "limit": 5}',
         "train_epochs": "3",
+        "tune_space": '{"split_merge_train_val": [true, null], "seed": [1, 1e-05]}',
+        "model_architecture": "compact",
     }
