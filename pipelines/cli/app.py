@@ -250,7 +250,8 @@ def _end(message: str) -> NoReturn:
 
 def main() -> None:
     """Run the command line; an error that the user can correct ends with one message and exit code 2."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # as in the images
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # both as in the images
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     try:
         arguments_without_dashes(sys.argv[1:])
         app()

@@ -90,15 +90,24 @@ def test_names_of_pipelines_and_of_their_parameters_are_completed():
     assert completed("promote gate", 3) == ["gate_floors=", "gate_options="]
 
 
-@pytest.mark.parametrize(("given", "expected"), [(None, "true"), ("false", "false")])
-def test_telemetry_of_mlflow_is_off_unless_it_is_asked_for(monkeypatch, capsys, given, expected):
+@pytest.mark.parametrize(
+    ("variable", "given", "expected"),
+    [
+        ("MLFLOW_DISABLE_TELEMETRY", None, "true"),
+        ("MLFLOW_DISABLE_TELEMETRY", "false", "false"),
+        ("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", None, "false"),
+    ],
+)
+def test_settings_of_mlflow_are_those_of_the_images_unless_they_are_given(
+    monkeypatch, capsys, variable, given, expected
+):
     monkeypatch.setattr(sys, "argv", ["tilepipe", "version"])
-    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", given or "")
+    monkeypatch.setenv(variable, given or "")
     if given is None:
-        monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY")
+        monkeypatch.delenv(variable)
     with pytest.raises(SystemExit):
         app.main()
-    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == expected
+    assert os.environ[variable] == expected
     assert capsys.readouterr().out
 
 
