@@ -8,6 +8,7 @@ credentials. Addresses inside third-party files are checked by their reader (`in
 """
 
 import contextlib
+import logging
 import os
 import posixpath
 import re
@@ -22,6 +23,8 @@ from urllib.parse import unquote, urlsplit
 from tilepipe.components.shared.errors import ParameterError, SourceError, StorageError
 from tilepipe.components.shared.storage import s3, web
 from tilepipe.components.shared.storage.sizes import check_size
+
+logger = logging.getLogger("tilepipe.storage")
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html; obstore panics on other characters.
@@ -371,21 +374,26 @@ def _local(path: str) -> Iterator[None]:
 def _list_folder(root: Path) -> Iterator[StoredFile]:
     if not root.is_dir():
         raise SourceError(f"A folder must exist to be listed. Received: {root}.")
-    waiting, seen = [(root, "")], set()
+    waiting: list[tuple[Path, str, tuple[tuple[int, int], ...]]] = [(root, "", ())]
+    dangling: list[str] = []
     while waiting:
-        folder, prefix = waiting.pop()
+        folder, prefix, above = waiting.pop()
         status = folder.stat()
-        if (status.st_dev, status.st_ino) in seen:  # a link to a folder above
+        place = (status.st_dev, status.st_ino)
+        if place in above:  # a link to a folder above
             continue
-        seen.add((status.st_dev, status.st_ino))
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
                     if entry.name.startswith("."):
                         continue
                     if entry.is_dir():
-                        waiting.append((Path(entry.path), f"{prefix}{entry.name}/"))
-                    elif entry.is_file():  # skips dangling links, which have no size
+                        waiting.append((Path(entry.path), f"{prefix}{entry.name}/", (*above, place)))
+                    elif entry.is_file():
                         yield StoredFile(prefix + entry.name, entry.path, entry.stat().st_size)
+                    elif entry.is_symlink():  # as git-annex and DVC leave files that were not fetched
+                        dangling.append(prefix + entry.name)
         except PermissionError as error:
             raise StorageError(f"A folder must be readable. Received: {folder}: {error.strerror}.") from error
+    if dangling:
+        logger.warning("skipped %d links to files that do not exist, such as %s", len(dangling), min(dangling))

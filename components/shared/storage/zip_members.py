@@ -183,7 +183,10 @@ def _read_directory(uri: str) -> _Directory:
         if entry.is_dir():
             continue
         if entry.filename in members:
-            raise SourceError(f"{rule} with one member a name. Received: {entry.filename!r} twice in {where}.")
+            raise SourceError(
+                f"{rule} with one member per name. Received: {entry.filename!r} twice in {where}. Create the archive "
+                "again with each name once."
+            )
         raw_name = entry.orig_filename.encode("utf-8" if entry.flag_bits & _UTF8 else "cp437")
         members[check_member(entry.filename, where)] = _Member(
             entry.header_offset,

@@ -107,16 +107,19 @@ def test_ranges_of_local_files(tmp_path):
             read(str(tmp_path / "none"))
 
 
-def test_list_files_of_a_folder(tmp_path):
+def test_list_files_of_a_folder(tmp_path, caplog):
     for name in ("a/1.tif", "a/deep/2.tif", "b/3.tif", ".hidden/4.tif", "a/.5.tif"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"12345")
     (tmp_path / "a" / "dangling.tif").symlink_to(tmp_path / "nowhere")
     (tmp_path / "a" / "loop").symlink_to(tmp_path)
+    for name in ("c", "0"):  # both names of a folder count, in whichever order the disk lists them
+        (tmp_path / name).symlink_to(tmp_path / "b")
     found = sorted(storage.list_files(str(tmp_path)), key=lambda file: file.name)
-    assert [file.name for file in found] == ["a/1.tif", "a/deep/2.tif", "b/3.tif"]
-    assert found[0].uri == str(tmp_path / "a" / "1.tif")
+    assert [file.name for file in found] == ["0/3.tif", "a/1.tif", "a/deep/2.tif", "b/3.tif", "c/3.tif"]
+    assert "skipped 1 links to files that do not exist, such as a/dangling.tif" in caplog.text
+    assert found[1].uri == str(tmp_path / "a" / "1.tif")
     assert {file.bytes for file in found} == {5}
     with pytest.raises(SourceError, match="folder must exist"):
         list(storage.list_files(str(tmp_path / "none")))

@@ -127,7 +127,7 @@ def test_two_members_of_one_name(put):
     with zipfile.ZipFile(buffer, "w") as archive:
         archive.writestr("x.tif", b"1")
         archive.writestr("x.tif", b"2")
-    with pytest.raises(SourceError, match=r"one member a name. Received: 'x.tif' twice"):
+    with pytest.raises(SourceError, match=r"one member per name\. Received: 'x.tif' twice in .*\. Create the archive"):
         zip_members.member_sizes(put(buffer.getvalue()))
 
 
