@@ -188,19 +188,19 @@ def _decode_picture(data: bytes, expected_shape: Shape | None, max_bytes: int) -
         if image.mode == "CMYK":
             raise TileError("it is a CMYK JPEG, whose channels are inks, not bands")
         shown = _SHOWN.get(image.mode, image.mode)
-        if "transparency" in image.info and not deep:  # of a palette, or one color
-            shown = {"L": "LA", "RGB": "RGBA"}.get(shown, shown)
+        if "transparency" in image.info:  # of a palette, or one color
+            shown = {"L": "LA", "I": "LA", "I;16": "LA", "RGB": "RGBA"}.get(shown, shown)
         has_alpha = shown in {"LA", "RGBA"}
         shape = (height, width, Image.getmodebands(shown))
         dtype = np.dtype(np.uint16 if deep else np.uint8)
         _check_shape(shape, dtype, expected_shape, max_bytes, has_alpha=has_alpha)
-        if shown != image.mode:
-            image = image.convert(shown)
         if deep:  # Pillow would cut colors of 16 bits down to 8
             import imagecodecs
 
             image.load()  # checks every chunk's CRC, which imagecodecs does not report
             return Picture(np.asarray(imagecodecs.png_decode(data)).reshape(shape), has_alpha=has_alpha)
+        if shown != image.mode:
+            image = image.convert(shown)
         return Picture(np.asarray(image).reshape(shape), has_alpha=has_alpha)
 
 

@@ -1,5 +1,6 @@
 import io
 import struct
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -169,6 +170,21 @@ def test_colors_of_16_bits_stay_so(tmp_path):
 
     pixels = random_pixels(3, (9, 7, 3), "uint16", 60000)
     np.testing.assert_array_equal(decode(imagecodecs.png_encode(pixels)).pixels, pixels)
+
+
+@pytest.mark.parametrize("bands", [1, 3])
+def test_the_transparent_color_of_a_png_of_16_bits_is_alpha(bands):
+    import imagecodecs
+
+    pixels = random_pixels(3, (9, 7, bands), "uint16", 60000)
+    pixels[0, 0] = range(7, 7 + bands)
+    data, kind = imagecodecs.png_encode(pixels), b"tRNS" + struct.pack(f">{bands}H", *pixels[0, 0])
+    place = data.index(b"IDAT") - 4
+    picture = decode(data[:place] + struct.pack(">I", 2 * bands) + kind + struct.pack(">I", crc32(kind)) + data[place:])
+    assert picture.has_alpha
+    np.testing.assert_array_equal(picture.pixels[..., :-1], pixels)
+    assert picture.pixels[0, 0, -1] == 0
+    assert (picture.pixels[1:, :, -1] == 65535).all()
 
 
 def test_palettes_and_bits_are_what_they_show(tmp_path):
