@@ -223,9 +223,13 @@ def query(
     }
     selected = [f"{common.get(name, 'NULL')}::{kind} AS {quoted(name)}" for name, kind in COLUMNS.items()]
     lower = {name.lower() for name in wanted}
-    extra = [name for name in types if name.lower() in lower and name.lower() not in COLUMNS]
+    images = chosen.image if parquet and parquet.hold_images else ""
+    own = [name for name in types if name.lower() not in COLUMNS and name != images]
+    extra = [name for name in own if name.lower() in lower]
     guessed = _guess(connection, relation, extra) if extra and not parquet else {}
-    selected += [f"{quoted(name)}::{guessed.get(name, types[name])} AS {quoted(name)}" for name in extra]
+    selected += [
+        f"{quoted(name)}::{guessed[name]} AS {quoted(name)}" if name in guessed else quoted(name) for name in own
+    ]
     return f"SELECT {', '.join(selected)} FROM {relation}"  # noqa: S608
 
 

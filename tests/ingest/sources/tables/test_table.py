@@ -7,13 +7,14 @@ import uuid
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import csv
 
 from tilepipe.components.ingest.config import Columns, IngestConfig
 from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.ingest.sources.tables import text_table
 from tilepipe.components.ingest.sources.tables.table import TableSource, is_table
 from tilepipe.components.ingest.sources.tables.table_folder import holds_tables
-from tilepipe.components.shared.errors import SourceError
+from tilepipe.components.shared.errors import ParameterError, SourceError
 from tilepipe.components.shared.runtime.database import open_database
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.tiles.reader import Tile, content
@@ -136,6 +137,14 @@ def test_a_parquet_of_other_types(write):
 def test_a_place_that_is_not_on_earth(write):
     (row,) = read(write("image,label,lon,lat\na.png,1,200,10\n"))
     assert row["bbox"] is None
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_the_error_of_a_condition_lists_the_columns_of_the_table(run, tmp_path, name):
+    table = pa.table({"image": ["a.png", "b.png"], "label": ["1", "2"], "cloud cover": ["1", "2"]})
+    (csv.write_csv if name == "t.csv" else pq.write_table)(table, tmp_path / name)
+    with pytest.raises(ParameterError, match=r'"clouds" not found .*, label, .*, image, cloud cover\.'):
+        run(tmp_path / name, where="clouds < 20")
 
 
 def test_coordinates_with_decimal_commas(write):
