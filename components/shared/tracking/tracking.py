@@ -5,7 +5,6 @@ Only the tracking client is used, so that steps without TensorFlow need only `ml
 """
 
 import contextlib
-import fcntl
 import json
 import logging
 import os
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tilepipe.components.shared.errors import TrackingError
 from tilepipe.components.shared.logs.log_format import escape_controls
 from tilepipe.components.shared.logs.redaction import redacted
-from tilepipe.components.shared.tracking import nested_runs
+from tilepipe.components.shared.tracking import nested_runs, sqlite_store
 from tilepipe.components.shared.version import VERSION
 
 if TYPE_CHECKING:
@@ -49,7 +48,6 @@ PREFIX = "TILEPIPE_"
 
 RunStatus = Literal["FINISHED", "FAILED", "KILLED"]
 
-_SQLITE = "sqlite:///"
 _OPENING_ATTEMPTS = 5
 """SQLite waits up to 5 seconds per attempt for another process."""
 
@@ -105,7 +103,7 @@ def client() -> "MlflowClient":
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
     for _ in range(_OPENING_ATTEMPTS):
         try:
-            with _one_at_a_time(uri):
+            with sqlite_store.one_at_a_time(uri):
                 return MlflowClient(tracking_uri=uri or None)
         except Exception as error:  # of SQLAlchemy, which comes with MLflow only where there are local databases
             if "database is locked" not in str(error):
@@ -116,23 +114,6 @@ def client() -> "MlflowClient":
         f"{_without_password(uri)}, which another process has locked for {_OPENING_ATTEMPTS} attempts. Wait "
         "until that process has ended, or use an MLflow server for several runs at once."
     )
-
-
-@contextlib.contextmanager
-def _one_at_a_time(uri: str) -> Iterator[None]:
-    """Lock the folder of a SQLite database: MLflow breaks a new one that two processes open at once."""
-    if not uri.startswith(_SQLITE):
-        yield
-        return
-    folder = Path(uri.removeprefix(_SQLITE)).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with contextlib.suppress(OSError):  # some file systems have no locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def open_run(experiment: str, name: str, tags: Mapping[str, str], *, resumed_run_id: str = UNTRACKED) -> str:
@@ -359,9 +340,9 @@ def _experiment_id(mlflow: "MlflowClient", name: str) -> str:
 def _artifact_location() -> str | None:
     """Return a folder next to a SQLite store, not in the working directory; None leaves the choice to the server."""
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
-    if not uri.startswith(_SQLITE):
+    if not uri.startswith(sqlite_store.SCHEME):
         return None
-    return (Path(uri.removeprefix(_SQLITE)).resolve().parent / "mlflow-artifacts").as_uri()
+    return (sqlite_store.path_of(uri).resolve().parent / "mlflow-artifacts").as_uri()
 
 
 @contextlib.contextmanager

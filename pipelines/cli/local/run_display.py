@@ -1,5 +1,6 @@
 """Terminal output of `tilepipe run`: one line per step, the metrics, and the addresses of the results."""
 
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -107,7 +108,7 @@ def result(console: Console, run: LocalRun) -> None:
     for name, address in _results(run):
         console.print(Text(f"{name}: {address}"), soft_wrap=True)
     if run.tracking_uri.startswith("sqlite:"):
-        command = f"{_program('mlflow')} server --backend-store-uri {run.tracking_uri}"
+        command = f"{_program('mlflow')} server --backend-store-uri {shlex.quote(run.tracking_uri)}"
         console.print(f"MLflow: {command}", soft_wrap=True)
         console.print(f"        then open http://127.0.0.1:5000/{run.mlflow_page}", soft_wrap=True)
     else:
@@ -172,7 +173,7 @@ def _program(name: str) -> str:
     path = Path(sys.executable).with_name(name)
     if not path.is_file():
         return name
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
 
 
 _MAIN_FIGURES = frozenset(

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from tilepipe.components.shared.runtime import run_settings
+from tilepipe.components.shared.tracking import sqlite_store
 from tilepipe.pipelines.cli.compilation import user_terms
 from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline
 from tilepipe.pipelines.cli.local import unfinished
@@ -109,7 +110,7 @@ def run_locally(
     Returns:
         The finished run; a failed pipeline raises no exception.
     """
-    tracking_uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.resolve() / 'mlflow.db'}"
+    tracking_uri = os.environ.get("MLFLOW_TRACKING_URI") or sqlite_store.address(folder / "mlflow.db")
     unfinished.close_all(folder, tracking_uri)
     root = folder / f"{pipeline.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:4]}"
     root.mkdir(parents=True)

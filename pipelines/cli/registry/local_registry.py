@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from tilepipe.components.shared.errors import ParameterError
 from tilepipe.components.shared.registry.client import registry_client
-from tilepipe.components.shared.tracking import tracking
+from tilepipe.components.shared.tracking import sqlite_store, tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,7 +35,7 @@ def open_registry(folder: Path) -> "MlflowClient":
                 "The registry is that of MLFLOW_TRACKING_URI, or the local store of `tilepipe run`. Received: no "
                 f"MLFLOW_TRACKING_URI and no {database}. Set the variable, or give --folder."
             )
-        os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{database}"
+        os.environ["MLFLOW_TRACKING_URI"] = sqlite_store.address(database)
     return registry_client()
 
 
