@@ -147,7 +147,7 @@ class _ParameterLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_ParameterLoader.add_constructor("tag:yaml.org,2002:timestamp", _ParameterLoader.construct_yaml_str)
+_ParameterLoader.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: str(node.value))
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -95,13 +95,13 @@ class TableSource:
                     chosen = table_columns.choose(types, self.config, self._shown)
                 else:
                     paths = stack.enter_context(readable(connection, [file.uri for file in files]))
-                    names = self._names(files)
-                    by_file = folder_columns(names)
+                    relative = self._names(files)
+                    by_file = folder_columns(relative)
                     relation, types = parquet_relation(connection, paths, by_file=by_file)
                     check_names(types, [file.uri for file in files])
                     features = huggingface.features(connection, paths)
                     chosen = table_columns.choose(types, self.config, self._shown, features)
-                    parquet = self._parquet_files(connection, files, names, relation, types, chosen, features)
+                    parquet = self._parquet_files(connection, files, relative, relation, types, chosen, features)
                     if parquet.hold_images or parquet.splits:
                         relation, _ = parquet_relation(connection, paths, by_file=by_file, is_located=True)
                 query = table_columns.query(
