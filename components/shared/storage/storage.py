@@ -375,7 +375,7 @@ def _list_folder(root: Path) -> Iterator[StoredFile]:
     if not root.is_dir():
         raise SourceError(f"A folder must exist to be listed. Received: {root}.")
     waiting: list[tuple[Path, str, tuple[tuple[int, int], ...]]] = [(root, "", ())]
-    dangling: list[str] = []
+    dangling, example = 0, ""
     while waiting:
         folder, prefix, above = waiting.pop()
         status = folder.stat()
@@ -392,8 +392,8 @@ def _list_folder(root: Path) -> Iterator[StoredFile]:
                     elif entry.is_file():
                         yield StoredFile(prefix + entry.name, entry.path, entry.stat().st_size)
                     elif entry.is_symlink():  # as git-annex and DVC leave files that were not fetched
-                        dangling.append(prefix + entry.name)
+                        dangling, example = dangling + 1, example or prefix + entry.name
         except PermissionError as error:
             raise StorageError(f"A folder must be readable. Received: {folder}: {error.strerror}.") from error
     if dangling:
-        logger.warning("skipped %d links to files that do not exist, such as %s", len(dangling), min(dangling))
+        logger.warning("skipped %d links to files that do not exist, such as %s", dangling, example)
