@@ -90,11 +90,14 @@ def evaluate(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> Evalua
     manifest, history = read_manifest(inputs.manifest), read_history(inputs.history)
     splits = _splits_to_measure(manifest)
     model = load_model(inputs.model, manifest)
+    from tilepipe.components.shared.layers.fused_norm import fused_normalization  # Keras, loaded quietly before
+
     folders: dict[Split, tuple[Path, ...]] = {"val": inputs.val_shards, "test": inputs.test_shards}
     variations = config.options.test_time_augmentation
-    predictions = [
-        predict_split(model, folders[split], split, manifest, config.batch_size, variations) for split in splits
-    ]
+    with fused_normalization(model):
+        predictions = [
+            predict_split(model, folders[split], split, manifest, config.batch_size, variations) for split in splits
+        ]
     sampled = splits[-1]  # val, where it has tiles
     write_samples(choose_samples(folders[sampled], sampled, manifest), outputs.samples)
     settings = logged_models.read_params(config.mlflow_run_id)

@@ -117,8 +117,8 @@ def train(config: TrainConfig, inputs: Inputs, outputs: Outputs, *, pause_after_
         tiles_per_class = manifest.splits["val"].tiles_per_class
         check_best_metric(config.options.best_metric, manifest.class_names, tiles_per_class)
     load_tensorflow(gpu=config.gpus > 0)
+    from tilepipe.components.shared.layers.fused_norm import fused_normalization
     from tilepipe.components.train.loop.few_steps import warn_of_few_steps
-    from tilepipe.components.train.loop.fused_norm import fused_normalization
 
     devices = set_up_devices(config)
     _make_deterministic(config)

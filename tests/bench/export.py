@@ -28,6 +28,8 @@ _ROUNDS = 5
 _GOALS = {64: 1.5, 1: 5.0}
 """Tiles per batch -> times Keras' rate."""
 _GOAL_DIFFERENCE = 1e-5
+_GOAL_PROCESSOR_TIME = 1.1
+"""Of `evaluate`'s predictions, times onnxruntime's."""
 _GOAL_SECONDS = 20
 
 
@@ -76,7 +78,35 @@ def _compared(network: str, root: Path) -> list[Figure]:
             Figure(f"export.{network}.batch_{batch}.keras", keras, "tiles/s"),
             Figure(f"export.{network}.batch_{batch}.times", onnx / keras, "times", f">= {goal}", onnx / keras >= goal),
         ]
-    return figures
+    return [*figures, _evaluated(network, root, onnx_model, many)]
+
+
+def _evaluated(network: str, root: Path, onnx_model: Callable[[Any], Any], tiles: Any) -> Figure:
+    """Compare the processor time of predictions as `evaluate` makes them with that of onnxruntime."""
+    model = load_model(root / "train-model" / "model.keras", read_manifest(root / "merge-packed" / "manifest.json"))
+    from tilepipe.components.shared.layers.fused_norm import fused_normalization
+
+    with fused_normalization(model):
+        pairs = [
+            (_processor_time(model.predict_on_batch, tiles), _processor_time(onnx_model, tiles)) for _ in range(_ROUNDS)
+        ]
+    times = statistics.median(ours / other for ours, other in pairs)
+    return Figure(
+        f"evaluate.{network}.processor_time",
+        times,
+        "times onnxruntime's",
+        f"<= {_GOAL_PROCESSOR_TIME}",
+        times <= _GOAL_PROCESSOR_TIME,
+    )
+
+
+def _processor_time(model: Callable[[Any], Any], tiles: Any) -> float:
+    """Return seconds of all threads for batches of 64 tiles, beside which other load does not count."""
+    model(tiles[:64])
+    started = time.process_time()
+    for start in range(0, len(tiles), 64):
+        model(tiles[start : start + 64])
+    return time.process_time() - started
 
 
 def _rate(model: Callable[[Any], Any], tiles: Any, batch: int) -> float:

@@ -97,7 +97,7 @@ def _train(model_path: Path, manifest_path: Path) -> None:
     import numpy as np
     import tensorflow as tf
 
-    from tilepipe.components.train.loop.fused_norm import fused_normalization
+    from tilepipe.components.shared.layers.fused_norm import fused_normalization
     from tilepipe.components.train.optimization.losses import make_loss
     from tilepipe.components.train.optimization.optimizers import make_optimizer
 

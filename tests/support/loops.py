@@ -154,8 +154,8 @@ class Ground:
         """Create a loop; yields it, its model, and its record stub."""
         import tensorflow as tf
 
+        from tilepipe.components.shared.layers.fused_norm import fused_normalization
         from tilepipe.components.train.loop.epochs import Epochs
-        from tilepipe.components.train.loop.fused_norm import fused_normalization
         from tilepipe.components.train.loop.loop import Loop
 
         config = self.config(**parameters)

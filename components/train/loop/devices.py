@@ -198,7 +198,7 @@ def set_precision(model: "keras.Model", precision: str) -> None:
     """
     import keras
 
-    from tilepipe.components.train.loop.model_layers import layers_of
+    from tilepipe.components.shared.layers.model_layers import layers_of
 
     policy = keras.DTypePolicy(precision)
     last = model.layers[-1]
@@ -213,7 +213,7 @@ def _seconds_per_step(devices: Devices, model: "keras.Model", manifest: Manifest
     import keras
     import numpy as np
 
-    from tilepipe.components.train.loop.fused_norm import fused_normalization
+    from tilepipe.components.shared.layers.fused_norm import fused_normalization
     from tilepipe.components.train.optimization.losses import make_loss
     from tilepipe.components.train.optimization.optimizers import make_optimizer
 

@@ -7,9 +7,9 @@ from typing import Any
 import keras  # noqa: TID253 - only functions import this module
 import numpy as np
 
+from tilepipe.components.shared.layers.model_layers import layers_of
 from tilepipe.components.train.input.batches import Batches
 from tilepipe.components.train.loop.devices import Devices
-from tilepipe.components.train.loop.model_layers import layers_of
 from tilepipe.components.train.optimization.optimizers import averaged_weights, has_averages, keep_averages
 
 _BATCHES = 32

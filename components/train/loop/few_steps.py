@@ -5,8 +5,8 @@ import math
 
 import keras  # noqa: TID253 - only functions import this module
 
+from tilepipe.components.shared.layers.model_layers import layers_of
 from tilepipe.components.train.config import TrainConfig
-from tilepipe.components.train.loop.model_layers import layers_of
 from tilepipe.components.train.optimization.schedules import phases
 
 logger = logging.getLogger("tilepipe.train")

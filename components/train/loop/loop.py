@@ -10,6 +10,7 @@ import keras  # noqa: TID253 - only functions import this module
 from tilepipe.components.shared.contracts.history import History, lower_is_better
 from tilepipe.components.shared.contracts.manifest import Manifest
 from tilepipe.components.shared.errors import ParameterError
+from tilepipe.components.shared.layers.model_layers import backbone_of, layers_of
 from tilepipe.components.train.checkpoints.file import State
 from tilepipe.components.train.checkpoints.variables import put_back, values_of
 from tilepipe.components.train.config import TrainConfig
@@ -18,7 +19,6 @@ from tilepipe.components.train.loop.devices import Devices
 from tilepipe.components.train.loop.ema import Averages
 from tilepipe.components.train.loop.epochs import Epochs
 from tilepipe.components.train.loop.interruptions import InterruptionHandler, Paused
-from tilepipe.components.train.loop.model_layers import backbone_of, layers_of
 from tilepipe.components.train.loop.validation import Validation
 from tilepipe.components.train.optimization.learning_rate_finder import RateCurve, find_rate
 from tilepipe.components.train.optimization.losses import make_loss

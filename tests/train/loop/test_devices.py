@@ -8,10 +8,10 @@ import tensorflow as tf
 
 from tests.support.packed import manifest_for
 from tilepipe.components.shared.errors import ParameterError
+from tilepipe.components.shared.layers.model_layers import layers_of
 from tilepipe.components.train.config import TrainConfig
 from tilepipe.components.train.loop import devices as module
 from tilepipe.components.train.loop.devices import Devices, choose_use, set_precision, set_up_devices
-from tilepipe.components.train.loop.model_layers import layers_of
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from tests.support.loops import Ground, HaltError, Look, make_model, same, timeless
 from tests.support.tensorflow_shards import open_shards
 from tilepipe.components.shared.errors import ParameterError
-from tilepipe.components.train.loop.model_layers import layers_of
+from tilepipe.components.shared.layers.model_layers import layers_of
 
 
 @pytest.fixture(scope="module")

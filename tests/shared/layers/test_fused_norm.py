@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from tilepipe.components.train.loop.fused_norm import fused_normalization
-from tilepipe.components.train.loop.model_layers import layers_of
+from tilepipe.components.shared.layers.fused_norm import fused_normalization
+from tilepipe.components.shared.layers.model_layers import layers_of
 
 SHAPE, BATCH = (8, 8, 3), 16
 
@@ -85,17 +85,22 @@ def test_nothing_is_left_of_it():
     assert patched(model) == []
 
 
-def test_inference_and_frozen_layers_are_keras_own():
-    model = make_model()
-    expected = model(images(), training=False).numpy()
+def test_inference_and_frozen_layers_use_the_running_statistics():
+    by_keras, model = make_model(), make_model()
+    for each in (by_keras, model):
+        each.get_layer("backbone").trainable = False
+        each.get_layer("backbone").get_layer("within").moving_mean.assign([1, -2, 3, 0.5])
+        each.get_layer("outer").moving_variance.assign([4, 0.1, 2, 9])
+    expected = by_keras(images(), training=False).numpy()
+    outputs, gradients = step(by_keras)
     with fused_normalization(model):
-        assert kernels(model, training=False) == 0
-        assert np.array_equal(model(images(), training=False).numpy(), expected)
-        model.get_layer("backbone").trainable = False
-        assert kernels(model) == 1
-        before = model.get_layer("backbone").get_layer("within").moving_mean.numpy()
-        step(model)
-        assert np.array_equal(model.get_layer("backbone").get_layer("within").moving_mean.numpy(), before)
+        assert kernels(model, training=False) == 2
+        assert np.allclose(model(images(), training=False).numpy(), expected, atol=1e-5)
+        others, other_gradients = step(model)
+    assert np.allclose(others, outputs, atol=1e-5)
+    for one, other in zip(gradients, other_gradients, strict=True):
+        assert np.allclose(other, one, atol=1e-5)
+    assert np.array_equal(model.get_layer("backbone").get_layer("within").moving_mean, [1, -2, 3, 0.5])
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
