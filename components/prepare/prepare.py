@@ -77,7 +77,7 @@ def _build(config: PrepareConfig, manifest: Manifest) -> tuple["keras.Model", st
         return build_model(config.architecture, manifest, options), f"random, seed {config.seed}"
     backbone = build_backbone(config.architecture, manifest, options)
     seen = with_seen_bands(manifest, options.bands)
-    digest = load_weights(
+    digest, scaling = load_weights(
         backbone,
         config.architecture,
         config.weights_uri,
@@ -88,8 +88,9 @@ def _build(config: PrepareConfig, manifest: Manifest) -> tuple["keras.Model", st
         platform=manifest.platform,
     )
     freeze(backbone, config.architecture, options.trainable_backbone, options.trainable_blocks)
-    scaling = None
-    if options.input_scaling == "auto":
+    if options.input_scaling != "auto":
+        scaling = None
+    elif scaling is None:
         computed = [INDEX_STATISTICS] * len(options.indices)
         scaling = input_scaling(config.architecture, seen, options.rgb_bands, computed)
     model = build_model(config.architecture, manifest, options, backbone=backbone, scaling=scaling)

@@ -100,6 +100,17 @@ def test_pretrained_weights_are_within_and_frozen_as_asked(run, real_data, bands
     assert model(np.zeros((1, 16, 16, bands), dtype)).shape == (1, 3)
 
 
+@pytest.mark.parametrize(("scaling", "expected"), [("auto", (1000, 300)), ("min_max", (0, 9000))])
+def test_a_classifier_as_weights_keeps_its_scaling(run, scaling, expected):
+    """It was trained from random weights, on standardised tiles, and not on those of ImageNet's scale."""
+    lite = {"manifest": manifest_for((16, 16, 4)), "architecture": "efficientnet_lite0"}
+    _, first, _ = run("first", **lite, options={})
+    other = manifest_for((16, 16, 4), classes=("Ice", "Rock"), statistics=[(2000.0, 500.0)] * 4)
+    _, second, _ = run(**lite | {"manifest": other}, weights_uri=str(first), options={"input_scaling": scaling})
+    standardise = keras.saving.load_model(second).get_layer("standardise")
+    assert (np.ravel(standardise.mean)[3], np.ravel(standardise.variance)[3] ** 0.5) == pytest.approx(expected)
+
+
 def test_a_missing_band_leaves_nothing(run, tmp_path):
     with pytest.raises(BandError, match=r"NDVI, which takes nir .* for tiles of B01, B02\."):
         run(options={"indices": ["NDVI"]})

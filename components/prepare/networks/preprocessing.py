@@ -11,6 +11,7 @@ import keras  # noqa: TID253 - this module is about Keras, and only functions im
 from tilepipe.components.prepare.config import ModelOptions
 from tilepipe.components.prepare.networks.indices import REFLECTANCE_ONE, SpectralIndex, find_indices
 from tilepipe.components.prepare.networks.seen_bands import with_seen_bands
+from tilepipe.components.prepare.weights.weights import SCALING_LAYER
 from tilepipe.components.shared.contracts.manifest import BandStatistics, Manifest
 
 # Denominators below this count as zero: far below one digital number, far above the limits of float32.
@@ -56,7 +57,7 @@ def preprocess(
         found = [_index(tiles, index, manifest, options) for index in indices]
         channels = [values, *found] if seen else found
         values = channels[0] if len(channels) == 1 else keras.ops.concatenate(channels, axis=-1)
-    standardise = keras.layers.Normalization(mean=list(means), variance=variances, dtype="float32", name="standardise")
+    standardise = keras.layers.Normalization(mean=list(means), variance=variances, dtype="float32", name=SCALING_LAYER)
     values = standardise(values)
     height, width = resized(manifest.height, manifest.width, shorter_side)
     if (height, width) == (manifest.height, manifest.width):

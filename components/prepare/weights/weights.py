@@ -6,7 +6,7 @@ import warnings
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +22,28 @@ if TYPE_CHECKING:
     import keras
 
 Arrays = list[npt.NDArray[Any]]
+Scaling = tuple[list[float], list[float]]
+"""Mean and variance of each channel, for (value - mean) / sqrt(variance)."""
+ArraysAndScaling = tuple[Arrays, Scaling | None]
 
 logger = logging.getLogger("tilepipe.prepare")
 
 IMAGENET = "imagenet"
 """Value of `weights_uri` for the ImageNet weights that Keras downloads."""
 
+SCALING_LAYER = "standardise"
+"""Name of the layer of a classifier that scales its channels."""
+
 _CLASSIFIER = "classifier/"
+
+
+class Loaded(NamedTuple):
+    """Weights that were loaded."""
+
+    digest: str
+    """SHA-256 of the file, or `imagenet` if Keras downloaded them."""
+    scaling: Scaling | None
+    """Scaling of the input in the classifier that they come from; None if they come without one."""
 
 
 class WeightsOptions(StepConfig):
@@ -64,7 +79,7 @@ def load_weights(
     rgb_bands: Sequence[str] = (),
     common_names: Sequence[str] = (),
     platform: str = "",
-) -> str:
+) -> Loaded:
     """Load weights from a file into a backbone, all of them or none.
 
     The kernel of the first convolution is adapted from red, green and blue to the channels of the backbone
@@ -84,7 +99,7 @@ def load_weights(
         platform: see `band_weights.colors_of`.
 
     Returns:
-        SHA-256 of the loaded file, or `imagenet` if Keras downloaded it.
+        Digest of the file, and the scaling that the weights expect, where the file states it.
 
     Raises:
         ParameterError: the weights are those of another architecture, or the architecture has none.
@@ -95,12 +110,12 @@ def load_weights(
     order = expected_input(architecture).channels
     colors = colors_of(channels, rgb_bands, common_names, platform)
     if uri == IMAGENET:
-        arrays, digest = _arrays(_imagenet_network(architecture)), IMAGENET
+        arrays, scaling, digest = _arrays(_imagenet_network(architecture)), None, IMAGENET
     else:
         address = storage.normalize(uri)
         with storage.staged(address) as path:
             digest = _checked_digest(path, uri, checksum)
-            arrays = _read(path, storage.path_of(address), backbone, architecture)
+            arrays, scaling = _read(path, storage.path_of(address), backbone, architecture)
     if not all(np.isfinite(array).all() for array in arrays):
         raise SourceError(
             f"Weights must be finite numbers. Received: {storage.shown(uri)}, which holds others. Give another file."
@@ -116,7 +131,7 @@ def load_weights(
     for variable, array in zip(backbone.weights, arrays, strict=True):
         variable.assign(array)
     logger.info("%s: weights of %s (%s)", architecture, storage.shown(uri), digest[:12])
-    return digest
+    return Loaded(digest, scaling)
 
 
 def _checked_digest(path: Path, uri: str, checksum: str) -> str:
@@ -130,8 +145,8 @@ def _checked_digest(path: Path, uri: str, checksum: str) -> str:
     return digest
 
 
-def _read(path: Path, address: str, backbone: "keras.Model", architecture: Architecture) -> Arrays:
-    """Read the arrays in the order of `backbone.weights`; the first kernel keeps the channels of the file."""
+def _read(path: Path, address: str, backbone: "keras.Model", architecture: Architecture) -> ArraysAndScaling:
+    """Read the arrays in the order of `backbone.weights`, and the scaling; the first kernel keeps its channels."""
     readers = {".npz": _read_npz, ".h5": _read_h5, ".keras": _read_keras}
     suffix = Path(address).suffix.lower()
     if suffix not in readers:
@@ -151,15 +166,15 @@ def _read(path: Path, address: str, backbone: "keras.Model", architecture: Archi
         ) from error
 
 
-def _read_npz(path: Path, backbone: "keras.Model", architecture: Architecture) -> Arrays:
+def _read_npz(path: Path, backbone: "keras.Model", architecture: Architecture) -> ArraysAndScaling:
     # No pickles, which can run code. The file is opened here, since NumPy leaves unreadable files open.
     with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files if not name.startswith(_CLASSIFIER)}
     _require_fit(arrays, backbone, path.name, architecture, of_photographs=True)
-    return [arrays[name] for name in _names(backbone)]
+    return [arrays[name] for name in _names(backbone)], None
 
 
-def _read_h5(path: Path, backbone: "keras.Model", architecture: Architecture) -> Arrays:
+def _read_h5(path: Path, backbone: "keras.Model", architecture: Architecture) -> ArraysAndScaling:
     """Read one of Keras' own formats, into the same network for three channels."""
     import keras
 
@@ -177,15 +192,20 @@ def _read_h5(path: Path, backbone: "keras.Model", architecture: Architecture) ->
     if missing:
         found = f"{len(missing)} of {len(arrays)} arrays are not in it ({_some(missing)})"
         raise ParameterError(_other_architecture(path.name, architecture, found))
-    return arrays
+    return arrays, None
 
 
-def _read_keras(path: Path, backbone: "keras.Model", _: str) -> Arrays:
+def _read_keras(path: Path, backbone: "keras.Model", _: str) -> ArraysAndScaling:
     import keras
 
     model = keras.saving.load_model(path, compile=False)
-    nested = [layer for layer in model.layers if layer.name == backbone.name]
-    return _arrays(nested[0] if nested else model)  # by order, since Keras numbers unnamed layers by creation
+    layers = {layer.name: layer for layer in model.layers}
+    # By order, since Keras numbers unnamed layers by creation.
+    arrays = _arrays(layers.get(backbone.name, model))
+    if SCALING_LAYER not in layers:
+        return arrays, None
+    scaling = layers[SCALING_LAYER].get_config()
+    return arrays, (list(scaling["mean"]), list(scaling["variance"]))
 
 
 def save_imagenet(architecture: Architecture, out: Path) -> None:

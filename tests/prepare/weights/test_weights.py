@@ -47,8 +47,9 @@ def test_each_format_gives_the_same_weights(tmp_path, suffix):
     else:
         source.save_weights(path) if suffix == "weights.h5" else _legacy(source, path)
     backbone = small()
-    digest = load_weights(backbone, LITE, str(path), channels=RGB)
-    assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    loaded = load_weights(backbone, LITE, str(path), channels=RGB)
+    assert loaded.scaling is None
+    assert loaded.digest == hashlib.sha256(path.read_bytes()).hexdigest()
     for name, array in named(source).items():
         assert np.array_equal(named(backbone)[name], array), name
 
