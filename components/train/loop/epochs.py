@@ -19,6 +19,9 @@ from tilepipe.components.train.tracking.recorder import Record
 
 logger = logging.getLogger("tilepipe.train")
 
+_SAFE_RATE = 0.01
+"""Learning rate to suggest in place of a far larger one, of which a tenth would not help."""
+
 
 class Epochs:
     """Progress of a training from epoch to epoch.
@@ -36,6 +39,8 @@ class Epochs:
         self._config, self._record, self._check_every = config, record, check_every_steps
         self._train_tiles, self._val_tiles = tiles
         self.metric = config.options.best_metric if self._val_tiles else LAST_EPOCH
+        self.learning_rate = config.learning_rate
+        """Initial learning rate of the current phase, for messages."""
         self.best_weights: Mapping[str, npt.NDArray[Any]] = {}
         self._epochs: list[dict[str, float]] = []
         self._best_epoch = self._epoch = self._first_step = self._checked_step = 0  # epochs are counted from 1
@@ -172,9 +177,9 @@ class Epochs:
         kept = " The last checkpoint before it is kept." if self._config.checkpoint_uri else ""
         raise ParameterError(
             f"The loss must stay finite. Received: {name}={value} in {self._title}, {where}, with "
-            f"optimizer={self._config.optimizer!r} and learning_rate={self._config.learning_rate:g}. "
-            f"Use a smaller learning_rate, such as {self._config.learning_rate / 10:g}, or gradient_clip_norm; if that "
-            f"does not help, look for NaN or extreme values in the manifest's statistics.{kept}"
+            f"optimizer={self._config.optimizer!r} and {self._rate_name}={self.learning_rate:g}. "
+            f"Use {self._smaller_rate}, or gradient_clip_norm=1; if that does not help, look for NaN or extreme values "
+            f"in the manifest's statistics.{kept}"
         )
 
     def _check_weights(self, model: keras.Model, loss: float) -> None:
@@ -184,7 +189,18 @@ class Epochs:
                 raise ParameterError(
                     f"The weights must stay finite. Received: NaN or infinity in {weight.path} after {self._title}, "
                     f"with loss={loss:.3f}, optimizer={self._config.optimizer!r} and "
-                    f"learning_rate={self._config.learning_rate:g}. Use a smaller learning_rate, such as "
-                    f"{self._config.learning_rate / 10:g}, or gradient_clip_norm; if the model started from weights of "
-                    "your own, check that they are finite."
+                    f"{self._rate_name}={self.learning_rate:g}. Use {self._smaller_rate}, or gradient_clip_norm=1; if "
+                    "the model started from weights of your own, check that they are finite."
                 )
+
+    @property
+    def _rate_name(self) -> str:
+        """Parameter that sets the learning rate of the current phase."""
+        head_epochs = self._config.options.head_epochs
+        return "finetune_learning_rate" if 0 < head_epochs < self._epoch else "learning_rate"
+
+    @property
+    def _smaller_rate(self) -> str:
+        found = self._config.options.learning_rate_finder == "use" and self._rate_name == "learning_rate"
+        without_finder = "learning_rate_finder='report' and " if found else ""
+        return f"{without_finder}a smaller {self._rate_name}, such as {min(self.learning_rate / 10, _SAFE_RATE):g}"

@@ -181,6 +181,7 @@ class Loop:
     def _begin(self, phase: Phase, *, changes_rate: bool = True) -> None:
         """Compile the model for a phase: its trainable variables, and so those of the optimizer, differ per phase."""
         options, model = self._config.options, self._model
+        self._epochs.learning_rate = phase.learning_rate
         if self._backbone is not None and self._can_be_frozen:
             self._backbone.trainable = False
             if not phase.frozen:

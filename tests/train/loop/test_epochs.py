@@ -1,5 +1,6 @@
 import json
 import logging
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -181,10 +182,30 @@ class TestResumed:
 def test_a_loss_that_is_no_number_ends_the_training(value):
     epochs = make(tiles=(100, 10), learning_rate=0.5, optimizer="sgd")
     epochs.begin(2, 4)
-    message = rf"loss={value} in epoch 2 of 10, batch 5, with optimizer='sgd' and learning_rate=0\.5\. .*such as 0.05"
+    message = rf"loss={value} in epoch 2 of 10, batch 5, with optimizer='sgd' and learning_rate=0\.5\. .*such as 0\.01"
     with pytest.raises(ParameterError, match=message) as error:
         epochs.stepped(5, {"loss": value})
     assert "checkpoint" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({}, "learning_rate=0.05. Use a smaller learning_rate, such as 0.005, or"),
+        ({"head_epochs": 2}, "learning_rate=0.05. Use a smaller learning_rate, such as 0.005, or"),
+        ({"head_epochs": 1}, "finetune_learning_rate=0.05. Use a smaller finetune_learning_rate, such as 0.005, or"),
+        (
+            {"learning_rate_finder": "use"},
+            "learning_rate=0.05. Use learning_rate_finder='report' and a smaller learning_rate, such as 0.005, or",
+        ),
+    ],
+)
+def test_the_rate_to_lower_is_the_one_that_is_used(options, said):
+    epochs = make(learning_rate=7, options=options)
+    epochs.learning_rate = 0.05
+    epochs.begin(2, 0)
+    with pytest.raises(ParameterError, match=re.escape(said)):
+        epochs.stepped(1, {"loss": float("nan")})
 
 
 def test_a_gpu_is_asked_for_its_loss_rarely_and_at_the_end_of_an_epoch():
@@ -212,5 +233,5 @@ def test_weights_that_are_no_numbers_end_the_training(val_loss, tiles):
     model.weights[0].value[:] = np.inf
     epochs.begin(2, 2)
     figures = {"loss": 1.0} | ({} if val_loss is None else {"val_loss": val_loss, "val_accuracy": 0.5})
-    with pytest.raises(ParameterError, match=r"in weight after epoch 2 of 10, with loss=1\.000.*such as 0\.05"):
+    with pytest.raises(ParameterError, match=r"in weight after epoch 2 of 10, with loss=1\.000.*such as 0\.01"):
         epochs.consider(figures, model)
