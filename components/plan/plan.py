@@ -61,7 +61,8 @@ def plan(config: PlanConfig, tiles: Path, outputs: PlanOutputs) -> PredictionPla
         The plan, as written; it has at least one part, since KFP cannot collect from a loop without iterations.
 
     Raises:
-        ParameterError: The model's address or its alias is of another form.
+        ParameterError: The model's address or its alias is of another form, or `output_uri` holds predictions of other
+            classes.
         SourceError: There is no such model.
         ArtifactError: The bundle or the tile table is damaged, or `output_uri` holds other files.
         DriftError: There is nothing to compare with for a limit of the drift.
@@ -69,7 +70,7 @@ def plan(config: PlanConfig, tiles: Path, outputs: PlanOutputs) -> PredictionPla
         TrackingError: The model registry cannot be reached.
     """
     model = _fetch_model(config, outputs)
-    total, new = _write_new_tiles(config, tiles, outputs.new_tiles)
+    total, new = _write_new_tiles(config, model, tiles, outputs.new_tiles)
     planned = PredictionPlan(
         model_name=model.name,
         model_version=model.version,
@@ -109,13 +110,13 @@ def _fetch_model(config: PlanConfig, outputs: PlanOutputs) -> BundleModel:
     return model
 
 
-def _write_new_tiles(config: PlanConfig, tiles: Path, new_tiles: Path) -> tuple[int, int]:
+def _write_new_tiles(config: PlanConfig, model: BundleModel, tiles: Path, new_tiles: Path) -> tuple[int, int]:
     """Write the rows of the tile table whose ids are in no partition; return the numbers of all and of new rows."""
     info = read_tile_table_info(tiles)
     with open_database() as connection:
         connection.execute("CREATE TABLE known (tile_id VARCHAR)")
         if config.output_uri:
-            for ids in PredictionStore(config.output_uri).known_ids():
+            for ids in PredictionStore(config.output_uri, model.class_names).known_ids():
                 connection.register("partition_ids", ids)
                 connection.execute("INSERT INTO known SELECT tile_id FROM partition_ids")
                 connection.unregister("partition_ids")

@@ -235,7 +235,7 @@ def _track(plan: PredictionPlan, scalars: dict[str, float], outputs: CollectedFi
 
 def _append(plan: PredictionPlan, predictions: Path) -> str:
     """Add the table to `output_uri`, without tiles that another run has added since the plan was made."""
-    store = PredictionStore(plan.output_uri)
+    store = PredictionStore(plan.output_uri, plan.class_names)
     rows, _ = read_predictions(predictions)
     ids = pa.concat_tables([table.select(["tile_id"]) for table in rows])["tile_id"].combine_chunks()
     name = f"predictions-{plan.created}-{_digest(plan, ids)}.parquet"

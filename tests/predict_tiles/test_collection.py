@@ -7,10 +7,11 @@ import duckdb
 import pyarrow.parquet as pq
 import pytest
 
-from tests.predict_tiles.conftest import BRIGHTNESS, CLASSES, write_image
+from tests.predict_tiles.conftest import BRIGHTNESS, CLASSES, rgb_manifest, write_image
+from tests.support.bundles import write_model_bundle
 from tilepipe.components.plan import plan as planning
 from tilepipe.components.predict_tiles import collection
-from tilepipe.components.shared.errors import ArtifactError, DriftError
+from tilepipe.components.shared.errors import ArtifactError, DriftError, ParameterError
 from tilepipe.components.shared.registry.version_tags import BUNDLE_FOLDER, BUNDLE_SHA256, BUNDLE_URI, CHAMPION
 from tilepipe.components.shared.tracking import tracking
 
@@ -112,6 +113,17 @@ def test_other_files_in_the_place_are_refused(prediction):
     (kept / "odd.parquet").write_bytes(b"odd")
     with pytest.raises(ArtifactError, match="`output_uri` must hold predictions only"):
         prediction.plan(output_uri=str(kept))
+
+
+def test_a_model_of_other_classes_needs_another_place(prediction):
+    kept = prediction.folder / "kept"
+    prediction.run(output_uri=str(kept))
+    other = prediction.folder / "other.tar.gz"
+    classes = ("Forest", "SeaLake", "Vineyard")
+    write_model_bundle(other, rgb_manifest(class_names=classes))
+    message = r"Received: a model without Industrial and with Vineyard, unlike .*kept/predictions-.*another output_uri"
+    with pytest.raises(ParameterError, match=message):
+        prediction.plan(model=str(other), output_uri=str(kept))
 
 
 def test_labels_give_figures(prediction):

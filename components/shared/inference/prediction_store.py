@@ -1,12 +1,12 @@
 """The place where recurring predictions are kept: one Parquet file, a partition, per run."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tilepipe.components.shared.errors import ArtifactError
+from tilepipe.components.shared.errors import ArtifactError, ParameterError
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.storage.place import Place
 
@@ -20,10 +20,11 @@ class PredictionStore:
 
     Args:
         address: Normalized address of the folder or prefix; it need not exist.
+        class_names: Classes of the predictions, which all partitions share.
     """
 
-    def __init__(self, address: str) -> None:
-        self._address = address
+    def __init__(self, address: str, class_names: Collection[str]) -> None:
+        self._address, self._class_names = address, class_names
         self._place = Place(address)
 
     def partitions(self) -> list[str]:
@@ -31,7 +32,9 @@ class PredictionStore:
         return sorted(name for name in self._place.sizes() if name.endswith(_SUFFIX) and "/" not in name)
 
     def known_ids(self, *, besides: str = "") -> Iterator[pa.Table]:
-        """Yield the column `tile_id` of each partition.
+        """Yield the column `tile_id` of each partition, and check its classes.
+
+        Of several files, DuckDB and Arrow read only the probabilities that the first one has, without a warning.
 
         Args:
             besides: Name of a partition to leave out.
@@ -41,6 +44,7 @@ class PredictionStore:
 
         Raises:
             ArtifactError: A file is not a partition.
+            ParameterError: A partition has other classes.
             StorageError: The place cannot be read.
         """
         for name in self.partitions():
@@ -49,12 +53,24 @@ class PredictionStore:
             uri = f"{self._address}/{name}"
             with storage.staged(uri) as path:
                 try:
+                    classes = set(_classes_of(pq.read_schema(path)))
+                    if classes and classes != set(self._class_names):
+                        raise self._other_classes(uri, classes)
                     yield pq.read_table(path, columns=["tile_id"])
                 except (pa.ArrowException, KeyError, OSError) as error:
                     raise ArtifactError(
                         f"`output_uri` must hold predictions only. Received: {uri}, which reads as: {error}. Remove "
                         "the file, or give another output_uri."
                     ) from error
+
+    def _other_classes(self, uri: str, classes: set[str]) -> ParameterError:
+        ours = set(self._class_names)
+        differences = (("without", classes - ours), ("with", ours - classes))
+        found = " and ".join(f"{how} {', '.join(sorted(names))}" for how, names in differences if names)
+        return ParameterError(
+            "All predictions in `output_uri` must be of the same classes, to be read as one table. "
+            f"Received: a model {found}, unlike {uri}. Give another output_uri."
+        )
 
     def append(self, name: str, path: Path) -> str:
         """Write a partition, completely or not at all; one of the same name is replaced.
@@ -73,3 +89,11 @@ class PredictionStore:
             self._place.write(name, [memoryview(content.read_buffer())], durable=True)
         self._place.check_listed(name)
         return f"{self._address}/{name}"
+
+
+def _classes_of(schema: pa.Schema) -> list[str]:
+    """Return the fields of the column `probabilities`; none without it."""
+    if "probabilities" not in schema.names:
+        return []
+    column = schema.field("probabilities").type
+    return [column.field(place).name for place in range(column.num_fields)]
