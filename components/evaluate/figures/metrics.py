@@ -142,12 +142,12 @@ class SplitScores:
     def agreement(self) -> dict[str, float]:
         """Agreement beyond chance, by name: Cohen's kappa and Matthews' correlation coefficient.
 
-        Empty if there is only one class among labels and predictions: both are then 0 divided by 0.
+        Empty if only one class has tiles: Cohen's kappa is then 0 whatever is predicted, and the other one undefined.
         """
         from sklearn.metrics import cohen_kappa_score, matthews_corrcoef
 
         label, predicted = np.nonzero(self.confusion)
-        if len(np.union1d(label, predicted)) < 2:
+        if len(np.unique(label)) < 2:
             return {}
         tiles = self.confusion[label, predicted]
         return {

@@ -52,11 +52,14 @@ def test_weighted_figures_and_agreement_are_those_of_scikit_learn(classes, tiles
     assert scalars["matthews_correlation"] == pytest.approx(reference.matthews_corrcoef(labels, predicted))
 
 
-def test_agreement_beyond_chance_is_undefined_for_a_single_class() -> None:
-    scores = metrics.score(np.zeros(5, np.int64), np.tile(np.float32([0.9, 0.1]), (5, 1)))
+@pytest.mark.parametrize("mistakes", [0, 1])
+def test_agreement_beyond_chance_is_undefined_for_a_single_class(mistakes) -> None:
+    probabilities = np.tile(np.float32([0.9, 0.1]), (5, 1))
+    probabilities[:mistakes] = probabilities[:mistakes, ::-1]
+    scores = metrics.score(np.zeros(5, np.int64), probabilities)
     assert scores.agreement == {}
-    assert scores.intervals == {}
-    assert {"cohen_kappa", "matthews_correlation", "macro_auc"}.isdisjoint(scores.scalars())
+    assert bool(scores.intervals) == bool(mistakes)
+    assert {"cohen_kappa", "matthews_correlation", "macro_auc"}.isdisjoint({*scores.scalars(), *scores.intervals})
     assert all(math.isfinite(value) for value in scores.scalars().values())
 
 
