@@ -101,8 +101,7 @@ class PredictionWriter:
         if self._waiting.num_rows:
             self._writer.write_table(self._waiting.combine_chunks())
         metadata = {METADATA_KEY.decode(): json.dumps({"tilepipe_version": VERSION, **facts}, sort_keys=True)}
-        if self._geometry.types:
-            metadata["geo"] = self._geometry.metadata()
+        metadata["geo"] = self._geometry.metadata()
         self._writer.add_key_value_metadata(metadata)
 
 
@@ -118,7 +117,8 @@ def write_predictions(path: Path, plan: PredictionPlan, **facts: object) -> Iter
     Yields:
         The writer.
     """
-    schema = prediction_schema(plan.class_names)
+    # Of a folder of files, GeoPandas only sees metadata that the schema has before the first row.
+    schema = prediction_schema(plan.class_names).with_metadata({"geo": GeometryColumn().metadata()})
     with whole_file(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
         predictions = PredictionWriter(writer, schema)
         yield predictions

@@ -22,7 +22,6 @@ def test_each_tile_gets_one_row_with_its_class(prediction):
         assert (row["label"], row["geometry"], row["datetime"]) == (None, None, None)
     assert pq.read_table(files.quarantine).num_rows == 0
     assert result.scalars["tiles"] == 6
-    assert b"geo" not in pq.read_metadata(files.predictions).metadata
 
 
 def test_the_rows_are_the_same_for_any_number_of_workers(prediction, monkeypatch):

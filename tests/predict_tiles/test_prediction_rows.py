@@ -54,11 +54,22 @@ def test_it_is_geoparquet_with_a_column_per_fact(path):
     assert frame.geometry[0].bounds == (1, 2, 3, 4)
     assert frame["class"].tolist() == ["Sea, Lake", "Forest"]
     geo = json.loads(pq.read_metadata(path).metadata[b"geo"])
-    assert geo["version"] == "1.1.0"
+    assert (geo["version"], geo["columns"]["geometry"]["geometry_types"]) == ("1.1.0", ["Polygon"])
     query = f"""SELECT tile_id, probabilities."Sea, Lake", model_version, datetime FROM '{path}' ORDER BY tile_id"""
     first, second = duckdb.sql(query.replace("datetime", "epoch(datetime)")).fetchall()
     assert first == ("a", 0.75, "3", 1767225600.0)
     assert second == ("b", 0.5, "3", None)
+
+
+def test_a_folder_of_runs_is_one_table_for_geopandas_also_where_the_first_has_no_places(path):
+    rows = [{"tile_id": "c", "uri": "c.tif"}]
+    table = prediction_table(pa.Table.from_pylist(rows, schema=SCHEMA), np.array([[1, 0]], np.float32), PLAN)
+    with write_predictions(path.with_name("a.parquet"), PLAN, part=0) as writer:
+        writer.write(table)
+    frame = geopandas.read_parquet(path.parent)
+    assert frame["tile_id"].tolist() == ["c", "a", "b"]
+    assert frame.geometry.notna().tolist() == [False, True, False]
+    assert frame.crs == "OGC:CRS84"
 
 
 def test_the_metadata_names_part_and_classes(path):

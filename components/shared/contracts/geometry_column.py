@@ -43,7 +43,7 @@ class GeometryColumn:
                 self.corners[name] = min(known, value) if smallest else max(known, value)
 
     def metadata(self) -> str:
-        """Return the value of the key `geo` of the file; only for a file with geometries."""
+        """Return the value of the key `geo` of the file."""
         # https://geoparquet.org/releases/v1.1.0/; no `crs` means OGC:CRS84
         covering = {name: ["bbox", name] for name in CORNERS}
         column: dict[str, Any] = {
