@@ -9,7 +9,7 @@ from tilepipe.components.prepare.networks.freezing import FreezingOptions
 from tilepipe.components.prepare.networks.indices import Sensor, checked_index
 from tilepipe.components.prepare.networks.networks import NETWORKS, Architecture
 from tilepipe.components.prepare.weights.band_weights import expected_input
-from tilepipe.components.prepare.weights.weights import IMAGENET
+from tilepipe.components.prepare.weights.weights import IMAGENET, check_suffix
 from tilepipe.components.shared.contracts.bands import distinct_bands
 from tilepipe.components.shared.runtime.config import StepConfig
 
@@ -199,6 +199,8 @@ class PrepareConfig(StepConfig):
         options = self.options
         if self.weights_uri:
             expected_input(self.architecture)
+        if self.weights_uri not in {"", IMAGENET}:
+            check_suffix(self.weights_uri)
         if options.weights_sha256 and self.weights_uri in {"", IMAGENET}:
             raise ValueError(
                 "`weights_sha256` is the checksum of a file. "

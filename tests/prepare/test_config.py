@@ -48,6 +48,7 @@ def test_numbers_may_arrive_as_floats():
             {"architecture": "mobilenet_v2", "weights_uri": "imagenet", "options": {"weights_sha256": "0" * 64}},
             "checksum of a file. Received: .* with weights_uri='imagenet'",
         ),
+        ({"architecture": "resnet50", "weights_uri": "s3://b/w.safetensors"}, r"must end with \.npz, \.h5, \.keras"),
         ({"options": {"weights_sha256": "0" * 64}}, "checksum of a file. Received: .* with weights_uri=''"),
         ({"weights_uri": 3}, "`weights_uri` should be text"),
         ({"weights_uri": "a", "options": 3}, "`options` should be an object"),

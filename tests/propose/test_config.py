@@ -102,7 +102,7 @@ REFUSED = {
         "in a candidate: train_options.schedule=reduce_on_plateau",
     ),
     "too long": (
-        {"model_weights_uri": [f"s3://bucket/{'x' * 900}{number}" for number in range(100)]},
+        {"model_weights_uri": [f"s3://bucket/{'x' * 900}{number}.npz" for number in range(100)]},
         {"tune_candidates": 100, "model_architecture": "efficientnet_lite0"},
         "must fit into 60,000 characters",
     ),

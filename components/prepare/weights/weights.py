@@ -34,6 +34,7 @@ IMAGENET = "imagenet"
 SCALING_LAYER = "standardise"
 """Name of the layer of a classifier that scales its channels."""
 
+_SUFFIXES = (".npz", ".h5", ".keras")
 _CLASSIFIER = "classifier/"
 
 
@@ -112,6 +113,7 @@ def load_weights(
     if uri == IMAGENET:
         arrays, scaling, digest = _arrays(_imagenet_network(architecture)), None, IMAGENET
     else:
+        check_suffix(uri)
         address = storage.normalize(uri)
         with storage.staged(address) as path:
             digest = _checked_digest(path, uri, checksum)
@@ -125,6 +127,13 @@ def load_weights(
         raise ParameterError(_other_architecture(uri, architecture, found))
     stem = next(place for place, variable in enumerate(backbone.weights) if variable is _stem(backbone))
     own_model = storage.path_of(uri).endswith(".keras")  # its channels are bands of tiles, not RGB
+    if own_model and arrays[stem].ndim == 4 and arrays[stem].shape[2] != len(channels):
+        raise ParameterError(
+            "A classifier can give its weights only to a network of the same channels. "
+            f"Received: {storage.shown(uri)} with {arrays[stem].shape[2]}, and tiles with {len(channels)}: "
+            f"{', '.join(channels)}. Select the channels of the classifier with options.bands and options.indices, or "
+            "give weights of RGB images as .npz or .h5."
+        )
     if not own_model and arrays[stem].ndim == 4 and arrays[stem].shape[2] == 3:
         arrays[stem] = adapt_kernel(arrays[stem].astype(np.float32), colors, order)
     _require_fit(dict(zip(_names(backbone), arrays, strict=True)), backbone, uri, architecture)
@@ -132,6 +141,19 @@ def load_weights(
         variable.assign(array)
     logger.info("%s: weights of %s (%s)", architecture, storage.shown(uri), digest[:12])
     return Loaded(digest, scaling)
+
+
+def check_suffix(uri: str) -> None:
+    """Check that the address of weights is that of a format that can be read.
+
+    Raises:
+        ParameterError: it is another one.
+    """
+    if Path(storage.path_of(uri)).suffix.lower() not in _SUFFIXES:
+        raise ParameterError(
+            f"A weights file must end with {', '.join(_SUFFIXES)}. Received: {storage.shown(uri)}. "
+            "Save the weights in one of these formats."
+        )
 
 
 def _checked_digest(path: Path, uri: str, checksum: str) -> str:
@@ -148,14 +170,8 @@ def _checked_digest(path: Path, uri: str, checksum: str) -> str:
 def _read(path: Path, address: str, backbone: "keras.Model", architecture: Architecture) -> ArraysAndScaling:
     """Read the arrays in the order of `backbone.weights`, and the scaling; the first kernel keeps its channels."""
     readers = {".npz": _read_npz, ".h5": _read_h5, ".keras": _read_keras}
-    suffix = Path(address).suffix.lower()
-    if suffix not in readers:
-        raise ParameterError(
-            f"A weights file must end with {', '.join(readers)}. Received: {storage.shown(address)}. "
-            "Save the weights in one of these formats."
-        )
     try:
-        return readers[suffix](path, backbone, architecture)
+        return readers[Path(address).suffix.lower()](path, backbone, architecture)
     except (ParameterError, SourceError):
         raise
     # Errors of NumPy, h5py and Keras for files that are truncated or of another format.
@@ -186,7 +202,9 @@ def _read_h5(path: Path, backbone: "keras.Model", architecture: Architecture) ->
         with warnings.catch_warnings(action="ignore"):  # about skipped weights, which are found below
             network.load_weights(path)
     except ValueError as error:
-        raise ParameterError(_other_architecture(path.name, architecture, str(error)[:300])) from error
+        raise ParameterError(
+            _other_architecture(path.name, architecture, " ".join(str(error).split())[:300])
+        ) from error
     arrays = _arrays(network)
     missing = [name for name, array in zip(_names(network), arrays, strict=True) if np.isnan(array).all()]
     if missing:

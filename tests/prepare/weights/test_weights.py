@@ -90,9 +90,8 @@ def test_a_classifier_gives_its_backbone_band_for_band(tmp_path):
     backbone = small(5)
     load_weights(backbone, LITE, str(tmp_path / "model.keras"), channels=tuple("abcde"))
     assert np.array_equal(named(backbone)["stem_conv/kernel"], named(source)["stem_conv/kernel"])
-    with pytest.raises(
-        ParameterError, match=r"1 differ \(stem_conv/kernel is float32 \(3, 3, 5, 4\) instead of \(3, 3"
-    ):
+    message = r"Received: .*model\.keras with 5, and tiles with 3: red, green, blue\. .* options\.bands"
+    with pytest.raises(ParameterError, match=message):
         load_weights(small(3), LITE, str(tmp_path / "model.keras"), channels=RGB)
 
 
@@ -170,8 +169,8 @@ def test_pickles_are_not_opened(tmp_path):
     [
         ("cnn", "w.npz", ParameterError, "architecture=cnn, which learns from its own first weights"),
         (LITE, "imagenet", ParameterError, "Give the address of a file"),
-        (LITE, "weights.pt", SourceError, "must exist"),
-        (LITE, __file__, ParameterError, r"must end with \.npz, \.h5, \.keras"),
+        (LITE, "weights.npz", SourceError, "must exist"),
+        (LITE, "weights.pt", ParameterError, r"must end with \.npz, \.h5, \.keras"),
     ],
 )
 def test_a_model_that_cannot_be_loaded_is_reported(architecture, uri, error, message):
