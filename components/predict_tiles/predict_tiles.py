@@ -195,7 +195,7 @@ def _find_layout(plan: PredictionPlan, tiles: Path, model: BundleModel, cache: T
         raise ParameterError(
             f"The tiles must have the height and width of the training tiles of the model {model.name}, "
             f"{model.height}x{model.width}. Received: {layout.shape[0]}x{layout.shape[1]} from {info.source}. If they "
-            f"show the same area on the ground, set options='{{\"tile_size\": [{size}]}}' to resize them."
+            f"show the same area on the ground, set predict_options='{{\"tile_size\": [{size}]}}' to resize them."
         )
     return layout
 

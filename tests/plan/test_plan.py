@@ -81,7 +81,10 @@ def test_an_alias_that_does_not_exist_is_named(prediction, mlflow_store):
         ({"model_uri": "models:/forests"}, "Give for example model_uri=models:/forests@champion."),
         ({"output_uri": "https://example.org/kept"}, "`output_uri` must be a local folder or s3://"),
         ({"workers": 0}, "`workers`"),
-        ({"options": {"max_drift": {"colors": 1}}}, "options.max_drift.colors"),
+        (
+            {"options": {"max_drift": {"colors": 1}}},
+            r"A key of `options\.max_drift` should be 'classes', 'confidence' or 'bands'\. Received: 'colors'\.$",
+        ),
     ],
 )
 def test_wrong_parameters_are_refused(parameters, message):

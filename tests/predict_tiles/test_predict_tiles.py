@@ -86,7 +86,11 @@ def test_an_empty_source_gives_an_empty_table(prediction):
     ("changes", "error", "message"),
     [
         ({"dtype": "uint16"}, ParameterError, r"must have the dtype .* uint16\. Received: uint8 .* another model_uri"),
-        ({"height": 16, "width": 16}, ParameterError, r"16x16\. Received: 8x8 .*\"tile_size\": \[16, 16\]"),
+        (
+            {"height": 16, "width": 16},
+            ParameterError,
+            r"16x16\. Received: 8x8 .* set predict_options='{\"tile_size\": \[16, 16\]}'",
+        ),
         (
             {"bands": ("B04", "B03", "B08")},
             BandError,

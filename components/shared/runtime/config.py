@@ -106,6 +106,8 @@ def _explain_one(problem: Mapping[str, Any], model: type[BaseModel]) -> str:
         return message
     if problem["type"] == "value_error" and not problem["loc"]:
         return message
+    if problem["loc"][-1:] == ("[key]",):
+        return f"A key of `{'.'.join(map(str, problem['loc'][:-2]))}` {message}. Received: {received}."
     field = _model_at(model, problem["loc"][:-1]).model_fields.get(str(problem["loc"][-1]))
     meaning = f" {field.description}." if field and field.description and problem["type"] in _TYPES else ""
     pattern = f" {problem['ctx']['pattern']}" if problem["type"] == "string_pattern_mismatch" else ""
