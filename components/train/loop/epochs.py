@@ -176,7 +176,7 @@ class Epochs:
         where = f"{first} to {last}" if last and last != first else first
         kept = " The last checkpoint before it is kept." if self._config.checkpoint_uri else ""
         raise ParameterError(
-            f"The loss must stay finite. Received: {name}={value} in {self._title}, {where}, with "
+            f"The loss must stay finite. Received: a {name} of {value} in {self._title}, {where}, with "
             f"optimizer={self._config.optimizer!r} and {self._rate_name}={self.learning_rate:g}. "
             f"Use {self._smaller_rate}, or gradient_clip_norm=1; if that does not help, look for NaN or extreme values "
             f"in the manifest's statistics.{kept}"
@@ -188,7 +188,7 @@ class Epochs:
             if not np.isfinite(weight.numpy()).all():
                 raise ParameterError(
                     f"The weights must stay finite. Received: NaN or infinity in {weight.path} after {self._title}, "
-                    f"with loss={loss:.3f}, optimizer={self._config.optimizer!r} and "
+                    f"with a loss of {loss:.3g}, optimizer={self._config.optimizer!r} and "
                     f"{self._rate_name}={self.learning_rate:g}. Use {self._smaller_rate}, or gradient_clip_norm=1; if "
                     "the model started from weights of your own, check that they are finite."
                 )

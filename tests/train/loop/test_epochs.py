@@ -182,7 +182,9 @@ class TestResumed:
 def test_a_loss_that_is_no_number_ends_the_training(value):
     epochs = make(tiles=(100, 10), learning_rate=0.5, optimizer="sgd")
     epochs.begin(2, 4)
-    message = rf"loss={value} in epoch 2 of 10, batch 5, with optimizer='sgd' and learning_rate=0\.5\. .*such as 0\.01"
+    message = (
+        rf"a loss of {value} in epoch 2 of 10, batch 5, with optimizer='sgd' and learning_rate=0\.5\. .*such as 0\.01"
+    )
     with pytest.raises(ParameterError, match=message) as error:
         epochs.stepped(5, {"loss": value})
     assert "checkpoint" not in str(error.value)
@@ -223,7 +225,7 @@ def test_a_gpu_is_asked_for_its_loss_rarely_and_at_the_end_of_an_epoch():
 
 
 def test_a_validation_loss_that_is_no_number_ends_the_training():
-    with pytest.raises(ParameterError, match="val_loss=nan in epoch 1 of 1, the validation"):
+    with pytest.raises(ParameterError, match="a val_loss of nan in epoch 1 of 1, the validation"):
         run([(float("nan"), 0.5)])
 
 
@@ -233,5 +235,5 @@ def test_weights_that_are_no_numbers_end_the_training(val_loss, tiles):
     model.weights[0].value[:] = np.inf
     epochs.begin(2, 2)
     figures = {"loss": 1.0} | ({} if val_loss is None else {"val_loss": val_loss, "val_accuracy": 0.5})
-    with pytest.raises(ParameterError, match=r"in weight after epoch 2 of 10, with loss=1\.000.*such as 0\.01"):
+    with pytest.raises(ParameterError, match=r"in weight after epoch 2 of 10, with a loss of 1, .*such as 0\.01"):
         epochs.consider(figures, model)

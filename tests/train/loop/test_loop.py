@@ -188,7 +188,7 @@ def test_the_rate_finder_leaves_the_model_as_it_was(ground):
 def test_a_loss_that_is_no_number_names_its_batches(ground):
     options = {"steps_per_execution": 3}
     with pytest.raises(
-        ParameterError, match=r"loss=nan in epoch 1 of 2, batch [14] to batch [36], with optimizer='sgd'"
+        ParameterError, match=r"a loss of nan in epoch 1 of 2, batch [14] to batch [36], with optimizer='sgd'"
     ):
         ground.run(optimizer="sgd", learning_rate=1e30, options=options)
 
