@@ -169,7 +169,7 @@ def _checked_digest(path: Path, uri: str, checksum: str) -> str:
 
 def _read(path: Path, address: str, backbone: "keras.Model", architecture: Architecture) -> ArraysAndScaling:
     """Read the arrays in the order of `backbone.weights`, and the scaling; the first kernel keeps its channels."""
-    readers = {".npz": _read_npz, ".h5": _read_h5, ".keras": _read_keras}
+    readers = dict(zip(_SUFFIXES, (_read_npz, _read_h5, _read_keras), strict=True))
     try:
         return readers[Path(address).suffix.lower()](path, backbone, architecture)
     except (ParameterError, SourceError):

@@ -79,8 +79,11 @@ def _valid(picture: Picture) -> Mask | None:
     if picture.valid is not None:
         stated = np.broadcast_to(picture.valid, pixels.shape)
         valid = stated.copy() if valid is None else valid & stated
-    if pixels.dtype.kind == "f" and not np.isfinite(pixels if valid is None else pixels[valid]).all():
-        raise TileError("it has pixels that are not finite")
+    if pixels.dtype.kind == "f":
+        numbers = pixels if valid is None else pixels[valid]
+        if not np.isfinite(numbers).all():
+            advice = 'NaN pixels; if they are nodata, set the option "nodata" to "nan"'
+            raise TileError(f"it has {advice if np.isnan(numbers).any() else 'infinite pixels'}")
     return valid
 
 

@@ -78,13 +78,19 @@ def test_promises_of_the_source(tmp_path):
     assert read(tile(path, checksum="b220" + "0" * 64)).is_unverified
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_numbers_that_no_network_can_take(tmp_path, value):
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (np.nan, 'it has NaN pixels; if they are nodata, set the option "nodata" to "nan"'),
+        (np.inf, "it has infinite pixels"),
+    ],
+)
+def test_numbers_that_no_network_can_take(tmp_path, value, reason):
     pixels = random_pixels(dtype="float32")
     pixels[0, 0, 0] = value
     layout = dataclasses.replace(LAYOUT, dtype="float32")
     rejected = read(tile(write_geotiff(tmp_path / "x.tif", pixels)), layout=layout)
-    assert rejected.reason == "it has pixels that are not finite"
+    assert rejected.reason == reason
 
 
 def test_the_user_knows_better_than_the_files(tmp_path):
@@ -181,7 +187,7 @@ def test_nan_is_nodata_where_the_file_says_so(tmp_path):
         assert (moments(record).minimum >= 1).all()
     pixels[1, 1, 1] = np.inf
     rejected = read(tile(write_geotiff(tmp_path / "y.tif", pixels, nodata=np.nan)), layout=layout)
-    assert rejected.reason == "it has pixels that are not finite"
+    assert rejected.reason == "it has infinite pixels"
 
 
 def test_a_record_of_a_file_of_records(tmp_path):

@@ -169,7 +169,7 @@ def test_nan_that_only_the_user_states(tmp_path, run):
         write_geotiff(path, pixels)
 
     tiles = fill(table, write).write(bands=("B02", "B03", "B04"), bands_stated_by="user")
-    with pytest.raises(TileError, match="not finite"):
+    with pytest.raises(TileError, match='set the option "nodata" to "nan"'):
         run(tiles)
     manifest = run(tiles, options={"nodata": "nan", "check_band_identity": False})
     assert (manifest.nodata, manifest.statistics[0].minimum) == (0, 100)
