@@ -110,7 +110,7 @@ def _read_config(path: Path | None) -> Mapping[str, Any]:
     try:
         with path.open(encoding="utf-8") as file:
             values = yaml.load(file, _ParameterLoader)  # noqa: S506 - a SafeLoader
-    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or !!int x
         raise ParameterError(f"--config must be a YAML file of parameters. Received: {path}: {error}.") from error
     if _count(values, {}) > _MOST_VALUES:
         rule = f"--config must hold at most {_MOST_VALUES:,} values, those that aliases (*name) repeat among them"
