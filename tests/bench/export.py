@@ -78,17 +78,18 @@ def _compared(network: str, root: Path) -> list[Figure]:
             Figure(f"export.{network}.batch_{batch}.keras", keras, "tiles/s"),
             Figure(f"export.{network}.batch_{batch}.times", onnx / keras, "times", f">= {goal}", onnx / keras >= goal),
         ]
-    return [*figures, _evaluated(network, root, onnx_model, many)]
+    return [*figures, _evaluated(network, root, manifest, onnx_model, many)]
 
 
-def _evaluated(network: str, root: Path, onnx_model: Callable[[Any], Any], tiles: Any) -> Figure:
+def _evaluated(network: str, root: Path, manifest: Manifest, onnx_model: Callable[[Any], Any], tiles: Any) -> Figure:
     """Compare the processor time of predictions as `evaluate` makes them with that of onnxruntime."""
-    model = load_model(root / "train-model" / "model.keras", read_manifest(root / "merge-packed" / "manifest.json"))
+    model = load_model(root / "train-model" / "model.keras", manifest)
     from tilepipe.components.shared.layers.fused_norm import fused_normalization
 
     with fused_normalization(model):
         pairs = [
-            (_processor_time(model.predict_on_batch, tiles), _processor_time(onnx_model, tiles)) for _ in range(_ROUNDS)
+            [_seconds(each, tiles, 64, time.process_time) for each in (model.predict_on_batch, onnx_model)]
+            for _ in range(_ROUNDS)
         ]
     times = statistics.median(ours / other for ours, other in pairs)
     return Figure(
@@ -100,21 +101,17 @@ def _evaluated(network: str, root: Path, onnx_model: Callable[[Any], Any], tiles
     )
 
 
-def _processor_time(model: Callable[[Any], Any], tiles: Any) -> float:
-    """Return seconds of all threads for batches of 64 tiles, beside which other load does not count."""
-    model(tiles[:64])
-    started = time.process_time()
-    for start in range(0, len(tiles), 64):
-        model(tiles[start : start + 64])
-    return time.process_time() - started
-
-
 def _rate(model: Callable[[Any], Any], tiles: Any, batch: int) -> float:
+    return len(tiles) / _seconds(model, tiles, batch, time.perf_counter)
+
+
+def _seconds(model: Callable[[Any], Any], tiles: Any, batch: int, clock: Callable[[], float]) -> float:
+    """Return the seconds for all tiles, after a first batch: by `process_time`, other load does not count."""
     model(tiles[:batch])
-    started = time.perf_counter()
+    started = clock()
     for start in range(0, len(tiles), batch):
         model(tiles[start : start + batch])
-    return len(tiles) / (time.perf_counter() - started)
+    return clock() - started
 
 
 def _real_tiles(manifest: Manifest) -> Any:
