@@ -82,8 +82,9 @@ def _valid(picture: Picture) -> Mask | None:
     if pixels.dtype.kind == "f":
         numbers = pixels if valid is None else pixels[valid]
         if not np.isfinite(numbers).all():
-            advice = 'NaN pixels; if they are nodata, set the option "nodata" to "nan"'
-            raise TileError(f"it has {advice if np.isnan(numbers).any() else 'infinite pixels'}")
+            has_nan = np.isnan(numbers).any()
+            found = 'NaN pixels; if they are nodata, set the option "nodata" to "nan"' if has_nan else "infinite pixels"
+            raise TileError(f"it has {found}")
     return valid
 
 

@@ -177,9 +177,8 @@ class Epochs:
         kept = " The last checkpoint before it is kept." if self._config.checkpoint_uri else ""
         raise ParameterError(
             f"The loss must stay finite. Received: a {name} of {value} in {self._title}, {where}, with "
-            f"optimizer={self._config.optimizer!r} and {self._rate_name}={self.learning_rate:g}. "
-            f"Use {self._smaller_rate}, or gradient_clip_norm=1; if that does not help, look for NaN or extreme values "
-            f"in the manifest's statistics.{kept}"
+            f"{self._rate_and_remedy}; if that does not help, look for NaN or extreme values in the manifest's "
+            f"statistics.{kept}"
         )
 
     def _check_weights(self, model: keras.Model, loss: float) -> None:
@@ -188,19 +187,18 @@ class Epochs:
             if not np.isfinite(weight.numpy()).all():
                 raise ParameterError(
                     f"The weights must stay finite. Received: NaN or infinity in {weight.path} after {self._title}, "
-                    f"with a loss of {loss:.3g}, optimizer={self._config.optimizer!r} and "
-                    f"{self._rate_name}={self.learning_rate:g}. Use {self._smaller_rate}, or gradient_clip_norm=1; if "
-                    "the model started from weights of your own, check that they are finite."
+                    f"with a loss of {loss:.3g}, {self._rate_and_remedy}; if the model started from weights of your "
+                    "own, check that they are finite."
                 )
 
     @property
-    def _rate_name(self) -> str:
-        """Parameter that sets the learning rate of the current phase."""
-        head_epochs = self._config.options.head_epochs
-        return "finetune_learning_rate" if 0 < head_epochs < self._epoch else "learning_rate"
-
-    @property
-    def _smaller_rate(self) -> str:
-        found = self._config.options.learning_rate_finder == "use" and self._rate_name == "learning_rate"
-        without_finder = "learning_rate_finder='report' and " if found else ""
-        return f"{without_finder}a smaller {self._rate_name}, such as {min(self.learning_rate / 10, _SAFE_RATE):g}"
+    def _rate_and_remedy(self) -> str:
+        """Optimizer and learning rate of the current phase, and what to use instead; a part of a message."""
+        options = self._config.options
+        name = "finetune_learning_rate" if 0 < options.head_epochs < self._epoch else "learning_rate"
+        is_found = options.learning_rate_finder == "use" and name == "learning_rate"
+        without_finder = "learning_rate_finder='report' and " if is_found else ""
+        return (
+            f"optimizer={self._config.optimizer!r} and {name}={self.learning_rate:g}. Use {without_finder}a smaller "
+            f"{name}, such as {min(self.learning_rate / 10, _SAFE_RATE):g}, or gradient_clip_norm=1"
+        )
