@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import tifffile
-from PIL import Image
+from PIL import ExifTags, Image
 
 from tilepipe.components.shared.errors import TileError
 from tilepipe.components.shared.storage.sizes import MAX_BYTES, MEBIBYTE
@@ -34,6 +34,17 @@ _WEBP_MAGIC = re.compile(rb"RIFF....WEBP", re.DOTALL)
 _PNG_DEPTH_OFFSET = 24
 _SHOWN = {"P": "RGB", "1": "L", "PA": "RGBA"}
 """Pillow's mode of the colors or greys for each mode of palette indexes or single bits."""
+_ORIENTATIONS = {
+    2: (False, 1, -1),
+    3: (False, -1, -1),
+    4: (False, -1, 1),
+    5: (True, 1, 1),
+    6: (True, 1, -1),
+    7: (True, -1, -1),
+    8: (True, -1, 1),
+}
+"""Orientation that Exif states, in which a camera held its sensor -> whether rows are columns, and the steps along the
+rows and columns that turn the pixels upright."""
 _GDAL_NODATA = 42113
 _GDAL_METADATA = 42112  # https://gdal.org/en/stable/drivers/raster/gtiff.html#metadata
 
@@ -191,17 +202,31 @@ def _decode_picture(data: bytes, expected_shape: Shape | None, max_bytes: int) -
         if "transparency" in image.info:  # of a palette, or one color
             shown = {"L": "LA", "I": "LA", "I;16": "LA", "RGB": "RGBA"}.get(shown, shown)
         has_alpha = shown in {"LA", "RGBA"}
-        shape = (height, width, Image.getmodebands(shown))
+        is_transposed, *steps = _ORIENTATIONS.get(_orientation(image), (False, 1, 1))
+        bands = Image.getmodebands(shown)
+        shape = (width, height, bands) if is_transposed else (height, width, bands)
         dtype = np.dtype(np.uint16 if deep else np.uint8)
         _check_shape(shape, dtype, expected_shape, max_bytes, has_alpha=has_alpha)
         if deep:  # Pillow would cut colors of 16 bits down to 8
             import imagecodecs
 
             image.load()  # checks every chunk's CRC, which imagecodecs does not report
-            return Picture(np.asarray(imagecodecs.png_decode(data)).reshape(shape), has_alpha=has_alpha)
-        if shown != image.mode:
-            image = image.convert(shown)
-        return Picture(np.asarray(image).reshape(shape), has_alpha=has_alpha)
+            pixels = np.asarray(imagecodecs.png_decode(data))
+        else:
+            pixels = np.asarray(image if shown == image.mode else image.convert(shown))
+        pixels = pixels.reshape(height, width, bands)
+        if is_transposed:
+            pixels = pixels.swapaxes(0, 1)
+        return Picture(np.ascontiguousarray(pixels[:: steps[0], :: steps[1]]), has_alpha=has_alpha)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the orientation that the header states; damaged Exif data state none, as for image viewers."""
+    upright = 1
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, upright)) if "exif" in image.info else upright
+    except (SyntaxError, struct.error):
+        return upright
 
 
 def _decode_jpeg2000(data: bytes, expected_shape: Shape | None, max_bytes: int) -> Picture:

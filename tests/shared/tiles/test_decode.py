@@ -5,7 +5,7 @@ from zlib import crc32
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from tests.pack.conftest import random_pixels, write_geotiff, write_picture
 from tilepipe.components.shared.errors import TileError
@@ -155,6 +155,30 @@ def test_bmp_and_lossless_webp(kind, mode):
     np.testing.assert_array_equal(decode(buffer.getvalue(), shown.shape).pixels, shown)
     with pytest.raises(TileError, match="does not decode"):
         decode(buffer.getvalue()[:-40])
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize(("kind", "deep"), [("JPEG", False), ("PNG", False), ("PNG", True), ("WEBP", False)])
+def test_images_are_turned_upright_as_viewers_show_them(kind, deep, orientation):
+    image = Image.fromarray(random_pixels(1, (9, 7) if deep else (9, 7, 3), "uint16" if deep else "uint8", 255))
+    exif = image.getexif()
+    exif[ExifTags.Base.Orientation] = orientation
+    buffer = io.BytesIO()
+    image.save(buffer, kind, exif=exif)
+    shown = np.asarray(ImageOps.exif_transpose(Image.open(buffer)))
+    shown = shown.reshape(*shown.shape[:2], -1)
+    found = decode(buffer.getvalue(), shown.shape).pixels
+    np.testing.assert_array_equal(found, shown)
+    assert found.flags.c_contiguous
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@pytest.mark.parametrize("damaged", [b"damaged", b"MM\0*\0", b"MM\0*\0\0\0\x08\0\x01"])
+def test_damaged_exif_data_state_no_orientation(damaged):
+    image = Image.fromarray(random_pixels(1, (9, 7, 3), "uint8", 255))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", exif=b"Exif\0\0" + damaged)
+    np.testing.assert_array_equal(decode(buffer.getvalue()).pixels, np.asarray(image))
 
 
 def test_an_animated_webp_is_no_tile():
