@@ -173,8 +173,8 @@ class PrepareConfig(StepConfig):
         if isinstance(options, dict) and "weights_uri" in options:
             raise ValueError(
                 "The address of the weights is a parameter of its own, not an option. "
-                f"Received: options.weights_uri={options['weights_uri']!r}. Give it as `model_weights_uri` of the "
-                "pipeline (`weights_uri` of prepare_model)."
+                f"Received: options.weights_uri={options['weights_uri']!r}. Give it as `weights_uri` (a "
+                "pipeline's `model_weights_uri`)."
             )
         return values
 
@@ -185,7 +185,8 @@ class PrepareConfig(StepConfig):
             if self.architecture not in _ONLY_FOR.get(name, (self.architecture,)):
                 raise ValueError(
                     f"`{name}` is a setting of {', '.join(sorted(_ONLY_FOR[name]))}. "
-                    f"Received: options.{name} with architecture={self.architecture!r}. Leave one of them out."
+                    f"Received: options.{name}={getattr(self.options, name)!r} with "
+                    f"architecture={self.architecture!r}. Leave one of them out."
                 )
         size, shortest = self.options.input_size_pixels, NETWORKS[self.architecture].shortest_side_pixels
         if 0 < size < shortest:
@@ -210,12 +211,12 @@ class PrepareConfig(StepConfig):
         if options.rgb_bands and not self.weights_uri:
             raise ValueError(
                 "`rgb_bands` are the input bands of weights trained on RGB images. "
-                f"Received: options.rgb_bands={list(options.rgb_bands)} without weights_uri. Give `model_weights_uri` "
-                "of the pipeline (`weights_uri` of prepare_model), or leave rgb_bands out."
+                f"Received: options.rgb_bands={list(options.rgb_bands)} without weights_uri. Give `weights_uri` (a "
+                "pipeline's `model_weights_uri`), or leave rgb_bands out."
             )
         if options.trainable_backbone != "all" and not self.weights_uri:
             raise ValueError(
                 "A frozen backbone needs weights: random ones would never learn. Received: "
-                f"options.trainable_backbone={options.trainable_backbone} without weights_uri. Give "
-                "`model_weights_uri` of the pipeline (`weights_uri` of prepare_model), or trainable_backbone=all."
+                f"options.trainable_backbone={options.trainable_backbone!r} without weights_uri. Give `weights_uri` (a "
+                "pipeline's `model_weights_uri`), or options.trainable_backbone='all'."
             )

@@ -91,7 +91,8 @@ def _check_steps(pipeline: CompiledPipeline, arguments: Mapping[str, Any]) -> No
             except ParameterError as error:
                 lines = str(error).splitlines()
                 problems.update(dict.fromkeys(user_terms.translate(pipeline, task.name, line) for line in lines))
-    problems.update(dict.fromkeys(whole_run.contradictions(arguments)))
+    if not problems:  # the values are valid
+        problems.update(dict.fromkeys(whole_run.contradictions(arguments)))
     if problems:
         raise ParameterError("\n".join(problems))
 

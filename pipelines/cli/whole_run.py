@@ -54,6 +54,29 @@ def contradictions(arguments: Mapping[str, Any]) -> Iterator[str]:
                     "With `split_merge_train_val` there are no validation tiles, which this option of training needs. "
                     f"Received: split_merge_train_val=true {given}. Leave one of them out."
                 )
+    yield from _training_contradictions(arguments)
+
+
+def _training_contradictions(arguments: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what `train` would refuse, hours after the tiles were read."""
+    head_epochs = (arguments.get("train_options") or {}).get("head_epochs")
+    architecture, freezing = arguments.get("model_architecture"), arguments.get("model_options") or {}
+    is_frozen = freezing.get("trainable_backbone") == "none"
+    if head_epochs and (architecture == "cnn" or is_frozen):
+        reason = _shown("model_options", freezing) if is_frozen else f"model_architecture={architecture}"
+        yield (
+            "`head_epochs` freezes the backbone for the first epochs and needs a network with one that learns later. "
+            f"Received: {_shown('train_options', {'head_epochs': head_epochs})} {reason}. Leave one of them out."
+        )
+    height, width = (arguments.get("pack_options") or {}).get("tile_size") or (0, 0)
+    augmentation = arguments.get("train_augmentation") or []
+    if height != width and "quarter_turn" in augmentation:
+        remaining = [name for name in augmentation if name != "quarter_turn"]
+        yield (
+            "`train_augmentation` must not contain quarter_turn if tiles are not square. Received: "
+            f"{_shown('train_augmentation', augmentation)} {_shown('pack_options', {'tile_size': [height, width]})}. "
+            f"Use {_shown('train_augmentation', remaining)}."
+        )
 
 
 def check_reachable(arguments: Mapping[str, Any]) -> None:

@@ -31,9 +31,9 @@ class FreezingOptions(WeightsOptions):
     def _freezing_agrees(self) -> Self:
         if (self.trainable_backbone == "last_blocks") != (self.trainable_blocks > 0):
             raise ValueError(
-                "`trainable_blocks` says how many blocks learn where trainable_backbone is last_blocks. Received: "
-                f"trainable_backbone={self.trainable_backbone}, trainable_blocks={self.trainable_blocks}. "
-                "Give both or neither."
+                "`trainable_blocks` is the number of blocks that learn with trainable_backbone='last_blocks', and 0 "
+                f"otherwise. Received: trainable_backbone={self.trainable_backbone!r} and "
+                f"trainable_blocks={self.trainable_blocks}. Give both or neither."
             )
         return self
 

@@ -145,6 +145,23 @@ def test_the_items_of_a_list_are_checked_one_by_one():
             ["split_merge_train_val=true", 'train_options={"early_stopping_patience_epochs": 3}'],
             """split_merge_train_val=true train_options='{"early_stopping_patience_epochs": 3}'. Leave one""",
         ),
+        (
+            ['train_options={"head_epochs": 2}'],
+            """Received: train_options='{"head_epochs": 2}' model_architecture=cnn. Leave one""",
+        ),
+        (
+            [
+                "model_architecture=resnet50",
+                "model_weights_uri=imagenet",
+                'model_options={"trainable_backbone": "none"}',
+                'train_options={"head_epochs": 2}',
+            ],
+            """Received: train_options='{"head_epochs": 2}' model_options='{"trainable_backbone": "none"}'. Leave""",
+        ),
+        (
+            ['pack_options={"tile_size": [64, 32]}'],
+            """pack_options='{"tile_size": [64, 32]}'. Use train_augmentation='["flip"]'.""",
+        ),
         (["train_optimizer=sgd", 'train_options={"second_momentum": 0.9}'], "train_optimizer='sgd'"),
     ],
 )
