@@ -14,7 +14,7 @@ from tilepipe.components.ingest.config import IngestConfig, SourceKind
 from tilepipe.components.ingest.sources.duckdb_files import check_names, is_stac_parquet, parquet_relation, readable
 from tilepipe.components.ingest.sources.href_columns import resolve
 from tilepipe.components.ingest.sources.numbered_files import warn_of_missing_files
-from tilepipe.components.ingest.sources.tables import huggingface, short_names, table_columns, text_table
+from tilepipe.components.ingest.sources.tables import huggingface, short_names, table_columns, table_query, text_table
 from tilepipe.components.ingest.sources.tables.table_folder import folder_columns, is_folder, table_files
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.storage import storage
@@ -104,7 +104,7 @@ class TableSource:
                     parquet = self._parquet_files(connection, files, relative, relation, types, chosen, features)
                     if parquet.hold_images or parquet.splits:
                         relation, _ = parquet_relation(connection, paths, by_file=by_file, is_located=True)
-                query = table_columns.query(
+                query = table_query.query(
                     connection,
                     relation,
                     types,
@@ -116,7 +116,7 @@ class TableSource:
                 connection.execute(f"CREATE VIEW found AS {query}")
                 if not connection.execute("SELECT 1 FROM found LIMIT 1").fetchall():
                     raise SourceError(f"A table must have one row per tile. Received: {self._shown} without rows.")
-                table_columns.check_times(connection, relation, types, chosen, self.config, self._shown)
+                table_query.check_times(connection, relation, types, chosen, self.config, self._shown)
             except duckdb.Error as error:
                 names = {path: file.uri for path, file in zip(paths, files, strict=False)}
                 raise text_table.malformed(error, names, self.file) from None
