@@ -32,6 +32,9 @@ class StepConfig(BaseModel):
     def parse(cls, **values: Any) -> Self:  # noqa: ANN401 - unchecked input
         """Build the configuration from parameters as KFP delivers them.
 
+        KFP delivers the keys of a struct in another order in each process. They are sorted here, so that the order in
+        which bands, classes or a search space are taken is the same in each run.
+
         Args:
             **values: one value per field; numbers inside structs may be floats, as KFP sends them.
 
@@ -42,7 +45,7 @@ class StepConfig(BaseModel):
             ParameterError: a name, a type or a value is wrong; the message lists all problems.
         """
         try:
-            return cls(**values)
+            return cls(**_in_order(values))
         except ValidationError as error:
             raise ParameterError(_explain(error, cls)) from None
 
@@ -60,6 +63,13 @@ class StepConfig(BaseModel):
             ParameterError: a type or a value is wrong; the message lists all problems.
         """
         return cls.parse(**{name: value for name, value in arguments.items() if name in cls.model_fields})
+
+
+def _in_order(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
+    """Sort the keys of a value from JSON, and of those within it."""
+    if isinstance(value, dict):
+        return {key: _in_order(value[key]) for key in sorted(value, key=str)}
+    return [_in_order(one) for one in value] if isinstance(value, list) else value
 
 
 def _explain(error: ValidationError, model: type[BaseModel]) -> str:
