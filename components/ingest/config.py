@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.sources.stac.query import check_bbox, check_datetime, check_filter
-from tilepipe.components.shared.contracts.bands import DistinctBands
+from tilepipe.components.shared.contracts.bands import ByBand, DistinctBands
 from tilepipe.components.shared.contracts.manifest import SPLITS, Split
 from tilepipe.components.shared.contracts.snapshots import Snapshot
 from tilepipe.components.shared.errors import SourceError
@@ -80,8 +80,10 @@ class IngestOptions(StepConfig):
         default="auto", description="Kind of the source; auto detects it from name and content"
     )
     asset_key: str = Field(default="", description="STAC asset that holds the pixels; empty detects it")
-    band_assets: dict[str, str] = Field(
-        default={}, description="STAC asset of each band, in the order of the bands, if each band is a file of its own"
+    band_assets: ByBand = Field(
+        default={},
+        description="STAC asset, or column of a table, of each band, if each band is a file of its own; the bands are "
+        "in alphabetical order",
     )
     allow_mixed_scaling: bool = Field(
         default=False,
@@ -274,6 +276,18 @@ class IngestConfig(StepConfig):
             raise ValueError(
                 "`options.asset_key` and `options.band_assets` exclude each other. "
                 f"Received: {argument('options', self.options.model_dump(exclude_defaults=True))}. Give one of them."
+            )
+        if self.columns.image and self.options.band_assets:
+            raise ValueError(
+                "A table has one column of images, or one for each band. Received: "
+                f"{argument('columns', {'image': self.columns.image})} "
+                f"{argument('options', {'band_assets': self.options.band_assets})}. Give one of them."
+            )
+        if self.source_bands and self.options.band_assets:
+            raise ValueError(
+                "`source_bands` names the bands within the files, and `options.band_assets` the files of the bands. "
+                f"Received: {argument('source_bands', self.source_bands)} "
+                f"{argument('options', {'band_assets': self.options.band_assets})}. Give one of them."
             )
         splits = self.split_by != "class" or self.split_files or self.split_property
         if not self.needs_labels and splits:

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from tilepipe.components.shared.contracts.bands import DistinctBands, canonical_band
+from tilepipe.components.shared.contracts.bands import ByBand, DistinctBands
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.inference.model_address import MODEL_ADDRESSES, ModelAddress
 from tilepipe.components.shared.runtime.config import StepConfig
@@ -50,7 +50,7 @@ class ScenesOptions(StepConfig):
     fill_bands: DistinctBands = Field(
         default=(), description="Bands that the scene may lack; they get the mean of the training tiles"
     )
-    band_assets: dict[str, str] = Field(
+    band_assets: ByBand = Field(
         default={}, description='Asset of each band in a STAC item, such as {"B04": "red"}; {} finds them by name'
     )
     href_rewrite: dict[str, str] = Field(
@@ -76,11 +76,6 @@ class ScenesOptions(StepConfig):
         description='Largest drift from the training data that is accepted, such as {"classes": 0.25, "bands": 1}; '
         "beyond it the step fails and keeps nothing",
     )
-
-    @field_validator("band_assets")
-    @classmethod
-    def _band_assets(cls, assets: dict[str, str]) -> dict[str, str]:
-        return {canonical_band(band): key for band, key in assets.items()}
 
     @field_validator("datetime")
     @classmethod

@@ -54,6 +54,15 @@ def test_snapshots(snapshot):
         ({"options": {"kind": "zip"}}, "options.kind"),
         ({"options": {"rare_class": "other"}}, "requires `options.min_per_class`"),
         ({"options": {"asset": "x"}}, "asset_key"),
+        ({"options": {"band_assets": {"B4": "red", "B04": "nir"}}}, "with B04 repeated"),
+        (
+            {"columns": {"image": "path"}, "options": {"band_assets": {"DNA": "w1"}}},
+            """Received: data_columns='{"image": "path"}' data_options='{"band_assets": {"DNA": "w1"}}'. Give one""",
+        ),
+        (
+            {"source_bands": ["B08", "B04"], "options": {"band_assets": {"B4": "red", "B8": "nir"}}},
+            """data_source_bands='["B08", "B04"]' data_options='{"band_assets": {"B04": "red", "B08": "nir"}}'""",
+        ),
         ({"seed": "many"}, "`seed`"),
     ],
 )

@@ -24,7 +24,7 @@ BAD = {
     "a range in reverse": (
         {"seed": {"low": 9, "high": 1}},
         {"tune_search": "random"},
-        "Exchange them: tune_space={'seed': {'low': 1, 'high': 9}}.",
+        "Exchange them: tune_space={'seed': {'high': 9, 'low': 1}}.",
     ),
     "with rungs that no candidate reaches": (
         {"seed": [1, 2]},

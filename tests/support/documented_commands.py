@@ -39,7 +39,8 @@ def write_data(home: Path) -> None:
     found = sorted((home / "stac" / "synthetic-tiles").rglob("*.tif"))
     places = [BANDS.index(band) for band in BANDS_OF_FOLDER]
     (home / "plankton").mkdir()
-    rows = ["file,taxon,sample"]
+    (home / "plate1").mkdir()
+    rows, wells = ["file,taxon,sample"], ["compound,FileName_OrigDNA,FileName_OrigER"]
     for number, path in enumerate(found):
         pixels = _last_axis(tifffile.imread(path))
         tile = home / "tiles" / path.parent.name / path.name
@@ -48,6 +49,11 @@ def write_data(home: Path) -> None:
         picture = (pixels[: 40 + number % 24, : 30 + number % 30, places[0]] / 16).clip(0, 255).astype(np.uint8)
         Image.fromarray(picture).save(home / "plankton" / f"{number}.png")
         rows.append(f"{number}.png,{path.parent.name},sample-{number % 7}")
+        names = [f"{number}_{channel}.png" for channel in ("DNA", "ER")]
+        for name, band in zip(names, (0, 1), strict=True):
+            Image.fromarray(pixels[..., band]).save(home / "plate1" / name)
+        wells.append(",".join([path.parent.name, *names]))
+    (home / "plate1" / "load_data.csv").write_text("\n".join(wells) + "\n", encoding="utf-8")
     (home / "plankton" / "images.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     with zipfile.ZipFile(home / "tiles.zip", "w") as archive:
         for path in sorted((home / "tiles").rglob("*.tif")):

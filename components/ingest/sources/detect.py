@@ -33,6 +33,9 @@ from tilepipe.components.shared.storage import storage
 _ARCHIVE = re.compile(r"\.(7z|rar|tzst|tar\.[a-z0-9]+)$", re.IGNORECASE)
 
 
+_OF_STAC = frozenset({"asset_key", "band_assets", "columns", "split_property"})
+
+
 @dataclass(frozen=True)
 class Source:
     """One kind of source."""
@@ -43,8 +46,8 @@ class Source:
     """Returns True if a normalized address is that of such a source."""
     is_folder: Callable[[str], bool] = lambda _: False
     """Returns True if the folder or prefix at a normalized address contains such a source."""
-    accepts: frozenset[str] = frozenset({"columns", "split_property"})
-    """Names of the parameters in `_REMEDIES` that apply to the source."""
+    accepts: frozenset[str] = _OF_STAC
+    """Names of the parameters and options in `_REMEDIES` that apply to the source."""
 
 
 def _class_folders(uri: str, config: IngestConfig) -> RowSource:
@@ -80,7 +83,12 @@ SOURCES: dict[SourceKind, Source] = {
         is_address=is_document,
         is_folder=lambda uri: bool(catalog_file(uri)),
     ),
-    "table": Source(open=TableSource, is_address=is_table, is_folder=holds_tables),
+    "table": Source(
+        open=TableSource,
+        is_address=is_table,
+        is_folder=holds_tables,
+        accepts=frozenset({"band_assets", "columns", "split_property"}),
+    ),
     "stac-geoparquet": Source(
         open=lambda uri, config, _: StacGeoParquet(uri, config), is_address=is_geoparquet, is_folder=holds_geoparquet
     ),
@@ -88,11 +96,12 @@ SOURCES: dict[SourceKind, Source] = {
         open=TfrecordSource,
         is_address=lambda uri: is_record_file(storage.path_of(uri)),
         is_folder=holds_records,
+        accepts=frozenset({"columns", "record_dtype", "record_shape", "split_property"}),
     ),
     "stac-api": Source(
         open=StacApi,
         is_address=lambda uri: storage.is_web(uri) and not is_archive(uri),
-        accepts=frozenset({"columns", "query", "split_property"}),
+        accepts=_OF_STAC | {"query"},
     ),
     "folder": Source(
         open=lambda uri, config, _: _class_folders(uri, config),
@@ -104,11 +113,15 @@ SOURCES: dict[SourceKind, Source] = {
 """Kind -> source; the first source that matches an address, or else a folder, is used."""
 
 _REMEDIES = {
+    "asset_key": "Leave it out: only STAC items have assets.",
+    "band_assets": "Give a table with a column of images for each band.",
     "columns": "Remove it: the class of a file is the name of its folder. Or give a table of the files.",
+    "record_dtype": "Leave it out: files of images state their dtype.",
+    "record_shape": "Leave it out: files of images state their shape.",
     "query": "Select tiles with data_where, or give the address of a STAC API.",
     "split_property": "Use split_files: files have no properties.",
 }
-"""Parameter -> remedy, for the parameters that only some kinds accept."""
+"""Parameter or option -> remedy, for those that only some kinds accept."""
 
 
 def open_source(config: IngestConfig, wanted: frozenset[str] = frozenset()) -> RowSource | ColumnSource:
@@ -157,15 +170,19 @@ def detect_kind(uri: str) -> SourceKind:
 
 
 def _check_parameters(config: IngestConfig, kind: SourceKind) -> None:
-    """Check that the parameters that only some kinds accept are not set for other kinds."""
+    """Check that the parameters and options that only some kinds accept are not set for other kinds."""
     for name, remedy in _REMEDIES.items():
-        value = getattr(config, name)
-        if name in SOURCES[kind].accepts or value == IngestConfig.model_fields[name].default:
+        is_option = name not in IngestConfig.model_fields
+        owner = config.options if is_option else config
+        value = getattr(owner, name)
+        if name in SOURCES[kind].accepts or value == type(owner).model_fields[name].default:
             continue
         kinds = [other for other, source in SOURCES.items() if name in source.accepts]
         given = value.model_dump(exclude_defaults=True) if isinstance(value, BaseModel) else value
+        parameter = f"data_options.{name}" if is_option else PIPELINE_NAMES.get(name, name)
+        shown = argument("options", {name: given}) if is_option else argument(name, given)
         raise ParameterError(
-            f"`{PIPELINE_NAMES.get(name, name)}` is for sources of the kinds {', '.join(kinds)}. Received: "
-            f"{argument(name, given)}, and data_source={storage.shown(config.source)}, a source of the kind {kind}. "
-            f"{remedy} If the kind is wrong, set it with {argument('options', {'kind': next(iter(kinds))})}."
+            f"`{parameter}` is for sources of the kinds {', '.join(kinds)}. Received: {shown}, and "
+            f"data_source={storage.shown(config.source)}, a source of the kind {kind}. {remedy} If the kind is wrong, "
+            f"set it with {argument('options', {'kind': next(iter(kinds))})}."
         )

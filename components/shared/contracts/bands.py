@@ -62,6 +62,14 @@ def _distinct(bands: tuple[str, ...], field: ValidationInfo) -> tuple[str, ...]:
 DistinctBands = Annotated[tuple[str, ...], AfterValidator(_distinct)]
 """Canonical names of bands, each once."""
 
+
+def _by_band(values: dict[str, str], field: ValidationInfo) -> dict[str, str]:
+    return dict(zip(distinct_bands(str(field.field_name), tuple(values)), values.values(), strict=True))
+
+
+ByBand = Annotated[dict[str, str], AfterValidator(_by_band)]
+"""Canonical name of a band, each once -> text."""
+
 SENTINEL_2_COMMON_NAMES: Mapping[str, tuple[str, ...]] = {
     "B01": ("coastal",),
     "B02": ("blue",),

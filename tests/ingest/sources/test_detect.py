@@ -1,3 +1,4 @@
+import json
 from typing import get_args
 
 import pyarrow as pa
@@ -82,6 +83,24 @@ def test_a_folder_has_no_properties(class_folders):
 def test_a_folder_has_no_columns(class_folders):
     with pytest.raises(ParameterError, match=r"`data_columns` is for.*Received: data_columns='{\"label\": \"class\"}'"):
         opened(class_folders(), columns={"label": "class"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kinds"),
+    [
+        ("asset_key", "image", "stac-catalog, stac-geoparquet, stac-api"),
+        ("band_assets", {"B04": "red"}, "stac-catalog, table, stac-geoparquet, stac-api"),
+        ("record_dtype", "uint16", "tfrecord"),
+        ("record_shape", [64, 64], "tfrecord"),
+    ],
+)
+def test_options_of_other_kinds_are_refused(class_folders, name, value, kinds):
+    with pytest.raises(ParameterError) as caught:
+        opened(class_folders(), options={name: value})
+    given = json.dumps({name: value})
+    assert f"`data_options.{name}` is for sources of the kinds {kinds}. Received: data_options='{given}'" in str(
+        caught.value
+    )
 
 
 def test_the_web_has_no_folders():

@@ -19,7 +19,7 @@ from tilepipe.components.ingest.sources.duckdb_files import check_names, hide_st
 from tilepipe.components.ingest.sources.href_columns import resolve
 from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.ingest.sources.stac import item_columns
-from tilepipe.components.ingest.sources.stac.assets import canonical_bands, choice_of_asset, common_names, stated_bands
+from tilepipe.components.ingest.sources.stac.assets import choice_of_asset, common_names, stated_bands
 from tilepipe.components.ingest.sources.stac.multihash import hexadecimal
 from tilepipe.components.ingest.sources.stac.raster import raster_columns
 from tilepipe.components.ingest.sources.tables.table_folder import is_folder, parquet_parts
@@ -141,8 +141,7 @@ class StacGeoParquet:
         if config.options.band_assets:
             hrefs = [item_columns.of_assets([key], "href", assets, "VARCHAR") for key in keys]
             uris, several = hrefs[0], f"[{', '.join(hrefs)}]"
-            names = list(canonical_bands(tuple(config.options.band_assets)))
-            bands = f"{names}"
+            bands = f"{list(config.options.band_assets)}"
             common = item_columns.only_common_names(keys, assets)
         times = [f"{quoted(name)}::TIMESTAMPTZ" for name in ("datetime", "start_datetime") if name in types]
         if config.columns.datetime:

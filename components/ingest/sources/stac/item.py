@@ -15,7 +15,6 @@ from tilepipe.components.ingest.sources.stac.assets import (
     LABEL_PROPERTIES,
     Properties,
     asset_rank,
-    canonical_bands,
     choice_of_asset,
     common_names,
     describe,
@@ -158,7 +157,7 @@ class ItemReader:
         raster = stated_raster(tuple(zip(keys, stated, strict=True)), properties, collection)
         if self.band_assets:  # size and checksum are those of one file, not of the tile
             common = tuple(only_common_name(key, asset, collection) for key, asset in zip(keys, stated, strict=True))
-            names = canonical_bands(tuple(self.band_assets))
+            names = tuple(self.band_assets)
             return _Pixels(uris, None, None, names, stated=raster, common_names=common)
         asset = stated[0]
         member = archive.member_of(asset, f"asset {keys[0]} of {where}")

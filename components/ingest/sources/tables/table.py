@@ -151,8 +151,11 @@ class TableSource:
         Raises:
             SourceError: if a tile has no address or no id, or an address is outside the allowed locations.
         """
-        for column, what in (("uri", "data_columns.image"), ("tile_id", "data_columns.id")):
-            query = f"SELECT count(*), min(tile_id) FROM chosen WHERE {column} IS NULL"  # noqa: S608
+        band_assets = self.config.options.band_assets
+        images = "data_options.band_assets" if band_assets else "data_columns.image"
+        no_image = "uri IS NULL OR list_contains(list_transform(band_uris, lambda file: file IS NULL), true)"
+        for is_missing, what in ((no_image, images), ("tile_id IS NULL", "data_columns.id")):
+            query = f"SELECT count(*), min(tile_id) FROM chosen WHERE {is_missing}"  # noqa: S608
             without, example = connection.execute(query).fetchall()[0]
             if without:
                 raise SourceError(
@@ -163,5 +166,6 @@ class TableSource:
         if self._holds_images:
             return
         folder = self.file if is_folder(self.file) else storage.parent(self.file)
-        short_names.complete(connection, folder, self._shown)
+        if not band_assets:
+            short_names.complete(connection, folder, self._shown)
         resolve(connection, folder, self.config.href_rewrite, self._shown)

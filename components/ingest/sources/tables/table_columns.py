@@ -46,6 +46,7 @@ class Chosen:
     """Names of columns; empty if the table has no such column."""
 
     image: str
+    """The column of images, or of those of the first band."""
     label: str
     group: str
     datetime: str
@@ -57,6 +58,8 @@ class Chosen:
     """EcoTaxa's columns that identify an object, of which there may be several images."""
     status: str = ""
     """EcoTaxa's column of the status of a label."""
+    of_bands: Mapping[str, str] = field(default_factory=dict)
+    """Canonical name of a band -> column of its images, if each band has its own."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +151,11 @@ def choose(
         return ""
 
     check_unused_split(types, config)
+    assets = config.options.band_assets
+    of_bands = {band: named(name, f"data_options.band_assets.{band}") for band, name in assets.items()}
     is_ecotaxa = by_name.keys() >= _ECOTAXA
     return Chosen(
-        image=find("image", is_needed=True),
+        image=next(iter(of_bands.values()), "") or find("image", is_needed=True),
         label=find("label", is_needed=config.needs_labels),
         group=find("group", is_needed=config.split_by == "group"),
         datetime=find("datetime", is_needed=config.split_by == "time"),
@@ -159,6 +164,7 @@ def choose(
         place=_place(types, by_name),
         objects=tuple(by_name[name] for name in ECOTAXA_OBJECT if name in by_name) if is_ecotaxa else (),
         status=by_name.get(_STATUS, "") if is_ecotaxa else "",
+        of_bands=of_bands,
     )
 
 
@@ -167,7 +173,7 @@ def used_names(config: IngestConfig, wanted: frozenset[str]) -> set[str]:
     columns = config.columns
     usual = {name for names in (*USUAL_NAMES.values(), *_PLACES, ECOTAXA_OBJECT, (_STATUS,)) for name in names}
     stated = {columns.id, columns.image, columns.label, columns.group, columns.datetime, config.split_property}
-    return {name.strip().lower() for name in (*usual, *stated, *wanted)}
+    return {name.strip().lower() for name in (*usual, *stated, *config.options.band_assets.values(), *wanted)}
 
 
 def needed(names: Iterable[str], used: Container[str]) -> str:

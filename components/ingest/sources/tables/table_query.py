@@ -49,9 +49,17 @@ def query(
     if parquet and parquet.hold_images:
         common = _embedded(chosen.image, types, parquet)
     else:
-        address = _address(chosen.image, types, is_nested=any(folders))
-        trimmed = _address(chosen.image, types, is_nested=any(folders), trim=False)
-        common = {"tile_id": _without_query(address), "uri": trimmed}
+        is_nested = any(folders)
+        common = {
+            "tile_id": _without_query(_address(chosen.image, types, is_nested=is_nested)),
+            "uri": _address(chosen.image, types, is_nested=is_nested, trim=False),
+        }
+        if chosen.of_bands:
+            files = (_address(name, types, is_nested=is_nested, trim=False) for name in chosen.of_bands.values())
+            common |= {
+                "band_uris": f"[{', '.join(files)}]",
+                "bands": f"[{', '.join(map(literal, chosen.of_bands))}]",
+            }
     splits = _file_splits(parquet) if parquet else _folder_splits(folders)
     common |= {
         "tile_id": _text(chosen.id, types) if chosen.id else common["tile_id"],

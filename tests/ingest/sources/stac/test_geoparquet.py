@@ -207,8 +207,8 @@ def test_a_file_a_band(items, tmp_path):
             item["assets"][f"band-{band}"] = {"href": f"./{item['id']}_{band}.tif", "type": "image/tiff"}
     options = {"band_assets": {"B5": "band-B05", "B2": "band-B02"}}
     _, rows = read(write(tmp_path / "items.parquet", items), options=options)
-    assert rows[0]["band_uris"] == [str(tmp_path / f"Forest_0_{band}.tif") for band in ("B05", "B02")]
-    assert (rows[0]["uri"], rows[0]["bands"], rows[0]["bytes"]) == (rows[0]["band_uris"][0], ["B05", "B02"], None)
+    assert rows[0]["band_uris"] == [str(tmp_path / f"Forest_0_{band}.tif") for band in ("B02", "B05")]
+    assert (rows[0]["uri"], rows[0]["bands"], rows[0]["bytes"]) == (rows[0]["band_uris"][0], ["B02", "B05"], None)
     with pytest.raises(SourceError, match=r"must be in every item. Received: none, and"):
         read(tmp_path / "items.parquet", options={"asset_key": "none"})
 

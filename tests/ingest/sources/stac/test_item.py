@@ -192,7 +192,7 @@ def test_what_where_mentions_is_carried_along_if_it_is_a_scalar():
 def test_a_file_a_band():
     item = make_item(assets={key: asset("image/tiff", ["data"], href=f"./{key}.tif") for key in ("red", "nir", "blue")})
     item["assets"]["red"].update({"file:size": 9, "file:checksum": "1220ab"})
-    row = read(item, band_assets={"b8": "nir", "B04": "red"})
+    row = read(item, band_assets={"B08": "nir", "B04": "red"})
     assert row.bands == ("B08", "B04")
     assert row.band_uris == ("/data/items/nir.tif", "/data/items/red.tif")
     assert (row.uri, row.bytes, row.checksum) == ("/data/items/nir.tif", None, None)

@@ -1,5 +1,6 @@
 import datetime as dt
 import gzip
+import io
 import json
 import random
 import uuid
@@ -107,6 +108,24 @@ def test_every_format_and_named_columns(write, content, name):
     assert row["datetime"] == dt.datetime(2020, 1, 1, 10, tzinfo=dt.UTC)
 
 
+PLATE = "well,compound,FileName_OrigDNA,FileName_OrigER\nA01,control,a_w1.png,a_w2.png\nB01,drug,b_w1.png, b w2.png\n"
+CHANNELS = {"DNA": "filename_origdna", "ER": "FileName_OrigER"}
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_images_with_a_file_for_each_band(write, suffix):
+    path = write(PLATE) if suffix == "csv" else write(csv.read_csv(io.BytesIO(PLATE.encode())), "plate.parquet")
+    rows = read(path, columns={"label": "compound"}, options={"band_assets": CHANNELS})
+    folder = path.parent
+    assert [row["tile_id"] for row in rows] == ["a_w1.png", "b_w1.png"]
+    assert [row["bands"] for row in rows] == [["DNA", "ER"]] * 2
+    assert [row["band_uris"] for row in rows] == [
+        [f"{folder}/a_w1.png", f"{folder}/a_w2.png"],
+        [f"{folder}/b_w1.png", f"{folder}/ b w2.png"],
+    ]
+    assert [row["uri"] for row in rows] == [row["band_uris"][0] for row in rows]
+
+
 def test_types_that_where_compares(write):
     path = write("image,label,a,b,c,d,e,f\nx.png,1,7,0.5,007,true,,7\ny.png,1,-12,3,12,False,,x\n")
     rows = read(path, wanted={"A", "b", "c", "d", "e", "f", "absent", "label"})
@@ -199,6 +218,16 @@ def test_an_address_that_leads_out(write, address):
         ("image,Crop,River\na,0,1\n", {}, r"data_columns='{\"label\": \"\.\.\.\"}'"),
         ("image,label\na,b\n ,c\n", {}, "1 rows of .*tiles.csv with nothing in the column of data_columns.image"),
         ("image,label,k\na,b,1\nc,c,\n", {"columns": {"id": "k"}}, "1 rows of .*column of data_columns.id"),
+        (
+            PLATE + "C01,drug,c_w1.png,\n",
+            {"columns": {"label": "compound"}, "options": {"band_assets": CHANNELS}},
+            "1 rows of .*in the column of data_options.band_assets, such as c_w1.png",
+        ),
+        (
+            PLATE,
+            {"columns": {"label": "compound"}, "options": {"band_assets": {"RNA": "FileName_OrigRNA"}}},
+            r"`data_options.band_assets.RNA` must name a column.*Received: no column 'FileName_OrigRNA'",
+        ),
         ("image,label,t\na,b,soon\n", {"columns": {"datetime": "t"}}, "ISO 8601.*1 rows.*column t, such as 'soon'"),
     ],
 )
