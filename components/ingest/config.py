@@ -41,7 +41,9 @@ def split_named(name: str) -> Split | None:
 class Columns(StepConfig):
     """Columns of a table, or properties of STAC items, by role (`columns`); empty detects them."""
 
-    id: str = Field(default="", description="Id of the tile; default for a table: the image's address")
+    id: str = Field(
+        default="", description="Id of the tile; only for tables, by default the image's address, and TFRecords"
+    )
     image: str = Field(default="", description="Address of the image; only for tables")
     label: str = Field(default="", description="Label")
     group: str = Field(default="", description="Group whose tiles stay in one split: a sample, a scene, a place")

@@ -32,8 +32,7 @@ from tilepipe.components.shared.storage import storage
 
 _ARCHIVE = re.compile(r"\.(7z|rar|tzst|tar\.[a-z0-9]+)$", re.IGNORECASE)
 
-
-_OF_STAC = frozenset({"asset_key", "band_assets", "columns", "split_property"})
+_OF_STAC = frozenset({"columns", "options.asset_key", "options.band_assets", "split_property"})
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Source:
     is_folder: Callable[[str], bool] = lambda _: False
     """Returns True if the folder or prefix at a normalized address contains such a source."""
     accepts: frozenset[str] = _OF_STAC
-    """Names of the parameters and options in `_REMEDIES` that apply to the source."""
+    """Parameters in `_REMEDIES` that apply to the source."""
 
 
 def _class_folders(uri: str, config: IngestConfig) -> RowSource:
@@ -87,7 +86,7 @@ SOURCES: dict[SourceKind, Source] = {
         open=TableSource,
         is_address=is_table,
         is_folder=holds_tables,
-        accepts=frozenset({"band_assets", "columns", "split_property"}),
+        accepts=frozenset({"columns", "columns.id", "columns.image", "options.band_assets", "split_property"}),
     ),
     "stac-geoparquet": Source(
         open=lambda uri, config, _: StacGeoParquet(uri, config), is_address=is_geoparquet, is_folder=holds_geoparquet
@@ -96,7 +95,7 @@ SOURCES: dict[SourceKind, Source] = {
         open=TfrecordSource,
         is_address=lambda uri: is_record_file(storage.path_of(uri)),
         is_folder=holds_records,
-        accepts=frozenset({"columns", "record_dtype", "record_shape", "split_property"}),
+        accepts=frozenset({"columns", "columns.id", "options.record_dtype", "options.record_shape", "split_property"}),
     ),
     "stac-api": Source(
         open=StacApi,
@@ -113,15 +112,17 @@ SOURCES: dict[SourceKind, Source] = {
 """Kind -> source; the first source that matches an address, or else a folder, is used."""
 
 _REMEDIES = {
-    "asset_key": "Leave it out: only STAC items have assets.",
-    "band_assets": "Give a table with a column of images for each band.",
     "columns": "Remove it: the class of a file is the name of its folder. Or give a table of the files.",
-    "record_dtype": "Leave it out: files of images state their dtype.",
-    "record_shape": "Leave it out: files of images state their shape.",
+    "columns.id": "Leave it out: STAC items have an id.",
+    "columns.image": "Leave it out, or name the asset of STAC items with data_options.asset_key.",
+    "options.asset_key": "Leave it out: only STAC items have assets.",
+    "options.band_assets": "Give a table with a column of images for each band.",
+    "options.record_dtype": "Leave it out: files of images state their dtype.",
+    "options.record_shape": "Leave it out: files of images state their shape.",
     "query": "Select tiles with data_where, or give the address of a STAC API.",
     "split_property": "Use split_files: files have no properties.",
 }
-"""Parameter or option -> remedy, for those that only some kinds accept."""
+"""Parameter, or field of one -> remedy, for those that only some kinds accept."""
 
 
 def open_source(config: IngestConfig, wanted: frozenset[str] = frozenset()) -> RowSource | ColumnSource:
@@ -170,19 +171,19 @@ def detect_kind(uri: str) -> SourceKind:
 
 
 def _check_parameters(config: IngestConfig, kind: SourceKind) -> None:
-    """Check that the parameters and options that only some kinds accept are not set for other kinds."""
+    """Check that the parameters that only some kinds accept are not set for other kinds."""
     for name, remedy in _REMEDIES.items():
-        is_option = name not in IngestConfig.model_fields
-        owner = config.options if is_option else config
-        value = getattr(owner, name)
-        if name in SOURCES[kind].accepts or value == type(owner).model_fields[name].default:
+        parent, _, field = name.rpartition(".")
+        owner = getattr(config, parent) if parent else config
+        value = getattr(owner, field)
+        if name in SOURCES[kind].accepts or value == type(owner).model_fields[field].get_default():
             continue
         kinds = [other for other, source in SOURCES.items() if name in source.accepts]
         given = value.model_dump(exclude_defaults=True) if isinstance(value, BaseModel) else value
-        parameter = f"data_options.{name}" if is_option else PIPELINE_NAMES.get(name, name)
-        shown = argument("options", {name: given}) if is_option else argument(name, given)
+        first = parent or field
+        shown = argument(first, {field: given} if parent else given)
         raise ParameterError(
-            f"`{parameter}` is for sources of the kinds {', '.join(kinds)}. Received: {shown}, and "
-            f"data_source={storage.shown(config.source)}, a source of the kind {kind}. {remedy} If the kind is wrong, "
-            f"set it with {argument('options', {'kind': next(iter(kinds))})}."
+            f"`{PIPELINE_NAMES.get(first, first)}{f'.{field}' if parent else ''}` is for sources of the kinds "
+            f"{', '.join(kinds)}. Received: {shown}, and data_source={storage.shown(config.source)}, a source of the "
+            f"kind {kind}. {remedy} If the kind is wrong, set it with {argument('options', {'kind': kinds[0]})}."
         )

@@ -103,6 +103,13 @@ def test_options_of_other_kinds_are_refused(class_folders, name, value, kinds):
     )
 
 
+@pytest.mark.parametrize(("name", "kinds"), [("id", "table, tfrecord"), ("image", "table")])
+def test_items_have_an_id_and_assets(catalog, name, kinds):
+    with pytest.raises(ParameterError) as caught:
+        opened(catalog(), columns={"label": "class", name: "x"})
+    assert f"`data_columns.{name}` is for sources of the kinds {kinds}. Received: data_columns='{{" in str(caught.value)
+
+
 def test_the_web_has_no_folders():
     message = r"local or in S3: .*Received: data_source=https://example.org/tiles\?\.\.\.\."
     with pytest.raises(ParameterError, match=message):

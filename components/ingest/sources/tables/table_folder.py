@@ -75,8 +75,8 @@ def table_files(uri: str, config: IngestConfig) -> list[TextFile]:
     """
     if not is_folder(uri):
         return [TextFile(uri)]
-    image = config.columns.image.strip().lower()
-    images = {image} if image else set(USUAL_NAMES["image"])
+    stated = [config.columns.image] if config.columns.image else config.options.band_assets.values()
+    images = {name.strip().lower() for name in stated} or set(USUAL_NAMES["image"])
     names = list(_text_names(uri))
     found = [name for name in names if images & _first_row(f"{uri}/{name}").keys()]
     if others := sorted(set(names) - set(found)):

@@ -55,6 +55,19 @@ def test_tables_with_different_columns_and_encodings(run, tmp_path, caplog):
     assert caplog.text.count("Windows-1252") == 1
 
 
+def test_a_folder_of_plates_with_a_file_for_each_channel(run, tmp_path):
+    for plate in ("plate1", "plate2"):
+        lines = ["compound,w1,w2", *(f"{'ab'[well % 2]},{well}_w1.png,{well}_w2.png" for well in range(20))]
+        write(tmp_path / "screen" / plate, "0_w1.png")
+        (tmp_path / "screen" / plate / "load_data.csv").write_text("\n".join(lines))
+    (tmp_path / "screen" / "plates.csv").write_text("plate,date\nplate1,2026-01-01\n")
+    options = {"kind": "table", "band_assets": {"DNA": "w1", "ER": "w2"}}
+    table, info = run(tmp_path / "screen", columns={"label": "compound"}, options=options)
+    assert (len(table), info.bands) == (40, ("DNA", "ER"))
+    row = table.to_pylist()[-1]
+    assert row["band_uris"] == [str(tmp_path / "screen" / "plate2" / f"9_{channel}.png") for channel in ("w1", "w2")]
+
+
 def test_an_export_with_a_folder_of_images(run, tmp_path):
     write_export(tmp_path / "e" / "ecotaxa_1.tsv", 30, folder="images/")
     table, info = run(tmp_path / "e")
