@@ -11,6 +11,7 @@ from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.inference.model_address import MODEL_ADDRESSES, ModelAddress
 from tilepipe.components.shared.runtime.config import StepConfig
 from tilepipe.components.shared.storage import storage
+from tilepipe.components.shared.storage.item_hrefs import is_item
 from tilepipe.components.shared.storage.place import PlaceAddress
 
 Resolution = Literal["window", "pixel"]
@@ -137,6 +138,24 @@ class PredictScenesConfig(StepConfig):
             raise ValueError(
                 f"`scene_uri` must be a path, s3:// or https:// address. Received: {storage.shown(uri)!r}. {error}"
             ) from None
+
+    @model_validator(mode="after")
+    def _bands_are_named_where_they_are(self) -> Self:
+        assets, of_item = self.options.band_assets, is_item(self.scene_uri)
+        if of_item and self.scene_bands:
+            raise ValueError(
+                "`scene_bands` names the bands of a GeoTIFF; the assets of a STAC item are given by "
+                f"options.band_assets. Received: scene_bands={list(self.scene_bands)} with "
+                f"scene_uri={storage.shown(self.scene_uri)!r}. Give options.band_assets="
+                f"{dict.fromkeys(self.scene_bands, '...')}, or leave scene_bands out."
+            )
+        if assets and not of_item:
+            raise ValueError(
+                "`options.band_assets` names assets of a STAC item; the bands of a GeoTIFF are named by `scene_bands`. "
+                f"Received: options.band_assets={assets} with scene_uri={storage.shown(self.scene_uri)!r}. "
+                "Leave options.band_assets out."
+            )
+        return self
 
     @model_validator(mode="after")
     def _offset_needs_no_guess(self) -> Self:

@@ -30,7 +30,7 @@ from tilepipe.components.shared.inference.drift import check_drift
 from tilepipe.components.shared.inference.prediction_plan import DriftKind
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.storage.atomic import whole_folder, write_whole
-from tilepipe.components.shared.storage.item_hrefs import ITEM_SUFFIXES
+from tilepipe.components.shared.storage.item_hrefs import is_item
 from tilepipe.components.shared.storage.place import Place
 from tilepipe.components.shared.tracking import tracking
 
@@ -112,7 +112,7 @@ def _provenance(scene: Scene, model: BundleModel, conversion: Conversion, plan: 
     return Provenance(
         name=f"{name}-{identity}",
         scene=storage.shown(scene.uri),
-        scene_is_item=storage.path_of(scene.uri).lower().endswith(ITEM_SUFFIXES),
+        scene_is_item=is_item(scene.uri),
         scene_name=scene.name,
         time=scene.time,
         created=datetime.now(UTC),

@@ -14,7 +14,7 @@ from tilepipe.components.shared.contracts.bands import RGB_BANDS, canonical_band
 from tilepipe.components.shared.contracts.product import canonical_level, product_level
 from tilepipe.components.shared.errors import BandError, ParameterError
 from tilepipe.components.shared.storage import storage
-from tilepipe.components.shared.storage.item_hrefs import ITEM_SUFFIXES
+from tilepipe.components.shared.storage.item_hrefs import is_item
 
 # https://sentiwiki.copernicus.eu/web/s2-products: S2A_MSIL2A_20230613T105621_N0509_R094_T31TCJ_...
 _PRODUCT = re.compile(r"S2[A-D]_MSIL(?P<level>1C|2A)_(?P<time>\d{8}T\d{6})(?:_N(?P<baseline>\d{4}))?")
@@ -86,17 +86,15 @@ def open_scene(config: PredictScenesConfig, needed: tuple[str, ...]) -> Scene:
         SourceError: The scene does not exist, or is neither a raster file nor an item of such files.
         StorageError: The disk, the store or the web server cannot be read.
     """
-    if storage.path_of(config.scene_uri).lower().endswith(ITEM_SUFFIXES):
-        scene = _from_item(config, needed)
-    else:
-        scene = _from_file(config)
+    of_item = is_item(config.scene_uri)
+    scene = _from_item(config, needed) if of_item else _from_file(config)
     missing = [band for band in needed if band not in scene.files and band not in config.options.fill_bands]
     if missing:
-        raise BandError(_missing(scene, needed, missing))
+        raise BandError(_missing(scene, needed, missing, "options.band_assets" if of_item else "scene_bands"))
     return scene
 
 
-def _missing(scene: Scene, needed: tuple[str, ...], missing: list[str]) -> str:
+def _missing(scene: Scene, needed: tuple[str, ...], missing: list[str], parameter: str) -> str:
     found = ", ".join(scene.files) or "none"
     text = (
         f"A scene must have the bands of the model: {', '.join(needed)}. Received: {storage.shown(scene.uri)} with the "
@@ -107,7 +105,7 @@ def _missing(scene: Scene, needed: tuple[str, ...], missing: list[str]) -> str:
         text += " Products of level 2A lack B10, so the scene is probably one, and the model was trained on level 1C."
     fill = ", ".join(f'"{band}"' for band in missing)
     return (
-        f"{text} Use a scene of the same product, name its bands with scene_bands, or fill the missing ones with the "
+        f"{text} Use a scene of the same product, name its bands with `{parameter}`, or fill the missing ones with the "
         f'mean of the training tiles: options={{"fill_bands": [{fill}]}}.'
     )
 

@@ -13,7 +13,13 @@ from tilepipe.components.shared.errors import ArtifactError, ParameterError, Sou
 from tilepipe.components.shared.registry.registered_version import fetch_bundle, find_version
 from tilepipe.components.shared.registry.version_tags import BUNDLE_SHA256
 from tilepipe.components.shared.storage import storage
-from tilepipe.components.shared.storage.item_hrefs import ITEM_SUFFIXES, LARGEST_ITEM_BYTES, may_refer, resolve_href
+from tilepipe.components.shared.storage.item_hrefs import (
+    ITEM_SUFFIXES,
+    LARGEST_ITEM_BYTES,
+    is_item,
+    may_refer,
+    resolve_href,
+)
 from tilepipe.components.shared.tracking import tracking
 
 MODEL_ADDRESSES = (
@@ -113,7 +119,7 @@ def resolve(address: str, folder: Path) -> ModelFile:
         version = find_version(client, address)
         path, sha256 = fetch_bundle(client, version, folder), version.tags[BUNDLE_SHA256]
         return ModelFile(path, address, sha256, version.name, str(version.version), version.run_id)
-    if storage.path_of(address).lower().endswith(ITEM_SUFFIXES):
+    if is_item(address):
         bundle, sha256 = _bundle_of_item(address)
         return ModelFile(_fetch(bundle, folder), storage.shown(address), sha256)
     return ModelFile(_fetch(address, folder), storage.shown(address))

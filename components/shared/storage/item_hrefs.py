@@ -8,6 +8,11 @@ ITEM_SUFFIXES = (".json", ".geojson")
 LARGEST_ITEM_BYTES = 16 * 2**20
 
 
+def is_item(uri: str) -> bool:
+    """Return whether an address is that of a STAC item, by its suffix."""
+    return storage.path_of(uri).lower().endswith(ITEM_SUFFIXES)
+
+
 def resolve_href(href: str, item: str) -> str:
     """Return the normalized address that an href in an item refers to.
 
