@@ -52,10 +52,7 @@ def check_name(name: str) -> None:
     struct = STRUCTS.get(parameter)
     if (parameter in PARAMETERS and not dot) or (struct and option in struct.model_fields):
         if name == BEST_METRIC:
-            raise ParameterError(
-                "All candidates are compared by one metric. Received: train_options.best_metric in tune_space. Give "
-                "`tune_metric` instead."
-            )
+            raise ParameterError(_other_metric(f"{BEST_METRIC} in tune_space", "`tune_metric`"))
         return
     known = [*PARAMETERS, *(f"{key}.{field}" for key, kind in STRUCTS.items() for field in kind.model_fields)]
     close = closest(name, known) or next(
@@ -64,6 +61,30 @@ def check_name(name: str) -> None:
     hint = f"Did you mean {close}?" if close else f"Use {', '.join(PARAMETERS)}, or an option such as {known[-1]}."
     raise ParameterError(
         f"`tune_space` must consist of parameters of the model and the training. Received: {name}. {hint}"
+    )
+
+
+def check_metric(options: Mapping[str, Any], metric: str) -> None:
+    """Check that the options of all candidates name no other metric than that of the sweep.
+
+    Args:
+        options: `train_options`.
+        metric: `tune_metric`.
+
+    Raises:
+        ParameterError: they do, and the best epoch of each candidate would be chosen by another metric.
+    """
+    given = options.get(BEST_METRIC.partition(".")[2], metric)
+    if given != metric:
+        raise ParameterError(
+            _other_metric(f"{BEST_METRIC}={given!r} with tune_metric={metric!r}", f"tune_metric={given}")
+        )
+
+
+def _other_metric(received: str, instead: str) -> str:
+    return (
+        "One metric must rank the candidates and select the best epoch of each. Received: "
+        f"{received}. Give {instead} instead of best_metric."
     )
 
 

@@ -13,6 +13,7 @@ from tilepipe.components.propose.candidate_configs import (
     BEST_METRIC,
     PARAMETERS,
     candidate_configs,
+    check_metric,
 )
 from tilepipe.components.propose.space import Search, candidates, extremes, with_whole_numbers
 from tilepipe.components.shared.contracts.candidates import Candidate, Share, Study
@@ -139,6 +140,7 @@ class ProposeConfig(StepConfig):
 
     @model_validator(mode="after")
     def _every_candidate_is_valid(self) -> Self:
+        check_metric(self.train_options, self.tune_metric)
         problems: dict[str, str] = {}
         epochs = 0
         for parameters in self._checked():

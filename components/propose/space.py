@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal
 
-from tilepipe.components.propose.candidate_configs import check_name, field_of
+from tilepipe.components.propose.candidate_configs import BEST_METRIC, check_name, field_of
 from tilepipe.components.shared.contracts.candidates import Candidate
 from tilepipe.components.shared.errors import ParameterError
 
@@ -250,8 +250,11 @@ def _range(name: str, values: Mapping[str, Any]) -> Range:
 
 
 def _check_overlaps(found: Sequence[Dimension]) -> None:
-    """Check that no two dimensions set the same parameter or option."""
+    """Check that no two dimensions set the same parameter or option, and none the metric in a struct."""
     named = [{name: None for choice in d.choices for name in _targets(choice)} or {d.name: None} for d in found]
+    for targets in named:
+        if BEST_METRIC in targets:
+            check_name(BEST_METRIC)
     _check_unique(named)
 
 

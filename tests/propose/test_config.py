@@ -32,6 +32,11 @@ def test_shares_divide_all_candidates_and_interleave_the_grid():
     assert len(set(found.shares())) == 4
 
 
+def test_the_metric_of_the_sweep_may_be_repeated_as_that_of_the_training():
+    found = config({"seed": [1]}, train_options={"best_metric": "val_loss"}, tune_metric="val_loss")
+    assert found.base() == {"train_options": {"best_metric": "val_loss"}}
+
+
 def test_workers_of_a_tpe_search_have_the_space_and_their_indices():
     space = {"train_learning_rate": {"low": 0.001, "high": 1.0}, "train_batch_size": [8.0, 16.0]}
     found = config(
@@ -92,6 +97,11 @@ REFUSED = {
         {"train_options": [{"scheduel": "cosine"}]},
         {},
         "Did you mean train_options.sch",
+    ),
+    "another metric": (
+        {"seed": [1]},
+        {"train_options": {"best_metric": "val_loss"}, "tune_metric": "val_macro_f1"},
+        "best_metric='val_loss' with tune_metric='val_macro_f1'. Give tune_metric=val_loss instead",
     ),
     "a parameter of all": ({"seed": [1]}, {"train_epochs": 0}, "`train_epochs` should be greater than or equal to 1"),
     "no space": ({}, {}, "`tune_space` must have at least one parameter"),

@@ -78,6 +78,11 @@ REFUSED = {
     "an option without its struct": ({"schedule": ["cosine"]}, r"Did you mean train_options.schedule\?"),
     "a parameter of the data": ({"data_bands": [["B02"]]}, "parameters of the model and the training"),
     "the metric": ({"train_options.best_metric": ["val_loss"]}, "Give `tune_metric` instead"),
+    "the metric in a struct": ({"train_options": [{}, {"best_metric": "val_loss"}]}, "Give `tune_metric` instead"),
+    "the metric together": (
+        {"together": [{"seed": 1, "train_options": {"best_metric": "val_loss"}}]},
+        "Give `tune_metric` instead",
+    ),
     "a range of a grid": ({"train_learning_rate": {"low": 0.1, "high": 1}}, "A grid needs a list"),
     "twice": (
         {"train_options": [{"schedule": "cosine"}], "train_options.schedule": ["constant"]},
