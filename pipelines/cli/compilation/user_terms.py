@@ -11,10 +11,14 @@ import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tilepipe.components.shared.runtime.config import StepConfig
 from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline, Task, step_config
+
+DEFAULT_FOLDER = Path("runs")
+"""Folder of local runs in which the commands look if `--folder` is not given."""
 
 _NAME = re.compile(r"(?<![\w./'\"-])(`?)([a-z]\w*)((?:\.\w+)*)(?![\w/-])")
 _SCALAR = re.compile(
@@ -27,6 +31,7 @@ _ASIDE = re.compile(r"(?: in the options of \w+)? \(a pipeline's `?\w+`?\)| \(in
 _TWICE = re.compile(r"(\w+)='\{([^'\n]*)\}' (?:with|and) \1='\{([^'\n]*)\}'")
 """Two options of one parameter, which can be given only once."""
 _CHOICES = "Use one of: "
+_REGISTRY_COMMAND = re.compile(r"`(tilepipe (?:models|promote|rollback|run promote)\b[^`]*)`")
 # Too common as words to be taken for an option without `options.` before them.
 _ORDINARY = {"kind", "name", "cache"}
 
@@ -84,6 +89,21 @@ def translate(pipeline: CompiledPipeline, task: str, message: str) -> str:
     while (merged := _TWICE.sub(r"\1='{\2, \3}'", translated)) != translated:
         translated = merged
     return "".join([translated, listing, choices])
+
+
+def in_folder(message: str, folder: Path) -> str:
+    """Add the folder of local runs to the commands in a message that use a registry.
+
+    Without it they would read, or change, the registry in the default folder.
+
+    Args:
+        message: the message.
+        folder: folder of the local runs, as it was given; nothing is added for the default one.
+    """
+    if folder == DEFAULT_FOLDER:
+        return message
+    option = f" --folder {shlex.quote(str(folder))}"
+    return _REGISTRY_COMMAND.sub(lambda match: f"`{match[1]}{option}`", message)
 
 
 def _names(pipeline: CompiledPipeline, name: str) -> _Names:

@@ -128,7 +128,8 @@ def run_locally(
     command = [sys.executable, "-m", "tilepipe.pipelines.cli.local.worker"]
     command += [str(pipeline.path), str(root), json.dumps(with_checkpoints(pipeline, arguments, folder))]
     command.append(str(folder.resolve() / "cache") if reuse else "")
-    follower = Follower(pipeline, note, on_change)
+    store = None if os.environ.get("MLFLOW_TRACKING_URI") else folder
+    follower = Follower(pipeline, note, on_change, store)
     try:
         with unfinished.marked(root, environment["KFP_RUN_ID"]), log.open("w", encoding="utf-8") as sink:
             returned = _run(command, environment, sink, follower)
@@ -194,10 +195,17 @@ class Follower:
         pipeline: The pipeline.
         note: File to which a failing step writes its name and the reason.
         on_change: Called with a step whenever it starts, logs a line or ends.
+        store: Folder with the local MLflow store that the run uses; None if it uses another one. Defaults to None.
     """
 
-    def __init__(self, pipeline: CompiledPipeline, note: Path, on_change: Callable[[StepState], None]) -> None:
-        self._pipeline, self._note, self._on_change = pipeline, note, on_change
+    def __init__(
+        self,
+        pipeline: CompiledPipeline,
+        note: Path,
+        on_change: Callable[[StepState], None],
+        store: Path | None = None,
+    ) -> None:
+        self._pipeline, self._note, self._on_change, self._store = pipeline, note, on_change, store
         self._names = {task.name: task.step for task in pipeline.tasks}
         self._raised = ""
         self.steps: dict[str, StepState] = {}
@@ -247,7 +255,11 @@ class Follower:
             return
         name, _, reason = self._note.read_text(encoding="utf-8").partition(": ")
         reason = reason if name == step.name else self._raised
-        step.message = user_terms.translate(self._pipeline, step.task, reason) or _NO_REASON
+        step.message = self._translated(step, reason) or _NO_REASON
+
+    def _translated(self, step: StepState, message: str) -> str:
+        translated = user_terms.translate(self._pipeline, step.task, message)
+        return user_terms.in_folder(translated, self._store) if self._store else translated
 
     def _show(self, level: str, name: str, message: str) -> None:
         running = [step for step in self.steps.values() if step.ended is None]
@@ -255,7 +267,7 @@ class Follower:
         if step is None:
             return
         if level != "INFO":
-            message = user_terms.translate(self._pipeline, step.task, message)
+            message = self._translated(step, message)
         if level == "ERROR" and step.name != "finish":
             self.has_user_error = True
         if page := _PAGE.search(message):

@@ -1,11 +1,13 @@
 """Choose the registry that the commands use."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tilepipe.components.shared.errors import ParameterError
+from tilepipe.components.shared.errors import ParameterError, TilepipeError
 from tilepipe.components.shared.registry.client import registry_client
 from tilepipe.components.shared.tracking import sqlite_store, tracking
 
@@ -16,11 +18,12 @@ DATABASE = "mlflow.db"
 """File of the local store in the folder of the runs, which `tilepipe run` writes."""
 
 
-def open_registry(folder: Path) -> "MlflowClient":
-    """Return a client of the registry at `MLFLOW_TRACKING_URI`, else of the local store of `tilepipe run`.
+@contextmanager
+def open_registry(folder: Path) -> Iterator["MlflowClient"]:
+    """Yield a client of the registry at `MLFLOW_TRACKING_URI`, else of the local store of `tilepipe run`.
 
     Args:
-        folder: folder of local runs.
+        folder: folder of local runs. If its store is used, commands in errors name it.
 
     Raises:
         ParameterError: neither exists, or MLflow is not installed.
@@ -28,15 +31,22 @@ def open_registry(folder: Path) -> "MlflowClient":
     """
     require("mlflow")
     tracking.take_settings()
-    if not tracking.is_configured():
-        database = folder.resolve() / DATABASE
-        if not database.is_file():
-            raise ParameterError(
-                "The registry is that of MLFLOW_TRACKING_URI, or the local store of `tilepipe run`. Received: no "
-                f"MLFLOW_TRACKING_URI and no {database}. Set the variable, or give --folder."
-            )
-        os.environ["MLFLOW_TRACKING_URI"] = sqlite_store.address(database)
-    return registry_client()
+    if tracking.is_configured():
+        yield registry_client()
+        return
+    database = folder.resolve() / DATABASE
+    if not database.is_file():
+        raise ParameterError(
+            "The registry is that of MLFLOW_TRACKING_URI, or the local store of `tilepipe run`. Received: no "
+            f"MLFLOW_TRACKING_URI and no {database}. Set the variable, or give --folder."
+        )
+    os.environ["MLFLOW_TRACKING_URI"] = sqlite_store.address(database)
+    try:
+        yield registry_client()
+    except TilepipeError as error:
+        from tilepipe.pipelines.cli.compilation import user_terms
+
+        raise type(error)(user_terms.in_folder(str(error), folder)) from error
 
 
 def require(*packages: str) -> None:

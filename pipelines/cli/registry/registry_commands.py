@@ -62,19 +62,19 @@ def list_models(
     from tilepipe.pipelines.cli.registry import listing, registry_display
     from tilepipe.pipelines.cli.registry.local_registry import open_registry
 
-    client = open_registry(folder)
-    if name:
-        state, rows = listing.list_versions(client, name, limit)
+    with open_registry(folder) as client:
+        if name:
+            state, rows = listing.list_versions(client, name, limit)
+            if output == Output.JSON:
+                typer.echo(json.dumps(listing.as_document(state, rows), indent=2))
+            else:
+                registry_display.versions(console, state, rows)
+            return
+        found = listing.list_models(client)
         if output == Output.JSON:
-            typer.echo(json.dumps(listing.as_document(state, rows), indent=2))
+            typer.echo(json.dumps([asdict(row) for row in found], indent=2))
         else:
-            registry_display.versions(console, state, rows)
-        return
-    found = listing.list_models(client)
-    if output == Output.JSON:
-        typer.echo(json.dumps([asdict(row) for row in found], indent=2))
-    else:
-        registry_display.models(console, found)
+            registry_display.models(console, found)
 
 
 @models.command(name="serve-manifest")
@@ -100,9 +100,9 @@ def serve_manifest(
     from tilepipe.pipelines.cli.registry import serving
     from tilepipe.pipelines.cli.registry.local_registry import open_registry
 
-    client = open_registry(folder)
-    version = find_version(client, model if {"@", "/"} & set(model) else f"{model}@{CHAMPION}")
-    uri = storage_uri or serving.storage_uri(client, version, artifacts_uri)
+    with open_registry(folder) as client:
+        version = find_version(client, model if {"@", "/"} & set(model) else f"{model}@{CHAMPION}")
+        uri = storage_uri or serving.storage_uri(client, version, artifacts_uri)
     manifest = serving.inference_service(
         version, uri, name=service_name, namespace=namespace, service_account=service_account
     )
@@ -132,10 +132,10 @@ def promote(
         )
     config = PromoteConfig.parse(name=name, version=version, override=yes, reason=reason)
     require("mlflow", "onnxruntime")
-    open_registry(folder)
-    from tilepipe.components.promote import promote as promoting
+    with open_registry(folder):
+        from tilepipe.components.promote import promote as promoting
 
-    entry = promoting.promote(config)
+        entry = promoting.promote(config)
     if entry is None:
         console.print(Text(f"{config.address} is already the champion"))
     else:
@@ -152,10 +152,11 @@ def rollback(
     from tilepipe.pipelines.cli.registry.local_registry import open_registry, require
 
     require("mlflow", "onnxruntime")
-    open_registry(folder)
-    from tilepipe.components.promote import promote as promoting
+    with open_registry(folder):
+        from tilepipe.components.promote import promote as promoting
 
-    console.print(registry_display.promoted(promoting.roll_back(name, reason)))
+        entry = promoting.roll_back(name, reason)
+    console.print(registry_display.promoted(entry))
 
 
 def register(app: typer.Typer) -> None:

@@ -1,9 +1,12 @@
 """Messages of the steps, as a user of the pipeline reads them."""
 
+from pathlib import Path
+
 import pytest
 
 from tilepipe.pipelines.cli.compilation import compiled_pipeline
-from tilepipe.pipelines.cli.compilation.user_terms import translate
+from tilepipe.pipelines.cli.compilation.user_terms import DEFAULT_FOLDER, in_folder, translate
+from tilepipe.pipelines.cli.registry import registry_commands
 
 PIPELINE = compiled_pipeline.load("train_classifier")
 
@@ -116,3 +119,15 @@ def test_options_of_a_sweep_are_those_of_the_pipeline():
     assert translate(sweep, task, "Received: rungs=[6, 2]. Give for example rungs=[2, 6].") == (
         """Received: tune_options='{"rungs": [6, 2]}'. Give for example tune_options='{"rungs": [2, 6]}'."""
     )
+
+
+def test_commands_that_use_a_registry_name_another_folder_than_the_default():
+    message = (
+        "Run the gate: `tilepipe run promote model_name=a`, or `tilepipe push` tiles; `tilepipe models` lists them."
+    )
+    assert in_folder(message, Path("runs of May")) == (
+        "Run the gate: `tilepipe run promote model_name=a --folder 'runs of May'`, or `tilepipe push` tiles; "
+        "`tilepipe models --folder 'runs of May'` lists them."
+    )
+    assert registry_commands.RUNS == DEFAULT_FOLDER
+    assert in_folder(message, DEFAULT_FOLDER) == message

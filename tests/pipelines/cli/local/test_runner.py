@@ -89,6 +89,15 @@ def test_the_reason_of_a_failure_is_shown_when_the_step_fails(follower, note, li
     assert reader.steps["train-model"].message == message
 
 
+def test_commands_in_the_reason_of_a_failure_use_the_store_of_the_run(tmp_path):
+    note = tmp_path / "note"
+    note.write_text("promote: Received: version 1, refused. `tilepipe promote a --version 1 --yes --reason ...`.")
+    reader = runner.Follower(compiled_pipeline.load("promote"), note, Shown(), Path("spring"))
+    for line in ["INFO - Executing task 'promote-model'", "Task 'promote-model' finished with status FAILURE"]:
+        reader.read(line)
+    assert reader.steps["promote-model"].message.endswith("--reason ... --folder spring`.")
+
+
 def test_the_figures_of_each_epoch_stay_on_the_screen(follower):
     console = Console(file=io.StringIO(), width=200)
     display = run_display.Steps(console)

@@ -115,6 +115,26 @@ def test_the_store_of_local_runs_is_used_without_an_address(client, tmp_path, mo
     assert os.environ["MLFLOW_TRACKING_URI"].endswith("runs/mlflow.db")
 
 
+@pytest.mark.parametrize(
+    ("command", "advice"),
+    [
+        (("models", "lakes"), "`tilepipe models --folder {}` lists the models."),
+        (("promote", NAME), "`tilepipe promote forests --version 1 --yes --reason ... --folder {}`"),
+        (("rollback", NAME), "`tilepipe promote forests --version N --folder {}`"),
+        (("models", "serve-manifest", NAME), "`tilepipe models --folder {}` lists the models."),
+    ],
+)
+def test_commands_in_errors_use_the_same_folder(client, tmp_path, monkeypatch, command, advice):
+    register_version(client, tmp_path, tags={**ACCEPTED, GATE: "refused"})
+    folder = tmp_path / "runs of May"
+    folder.mkdir()
+    shutil.copy(tmp_path / "mlflow.db", folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    with pytest.raises((PromotionError, SourceError)) as refused:
+        run(*command, "--folder", str(folder))
+    assert advice.format(f"'{folder}'") in str(refused.value)
+
+
 def test_missing_packages_are_named():
     require("json")
     with pytest.raises(ParameterError, match=r"needs json and no_such_package. Received: .* without no_such_package"):
