@@ -5,6 +5,7 @@ import os
 import re
 import runpy
 import shlex
+import shutil
 import typing
 from pathlib import Path
 
@@ -167,3 +168,18 @@ def anchors(page: Path) -> set[str]:
     text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     headings = re.findall(r"^#+ +(.+?) *$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_commands_for_one_object_name_its_namespace(name):
+    """The namespace of a new kubeconfig is `default`, where nothing of tilepipe's is."""
+    verb = re.compile(r"kubectl .*\b(annotate|create|delete|exec|get|port-forward|rollout) (?!-k)")
+    found = [line for line in [*lines(ROOT / name), *inline(name)] if verb.search(line)]
+    assert [line for line in found if not re.search(r"kubectl -n \S+ |kubectl .* -n \S+ ", line)] == []
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_functions_of_a_shell_example_hide_no_program(name):
+    """After `make() { ...; }`, the targets of the Makefile are arguments of that function."""
+    functions = re.findall(r"^(\w+)\(\) \{", "\n".join(blocks(name, "sh")), re.MULTILINE)
+    assert [function for function in functions if shutil.which(function)] == []
