@@ -28,9 +28,6 @@ def finish(config: FinishConfig, kfp_state: str) -> Outcome:
         config: MLflow experiment for a failure before training opened a run.
         kfp_state: `PipelineTaskFinalStatus.state`; only used without a cluster.
 
-    Returns:
-        The outcome.
-
     Raises:
         TrackingError: the tracking server cannot be reached.
     """

@@ -62,12 +62,14 @@ def from_cluster(workflow: dict[str, Any], pods: Sequence[Any], end_of_log: Call
     nodes = nodes_of(workflow)
     failed = [node for node in nodes if node.get("type") == "Pod" and node.get("phase") in _FAILED_PHASES]
     # A failed attempt does not fail its task if a later attempt succeeded.
-    retried = {child for node in nodes if _is_successful_retry(node) for child in node.get("children", [])}
+    retries = [node for node in nodes if node.get("type") == "Retry" and node.get("phase") == "Succeeded"]
+    retried = {child for node in retries for child in node.get("children", [])}
     failed = [node for node in failed if node["id"] not in retried]
     if not failed:
         return Outcome("succeeded")
     first = min(failed, key=lambda node: (node.get("finishedAt") or "9", node["id"]))
-    pod = _pod_of(first, pods)
+    id_key = "workflows.argoproj.io/node-id"
+    pod = next((pod for pod in pods if (pod.metadata.annotations or {}).get(id_key) == first["id"]), None)
     task, is_driver = _task_of(first, pod)
     reason = "" if pod is None else _termination_message(pod)
     if not reason and pod is not None:
@@ -80,17 +82,6 @@ def from_cluster(workflow: dict[str, Any], pods: Sequence[Any], end_of_log: Call
     if is_driver:
         reason = f"KFP's driver failed before the step began: {reason}"
     return Outcome("failed", task, reason.removeprefix(f"{task.partition('-')[0]}: "))
-
-
-def _is_successful_retry(node: dict[str, Any]) -> bool:
-    return node.get("type") == "Retry" and node.get("phase") == "Succeeded"
-
-
-def _pod_of(node: dict[str, Any], pods: Sequence[Any]) -> Any:  # noqa: ANN401
-    for pod in pods:
-        if (pod.metadata.annotations or {}).get("workflows.argoproj.io/node-id") == node["id"]:
-            return pod
-    return None
 
 
 def _task_of(node: dict[str, Any], pod: Any) -> tuple[str, bool]:  # noqa: ANN401

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -12,9 +12,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from tilepipe.components.gate.config import GateConfig
-from tilepipe.components.gate.judgement.floors import FloorResult, check_floors, parse_floors
+from tilepipe.components.gate.judgement.floors import check_floors, parse_floors
 from tilepipe.components.gate.judgement.paired_comparison import Comparison, compare
-from tilepipe.components.gate.judgement.verdict import Rules, Verdict, judge
+from tilepipe.components.gate.judgement.verdict import Rules, judge
 from tilepipe.components.gate.paired_predictions import PairedPredictions, predict_both
 from tilepipe.components.gate.record import Judgement, as_document
 from tilepipe.components.gate.training_tiles import TrainingTiles
@@ -67,9 +67,6 @@ def gate(config: GateConfig, outputs: Outputs) -> Judgement:
     Args:
         config: the version, the floors and the limits.
         outputs: files to write.
-
-    Returns:
-        The judgement.
 
     Raises:
         ParameterError: the version is the champion, or a floor is of a class that it does not have.
@@ -134,7 +131,13 @@ def _judge(client: "MlflowClient", config: GateConfig, version: RegisteredVersio
         version=version,
         champion=NO_CHAMPION if state.champion is None else str(state.champion),
         at=datetime.now(UTC),
-        verdict=_verdict(config, state, floors, comparison, obstacles),
+        verdict=judge(
+            floors,
+            comparison,
+            obstacles=obstacles,
+            has_champion=state.champion is not None or bool(state.remark),
+            rules=Rules(config.options.min_tiles, config.options.max_loss, config.options.significance),
+        ),
         class_names=challenger.class_names,
         predictions=predictions,
         floors=tuple(floors),
@@ -177,23 +180,6 @@ def _find_opponent(
     except (ArtifactError, SourceError) as error:
         return _Opponent(obstacles=(f"{who} cannot be compared with the challenger: {error}",))
     return _Opponent(translation, seen)
-
-
-def _verdict(
-    config: GateConfig,
-    state: ChampionState,
-    floors: Sequence[FloorResult],
-    comparison: Comparison | None,
-    obstacles: Sequence[str],
-) -> Verdict:
-    options = config.options
-    return judge(
-        floors,
-        comparison,
-        obstacles=obstacles,
-        has_champion=state.champion is not None or bool(state.remark),
-        rules=Rules(options.min_tiles, options.max_loss, options.significance),
-    )
 
 
 def _open(client: "MlflowClient", version: RegisteredVersion, folder: Path) -> BundleModel:

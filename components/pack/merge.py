@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tilepipe.components.pack.part_manifest import PackedShard, PartManifest, SharedLayout, read_part
+from tilepipe.components.pack.part_manifest import PackedShard, PartManifest, SharedLayout
 from tilepipe.components.pack.shards.duplicates import find_duplicates
 from tilepipe.components.pack.statistics.moments import Moments
 from tilepipe.components.shared.contracts.artifact_metadata import write_uris
+from tilepipe.components.shared.contracts.json_model import read_json
 from tilepipe.components.shared.contracts.manifest import SPLITS, BandStatistics, Manifest, Split, SplitSummary
 from tilepipe.components.shared.errors import ArtifactError, TileError
 from tilepipe.components.shared.tiles.quarantine import (
@@ -86,18 +87,14 @@ def merge(inputs: MergeInputs, manifest_path: Path, quarantine_path: Path) -> Ma
 
 
 def manifest_metadata(manifest: Manifest, contents: Sequence[str]) -> dict[str, str | int]:
-    """Return the metadata of the manifest's artifact.
-
-    Args:
-        manifest: the manifest, as written.
-        contents: addresses of the tables of packed tiles.
-    """
+    """Return the metadata of the manifest's artifact, with the addresses of the tables of packed tiles."""
     tiles = sum(split.tiles for split in manifest.splits.values())
     return {"digest": manifest.digest, "tiles": tiles, "contents": write_uris(contents)}
 
 
 def _read_parts(paths: Sequence[Path]) -> list[PartManifest]:
-    parts = sorted((read_part(path) for path in paths), key=lambda part: part.part)
+    read = (read_json(PartManifest, path, "A part manifest", "pack") for path in paths)
+    parts = sorted(read, key=lambda part: part.part)
     numbers = [part.part for part in parts]
     if not parts or numbers != list(range(parts[0].common.parts)):
         wanted = parts[0].common.parts if parts else 1

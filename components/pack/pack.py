@@ -125,7 +125,8 @@ def pack(config: PackConfig, tiles: Path, outputs: PackOutputs) -> PartManifest:
 def _pack(plan: Plan, config: PackConfig, outputs: PackOutputs, cache: TileCache | None) -> PartManifest:
     layout = find_layout(plan, config, cache)
     common = _shared_layout(plan, layout, config)
-    shard_plans = _shard_plans(plan, layout, config)
+    record_bytes, size = layout.tile_bytes + _RECORD_OVERHEAD_BYTES, config.options.shard_mebibytes
+    shard_plans = {split: ShardPlan.of(split, plan.counts[split], record_bytes, size) for split in SPLITS}
     logger.info("tiles are %dx%d %s, bands %s", common.height, common.width, layout.dtype, ", ".join(layout.bands))
     tally = _Tally(common.allowed, common.total)
     with contextlib.ExitStack() as stack:
@@ -198,12 +199,6 @@ def _jobs(plan: Plan, shard_plans: Mapping[Split, ShardPlan], numbers: Mapping[S
         for number in numbers[split]:
             make = functools.partial(_Job, split, number)
             yield from map(make, plan.tiles(split, shard_plans[split].places(number)))
-
-
-def _shard_plans(plan: Plan, layout: Layout, config: PackConfig) -> dict[Split, ShardPlan]:
-    record_bytes = layout.tile_bytes + _RECORD_OVERHEAD_BYTES
-    size = config.options.shard_mebibytes
-    return {split: ShardPlan.of(split, plan.counts[split], record_bytes, size) for split in SPLITS}
 
 
 def _shared_layout(plan: Plan, layout: Layout, config: PackConfig) -> SharedLayout:

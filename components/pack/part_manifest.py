@@ -1,11 +1,10 @@
 """Manifest of one part: the JSON file that one worker writes and that `merge` combines into the final manifest."""
 
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tilepipe.components.shared.contracts.json_model import JsonModel, SparseModel, read_json
+from tilepipe.components.shared.contracts.json_model import JsonModel, SparseModel
 from tilepipe.components.shared.contracts.manifest import Dtype, Shard, Split
 from tilepipe.components.shared.contracts.product import Product
 from tilepipe.components.shared.tiles.quarantine import allowed_tiles
@@ -83,18 +82,3 @@ class PartManifest(_Frozen, JsonModel):
     def tiles(self) -> dict[Split, int]:
         """Number of packed tiles per split."""
         return {split: sum(one.shard.tiles for one in shards) for split, shards in self.splits.items()}
-
-
-def read_part(path: Path) -> PartManifest:
-    """Read and validate a part manifest.
-
-    Args:
-        path: path of the JSON file.
-
-    Returns:
-        The part manifest.
-
-    Raises:
-        ArtifactError: if the file is missing, damaged or of another schema version.
-    """
-    return read_json(PartManifest, path, "A part manifest", "pack")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tilepipe.components.shared.pages.formatting import DASH, markdown_table, plain
 from tilepipe.components.shared.registry.client import registry_client
-from tilepipe.components.shared.registry.promotions import ChampionState, Promotion, read_state
+from tilepipe.components.shared.registry.promotions import Promotion, read_state
 from tilepipe.components.shared.storage.atomic import write_whole
 
 ROWS = 20
@@ -12,26 +12,18 @@ ROWS = 20
 
 
 def write_history(name: str, path: Path) -> None:
-    """Write the champions of a registered model, latest first.
-
-    Args:
-        name: name of the registered model.
-        path: Markdown file to write.
+    """Write the champions of a registered model as Markdown, latest first.
 
     Raises:
         SourceError: there is no such model.
         TrackingError: the registry cannot be reached or denies access.
     """
-    write_whole(path, render_history(read_state(registry_client(), name)))
-
-
-def render_history(state: ChampionState) -> str:
-    """Render the champions of a registered model as Markdown, latest first."""
+    state = read_state(registry_client(), name)
     champion = "no champion" if state.champion is None else f"version {state.champion}"
     head = ("", "Version", "Before", "When", "Who", "Why")
     rows = [_row(entry) for entry in reversed(state.promotions[-ROWS:])]
     lines = [f"**{plain(state.name)}: {champion}**", "", *markdown_table(head, rows, names=len(head))]
-    return "\n".join([*lines, "", plain(state.remark)] if state.remark else lines) + "\n"
+    write_whole(path, "\n".join([*lines, "", plain(state.remark)] if state.remark else lines) + "\n")
 
 
 def _row(entry: Promotion) -> list[str]:

@@ -60,7 +60,8 @@ def promote(config: PromoteConfig) -> Promotion | None:
         version = find_version(client, f"{version.name}/{version.version}")
         if not config.override:
             check_verdict(version, state)
-        entry = _entry("promote", state, version, config.reason.strip() or _reason_of_gate(version))
+        accepted = f"accepted by the gate: {version.tags.get(GATE_REASON, '')}".rstrip(": ")
+        entry = _entry("promote", state, version, config.reason.strip() or accepted)
         turn.check()
         _move(client, entry, version)
     return entry
@@ -149,10 +150,6 @@ def check_bundle(client: "MlflowClient", version: RegisteredVersion) -> None:
 
 def _champion(version: str) -> str:
     return "no champion" if version == NO_CHAMPION else f"version {version}" if version else "an unknown champion"
-
-
-def _reason_of_gate(version: RegisteredVersion) -> str:
-    return f"accepted by the gate: {version.tags.get(GATE_REASON, '')}".rstrip(": ")
 
 
 def _earlier_champion(client: "MlflowClient", state: ChampionState) -> RegisteredVersion:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilepipe.components.prepare.networks.networks import NETWORKS, Architecture
-from tilepipe.components.prepare.weights.weights import save_imagenet
+from tilepipe.components.prepare.weights.weights import imagenet_network
 from tilepipe.components.shared.errors import ParameterError, SourceError
 from tilepipe.components.shared.storage import atomic, storage
 
@@ -55,7 +55,7 @@ def write_weights(architecture: Architecture, out: Path, package: str = PACKAGE,
         raise ParameterError(f"The weights of {architecture} are a {suffix} file. Received: {out}. Give {given}.")
     out.parent.mkdir(parents=True, exist_ok=True)
     if architecture != LITE:
-        save_imagenet(architecture, out)
+        imagenet_network(architecture).save_weights(out)
         return
     with storage.staged(storage.normalize(package)) as path:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()

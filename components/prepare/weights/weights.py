@@ -111,7 +111,7 @@ def load_weights(
     order = expected_input(architecture).channels
     colors = colors_of(channels, rgb_bands, common_names, platform)
     if uri == IMAGENET:
-        arrays, scaling, digest = _arrays(_imagenet_network(architecture)), None, IMAGENET
+        arrays, scaling, digest = _arrays(imagenet_network(architecture)), None, IMAGENET
     else:
         check_suffix(uri)
         address = storage.normalize(uri)
@@ -226,21 +226,13 @@ def _read_keras(path: Path, backbone: "keras.Model", _: str) -> ArraysAndScaling
     return arrays, (list(scaling["mean"]), list(scaling["variance"]))
 
 
-def save_imagenet(architecture: Architecture, out: Path) -> None:
-    """Save the ImageNet weights that Keras downloads, without their top, for steps without access to the web.
-
-    Args:
-        architecture: a network of Keras.
-        out: path ending in `.weights.h5`.
+def imagenet_network(architecture: Architecture) -> "keras.Model":
+    """Build a network of Keras without its top, with the ImageNet weights that Keras downloads.
 
     Raises:
         ParameterError: Keras has no weights for the network.
         SourceError: the download failed.
     """
-    _imagenet_network(architecture).save_weights(out)
-
-
-def _imagenet_network(architecture: Architecture) -> "keras.Model":
     import keras
 
     entry = NETWORKS[architecture]

@@ -71,7 +71,7 @@ def tar_members(uri: str, suffixes: tuple[str, ...]) -> dict[str, TarMember]:
     members: dict[str, TarMember] = {}
     links: list[str] = []
     with open_file(uri) as file:
-        packed = is_compressed(file)
+        packed = _opener(file) is not None
         if packed and not storage.path_of(uri).lower().endswith(PACKED_SUFFIXES):
             raise SourceError(
                 f"The name of a compressed tar must state the compression, as in tiles.tar.gz. Received: {shown}. "
@@ -119,11 +119,6 @@ def open_file(uri: str) -> IO[bytes]:
         storage.size(uri)  # raises with the reason
         return Path(uri).open("rb")
     return io.BufferedReader(_RemoteFile(uri, storage.size(uri)), _BLOCK_BYTES)
-
-
-def is_compressed(file: IO[bytes]) -> bool:
-    """Return True if a file, open at its start, is compressed with gzip, bzip2 or xz."""
-    return _opener(file) is not None
 
 
 def decompressed(file: IO[bytes]) -> IO[bytes]:

@@ -220,6 +220,8 @@ def _answered(uri: str, headers: dict[str, str]) -> Iterator["BaseHTTPResponse"]
 
     A token in the environment is sent only to its own host, and not to the target of a redirect to another one.
     """
+    import urllib3
+
     sent = {"User-Agent": f"tilepipe/{VERSION}", "Accept-Encoding": "identity", **headers}
     here = uri
     for _ in range(_MAX_REDIRECTS + 1):
@@ -230,7 +232,7 @@ def _answered(uri: str, headers: dict[str, str]) -> Iterator["BaseHTTPResponse"]
             redirect=False,
             retries=False,
             preload_content=False,
-            timeout=_timeout(),
+            timeout=urllib3.Timeout(connect=5, read=60),
         )
         try:
             target = response.get_redirect_location()
@@ -289,12 +291,6 @@ def _pool(proxy: str) -> "PoolManager":
     parts = urlsplit(proxy)
     user = ":".join(unquote(part or "") for part in (parts.username, parts.password)) if parts.username else None
     return urllib3.ProxyManager(proxy, proxy_headers=urllib3.make_headers(proxy_basic_auth=user), **settings)
-
-
-def _timeout() -> Any:  # noqa: ANN401 - urllib3.Timeout, which is imported late
-    import urllib3
-
-    return urllib3.Timeout(connect=5, read=60)
 
 
 def _check(uri: str, response: "BaseHTTPResponse") -> None:
