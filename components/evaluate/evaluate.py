@@ -73,14 +73,6 @@ class Outputs:
 def evaluate(config: EvaluateConfig, inputs: Inputs, outputs: Outputs) -> Evaluation:
     """Predict on the validation and test tiles, write the outputs, and close the MLflow run.
 
-    Args:
-        config: the parameters.
-        inputs: paths of the inputs.
-        outputs: paths of the outputs.
-
-    Returns:
-        The evaluation.
-
     Raises:
         ArtifactError: an input is damaged, or model, manifest and shards do not match.
         SplitError: both splits are empty.

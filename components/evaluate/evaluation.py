@@ -97,9 +97,6 @@ class Evaluation:
             options: settings of the figures and of the report. Defaults to those of `EvaluateOptions`.
             model: size, settings and speed of the model. Defaults to None: unknown.
             facts: groups and places of the tiles of the headline split. Defaults to None: unknown.
-
-        Returns:
-            The evaluation.
         """
         headline, options = predictions[0], options or EvaluateOptions()
         settings = {"top_k": options.top_k, "resamples": options.bootstrap_resamples, "seed": options.seed}

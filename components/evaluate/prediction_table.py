@@ -31,12 +31,9 @@ ROWS_A_GROUP = 65_536
 
 
 def write_predictions(predictions: Sequence[SplitPredictions], manifest: Manifest, path: Path) -> None:
-    """Write predictions sorted by split and tile id; the same predictions give the same bytes.
+    """Write predictions sorted by split and tile id, with the class names and the digest of the data as metadata.
 
-    Args:
-        predictions: one entry per split.
-        manifest: gives the class names and the digest of the data.
-        path: path of the file to write.
+    The same predictions give the same bytes.
     """
     metadata = {
         "tilepipe_version": VERSION,

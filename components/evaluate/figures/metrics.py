@@ -179,9 +179,6 @@ def score(
         top_k: `k` of the top-k accuracy, bounded by the classes. Defaults to 3.
         resamples: number of bootstrap resamples; 0 computes no intervals. Defaults to 1,000.
         seed: seed of the resampling. Defaults to 0.
-
-    Returns:
-        The figures.
     """
     classes = probabilities.shape[1]
     predicted = probabilities.argmax(axis=1)

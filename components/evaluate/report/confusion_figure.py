@@ -14,14 +14,7 @@ _EMPTY = "#f3f5f7"
 
 
 def confusion_figure(evaluation: Evaluation) -> str:
-    """Draw the confusion matrix of the headline split.
-
-    Args:
-        evaluation: the evaluation.
-
-    Returns:
-        A self-contained SVG document.
-    """
+    """Draw the confusion matrix of the headline split as a self-contained SVG document."""
     names = [_shortened(name) for name in evaluation.manifest.class_names]
     label = _CHARACTER * max(map(len, names)) + 2 * _MARGIN
     left, top = label, label + _HEADING

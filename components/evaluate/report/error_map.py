@@ -13,13 +13,9 @@ MOST_DOTS = 5000
 
 
 def error_map(places: ErrorPlaces) -> Markup:
-    """Draw the centers of the tiles, the wrong ones as crosses on top.
+    """Draw the centers of the tiles, at least one, the wrong ones as crosses on top.
 
-    Args:
-        places: places of the tiles; at least one.
-
-    Returns:
-        An `svg` element 460 units wide that scales down with its container.
+    The `svg` element is 460 units wide and scales down with its container.
     """
     frame = map_frame([(float(x), float(y)) for x, y in places.centers])
     right, wrong = places.centers[~places.wrong], places.centers[places.wrong]

@@ -5,14 +5,7 @@ from tilepipe.components.shared.pages.formatting import SPLIT_NAMES, markdown_ta
 
 
 def render_summary(evaluation: Evaluation) -> str:
-    """Write the summary.
-
-    Args:
-        evaluation: the evaluation.
-
-    Returns:
-        Markdown with tables; names from outside are escaped.
-    """
+    """Write the summary as Markdown with tables; names from outside are escaped."""
     scores, names = evaluation.headline, evaluation.manifest.class_names
     split = SPLIT_NAMES[evaluation.headline_split]
     lines = [

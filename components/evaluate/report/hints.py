@@ -31,14 +31,7 @@ class Hint(NamedTuple):
 
 
 def hints(evaluation: Evaluation) -> list[Hint]:
-    """Derive hints, at most `HINTS_SHOWN`.
-
-    Args:
-        evaluation: the evaluation.
-
-    Returns:
-        The hints, the clearest first.
-    """
+    """Derive at most `HINTS_SHOWN` hints, the clearest first."""
     found = (
         *_chance(evaluation),
         *_missing_classes(evaluation),

@@ -7,13 +7,9 @@ from tilepipe.components.shared.pages.markup import Markup
 
 
 def reliability_plot(scores: SplitScores) -> Markup:
-    """Draw accuracy against probability; the area of a dot is proportional to its tiles.
+    """Draw accuracy against probability of a split; the area of a dot is proportional to its tiles.
 
-    Args:
-        scores: scores of a split.
-
-    Returns:
-        An `svg` element 480 units wide that scales to its container.
+    The `svg` element is 480 units wide and scales to its container.
     """
     x, y = plot.x_scale(0, 1), plot.y_scale(0, 1)
     parts = [plot.title("Accuracy against stated probability")]

@@ -24,14 +24,7 @@ TIES_NAMED = 3
 
 
 def render_report(evaluation: Evaluation) -> str:
-    """Write the report.
-
-    Args:
-        evaluation: the evaluation.
-
-    Returns:
-        An HTML document.
-    """
+    """Write the report as an HTML document."""
     name = evaluation.manifest.name
     title = f"{name}: evaluation report"
     return html_page(title, STYLE, _header(evaluation), *_sections(evaluation), _footer(evaluation))

@@ -12,11 +12,7 @@ _SIZE, _LEFT, _BOTTOM, _TOP, _RIGHT = 132.0, 24.0, 28.0, 8.0, 8.0
 def small_curves(evaluation: Evaluation) -> Markup:
     """Draw precision against recall, and true against false positive rate, of each class that has curves.
 
-    Args:
-        evaluation: the evaluation.
-
-    Returns:
-        A list; it needs `CURVES_STYLE`.
+    The list needs `CURVES_STYLE`.
     """
     return element(
         "ul", *(_pair(evaluation, index, curves) for index, curves in evaluation.curves.items()), class_="pr"

@@ -12,15 +12,7 @@ _WEB = re.compile(r"https?://", re.IGNORECASE)
 
 
 def cards(tiles: Iterable[ShownTile], shown: ShownTiles) -> Markup:
-    """Build one card per tile, with picture, labels, probability and id.
-
-    Args:
-        tiles: the tiles.
-        shown: has the pictures.
-
-    Returns:
-        A list; it needs `GALLERY_STYLE`.
-    """
+    """Build a list with a card per tile: picture, labels, probability and id. It needs `GALLERY_STYLE`."""
     return element("ul", *(_card(tile, shown) for tile in tiles), class_="cards")
 
 

@@ -63,24 +63,14 @@ class Chooser:
     def mistakes(self, limit: int) -> tuple[ShownTile, ...]:
         """Find the wrong predictions with the highest probability; often, their labels are wrong.
 
-        Args:
-            limit: maximum number of predictions.
-
-        Returns:
-            The predictions, by descending probability, then by tile id.
+        There are at most `limit`, by descending probability, then by tile id.
         """
         return self._surest(np.flatnonzero(self.predictions.predicted != self.predictions.labels), limit)
 
     def predicted_as(self, label: int, predicted: int, limit: int) -> tuple[ShownTile, ...]:
         """Find the tiles of one class that were most confidently predicted as another, or as the class itself.
 
-        Args:
-            label: the true class.
-            predicted: the predicted class.
-            limit: maximum number of tiles.
-
-        Returns:
-            The tiles, by descending probability, then by tile id.
+        There are at most `limit`, by descending probability, then by tile id.
         """
         own = self.predictions
         return self._surest(np.flatnonzero((own.labels == label) & (own.predicted == predicted)), limit)
