@@ -29,13 +29,9 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,30}")
 
 
 def sorted_labels(labels: Iterable[str]) -> list[str]:
-    """Sort labels: as numbers if all are integers, so that 2 comes before 10, else as text.
+    """Sort labels, each given once: as numbers if all are integers, so that 2 comes before 10, else as text.
 
-    Args:
-        labels: the labels, each once; an empty label is not compared as a number and comes first.
-
-    Returns:
-        The labels in the order of the classes.
+    An empty label is not compared as a number and comes first.
     """
     labels = list(labels)
     if all(_INTEGER.fullmatch(label) for label in labels if label):
@@ -44,14 +40,7 @@ def sorted_labels(labels: Iterable[str]) -> list[str]:
 
 
 def label_map(report: IngestReport) -> dict[str, Any]:
-    """Build the label map of a tile table.
-
-    Args:
-        report: report of the tile table.
-
-    Returns:
-        The content of the file; see the docstring of the module.
-    """
+    """Build the label map of a tile table, as the docstring of the module describes it."""
     recode, dropped = report.selection.recode, report.selection.dropped_labels
     return {
         "version": 1,

@@ -23,15 +23,7 @@ PIPELINE_NAMES = {
 
 
 def argument(name: str, value: object) -> str:
-    """Format a parameter of the step as an argument of `tilepipe run`.
-
-    Args:
-        name: name of the parameter, such as `options`.
-        value: its value.
-
-    Returns:
-        A word for a shell, such as `data_options='{"kind": "folder"}'`.
-    """
+    """Format a parameter of the step as a word for a shell, such as `data_options='{"kind": "folder"}'`."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return f"{PIPELINE_NAMES.get(name, name)}={shlex.quote(text)}"
 

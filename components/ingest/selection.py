@@ -34,9 +34,6 @@ def columns_of(where: str) -> frozenset[str]:
     Args:
         where: an SQL expression; empty for no condition.
 
-    Returns:
-        The names.
-
     Raises:
         ParameterError: if it is not an expression.
     """

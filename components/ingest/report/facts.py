@@ -125,9 +125,6 @@ def make_report(connection: "DuckDBPyConnection", info: TileTableInfo, selection
         connection: a database with the table `tiles`, in the columns of the tile table, with a split in each row.
         info: metadata of the tile table.
         selection: result of the selection.
-
-    Returns:
-        The report.
     """
     return IngestReport(
         info=info,
@@ -141,14 +138,7 @@ def make_report(connection: "DuckDBPyConnection", info: TileTableInfo, selection
 
 
 def duplicates_across_splits(connection: "DuckDBPyConnection") -> Duplicates:
-    """Find tiles of different splits that have the same checksum.
-
-    Args:
-        connection: a database with the table `tiles`, with `tile_id`, `split` and `checksum`.
-
-    Returns:
-        Their number, and the first few by checksum.
-    """
+    """Count the tiles of different splits in `tiles` with the same checksum, and list the first few by checksum."""
     # Hashes first: ten million checksums fit into memory as integers, but not as text.
     suspects = f"""
         SELECT checksum, tile_id, split FROM tiles WHERE hash(checksum) IN (

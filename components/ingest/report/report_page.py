@@ -42,14 +42,7 @@ svg .dots-train{{stroke:{DARK_ACCENT}}}
 
 
 def render_page(report: IngestReport) -> str:
-    """Render the page.
-
-    Args:
-        report: content of the report.
-
-    Returns:
-        A self-contained HTML document without scripts.
-    """
+    """Render the page as a self-contained HTML document without scripts."""
     place = section("Where the tiles are", _map_note(report), *_map(report))
     between = section("Between the splits", _between_note(report), _between(report), _duplicates(report))
     classes = section("Classes", _classes_note(report), _keys(report), _classes(report), long=True)

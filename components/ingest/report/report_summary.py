@@ -10,14 +10,7 @@ _MOST_CLASSES = 50
 
 
 def render_summary(report: IngestReport) -> str:
-    """Render the summary.
-
-    Args:
-        report: content of the report.
-
-    Returns:
-        Markdown with tables; names from the source are escaped.
-    """
+    """Render the summary as Markdown with tables; names from the source are escaped."""
     info, here = report.info, wording.present(report)
     names = [SPLIT_NAMES[split] for split, _ in here]
     shares = ", ".join(f"{facts.tiles:,} {SPLIT_NAMES[split]}" for split, facts in here)

@@ -15,13 +15,9 @@ _SHAPES: Mapping[Split, str] = {"train": "h0", "val": "m-2.4-2.4h4.8v4.8h-4.8z",
 
 
 def split_map(points: Mapping[Split, Sequence[tuple[float, float]]]) -> Markup:
-    """Draw the centers of tiles.
+    """Draw the centers of tiles, longitude and latitude in degrees, of which there is at least one.
 
-    Args:
-        points: longitude and latitude in degrees, by split; at least one in total.
-
-    Returns:
-        An `svg` element 460 units wide that scales down with its container; it needs no style sheet.
+    The `svg` element is 460 units wide and scales down with its container; it needs no style sheet.
     """
     frame = map_frame([point for some in points.values() for point in some])
     # The splits with few points on top.

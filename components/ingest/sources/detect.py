@@ -157,14 +157,7 @@ def open_source(config: IngestConfig, wanted: frozenset[str] = frozenset()) -> R
 
 
 def detect_kind(uri: str) -> SourceKind:
-    """Detect the kind of a source by its address, and of a folder by its content.
-
-    Args:
-        uri: normalized address.
-
-    Returns:
-        The kind.
-    """
+    """Detect the kind of a source by its normalized address, and of a folder by its content."""
     by_address = (kind for kind, source in SOURCES.items() if source.is_address(uri))
     by_content = (kind for kind, source in SOURCES.items() if source.is_folder(uri))
     return next(itertools.chain(by_address, by_content))

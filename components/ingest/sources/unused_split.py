@@ -13,12 +13,7 @@ SPLIT_COLUMNS = ("split", "subset", "partition", "ml-aoi:split")
 
 
 def check_unused_split(columns: Iterable[str], config: IngestConfig) -> None:
-    """Warn if a table has a column of splits that no parameter names.
-
-    Args:
-        columns: the columns of the table.
-        config: parameters of the step.
-    """
+    """Warn if a table has a column of splits that no parameter names."""
     unused = [name for name in columns if name.strip().lower() in SPLIT_COLUMNS]
     if unused and ignores_stated_splits(config):
         warn_of_unused_split(unused[0])

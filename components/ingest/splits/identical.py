@@ -29,13 +29,10 @@ _PART_BYTES = 4096
 
 
 def tie_identical_tiles(connection: "DuckDBPyConnection") -> None:
-    """Give tiles with the same content one `tilepipe_unit`, together with the units that they already have.
+    """Give tiles of `chosen` with the same content one `tilepipe_unit`, together with the units that they already have.
 
     The content is compared by the checksums that the source states; files on the local disk without one are read, if
     another has the same size.
-
-    Args:
-        connection: a database with the table `chosen`.
     """
     connection.execute("CREATE TABLE contents (row BIGINT, content VARCHAR)")
     for batch in _digests(connection):

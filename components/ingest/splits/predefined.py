@@ -68,11 +68,7 @@ _FITTING = r"""
 
 
 def keep_unselected(connection: "DuckDBPyConnection") -> None:
-    """Keep the names of the tiles that were found but not chosen, for `split_by_files`.
-
-    Args:
-        connection: a database with the view `found` and the table `chosen`; gets `unselected`.
-    """
+    """Keep the names of the tiles in `found` but not in `chosen`, as `unselected` for `split_by_files`."""
     connection.execute(
         """
         CREATE TABLE unselected AS SELECT tile_id, uri, member FROM found
@@ -205,24 +201,14 @@ def split_by_property(connection: "DuckDBPyConnection", name: str) -> None:
 
 
 def has_split_folders(connection: "DuckDBPyConnection", config: IngestConfig) -> bool:
-    """Return True if folders of the source define the splits and no parameter overrides them.
-
-    Args:
-        connection: a database with the table `chosen`.
-        config: the step's parameters.
-    """
+    """Return True if folders of the source define the splits and no parameter overrides them."""
     if config.split_files or config.split_property or config.split_by != "class":
         return False
     return bool(connection.execute("SELECT count(split) > 0 FROM chosen").fetchall()[0][0])
 
 
 def lacks_val(connection: "DuckDBPyConnection", config: IngestConfig) -> bool:
-    """Return True if the source states splits, and among them train, but not val.
-
-    Args:
-        connection: a database with the table `chosen`.
-        config: the step's parameters.
-    """
+    """Return True if the source states splits, and among them train, but not val."""
     if not config.needs_labels or config.split_merge_train_val:
         return False
     if not config.split_property and not has_split_folders(connection, config):

@@ -41,12 +41,7 @@ def asset_rank(asset: Properties) -> int | None:
 
 
 def choice_of_asset(assets: Mapping[str, Properties], collection: Properties) -> str:
-    """Return a remedy for an item with several assets of pixels: the option that takes the bands, or the richest asset.
-
-    Args:
-        assets: the assets by key.
-        collection: collection of the item.
-    """
+    """Return a remedy for an item with several assets of pixels: the option with the bands, or the richest asset."""
     item_assets = {"item_assets": collection.get("item_assets")}
     bands = {key: next(_band_lists(key, asset, {}, item_assets), []) for key, asset in assets.items()}
     single = {key: only_common_name(key, assets[key], item_assets) for key, stated in bands.items() if len(stated) == 1}
@@ -63,14 +58,7 @@ def choice_of_asset(assets: Mapping[str, Properties], collection: Properties) ->
 def stated_bands(key: str, asset: Properties, properties: Properties, collection: Properties) -> tuple[str, ...]:
     """Return the first statement of the bands: STAC 1.1's `bands` or `eo:bands` of the asset, item or collection.
 
-    Args:
-        key: key of the asset.
-        asset: the asset.
-        properties: properties of the item.
-        collection: collection of the item.
-
-    Returns:
-        Canonical names; empty if they are not stated.
+    The names are canonical; empty if they are not stated.
     """
     for stated in _band_lists(key, asset, properties, collection):
         names = tuple(_band_name(band) for band in stated)
@@ -125,9 +113,7 @@ def only_common_name(key: str, asset: Properties, collection: Properties) -> str
 def stated_sensor(common: tuple[str, ...], properties: Properties) -> str | None:
     """Return what an item states about its sensor, as JSON for the column `stated_sensor`; None if nothing.
 
-    Args:
-        common: the common name of each band, or empty.
-        properties: properties of the item, with its platform, constellation, instruments and processing level.
+    That is its platform, constellation, instruments and processing level, and the common name of each band, or empty.
     """
     instruments = properties.get("instruments")
     words = [properties.get("platform"), properties.get("constellation")]

@@ -95,9 +95,6 @@ class ItemReader:
             where: location of the item, for messages.
             collection: collection of the item, for bands that the item does not state.
 
-        Returns:
-            The row.
-
         Raises:
             SourceError: if the item is malformed, or its asset or its label cannot be determined.
         """

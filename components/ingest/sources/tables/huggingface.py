@@ -20,14 +20,7 @@ def is_image(kind: "DuckDBPyType") -> bool:
 
 
 def holds_images(connection: "DuckDBPyConnection", relation: str, column: str, kind: "DuckDBPyType") -> bool:
-    """Return True if a column of images holds encoded images, not only their paths.
-
-    Args:
-        connection: the database.
-        relation: the table, as written after FROM.
-        column: name of the column.
-        kind: its type.
-    """
+    """Return True if a column of images of a relation holds encoded images, not only their paths."""
     if kind.id == "blob":
         return True
     query = f"SELECT 1 FROM {relation} WHERE {quoted(column)}.bytes IS NOT NULL LIMIT 1"  # noqa: S608
@@ -35,12 +28,7 @@ def holds_images(connection: "DuckDBPyConnection", relation: str, column: str, k
 
 
 def features(connection: "DuckDBPyConnection", paths: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return the features of `datasets` in the metadata of Parquet files; empty if there are none.
-
-    Args:
-        connection: the database.
-        paths: names of the files for DuckDB.
-    """
+    """Return the features of `datasets` in the metadata of Parquet files, named as for DuckDB; empty without any."""
     query = "SELECT value FROM parquet_kv_metadata(?) WHERE key = 'huggingface'::BLOB LIMIT 1"
     found = connection.execute(query, [list(paths)]).fetchall()
     try:

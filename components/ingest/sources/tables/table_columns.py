@@ -99,9 +99,6 @@ def choose(
         file: the table, for messages.
         features: the features of Hugging Face's `datasets` by column. Defaults to none.
 
-    Returns:
-        The columns.
-
     Raises:
         SourceError: if a column is missing, holds lists, or is ambiguous.
     """

@@ -42,9 +42,6 @@ def query(
         wanted: names that `where` uses.
         parquet: the Parquet files; None if all values are text, including numbers.
         folders: values of `FOLDER`, if text files are in several folders.
-
-    Returns:
-        The statement.
     """
     if parquet and parquet.hold_images:
         common = _embedded(chosen.image, types, parquet)

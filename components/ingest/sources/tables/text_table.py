@@ -148,9 +148,6 @@ def malformed(error: Exception, paths: dict[str, str], uri: str) -> SourceError:
         error: DuckDB's error.
         paths: name for DuckDB -> address, of the files that it reads.
         uri: address of the table, for the message.
-
-    Returns:
-        The error to raise.
     """
     return SourceError(
         "A table must be a complete CSV, TSV or Parquet file. "

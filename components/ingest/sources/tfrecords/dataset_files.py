@@ -18,9 +18,6 @@ _MAX_BYTES = 16 * 2**20
 def splits_of(names: Sequence[str]) -> tuple[str | None, ...]:
     """Return the split in the name of each file, as in `eurosat-train.tfrecord-00000-of-00001` or `train.record`.
 
-    Args:
-        names: names of the files.
-
     Returns:
         One split per file; None for all of them unless each name has one, and there are several.
     """
@@ -33,12 +30,7 @@ def splits_of(names: Sequence[str]) -> tuple[str | None, ...]:
 
 @functools.lru_cache(maxsize=64)
 def class_names(folder: str, feature: str) -> tuple[str, ...]:
-    """Return the names of the classes in `<feature>.labels.txt`, one per line, by their number; empty without it.
-
-    Args:
-        folder: normalized address of the folder of the records.
-        feature: name of the feature with the class.
-    """
+    """Return the names of the classes in `<feature>.labels.txt`, one per line, by their number; empty without it."""
     uri = f"{folder}/{feature}.labels.txt"
     if "/" in feature or not storage.is_file(uri):
         return ()
