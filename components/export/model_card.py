@@ -14,14 +14,7 @@ _FIGURES = ("accuracy", "balanced_accuracy", "macro_f1", "loss", "calibration_er
 
 
 def render_card(description: Description) -> str:
-    """Write the model card.
-
-    Args:
-        description: Facts about the model.
-
-    Returns:
-        Markdown without inline HTML, which Kubeflow's page does not show.
-    """
+    """Write the model card as Markdown without inline HTML, which Kubeflow's page does not show."""
     manifest, history, parity = description.manifest, description.history, description.parity
     height, width, bands = manifest.tile_shape
     return f"""# {_text(description.name)}

@@ -57,11 +57,7 @@ def convert_to_onnx(model: "keras.Model", *, dtype: str, opset: int, name: str) 
 
 
 def inference_function(model: "keras.Model", dtype: str) -> Any:  # noqa: ANN401 - TensorFlow ships no types
-    """Trace a classifier in inference mode and in float32.
-
-    Args:
-        model: The Keras model; its layers then compute in float32.
-        dtype: Dtype of the tiles.
+    """Trace a Keras model in inference mode and in float32, in which its layers compute from then on.
 
     Returns:
         TensorFlow's concrete function from `tiles`, with a dynamic batch size, to probabilities.

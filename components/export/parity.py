@@ -49,9 +49,6 @@ class Parity:
 def open_session(path: Path) -> Callable[[Tiles], Probabilities]:
     """Open an ONNX file on the CPU.
 
-    Args:
-        path: The file.
-
     Returns:
         A function from tiles, `(batch, height, width, bands)` in the model's dtype, to probabilities, float32,
         `(batch, classes)`.

@@ -64,9 +64,6 @@ def predict_both(
         seen: tiles that the champion does not predict, since it was trained on them; None for none.
         batch_tiles: tiles per batch. Defaults to 256.
 
-    Returns:
-        The predictions.
-
     Raises:
         ArtifactError: a shard is missing, damaged, or differs from the manifest.
         SourceError: a folder no longer exists.

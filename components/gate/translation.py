@@ -31,9 +31,6 @@ class Translation:
             champion: the model that is in use; its bands may be some of the challenger's.
             challenger: the model whose tiles are used.
 
-        Returns:
-            The translation.
-
         Raises:
             ArtifactError: the classes differ, or the champion cannot read the tiles; the message says which.
         """

@@ -32,14 +32,7 @@ _ADVICE = {
 
 
 def render_page(judgement: Judgement) -> str:
-    """Write the page.
-
-    Args:
-        judgement: the judgement.
-
-    Returns:
-        An HTML document.
-    """
+    """Write the page as an HTML document."""
     version = judgement.version
     title = f"{version.name}, version {version.version}: {judgement.outcome}"
     sections = [_floors(judgement), _comparison(judgement), _classes(judgement), _facts(judgement)]

@@ -25,11 +25,6 @@ class PackAllOutputs:
 def pack_all(config: PackAllConfig, tiles: Path, outputs: PackAllOutputs) -> Manifest:
     """Write the shards, the manifest and the quarantine table that `pack` and `merge` would write.
 
-    Args:
-        config: parameters of the step.
-        tiles: path of the tile table.
-        outputs: output paths.
-
     Returns:
         The manifest, as written.
 

@@ -43,15 +43,7 @@ class Plan:
     counts: Mapping[Split, int]
 
     def tiles(self, split: Split, places: range | None = None) -> Iterator[Tile]:
-        """Iterate over the tiles of a split in the order of their records.
-
-        Args:
-            split: the split.
-            places: consecutive positions within the split. Defaults to all.
-
-        Yields:
-            The tiles.
-        """
+        """Iterate over the tiles of a split, or of consecutive places within it, in the order of their records."""
         before = sum(self.counts[other] for other in SPLITS[: SPLITS.index(split)])
         chosen = range(before, before + self.counts[split])
         if places is not None:
@@ -76,10 +68,6 @@ def open_plan(tiles: Path, seed: int) -> Iterator[Plan]:
     """Sort the rows of a tile table into the order of the records.
 
     The sort key is the MD5 of the seed and the tile id: classes are mixed, and the order is the same on every machine.
-
-    Args:
-        tiles: path of the tile table.
-        seed: seed of the order.
 
     Yields:
         The plan, valid within the context.

@@ -51,11 +51,6 @@ class Outputs:
 def refit(config: RefitConfig, inputs: Inputs, outputs: Outputs) -> str:
     """Train the winner again, if that is enabled; else copy its model, history and manifest.
 
-    Args:
-        config: the parameters.
-        inputs: artifacts of the earlier steps.
-        outputs: files to write.
-
     Returns:
         The MLflow run of the sweep, still open for `evaluate`; empty if it is untracked.
 

@@ -50,12 +50,6 @@ def log_bundle(client: "MlflowClient", run_id: str, bundle: Path, digest: str) -
 def log_onnx_model(client: "MlflowClient", run_id: str, model: BundleModel, bundle: Path) -> str:
     """Log the ONNX model of a bundle as an MLflow model of a run, unless an earlier attempt has done so.
 
-    Args:
-        client: Client of the tracking server.
-        run_id: The run.
-        model: The model.
-        bundle: Its bundle.
-
     Returns:
         Id of the MLflow model, such as `m-0123`.
     """

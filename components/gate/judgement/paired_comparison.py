@@ -82,9 +82,6 @@ def compare(
         classes: number of classes.
         resamples: number of bootstrap resamples. Defaults to 2000.
         seed: random seed; the same seed gives the same interval. Defaults to 0.
-
-    Returns:
-        The comparison.
     """
     champion_right, challenger_right = champion == labels, challenger == labels
     only_champion = int((champion_right & ~challenger_right).sum())

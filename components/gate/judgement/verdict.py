@@ -61,9 +61,6 @@ def judge(
         obstacles: sentences that say why the comparison is impossible or not fair; any of them leaves it undecided.
         has_champion: False if there is none, so that the floors alone decide. Defaults to True.
         rules: limits of the comparison.
-
-    Returns:
-        The verdict.
     """
     votes: list[Vote] = [*_of_floors(floors), *(("undecided", obstacle) for obstacle in obstacles)]
     if not has_champion:

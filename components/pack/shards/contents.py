@@ -50,14 +50,7 @@ class Contents:
 
 @contextlib.contextmanager
 def write_contents(path: Path) -> Iterator[Contents]:
-    """Write a Parquet file of `CONTENTS`; it appears when the context ends without an error.
-
-    Args:
-        path: path of the file.
-
-    Yields:
-        The writer of rows.
-    """
+    """Yield a writer of rows to a Parquet file of `CONTENTS`, which appears when the context ends without an error."""
     with whole_file(path) as partial, pq.ParquetWriter(partial, CONTENTS, compression="zstd") as writer:
         contents = Contents(writer)
         yield contents

@@ -32,14 +32,7 @@ class ShardPlan:
 
     @classmethod
     def of(cls, split: Split, tiles: int, tile_bytes: int, shard_mebibytes: int) -> Self:
-        """Plan shards of about the requested size.
-
-        Args:
-            split: the split, the first part of the file names.
-            tiles: number of planned tiles.
-            tile_bytes: approximate size of a record.
-            shard_mebibytes: approximate size of a shard.
-        """
+        """Plan shards of about the requested size, for records of about `tile_bytes`."""
         wanted = round(tiles * tile_bytes / (shard_mebibytes * MEBIBYTE))
         return cls(split, tiles, min(max(wanted, 1), tiles))
 
@@ -84,12 +77,7 @@ class ShardWriter:
             self._file.close()
 
     def write(self, shard: int, record: Sequence[Buffer]) -> None:
-        """Write a record.
-
-        Args:
-            shard: number of its shard; must not be a finished one.
-            record: the framed record, in parts.
-        """
+        """Write a framed record, given in parts, to a shard that is not finished."""
         if shard != self._number or self._file is None:
             self._close()
             self._number = shard
