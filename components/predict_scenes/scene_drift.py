@@ -23,15 +23,7 @@ ARTIFACT_FOLDER = "predictions"
 def compare_scene(model: BundleModel, counts: ClassCounts, sample: Sample | None) -> Drift:
     """Compare the classes and bands of a scene with those of the training data.
 
-    A bundle has no confidences of its evaluation, so confidence is only averaged.
-
-    Args:
-        model: The model.
-        counts: Pixels of the class map by class; there is at least one.
-        sample: Numbers of samples of the scene.
-
-    Returns:
-        The drift.
+    A bundle has no confidences of its evaluation, so confidence is only averaged. `counts` has at least one pixel.
     """
     means, deviations = (sample.mean, sample.deviation) if sample else ({}, {})
     bands = compare_bands(

@@ -76,11 +76,7 @@ class WindowPlan:
         return len(self.down.starts) * len(self.across.starts)
 
     def bands_of_rows(self, block_height: int) -> Iterator[range]:
-        """Yield ranges of rows of windows that are read together: about a block's height, at least one row.
-
-        Args:
-            block_height: Rows of a block in the file.
-        """
+        """Yield ranges of rows of windows that are read together: about a block's height, at least one row."""
         rows = len(self.down.starts)
         wanted = min(max(block_height, 1), _CHUNK_ROWS)
         step = max(1, (wanted - self.down.tile) // self.down.stride + 1)
@@ -90,9 +86,7 @@ class WindowPlan:
     def chunks(self, rows: range, bytes_per_pixel: int) -> Iterator[Chunk]:
         """Divide rows of windows into chunks of bounded size, whatever the width of the scene.
 
-        Args:
-            rows: Indexes of the rows.
-            bytes_per_pixel: Size of a pixel with all its bands.
+        A pixel of `bytes_per_pixel` has all bands.
         """
         height = (len(rows) - 1) * self.down.stride + self.down.tile
         pixels = CHUNK_BYTES // (height * bytes_per_pixel)
@@ -114,9 +108,6 @@ def plan_windows(
         resolution: `window` gives a class map with one pixel per stride (for a stride that does not divide the tile,
             per greatest common divisor of both), `pixel` one with a pixel per pixel of the scene.
         name: Name of the scene, for the error.
-
-    Returns:
-        The windows.
 
     Raises:
         SourceError: The scene is smaller than a tile.

@@ -113,9 +113,6 @@ def collect(inputs: PartFiles, outputs: CollectedFiles) -> Collected:
         inputs: Files of all parts.
         outputs: Paths of the outputs.
 
-    Returns:
-        The result.
-
     Raises:
         ArtifactError: A part is missing, damaged, given twice or of another run.
         TileError: More tiles were left out than are allowed.

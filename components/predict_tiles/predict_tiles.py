@@ -61,11 +61,6 @@ def predict_tiles(config: PredictTilesConfig, inputs: Inputs, outputs: Outputs) 
 
     The outputs are written completely or not at all; a worker that is started again gives the same rows.
 
-    Args:
-        config: Parameters of the step.
-        inputs: Outputs of `plan`.
-        outputs: Paths of the outputs.
-
     Returns:
         Number of predicted tiles.
 

@@ -107,16 +107,7 @@ class PredictionWriter:
 
 @contextlib.contextmanager
 def write_predictions(path: Path, plan: PredictionPlan, **facts: object) -> Iterator[PredictionWriter]:
-    """Open a table of predictions; it appears when the context ends without an error.
-
-    Args:
-        path: Path of the file.
-        plan: Model and classes.
-        **facts: Further entries of the metadata, as JSON.
-
-    Yields:
-        The writer.
-    """
+    """Open a table of predictions with further metadata as JSON; it appears when the context ends without an error."""
     # Of a folder of files, GeoPandas only sees metadata that the schema has before the first row.
     schema = prediction_schema(plan.class_names).with_metadata({"geo": GeometryColumn().metadata()})
     with whole_file(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
@@ -127,9 +118,6 @@ def write_predictions(path: Path, plan: PredictionPlan, **facts: object) -> Iter
 
 def read_predictions(path: Path) -> tuple[Iterator[pa.Table], dict[str, Any]]:
     """Read a table of predictions in batches.
-
-    Args:
-        path: Path of the file.
 
     Returns:
         The rows, and the metadata that `write_predictions` was given.

@@ -41,15 +41,7 @@ def read_rows(tiles: Path, rows: range, batch_rows: int) -> Iterator[pa.Table]:
 
 
 def sample_tiles(tiles: Path, count: int) -> list[Tile]:
-    """Return tiles that are evenly spread over the table; they are the same for all workers.
-
-    Args:
-        tiles: Path of the tile table.
-        count: Number of its rows.
-
-    Returns:
-        At most 64 tiles.
-    """
+    """Return at most 64 tiles that are evenly spread over the rows of the table, the same for all workers."""
     chosen = np.unique(np.linspace(0, count - 1, min(count, _SAMPLE_TILES)).astype(np.int64)) if count else np.empty(0)
     found: list[Tile] = []
     first = 0

@@ -108,9 +108,6 @@ def open_maps(
         colors: Their colors.
         tags: Tags of both files.
 
-    Yields:
-        The writer.
-
     Raises:
         StorageError: A map cannot be written.
     """
@@ -178,10 +175,7 @@ def _digest(path: Path) -> bytes:
 
 
 def read_preview(path: Path) -> npt.NDArray[np.uint8]:
-    """Read a class map at a size for a picture: at most 1,024 pixels along its longer side.
-
-    Args:
-        path: The COG, whose overviews are used.
+    """Read the overviews of a class map at a size for a picture: at most 1,024 pixels along its longer side.
 
     Returns:
         Classes, `(height, width)`.

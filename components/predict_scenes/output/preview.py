@@ -44,12 +44,7 @@ class PreviewFacts:
 
 
 def preview_png(classes: npt.NDArray[np.uint8], colors: Sequence[Color]) -> bytes:
-    """Draw a class map as a PNG with transparent nodata; small maps are enlarged without smoothing.
-
-    Args:
-        classes: Classes, `(height, width)`.
-        colors: Color of each class.
-    """
+    """Draw a class map, `(height, width)`, as a PNG with transparent nodata; small maps are enlarged unsmoothed."""
     from PIL import Image
 
     factor = max(1, _LEAST_PIXELS // max(classes.shape))

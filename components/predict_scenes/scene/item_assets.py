@@ -78,9 +78,6 @@ def read_item(
         rewrite: Prefix -> replacement, for addresses that begin with the prefix.
         needed: Bands whose addresses are resolved; the others are only listed.
 
-    Returns:
-        The item.
-
     Raises:
         SourceError: The file is not an item, an asset is missing, or an address is outside the item's folder, bucket
             or host.

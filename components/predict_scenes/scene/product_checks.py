@@ -81,9 +81,6 @@ def choose_conversion(
         options: Numbers that the user states instead.
         product: What the source of the training tiles states.
 
-    Returns:
-        The conversion.
-
     Raises:
         SourceError: The scene has the offset, and nothing shows whether the training tiles have it.
     """

@@ -227,9 +227,6 @@ def open_grid(scene: Scene, tiles: TileFormat, options: ScenesOptions, conversio
         options: Pixel size, resampling and nodata.
         conversion: Conversion of the numbers.
 
-    Yields:
-        The grid.
-
     Raises:
         SourceError: A file cannot be opened, states no coordinate reference system, or another one than the others.
     """
