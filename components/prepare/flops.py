@@ -27,13 +27,9 @@ class Cost(NamedTuple):
 
 
 def cost(model: keras.Model) -> Cost:
-    """Compute the cost of a model.
+    """Compute the cost of a built model for one tile; only the batch size may be unknown.
 
-    Args:
-        model: a built model; only the batch size may be unknown. Nested models are counted layer by layer.
-
-    Returns:
-        The cost for one tile.
+    Nested models are counted layer by layer.
     """
     layers = list(leaves(model))
     return Cost(

@@ -17,16 +17,9 @@ _Row = tuple[str, str, str, str, str]
 
 
 def render_summary(model: keras.Model, manifest: Manifest, options: ModelOptions, weights: str) -> str:
-    """Describe a model.
+    """Describe a model, and where its first weights are from, as Markdown without inline HTML.
 
-    Args:
-        model: the model.
-        manifest: description of the tiles.
-        options: settings of the network.
-        weights: source of the initial weights.
-
-    Returns:
-        Markdown without inline HTML, which Kubeflow does not render.
+    Kubeflow does not render HTML in Markdown.
     """
     height, width, bands = manifest.tile_shape
     lines = [

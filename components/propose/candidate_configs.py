@@ -128,12 +128,7 @@ def _config(kind: type[Any], merged: Mapping[str, Any], more: Mapping[str, Any])
 
 
 def in_pipeline_terms(kind: type[StepConfig], message: str) -> str:
-    """Replace the names of a step's parameters in its message by those of the pipeline, as in `tune_space`.
-
-    Args:
-        kind: configuration of the step.
-        message: the message.
-    """
+    """Replace the names of a step's parameters in its message by those of the pipeline, as in `tune_space`."""
     by_field = {field: name for name, field in _fields_of(kind)}
     pattern = rf"(?<![\w.])({'|'.join(by_field)})(?=[.=`])"
     return re.sub(pattern, lambda match: by_field[match[1]], message)

@@ -15,10 +15,6 @@ logger = logging.getLogger("tilepipe.propose")
 def propose(config: ProposeConfig, manifest_path: Path) -> list[str]:
     """List the candidates, and open the MLflow run in which the runs of the candidates will be nested.
 
-    Args:
-        config: the parameters.
-        manifest_path: path of the manifest.
-
     Returns:
         The items of KFP's loop: JSON of a `Share` for each worker.
 

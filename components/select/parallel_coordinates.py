@@ -19,14 +19,7 @@ _LOG_FROM = 30.0  # ratio of the largest to the smallest value from which an axi
 
 
 def drawing(outcomes: Sequence[Outcome]) -> Markup | None:
-    """Draw the candidates that have the metric; the first of them is the winner.
-
-    Args:
-        outcomes: the ranked outcomes.
-
-    Returns:
-        An `svg` element; None if all candidates have the same parameters.
-    """
+    """Draw the ranked candidates that have the metric as an `svg`; None if all of them have the same parameters."""
     drawn = [one for one in outcomes if not math.isnan(one.value)]
     names = [name for name in parameter_names(drawn) if len({value_text(one, name) for one in drawn}) > 1]
     if not names or len(drawn) < 2:

@@ -40,12 +40,7 @@ def shown_metric(value: float) -> str:
 
 
 def write_ranking(outcomes: Sequence[Outcome], path: Path) -> None:
-    """Write one record per candidate, the best first.
-
-    Args:
-        outcomes: the ranked outcomes.
-        path: JSON file to write.
-    """
+    """Write one JSON record per candidate, the best first."""
     records = [
         {
             "rank": rank,
@@ -66,11 +61,7 @@ def write_ranking(outcomes: Sequence[Outcome], path: Path) -> None:
 
 
 def render_summary(outcomes: Sequence[Outcome]) -> str:
-    """Render the best candidates as Markdown.
-
-    Args:
-        outcomes: the ranked outcomes, of which the first 20 are shown.
-    """
+    """Render the first 20 of the ranked candidates as Markdown."""
     names, metric = parameter_names(outcomes), outcomes[0].metric
     rows = [
         [

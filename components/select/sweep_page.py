@@ -32,15 +32,7 @@ _MOST_CURVES = 60
 
 
 def render_comparison(outcomes: Sequence[Outcome], manifest: Manifest) -> str:
-    """Render the page.
-
-    Args:
-        outcomes: the ranked outcomes, the winner first.
-        manifest: the data.
-
-    Returns:
-        A self-contained HTML page without scripts.
-    """
+    """Render the ranked candidates, the winner first, as a self-contained HTML page without scripts."""
     title = f"Sweep on {manifest.name}"
     found = effects(outcomes)
     return html_page(

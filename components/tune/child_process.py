@@ -62,11 +62,7 @@ def _run(parent: int, environment: dict[str, str], function: Callable[..., None]
 
 
 def ending(code: int) -> str:
-    """Describe how a child process ended.
-
-    Args:
-        code: its exit code.
-    """
+    """Describe how a child process ended."""
     if code == -signal.SIGKILL:
         return "its process was killed, as after using more memory than there is"
     if code < 0:

@@ -93,12 +93,7 @@ class SweepResults:
         return {index: outcome for index, one in candidates.items() if (outcome := self.outcome(one))}
 
     def outcome(self, candidate: Candidate, rung: int = 0) -> Outcome | None:
-        """Return an outcome, or None.
-
-        Args:
-            candidate: the candidate.
-            rung: epochs of the rung. Defaults to 0: the final outcome.
-        """
+        """Return an outcome, final for the rung 0, else after that many epochs; None if there is none."""
         known = self._known.get(_outcome_name(candidate, rung))
         return known if isinstance(known, Outcome) else None
 
@@ -107,12 +102,7 @@ class SweepResults:
         self._write(f"{_stem(candidate)}.chosen.json", candidate)
 
     def record(self, outcome: Outcome, rung: int = 0) -> None:
-        """Record an outcome.
-
-        Args:
-            outcome: the outcome.
-            rung: epochs of the rung. Defaults to 0: the final outcome.
-        """
+        """Record an outcome, final for the rung 0, else after that many epochs."""
         self._write(_outcome_name(outcome, rung), outcome)
 
     def keep_model(self, outcome: Outcome, model: Path) -> None:
@@ -125,11 +115,7 @@ class SweepResults:
             logger.warning("the model of %s is not stored: %s", outcome.name, error)
 
     def restore_model(self, outcome: Outcome, path: Path) -> bool:
-        """Write the stored model of an outcome to a file.
-
-        Returns:
-            False if it is not stored.
-        """
+        """Write the stored model of an outcome to a file; return False if it is not stored."""
         try:
             path.write_bytes(self._place.read(f"{_stem(outcome)}.keras"))
         except SourceError:
@@ -202,11 +188,7 @@ class SweepResults:
 
 
 def key_of(facts: Mapping[str, Any]) -> str:
-    """Return the digest of the facts that identify a sweep.
-
-    Args:
-        facts: JSON.
-    """
+    """Return the digest of the facts, JSON, that identify a sweep."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 

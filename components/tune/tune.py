@@ -160,11 +160,7 @@ class _Worker:
                 self._end(self._run(task))
 
     def finish(self) -> list[Outcome]:
-        """Write all outcomes, and the model of the best one.
-
-        Returns:
-            The outcomes, the best first.
-        """
+        """Write all outcomes, and the model of the best one; return the outcomes, the best first."""
         found = ranked(list(self._found.values()))
         for outcome in found:
             outcome.write(self._outcomes / outcome.name / OUTCOME_FILE)

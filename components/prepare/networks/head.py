@@ -46,12 +46,7 @@ def probabilities(values: keras.KerasTensor, classes: int) -> keras.KerasTensor:
 def regularize(model: keras.Model, regularizer: Regularizer, rate: float) -> None:
     """Add a penalty on the kernels of all convolutions and dense layers, including those of nested models.
 
-    Biases and the weights of BatchNormalization are not penalized.
-
-    Args:
-        model: a built model; its weights are not changed.
-        regularizer: kind of penalty.
-        rate: factor of the penalty.
+    The weights of a built model do not change. Biases and the weights of BatchNormalization are not penalized.
     """
     if regularizer == "none":
         return

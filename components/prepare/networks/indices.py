@@ -114,9 +114,6 @@ def find_indices(
         common_names: common name of each band as in the manifest, an empty string for none; may be empty.
         platform: platform of the tiles as in the manifest; empty if it is Sentinel-2 or unknown.
 
-    Returns:
-        The indices, in order.
-
     Raises:
         BandError: the manifest lacks a band that an index needs, or only contradicted numbers name it.
     """
