@@ -16,15 +16,9 @@ _SENTINEL_2_SPELLING = re.compile(r"B0*(\d{1,2})(A?)", re.IGNORECASE)
 
 
 def canonical_band(name: str) -> str:
-    """Return the canonical name of a band.
+    """Return the name of a band as used in the manifest.
 
     Sentinel-2 bands may be written `B1`, `b01`, `B8a` or `B08A`; other names are kept.
-
-    Args:
-        name: a name from a catalog, a file or a user.
-
-    Returns:
-        The name as used in the manifest.
     """
     match = _SENTINEL_2_SPELLING.fullmatch(name.strip())
     if not match:

@@ -87,12 +87,6 @@ class History(JsonModel):
 def read_history(path: Path) -> History:
     """Read a history.
 
-    Args:
-        path: the artifact's file.
-
-    Returns:
-        The checked history.
-
     Raises:
         ArtifactError: the file is missing, damaged or of another schema version.
     """

@@ -121,12 +121,6 @@ class Manifest(_Frozen, SparseModel):
 def read_manifest(path: Path) -> Manifest:
     """Read a manifest.
 
-    Args:
-        path: the artifact's file.
-
-    Returns:
-        The checked manifest.
-
     Raises:
         ArtifactError: the file is damaged or of another schema version.
     """

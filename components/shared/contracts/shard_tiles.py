@@ -43,9 +43,6 @@ def read_tiles(path: Path, shard: Shard, manifest: Manifest, *, shown: str = "")
         manifest: description of the tiles.
         shown: name of the file in error messages, such as its original address. Defaults to the path.
 
-    Yields:
-        The tiles.
-
     Raises:
         ArtifactError: the shard is truncated or damaged, or does not contain the tiles of the manifest.
     """

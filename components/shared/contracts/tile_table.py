@@ -203,12 +203,6 @@ def _groups(rows: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.Table]
 def read_tile_table_info(path: Path) -> TileTableInfo:
     """Read the metadata of a tile table without its rows.
 
-    Args:
-        path: path of the artifact.
-
-    Returns:
-        The metadata.
-
     Raises:
         ArtifactError: if the file is not a tile table.
     """

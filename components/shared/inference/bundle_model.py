@@ -144,9 +144,6 @@ def load_model(file: ModelFile, *, threads: int | None = None) -> BundleModel:
         file: The bundle.
         threads: Threads of onnxruntime. Defaults to the CPUs that the process may use.
 
-    Returns:
-        The model.
-
     Raises:
         ArtifactError: The bundle is damaged, was changed, or cannot be used.
     """

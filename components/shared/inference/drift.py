@@ -104,9 +104,6 @@ class Reference:
 def evaluation_reference(model: BundleModel) -> Reference | None:
     """Count the predicted classes of a model's evaluation: the columns of the confusion matrix in its bundle.
 
-    Args:
-        model: The model.
-
     Returns:
         The reference, without confidences; None if the bundle has no such matrix.
     """

@@ -79,12 +79,6 @@ class PredictionPlan(JsonModel):
 def read_plan(path: Path) -> PredictionPlan:
     """Read a plan.
 
-    Args:
-        path: Path of the JSON file.
-
-    Returns:
-        The plan.
-
     Raises:
         ArtifactError: The file is damaged or of another schema version.
     """

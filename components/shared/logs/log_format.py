@@ -30,12 +30,5 @@ class EscapingFormatter(logging.Formatter):
     """Format one record per line start: credentials and control characters are replaced, further lines are indented."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format a record.
-
-        Args:
-            record: the record.
-
-        Returns:
-            Its text; every line but the first begins with four spaces.
-        """
+        """Format a record; every line but the first begins with four spaces."""
         return escape_controls(redacted(super().format(record))).replace("\n", "\n    ")

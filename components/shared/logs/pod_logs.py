@@ -26,13 +26,6 @@ def last_words(log: str, lines: int) -> str:
 
 
 def own_lines(log: str) -> list[str]:
-    """Return the log lines written by neither KFP's launcher nor Argo's executor.
-
-    Args:
-        log: the log of a pod's main container.
-
-    Returns:
-        The other lines, without blank ones.
-    """
+    """Return the lines of a main container's log written by neither KFP's launcher nor Argo's executor, nor blank."""
     lines = (line.rstrip() for line in log.splitlines())
     return [line for line in lines if line.strip() and not any(pattern.match(line) for pattern in _FOREIGN)]

@@ -38,12 +38,7 @@ class Progress:
         self.left_out = 0
 
     def advance(self, units: int = 1, *, left_out: int = 0) -> None:
-        """Count more finished units, and log a line if the interval has passed.
-
-        Args:
-            units: number of finished units, including those left out. Defaults to 1.
-            left_out: how many of them were left out, as unusable. Defaults to 0.
-        """
+        """Count more finished units, some left out as unusable, and log a line if the interval has passed."""
         self.done += units
         self.left_out += left_out
         now = time.monotonic()

@@ -24,9 +24,6 @@ MARK = "***"
 def redacted(text: str) -> str:
     """Replace credentials by `***`: users in addresses, signatures in queries, and secrets of the environment.
 
-    Args:
-        text: any text.
-
     Returns:
         The text without the value of any environment variable whose name says that it is secret.
     """

@@ -31,10 +31,6 @@ def drawn_figures(history: History) -> tuple[Figure, ...]:
 def curve_panel(history: History, figure: Figure) -> Markup:
     """Draw one figure against epochs: training, and validation with its best epoch marked, if there is one.
 
-    Args:
-        history: figures of each epoch.
-        figure: the figure to draw.
-
     Returns:
         An `svg` element of 480 by 236 units that scales to its container and needs no style sheet.
     """
@@ -42,14 +38,7 @@ def curve_panel(history: History, figure: Figure) -> Markup:
 
 
 def curves_drawing(history: History) -> str:
-    """Draw all figures, one below the other.
-
-    Args:
-        history: figures of each epoch.
-
-    Returns:
-        An SVG document, for tools that show pictures.
-    """
+    """Draw all figures, one below the other, as an SVG document for tools that show pictures."""
     figures = drawn_figures(history)
     height = plot.HEIGHT * len(figures)
     panels = [

@@ -96,13 +96,9 @@ def degrees(value: float, sides: str, digits: int = 3) -> str:
 
 
 def map_frame(points: Sequence[tuple[float, float]]) -> MapFrame:
-    """Enclose points.
+    """Enclose points, longitude and latitude in degrees, of which there is at least one.
 
-    Args:
-        points: longitude and latitude in degrees; at least one.
-
-    Returns:
-        A frame with the same scale everywhere, at most 400 pixels high.
+    The frame has the same scale everywhere, and is at most 400 pixels high.
     """
     west, across = _shortest_arc([x for x, _ in points])
     south, north = min(y for _, y in points), max(y for _, y in points)

@@ -12,16 +12,7 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 def html_page(title: str, style: str, *content: Child) -> str:
-    """Write a page.
-
-    Args:
-        title: title of the document.
-        style: trusted CSS; it is not escaped.
-        *content: elements of the page; text is escaped.
-
-    Returns:
-        An HTML document.
-    """
+    """Write an HTML document; text in the content is escaped, the trusted CSS of `style` is not."""
     head = element(
         "head",
         element("meta", charset="utf-8"),

@@ -76,9 +76,6 @@ def _varint(value: int) -> bytes:
 def parse_example(payload: bytes | memoryview) -> dict[str, Values]:
     """Decode a serialized `tf.train.Example`.
 
-    Args:
-        payload: the message.
-
     Returns:
         The values of each feature by name: bytes, integers (signed, 64 bits) or floats (32 bits).
 
@@ -90,9 +87,6 @@ def parse_example(payload: bytes | memoryview) -> dict[str, Values]:
 
 def features(payload: bytes | memoryview) -> dict[str, memoryview]:
     """Find the features of a serialized `tf.train.Example` without decoding or copying them.
-
-    Args:
-        payload: the message.
 
     Returns:
         A view of each feature by name, to be read with `values` or `only_bytes`.

@@ -45,9 +45,6 @@ def set_despite_others(write: Callable[[], None]) -> None:
 
     MLflow looks for a tag or an alias before it writes it. Of two writers that both find none, one violates a unique
     constraint of the database; when it repeats the call, it finds what the other one has written.
-
-    Args:
-        write: call of MLflow's client.
     """
     from mlflow.exceptions import MlflowException
 

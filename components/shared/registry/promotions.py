@@ -148,13 +148,6 @@ class ChampionState:
 def read_state(client: "MlflowClient", name: str) -> ChampionState:
     """Read the champion and the history of a registered model.
 
-    Args:
-        client: client of the registry.
-        name: name of the registered model.
-
-    Returns:
-        The state.
-
     Raises:
         ParameterError: the name has a version or an alias.
         SourceError: there is no such model.

@@ -66,9 +66,6 @@ def find_version(client: "MlflowClient", address: str) -> RegisteredVersion:
         client: Client of the registry, such as `tracking.client()`.
         address: `name@alias` or `name/3`, with or without `models:/`.
 
-    Returns:
-        The version.
-
     Raises:
         ParameterError: The address has another form.
         SourceError: There is no such model, alias or version, or it is not one of tilepipe's.

@@ -38,9 +38,6 @@ class StepConfig(BaseModel):
         Args:
             **values: one value per field; numbers inside structs may be floats, as KFP sends them.
 
-        Returns:
-            The checked configuration.
-
         Raises:
             ParameterError: a name, a type or a value is wrong; the message lists all problems.
         """
@@ -55,9 +52,6 @@ class StepConfig(BaseModel):
 
         Args:
             arguments: names and values; those without a field, such as artifacts, are ignored.
-
-        Returns:
-            The checked configuration.
 
         Raises:
             ParameterError: a type or a value is wrong; the message lists all problems.

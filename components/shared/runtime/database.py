@@ -30,9 +30,6 @@ def open_database(most_mebibytes: int = 2048) -> Iterator["DuckDBPyConnection"]:
     Args:
         most_mebibytes: upper limit of its memory in MiB, which is otherwise half of the step's memory.
 
-    Yields:
-        The connection.
-
     Raises:
         StorageError: memory or disk are full.
     """
@@ -80,14 +77,7 @@ def lock(connection: "DuckDBPyConnection", files: Sequence[str] = ()) -> None:
 
 @contextlib.contextmanager
 def plainly_named(path: Path) -> Iterator[str]:
-    """Yield a link with a plain name to a file: DuckDB treats `*`, `?` and `[` in a name as a pattern.
-
-    Args:
-        path: the file.
-
-    Yields:
-        The name.
-    """
+    """Yield a link with a plain name to a file: DuckDB treats `*`, `?` and `[` in a name as a pattern."""
     with tempfile.TemporaryDirectory(prefix="tilepipe-") as folder:
         link = Path(folder) / f"file{path.suffix}"
         link.symlink_to(path.absolute())

@@ -13,12 +13,7 @@ _OWN = ("train_", "tracking_")
 
 
 def encode(arguments: Mapping[str, Any], folder: str) -> str:
-    """Return the value of the variable.
-
-    Args:
-        arguments: the pipeline's parameters that differ from their defaults.
-        folder: folder of the run.
-    """
+    """Return the value of the variable, with the pipeline's parameters that differ from their defaults."""
     return json.dumps({"arguments": dict(arguments), "folder": folder})
 
 

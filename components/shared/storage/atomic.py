@@ -12,11 +12,7 @@ from pathlib import Path
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, and move it there once the body has ended without an error.
 
-    Args:
-        path: the file to write; its folder is created if it is missing.
-
-    Yields:
-        The temporary path to write to, with the suffix of `path`.
+    It has the suffix of `path`. A missing folder is created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".partial-", suffix=path.suffix)
@@ -40,11 +36,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
 def whole_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`, and move it there once the body has ended without an error.
 
-    Args:
-        path: the folder to write; an existing file or folder is replaced.
-
-    Yields:
-        The folder to write into.
+    An existing file or folder is replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(dir=path.parent, prefix=".partial-"))

@@ -107,9 +107,6 @@ class Place:
     def check_listed(self, name: str) -> None:
         """Check that a written file is listed: MinIO lists nothing below a key that is an object too.
 
-        Args:
-            name: name of the file.
-
         Raises:
             StorageError: it is not listed, or the folder cannot be read.
         """

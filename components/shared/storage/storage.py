@@ -200,9 +200,6 @@ def read_bytes(uri: str, max_bytes: int = 0) -> bytes:
         uri: a normalized address.
         max_bytes: size above which nothing is read. Defaults to 0, any size.
 
-    Returns:
-        The content.
-
     Raises:
         SourceError: nothing exists at the address.
         StorageError: the disk or the store cannot be reached or denies access.

@@ -49,9 +49,6 @@ def decode_image(
         expected_shape: required shape of an encoded image. Defaults to None, any.
         max_bytes: largest size of the pixels of an encoded image. Defaults to `MAX_BYTES`.
 
-    Returns:
-        The picture.
-
     Raises:
         TileError: if the record or the image is damaged, or if the feature is missing or has another type or size.
     """

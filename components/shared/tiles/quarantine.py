@@ -126,12 +126,7 @@ def _without_numbers(reason: str) -> str:
 
 
 def write_quarantine(rejected: Sequence[tuple[str, str, str]], path: Path) -> None:
-    """Write the tiles that were left out, with reasons; the same tiles give the same bytes.
-
-    Args:
-        rejected: id, URI and reason of each tile, in any order.
-        path: path of the Parquet file.
-    """
+    """Write id, URI and reason of the tiles that were left out, in any order; the same tiles give the same bytes."""
     columns = zip(*sorted(rejected), strict=True) if rejected else ((), (), ())
     arrays = [pa.array(column, pa.string()) for column in columns]
     with whole_file(path) as partial:

@@ -144,9 +144,6 @@ def content(tile: Tile, read_file: Callable[[str], bytes] = storage.read_bytes, 
         read_file: function that reads a whole file. Defaults to `storage.read_bytes`.
         max_bytes: largest size that the source may state. Defaults to `MAX_BYTES`.
 
-    Returns:
-        The bytes.
-
     Raises:
         SourceError: if the file or member does not exist.
         StorageError: if the disk or the bucket cannot be read.

@@ -17,11 +17,7 @@ _name = ""
 
 @contextlib.contextmanager
 def nested(run_name: str) -> Iterator[None]:
-    """Let `tracking.open_run` open a nested run, within a `with` statement.
-
-    Args:
-        run_name: name of the nested run; unique within the pipeline run.
-    """
+    """Let `tracking.open_run` open a nested run within the context; its name is unique within the pipeline run."""
     global _name  # noqa: PLW0603 - a process writes to one run at a time
     _name = run_name
     try:

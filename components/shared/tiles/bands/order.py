@@ -30,9 +30,6 @@ def file_bands(info: TileTableInfo, channels: int, dtype: str, descriptions: Seq
         dtype: dtype of the pixels.
         descriptions: band descriptions in the files; empty if there are none.
 
-    Returns:
-        The names, in order.
-
     Raises:
         BandError: the bands have no names, or the sources of names contradict each other or the pixels.
     """

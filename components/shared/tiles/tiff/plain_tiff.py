@@ -81,9 +81,6 @@ class PlainTiff:
 def read_plain_tiff(data: bytes) -> PlainTiff | None:
     """Read the header of a plain GeoTIFF.
 
-    Args:
-        data: the content of the file.
-
     Returns:
         The position and layout of the pixels; None if the file is damaged or is not a plain GeoTIFF.
     """

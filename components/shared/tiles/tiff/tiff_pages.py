@@ -84,10 +84,6 @@ def check_lerc(page: tifffile.TiffPage, data: bytes) -> None:
     tifffile drops the validity mask inside LERC blobs: missing pixels become 0.0, and in pixel-interleaved files other
     pixels change as well (tifffile 2026.3.3 to 2026.11.8).
 
-    Args:
-        page: the page.
-        data: the whole file.
-
     Raises:
         TileError: the page has missing pixels.
     """
