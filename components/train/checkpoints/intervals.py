@@ -31,13 +31,5 @@ class CheckpointOptions(StepConfig):
         return self
 
     def is_checkpoint_due(self, seconds: float, finished_epochs: int) -> bool:
-        """Return whether a checkpoint is due.
-
-        Args:
-            seconds: time since the last one.
-            finished_epochs: epochs finished since the last one.
-
-        Returns:
-            Whether either interval has passed.
-        """
+        """Return whether either interval has passed since the last checkpoint."""
         return (0 < self.checkpoint_every_seconds <= seconds) or (0 < self.checkpoint_every_epochs <= finished_epochs)

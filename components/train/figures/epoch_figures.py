@@ -15,15 +15,7 @@ from tilepipe.components.shared.figures import OVERALL, PER_CLASS, class_labels,
 
 
 def figure_names(class_names: Sequence[str], tiles: Sequence[int]) -> tuple[str, ...]:
-    """List the names of all validation figures that `epoch_figures` computes.
-
-    Args:
-        class_names: names of the classes.
-        tiles: tiles per class; a class without tiles has no figures.
-
-    Returns:
-        The names, in the order of `epoch_figures`.
-    """
+    """List the names of all validation figures, in the order of `epoch_figures`; a class without tiles has none."""
     labels = [label for label, count in zip(class_labels(class_names), tiles, strict=True) if count]
     per_class = (f"val_{name}/{label}" for name in PER_CLASS for label in labels)
     return (*(f"val_{name}" for name in OVERALL), *per_class)

@@ -143,9 +143,6 @@ def open_cache(folder: str, limit_bytes: int) -> Iterator[ShardCache]:
     Args:
         folder: the folder; empty for a temporary one, which is removed with its last user.
         limit_bytes: size limit.
-
-    Yields:
-        The cache.
     """
     key = (folder, limit_bytes)
     with _shared_lock:

@@ -36,11 +36,7 @@ class Window:
         return self.start + self.tiles
 
     def rows(self) -> Rows:
-        """Return the order of the window's tiles.
-
-        Returns:
-            Indices into the window's tiles, shard after shard, int64, `(tiles,)`.
-        """
+        """Return the order of the window's tiles: indices into them, shard after shard, int64, `(tiles,)`."""
         if not self.entropy:
             return np.arange(self.tiles, dtype=np.int64)
         return _generator(*self.entropy).permutation(self.tiles).astype(np.int64, copy=False)

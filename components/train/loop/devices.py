@@ -79,9 +79,6 @@ class Devices:
 def set_up_devices(config: TrainConfig) -> Devices:
     """Choose the devices to train on, before TensorFlow initializes any.
 
-    Args:
-        config: the parameters of the step.
-
     Returns:
         The devices; `choose_use` sets precision and compiler.
 

@@ -43,9 +43,6 @@ def make_loss(options: LossOptions) -> "keras.losses.Loss":
     Label smoothing also applies to validation, as always in Keras. Values and gradients stay finite for probabilities
     of exactly 0 and 1.
 
-    Args:
-        options: the loss and its parameters.
-
     Returns:
         A loss of labels (one-hot or mixed, float32, `(batch, classes)`) and probabilities (float32, same shape).
     """

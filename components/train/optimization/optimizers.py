@@ -76,10 +76,6 @@ class OptimizerOptions(StepConfig):
 def check_optimizer(name: Optimizer, options: OptimizerOptions) -> None:
     """Check that the optimizer uses the given options.
 
-    Args:
-        name: the optimizer.
-        options: its parameters.
-
     Raises:
         ParameterError: sgd was given `epsilon` or `second_momentum`.
     """

@@ -60,16 +60,7 @@ class PageSection:
 
 
 def render_page(history: History, manifest: Manifest, sections: Sequence[PageSection] = ()) -> str:
-    """Render the page of a training.
-
-    Args:
-        history: figures of each epoch.
-        manifest: the training data.
-        sections: further sections, below the curves. Defaults to none.
-
-    Returns:
-        A self-contained HTML page without scripts.
-    """
+    """Render the page of a training, with further sections below the curves, as self-contained HTML without scripts."""
     title = f"Training on {manifest.name}"
     return html_page(
         title,
