@@ -72,11 +72,7 @@ _TYPES = {"STRING": "TEXT", "NUMBER_INTEGER": "INTEGER", "NUMBER_DOUBLE": "NUMBE
 
 
 def overview(name: str) -> str:
-    """Return the help of a pipeline: usage, examples, and all parameters, at most 80 characters wide.
-
-    Args:
-        name: Name of the pipeline, or the path of its YAML.
-    """
+    """Return the help of a pipeline: usage, examples, and all parameters, at most 80 characters wide."""
     pipeline = compiled_pipeline.load(name)
     examples = _EXAMPLES.get(pipeline.name.removesuffix("_streaming"), ())
     lines = [_USAGE, *_wrapped(f"Pipelines: {', '.join(compiled_pipeline.names())}", "", "  "), ""]

@@ -112,10 +112,6 @@ class RecurringRun:
 def put(kubeflow: Kubeflow, wanted: Wanted) -> str:
     """Create a recurring run, or change the one of that name.
 
-    Args:
-        kubeflow: the pipelines API.
-        wanted: the desired state.
-
     Returns:
         A line that describes what was done.
 

@@ -75,9 +75,6 @@ def start(
         cache: whether results of tasks may come from KFP's cache.
         service_account: service account of the pods; default: KFP's.
 
-    Returns:
-        The run.
-
     Raises:
         ClusterError: KFP refuses.
     """

@@ -207,11 +207,7 @@ def read_documents(path: Path) -> tuple[dict[str, Any], ...]:
 
 
 def header(settings_digest: str = "") -> str:
-    """Return the first line of a compiled YAML.
-
-    Args:
-        settings_digest: digest of the platform's settings; empty without settings.
-    """
+    """Return the first line of a compiled YAML, with the digest of the settings of the platform, if any."""
     settings = f" with settings {settings_digest}" if settings_digest else ""
     return f"# Compiled by tilepipe {VERSION} (`tilepipe compile`){settings}; do not edit."
 

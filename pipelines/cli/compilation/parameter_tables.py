@@ -39,10 +39,7 @@ def readme(step: str) -> Path:
 
 
 def write_tables(step: str) -> bool:
-    """Write the tables into a step's README.
-
-    Returns:
-        Whether the file changed.
+    """Write the tables into a step's README; return whether the file changed.
 
     Raises:
         ArtifactError: the README lacks the marks between which they are written.

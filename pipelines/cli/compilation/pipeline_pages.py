@@ -9,14 +9,7 @@ _EXAMPLES = {"model_uri": "model.tar.gz", "tune_space": """'{"train_learning_rat
 
 
 def write_page(pipeline: CompiledPipeline) -> bool:
-    """Write `README.md` beside a pipeline's YAML.
-
-    Args:
-        pipeline: the compiled pipeline.
-
-    Returns:
-        Whether the file changed.
-    """
+    """Write `README.md` beside a pipeline's YAML; return whether the file changed."""
     path = pipeline.path.with_name("README.md")
     text = page(pipeline)
     if path.is_file() and path.read_text(encoding="utf-8") == text:

@@ -132,11 +132,7 @@ def pipeline_source(text: str) -> str:
 
 
 def write() -> list[Path]:
-    """Bring all sources up to date.
-
-    Returns:
-        The files that changed.
-    """
+    """Bring all sources up to date, and return the files that changed."""
     changed = []
     for path, text in sources():
         if path.read_text(encoding="utf-8") != text:

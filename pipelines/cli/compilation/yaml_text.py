@@ -24,10 +24,5 @@ _Dumper.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"[yYnN]$"), 
 
 
 def dump_all(documents: Iterable[Any], *, sort_keys: bool) -> str:
-    """Write documents as YAML for programs other than this one.
-
-    Args:
-        documents: JSON values.
-        sort_keys: whether mappings are sorted by key, or keep their order.
-    """
+    """Write JSON values as YAML for programs other than this one."""
     return yaml.dump_all(documents, Dumper=_Dumper, sort_keys=sort_keys)

@@ -48,10 +48,6 @@ def of_value(step: str, name: str, value: Any) -> Any:  # noqa: ANN401 - any arg
 def of_data(step: str, arguments: Mapping[str, Any]) -> list[Any] | None:
     """Return the state of the data that a step reads at addresses in its parameters or in the tile table.
 
-    Args:
-        step: Name of the step.
-        arguments: Its arguments.
-
     Returns:
         The state; None if an address is remote and neither a snapshot nor a checksum fixes its content.
     """
@@ -86,11 +82,7 @@ def _root(address: str) -> Path:
 
 
 def of_tiles(table: Path) -> str | None:
-    """Return the state of the files of all tiles; None if one is remote, without a checksum or a snapshot.
-
-    Args:
-        table: A tile table.
-    """
+    """Return the state of the files of all tiles; None if one is remote, without a checksum or a snapshot."""
     import pyarrow.parquet as pq
 
     digest = xxhash.xxh3_128()

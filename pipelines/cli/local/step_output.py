@@ -31,13 +31,7 @@ def last_lines() -> list[str]:
 
 
 def print_reused(task: str, folder: str, lines: Sequence[str]) -> None:
-    """Print that a task is reused, and its log lines, in one write, since other threads may print too.
-
-    Args:
-        task: Name of the task.
-        folder: Folder with its outputs.
-        lines: Its log lines.
-    """
+    """Print that a task is reused, and its log lines, in one write, since other threads may print too."""
     ended = f"Task '{task}' finished with status SUCCESS"
     sys.stdout.write("\n".join([f"Task '{task}' is reused from {folder}", *lines, ended]) + "\n")
     sys.stdout.flush()

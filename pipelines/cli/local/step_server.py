@@ -63,11 +63,7 @@ def main() -> NoReturn:
 
 
 def end_with_parent(parent: int) -> None:
-    """End this process as soon as its parent process ends, even if that is killed.
-
-    Args:
-        parent: Expected id of the parent process.
-    """
+    """End this process as soon as its parent process ends, even if that is killed."""
     if sys.platform != "linux":
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

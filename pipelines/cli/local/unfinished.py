@@ -19,12 +19,7 @@ MARKER = "running"
 
 @contextlib.contextmanager
 def marked(root: Path, run_id: str) -> Iterator[None]:
-    """Mark a run as running within a `with` statement; after an exception, such as Ctrl-C, the mark stays.
-
-    Args:
-        root: Folder of the run.
-        run_id: Id of the run, which its MLflow run has as a tag.
-    """
+    """Mark a run as running within a `with` statement; after an exception, such as Ctrl-C, the mark stays."""
     path = root / MARKER
     with path.open("w", encoding="utf-8") as file:
         _lock(file)

@@ -111,9 +111,6 @@ def push(folder: Path, address: str, progress: Callable[[int, int], None]) -> Pu
         address: `s3://BUCKET/PREFIX`; the bucket is created if it does not exist.
         progress: called with the number of files and bytes that were completed since the last call.
 
-    Returns:
-        The result.
-
     Raises:
         ParameterError: the address is not one of S3.
         SourceError: the folder cannot be pushed, or a file changed during the upload.

@@ -70,9 +70,6 @@ def inference_service(
         namespace: namespace of the service. Defaults to none.
         service_account: service account of its pods, which may read the model; empty for the namespace's default.
 
-    Returns:
-        The manifest.
-
     Raises:
         ParameterError: Kubernetes does not permit the name.
     """

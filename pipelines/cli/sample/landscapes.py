@@ -26,15 +26,7 @@ Generator = np.random.Generator
 
 
 def draw(class_name: str, rng: Generator) -> Landscape:
-    """Draw one landscape of a class.
-
-    Args:
-        class_name: one of `CLASS_NAMES`.
-        rng: random generator, which determines all other properties.
-
-    Returns:
-        The landscape.
-    """
+    """Draw one landscape of a class; the generator determines all other properties."""
     return _LANDSCAPES[class_name](rng)
 
 

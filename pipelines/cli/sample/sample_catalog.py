@@ -38,23 +38,13 @@ Ring = list[list[float]]
 
 
 def write_items(folder: Path, tiles: Sequence[Tile]) -> None:
-    """Write one JSON file per tile.
-
-    Args:
-        folder: folder of the sample, with a folder per class in `items`.
-        tiles: the tiles to describe.
-    """
+    """Write one JSON file per tile into its class' folder in `items`, which exists."""
     for tile, item in zip(tiles, _items(tiles, root="../../"), strict=True):
         _write_json(folder / _item_path(tile), item)
 
 
 def write_catalog(folder: Path, tiles: Sequence[Tile]) -> None:
-    """Write the catalog, its collection and the table of all items.
-
-    Args:
-        folder: folder of the sample.
-        tiles: all tiles, in the order of the collection.
-    """
+    """Write the catalog, its collection and the table of all items, in the order of the tiles."""
     from stac_geoparquet.arrow import parse_stac_items_to_arrow, to_parquet
 
     items = list(_items(tiles, root=""))

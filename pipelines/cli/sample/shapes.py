@@ -25,14 +25,7 @@ _REACH = SIZE * 2**-0.5  # distance from center to corner, so that rotated shape
 
 
 def turned(angle: float) -> tuple[Layer, Layer]:
-    """Compute coordinates along and across a direction, from the center of the tile.
-
-    Args:
-        angle: angle of the direction, in radians.
-
-    Returns:
-        The coordinates along the direction and those across it, in pixels.
-    """
+    """Compute coordinates, in pixels, along and across a direction, in radians, from the center of the tile."""
     along = _COLUMNS * np.float32(np.cos(angle)) + _ROWS * np.float32(np.sin(angle))
     across = _ROWS * np.float32(np.cos(angle)) - _COLUMNS * np.float32(np.sin(angle))
     return along, across
@@ -61,9 +54,6 @@ def parcels(rng: np.random.Generator, angle: float, width: Range, length: Range)
         angle: angle of the strips, in radians.
         width: width of a strip, in pixels.
         length: length of a parcel along its strip, in pixels; equal for all parcels of a strip.
-
-    Returns:
-        The parcels.
     """
     along, across = turned(angle)
     strips = int(2 * _REACH / width[0]) + 2

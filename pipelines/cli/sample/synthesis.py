@@ -27,9 +27,6 @@ _PLACE_SPREAD = 0.06  # per band: soils, plants and roofs of one kind differ fro
 def synthesize(tile: Tile) -> NDArray[np.uint16]:
     """Create the pixels of one tile; the same tile always has the same pixels.
 
-    Args:
-        tile: the tile.
-
     Returns:
         Digital numbers, uint16, `(64, 64, 13)`, the bands in the order of `spectra.BANDS`.
     """

@@ -20,10 +20,6 @@ def compare(kubeflow: Kubeflow, cluster: Cluster) -> Finding:
     Two addresses of one cluster usually differ, and those of two clusters may be equal behind port-forwards. The best
     evidence is therefore a run: its Workflow is in the cluster, and the pipelines API knows its id.
 
-    Args:
-        kubeflow: the pipelines API.
-        cluster: the access to Kubernetes.
-
     Returns:
         `ok` if they are evidently the same, `problem` if they evidently differ, else `warning`.
     """

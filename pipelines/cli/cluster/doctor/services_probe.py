@@ -24,9 +24,6 @@ _ANSWER_SECONDS = 20
 def probe_buckets(buckets: list[str]) -> list[dict[str, str]]:
     """List, write, read and delete in each bucket.
 
-    Args:
-        buckets: their names.
-
     Returns:
         One finding per bucket: `{level, subject, detail, advice}`.
     """
