@@ -2,9 +2,7 @@
 
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
-
-from tilepipe.components.shared.contracts.json_model import JsonModel, SparseModel
+from tilepipe.components.shared.contracts.json_model import FrozenModel, JsonModel, SparseModel
 from tilepipe.components.shared.contracts.manifest import Dtype, Shard, Split
 from tilepipe.components.shared.contracts.product import Product
 from tilepipe.components.shared.tiles.quarantine import allowed_tiles
@@ -12,11 +10,7 @@ from tilepipe.components.shared.tiles.quarantine import allowed_tiles
 SCHEMA_VERSION: Literal[1] = 1
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class PackedShard(_Frozen):
+class PackedShard(FrozenModel):
     """A shard, with its share of the counts and statistics of the data set."""
 
     number: int
@@ -29,7 +23,7 @@ class PackedShard(_Frozen):
     numbers in the same order for any number of workers."""
 
 
-class SharedLayout(_Frozen, SparseModel):
+class SharedLayout(SparseModel):
     """The values that are the same in all parts, since they depend only on the tile table and the parameters."""
 
     omitted_if_default: ClassVar[frozenset[str]] = frozenset({"common_names", "platform", "product"})
@@ -66,7 +60,7 @@ class SharedLayout(_Frozen, SparseModel):
         return allowed_tiles(self.max_quarantine_percent, self.total)
 
 
-class PartManifest(_Frozen, JsonModel):
+class PartManifest(JsonModel):
     """The shards that one worker has packed."""
 
     indent: ClassVar[int] = 1

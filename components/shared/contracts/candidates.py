@@ -4,10 +4,10 @@ import math
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from tilepipe.components.shared.contracts.history import History, lower_is_better
-from tilepipe.components.shared.contracts.json_model import JsonModel, read_json
+from tilepipe.components.shared.contracts.json_model import FrozenModel, JsonModel, read_json
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -18,11 +18,7 @@ OUTCOME_FILE, MODEL_FILE = "outcome.json", "model.keras"
 """Files in the folder of a candidate; only the best candidates of a worker have a model."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Candidate(_Frozen):
+class Candidate(FrozenModel):
     """One choice of parameters."""
 
     index: int = Field(ge=0)
@@ -35,7 +31,7 @@ class Candidate(_Frozen):
         return f"candidate-{self.index:03d}"
 
 
-class Study(_Frozen):
+class Study(FrozenModel):
     """Search that chooses candidates by the results of earlier ones."""
 
     space: dict[str, Any]
@@ -49,7 +45,7 @@ class Study(_Frozen):
     """Indices of the candidates of this worker, in the order in which it chooses them."""
 
 
-class Share(_Frozen):
+class Share(FrozenModel):
     """Candidates of one worker: an item of the loop, as JSON."""
 
     worker: int
@@ -73,13 +69,13 @@ class Share(_Frozen):
         return self
 
 
-class Outcome(_Frozen, JsonModel):
+class Outcome(JsonModel):
     """Result of one candidate."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
     index: int
     parameters: dict[str, Any]
-    base: dict[str, Any] = {}
+    base: dict[str, Any] = Field(default_factory=dict)
     """Parameters of all candidates that differ from the pipeline's defaults."""
     status: Status
     reason: str = ""
@@ -132,10 +128,7 @@ def ranked(outcomes: list[Outcome]) -> list[Outcome]:
 
 
 def read_outcomes(folder: Path) -> list[Outcome]:
-    """Read the outcomes of a worker's candidates, in no particular order.
-
-    Args:
-        folder: the folder that `tune` wrote.
+    """Read the outcomes of a worker's candidates from the folder that `tune` wrote, in no particular order.
 
     Raises:
         ArtifactError: an outcome is damaged or of another schema version.

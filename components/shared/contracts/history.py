@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from tilepipe.components.shared.contracts.json_model import JsonModel, read_json
 
@@ -51,8 +51,6 @@ def in_words(metric: str) -> str:
 
 class History(JsonModel):
     """Figures of each epoch, and the epoch whose weights the model has."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     schema_version: Literal[1] = SCHEMA_VERSION
     metric: ChosenBy

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, SerializerFunctionWrapHandler, ValidationError, model_serializer
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.storage.atomic import write_whole
@@ -11,7 +11,13 @@ from tilepipe.components.shared.storage.atomic import write_whole
 _Model = TypeVar("_Model", bound=BaseModel)
 
 
-class JsonModel(BaseModel):
+class FrozenModel(BaseModel):
+    """A model that is immutable and refuses unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class JsonModel(FrozenModel):
     """A model that is stored as a JSON file."""
 
     indent: ClassVar[int] = 2
@@ -32,7 +38,8 @@ class SparseModel(JsonModel):
     @model_serializer(mode="wrap")
     def _without_defaults(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields = type(self).model_fields
-        unset = {name for name in self.omitted_if_default if getattr(self, name) == fields[name].default}
+        defaults = {name: fields[name].get_default(call_default_factory=True) for name in self.omitted_if_default}
+        unset = {name for name, default in defaults.items() if getattr(self, name) == default}
         return {name: value for name, value in write(self).items() if name not in unset}
 
 

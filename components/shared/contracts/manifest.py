@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import Field, FiniteFloat, model_validator
 
-from tilepipe.components.shared.contracts.json_model import SparseModel, read_json
+from tilepipe.components.shared.contracts.json_model import FrozenModel, SparseModel, read_json
 from tilepipe.components.shared.contracts.product import Product
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -15,11 +15,7 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 Dtype = Literal["uint8", "uint16", "int16", "float32"]
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Shard(_Frozen):
+class Shard(FrozenModel):
     """One TFRecord file of a split."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=255)
@@ -30,7 +26,7 @@ class Shard(_Frozen):
     """XXH3 of the file, 128 bits in hexadecimal: it guards against damage, not against forgery."""
 
 
-class SplitSummary(_Frozen):
+class SplitSummary(FrozenModel):
     """Shards and counts of a split."""
 
     tiles: int = Field(ge=0)
@@ -39,7 +35,7 @@ class SplitSummary(_Frozen):
     shards: tuple[Shard, ...]
 
 
-class BandStatistics(_Frozen):
+class BandStatistics(FrozenModel):
     """Digital numbers of one band over all pixels of the training split."""
 
     band: str
@@ -49,7 +45,7 @@ class BandStatistics(_Frozen):
     maximum: FiniteFloat
 
 
-class Manifest(_Frozen, SparseModel):
+class Manifest(SparseModel):
     """Description of the shards. Versioned: a step refuses a `schema_version` that it does not know."""
 
     omitted_if_default: ClassVar[frozenset[str]] = frozenset({"common_names", "platform", "product", "left_out"})
@@ -77,7 +73,7 @@ class Manifest(_Frozen, SparseModel):
     """Value of nodata pixels, which are not in the statistics; None if no inspected file states one."""
     class_names: tuple[str, ...]
     """In the order of the integer labels."""
-    left_out: dict[str, int] = {}
+    left_out: dict[str, int] = Field(default_factory=dict)
     """Number of tiles that were unusable and left out, by reason."""
     splits: dict[Split, SplitSummary]
     statistics: tuple[BandStatistics, ...]

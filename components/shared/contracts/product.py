@@ -4,8 +4,6 @@ import re
 from collections.abc import Iterable
 from typing import ClassVar
 
-from pydantic import ConfigDict
-
 from tilepipe.components.shared.contracts.json_model import SparseModel
 
 SHIFTED_FROM = "04.00"
@@ -19,7 +17,6 @@ _SATELLITE = re.compile(r"(sentinel-?\d|landsat-?\d)")
 class Product(SparseModel):
     """Statements of a source about its product: the distinct values of all tiles, sorted; empty if there are none."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     omitted_if_default: ClassVar[frozenset[str]] = frozenset(
         {"levels", "platforms", "instruments", "baselines", "offset_applied", "number_offset", "units"}
     )

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, get_args, get_type_hints
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from tilepipe.components.shared.contracts.geometry_column import CORNERS, GeometryColumn
 from tilepipe.components.shared.contracts.json_model import SparseModel
@@ -110,7 +110,6 @@ ENCODED = "encoded"
 class RecordFeature(SparseModel):
     """A feature of a `tf.train.Example` that holds the pixels of one band, or of all bands, row by row."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     omitted_if_default: ClassVar[frozenset[str]] = frozenset({"bands"})
 
     name: str
@@ -130,7 +129,6 @@ class RecordFeature(SparseModel):
 class TileTableInfo(SparseModel):
     """Key-value metadata of the table."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     omitted_if_default: ClassVar[frozenset[str]] = frozenset(
         {"nodata", "common_names", "platform", "product", "scaling"}
     )

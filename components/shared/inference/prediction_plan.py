@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from tilepipe.components.shared.contracts.json_model import JsonModel, read_json
 from tilepipe.components.shared.tiles.layout.reading_options import ReadingOptions
@@ -39,7 +39,6 @@ class PredictionOptions(ReadingOptions):
 class PredictionPlan(JsonModel):
     """The plan, as a JSON artifact."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
     indent: ClassVar[int] = 1
 
     schema_version: Literal[1] = SCHEMA_VERSION

@@ -20,6 +20,13 @@ def test_a_manifest_reads_back_equal(tmp_path):
     assert write_packed(tmp_path) == read_manifest(tmp_path / "manifest.json")
 
 
+def test_a_manifest_omits_what_has_its_default(tmp_path):
+    manifest = write_packed(tmp_path)
+    assert manifest.omitted_if_default.isdisjoint(json.loads(manifest.model_dump_json()))
+    written = manifest.model_copy(update={"left_out": {"it is blank": 1}}).model_dump_json()
+    assert json.loads(written)["left_out"] == {"it is blank": 1}
+
+
 @pytest.mark.parametrize("name", ["/etc/hostname", "../train-0.tfrecord", "a/b.tfrecord", "", ".hidden", "a\x1b[2J"])
 def test_shard_names_are_plain_file_names(tmp_path, name):
     path = edited(tmp_path, lambda content: content["splits"]["train"]["shards"][0].update(name=name))
