@@ -122,7 +122,7 @@ def _read_ahead(
 
 def _batches(folders: Sequence[Path], split: Split, manifest: Manifest, batch_size: int) -> Iterator[_Batch]:
     summary = manifest.splits[split]
-    paths = check_shards(folders, summary, verify=False)
+    paths = check_shards(folders, summary)
     tiles = itertools.chain.from_iterable(
         read_tiles(path, shard, manifest) for path, shard in zip(paths, summary.shards, strict=True)
     )

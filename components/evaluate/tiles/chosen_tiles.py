@@ -22,13 +22,7 @@ _HEADER_BYTES, _TRAILER_BYTES = (
 def read_chosen(
     folders: Sequence[Path], split: Split, manifest: Manifest, positions: Collection[int]
 ) -> Mapping[int, npt.NDArray[Any]]:
-    """Read the tiles at some places of a split, seeking past all others.
-
-    Args:
-        folders: folders with the shards of the split.
-        split: the split.
-        manifest: description of the shards.
-        positions: places of the tiles in the sequence of the split's shards.
+    """Read the tiles at some places in the sequence of a split's shards, seeking past all others.
 
     Returns:
         Place -> pixels, the manifest's dtype, `(height, width, bands)`.
@@ -39,7 +33,7 @@ def read_chosen(
     summary, wanted = manifest.splits[split], set(positions)
     tiles: dict[int, npt.NDArray[Any]] = {}
     start = 0
-    for path, shard in zip(check_shards(folders, summary, verify=False), summary.shards, strict=True):
+    for path, shard in zip(check_shards(folders, summary), summary.shards, strict=True):
         here = sorted(place for place in wanted if start <= place < start + shard.tiles)
         if here:
             with path.open("rb") as file:

@@ -56,7 +56,7 @@ def choose_samples(
     tiles = np.empty((count, *manifest.tile_shape), manifest.dtype)
     labels = np.empty(count, np.int64)
     tile_ids: list[str] = []
-    paths = check_shards(folders, summary, verify=False)
+    paths = check_shards(folders, summary)
     for path, shard in zip(paths, summary.shards, strict=True):
         for tile in read_tiles(path, shard, manifest):  # to the end, where the checksum is compared
             if len(tile_ids) < count:
@@ -80,14 +80,7 @@ def write_samples(samples: Samples, path: Path) -> None:
 
 
 def read_samples(path: Path, manifest: Manifest) -> Samples:
-    """Read a sample.
-
-    Args:
-        path: The file.
-        manifest: Contents of the shards that it is from.
-
-    Returns:
-        The sample; it holds at least one tile.
+    """Read a sample, which holds at least one tile.
 
     Raises:
         ArtifactError: The file is damaged, or its tiles are not those of the manifest.

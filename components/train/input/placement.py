@@ -32,7 +32,7 @@ def locate(where: Sequence[Path] | Sequence[str], summary: SplitSummary) -> list
         StorageError: a store cannot be reached or denies access.
     """
     if all(isinstance(folder, Path) for folder in where):
-        return [str(path) for path in check_shards([Path(folder) for folder in where], summary, verify=False)]
+        return [str(path) for path in check_shards([Path(folder) for folder in where], summary)]
     return locate_shards([str(folder) for folder in where], summary)
 
 
@@ -40,17 +40,6 @@ def plan(
     summary: SplitSummary, manifest: Manifest, seed: int, options: DataOptions, memory_mebibytes: int, *, gpu: bool
 ) -> tuple[ShuffleOrder, Place]:
     """Choose the placement of a split, and the size of its shuffle windows.
-
-    Args:
-        summary: the manifest's summary of the split.
-        manifest: description of the tiles.
-        seed: seed of the order.
-        options: the placement options.
-        memory_mebibytes: memory available for this split.
-        gpu: whether there is a GPU that small splits can be kept on.
-
-    Returns:
-        The order of the tiles, and the placement.
 
     Raises:
         ParameterError: the requested placement does not fit.

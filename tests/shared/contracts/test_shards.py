@@ -3,7 +3,7 @@ import shutil
 import pytest
 
 from tests.support.packed import write_packed
-from tilepipe.components.shared.contracts.shards import check_shards, locate_shards
+from tilepipe.components.shared.contracts.shards import check_shard, check_shards, locate_shards
 from tilepipe.components.shared.errors import ArtifactError
 
 
@@ -52,18 +52,18 @@ def test_a_truncated_shard_is_an_error(packed, tmp_path):
     shard = tmp_path / "train" / manifest.splits["train"].shards[0].name
     shard.write_bytes(shard.read_bytes()[:-1])
     with pytest.raises(ArtifactError, match=r"must have [\d,]+ bytes. Received: [\d,]+ bytes"):
-        check_shards([tmp_path / "train"], manifest.splits["train"], verify=False)
+        check_shards([tmp_path / "train"], manifest.splits["train"])
 
 
 def test_a_damaged_shard_is_an_error_where_checksums_are_verified(packed, tmp_path):
-    manifest = packed()
-    shard = tmp_path / "train" / manifest.splits["train"].shards[0].name
+    (stated,) = packed().splits["train"].shards
+    shard = tmp_path / "train" / stated.name
     content = bytearray(shard.read_bytes())
     content[100] ^= 1
     shard.write_bytes(content)
     with pytest.raises(ArtifactError, match="must have the checksum"):
-        check_shards([tmp_path / "train"], manifest.splits["train"])
-    assert check_shards([tmp_path / "train"], manifest.splits["train"], verify=False) == [shard]
+        check_shard(shard, stated)
+    assert check_shard(shard, stated, verify=False) == shard
 
 
 def test_addresses_of_shards_are_found_in_whichever_part_has_them(packed, tmp_path):

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Generator, Iterator
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from tilepipe.components.shared.runtime.cpus import available_cpus
 from tilepipe.components.shared.runtime.parallel import map_in_order
@@ -17,17 +17,7 @@ _AT_ONCE = 8
 """Tiles that one of `readers` requests before it reads the first."""
 
 
-class Concurrency(NamedTuple):
-    """Threads that read tiles, and the tiles that they process at a time."""
-
-    threads: int
-    at_once: int
-    """Tiles of a batch. A thread requests all of them before it reads the first."""
-    window: int
-    """Largest number of batches that are being read or wait to be taken."""
-
-
-def plan_concurrency(tile: Tile | None, readers: int, tile_bytes: int, *, has_cache: bool) -> Concurrency:
+def plan_concurrency(tile: Tile | None, readers: int, tile_bytes: int, *, has_cache: bool) -> tuple[int, int, int]:
     """Choose the number of threads, and the tiles that each processes at a time.
 
     Where requests are sent ahead of time, threads need not wait for the network, and more of them than CPUs only take
@@ -39,6 +29,10 @@ def plan_concurrency(tile: Tile | None, readers: int, tile_bytes: int, *, has_ca
         readers: number of threads that wait for the network, as configured.
         tile_bytes: size of a decoded tile.
         has_cache: whether tiles may be read from a cache, for which a thread waits.
+
+    Returns:
+        The number of threads; the tiles of a batch, all of which a thread requests before it reads the first; and the
+        largest number of batches that are being read or wait to be taken.
     """
     in_flight = _IN_FLIGHT_BYTES // max(1, tile_bytes)
     threads = readers
@@ -46,7 +40,7 @@ def plan_concurrency(tile: Tile | None, readers: int, tile_bytes: int, *, has_ca
         threads = min(readers, available_cpus() + 1)
     # Twice as many tiles are in flight as the threads process, so that no thread waits for a result to be taken.
     at_once = max(1, min(_AT_ONCE * readers // threads, in_flight // (2 * threads)))
-    return Concurrency(threads, at_once, max(2, min(2 * threads, in_flight // at_once)))
+    return threads, at_once, max(2, min(2 * threads, in_flight // at_once))
 
 
 def map_batches(
