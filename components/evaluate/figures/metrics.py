@@ -206,16 +206,7 @@ def score(
 
 
 def confusion_matrix(labels: Counts, predicted: Counts, classes: int) -> Counts:
-    """Count tiles by label and predicted class.
-
-    Args:
-        labels: true classes, int64, `(tiles,)`.
-        predicted: predicted classes, int64, `(tiles,)`.
-        classes: number of classes.
-
-    Returns:
-        int64, `(classes, classes)`, one row per label.
-    """
+    """Count tiles by label (row) and predicted class (column), int64, `(tiles,)`, as int64, `(classes, classes)`."""
     return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 

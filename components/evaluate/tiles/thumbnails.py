@@ -80,17 +80,7 @@ class Display:
 def with_pictures(
     shown: ShownTiles, predictions: SplitPredictions, folders: Sequence[Path], manifest: Manifest
 ) -> ShownTiles:
-    """Draw the tiles of the report up to 1.5 MiB of pictures in total, the most important tiles first.
-
-    Args:
-        shown: the chosen tiles.
-        predictions: predictions of their split, with places in the shards.
-        folders: folders with the shards of the split.
-        manifest: description of the shards.
-
-    Returns:
-        The same tiles with pictures.
-    """
+    """Add pictures to the tiles of the report, up to 1.5 MiB in total, the most important tiles first."""
     if predictions.positions is None:
         return shown
     display, size = Display.of(manifest), 0

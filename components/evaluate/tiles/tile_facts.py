@@ -28,14 +28,7 @@ class TileFacts:
 
 
 def read_tile_facts(path: Path, tile_ids: Sequence[str]) -> TileFacts:
-    """Look up tiles in a tile table, which is read in batches of rows.
-
-    Args:
-        path: the tile table of `ingest`.
-        tile_ids: ids of the tiles of a split.
-
-    Returns:
-        The facts, in the order of `tile_ids`.
+    """Look up tiles, in the order of their ids, in a tile table, which is read in batches of rows.
 
     Raises:
         ArtifactError: the file is not a tile table.
