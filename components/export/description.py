@@ -103,12 +103,6 @@ class Description:
 def read_evaluation(metrics: Path, confusion: Path, history: Path, manifest: Manifest) -> dict[str, Any]:
     """Read the artifacts of `train` and `evaluate` that describe a model.
 
-    Args:
-        metrics: Figures, JSON.
-        confusion: Confusion matrix, JSON.
-        history: Figures of each epoch, JSON.
-        manifest: Contents of the shards.
-
     Returns:
         The fields of `Description` that come from these files.
 

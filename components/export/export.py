@@ -56,10 +56,7 @@ class Outputs:
 def export(config: ExportConfig, inputs: Inputs, outputs: Outputs) -> dict[str, Any]:
     """Export a model, compare it with Keras and bundle it.
 
-    Args:
-        config: Parameters of the step.
-        inputs: Files to read.
-        outputs: Files to write; none appears unless the comparison succeeds.
+    No output appears unless the comparison succeeds.
 
     Returns:
         Facts for the metadata of the ONNX artifact.

@@ -43,13 +43,6 @@ def make_formats(
 ) -> Formats:
     """Convert the model to the further formats.
 
-    Args:
-        options: Options of the step.
-        model: The Keras model.
-        dtype: Dtype of the tiles.
-        samples: Tiles with their classes.
-        onnx_file: The model as ONNX.
-
     Returns:
         The files. An 8-bit model that loses too much accuracy is left out with a warning.
 

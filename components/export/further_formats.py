@@ -58,13 +58,10 @@ def to_saved_model(model: "keras.Model", dtype: str) -> tuple[dict[str, bytes], 
 
 
 def to_litert(frozen: Any) -> tuple[bytes, Callable[[Tiles], Probabilities]]:  # noqa: ANN401 - TensorFlow's function
-    """Convert a function without variables to LiteRT (TensorFlow Lite), and load the result.
+    """Convert a concrete function from tiles to probabilities, without variables, to LiteRT, and load the result.
 
     Variables must be frozen first: TensorFlow's converter (2.21) leaves those of a SavedModel, or of a function that is
     given with its model, out of the file without a message, and the predictions are NaN.
-
-    Args:
-        frozen: Concrete function from tiles to probabilities.
 
     Returns:
         Content of the file, and the function of the loaded model.

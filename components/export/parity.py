@@ -126,11 +126,6 @@ def compare(
 def check_parity(parity: Parity, max_difference: float, name: str = "ONNX") -> None:
     """Check that the predictions of the exported model are those of the Keras model.
 
-    Args:
-        parity: The comparison.
-        name: Format of the exported model, for the error. Defaults to ONNX.
-        max_difference: Largest difference that is accepted.
-
     Raises:
         ArtifactError: A probability differs by more, or is not a number.
     """

@@ -59,14 +59,6 @@ def quantize(path: Path, samples: Samples, max_accuracy_loss: float) -> Quantiza
 
     The ranges of the activations are those of the first 128 samples; all samples are classified. Both weights and
     activations are unsigned: onnxruntime before 1.24 refuses signed ones in some models. The last layer stays as it is.
-
-    Args:
-        path: The ONNX model.
-        samples: Tiles with their classes.
-        max_accuracy_loss: Loss of accuracy that is accepted.
-
-    Returns:
-        The model and the comparison.
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 

@@ -64,10 +64,6 @@ class Outputs:
 def gate(config: GateConfig, outputs: Outputs) -> Judgement:
     """Judge a version, and write the verdict to files, to its tags and to its MLflow run.
 
-    Args:
-        config: the version, the floors and the limits.
-        outputs: files to write.
-
     Raises:
         ParameterError: the version is the champion, or a floor is of a class that it does not have.
         SourceError: there is no such version, it is not one of tilepipe's, or its test tiles no longer exist.

@@ -27,12 +27,6 @@ def log_bundle(client: "MlflowClient", run_id: str, bundle: Path, digest: str) -
     The folder contains the start of the bundle's digest: a run whose model is exported again has two bundles, and the
     first must stay as it was registered.
 
-    Args:
-        client: Client of the tracking server.
-        run_id: The run.
-        bundle: The bundle.
-        digest: Its SHA-256, in hexadecimal.
-
     Returns:
         Address of the bundle, `runs:/<run>/bundle/<digest>/model.tar.gz.bin`.
     """

@@ -21,9 +21,6 @@ _OWNED = "scheduledworkflows.kubeflow.org/isOwnedByScheduledWorkflow"
 def choose_snapshot(config: SnapshotConfig) -> str:
     """Choose the snapshot that `ingest` uses.
 
-    Args:
-        config: the user's choice.
-
     Returns:
         ISO 8601: the user's time; else the creation time of the Workflow in a recurring run; else empty.
 

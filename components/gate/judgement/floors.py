@@ -48,13 +48,7 @@ class FloorResult(NamedTuple):
 
 
 def parse_floors(floors: Mapping[str, float]) -> tuple[Floor, ...]:
-    """Parse floors such as `{"accuracy": 0.9, "recall[Forest]": 0.8, "f1[*]": 0.5}`.
-
-    Args:
-        floors: figure -> smallest accepted value. A figure of a class has the class in brackets; `*` is every class.
-
-    Returns:
-        The floors, in the same order.
+    """Parse floors such as `{"accuracy": 0.9, "recall[Forest]": 0.8, "f1[*]": 0.5}`, where `*` is every class.
 
     Raises:
         ParameterError: a figure is unknown, or a value is not a fraction.
@@ -84,11 +78,6 @@ def check_floors(
     floors: Iterable[Floor], figures: ClassificationFigures, class_names: Sequence[str]
 ) -> list[FloorResult]:
     """Compare the figures of a model with floors.
-
-    Args:
-        floors: the floors.
-        figures: figures of the model on the test tiles.
-        class_names: classes, in the order of the figures.
 
     Returns:
         One result per floor, and one per class that has test tiles for a floor of every class.
