@@ -41,12 +41,6 @@ def compare_scene(model: BundleModel, counts: ClassCounts, sample: Sample | None
 def track_scene(experiment: str, provenance: Provenance, figures: Mapping[str, float], page: Path) -> str:
     """Log the figures and the page of a scene to an MLflow run of its own, below that of the pipeline run if any.
 
-    Args:
-        experiment: MLflow experiment; empty tracks nothing.
-        provenance: Scene and model.
-        figures: Figures by name.
-        page: The page.
-
     Returns:
         The run, which stays open; `tracking.UNTRACKED` without tracking.
 

@@ -109,10 +109,6 @@ def collect(inputs: PartFiles, outputs: CollectedFiles) -> Collected:
 
     A step that is started again writes the same table under the same name.
 
-    Args:
-        inputs: Files of all parts.
-        outputs: Paths of the outputs.
-
     Raises:
         ArtifactError: A part is missing, damaged, given twice or of another run.
         TileError: More tiles were left out than are allowed.

@@ -95,18 +95,11 @@ def _incomplete(received: str) -> StorageError:
 def open_maps(
     folder: Path, grid: MapGrid, class_names: Sequence[str], colors: Sequence[Color], tags: dict[str, str]
 ) -> Iterator[MapWriter]:
-    """Write `classes.tif` and `confidence.tif` into a folder, as COGs, once the body has ended without an error.
+    """Write COGs, `classes.tif` and `confidence.tif`, into an existing folder once the body has ended without an error.
 
     The pixels first go to plain temporary files: a COG has its overviews before the pixels. Overviews of the classes
     hold the most frequent class, never a mean of two. All tags are set before the COG is made, since a later tag would
     break its layout. The COGs are read again, since GDAL closes a file on a full disk without an error.
-
-    Args:
-        folder: Existing folder.
-        grid: Grid of the maps.
-        class_names: Names of the classes.
-        colors: Their colors.
-        tags: Tags of both files.
 
     Raises:
         StorageError: A map cannot be written.

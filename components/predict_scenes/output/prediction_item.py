@@ -53,14 +53,7 @@ class Provenance:
 def prediction_item(
     folder: Path, grid: MapGrid, provenance: Provenance, class_names: Sequence[str], colors: Sequence[Color]
 ) -> dict[str, Any]:
-    """Describe the maps in a folder.
-
-    Args:
-        folder: Folder with the maps and the preview.
-        grid: Grid of the maps.
-        provenance: Scene and model.
-        class_names: Names of the classes.
-        colors: Their colors.
+    """Describe the maps and the preview in a folder.
 
     Returns:
         The item as JSON, with addresses of assets relative to the item. Without a known time of the scene, `datetime`

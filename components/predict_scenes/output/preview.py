@@ -68,17 +68,7 @@ def preview_page(
 ) -> str:
     """Write a page with the picture, a legend with the share and confidence of each class, and scene and model.
 
-    Args:
-        picture: The PNG.
-        counts: Pixels and confidence by class.
-        class_names: Names of the classes.
-        colors: Their colors.
-        provenance: Scene and model.
-        shown: Figures of the prediction.
-        drift: Comparison with the training data.
-
-    Returns:
-        A self-contained HTML document.
+    The HTML is self-contained.
     """
     total = int(counts.pixels.sum())
     mean = counts.confidence.sum() / total / 100 if total else float("nan")

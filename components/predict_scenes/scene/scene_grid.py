@@ -221,12 +221,6 @@ def _valid(values: Pixels, nodata: float | None, mask: Mask | None) -> Mask | No
 def open_grid(scene: Scene, tiles: TileFormat, options: ScenesOptions, conversion: Conversion) -> Iterator[SceneGrid]:
     """Open the files of a scene, and bring them to the grid of the finest band.
 
-    Args:
-        scene: The scene.
-        tiles: What the model takes.
-        options: Pixel size, resampling and nodata.
-        conversion: Conversion of the numbers.
-
     Raises:
         SourceError: A file cannot be opened, states no coordinate reference system, or another one than the others.
     """

@@ -13,17 +13,7 @@ _MOST_CLASSES = 200
 
 
 def render_drift_page(plan: PredictionPlan, predicted: int, drift: Drift, overall: dict[str, float]) -> str:
-    """Render the page.
-
-    Args:
-        plan: The plan of the prediction.
-        predicted: Number of predicted tiles.
-        drift: Comparison with the training data.
-        overall: Figures of the labelled tiles by name; empty without labels.
-
-    Returns:
-        A self-contained HTML document without scripts.
-    """
+    """Render the page as self-contained HTML without scripts; `overall` is empty without labels."""
     version = f" version {plan.model_version}" if plan.model_version else ""
     return html_page(
         f"{plan.model_name}: predictions",
