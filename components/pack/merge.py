@@ -43,11 +43,6 @@ def merge(inputs: MergeInputs, manifest_path: Path, quarantine_path: Path) -> Ma
 
     No shard is read or copied. The outputs do not depend on the number of parts.
 
-    Args:
-        inputs: output files of the workers.
-        manifest_path: path of the manifest to write.
-        quarantine_path: path of the quarantine table to write.
-
     Returns:
         The manifest, as written.
 

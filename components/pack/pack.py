@@ -104,11 +104,6 @@ def pack(config: PackConfig, tiles: Path, outputs: PackOutputs) -> PartManifest:
     The outputs are written completely or not at all. Work is divided by shard, and a shard has the same name and bytes
     whichever worker packs it.
 
-    Args:
-        config: parameters of the step, including the index of the part and the number of parts.
-        tiles: path of the tile table.
-        outputs: output paths.
-
     Returns:
         The part manifest, as written.
 

@@ -24,12 +24,6 @@ logger = logging.getLogger("tilepipe.prepare")
 def prepare(config: PrepareConfig, manifest_path: Path, base_model: Path, summary: Path) -> dict[str, Any]:
     """Build, compile and save a model; the same manifest and seed give the same weights.
 
-    Args:
-        config: the parameters.
-        manifest_path: path of the manifest.
-        base_model: path of the `.keras` file to write.
-        summary: path of the Markdown file to write.
-
     Returns:
         Metadata for the artifact of the model.
 

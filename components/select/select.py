@@ -42,12 +42,6 @@ class Outputs:
 def select(config: SelectConfig, folders: Sequence[Path], manifest_path: Path, outputs: Outputs) -> Outcome:
     """Rank the candidates and write the outputs.
 
-    Args:
-        config: the parameters.
-        folders: outcomes of the workers, in any order.
-        manifest_path: path of the manifest.
-        outputs: files to write.
-
     Returns:
         The outcome of the winner.
 

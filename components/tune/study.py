@@ -32,13 +32,6 @@ def choose(
     Candidates that were stopped at a rung rank behind all finished ones, and those that failed, or lack the metric,
     behind these: they are never among the good ones, whose neighborhood is searched. Candidates without an outcome
     count as bad too, so that workers do not try the same.
-
-    Args:
-        study: the search space and its seed.
-        index: index of the candidate.
-        known: candidates so far, of all workers, by index.
-        outcomes: their outcomes so far.
-        metric: the metric to optimize.
     """
     import optuna
 

@@ -50,13 +50,7 @@ class Moments(ABC):
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> "Moments":
-        """Restore the moments that `to_json` wrote.
-
-        Args:
-            value: the decoded JSON.
-
-        Returns:
-            The same moments, to the last bit.
+        """Restore the moments that `to_json` wrote, to the last bit.
 
         Raises:
             ValueError: it was not written by `to_json`.

@@ -19,12 +19,7 @@ _LITE_BATCH_NORM_MOMENTUM = 0.99
 
 
 def build_backbone(architecture: Architecture, manifest: Manifest, options: ModelOptions) -> keras.Model:
-    """Build a network's feature extractor for the manifest's tiles.
-
-    Args:
-        architecture: any but cnn.
-        manifest: shape of the tiles.
-        options: the network's settings.
+    """Build a network's feature extractor, of any but cnn, for the manifest's tiles.
 
     Returns:
         A model named `backbone`, from scaled bands and indices `(batch, height, width, bands + indices)`, in the size

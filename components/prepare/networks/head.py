@@ -30,15 +30,7 @@ def head(features: keras.KerasTensor, options: ModelOptions, units: Sequence[int
 
 
 def probabilities(values: keras.KerasTensor, classes: int) -> keras.KerasTensor:
-    """Add the classification layer.
-
-    Args:
-        values: `(batch, units)`.
-        classes: number of classes.
-
-    Returns:
-        Probabilities, float32, `(batch, classes)`.
-    """
+    """Add the classification layer to `(batch, units)`; it gives probabilities, float32, `(batch, classes)`."""
     # Always float32: probabilities in half precision do not add up to 1.
     return keras.layers.Dense(classes, activation="softmax", dtype="float32", name="probabilities")(values)
 

@@ -71,10 +71,6 @@ def preprocess(
 def channel_scaling(manifest: Manifest, options: ModelOptions) -> tuple[list[float], list[float]]:
     """Compute means and variances for scaling bands and indices as (value - mean) / sqrt(variance).
 
-    Args:
-        manifest: statistics of the training tiles.
-        options: scaling and indices.
-
     Returns:
         One mean and one variance per band that the network sees, and per index.
     """
