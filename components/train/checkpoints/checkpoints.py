@@ -119,26 +119,15 @@ class Checkpoints:
             self._changed.notify_all()
 
     def wait(self, timeout_seconds: float | None = None) -> bool:
-        """Wait until nothing is being written.
-
-        Args:
-            timeout_seconds: maximum wait. Defaults to None: until it is written or has failed.
-
-        Returns:
-            Whether the last saved state has been written.
-        """
+        """Wait, up to a timeout, until nothing is being written; return whether the last saved state has been written."""
         with self._changed:
             is_done = self._changed.wait_for(lambda: not self._is_writing and self._waiting is None, timeout_seconds)
             return is_done and self._is_saved
 
     def close(self, timeout_seconds: float | None = None) -> bool:
-        """Write queued states, and end the background thread.
+        """Write queued states, and end the background thread; return whether the last saved state has been written.
 
-        Args:
-            timeout_seconds: maximum wait. Defaults to None: until it is written or has failed.
-
-        Returns:
-            Whether the last saved state has been written.
+        Without a maximum time, wait until it is written or has failed.
         """
         is_saved = self.wait(timeout_seconds)
         with self._changed:

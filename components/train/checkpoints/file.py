@@ -54,13 +54,7 @@ class State:
 
 
 def owned(state: State) -> State:
-    """Protect a state from later changes: copy facts and views of other memory, and make all arrays read-only.
-
-    Args:
-        state: any state.
-
-    Returns:
-        An equal state.
+    """Return an equal state whose facts and views of other memory are copies, and whose arrays are read-only.
 
     Raises:
         ParameterError: an array has a dtype that no Keras variable has.
@@ -87,15 +81,7 @@ class Encoded:
 
 
 def encode(key: str, arrays: Arrays, facts: Mapping[str, Any]) -> Encoded:
-    """Encode arrays and facts as a file.
-
-    Args:
-        key: identifier of the training.
-        arrays: arrays of a state returned by `owned`.
-        facts: JSON.
-
-    Returns:
-        The encoded file.
+    """Encode the arrays of a state returned by `owned`, and facts, JSON, as a file.
 
     Raises:
         ArtifactError: the file would exceed the size limits.
@@ -122,15 +108,7 @@ def encode(key: str, arrays: Arrays, facts: Mapping[str, Any]) -> Encoded:
 
 
 def decode(content: bytes, digest: str, key: str) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
-    """Decode and verify a file.
-
-    Args:
-        content: the file.
-        digest: the digest it had when it was written.
-        key: identifier of the training.
-
-    Returns:
-        The arrays and the facts.
+    """Decode a file into its arrays and facts, and verify that its digest and its training are the given ones.
 
     Raises:
         ArtifactError: the file is damaged, truncated or of another training; the message is only the reason.

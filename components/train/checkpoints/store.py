@@ -82,10 +82,7 @@ class CheckpointStore:
         return None
 
     def write(self, state: State) -> None:
-        """Write a state as the newest, and delete files that are no longer needed.
-
-        Args:
-            state: a state returned by `owned`.
+        """Write a state returned by `owned` as the newest, and delete files that are no longer needed.
 
         Raises:
             StorageError: it cannot be written.

@@ -17,9 +17,6 @@ Groups = Mapping[str, "Sequence[keras.Variable]"]
 def values_of(groups: Groups) -> dict[str, npt.NDArray[Any]]:
     """Copy the current values of variables.
 
-    Args:
-        groups: the variables.
-
     Returns:
         A copy of each value, of the variable's dtype and shape, by group and index. Variable paths are not used: they
         are not unique, and contain counters of the process.

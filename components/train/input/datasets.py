@@ -12,16 +12,10 @@ BATCHES_AHEAD = 2
 
 
 def without_autotune(data: "tf.data.Dataset") -> "tf.data.Dataset":
-    """Disable autotuning of a data set.
+    """Disable autotuning of a data set that does not use `tf.data.AUTOTUNE`; its elements stay the same.
 
     The tuning thread sleeps for 10 ms, 20 ms, and so on up to a minute, and releasing an iterator waits until it wakes
     (TensorFlow 2.21): an epoch, a validation or an evaluation could take twice as long.
-
-    Args:
-        data: a data set that does not use `tf.data.AUTOTUNE`.
-
-    Returns:
-        The data set, with the same elements.
     """
     import tensorflow as tf
 

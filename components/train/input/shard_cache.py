@@ -43,10 +43,6 @@ class ShardCache:
     def open(self, uri: str, shard: Shard) -> Iterator[Path]:
         """Yield the path of a shard, which is kept until the context ends.
 
-        Args:
-            uri: the shard's address, `s3://...`, normalized.
-            shard: its entry in the manifest.
-
         Yields:
             A file with the size and checksum of the manifest, verified when it was written.
 

@@ -146,12 +146,6 @@ def choose_use(devices: Devices, model: "keras.Model", manifest: Manifest, confi
     in mixed_bfloat16 and 15 with XLA, on two cores with bfloat16 instructions. On a GPU the candidates are timed on a
     copy of the model.
 
-    Args:
-        devices: the devices.
-        model: the model to be trained.
-        manifest: shape and statistics of its tiles.
-        config: the parameters of the step.
-
     Returns:
         The devices with `precision` and `xla` as requested, or as timed; candidates that fail are skipped.
     """

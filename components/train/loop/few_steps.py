@@ -20,11 +20,6 @@ def warn_of_few_steps(config: TrainConfig, model: keras.Model, steps_per_epoch: 
 
     Moving averages of the weights, and running statistics of batch normalization, start from the initial values and
     fade by their momentum in each step (`OptimizerOptions`).
-
-    Args:
-        config: the parameters.
-        model: the network, before its training.
-        steps_per_epoch: training steps per epoch.
     """
     options = config.options
     # Each phase has an optimizer of its own, and so new averages.

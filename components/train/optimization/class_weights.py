@@ -60,10 +60,6 @@ def class_weights(options: ClassWeightOptions, manifest: Manifest) -> tuple[floa
     Computed weights have a mean of 1 over the training tiles, so that the learning rate keeps its scale. Given weights
     are used unchanged.
 
-    Args:
-        options: the kind of weights.
-        manifest: the number of training tiles per class.
-
     Returns:
         One weight per class of the manifest, in its order; None if all tiles weigh the same. The weight of a tile is
         `labels @ weights`, also for mixed labels.

@@ -149,11 +149,7 @@ def make_optimizer(
 def averaged_weights(model: "keras.Model") -> Iterator[None]:
     """Replace the weights of a model by their moving averages within a context, and restore them exactly after it.
 
-    Args:
-        model: as for `keep_averages`.
-
-    Yields:
-        Nothing. The model must not be trained within the context.
+    The model must not be trained within the context.
     """
     if not has_averages(model):
         yield
