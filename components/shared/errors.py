@@ -81,15 +81,6 @@ def closest(name: str, known: Iterable[str]) -> str:
 
 
 def suggestion(name: str, known: Iterable[str], otherwise: str) -> str:
-    """Return a remedy for an unknown name.
-
-    Args:
-        name: the name that was received.
-        known: the names that are allowed.
-        otherwise: the remedy if none of them is close.
-
-    Returns:
-        `Did you mean ...?` with the closest one, else the other remedy.
-    """
+    """Return `Did you mean ...?` with the known name closest to a name, or `otherwise` if none of them is close."""
     close = closest(name, known)
     return f"Did you mean {close}?" if close else otherwise

@@ -29,14 +29,7 @@ def canonical_band(name: str) -> str:
 
 
 def distinct_bands(parameter: str, bands: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the canonical names listed by a parameter, checking that they are unique.
-
-    Args:
-        parameter: the parameter's name, for the message.
-        bands: names in any spelling.
-
-    Returns:
-        The canonical names, in order.
+    """Return the canonical names, in order, that a parameter lists in any spelling, checking that they are unique.
 
     Raises:
         ValueError: a name is empty or repeated; pydantic turns this into a ParameterError.

@@ -48,10 +48,6 @@ def load_tensorflow(*, gpu: bool = False) -> None:
 def load_model(path: Path, manifest: Manifest) -> "keras.Model":
     """Load a model and check it against the manifest.
 
-    Args:
-        path: a `.keras` file.
-        manifest: description of the tiles.
-
     Returns:
         The model, not compiled: `train` chooses loss and optimizer.
 

@@ -172,10 +172,6 @@ def stability_index(expected: Sequence[int], found: Sequence[int]) -> float:
 
     It is the sum of the relative entropies in both directions; half a tile is added to each class.
 
-    Args:
-        expected: Tiles per class in the reference.
-        found: Tiles per class now.
-
     Returns:
         0 for equal shares; below 0.1 is usually called stable, above 0.25 a shift.
     """
@@ -224,11 +220,6 @@ def check_comparable(
 ) -> None:
     """Check that each limit is of a distance that can be computed; no drift would ever exceed another one.
 
-    Args:
-        kinds: What can be compared.
-        limits: Kind -> largest accepted distance.
-        parameter: A pipeline's name for the options, for the message.
-
     Raises:
         DriftError: There is nothing to compare with for a limit.
     """
@@ -242,11 +233,6 @@ def check_comparable(
 
 def check_drift(drift: Drift, limits: Mapping[DriftKind, float], *, parameter: str = "predict_options") -> None:
     """Check that no kind of drift exceeds its limit.
-
-    Args:
-        drift: The comparison.
-        limits: Kind -> largest accepted distance.
-        parameter: A pipeline's name for the options, for the message.
 
     Raises:
         DriftError: A distance is larger, or was not measured although there are tiles.

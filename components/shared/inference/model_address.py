@@ -56,10 +56,6 @@ class ModelFile:
 def check_address(parameter: str, address: str) -> str:
     """Check that a parameter has the form of a model's address, without looking for the model.
 
-    Args:
-        parameter: Name of the parameter, for the error.
-        address: Value from the user.
-
     Returns:
         The address, normalized; one in the registry is returned as it is.
 

@@ -73,14 +73,9 @@ class PredictionStore:
         )
 
     def append(self, name: str, path: Path) -> str:
-        """Write a partition, completely or not at all; one of the same name is replaced.
+        """Write a local file as a partition, completely or not at all, and return its address.
 
-        Args:
-            name: Name of the partition.
-            path: Local file with its content.
-
-        Returns:
-            Address of the partition.
+        A partition of the same name is replaced.
 
         Raises:
             StorageError: The place cannot be written, or does not list the partition.

@@ -15,14 +15,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2
 
 
 def escape_controls(text: str) -> str:
-    r"""Escape control characters, line separators and bidirectional overrides; newlines and tabs stay.
-
-    Args:
-        text: a message that may hold text from outside.
-
-    Returns:
-        The text with each such character as Python writes it, such as `\x1b`.
-    """
+    r"""Escape control characters, line separators and bidirectional overrides, as `\x1b`; newlines and tabs stay."""
     return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 

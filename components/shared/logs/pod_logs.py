@@ -12,15 +12,7 @@ _DRIVER_FAILED = re.compile(r"F\d{4} .*\] KFP driver: (?:.*?\) failed: )?(.*)")
 
 
 def last_words(log: str, lines: int) -> str:
-    """Return why a pod of a pipeline ended, according to its log.
-
-    Args:
-        log: the log of a pod's main container.
-        lines: largest number of lines of the step to return.
-
-    Returns:
-        The fatal error of KFP's driver, or the last lines of the step.
-    """
+    """Return why a pod ended, from its log: the fatal error of KFP's driver, or the last `lines` lines of the step."""
     fatal = [match[1] for line in log.splitlines() if (match := _DRIVER_FAILED.match(line))]
     return fatal[-1] if fatal else "\n".join(own_lines(log)[-lines:])
 

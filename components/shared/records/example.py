@@ -23,11 +23,6 @@ def frame_example(image: Buffer, label: int, tile_id: str) -> tuple[Buffer, ...]
 
     The features are written in the order of their names, so the same tile always produces the same bytes.
 
-    Args:
-        image: raw pixels.
-        label: index of the class.
-        tile_id: id of the tile.
-
     Returns:
         The framed record in consecutive parts; `image` is one of them and is not copied.
     """

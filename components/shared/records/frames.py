@@ -25,15 +25,9 @@ _CHECKSUM = struct.Struct("<I").pack
 
 
 def masked_crc(*parts: Buffer | memoryview) -> int:
-    """Compute the checksum of TFRecord files, a masked CRC-32C.
+    """Compute the checksum of TFRecord files, a masked CRC-32C (32 bits, unsigned), of data in consecutive parts.
 
     The format masks the CRC because the CRC of data that contains CRCs is a weak checksum.
-
-    Args:
-        parts: the data in consecutive parts.
-
-    Returns:
-        The checksum, an unsigned 32-bit integer.
     """
     import google_crc32c  # the train image, which only reads payloads, has no such package
 
@@ -51,11 +45,7 @@ def frame(payload: bytes) -> bytes:
 def frame_parts(*payload: Buffer) -> tuple[Buffer, ...]:
     """Frame a record: length, checksum of the length, payload, checksum of the payload.
 
-    Args:
-        payload: the payload in consecutive parts.
-
-    Returns:
-        The framed record in consecutive parts; the payload is not copied.
+    Both are in consecutive parts; the payload is not copied.
     """
     length = struct.pack("<Q", sum(map(len, payload)))
     return length, _CHECKSUM(masked_crc(length)), *payload, _CHECKSUM(masked_crc(*payload))

@@ -25,12 +25,6 @@ def step(name: str) -> Iterator[logging.Logger]:
     message; any other exception keeps its traceback. In both cases the reason is recorded in the MLflow run, if there
     is one, since KFP passes no error message to an exit handler.
 
-    Args:
-        name: the step's name, such as `ingest`.
-
-    Yields:
-        The step's logger.
-
     Raises:
         SystemExit: with code 2, after a `TilepipeError`.
     """

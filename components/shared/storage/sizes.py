@@ -8,11 +8,7 @@ MAX_BYTES = 256 * MEBIBYTE
 
 
 def check_size(size: int, max_bytes: int) -> None:
-    """Check a size.
-
-    Args:
-        size: bytes that a file has or states.
-        max_bytes: the limit; 0 is none.
+    """Check a size in bytes, against a limit of which 0 is none.
 
     Raises:
         TileError: the size exceeds the limit; the message is only the reason, with the option that raises the limit.

@@ -75,13 +75,6 @@ def path_of(uri: str) -> str:
 def normalize_place(parameter: str, address: str) -> str:
     """Normalize the address of a storage location given as a parameter.
 
-    Args:
-        parameter: name of the parameter, for the error.
-        address: the value from the user.
-
-    Returns:
-        The address as returned by `normalize`.
-
     Raises:
         ParameterError: the address is neither a local folder nor a prefix in S3.
     """
@@ -237,15 +230,7 @@ def prefetch_reader(uris: Iterable[str], max_bytes: int = 0, ahead: int = 0) -> 
 
 
 def read_range(uri: str, offset: int, length: int) -> bytes:
-    """Read a byte range of a file or an object.
-
-    Args:
-        uri: a normalized address.
-        offset: position of the first byte.
-        length: number of bytes.
-
-    Returns:
-        Exactly `length` bytes.
+    """Read exactly `length` bytes, from `offset` on, of a file or an object at a normalized address.
 
     Raises:
         SourceError: nothing exists at the address, or the file ends before the range does.

@@ -71,13 +71,7 @@ def check_member(name: str, where: str) -> str:
 
 
 def member_sizes(uri: str) -> dict[str, int]:
-    """Return the size of every file in a zip.
-
-    Args:
-        uri: a normalized address.
-
-    Returns:
-        Size in bytes, unpacked, by path within the zip.
+    """Return the unpacked size in bytes of every file in a zip at a normalized address, by path within the zip.
 
     Raises:
         SourceError: there is no such file, it is not a zip, it is truncated, or a name leads out of it.

@@ -15,9 +15,6 @@ AlphaPolicy = Literal["auto", "mask", "band"]
 def is_transparency(picture: Picture) -> bool:
     """Check whether an alpha channel can only be transparency.
 
-    Args:
-        picture: a picture with an alpha channel.
-
     Returns:
         True if the format defines the channel as alpha (PNG, WebP), or if all of its values are 0 or the maximum.
         False for the other TIFFs: NAIP and others mark near infrared as alpha.

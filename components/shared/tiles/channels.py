@@ -20,10 +20,6 @@ _RED, _GREEN, _BLUE, _BITS = 19595, 38470, 7471, 16
 def converted(picture: Picture, channels: Channels) -> Picture:
     """Repeat a single channel three times, or compute the luma of three.
 
-    Args:
-        picture: a picture without alpha.
-        channels: the channels of the result.
-
     Returns:
         The converted picture; the same if it has these channels, or neither one nor three.
     """

@@ -26,9 +26,6 @@ def narrowed(picture: Picture) -> Picture:
     float64 is rounded to the 7 digits of float32. Whole numbers must be represented exactly, since a class or a bit
     field would become another one; float32 holds those up to 16,777,216.
 
-    Args:
-        picture: a picture of any dtype.
-
     Returns:
         The picture in a dtype of the manifest. Nodata that float32 cannot represent becomes part of the mask.
 

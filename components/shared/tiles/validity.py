@@ -144,18 +144,9 @@ def has_remote_sidecar(uri: str) -> bool:
 
 
 def with_sidecar(picture: Picture, uri: str, rules: ValidityRules, read: Callable[[str], bytes]) -> Picture:
-    """Add the mask in the `.msk` file beside a GeoTIFF, as GDAL writes it.
+    """Add the mask in the `.msk` file beside a GeoTIFF, as GDAL writes it, to `valid`.
 
     Format: https://gdal.org/en/stable/development/rfc/rfc15_nodatabitmask.html.
-
-    Args:
-        picture: the content of the GeoTIFF.
-        uri: its address.
-        rules: the statements.
-        read: function that reads a whole file.
-
-    Returns:
-        The picture, with the mask in `valid`.
 
     Raises:
         TileError: if the mask is damaged or has another size.

@@ -78,14 +78,7 @@ class MissingBandError(BandError):
 
 
 def select(order: BandOrder, wanted: Sequence[str]) -> tuple[int, ...]:
-    """Return the indices of the bands to keep.
-
-    Args:
-        order: the bands of the files.
-        wanted: names of the bands to keep, in order; empty keeps all.
-
-    Returns:
-        The index in the file of each selected band.
+    """Return the index in the file of each wanted band, in their order; of all bands if none is wanted.
 
     Raises:
         BandError: the files have no band of that name.

@@ -103,18 +103,7 @@ class TileCache:
         self.close()
 
     def key(self, uri: str, member: str | None, offset: int | None, size: int | None, checksum: str | None) -> bytes:
-        """Compute the key of a content.
-
-        Args:
-            uri: the file or object that holds the content.
-            member: path within a zip file, or None.
-            offset: offset within the file in bytes, or None.
-            size: expected size in bytes, or None if unknown.
-            checksum: checksum that the source states, or None.
-
-        Returns:
-            16 bytes.
-        """
+        """Compute the key of a content, 16 bytes, from its place, its size in bytes and its stated checksum."""
         version = ["checksum", checksum] if checksum else ["snapshot", self._snapshot]
         text = json.dumps([uri, member, offset, size, *version])
         return hashlib.blake2b(text.encode(), digest_size=16).digest()
@@ -130,14 +119,7 @@ class TileCache:
         return is_new or next(self._places(key), None) is not None
 
     def get(self, key: bytes) -> bytes | None:
-        """Get the content of a key, from this run or an earlier one.
-
-        Args:
-            key: a key from `key`.
-
-        Returns:
-            The content, or None if it is missing or damaged.
-        """
+        """Get the content of a key, from this run or an earlier one; None if it is missing or damaged."""
         with self._changed:
             found = self._filling.get(key) or self._writing.get(key)
         content = found or self._stored(key)

@@ -68,11 +68,6 @@ def write_segment(place: Place, name: str, entries: Mapping[bytes, bytes]) -> Ro
 def read_index(place: Place, name: str, size: int) -> Rows | None:
     """Read the index of a segment.
 
-    Args:
-        place: the place that holds the segment.
-        name: name of the segment.
-        size: size of the segment in bytes.
-
     Returns:
         One row per entry, or None if the segment is damaged.
 
@@ -127,15 +122,7 @@ class BlockReader:
         self._asked_bytes = self._block_bytes = 0
 
     def read(self, name: str, offset: int, length: int) -> bytes:
-        """Read a range of a segment.
-
-        Args:
-            name: name of the segment.
-            offset: offset of the range in bytes.
-            length: length of the range in bytes.
-
-        Returns:
-            The bytes; fewer if the segment is damaged.
+        """Read a range of a segment in bytes; fewer if it is damaged.
 
         Raises:
             SourceError: if the segment no longer exists or is too short.

@@ -25,11 +25,6 @@ _LERC_PARAMETERS = 50674
 def read_mask(tiff: tifffile.TiffFile, data: bytes, max_bytes: int) -> npt.NDArray[np.bool_] | None:
     """Read the validity mask of the first page, as GDAL writes it beside the image.
 
-    Args:
-        tiff: an open TIFF.
-        data: the whole file.
-        max_bytes: largest size of the mask.
-
     Returns:
         `(height, width)`, True where the pixel is valid; None if there is no mask or all pixels are valid.
 
@@ -54,11 +49,6 @@ def read_mask(tiff: tifffile.TiffFile, data: bytes, max_bytes: int) -> npt.NDArr
 
 def check_segments(page: tifffile.TiffPage, data: bytes, max_bytes: int) -> None:
     """Check the strips or tiles of a page before they are decoded.
-
-    Args:
-        page: the page.
-        data: the whole file.
-        max_bytes: largest size of the pixels.
 
     Raises:
         TileError: there are more or fewer of them than the size of the page needs, or one claims a larger size than a
@@ -110,11 +100,7 @@ def check_lerc(page: tifffile.TiffPage, data: bytes) -> None:
 
 
 def apply_palette(page: tifffile.TiffPage, pixels: npt.NDArray[np.integer]) -> npt.NDArray[np.uint8]:
-    """Look palette indexes up.
-
-    Args:
-        page: a page with a color map of 16-bit values.
-        pixels: indexes, `(height, width)` or `(height, width, 1)`.
+    """Look up palette indexes, `(height, width)` or `(height, width, 1)`, in the 16-bit color map of a page.
 
     Returns:
         Red, green and blue, uint8, `(height, width, 3)`.
