@@ -54,7 +54,7 @@ def configure(
             exceeds it may be evicted if its node runs short. Defaults to "": the limit.
         retries: number of retries, for steps that depend on a service that may be unavailable.
     """
-    task.set_cpu_request(_eighth(cpu)).set_cpu_limit(cpu)
+    task.set_cpu_request(f"{int(float(cpu) * 125)}m").set_cpu_limit(cpu)
     task.set_memory_request(memory_request or memory).set_memory_limit(memory)
     if retries:
         task.set_retry(num_retries=retries, **BACKOFF)
@@ -126,7 +126,3 @@ def use_tracking(task: dsl.PipelineTask, secret: Text) -> None:
     address, credentials = ({name: PREFIX + name for name in n} for n in (TRACKING_ADDRESS, TRACKING_CREDENTIALS))
     kubernetes.use_config_map_as_env(task, TRACKING_CONFIG, address, optional=True)
     kubernetes.use_secret_as_env(task, secret, credentials, optional=True)
-
-
-def _eighth(cpu: str) -> str:
-    return f"{int(float(cpu) * 125)}m"

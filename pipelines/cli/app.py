@@ -211,13 +211,17 @@ def docs() -> None:
     """
     from tilepipe.pipelines.cli.compilation import compiled_pipeline, parameter_tables, pipeline_pages
 
-    for name in compiled_pipeline.names():
-        pipeline = compiled_pipeline.load(name)
-        changed = pipeline_pages.write_page(pipeline)
-        console.print(f"{pipeline.path.with_name('README.md')}: {'written' if changed else 'unchanged'}")
+    pages: dict[Path, str] = {}
+    for pipeline in map(compiled_pipeline.load, compiled_pipeline.names()):
+        pages[pipeline.path.with_name("README.md")] = pipeline_pages.page(pipeline)
     for step in parameter_tables.steps():
-        changed = parameter_tables.write_tables(step)
-        console.print(f"{parameter_tables.readme(step)}: {'written' if changed else 'unchanged'}")
+        path = parameter_tables.readme(step)
+        pages[path] = parameter_tables.with_tables(path.read_text(encoding="utf-8"), step)
+    for path, text in pages.items():
+        changed = not path.is_file() or path.read_text(encoding="utf-8") != text
+        if changed:
+            path.write_text(text, encoding="utf-8")
+        console.print(f"{path}: {'written' if changed else 'unchanged'}")
 
 
 commands.register(app)

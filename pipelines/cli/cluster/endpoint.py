@@ -59,15 +59,7 @@ class Kubeflow:
         return self.namespace if self.multi_user else None
 
     def call(self, method: Callable[..., Any], *args: Any, **options: Any) -> Any:  # noqa: ANN401 - generated client
-        """Call a method of the generated client.
-
-        Args:
-            method: method such as `kubeflow.client.runs.run_service_get_run`.
-            args: positional arguments.
-            options: keyword arguments.
-
-        Returns:
-            The result of the method.
+        """Call a method of the generated client, such as `kubeflow.client.runs.run_service_get_run`.
 
         Raises:
             ClusterError: the server cannot be reached or refuses.
@@ -75,12 +67,7 @@ class Kubeflow:
         return _call(self.url, method, *args, **options)
 
     def pages(self, method: Callable[..., Any], field: str, **options: Any) -> Iterator[Any]:  # noqa: ANN401
-        """Yield the entries of all pages of a listing.
-
-        Args:
-            method: method that lists, such as `kubeflow.client.runs.run_service_list_runs`.
-            field: field of a page with its entries.
-            options: keyword arguments.
+        """Yield the entries, in `field`, of all pages of a method that lists, such as `run_service_list_runs`.
 
         Raises:
             ClusterError: the server cannot be reached or refuses.
@@ -250,7 +237,10 @@ def _refusal(url: str, error: Any) -> ClusterError:  # noqa: ANN401
     except (AttributeError, TypeError, ValueError, KeyError):
         if error.status in {401, 403} or 300 <= error.status < 400:
             where = f" to {error.headers['Location']}" if (error.headers or {}).get("Location") else ""
-            return _wants_login(f"{url}: HTTP {error.status}{where}")
+            return ClusterError(
+                f"The endpoint requires a login. Received: {url}: HTTP {error.status}{where}. Set KFP_TOKEN to a valid "
+                f"token, or use `{_PORT_FORWARD}` and --endpoint http://127.0.0.1:8888."
+            )
         return _not_kubeflow(url)
     if error.status in {401, 403}:
         return ClusterError(
@@ -265,13 +255,6 @@ def _refusal(url: str, error: Any) -> ClusterError:  # noqa: ANN401
 def _first_line(message: str) -> str:
     """Return the first line of a message without KFP's prefix; a Go stack trace follows it."""
     return message.splitlines()[0].removeprefix("Internal error: ").rstrip(". ") if message else "no reason given"
-
-
-def _wants_login(received: str) -> ClusterError:
-    return ClusterError(
-        f"The endpoint requires a login. Received: {received}. Set KFP_TOKEN to a valid token, or use "
-        f"`{_PORT_FORWARD}` and --endpoint http://127.0.0.1:8888."
-    )
 
 
 def _not_kubeflow(url: str) -> ClusterError:

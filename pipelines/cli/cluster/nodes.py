@@ -65,11 +65,7 @@ class Node:
 
 
 def check_feasible(tasks: Sequence[TaskNeeds], nodes: Sequence[Node]) -> None:
-    """Check that each task can run on some node.
-
-    Args:
-        tasks: requirements of the tasks.
-        nodes: all nodes of the cluster.
+    """Check that each task can run on some node of the cluster.
 
     Raises:
         ParameterError: no node can ever run one of the tasks; the message lists what each node lacks.

@@ -100,13 +100,7 @@ class CompiledPipeline:
         return tuple(self._walk(self.spec["root"]["dag"], {}))
 
     def producer(self, dag: dict[str, Any], task: str, output: str) -> tuple[str, str]:
-        """Return the task that creates an output and the output's name there; resolves the outputs of a loop.
-
-        Args:
-            dag: the graph that contains the task.
-            task: name of the task or loop.
-            output: name of the output.
-        """
+        """Return the task that creates an output and the output's name there; resolves the outputs of a loop."""
         component = self.spec["components"][dag["tasks"][task]["componentRef"]["name"]]
         if "dag" not in component:
             return task, output

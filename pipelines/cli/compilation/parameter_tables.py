@@ -38,20 +38,6 @@ def readme(step: str) -> Path:
     return _FOLDER / step / "README.md"
 
 
-def write_tables(step: str) -> bool:
-    """Write the tables into a step's README; return whether the file changed.
-
-    Raises:
-        ArtifactError: the README lacks the marks between which they are written.
-    """
-    path = readme(step)
-    text = path.read_text(encoding="utf-8")
-    new = with_tables(text, step)
-    if new != text:
-        path.write_text(new, encoding="utf-8")
-    return new != text
-
-
 def with_tables(text: str, step: str) -> str:
     """Replace the text between the two marks of a README by the tables of a step.
 

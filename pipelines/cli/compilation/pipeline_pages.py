@@ -8,16 +8,6 @@ _EXAMPLES = {"model_uri": "model.tar.gz", "tune_space": """'{"train_learning_rat
 """Values of required parameters whose form is checked, as typed in a shell."""
 
 
-def write_page(pipeline: CompiledPipeline) -> bool:
-    """Write `README.md` beside a pipeline's YAML; return whether the file changed."""
-    path = pipeline.path.with_name("README.md")
-    text = page(pipeline)
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
-        return False
-    path.write_text(text, encoding="utf-8")
-    return True
-
-
 def page(pipeline: CompiledPipeline) -> str:
     """Format the page as Markdown, with the graph as a Mermaid diagram."""
     rows = "\n".join(_row(parameter) for parameter in pipeline.parameters.values())

@@ -83,15 +83,7 @@ def sources() -> Iterator[tuple[Path, str]]:
 
 
 def component_source(text: str, configs: Mapping[str, type[StepConfig]]) -> str:
-    """Write a configuration's fields into each component function that calls its `from_arguments(locals())`.
-
-    Args:
-        text: source of `component.py`.
-        configs: the step's configurations, by name.
-
-    Returns:
-        The source with the functions' parameters and their descriptions brought up to date.
-    """
+    """Write a configuration's fields into each function of a `component.py` that calls `from_arguments(locals())`."""
     for function in _functions(text):
         found = re.search(r"(\w+)\.from_arguments\(locals\(\)\)", str(ast.get_source_segment(text, function)))
         if not found:
@@ -106,9 +98,6 @@ def component_source(text: str, configs: Mapping[str, type[StepConfig]]) -> str:
 
 def pipeline_source(text: str) -> str:
     """Write the parameters that a pipeline's `wire` passes to the steps into its signature and `PipelineArguments`.
-
-    Args:
-        text: source of `pipeline.py`.
 
     Returns:
         The source, with its parameters sorted by name after the required ones. A parameter that sets several fields

@@ -116,6 +116,7 @@ def run_locally(
     root.mkdir(parents=True)
     log, note = root / "run.log", root / "termination-log"
     note.touch()
+    changed = {name: value for name, value in arguments.items() if value != pipeline.parameters[name].default}
     environment = {
         **os.environ,
         "KFP_RUN_ID": str(uuid.uuid4()),
@@ -123,7 +124,7 @@ def run_locally(
         "PYTHONUNBUFFERED": "1",
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "TILEPIPE_TERMINATION_LOG": str(note.resolve()),
-        run_settings.VARIABLE: run_settings.encode(_not_default(pipeline, arguments), str(root.resolve())),
+        run_settings.VARIABLE: run_settings.encode(changed, str(root.resolve())),
     }
     command = [sys.executable, "-m", "tilepipe.pipelines.cli.local.worker"]
     command += [str(pipeline.path), str(root), json.dumps(with_checkpoints(pipeline, arguments, folder))]
@@ -151,10 +152,6 @@ def run_locally(
     )
 
 
-def _not_default(pipeline: CompiledPipeline, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in arguments.items() if value != pipeline.parameters[name].default}
-
-
 def _run(command: list[str], environment: dict[str, str], sink: IO[str], follower: "Follower") -> int:
     """Run the worker, and return its exit code; Ctrl-C kills it with all of its steps."""
     process = subprocess.Popen(
@@ -175,13 +172,7 @@ def _run(command: list[str], environment: dict[str, str], sink: IO[str], followe
 def with_checkpoints(pipeline: CompiledPipeline, arguments: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Add a default folder for checkpoints, so that a training that was killed can be resumed.
 
-    Args:
-        pipeline: The compiled pipeline.
-        arguments: Checked arguments; a given `train_checkpoint_uri` is kept, even an empty one.
-        folder: Folder of all runs.
-
-    Returns:
-        The arguments of the run.
+    A given `train_checkpoint_uri` is kept, even an empty one.
     """
     if "train_checkpoint_uri" not in pipeline.parameters:
         return dict(arguments)

@@ -89,11 +89,6 @@ def list_models(client: "MlflowClient") -> list[ModelRow]:
 def list_versions(client: "MlflowClient", name: str, limit: int) -> tuple[ChampionState, list[VersionRow]]:
     """Read the history of a model and its newest versions.
 
-    Args:
-        client: client of the registry.
-        name: name of the registered model.
-        limit: largest number of versions.
-
     Returns:
         The state of the champion, and the versions, newest first.
 

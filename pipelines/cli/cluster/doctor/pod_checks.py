@@ -64,14 +64,7 @@ class Result:
 
 
 def check_images(cluster: Cluster, images: Sequence[str], identity: Identity, seconds: int) -> Iterator[Finding]:
-    """Check that nodes can pull images, with one pod per image under the restricted Pod Security profile.
-
-    Args:
-        cluster: the access to Kubernetes.
-        images: names of the images.
-        identity: identity of the tasks.
-        seconds: timeout for all pods together.
-    """
+    """Check that nodes can pull images, with one pod per image under the restricted Pod Security profile."""
     jobs = [Job(image, ["python", "-c", "pass"]) for image in images]
     for job, result in zip(jobs, run(cluster, jobs, identity, seconds), strict=True):
         if result.state in {"done", "failed"}:
@@ -86,17 +79,7 @@ def check_images(cluster: Cluster, images: Sequence[str], identity: Identity, se
 
 
 def run(cluster: Cluster, jobs: Sequence[Job], identity: Identity, seconds: int) -> list[Result]:
-    """Run pods in parallel, and delete them in any case.
-
-    Args:
-        cluster: the access to Kubernetes.
-        jobs: the jobs to run.
-        identity: identity of the pods.
-        seconds: timeout for all pods together.
-
-    Returns:
-        One result per job.
-    """
+    """Run pods in parallel, with a timeout for all together, and delete them in any case; return a result per job."""
     from kubernetes.client import ApiException
 
     results = [Result() for _ in jobs]
