@@ -187,8 +187,7 @@ def _panel(drawn: Sequence[Outcome], name: str) -> Markup | None:
     parts: list[Markup] = [plot.title(_title(name))]
     for tick in ticks:
         parts += plot.y_tick(f"{tick:g}" if is_loss else f"{100 * tick:g} %", y(tick))
-    step = max(1, round(plot.round_step(epochs / 8))) if epochs > 10 else 1
-    parts += [plot.x_tick(str(epoch), x(epoch)) for epoch in sorted({1, *range(step, epochs + 1, step)})]
+    parts += [plot.x_tick(str(epoch), x(epoch)) for epoch in plot.epoch_ticks(epochs)]
     parts.append(plot.x_title("epoch"))
     for one, line in reversed(lines):
         points = [(x(epoch), y(value)) for epoch, value in enumerate(line, start=1)]

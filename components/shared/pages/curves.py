@@ -58,7 +58,7 @@ def _panel(history: History, figure: Figure) -> Markup:
     parts = [plot.title(_TITLES[figure])]
     for tick in ticks:
         parts += plot.y_tick(f"{100 * tick:g} %" if figure in _SHARES else _brief(tick), y(tick))
-    parts += [plot.x_tick(str(epoch), x(epoch)) for epoch in _epoch_ticks(len(history.epochs))]
+    parts += [plot.x_tick(str(epoch), x(epoch)) for epoch in plot.epoch_ticks(len(history.epochs))]
     parts.append(plot.x_title("epoch"))
     for name, values in lines.items():
         points = [(x(epoch), y(value)) for epoch, value in enumerate(values, start=1)]
@@ -137,8 +137,3 @@ def _value_ticks(values: list[float], figure: Figure) -> list[float]:
         low, high = low - 0.05, high + 0.05
         low, high = (max(0.0, low), min(1.0, high)) if figure in _SHARES else (0.0, max(high, 0.1))
     return plot.round_ticks(low, high)
-
-
-def _epoch_ticks(epochs: int) -> list[int]:
-    step = max(1, round(plot.round_step(epochs / 8))) if epochs > 10 else 1
-    return [1, *(epoch for epoch in range(step, epochs + 1, step) if epoch > 1)]

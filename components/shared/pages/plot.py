@@ -147,6 +147,12 @@ def round_step(wanted: float) -> float:
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= wanted * (1 - 1e-9))
 
 
+def epoch_ticks(epochs: int) -> list[int]:
+    """Choose about eight round epochs, and the first one."""
+    step = max(1, round(round_step(epochs / 8))) if epochs > 10 else 1
+    return sorted({1, *range(step, epochs + 1, step)})
+
+
 def round_ticks(low: float, high: float, digits: int = 15) -> list[float]:
     """Choose about five round values that enclose `low` and `high`, rounded to `digits` decimal places."""
     step = round_step((high - low) / 4)
