@@ -1,5 +1,6 @@
 """Canonical band names, and their conversion from the spellings of users and catalogs."""
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated
@@ -28,13 +29,19 @@ def canonical_band(name: str) -> str:
     return spelled if spelled in SENTINEL_2_BANDS else name.strip()
 
 
+@functools.lru_cache(maxsize=256)
+def canonical_bands(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the canonical spelling of each name; cached, since most items and files have the same list."""
+    return tuple(canonical_band(name) for name in names)
+
+
 def distinct_bands(parameter: str, bands: tuple[str, ...]) -> tuple[str, ...]:
     """Return the canonical names, in order, that a parameter lists in any spelling, checking that they are unique.
 
     Raises:
         ValueError: a name is empty or repeated; pydantic turns this into a ParameterError.
     """
-    names = tuple(canonical_band(band) for band in bands)
+    names = canonical_bands(bands)
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated or "" in names:
         wrong = f"{', '.join(repeated)} repeated" if repeated else "a name empty"

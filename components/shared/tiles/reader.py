@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import xxhash
 
-from tilepipe.components.shared.contracts.bands import canonical_band, informative_common_names
+from tilepipe.components.shared.contracts.bands import canonical_bands, informative_common_names
 from tilepipe.components.shared.contracts.tile_table import RecordFeature
 from tilepipe.components.shared.errors import SourceError, TileError
 from tilepipe.components.shared.records.example import frame_example
@@ -373,11 +373,6 @@ def _check_descriptions(descriptions: tuple[str, ...], order: BandOrder) -> None
     """Reject a file whose band descriptions differ from those of most files, unless the user stated the order."""
     if not descriptions or order.stated_by == "user":
         return
-    names = _canonical(descriptions)
+    names = canonical_bands(descriptions)
     if names != order.names and (order.stated_by == "files" or set(names) == set(order.names)):
         raise TileError(f"its bands are {', '.join(names)}, where the tiles' are {', '.join(order.names)}")
-
-
-@functools.lru_cache(maxsize=64)
-def _canonical(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(canonical_band(name) for name in names)

@@ -1,6 +1,5 @@
 """Rules for the assets and bands of STAC items, read as JSON or as columns."""
 
-import functools
 import json
 import mimetypes
 from collections.abc import Iterator, Mapping
@@ -8,7 +7,7 @@ from typing import Any
 
 from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.sources.stac import archive
-from tilepipe.components.shared.contracts.bands import canonical_band
+from tilepipe.components.shared.contracts.bands import canonical_band, canonical_bands
 
 LEVELS = ("processing:level", "s2:product_type")
 """Properties with the processing level."""
@@ -129,12 +128,6 @@ def stated_sensor(common: tuple[str, ...], properties: Properties) -> str | None
     }
     stated |= {name: value for name, value in own.items() if value}
     return json.dumps(stated) if stated else None
-
-
-@functools.lru_cache(maxsize=256)
-def canonical_bands(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the canonical spelling of each name; cached, since most items have the same list."""
-    return tuple(canonical_band(name) for name in names)
 
 
 def _band_name(band: object) -> str:

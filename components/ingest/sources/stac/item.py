@@ -108,7 +108,8 @@ class ItemReader:
             warn_of_unused_split(min(unused))
             self.unused_splits.clear()
         pixels = self._pixels(assets, folder, where, properties, collection or {})
-        time = properties.get(self.columns.datetime) if self.columns.datetime else _stated_time(properties)
+        usual_time = properties.get("datetime") or properties.get("start_datetime")
+        time = properties.get(self.columns.datetime) if self.columns.datetime else usual_time
         return TileRow(
             tile_id=tile_id,
             uri=pixels.uris[0],
@@ -272,10 +273,6 @@ def _scalar(properties: Properties, name: str, where: str) -> str | None:
     if text is None and value is not None and not isinstance(value, str):
         raise SourceError(f"The property {name} must be a string or an integer. Received: {value!r} in {where}.")
     return text
-
-
-def _stated_time(properties: Properties) -> object:
-    return properties.get("datetime") or properties.get("start_datetime")
 
 
 def _time(value: object, where: str) -> datetime.datetime | None:

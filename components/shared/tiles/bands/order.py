@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tilepipe.components.shared.contracts.bands import RGB_BANDS, canonical_band
+from tilepipe.components.shared.contracts.bands import RGB_BANDS, canonical_bands
 from tilepipe.components.shared.contracts.tile_table import TileTableInfo
 from tilepipe.components.shared.errors import BandError
 
@@ -33,7 +33,7 @@ def file_bands(info: TileTableInfo, channels: int, dtype: str, descriptions: Seq
     Raises:
         BandError: the bands have no names, or the sources of names contradict each other or the pixels.
     """
-    described = tuple(canonical_band(name) for name in descriptions)
+    described = canonical_bands(tuple(descriptions))
     if info.bands:
         if len(info.bands) != channels or len(set(info.bands)) != channels:
             raise BandError(
