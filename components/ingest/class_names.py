@@ -17,9 +17,6 @@ _SHOWN = 10
 def check_class_names(names: Sequence[str]) -> None:
     """Check that class names differ visibly, and warn of those that differ only in case, spaces or decimals.
 
-    Args:
-        names: the classes.
-
     Raises:
         SourceError: if two names differ only in their Unicode form, as file names of macOS do.
     """

@@ -68,11 +68,7 @@ def _nodes(tree: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - JSON
 
 
 def choose(connection: "DuckDBPyConnection", config: IngestConfig) -> tuple[tuple[str, ...], SelectionFacts]:
-    """Create the table `chosen` of the selected tiles, with their class as `label`.
-
-    Args:
-        connection: a database with the view `found`.
-        config: parameters of the step.
+    """Create the table `chosen` of the selected tiles of the view `found`, with their class as `label`.
 
     Returns:
         The classes in the order of the integer labels, and the result of the selection.

@@ -48,7 +48,7 @@ def check_raster(
         nodata[values if any(values) else ()] += tiles
         scaling[_scaling(stated)] += tiles
         if stated.get("baseline"):
-            baselines[_baseline(stated)] += tiles
+            baselines[f"{stated['baseline']}{_APPLIED if _is_true(stated.get('offset_applied')) else ''}"] += tiles
     if not apply_scaling:
         _check_scaling(scaling, baselines, allow_mixed_scaling=allow_mixed_scaling)
     return _one_nodata(nodata)
@@ -153,10 +153,6 @@ def _check_scaling(scaling: Counter[Scaling], baselines: Counter[str], *, allow_
 
 
 _APPLIED = " (offset applied)"
-
-
-def _baseline(stated: Mapping[str, Any]) -> str:
-    return f"{stated['baseline']}{_APPLIED if _is_true(stated.get('offset_applied')) else ''}"
 
 
 def _scaling(stated: Mapping[str, Any]) -> Scaling:

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tilepipe.components.ingest.config import SourceKind, split_named
-from tilepipe.components.ingest.sources.folder import SUFFIXES, ListedFile, class_rows, split_folders
+from tilepipe.components.ingest.config import split_named
+from tilepipe.components.ingest.sources.folder import SUFFIXES, ClassFolders, ListedFile, class_rows, split_folders
 from tilepipe.components.ingest.sources.tile_row import TileRow
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.storage import storage
@@ -26,17 +26,8 @@ _MACOS = "__MACOSX"
 
 
 @dataclass(frozen=True)
-class ArchiveClassFolders:
-    """Class folders in a zip or a tar, with the rows of `folder.ClassFolders` on the unpacked archive.
-
-    Args:
-        root: normalized address of the archive: a path, s3:// or https://.
-        needs_labels: False if images outside class folders are tiles without a label. Defaults to True.
-    """
-
-    root: str
-    kind: SourceKind = "folder"
-    needs_labels: bool = True
+class ArchiveClassFolders(ClassFolders):
+    """Class folders in a zip or a tar, with the rows of the unpacked archive; `root` is its path, s3:// or https://."""
 
     @property
     def name(self) -> str:
@@ -91,7 +82,7 @@ class ArchiveClassFolders:
         return storage.read_range(file.uri, file.offset or 0, size)
 
     def _files(self, shown: str) -> Mapping[str, ListedFile]:
-        if is_tar(self.root):
+        if storage.path_of(self.root).lower().endswith(_TARS):
             places = tar_members(self.root, SUFFIXES)
             return {
                 name: ListedFile(name, self.root, place.bytes, offset=place.offset)
@@ -108,11 +99,6 @@ class ArchiveClassFolders:
 def is_archive(uri: str) -> bool:
     """Return True if an address has the suffix of a zip or a tar, and is not a folder on this machine."""
     return storage.path_of(uri).lower().endswith(_ARCHIVES) and (storage.is_remote(uri) or not Path(uri).is_dir())
-
-
-def is_tar(uri: str) -> bool:
-    """Return True if an address has the suffix of a tar."""
-    return storage.path_of(uri).lower().endswith(_TARS)
 
 
 def _is_visible(name: str) -> bool:

@@ -144,10 +144,6 @@ def check_names(columns: Collection[str], uris: Sequence[str]) -> None:
 
     DuckDB would give the first of them for both, and calls the second `label_1`.
 
-    Args:
-        columns: names of the columns in DuckDB.
-        uris: normalized addresses of the files.
-
     Raises:
         SourceError: if two do.
     """

@@ -60,7 +60,7 @@ class ClassFolders:
 
     @property
     def name(self) -> str:
-        """The folder's own name."""
+        """The folder's own name, or the bucket's."""
         return self.root.rstrip("/").rpartition("/")[2]
 
     def rows(self) -> Iterator[TileRow]:
@@ -168,7 +168,9 @@ def class_rows(root: str, files: Iterable[ListedFile], *, needs_labels: bool = T
                 member=file.member,
                 offset=file.offset,
             )
-    counts = ", ".join(f"{suffix} {count:,}" for suffix, count in sorted(suffixes.items(), key=_most_first))
+    counts = ", ".join(
+        f"{suffix} {count:,}" for suffix, count in sorted(suffixes.items(), key=lambda one: (-one[1], one[0]))
+    )
     if not images and needs_labels:
         unread = f" ({counts})" if counts else ""
         found = f"{beside} images and no class folder" if beside else f"{others.total()} files, no images{unread}"
@@ -242,10 +244,6 @@ class _Structure:
                 names[0],
                 next(iter(images)),
             )
-
-
-def _most_first(counted: tuple[str, int]) -> tuple[int, str]:
-    return -counted[1], counted[0]
 
 
 def _suffix(name: str) -> str:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, overload
 from urllib.parse import unquote_plus
 
-from tilepipe.components.ingest.config import SourceKind, split_named
-from tilepipe.components.ingest.sources.folder import ListedFile, class_rows, split_folders
+from tilepipe.components.ingest.config import split_named
+from tilepipe.components.ingest.sources.folder import ClassFolders, ListedFile, class_rows, split_folders
 from tilepipe.components.ingest.sources.tile_row import TileRow
 from tilepipe.components.shared.contracts.manifest import Split
 from tilepipe.components.shared.errors import SourceError
@@ -60,22 +60,8 @@ class _Page:
 
 
 @dataclass(frozen=True)
-class S3ClassFolders:
-    """Class folders in a bucket, with the same rows as those of `folder.ClassFolders` on a disk.
-
-    Args:
-        root: normalized address of the prefix.
-        needs_labels: False if images outside class folders are tiles without a label. Defaults to True.
-    """
-
-    root: str
-    kind: SourceKind = "folder"
-    needs_labels: bool = True
-
-    @property
-    def name(self) -> str:
-        """The last part of the prefix, or the bucket's name."""
-        return self.root.rstrip("/").rpartition("/")[2]
+class S3ClassFolders(ClassFolders):
+    """Class folders in a bucket, with the same rows as those on a disk; `root` is the address of the prefix."""
 
     def rows(self) -> Iterator[TileRow]:
         """Yield one row per image below a class folder, in no particular order.

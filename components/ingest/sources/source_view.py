@@ -73,12 +73,7 @@ class ColumnSource(TileSource, Protocol):
 def open_source_view(
     source: RowSource | ColumnSource, connection: "DuckDBPyConnection", wanted: frozenset[str]
 ) -> Iterator[tuple[str, ...]]:
-    """Create the view `found` of all tiles of a source, valid within the context.
-
-    Args:
-        source: the opened source.
-        connection: an empty database.
-        wanted: names that `where` uses.
+    """Create the view `found` of all tiles of a source in an empty database, valid within the context.
 
     Yields:
         The files that the view reads.

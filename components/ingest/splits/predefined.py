@@ -251,12 +251,3 @@ def draw_val_from_train(connection: "DuckDBPyConnection", fractions: Mapping[str
         f"{drawn:,}",
         100 * share,
     )
-
-
-def split_by_folders(connection: "DuckDBPyConnection") -> None:
-    """Split by the folders above the class folders.
-
-    Args:
-        connection: a database with the table `chosen`, whose `split` is the split of the folder; gets `places`.
-    """
-    connection.execute("CREATE TABLE places AS SELECT rowid AS row, split FROM chosen")

@@ -15,7 +15,6 @@ from tilepipe.components.ingest.splits.predefined import (
     has_split_folders,
     lacks_val,
     split_by_files,
-    split_by_folders,
     split_by_property,
 )
 from tilepipe.components.shared.contracts.manifest import SPLITS
@@ -31,10 +30,6 @@ def split_tiles(connection: "DuckDBPyConnection", config: IngestConfig) -> int:
     """Create the table `places`: `row`, a rowid of `chosen`, and its `split`; tiles without a split are not in it.
 
     The split of a tile depends on the seed, its id and the other tiles, never on the order of the rows.
-
-    Args:
-        connection: a database with the table `chosen`.
-        config: parameters of the step.
 
     Returns:
         Number of tiles without a split.
@@ -55,7 +50,7 @@ def split_tiles(connection: "DuckDBPyConnection", config: IngestConfig) -> int:
     elif config.split_property:
         split_by_property(connection, config.split_property)
     elif by_folders:
-        split_by_folders(connection)
+        connection.execute("CREATE TABLE places AS SELECT rowid AS row, split FROM chosen")
     elif config.split_by == "time":
         _split_by_time(connection, config.split_fractions)
     elif config.split_by == "class":

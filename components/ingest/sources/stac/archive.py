@@ -23,10 +23,6 @@ def is_member(asset: Mapping[str, Any]) -> bool:
 def member_of(asset: Mapping[str, Any], where: str) -> str | None:
     """Return the path of an asset within the zip at its href.
 
-    Args:
-        asset: the asset.
-        where: its location, for messages.
-
     Returns:
         The path, relative to the archive's root; None if the asset is not a member of an archive.
 

@@ -28,13 +28,7 @@ class Credentials:
 
     @classmethod
     def from_environment(cls, url: str) -> "Credentials":
-        """Read the credentials from the environment.
-
-        Args:
-            url: normalized address of the API.
-
-        Returns:
-            The credentials; empty if the environment has none.
+        """Read the credentials for an API from the environment; empty if it has none.
 
         Raises:
             ParameterError: if they are incomplete, of two kinds, or would be sent unencrypted.

@@ -93,10 +93,6 @@ def check_version(document: dict[str, Any], where: str) -> None:
 def items_of(collection: dict[str, Any], where: str) -> Iterator[dict[str, Any]]:
     """Yield the items of a FeatureCollection (an ItemCollection of STAC).
 
-    Args:
-        collection: the FeatureCollection.
-        where: its location, for messages.
-
     Raises:
         SourceError: if it is one page of a search, or holds something other than items.
     """

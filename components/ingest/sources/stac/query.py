@@ -23,13 +23,7 @@ _QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"")
 
 
 def check_bbox(bbox: tuple[float, ...]) -> tuple[float, ...]:
-    """Validate a bounding box by the rules of GeoJSON: https://www.rfc-editor.org/rfc/rfc7946#section-5.
-
-    Args:
-        bbox: the numbers; empty for no restriction.
-
-    Returns:
-        The same numbers.
+    """Validate a bounding box, empty for no restriction: https://www.rfc-editor.org/rfc/rfc7946#section-5.
 
     Raises:
         ValueError: if there are too many or too few, or they are out of range or order.

@@ -255,7 +255,7 @@ class _Session(requests.Session):  # type: ignore[misc] # requests ships no type
         self._home = _Place.of(url)
         self._others = () if credentials.header else tuple(other.rstrip("/") + "/" for other in others)
         self._credentials = credentials
-        self.auth = _unchanged  # otherwise requests would read credentials from .netrc
+        self.auth = lambda request: request  # otherwise requests would read credentials from .netrc
         adapter = HTTPAdapter(max_retries=retries())
         self.mount("https://", adapter)
         self.mount("http://", adapter)
@@ -346,10 +346,6 @@ def _read(response: requests.Response) -> None:
             )
     response._content = bytes(body)
     response._content_consumed = True
-
-
-def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
 
 
 def _goes_round(what: str, url: str) -> str:

@@ -93,12 +93,6 @@ def choose(
 ) -> Chosen:
     """Find the columns that the parameters name, or detect them by their usual names.
 
-    Args:
-        types: columns of the table.
-        config: parameters of the step.
-        file: the table, for messages.
-        features: the features of Hugging Face's `datasets` by column. Defaults to none.
-
     Raises:
         SourceError: if a column is missing, holds lists, or is ambiguous.
     """

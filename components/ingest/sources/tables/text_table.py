@@ -88,12 +88,6 @@ def load(
 
     A file that is not UTF-8 is read as Windows-1252, which has Latin-1's letters.
 
-    Args:
-        connection: the database.
-        files: the files.
-        config: parameters of the step.
-        wanted: names that `where` uses.
-
     Returns:
         Name of the table, with the column `table_columns.FOLDER`.
 
@@ -184,13 +178,7 @@ def _converted(uri: str) -> Iterator[str]:
 
 
 def first_row(uri: str) -> dict[str, str]:
-    """Return the first row of a text file, by the names of its columns in lower case.
-
-    Args:
-        uri: normalized address.
-
-    Returns:
-        The cells; empty strings if the file has only a header.
+    """Return the first row of a text file, by the names of its columns in lower case; empty cells if it has no rows.
 
     Raises:
         SourceError: if the file is missing, empty or malformed.

@@ -50,13 +50,7 @@ def is_record_file(name: str) -> bool:
 
 
 def holds_records(folder: str) -> bool:
-    """Return True if a TFRecord file is among the first 100 files of a folder or prefix.
-
-    Args:
-        folder: normalized address.
-
-    Returns:
-        True if there is one.
+    """Return True if a TFRecord file is among the first 100 files of a folder or prefix, a normalized address.
 
     Raises:
         SourceError: if there is no such folder or bucket.
