@@ -119,7 +119,7 @@ class Checkpoints:
             self._changed.notify_all()
 
     def wait(self, timeout_seconds: float | None = None) -> bool:
-        """Wait, up to a timeout, until nothing is being written; return whether the last saved state has been written."""
+        """Wait, up to a timeout, until nothing is being written; return whether the last state has been written."""
         with self._changed:
             is_done = self._changed.wait_for(lambda: not self._is_writing and self._waiting is None, timeout_seconds)
             return is_done and self._is_saved

@@ -23,6 +23,7 @@ MODEL_NAME = "model"
 ARTIFACT_FOLDER = "training"
 
 _REFUSALS = frozenset({"INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "BAD_REQUEST"})
+"""Codes of requests that MLflow rejects, so that a retry is useless."""
 
 
 class MlflowTracker:
@@ -77,7 +78,7 @@ class MlflowTracker:
         try:
             tracking.log_points(self.run_id, numbered)
         except TrackingError as error:
-            if not _is_refusal(error):
+            if getattr(error.__cause__, "error_code", "") not in _REFUSALS:
                 raise
             if len(points) > 1:  # find the rejected one
                 for point in points:
@@ -119,11 +120,6 @@ def _last_steps(run_id: str) -> dict[str, int]:
         # The public client needs one request per figure, for all of its values. MLflow's own system metrics use this
         # attribute too: https://github.com/mlflow/mlflow/issues/22991
         return {metric.key: int(metric.step) for metric in tracking.client().get_run(run_id).data._metric_objs}
-
-
-def _is_refusal(error: TrackingError) -> bool:
-    """Return whether MLflow rejected the request, so that a retry is useless."""
-    return getattr(error.__cause__, "error_code", "") in _REFUSALS
 
 
 class _KerasFlavor:

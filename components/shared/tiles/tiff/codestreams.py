@@ -4,6 +4,7 @@ Strips and tiles of a TIFF may be JPEG, PNG, WebP, LERC, JPEG 2000 or JPEG XL st
 stream claims, whatever the TIFF states: a few bytes may claim gigabytes. So the claim is read before decoding.
 """
 
+import contextlib
 import re
 import struct
 from collections.abc import Callable, Iterable
@@ -18,29 +19,22 @@ _JXL_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 _JXL_BITS = (9, 13, 18, 30)
 
 
-def claimed_size(compression: int, stream: bytes) -> Size | None:
-    """Read the size in the header of a compressed strip or tile.
+def exceeds(compression: int, streams: Iterable[bytes], most_pixels: int) -> Size | None:
+    """Return the first claimed size with more pixels than allowed; None if there is none.
 
     Args:
-        compression: value of the TIFF tag Compression.
-        stream: the compressed bytes.
-
-    Returns:
-        The size; None if the compression is not an image format of its own, or the stream has no readable header.
+        compression: value of the TIFF tag Compression; one that is not an image format of its own claims nothing.
+        streams: compressed strips or tiles.
+        most_pixels: the allowed number of pixels.
     """
-    read = _READERS.get(compression)
-    try:
-        return read(stream) if read else None
-    except (IndexError, struct.error):  # truncated: the decoder reports it
+    if (read := _READERS.get(compression)) is None:
         return None
-
-
-def exceeds(compression: int, streams: Iterable[bytes], most_pixels: int) -> Size | None:
-    """Return the first claimed size with more pixels than allowed; None if there is none."""
-    if compression not in _READERS:
-        return None
-    sizes = (claimed_size(compression, stream) for stream in streams)
-    return next((size for size in sizes if size and size[0] * size[1] > most_pixels), None)
+    for stream in streams:
+        with contextlib.suppress(IndexError, struct.error):  # truncated: the decoder reports it
+            size = read(stream)
+            if size and size[0] * size[1] > most_pixels:
+                return size
+    return None
 
 
 def _jpeg(stream: bytes) -> Size | None:
