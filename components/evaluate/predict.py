@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import logging
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,7 +87,11 @@ def predict_split(
     averaged = np.empty_like(probabilities) if variations else None
     tile_ids: list[str] = []
     progress = Progress(logger, f"predicted in {split}:", summary.tiles, "tiles")
-    with contextlib.closing(_read_ahead(folders, split, manifest, batch_size)) as batches:
+    count = -(-summary.tiles // batch_size)
+    unread = _batches(folders, split, manifest, batch_size)
+    # Batches are read on a thread while the model predicts the ones before.
+    ahead = map_in_order(lambda _: next(unread), range(count), threads=1, window=_BATCHES_AHEAD)
+    with contextlib.closing(ahead) as batches:
         for images, batch_labels, batch_ids in batches:
             part = slice(len(tile_ids), len(tile_ids) + len(batch_labels))
             labels[part] = batch_labels
@@ -109,15 +113,6 @@ def predict_split(
         positions=order,
         averaged=None if averaged is None else averaged[order],
     )
-
-
-def _read_ahead(
-    folders: Sequence[Path], split: Split, manifest: Manifest, batch_size: int
-) -> Generator[_Batch, None, None]:
-    """Read batches on a thread while the model predicts the ones before."""
-    batches = _batches(folders, split, manifest, batch_size)
-    count = -(-manifest.splits[split].tiles // batch_size)
-    return map_in_order(lambda _: next(batches), range(count), threads=1, window=_BATCHES_AHEAD)
 
 
 def _batches(folders: Sequence[Path], split: Split, manifest: Manifest, batch_size: int) -> Iterator[_Batch]:

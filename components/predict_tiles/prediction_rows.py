@@ -67,11 +67,8 @@ def prediction_table(rows: pa.Table, probabilities: npt.NDArray[np.float32], pla
         pa.StructArray.from_arrays(classes, fields=[struct.field(place) for place in range(struct.num_fields)]),
         *(pa.repeat(text, count) for text in (plan.model_name, plan.model_version, plan.model_digest)),
     ]
-    return pa.Table.from_arrays([_whole(column) for column in columns], schema=schema)
-
-
-def _whole(column: Any) -> Any:  # noqa: ANN401 - an array or a chunked array
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    whole = [column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column for column in columns]
+    return pa.Table.from_arrays(whole, schema=schema)
 
 
 class PredictionWriter:

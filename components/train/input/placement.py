@@ -17,14 +17,7 @@ Place = Literal["memory", "device", "streamed"]
 
 
 def locate(where: Sequence[Path] | Sequence[str], summary: SplitSummary) -> list[str]:
-    """Find a split's shards, and check their sizes.
-
-    Args:
-        where: the split's artifacts, or the addresses of such folders; one per packed part.
-        summary: the manifest's summary of the split.
-
-    Returns:
-        The address of each shard, in the manifest's order.
+    """Find a split's shards in artifacts or at addresses of folders, in the manifest's order, and check their sizes.
 
     Raises:
         ArtifactError: a shard is missing, duplicated, or of another size than when it was packed.
