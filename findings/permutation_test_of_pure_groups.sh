@@ -20,7 +20,7 @@ trap 'rm -rf "$folder"' EXIT
 python3 -m venv "$folder/venv" || exit 2
 cd "$folder" || exit 2
 "$folder/venv/bin/pip" install --quiet --disable-pip-version-check scikit-learn==1.9.1 numpy==2.4.6 || exit 2
-"$folder/venv/bin/python" - <<'PYTHON'
+OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 "$folder/venv/bin/python" - <<'PYTHON'
 import sys
 import warnings
 
