@@ -14,6 +14,12 @@ def test_band_names_get_their_one_spelling():
     assert IngestConfig.parse(source="/data", source_bands=["B1", "b8a", "nir"]).source_bands == ("B01", "B8A", "nir")
 
 
+def test_files_of_bands_are_in_the_order_of_the_canonical_names():
+    options = {"band_assets": {"b10": "cirrus", "B9": "vapor", "B8a": "nir"}}
+    found = IngestConfig.parse(source="/data", options=options).options.band_assets
+    assert list(found.items()) == [("B09", "vapor"), ("B10", "cirrus"), ("B8A", "nir")]
+
+
 def test_splits_may_have_the_names_that_catalogs_use():
     config = IngestConfig.parse(source="/data", split_fractions={"validate": 0.2, "train": 0.8})
     assert list(config.split_fractions.items()) == [("train", 0.8), ("val", 0.2)]

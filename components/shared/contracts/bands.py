@@ -58,11 +58,12 @@ DistinctBands = Annotated[tuple[str, ...], AfterValidator(_distinct)]
 
 
 def _by_band(values: dict[str, str], field: ValidationInfo) -> dict[str, str]:
-    return dict(zip(distinct_bands(str(field.field_name), tuple(values)), values.values(), strict=True))
+    names = distinct_bands(str(field.field_name), tuple(values))
+    return dict(sorted(zip(names, values.values(), strict=True)))
 
 
 ByBand = Annotated[dict[str, str], AfterValidator(_by_band)]
-"""Canonical name of a band, each once -> text."""
+"""Canonical name of a band, each once and in alphabetical order -> text."""
 
 SENTINEL_2_COMMON_NAMES: Mapping[str, tuple[str, ...]] = {
     "B01": ("coastal",),
