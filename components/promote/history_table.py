@@ -12,7 +12,7 @@ ROWS = 20
 
 
 def write_history(name: str, path: Path) -> None:
-    """Write the champions of a registered model as Markdown, latest first.
+    """Write the champions of a registered model as Markdown, the latest first.
 
     Raises:
         SourceError: there is no such model.

@@ -93,7 +93,7 @@ class SweepResults:
         return {index: outcome for index, one in candidates.items() if (outcome := self.outcome(one))}
 
     def outcome(self, candidate: Candidate, rung: int = 0) -> Outcome | None:
-        """Return an outcome, final for the rung 0, else after that many epochs; None if there is none."""
+        """Return the outcome after the epochs of a rung, or the final one for rung 0; None if there is none."""
         known = self._known.get(_outcome_name(candidate, rung))
         return known if isinstance(known, Outcome) else None
 
@@ -102,7 +102,7 @@ class SweepResults:
         self._write(f"{_stem(candidate)}.chosen.json", candidate)
 
     def record(self, outcome: Outcome, rung: int = 0) -> None:
-        """Record an outcome, final for the rung 0, else after that many epochs."""
+        """Record the outcome after the epochs of a rung, or the final one for rung 0."""
         self._write(_outcome_name(outcome, rung), outcome)
 
     def keep_model(self, outcome: Outcome, model: Path) -> None:
@@ -188,7 +188,7 @@ class SweepResults:
 
 
 def key_of(facts: Mapping[str, Any]) -> str:
-    """Return the digest of the facts, JSON, that identify a sweep."""
+    """Return the digest of the facts that identify a sweep."""
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
 
 

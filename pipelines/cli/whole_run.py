@@ -58,7 +58,7 @@ def contradictions(arguments: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _training_contradictions(arguments: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what `train` would refuse, hours after the tiles were read."""
+    """Yield an error for each argument that `train` would refuse, long after the tiles were read."""
     head_epochs = (arguments.get("train_options") or {}).get("head_epochs")
     architecture, freezing = arguments.get("model_architecture"), arguments.get("model_options") or {}
     is_frozen = freezing.get("trainable_backbone") == "none"

@@ -15,7 +15,7 @@ _SHAPES: Mapping[Split, str] = {"train": "h0", "val": "m-2.4-2.4h4.8v4.8h-4.8z",
 
 
 def split_map(points: Mapping[Split, Sequence[tuple[float, float]]]) -> Markup:
-    """Draw the centers of tiles, longitude and latitude in degrees, of which there is at least one.
+    """Draw the centers of at least one tile, longitude and latitude in degrees.
 
     The `svg` element is 460 units wide and scales down with its container; it needs no style sheet.
     """

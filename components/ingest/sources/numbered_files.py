@@ -12,7 +12,7 @@ _SHOWN = 5
 
 
 def warn_of_missing_files(names: Sequence[str]) -> None:
-    """Warn of files of a folder that the names of others announce, as after an incomplete copy."""
+    """Warn of missing files whose names follow from those of the others, as after an incomplete copy."""
     found: dict[tuple[str, str, int], set[int]] = defaultdict(set)
     for name in names:
         if match := _NUMBERED.fullmatch(name):

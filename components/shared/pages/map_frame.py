@@ -96,7 +96,7 @@ def degrees(value: float, sides: str, digits: int = 3) -> str:
 
 
 def map_frame(points: Sequence[tuple[float, float]]) -> MapFrame:
-    """Enclose points, longitude and latitude in degrees, of which there is at least one.
+    """Enclose at least one point, longitude and latitude in degrees.
 
     The frame has the same scale everywhere, and is at most 400 pixels high.
     """

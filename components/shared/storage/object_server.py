@@ -105,7 +105,7 @@ class ObjectServer:
         return cls(lambda: CurlConnection(target))
 
     def ask(self, bucket: str, key: str, max_bytes: int = 0) -> "Answer | None":
-        """Send the request for an object of at most `max_bytes`, 0 for any size; None if nothing was sent."""
+        """Send the request for an object of at most `max_bytes` (0 is any size); None if nothing was sent."""
         path = f"/{bucket}/{key}"
         if self._is_paused() or re.search(r"/\.{0,2}(/|$)", path):  # some servers shorten such paths
             return None

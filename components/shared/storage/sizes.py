@@ -8,7 +8,7 @@ MAX_BYTES = 256 * MEBIBYTE
 
 
 def check_size(size: int, max_bytes: int) -> None:
-    """Check a size in bytes, against a limit of which 0 is none.
+    """Check a size in bytes against a limit; 0 is no limit.
 
     Raises:
         TileError: the size exceeds the limit; the message is only the reason, with the option that raises the limit.

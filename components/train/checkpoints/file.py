@@ -81,7 +81,7 @@ class Encoded:
 
 
 def encode(key: str, arrays: Arrays, facts: Mapping[str, Any]) -> Encoded:
-    """Encode the arrays of a state returned by `owned`, and facts, JSON, as a file.
+    """Encode the arrays of a state returned by `owned`, and its facts as JSON, as a file.
 
     Raises:
         ArtifactError: the file would exceed the size limits.

@@ -25,7 +25,7 @@ _REACH = SIZE * 2**-0.5  # distance from center to corner, so that rotated shape
 
 
 def turned(angle: float) -> tuple[Layer, Layer]:
-    """Compute coordinates, in pixels, along and across a direction, in radians, from the center of the tile."""
+    """Compute coordinates from the center of the tile along and across a direction (radians), in pixels."""
     along = _COLUMNS * np.float32(np.cos(angle)) + _ROWS * np.float32(np.sin(angle))
     across = _ROWS * np.float32(np.cos(angle)) - _COLUMNS * np.float32(np.sin(angle))
     return along, across

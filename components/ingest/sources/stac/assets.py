@@ -40,7 +40,7 @@ def asset_rank(asset: Properties) -> int | None:
 
 
 def choice_of_asset(assets: Mapping[str, Properties], collection: Properties) -> str:
-    """Return a remedy for an item with several assets of pixels: the option with the bands, or the richest asset."""
+    """Return a remedy for an item with several assets of pixels: an option naming the bands, or the richest asset."""
     item_assets = {"item_assets": collection.get("item_assets")}
     bands = {key: next(_band_lists(key, asset, {}, item_assets), []) for key, asset in assets.items()}
     single = {key: only_common_name(key, assets[key], item_assets) for key, stated in bands.items() if len(stated) == 1}

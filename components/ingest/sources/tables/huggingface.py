@@ -28,7 +28,7 @@ def holds_images(connection: "DuckDBPyConnection", relation: str, column: str, k
 
 
 def features(connection: "DuckDBPyConnection", paths: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return the features of `datasets` in the metadata of Parquet files, named as for DuckDB; empty without any."""
+    """Return the features of `datasets` in the metadata of Parquet files, by column; empty without any."""
     query = "SELECT value FROM parquet_kv_metadata(?) WHERE key = 'huggingface'::BLOB LIMIT 1"
     found = connection.execute(query, [list(paths)]).fetchall()
     try:

@@ -103,7 +103,7 @@ class TileCache:
         self.close()
 
     def key(self, uri: str, member: str | None, offset: int | None, size: int | None, checksum: str | None) -> bytes:
-        """Compute the key of a content, 16 bytes, from its place, its size in bytes and its stated checksum."""
+        """Compute the key of a content (16 bytes) from its place, its size in bytes and its stated checksum."""
         version = ["checksum", checksum] if checksum else ["snapshot", self._snapshot]
         text = json.dumps([uri, member, offset, size, *version])
         return hashlib.blake2b(text.encode(), digest_size=16).digest()
