@@ -1,5 +1,6 @@
 """Search spaces are checked by the rules of the steps, before anything is read."""
 
+import itertools
 import json
 
 import pytest
@@ -30,6 +31,14 @@ def test_shares_divide_all_candidates_and_interleave_the_grid():
     }
     assert (shares[0].rungs, shares[0].metric) == ((1, 2), "val_macro_f1")
     assert len(set(found.shares())) == 4
+
+
+@pytest.mark.parametrize("search", ["grid", "random"])
+def test_the_candidates_do_not_depend_on_the_order_in_which_kfp_delivers_the_space(search):
+    space = {"seed": [0, 1], "train_batch_size": [16, 32, 64], "model_architecture": ["cnn", "compact"]}
+    orders = [dict(order) for order in itertools.permutations(space.items())]
+    found = {tuple(config(order, tune_search=search, tune_candidates=12).shares()) for order in orders}
+    assert len(found) == 1
 
 
 def test_the_metric_of_the_sweep_may_be_repeated_as_that_of_the_training():
