@@ -59,6 +59,8 @@ def contradictions(arguments: Mapping[str, Any]) -> Iterator[str]:
 
 def _training_contradictions(arguments: Mapping[str, Any]) -> Iterator[str]:
     """Yield an error for each argument that `train` would refuse, long after the tiles were read."""
+    if "tune_space" in arguments:  # the arguments are those of no candidate: each may replace any of them
+        return
     head_epochs = (arguments.get("train_options") or {}).get("head_epochs")
     architecture, freezing = arguments.get("model_architecture"), arguments.get("model_options") or {}
     is_frozen = freezing.get("trainable_backbone") == "none"

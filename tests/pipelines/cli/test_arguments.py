@@ -171,6 +171,18 @@ def test_contradictions_are_found_before_data_are_read(pipeline, words, said):
     assert said in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ['tune_space={"model_architecture": ["compact", "resnet50"]}', 'train_options={"head_epochs": 2}'],
+        ['tune_space={"train_augmentation": [["flip"], []]}', 'pack_options={"tile_size": [64, 32]}'],
+    ],
+)
+def test_the_candidates_of_a_sweep_may_replace_what_contradicts(words):
+    sweep = compiled_pipeline.load("tune_classifier")
+    assert "tune_space" in arguments.collect(sweep, None, ["data_source=/tiles", *words])
+
+
 def test_a_key_that_a_file_gives_twice_is_refused(pipeline, tmp_path):
     path = tmp_path / "run.yaml"
     path.write_text("seed: 4\nseed: 5\n", encoding="utf-8")
