@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from duckdb.sqltypes import DuckDBPyType
 
+WHOLE_NUMBER = "-?(0|[1-9][0-9]{0,17})"
+"""Pattern, in Python and DuckDB, of whole numbers in text that fit into BIGINT; ids with leading zeros stay text."""
 FILE, ROW = "tilepipe_file", "tilepipe_row"
 """Columns with the position of a row: the index of its file, and its number within the file, from 0."""
 
@@ -135,7 +137,7 @@ def _may_hold_nan(kind: "DuckDBPyType") -> bool:
 def _kind(texts: Sequence[str | None]) -> "DuckDBPyType":
     from duckdb import sqltypes
 
-    is_number = all(re.fullmatch("-?(0|[1-9][0-9]{0,17})", text) for text in texts if text is not None)
+    is_number = all(re.fullmatch(WHOLE_NUMBER, text) for text in texts if text is not None)
     return sqltypes.BIGINT if is_number else sqltypes.VARCHAR
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from tilepipe.components.ingest.config import IngestConfig, split_named
-from tilepipe.components.ingest.sources.duckdb_files import FILE, ROW
+from tilepipe.components.ingest.sources.duckdb_files import FILE, ROW, WHOLE_NUMBER
 from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.ingest.sources.tables import huggingface
 from tilepipe.components.ingest.sources.tables.table_columns import ECOTAXA_OBJECT, FOLDER, Chosen, ParquetFiles, Types
@@ -215,7 +215,7 @@ def _guess(connection: "DuckDBPyConnection", relation: str, names: list[str]) ->
     for name in names:
         value = f"nullif(trim({quoted(name)}), '')"
         tests += [
-            f"bool_and(regexp_full_match({value}, '-?(0|[1-9][0-9]{{0,17}})'))",
+            f"bool_and(regexp_full_match({value}, '{WHOLE_NUMBER}'))",
             f"bool_and(try_cast({value} AS DOUBLE) IS NOT NULL AND NOT regexp_matches({value}, '^[+-]?0[0-9]'))",
             f"bool_and(lower({value}) IN ('true', 'false'))",
         ]
