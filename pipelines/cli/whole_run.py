@@ -70,13 +70,16 @@ def _training_contradictions(arguments: Mapping[str, Any]) -> Iterator[str]:
             "`head_epochs` freezes the backbone for the first epochs and needs a network with one that learns later. "
             f"Received: {_shown('train_options', {'head_epochs': head_epochs})} {reason}. Leave one of them out."
         )
-    height, width = (arguments.get("pack_options") or {}).get("tile_size") or (0, 0)
-    augmentation = arguments.get("train_augmentation") or []
-    if height != width and "quarter_turn" in augmentation:
-        remaining = [name for name in augmentation if name != "quarter_turn"]
+    augmentation, size = arguments.get("train_augmentation"), (arguments.get("pack_options") or {}).get("tile_size")
+    if not augmentation or not size:
+        return
+    from tilepipe.components.train.input.augmentation import that_fit  # not for pipelines without a training
+
+    remaining = that_fit(augmentation, *size)
+    if remaining != augmentation:
         yield (
             "`train_augmentation` must not contain quarter_turn if tiles are not square. Received: "
-            f"{_shown('train_augmentation', augmentation)} {_shown('pack_options', {'tile_size': [height, width]})}. "
+            f"{_shown('train_augmentation', augmentation)} {_shown('pack_options', {'tile_size': size})}. "
             f"Use {_shown('train_augmentation', remaining)}."
         )
 

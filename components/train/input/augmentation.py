@@ -5,7 +5,7 @@ The others imitate differences between scenes: framing (shift), scale (zoom), ha
 brightness), occlusion (cutout, arXiv:1708.04552), and mixtures of two tiles (mixup, arXiv:1710.09412).
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -64,17 +64,23 @@ class AugmentationOptions(StepConfig):
     )
 
 
+def that_fit(names: Iterable[Augmentation], height: int, width: int) -> list[Augmentation]:
+    """Return the augmentations that keep the shape of tiles, which quarter turns change if they are not square."""
+    return [name for name in names if height == width or name != "quarter_turn"]
+
+
 def check_augmentation(names: Collection[Augmentation], manifest: Manifest) -> None:
     """Check that the augmentations fit the tiles.
 
     Raises:
-        ParameterError: quarter_turn was given for tiles that are not square, whose shape it would change.
+        ParameterError: quarter_turn was given for tiles that are not square.
     """
-    if "quarter_turn" in names and manifest.height != manifest.width:
+    remaining = that_fit(names, manifest.height, manifest.width)
+    if remaining != list(names):
         raise ParameterError(
             "`augmentation` must not contain quarter_turn if tiles are not square. "
             f"Received: augmentation={list(names)} for tiles of {manifest.height} x {manifest.width} pixels. "
-            f"Use augmentation={[name for name in names if name != 'quarter_turn']}."
+            f"Use augmentation={remaining}."
         )
 
 
