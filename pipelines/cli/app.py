@@ -19,6 +19,7 @@ from tilepipe.pipelines.cli import completion
 from tilepipe.pipelines.cli.cluster import commands
 from tilepipe.pipelines.cli.output import Output, OutputOption, print_document, progress_console
 from tilepipe.pipelines.cli.registry import registry_commands
+from tilepipe.pipelines.cli.run_folder import DEFAULT_FOLDER
 
 EXIT_CODES = {
     0: "success",
@@ -167,7 +168,7 @@ def run(
     ] = "",
     words: Words = None,
     config: ConfigFile = None,
-    folder: Annotated[Path, typer.Option(help="Folder for runs and the MLflow store.")] = Path("runs"),
+    folder: Annotated[Path, typer.Option(help="Folder for runs and the MLflow store.")] = DEFAULT_FOLDER,
     cache: Annotated[bool, typer.Option(help="Reuse results of earlier runs in the same folder.")] = True,
     output: OutputOption = Output.TEXT,
     show_help: Annotated[bool, typer.Option("--help", help="Show this help and the pipeline's parameters.")] = False,

@@ -16,9 +16,7 @@ from typing import Any
 
 from tilepipe.components.shared.runtime.config import StepConfig
 from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline, Task, step_config
-
-DEFAULT_FOLDER = Path("runs")
-"""Folder of local runs in which the commands look if `--folder` is not given."""
+from tilepipe.pipelines.cli.run_folder import DEFAULT_FOLDER
 
 _NAME = re.compile(r"(?<![\w./'\"-])(`?)([a-z]\w*)((?:\.\w+)*)(?![\w/-])")
 _SCALAR = re.compile(

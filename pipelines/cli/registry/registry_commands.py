@@ -12,6 +12,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from tilepipe.pipelines.cli.registry.serving import ARTIFACTS_URI, SERVICE_ACCOUNT
+from tilepipe.pipelines.cli.run_folder import DEFAULT_FOLDER
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -19,7 +20,6 @@ Folder = Annotated[
     Path, typer.Option(help="Folder of local runs, whose registry is used if MLFLOW_TRACKING_URI is not set.")
 ]
 Name = Annotated[str, typer.Argument(help="Name of the model in the registry.")]
-RUNS = Path("runs")
 
 
 class Output(StrEnum):
@@ -53,7 +53,7 @@ def list_models(
     name: Annotated[str, typer.Argument(help="Name of a model, whose versions are listed. Default: all models.")] = "",
     output: Annotated[Output, typer.Option(help="Format of the output.")] = Output.TABLE,
     limit: Annotated[int, typer.Option(help="Number of versions, newest first.", min=1)] = 20,
-    folder: Folder = RUNS,
+    folder: Folder = DEFAULT_FOLDER,
 ) -> None:
     """List registered models: versions, aliases, verdicts of the gate, main figures and promotions.
 
@@ -91,7 +91,7 @@ def serve_manifest(
         str, typer.Option(help="Where the MLflow server keeps the artifacts that it proxies.")
     ] = ARTIFACTS_URI,
     storage_uri: Annotated[str, typer.Option(help="Address of the MLflow model; default: the registered one.")] = "",
-    folder: Folder = RUNS,
+    folder: Folder = DEFAULT_FOLDER,
 ) -> None:
     """Print the manifest of a KServe InferenceService for a registered version (YAML)."""
     from tilepipe.components.shared.registry.registered_version import find_version
@@ -114,7 +114,7 @@ def promote(
     version: Annotated[str, typer.Option(help="Version to promote: its number or an alias.")] = "challenger",
     yes: Annotated[bool, typer.Option("--yes", help="Override the verdict of the gate; needs --reason.")] = False,
     reason: Annotated[str, typer.Option(help="Reason for the history.")] = "",
-    folder: Folder = RUNS,
+    folder: Folder = DEFAULT_FOLDER,
 ) -> None:
     """Make a version the champion.
 
@@ -145,7 +145,7 @@ def promote(
 def rollback(
     name: Name,
     reason: Annotated[str, typer.Option(help="Reason for the history.")] = "",
-    folder: Folder = RUNS,
+    folder: Folder = DEFAULT_FOLDER,
 ) -> None:
     """Make the champion before the present one champion again."""
     from tilepipe.pipelines.cli.registry import registry_display

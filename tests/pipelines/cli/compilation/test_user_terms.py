@@ -1,12 +1,15 @@
 """Messages of the steps, as a user of the pipeline reads them."""
 
+import inspect
 from pathlib import Path
 
 import pytest
 
+from tilepipe.pipelines.cli.app import app
 from tilepipe.pipelines.cli.compilation import compiled_pipeline
-from tilepipe.pipelines.cli.compilation.user_terms import DEFAULT_FOLDER, in_folder, translate
+from tilepipe.pipelines.cli.compilation.user_terms import in_folder, translate
 from tilepipe.pipelines.cli.registry import registry_commands
+from tilepipe.pipelines.cli.run_folder import DEFAULT_FOLDER
 
 PIPELINE = compiled_pipeline.load("train_classifier")
 
@@ -129,5 +132,11 @@ def test_commands_that_use_a_registry_name_another_folder_than_the_default():
         "Run the gate: `tilepipe run promote model_name=a --folder 'runs of May'`, or `tilepipe push` tiles; "
         "`tilepipe models --folder 'runs of May'` lists them."
     )
-    assert registry_commands.RUNS == DEFAULT_FOLDER
     assert in_folder(message, DEFAULT_FOLDER) == message
+
+
+def test_all_commands_have_one_default_folder():
+    registered = [*app.registered_commands, *registry_commands.models.registered_commands]
+    folders = [inspect.signature(command.callback).parameters.get("folder") for command in registered]
+    defaults = [folder.default for folder in folders if folder is not None]
+    assert [default for default in defaults if default is not inspect.Parameter.empty] == [DEFAULT_FOLDER] * 5
