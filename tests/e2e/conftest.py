@@ -11,6 +11,9 @@ E2E_MLFLOW_URI           address of the tracking server from this machine
 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY   for the bucket, from this machine; the pods take theirs from the Secret
 KUBECONFIG               the cluster
 E2E_FAULTS               a folder of programs, each of which takes one service away for a while (test_chaos_cluster.py)
+
+The addresses from this machine must be at 127.0.0.1, such as those of forwarded ports: tests connect to nothing else.
+The namespace must have the label pod-security.kubernetes.io/enforce=restricted.
 """
 
 import os
