@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tilepipe.components.shared.contracts.manifest import Manifest
 from tilepipe.components.shared.errors import ParameterError
 from tilepipe.components.train.config import TrainConfig
+from tilepipe.components.train.optimization.optimizers import make_optimizer
 
 if TYPE_CHECKING:
     import keras
@@ -59,13 +60,13 @@ class Devices:
             for variable in model.non_trainable_variables:
                 variable.assign(variable.numpy())
 
-    def scaled(self, optimizer: "keras.Optimizer") -> "keras.Optimizer":
-        """Wrap an optimizer with loss scaling if the precision is mixed_float16."""
+    def optimizer(self, config: TrainConfig, rate: Any) -> "keras.Optimizer":  # noqa: ANN401 - a number or a schedule
+        """Create the optimizer for a learning rate, with loss scaling if the precision is mixed_float16."""
         import keras
 
-        if self.precision != "mixed_float16":
-            return optimizer
-        return keras.optimizers.LossScaleOptimizer(optimizer)
+        replicas = self.strategy.num_replicas_in_sync
+        optimizer = make_optimizer(config.optimizer, rate, config.options, replicas=replicas)
+        return keras.optimizers.LossScaleOptimizer(optimizer) if self.precision == "mixed_float16" else optimizer
 
     def facts(self) -> dict[str, Any]:
         """Return the facts for a checkpoint: a resumed training keeps its precision and compiler."""
@@ -206,16 +207,11 @@ def _seconds_per_step(devices: Devices, model: "keras.Model", manifest: Manifest
 
     from tilepipe.components.shared.layers.fused_norm import fused_normalization
     from tilepipe.components.train.optimization.losses import make_loss
-    from tilepipe.components.train.optimization.optimizers import make_optimizer
 
     with devices.strategy.scope():
         copy = keras.models.clone_model(model)
         set_precision(copy, devices.precision)
-        optimizer = devices.scaled(
-            make_optimizer(
-                config.optimizer, config.learning_rate, config.options, replicas=devices.strategy.num_replicas_in_sync
-            )
-        )
+        optimizer = devices.optimizer(config, config.learning_rate)
         copy.compile(optimizer, make_loss(config.options), metrics=[], jit_compile=devices.xla, auto_scale_loss=False)
     means = np.array([band.mean for band in manifest.statistics])
     tiles = config.batch_size // devices.strategy.num_replicas_in_sync  # Keras passes all of them to each device

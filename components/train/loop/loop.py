@@ -22,7 +22,6 @@ from tilepipe.components.train.loop.interruptions import InterruptionHandler, Pa
 from tilepipe.components.train.loop.validation import Validation
 from tilepipe.components.train.optimization.learning_rate_finder import RateCurve, find_rate
 from tilepipe.components.train.optimization.losses import make_loss
-from tilepipe.components.train.optimization.optimizers import make_optimizer
 from tilepipe.components.train.optimization.schedules import Phase, Plateau, make_schedule, phases
 
 logger = logging.getLogger("tilepipe.train")
@@ -199,11 +198,7 @@ class Loop:
             rate: Any = phase.learning_rate
             if changes_rate:
                 rate = make_schedule(rate, options, steps_per_epoch=self._batches.steps, epochs=phase.epochs)
-            optimizer = self._devices.scaled(
-                make_optimizer(
-                    self._config.optimizer, rate, options, replicas=self._devices.strategy.num_replicas_in_sync
-                )
-            )
+            optimizer = self._devices.optimizer(self._config, rate)
             accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")
             model.compile(
                 optimizer=optimizer,

@@ -170,7 +170,12 @@ def test_layers_compute_in_another_precision_but_for_the_ends():
 
 
 def test_float16_scales_its_loss():
-    optimizer = keras.optimizers.SGD()
-    assert cpu().scaled(optimizer) is optimizer
-    assert cpu(precision="mixed_bfloat16").scaled(optimizer) is optimizer
-    assert isinstance(cpu(precision="mixed_float16").scaled(optimizer), keras.optimizers.LossScaleOptimizer)
+    kinds = {
+        precision: type(cpu(precision=precision).optimizer(TrainConfig(), 0.1))
+        for precision in ("float32", "mixed_bfloat16", "mixed_float16")
+    }
+    assert kinds == {
+        "float32": keras.optimizers.Adam,
+        "mixed_bfloat16": keras.optimizers.Adam,
+        "mixed_float16": keras.optimizers.LossScaleOptimizer,
+    }
