@@ -173,7 +173,7 @@ class Loop:
                 self._model.train_function(batches)
                 return float(loss.result())
 
-            curve = find_rate(step, steps=options.finder_steps)
+            curve = find_rate(step, options.finder_steps)
         put_back({"model": self._model.variables}, before)
         return curve
 

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from tilepipe.components.shared.errors import ParameterError
 from tilepipe.components.shared.runtime.config import StepConfig
 
-LOWEST_RATE, HIGHEST_RATE = 1e-7, 10.0
+_LOWEST_RATE, _HIGHEST_RATE = 1e-7, 10.0
 """The range of fastai; usable rates lie within it."""
 _DIVERGED = 4.0
 
@@ -61,22 +61,14 @@ class RateCurve(BaseModel):
         return self
 
 
-def find_rate(
-    step: Callable[[float], float],
-    *,
-    lowest: float = LOWEST_RATE,
-    highest: float = HIGHEST_RATE,
-    steps: int = 100,
-) -> RateCurve:
-    """Train a few steps with a rising learning rate, and record the losses.
+def find_rate(step: Callable[[float], float], steps: int = 100) -> RateCurve:
+    """Train a few steps with a learning rate that rises from 1e-7 to 10, and record the losses.
 
     The test stops early when the smoothed loss reaches four times its minimum or the loss is not finite. The caller
     must undo the effect of the steps on the model.
 
     Args:
         step: trains one step with the given learning rate and returns the loss of its batch before the step.
-        lowest: learning rate of the first step. Defaults to 1e-7.
-        highest: learning rate of the last step. Defaults to 10.
         steps: maximum number of steps. Defaults to 100.
 
     Returns:
@@ -92,7 +84,7 @@ def find_rate(
     smoothed: list[float] = []
     average, best, diverged = 0.0, math.inf, False
     for number in range(steps):
-        rate = lowest * (highest / lowest) ** (number / (steps - 1))
+        rate = _LOWEST_RATE * (_HIGHEST_RATE / _LOWEST_RATE) ** (number / (steps - 1))
         loss = step(rate)
         if not math.isfinite(loss):
             diverged = True
@@ -108,7 +100,7 @@ def find_rate(
     if not rates:
         raise ParameterError(
             "The loss must be finite at the lowest learning rate of the finder. "
-            f"Received: a loss that is not finite at a rate of {lowest:g}. Look for NaN or extreme values in the "
+            f"Received: a loss that is not finite at a rate of {_LOWEST_RATE:g}. Look for NaN or extreme values in the "
             "statistics of the manifest, and for damaged weights of the network."
         )
     suggestion, steepest = _suggestions(rates, smoothed)

@@ -22,8 +22,8 @@ class Bowl:
 
 def test_rates_rise_by_the_same_factor():
     bowl = Bowl()
-    find_rate(bowl, lowest=1e-4, highest=1e-1, steps=31)
-    assert bowl.rates == pytest.approx([10 ** (-4 + number / 10) for number in range(31)])
+    find_rate(bowl, steps=33)
+    assert bowl.rates == pytest.approx([10 ** (-7 + number / 4) for number in range(len(bowl.rates))])
 
 
 def test_the_suggestion_converges_and_is_not_timid():
@@ -86,7 +86,7 @@ def test_a_real_network_learns_with_the_suggestion():
         network.optimizer.learning_rate = rate
         return float(network.train_on_batch(tiles, labels))
 
-    curve = find_rate(step, steps=100, highest=1000.0)
+    curve = find_rate(step, steps=100)
     network.set_weights(start)
     before = step(curve.suggestion)
     for _ in range(30):
