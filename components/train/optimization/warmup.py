@@ -1,11 +1,8 @@
 """Learning-rate schedule with a linear warm-up and a lower bound."""
 
-from typing import Any, Self
-
 import keras  # noqa: TID253 - a Keras schedule; only functions import this module
 
 
-@keras.saving.register_keras_serializable("tilepipe")
 class WarmupWithFloor(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc] # Keras has no types
     """A Keras schedule with a linear warm-up and a lower bound.
 
@@ -26,13 +23,3 @@ class WarmupWithFloor(keras.optimizers.schedules.LearningRateSchedule):  # type:
         rate = keras.ops.maximum(self.schedule(step), self.minimum)
         share = (keras.ops.cast(step, "float32") + 1) / max(1, self.warmup_steps)
         return rate * keras.ops.minimum(share, 1.0)
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments of `from_config`."""
-        schedule = keras.optimizers.schedules.serialize(self.schedule)
-        return {"schedule": schedule, "minimum": self.minimum, "warmup_steps": self.warmup_steps}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        """Create a schedule from the result of `get_config`."""
-        return cls(**config | {"schedule": keras.optimizers.schedules.deserialize(config["schedule"])})
