@@ -10,7 +10,7 @@ import numpy as np
 from tilepipe.components.shared.layers.model_layers import layers_of
 from tilepipe.components.train.input.batches import Batches
 from tilepipe.components.train.loop.devices import Devices
-from tilepipe.components.train.optimization.optimizers import averaged_weights, has_averages, keep_averages
+from tilepipe.components.train.optimization.optimizers import averaged_weights, keep_averages
 
 _BATCHES = 32
 """Training batches used to compute the statistics: 2,048 tiles at 64 tiles per batch."""
@@ -51,23 +51,14 @@ class Averages:
         Args:
             epoch: epoch whose batches are used for the statistics, counted from 0.
         """
-        if not has_averages(self._model):
-            yield
-            return
-        # Includes the seeds of dropout, so that computing the statistics does not change the next step.
-        others = [(variable, variable.numpy()) for variable in self._model.non_trainable_variables]
-        with averaged_weights(self._model):
-            try:
+        with averaged_weights(self._model) as is_averaged:
+            if is_averaged:
                 self._measure(epoch)
-                yield
-            finally:
-                for variable, value in others:
-                    variable.assign(value)
+            yield
 
     def keep(self, epoch: int) -> None:
         """Apply the averages for good, if there are any."""
-        if has_averages(self._model):
-            keep_averages(self._model)
+        if keep_averages(self._model):
             self._measure(epoch)
 
     def _measure(self, epoch: int) -> None:

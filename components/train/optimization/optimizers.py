@@ -146,25 +146,25 @@ def make_optimizer(
 
 
 @contextlib.contextmanager
-def averaged_weights(model: "keras.Model") -> Iterator[None]:
-    """Replace the weights of a model by their moving averages within a context, and restore them exactly after it.
+def averaged_weights(model: "keras.Model") -> Iterator[bool]:
+    """Replace the weights of a model by their moving averages within a context, and restore the model exactly after it.
 
-    The model must not be trained within the context.
+    The model must not be trained within the context; statistics of its layers may change.
+
+    Yields:
+        True if there are averages.
     """
-    if not has_averages(model):
-        yield
-        return
-    own = [(variable, variable.numpy()) for variable in model.trainable_variables]
-    keep_averages(model)
+    # Includes the seeds of dropout, so that computing statistics does not change the next step.
+    own = [(variable, variable.numpy()) for variable in model.variables] if _has_averages(model) else []
     try:
-        yield
+        yield keep_averages(model)
     finally:
         for variable, value in own:
             variable.assign(value)
 
 
-def keep_averages(model: "keras.Model") -> None:
-    """Replace the weights of a model by their moving averages.
+def keep_averages(model: "keras.Model") -> bool:
+    """Replace the weights of a model by their moving averages, and return whether there are any.
 
     Keras initializes the average with the weights after the first step, so it is not biased towards zero, but that
     start fades only as `ema_momentum ** steps`: after about `3 / (1 - ema_momentum)` steps 95 % of it is gone. Only
@@ -175,11 +175,13 @@ def keep_averages(model: "keras.Model") -> None:
         model: compiled with an optimizer of `make_optimizer`, optionally wrapped for mixed precision. It is unchanged
             if the optimizer keeps no averages, or before the first step.
     """
-    if has_averages(model):
+    is_averaged = _has_averages(model)
+    if is_averaged:
         model.optimizer.finalize_variable_values(model.trainable_variables)
+    return is_averaged
 
 
-def has_averages(model: "keras.Model") -> bool:
+def _has_averages(model: "keras.Model") -> bool:
     """Return whether the optimizer has moving averages: not without `ema_momentum`, nor before the first step."""
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     return bool(optimizer.use_ema and optimizer.built and optimizer.iterations.numpy())
