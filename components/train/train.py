@@ -16,6 +16,8 @@ from tilepipe.components.shared.contracts.manifest import Manifest, Split, read_
 from tilepipe.components.shared.contracts.model_file import load_model, load_tensorflow
 from tilepipe.components.shared.errors import ParameterError
 from tilepipe.components.shared.pages.curves import curves_drawing
+from tilepipe.components.shared.pages.markup import Markup
+from tilepipe.components.shared.pages.page import section
 from tilepipe.components.shared.runtime import cluster
 from tilepipe.components.shared.storage.atomic import whole_file, write_whole
 from tilepipe.components.shared.tracking import nested_runs
@@ -34,7 +36,7 @@ from tilepipe.components.train.loop.sigterm import on_sigterm
 from tilepipe.components.train.optimization.class_weights import class_weights
 from tilepipe.components.train.optimization.learning_rate_finder import RateCurve
 from tilepipe.components.train.report.learning_rate_plot import rate_drawing
-from tilepipe.components.train.report.training_page import PageSection, render_page
+from tilepipe.components.train.report.training_page import render_page
 from tilepipe.components.train.tracking.recorder import Record, open_record
 from tilepipe.components.train.tracking.trackers import Results, TrackingOptions
 
@@ -300,7 +302,7 @@ def _write(
     with whole_file(outputs.model) as partial:
         model.save(partial)
     history.write(outputs.history)
-    page = render_page(history, manifest, _sections(curve))
+    page = render_page(history, manifest, _finder_section(curve) if curve else None)
     write_whole(outputs.curves, page)
     files = {
         "curves.html": page,
@@ -312,12 +314,10 @@ def _write(
     return files
 
 
-def _sections(curve: RateCurve | None) -> list[PageSection]:
-    if curve is None:
-        return []
+def _finder_section(curve: RateCurve) -> Markup:
     suggested = "none, since the loss did not fall" if curve.suggestion is None else f"{curve.suggestion:.2g}"
     note = f"Loss of single batches while the learning rate rises. Suggested rate: {suggested}. The steps were undone."
-    return [PageSection("Learning-rate finder", note, rate_drawing(curve))]
+    return section("Learning-rate finder", note, rate_drawing(curve))
 
 
 @contextlib.contextmanager

@@ -3,8 +3,9 @@ import pytest
 
 from tests.support.contrast import assert_dark_is_readable
 from tilepipe.components.shared.pages.markup import element
+from tilepipe.components.shared.pages.page import section
 from tilepipe.components.train.figures.epoch_figures import epoch_figures
-from tilepipe.components.train.report.training_page import PageSection, render_page
+from tilepipe.components.train.report.training_page import render_page
 
 NAMES = ("AnnualCrop", "Forest")
 framed_and_wide = pytest.mark.parametrize("framed", [True, False], ids=["framed", "wide"])
@@ -52,8 +53,8 @@ def test_all_that_can_be_on_it_fits(show, make_evaluation, history, framed):
         for number, epoch in enumerate(history.epochs, start=1)
     )
     manifest = make_evaluation(names).manifest
-    sections = [PageSection("Learning-rate finder", "Loss against rate.", element("svg", viewBox="0 0 480 100"))]
-    shown = show(render_page(history.model_copy(update={"epochs": epochs}), manifest, sections), framed=framed)
+    more = section("Learning-rate finder", "Loss against rate.", element("svg", viewBox="0 0 480 100"))
+    shown = show(render_page(history.model_copy(update={"epochs": epochs}), manifest, more), framed=framed)
     shown.assert_quiet_and_fits()
     assert shown.document.locator("svg[role=img]").count() == 4
     classes = shown.document.get_by_role("table", name="Figures of each class, lowest recall first")

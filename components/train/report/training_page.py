@@ -1,7 +1,6 @@
 """HTML page of a training: figures per epoch, and per class for the best epoch."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from tilepipe.components.shared.contracts.history import History, in_words, lower_is_better
 from tilepipe.components.shared.contracts.manifest import Manifest
@@ -49,18 +48,14 @@ _COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
 """Title, figure and format of each column of the table of epochs."""
 
 
-@dataclass(frozen=True)
-class PageSection:
-    """An additional section of the page, such as the plot of the learning-rate finder."""
+def render_page(history: History, manifest: Manifest, more: Markup | None = None) -> str:
+    """Render the page of a training as self-contained HTML without scripts.
 
-    title: str
-    note: str
-    """Description in one sentence; plain text, like the title."""
-    drawing: Markup
-
-
-def render_page(history: History, manifest: Manifest, sections: Sequence[PageSection] = ()) -> str:
-    """Render the page of a training, with further sections below the curves, as self-contained HTML without scripts."""
+    Args:
+        history: figures of each epoch.
+        manifest: description of the tiles.
+        more: section to add before the figures of each epoch, such as the plot of the learning-rate finder.
+    """
     title = f"Training on {manifest.name}"
     return html_page(
         title,
@@ -68,7 +63,7 @@ def render_page(history: History, manifest: Manifest, sections: Sequence[PageSec
         element("header", element("h1", title), element("p", _lede(history, manifest), class_="lede")),
         element("div", *(curve_panel(history, figure) for figure in drawn_figures(history)), class_="pair curves"),
         _classes(history, manifest),
-        *(section(one.title, one.note, one.drawing) for one in sections),
+        more,
         element("section", element("details", element("summary", "Figures of each epoch"), _epochs(history))),
     )
 

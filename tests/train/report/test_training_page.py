@@ -6,8 +6,9 @@ import numpy as np
 from tests.support.packed import manifest_for
 from tilepipe.components.shared.contracts.history import History
 from tilepipe.components.shared.pages.markup import element
+from tilepipe.components.shared.pages.page import section
 from tilepipe.components.train.figures.epoch_figures import epoch_figures
-from tilepipe.components.train.report.training_page import PageSection, render_page
+from tilepipe.components.train.report.training_page import render_page
 
 
 def page(name="tiny"):
@@ -94,6 +95,6 @@ def test_balanced_accuracy_and_learning_rate_are_drawn_and_listed():
 
 
 def test_another_piece_can_add_a_section():
-    content = counted_page(sections=[PageSection("Learning rate <finder>", "A & B.", element("svg"))])
+    content = counted_page(more=section("Learning rate <finder>", "A & B.", element("svg")))
     Tags(content)
     assert '<h2>Learning rate &lt;finder&gt;</h2><p class="note">A &amp; B.</p><svg></svg></section>' in content
