@@ -81,14 +81,14 @@ class InterruptionHandler:
         """Handle the end of a step."""
         if self._request.is_asked:
             self._stop(training)
-        self._save_when_due(training)
+        since = time.monotonic() - self._last_saved
+        if self._checkpoints and self._options.is_checkpoint_due(since, self._epochs_since):
+            self._save(self._checkpoints, training)
 
     def epoch_ended(self, training: Checkpointable) -> None:
         """Handle the end of an epoch, after its validation."""
         self._epochs_since += 1
-        if self._request.is_asked:
-            self._stop(training)
-        self._save_when_due(training)
+        self.stepped(training)
 
     def pause(self, training: Checkpointable) -> None:
         """Save a checkpoint to resume from later.
@@ -100,11 +100,6 @@ class InterruptionHandler:
             self._save(self._checkpoints, training)
         if not self._checkpoints or not self._checkpoints.wait():
             raise StorageError("A training that pauses must be able to write a checkpoint. Check `checkpoint_uri`.")
-
-    def _save_when_due(self, training: Checkpointable) -> None:
-        since = time.monotonic() - self._last_saved
-        if self._checkpoints and self._options.is_checkpoint_due(since, self._epochs_since):
-            self._save(self._checkpoints, training)
 
     def _save(self, checkpoints: Checkpoints, training: Checkpointable) -> None:
         self._last_saved, self._epochs_since = time.monotonic(), 0

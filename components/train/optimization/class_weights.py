@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
@@ -11,7 +11,6 @@ from tilepipe.components.shared.errors import ParameterError
 from tilepipe.components.shared.runtime.config import StepConfig
 
 ClassWeighting = Literal["none", "balanced", "sensitivity"]
-_WEIGHTINGS: tuple[ClassWeighting, ...] = ("none", "balanced", "sensitivity")
 _SENSITIVITY = 0.5
 
 
@@ -34,7 +33,7 @@ class ClassWeightOptions(StepConfig):
     @classmethod
     def _one_of_both(cls, given: object) -> object:
         # One message here: pydantic reports one error per member of a union.
-        if given in _WEIGHTINGS:
+        if given in get_args(ClassWeighting):
             return given
         if isinstance(given, Mapping) and given and all(isinstance(k, str) and _is_weight(w) for k, w in given.items()):
             return dict(given)
