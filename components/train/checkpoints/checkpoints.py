@@ -124,20 +124,15 @@ class Checkpoints:
             is_done = self._changed.wait_for(lambda: not self._is_writing and self._waiting is None, timeout_seconds)
             return is_done and self._is_saved
 
-    def close(self, timeout_seconds: float | None = None) -> bool:
-        """Write queued states, and end the background thread; return whether the last saved state has been written.
-
-        Without a maximum time, wait until it is written or has failed.
-        """
-        is_saved = self.wait(timeout_seconds)
+    def close(self) -> None:
+        """Write the queued state, and end the background thread once it is written or has failed."""
+        self.wait()
         with self._changed:
             self._is_closing = True
             self._changed.notify_all()
             writer, self._writer = self._writer, None
-            is_idle = not self._is_writing and self._waiting is None
-        if writer is not None and is_idle:
+        if writer is not None:
             writer.join()
-        return is_saved
 
     def remove(self) -> None:
         """Delete all checkpoints of this training, which has finished; a failure logs a warning."""
