@@ -31,7 +31,7 @@ from tilepipe.components.evaluate.tiles.choice import (
 from tilepipe.components.evaluate.tiles.tile_facts import TileFacts
 from tilepipe.components.shared.contracts.history import History
 from tilepipe.components.shared.contracts.manifest import Manifest, Split
-from tilepipe.components.shared.figures import class_labels
+from tilepipe.components.shared.figures import PER_CLASS, class_labels
 
 CLASSES_WITH_CURVES = 40
 """Largest number of classes of which curves are drawn, the weakest ones."""
@@ -101,7 +101,7 @@ class Evaluation:
         headline, options = predictions[0], options or EvaluateOptions()
         settings = {"top_k": options.top_k, "resamples": options.bootstrap_resamples, "seed": options.seed}
         scores = {one.split: score(one.labels, one.probabilities, **settings) for one in predictions}
-        weakest = weakest_first(scores[headline.split].f1)
+        weakest = weakest_first(scores[headline.split].figures.f1)
         return cls(
             manifest=manifest,
             history=history,
@@ -166,7 +166,7 @@ class Evaluation:
 
     def weakest_first(self) -> list[int]:
         """Sort the classes of the headline split by ascending F1, then by order; classes without tiles come last."""
-        return weakest_first(self.headline.f1)
+        return weakest_first(self.headline.figures.f1)
 
     def scalars(self) -> dict[str, float]:
         """Return each figure of each split as `<split>_<figure>`, all finite.
@@ -218,18 +218,13 @@ class Evaluation:
 
     def class_figures(self) -> list[dict[str, str | int | float | None]]:
         """Return the figures of each class in the headline split; None where a figure is undefined."""
-        scores = self.headline
-        values = {
-            "recall": scores.recall,
-            "precision": scores.precision,
-            "f1": scores.f1,
-            "average_precision": scores.ranking.average_precision,
-            "auc": scores.ranking.auc,
-        }
+        figures, ranking = self.headline.figures, self.headline.ranking
+        values = {name: getattr(figures, name) for name in PER_CLASS}
+        values |= {"average_precision": ranking.average_precision, "auc": ranking.auc}
         return [
             {
                 "name": name,
-                "tiles": int(scores.support[i]),
+                "tiles": int(figures.support[i]),
                 **{key: None if np.isnan(value[i]) else float(value[i]) for key, value in values.items()},
             }
             for i, name in enumerate(self.manifest.class_names)
@@ -250,7 +245,8 @@ def _shown(
 ) -> ShownTiles:
     chooser = Chooser(predictions, manifest.class_names, uris)
     confusions = top_confusions(scores.confusion, CONFUSIONS_SHOWN)
-    classes = [index for index in weakest_first(scores.f1) if scores.support[index]][:CLASSES_WITH_TILES]
+    weakest = weakest_first(scores.figures.f1)
+    classes = [index for index in weakest if scores.figures.support[index]][:CLASSES_WITH_TILES]
     return ShownTiles(
         chooser.mistakes(options.mistakes),
         tuple(chooser.predicted_as(one.label, one.predicted, CONFUSED_TILES) for one in confusions),

@@ -172,7 +172,7 @@ def test_a_tracked_run_gets_everything_and_is_closed(run, make_data, mlflow_run,
     assert recorded.data.metrics["test_accuracy"] == pytest.approx(found.headline.accuracy)
     assert recorded.data.metrics["best_val_accuracy"] == pytest.approx(found.scores["val"].accuracy)
     assert "val_accuracy" not in recorded.data.metrics
-    assert recorded.data.metrics["test_f1/Forest"] == pytest.approx(found.headline.f1[1])
+    assert recorded.data.metrics["test_f1/Forest"] == pytest.approx(found.headline.figures.f1[1])
     assert recorded.data.metrics["inference_tiles_per_second"] > 0
     logged = {file.path: file.file_size for file in client.list_artifacts(mlflow_run, "evaluation")}
     names = ("confusion.svg", "metrics.json", "predictions.parquet", "report.html")

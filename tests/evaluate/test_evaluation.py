@@ -36,6 +36,6 @@ def test_scalars_are_flat_and_finite(make_evaluation):
 def test_weakest_classes_come_first_and_those_without_tiles_last(make_evaluation):
     names = [f"class {i}" for i in range(100)]  # more classes than tiles
     found = make_evaluation(names, tiles=60)
-    f1 = found.headline.f1[found.weakest_first()]
+    f1 = found.headline.figures.f1[found.weakest_first()]
     assert np.isnan(f1[60:]).all()
     assert (np.diff(f1[:60]) >= 0).all()

@@ -20,10 +20,6 @@ from tilepipe.components.evaluate.figures.resampling import Interval
 from tilepipe.components.shared.figures import ClassificationFigures, classification_figures
 
 _CALIBRATION_BINS = 10
-TOP_K = 3
-"""Default of `k` in top-k accuracy."""
-RESAMPLES = 1000
-"""Default number of bootstrap resamples."""
 _ROC_QUANTILES = 100
 """Number of thresholds taken from the scores of true classes, and again from those of other classes."""
 _ENDS = ("lower", "upper")
@@ -90,26 +86,6 @@ class SplitScores:
         """Fraction of tiles with the right class."""
         return self.figures.overall["accuracy"]
 
-    @property
-    def support(self) -> Counts:
-        """Tiles per class, `(classes,)`."""
-        return self.figures.support
-
-    @property
-    def precision(self) -> Floats:
-        """Precision per class, `(classes,)`; 0 for a class that was never predicted, NaN for one without tiles."""
-        return self.figures.precision
-
-    @property
-    def recall(self) -> Floats:
-        """Recall per class, `(classes,)`; NaN for a class without tiles."""
-        return self.figures.recall
-
-    @property
-    def f1(self) -> Floats:
-        """F1 per class, `(classes,)`; NaN for a class without tiles."""
-        return self.figures.f1
-
     def scalars(self) -> dict[str, float]:
         """Return the scalar figures, all finite, by the names that pipelines and MLflow show."""
         return {
@@ -133,10 +109,10 @@ class SplitScores:
     @cached_property
     def weighted(self) -> dict[str, float]:
         """Means of the classes' figures, weighted by their tiles, by name."""
-        support = self.support > 0
-        weights = self.support[support] / self.tiles
-        values = {"precision": self.precision, "recall": self.recall, "f1": self.f1}
-        return {f"weighted_{name}": float(weights @ figure[support]) for name, figure in values.items()}
+        present = self.figures.support > 0
+        weights = self.figures.support[present] / self.tiles
+        names = ("precision", "recall", "f1")
+        return {f"weighted_{name}": float(weights @ getattr(self.figures, name)[present]) for name in names}
 
     @cached_property
     def agreement(self) -> dict[str, float]:
@@ -169,7 +145,7 @@ class ReliabilityBin(NamedTuple):
 
 
 def score(
-    labels: Counts, probabilities: Probabilities, *, top_k: int = TOP_K, resamples: int = RESAMPLES, seed: int = 0
+    labels: Counts, probabilities: Probabilities, *, top_k: int = 3, resamples: int = 1000, seed: int = 0
 ) -> SplitScores:
     """Compute all figures of one split.
 

@@ -49,7 +49,7 @@ def _labels(names: list[str], left: float, top: float) -> list[Markup]:
 
 
 def _cells(evaluation: Evaluation, left: float, top: float) -> list[Markup]:
-    confusion, support = evaluation.headline.confusion, evaluation.headline.support
+    confusion, support = evaluation.headline.confusion, evaluation.headline.figures.support
     drawn = []
     for row in range(len(confusion)):
         for column in range(len(confusion)):

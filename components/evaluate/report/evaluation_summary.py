@@ -7,6 +7,7 @@ from tilepipe.components.shared.pages.formatting import SPLIT_NAMES, markdown_ta
 def render_summary(evaluation: Evaluation) -> str:
     """Write the summary as Markdown with tables; names from outside are escaped."""
     scores, names = evaluation.headline, evaluation.manifest.class_names
+    figures = scores.figures
     split = SPLIT_NAMES[evaluation.headline_split]
     lines = [
         f"# {plain(evaluation.manifest.name)}",
@@ -25,8 +26,8 @@ def render_summary(evaluation: Evaluation) -> str:
             [
                 (
                     plain(names[i]),
-                    f"{scores.support[i]:,}",
-                    *(percent(figure[i]) for figure in (scores.precision, scores.recall, scores.f1)),
+                    f"{figures.support[i]:,}",
+                    *(percent(figure[i]) for figure in (figures.precision, figures.recall, figures.f1)),
                 )
                 for i in evaluation.weakest_first()
             ],

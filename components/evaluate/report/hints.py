@@ -60,7 +60,7 @@ def _chance(evaluation: Evaluation) -> Iterator[Hint]:
 
 
 def _missing_classes(evaluation: Evaluation) -> Iterator[Hint]:
-    support, names = evaluation.headline.support, evaluation.manifest.class_names
+    support, names = evaluation.headline.figures.support, evaluation.manifest.class_names
     split = SPLIT_NAMES[evaluation.headline_split]
     absent = [names[i] for i in np.flatnonzero(support == 0)]
     few = [names[i] for i in np.flatnonzero((support > 0) & (support < _FEW_TILES))]
@@ -111,7 +111,7 @@ def _weighs_classes(evaluation: Evaluation) -> bool:
 
 
 def _few_training_tiles(evaluation: Evaluation) -> Iterator[Hint]:
-    names, f1 = evaluation.manifest.class_names, evaluation.headline.f1
+    names, f1 = evaluation.manifest.class_names, evaluation.headline.figures.f1
     counts = np.array([evaluation.manifest.splits["train"].tiles_per_class[name] for name in names])
     typical, mean = float(np.median(counts)), evaluation.headline.figures.overall["macro_f1"]
     weak = [i for i in evaluation.weakest_first() if f1[i] < mean - _GAP and counts[i] < typical / 2]

@@ -66,7 +66,7 @@ def _lede(evaluation: Evaluation) -> list[Child]:
 def _weakness(evaluation: Evaluation) -> Markup | None:
     if not evaluation.confusions:
         return None
-    f1 = evaluation.headline.f1
+    f1 = evaluation.headline.figures.f1
     confusions = top_confusions(evaluation.headline.confusion, limit=len(f1) ** 2)
     weakest = [index for index in evaluation.weakest_first() if f1[index] == np.nanmin(f1)]
     most = [one for one in confusions if one.tiles == confusions[0].tiles]
@@ -125,7 +125,7 @@ def _sections(evaluation: Evaluation) -> list[Markup | None]:
         _places(evaluation),
         _ranking(evaluation),
         _calibration(evaluation),
-        section("Training", _training_note(evaluation.history), *_curves(evaluation.history)),
+        section("Training", _training_note(evaluation.history), _curves(evaluation.history)),
         _splits_and_model(evaluation, splits if roomy else None),
         pair(
             section("Data set", None, sections.facts_list(evaluation.manifest)),
@@ -216,8 +216,8 @@ def _training_note(history: History) -> str:
     )
 
 
-def _curves(history: History) -> list[Markup]:
-    return [element("div", *(Markup(curve_panel(history, figure)) for figure in FIGURES), class_="pair curves")]
+def _curves(history: History) -> Markup:
+    return element("div", *(curve_panel(history, figure) for figure in FIGURES), class_="pair curves")
 
 
 def _footer(evaluation: Evaluation) -> Markup:

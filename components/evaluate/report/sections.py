@@ -64,7 +64,7 @@ def splits_table(evaluation: Evaluation) -> Markup:
 
 def classes_table(evaluation: Evaluation) -> Markup:
     """Build the table of precision, recall and F1 per class, weakest class first."""
-    scores, names = evaluation.headline, evaluation.manifest.class_names
+    scores, names = evaluation.headline.figures, evaluation.manifest.class_names
     rows = [
         element(
             "tr",

@@ -28,10 +28,10 @@ def test_figures_are_those_of_scikit_learn(classes: int, tiles: int, absent: tup
     )
     assert scores.confusion.tolist() == reference.confusion_matrix(labels, predicted, labels=range(classes)).tolist()
     assert scores.accuracy == pytest.approx(reference.accuracy_score(labels, predicted))
-    np.testing.assert_allclose(scores.precision[present], precision)
-    np.testing.assert_allclose(scores.recall[present], recall)
-    np.testing.assert_allclose(scores.f1[present], f1)
-    assert scores.support[present].tolist() == support.tolist()
+    np.testing.assert_allclose(scores.figures.precision[present], precision)
+    np.testing.assert_allclose(scores.figures.recall[present], recall)
+    np.testing.assert_allclose(scores.figures.f1[present], f1)
+    assert scores.figures.support[present].tolist() == support.tolist()
     assert scores.loss == pytest.approx(reference.log_loss(labels, probabilities, labels=range(classes)), rel=1e-5)
     scalars = scores.scalars()
     assert scalars["macro_precision"] == pytest.approx(precision.mean())
@@ -72,17 +72,17 @@ def test_balanced_accuracy_is_that_of_scikit_learn() -> None:
 def test_a_class_without_tiles_has_no_recall_and_does_not_weigh_on_the_means() -> None:
     labels, probabilities = answers(4, 100, seed=2, absent=(3,))
     scores = metrics.score(labels, probabilities)
-    assert math.isnan(scores.precision[3])
-    assert math.isnan(scores.recall[3])
-    assert math.isnan(scores.f1[3])
-    assert scores.scalars()["balanced_accuracy"] == pytest.approx(scores.recall[:3].mean())
+    assert math.isnan(scores.figures.precision[3])
+    assert math.isnan(scores.figures.recall[3])
+    assert math.isnan(scores.figures.f1[3])
+    assert scores.scalars()["balanced_accuracy"] == pytest.approx(scores.figures.recall[:3].mean())
 
 
 def test_all_scalars_are_finite_even_where_a_class_is_never_predicted() -> None:
     labels = np.array([0, 1, 1], np.int64)
     probabilities = np.array([[1, 0, 0], [1, 0, 0], [1, 0, 0]], np.float32)
     scores = metrics.score(labels, probabilities)
-    assert scores.precision.tolist() == pytest.approx([1 / 3, 0, math.nan], nan_ok=True)
+    assert scores.figures.precision.tolist() == pytest.approx([1 / 3, 0, math.nan], nan_ok=True)
     assert all(math.isfinite(value) for value in scores.scalars().values())
     assert scores.loss == pytest.approx(-2 / 3 * math.log(1e-7))
 
