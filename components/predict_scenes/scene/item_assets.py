@@ -12,6 +12,7 @@ from tilepipe.components.shared.contracts.bands import (
     SENTINEL_2_COMMON_NAMES,
     canonical_band,
     other_platform,
+    stated_platform,
 )
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.storage import storage
@@ -107,8 +108,7 @@ def _bands(
     uri: str, properties: Mapping[str, Any], assets: Mapping[str, Any], band_assets: Mapping[str, str]
 ) -> dict[str, BandAsset]:
     """Find the asset of each band, with its address as it is written there."""
-    stated = [properties.get("platform"), properties.get("constellation"), *(properties.get("instruments") or [])]
-    platform = other_platform(" ".join(str(word) for word in stated if word))
+    platform = other_platform(stated_platform(properties))
     if band_assets:
         if missing := [key for key in band_assets.values() if key not in assets]:
             raise SourceError(

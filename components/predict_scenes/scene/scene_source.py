@@ -10,14 +10,14 @@ from typing import Any
 from tilepipe.components.predict_scenes.config import PredictScenesConfig
 from tilepipe.components.predict_scenes.scene.gdal_access import open_raster
 from tilepipe.components.predict_scenes.scene.item_assets import read_item
-from tilepipe.components.shared.contracts.bands import RGB_BANDS, canonical_band
+from tilepipe.components.shared.contracts.bands import RGB_BANDS, canonical_band, stated_platform
 from tilepipe.components.shared.contracts.product import canonical_level, product_level
 from tilepipe.components.shared.errors import BandError, ParameterError
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.storage.item_hrefs import is_item
 
 # https://sentiwiki.copernicus.eu/web/s2-products: S2A_MSIL2A_20230613T105621_N0509_R094_T31TCJ_...
-_PRODUCT = re.compile(r"S2[A-D]_MSIL(?P<level>1C|2A)_(?P<time>\d{8}T\d{6})(?:_N(?P<baseline>\d{4}))?")
+_PRODUCT = re.compile(r"S2[A-D]_MSIL(?P<level>1C|2A)_\d{8}T\d{6}(?:_N(?P<baseline>\d{4}))?")
 _TIMES = (
     (re.compile(r"(?<!\d)(\d{8}T\d{6})(?!\d)"), "%Y%m%dT%H%M%S"),
     (re.compile(r"(?<!\d)(\d{4}-\d{2}-\d{2})(?!\d)"), "%Y-%m-%d"),
@@ -118,19 +118,16 @@ def _from_file(config: PredictScenesConfig) -> Scene:
         tags = {key.upper(): value for key, value in dataset.tags().items()}
     stem = PurePosixPath(storage.path_of(uri)).stem
     stated = {role: next((tags[key] for key in keys if tags.get(key)), "") for role, keys in _TAGS.items()}
-    product = _PRODUCT.search(stem) or _PRODUCT.search(tags.get("PRODUCT_URI", ""))
-    baseline = stated["baseline"]
-    if product and not baseline and product["baseline"]:
-        baseline = f"{product['baseline'][:2]}.{product['baseline'][2:]}"
+    level, baseline = _product_in_name(stem, tags.get("PRODUCT_URI", ""))
     return Scene(
         uri=uri,
         name=stem,
         files={name: BandFile(uri, index) for index, name in names.items()},
         stated_by=stated_by,
         time=_time(config.options.datetime) or _time(stated["time"]) or time_in_name(stem),
-        platform=stated["platform"] or ("sentinel-2" if product else ""),
-        level=product_level(stated["level"]) or (f"L{product['level']}" if product else ""),
-        baseline=baseline,
+        platform=stated["platform"] or ("sentinel-2" if level else ""),
+        level=product_level(stated["level"]) or level,
+        baseline=stated["baseline"] or baseline,
         offset_is_applied="harmoni" in stem.lower(),
         unit=units.pop() if len(units) == 1 else "",
     )
@@ -168,16 +165,10 @@ def _file_bands(config: PredictScenesConfig, dataset: Any) -> tuple[dict[int, st
 def _from_item(config: PredictScenesConfig, needed: tuple[str, ...]) -> Scene:
     item = read_item(config.scene_uri, config.options.band_assets, config.options.href_rewrite, needed)
     properties = item.properties
-    instruments = properties.get("instruments")
-    words = [properties.get("platform"), properties.get("constellation")]
-    words += instruments if isinstance(instruments, list) else []
-    product = _PRODUCT.search(item.id) or _PRODUCT.search(str(properties.get("s2:product_uri", "")))
+    level_in_name, baseline = _product_in_name(item.id, str(properties.get("s2:product_uri", "")))
     levels = (properties.get(name) for name in ("processing:level", "s2:product_type", "product:type"))
     level = next((found for text in (*levels, item.collection) if (found := product_level(str(text or "")))), "")
     baselines = ("s2:processing_baseline", "sentinel:processing_baseline", "sentinel2:processing_baseline")
-    baseline = next((str(properties[name]) for name in baselines if properties.get(name)), "")
-    if not baseline and product and product["baseline"]:
-        baseline = f"{product['baseline'][:2]}.{product['baseline'][2:]}"
     applied = properties.get("earthsearch:boa_offset_applied")
     return Scene(
         uri=config.scene_uri,
@@ -187,16 +178,23 @@ def _from_item(config: PredictScenesConfig, needed: tuple[str, ...]) -> Scene:
         time=_time(config.options.datetime)
         or _time(str(properties.get("datetime") or ""))
         or _time(str(properties.get("start_datetime") or "")),
-        platform=" ".join(word for word in words if isinstance(word, str) and word),
-        level=level
-        or (f"L{product['level']}" if product else "")
-        or canonical_level(str(properties.get("processing:level") or "")),
-        baseline=baseline,
+        platform=stated_platform(properties),
+        level=level or level_in_name or canonical_level(str(properties.get("processing:level") or "")),
+        baseline=next((str(properties[name]) for name in baselines if properties.get(name)), baseline),
         offset_is_applied=str(applied).lower() == "true" or "harmoni" in f"{item.collection} {item.id}".lower(),
         stated_offset=item.offset,
         unit=item.unit_of(needed),
         properties=properties,
     )
+
+
+def _product_in_name(*names: str) -> tuple[str, str]:
+    """Return level and baseline of the first Sentinel-2 product among some names; empty where there is none."""
+    product = next((match for name in names if (match := _PRODUCT.search(name))), None)
+    if product is None:
+        return "", ""
+    digits = product["baseline"] or ""
+    return f"L{product['level']}", f"{digits[:2]}.{digits[2:]}" if digits else ""
 
 
 def time_in_name(name: str) -> datetime | None:

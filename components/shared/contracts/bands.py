@@ -92,11 +92,19 @@ _OTHER_NUMBERS = re.compile(
 _LANDSAT = re.compile(r"landsat-?(\d)")
 
 
+def stated_platform(properties: Mapping[str, object]) -> str:
+    """Return the platform, constellation and instruments that a STAC item states, separated by spaces."""
+    instruments = properties.get("instruments")
+    words = [properties.get("platform"), properties.get("constellation")]
+    words += instruments if isinstance(instruments, list) else []
+    return " ".join(word for word in words if isinstance(word, str) and word)
+
+
 def other_platform(stated: str) -> str:
     """Return the platform that an item states, if it does not number its bands as Sentinel-2 does.
 
     Args:
-        stated: the item's platform, constellation and instruments, separated by spaces.
+        stated: result of `stated_platform`.
 
     Returns:
         The platform in the spelling of STAC, such as `landsat-5`; `landsat-8` for OLI, whichever satellite carries it;

@@ -6,6 +6,7 @@ from tilepipe.components.shared.contracts.bands import (
     informative_common_names,
     is_sentinel_2_band,
     other_platform,
+    stated_platform,
 )
 
 
@@ -46,3 +47,9 @@ def test_common_names_that_only_repeat_the_names_are_not_kept():
     assert informative_common_names(("Red", "B8"), ("red", "")) == ()
     assert informative_common_names(("Red", "B8"), ("red", "nir")) == ("red", "nir")
     assert informative_common_names(("B8",), ()) == ()
+
+
+@pytest.mark.parametrize(("instruments", "words"), [(["oli", "tirs"], " oli tirs"), ("oli", ""), (5, ""), ([None], "")])
+def test_a_platform_is_stated_in_words(instruments, words):
+    properties = {"platform": "landsat-8", "constellation": None, "instruments": instruments}
+    assert stated_platform(properties) == f"landsat-8{words}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.sources.stac import archive
-from tilepipe.components.shared.contracts.bands import canonical_band, canonical_bands
+from tilepipe.components.shared.contracts.bands import canonical_band, canonical_bands, stated_platform
 
 LEVELS = ("processing:level", "s2:product_type")
 """Properties with the processing level."""
@@ -114,17 +114,13 @@ def stated_sensor(common: tuple[str, ...], properties: Properties) -> str | None
 
     That is its platform, constellation, instruments and processing level, and the common name of each band, or empty.
     """
-    instruments = properties.get("instruments")
-    words = [properties.get("platform"), properties.get("constellation")]
-    words += instruments if isinstance(instruments, list) else []
-    platform = " ".join(word for word in words if isinstance(word, str) and word)
     stated: dict[str, object] = {"common_names": list(common)} if any(common) else {}
     levels = (properties.get(name) for name in LEVELS)
     own = {
-        "platform": platform,
+        "platform": stated_platform(properties),
         "level": next((level for level in levels if isinstance(level, str) and level), ""),
         "spacecraft": properties.get("platform"),
-        "instruments": instruments,
+        "instruments": properties.get("instruments"),
     }
     stated |= {name: value for name, value in own.items() if value}
     return json.dumps(stated) if stated else None
