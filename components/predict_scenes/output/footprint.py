@@ -25,6 +25,7 @@ def footprint(grid: MapGrid) -> tuple[dict[str, Any], list[float]]:
     antimeridian becomes two polygons, and its box has a west above its east (RFC 7946, sections 3.1.9 and 5.2). The
     outline of a grid with a pole inside reaches from 180° west to 180° east, and to the pole.
     """
+    import shapely
     from rasterio.warp import transform
 
     steps = [place / (_POINTS_PER_SIDE - 1) for place in range(_POINTS_PER_SIDE)]
@@ -40,7 +41,7 @@ def footprint(grid: MapGrid) -> tuple[dict[str, Any], list[float]]:
     places = [locate(grid.transform, *corner) for corner in corners]
     longitudes, latitudes = transform(grid.crs, "OGC:CRS84", *zip(*places, strict=True))
     rings = _rings(_continuous(list(zip(longitudes, latitudes, strict=True))))
-    boxes = [_box(ring) for ring in rings]
+    boxes = [shapely.LineString(ring).bounds for ring in rings]
     box = [boxes[0][0], min(south for _, south, _, _ in boxes), boxes[-1][2], max(north for *_, north in boxes)]
     if len(rings) == 1:
         return {"type": "Polygon", "coordinates": rings}, box
@@ -82,8 +83,3 @@ def _rings(ring: Sequence[Place]) -> list[list[list[float]]]:
         parts = [shapely.union_all(parts)]
     outlines = [shapely.geometry.polygon.orient(part).exterior.coords for part in parts]
     return [[[x, y] for x, y in outline] for outline in outlines]
-
-
-def _box(ring: Sequence[Sequence[float]]) -> list[float]:
-    longitudes, latitudes = zip(*ring, strict=True)
-    return [min(longitudes), min(latitudes), max(longitudes), max(latitudes)]

@@ -274,7 +274,7 @@ def _check(raster: Any, scene: Scene) -> None:  # noqa: ANN401
             f"{storage.shown(scene.uri)}, of which {storage.shown(raster.name)} states "
             f"{'only ground control points' if has_points else states}. Georeference it, such as with {remedy}."
         )
-    corners = [locate(raster.transform, x, y) for x in (0, raster.width) for y in (0, raster.height)]
+    corners = _corners(raster.transform, raster.width, raster.height)
     places = _degrees(raster.crs, corners)
     if not all(abs(x) <= _MOST_LONGITUDE and abs(y) <= _MOST_LATITUDE for x, y in places):
         x, y = corners[0]
@@ -361,17 +361,17 @@ def _nodata(of_file: float | None, stated: float | None, options: ScenesOptions)
 
 def _overlap(one: Any, other: Any) -> bool:  # noqa: ANN401 - rasterio ships no types
     """Return whether the bounding boxes of two files, which may be rotated, have an area in common."""
-    boxes = []
-    for raster in (one, other):
-        corners = [(0, 0), (raster.width, 0), (0, raster.height), (raster.width, raster.height)]
-        boxes.append(
-            [(min(axis), max(axis)) for axis in zip(*(locate(raster.transform, *c) for c in corners), strict=True)]
-        )
+    corners = (_corners(raster.transform, raster.width, raster.height) for raster in (one, other))
+    boxes = ([(min(axis), max(axis)) for axis in zip(*places, strict=True)] for places in corners)
     return all(max(low, low2) < min(high, high2) for (low, high), (low2, high2) in zip(*boxes, strict=True))
 
 
 def _same_place(one: Transform, other: Transform, size: tuple[int, int]) -> bool:
     """Return whether two transforms put the corners of a grid at the same places, but for a small part of a pixel."""
     least = _SAME_PLACE_PIXELS * abs(other.determinant) ** 0.5
-    corners = [(0, 0), (size[0], 0), (0, size[1])]
-    return all(math.dist(locate(one, *corner), locate(other, *corner)) < least for corner in corners)
+    places = zip(_corners(one, *size), _corners(other, *size), strict=True)
+    return all(math.dist(here, there) < least for here, there in places)
+
+
+def _corners(transform: Transform, width: int, height: int) -> list[tuple[float, float]]:
+    return [locate(transform, x, y) for x in (0, width) for y in (0, height)]
