@@ -1,6 +1,5 @@
 """Export a trained model: ONNX with the predictions of Keras, a STAC item, a model card and a bundle of all of them."""
 
-import hashlib
 import json
 import logging
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 from tilepipe.components.export.config import ExportConfig
 from tilepipe.components.export.description import Description, Extent, read_evaluation
 from tilepipe.components.export.formats import make_formats, sample_batches
-from tilepipe.components.export.mlm_item import AssetFile, model_item
+from tilepipe.components.export.mlm_item import asset_fields, model_item
 from tilepipe.components.export.model_card import render_card
 from tilepipe.components.export.onnx_graph import convert_to_onnx, write_onnx
 from tilepipe.components.export.parity import check_parity, compare, open_session
@@ -119,7 +118,7 @@ def _write(description: Description, inputs: Inputs, outputs: Outputs) -> str:
         CARD: card,
         ONNX: content,
         "model.keras": inputs.model.read_bytes(),
-        ITEM: as_json(model_item(description, _asset(ONNX, content))),
+        ITEM: as_json(model_item(description, asset_fields(ONNX, content))),
         "manifest.json": inputs.manifest.read_bytes(),
         "labels.json": as_json(dict(enumerate(manifest.class_names))),
         "bands.json": as_json(
@@ -147,11 +146,8 @@ def _write(description: Description, inputs: Inputs, outputs: Outputs) -> str:
 
 def _item(description: Description, content: bytes, bundle: Path, onnx_name: str, bundle_name: str) -> bytes:
     """Return the item for the folder with the ONNX file and the bundle."""
-    return as_json(model_item(description, _asset(onnx_name, content), _asset(bundle_name, bundle.read_bytes())))
-
-
-def _asset(name: str, content: bytes) -> AssetFile:
-    return AssetFile(f"./{name}", len(content), hashlib.sha256(content).hexdigest())
+    onnx, packed = asset_fields(onnx_name, content), asset_fields(bundle_name, bundle.read_bytes())
+    return as_json(model_item(description, onnx, packed))
 
 
 def _configuration(description: Description) -> dict[str, Any]:

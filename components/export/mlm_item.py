@@ -3,7 +3,8 @@
 Fields follow https://github.com/stac-extensions/mlm, version 1.5.2.
 """
 
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from tilepipe.components.export.description import Description
@@ -20,28 +21,21 @@ _BUNDLE = {
 _WHOLE_EARTH = (-180.0, -90.0, 180.0, 90.0)
 
 
-@dataclass(frozen=True)
-class AssetFile:
-    """A file that an item refers to."""
-
-    href: str
-    """Address, absolute or relative to the item."""
-    content_bytes: int
-    sha256: str
-    """SHA-256 in hexadecimal."""
-
-    def fields(self) -> dict[str, Any]:
-        """Return the asset's address, size and checksum, the latter as a multihash."""
-        return {"href": self.href, "file:size": self.content_bytes, "file:checksum": f"1220{self.sha256}"}
+def asset_fields(name: str, content: bytes) -> dict[str, Any]:
+    """Return address, size and checksum (SHA-256 as a multihash) of a file beside an item."""
+    checksum = f"1220{hashlib.sha256(content).hexdigest()}"
+    return {"href": f"./{name}", "file:size": len(content), "file:checksum": checksum}
 
 
-def model_item(description: Description, onnx: AssetFile, bundle: AssetFile | None = None) -> dict[str, Any]:
+def model_item(
+    description: Description, onnx: Mapping[str, Any], bundle: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Describe a model for programs that read STAC: its input, bands, scaling, output and classes.
 
     Args:
         description: Facts about the model.
-        onnx: The ONNX file.
-        bundle: The bundle. Defaults to None, as for the item within it.
+        onnx: Fields of the ONNX file, from `asset_fields`.
+        bundle: Those of the bundle. Defaults to None, as for the item within it.
 
     Returns:
         The item as JSON. If the tiles have no coordinates, its geometry is the whole Earth: an item without a geometry
@@ -86,14 +80,14 @@ def model_item(description: Description, onnx: AssetFile, bundle: AssetFile | No
         "links": [],
         "assets": {
             "model": {
-                **onnx.fields(),
+                **onnx,
                 "type": "application/octet-stream; framework=onnx",
                 "title": "Classifier as ONNX",
                 "roles": ["mlm:model", "data"],
                 "bands": [{"name": band} for band in description.manifest.bands],
                 "mlm:artifact_type": "onnx",
             },
-            **({} if bundle is None else {"bundle": {**bundle.fields(), **_BUNDLE}}),
+            **({} if bundle is None else {"bundle": {**bundle, **_BUNDLE}}),
         },
     }
 
