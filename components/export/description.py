@@ -39,23 +39,21 @@ class Extent:
         import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
-        lows: dict[str, list[Any]] = {name: [] for name in (*CORNERS, "datetime")}
-        highs: dict[str, list[Any]] = {name: [] for name in (*CORNERS, "datetime")}
+        ends: dict[str, list[Any]] = {name: [] for name in (*CORNERS, "datetime")}  # of each batch
         try:
             for batch in pq.ParquetFile(tiles).iter_batches(columns=["bbox", "datetime"]):
                 columns: dict[str, Any] = {name: pc.struct_field(batch["bbox"], name) for name in CORNERS}
                 for name, column in {**columns, "datetime": batch["datetime"]}.items():
-                    ends: Any = pc.min_max(column).as_py()
-                    lows[name].append(ends["min"])
-                    highs[name].append(ends["max"])
+                    found: Any = pc.min_max(column).as_py()
+                    ends[name] += (end for end in found.values() if end is not None)
         except (pa.ArrowException, OSError, KeyError) as error:
             raise ArtifactError(
                 f"`tiles` must be the tile table of `ingest`. Received: {tiles.name}, which reads as: {error}."
             ) from error
-        low = {name: min((v for v in values if v is not None), default=None) for name, values in lows.items()}
-        high = {name: max((v for v in values if v is not None), default=None) for name, values in highs.items()}
-        bbox: Any = (low["xmin"], low["ymin"], high["xmax"], high["ymax"])
-        return cls(None if None in bbox else bbox, low["datetime"], high["datetime"])
+        *corners, times = ends.values()
+        west, south, east, north = corners
+        bbox = (min(west), min(south), max(east), max(north)) if all(corners) else None
+        return cls(bbox, min(times, default=None), max(times, default=None))
 
 
 @dataclass(frozen=True)
