@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("tilepipe.export")
 
-BATCH_TILES = 64
-
 
 @dataclass
 class Formats:
@@ -35,7 +33,7 @@ class Formats:
 
 def sample_batches(samples: Samples, options: ExportOptions) -> Iterable[Tiles]:
     """Return the tiles of the comparison with Keras, in batches."""
-    return in_batches(samples.tiles[: options.parity_tiles], BATCH_TILES)
+    return in_batches(samples.tiles[: options.parity_tiles])
 
 
 def make_formats(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tilepipe.components.export.onnx_graph import INPUT, OUTPUT, quiet, use_float32
+from tilepipe.components.export.onnx_graph import OUTPUT, inference_function, quiet
 from tilepipe.components.export.parity import Probabilities, Tiles
 
 if TYPE_CHECKING:
@@ -33,17 +33,10 @@ def to_saved_model(model: "keras.Model", dtype: str) -> tuple[dict[str, bytes], 
     """
     import tensorflow as tf
 
-    use_float32(model)
     with tempfile.TemporaryDirectory(prefix="tilepipe-") as folder, quiet():
         module = tf.Module()
         module.model = model  # holds the variables
-        spec = tf.TensorSpec((None, *model.input_shape[1:]), dtype, name=INPUT)
-        classify = tf.function(
-            lambda tiles: {OUTPUT: model(tf.cast(tiles, model.inputs[0].dtype), training=False)},
-            input_signature=[spec],
-            autograph=False,
-        )
-        tf.saved_model.save(module, folder, signatures={"serving_default": classify})
+        tf.saved_model.save(module, folder, signatures={"serving_default": inference_function(model, dtype)})
         loaded = tf.saved_model.load(folder)
         files = {
             f"{SAVED_MODEL}/{path.relative_to(folder).as_posix()}": path.read_bytes()

@@ -60,15 +60,15 @@ def inference_function(model: "keras.Model", dtype: str) -> Any:  # noqa: ANN401
     """Trace a Keras model in inference mode and in float32, in which its layers compute from then on.
 
     Returns:
-        TensorFlow's concrete function from `tiles`, with a dynamic batch size, to probabilities.
+        TensorFlow's concrete function from `tiles`, with a dynamic batch size, to `probabilities` by this name.
     """
     import tensorflow as tf
 
     use_float32(model)
     spec = tf.TensorSpec((None, *model.input_shape[1:]), dtype, name=INPUT)
 
-    def classify(tiles: tf.Tensor) -> tf.Tensor:
-        return model(tf.cast(tiles, model.inputs[0].dtype), training=False)
+    def classify(tiles: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {OUTPUT: model(tf.cast(tiles, model.inputs[0].dtype), training=False)}
 
     return tf.function(classify, autograph=False).get_concrete_function(spec)
 
@@ -81,18 +81,20 @@ def write_onnx(graph: "onnx.ModelProto", path: Path) -> None:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Hide tf2onnx' report of its work, and TensorFlow's advice on functions of its own that tf2onnx calls."""
-    levels = {"tensorflow": logging.ERROR, "tf2onnx": logging.WARNING}
-    loggers = {name: logging.getLogger(name) for name in levels}
-    before = {name: one.level for name, one in loggers.items()}
-    for name, one in loggers.items():
-        one.setLevel(levels[name])
+def quiet(**levels: int) -> Iterator[None]:
+    """Set the levels of loggers within a context, by their names.
+
+    By default, hide tf2onnx' report of its work, and TensorFlow's advice on functions of its own that tf2onnx calls.
+    """
+    levels = levels or {"tensorflow": logging.ERROR, "tf2onnx": logging.WARNING}
+    before = {name: logging.getLogger(name).level for name in levels}
     try:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
         yield
     finally:
-        for name, one in loggers.items():
-            one.setLevel(before[name])
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def use_float32(model: "keras.Model") -> None:

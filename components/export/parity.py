@@ -73,7 +73,7 @@ def open_session(path: Path) -> Callable[[Tiles], Probabilities]:
     return lambda tiles: np.asarray(session(tiles), np.float32)
 
 
-def in_batches(tiles: Tiles, size: int) -> Iterator[Tiles]:
+def in_batches(tiles: Tiles, size: int = 64) -> Iterator[Tiles]:
     """Cut tiles into batches; the last one may be smaller."""
     for start in range(0, len(tiles), size):
         yield tiles[start : start + size]
