@@ -3,12 +3,15 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import xxhash
 
 from tilepipe.components.shared.contracts.manifest import Shard, SplitSummary
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.storage import storage
+
+File = TypeVar("File", Path, str)
 
 ADVICE = "The manifest and the shards must come from the same `pack`: run it again, or give this step its outputs."
 
@@ -26,7 +29,11 @@ def check_shards(folders: Sequence[Path], split: SplitSummary) -> list[Path]:
     Raises:
         ArtifactError: a shard is missing or found twice, or its size differs from the manifest.
     """
-    return [check_shard(_found(folders, shard), shard, verify=False) for shard in split.shards]
+    paths = []
+    for shard in split.shards:
+        found = [path for folder in folders if (path := folder / shard.name).is_file()]
+        paths.append(check_shard(_only(found, shard, folders), shard, verify=False))
+    return paths
 
 
 def locate_shards(folders: Sequence[str], split: SplitSummary) -> list[str]:
@@ -47,20 +54,12 @@ def locate_shards(folders: Sequence[str], split: SplitSummary) -> list[str]:
     names = {shard.name for shard in split.shards}
     places = [storage.from_artifact(folder) for folder in folders] if names else []
     found = [file for place in places for file in storage.list_files(place) if file.name in names]
+    sizes = {file.uri: file.bytes for file in found}
     uris = []
     for shard in split.shards:
-        files = [file for file in found if file.name == shard.name]
-        if len(files) != 1:
-            received = f"{len(files)} files" if files else "no file"
-            raise ArtifactError(
-                f"Every shard of the manifest must exist exactly once. Received: {received} {shard.name} in "
-                f"{', '.join(file.uri for file in files) or ', '.join(places)}. {ADVICE}"
-            )
-        if files[0].bytes != shard.bytes:
-            raise ArtifactError(
-                f"Shard {files[0].uri} must have {shard.bytes:,} bytes. Received: {files[0].bytes:,} bytes. {ADVICE}"
-            )
-        uris.append(files[0].uri)
+        uri = _only([file.uri for file in found if file.name == shard.name], shard, places)
+        _check_size(sizes[uri], shard, uri)
+        uris.append(uri)
     return uris
 
 
@@ -79,11 +78,7 @@ def check_shard(path: Path, shard: Shard, *, verify: bool = True, shown: str = "
     Raises:
         ArtifactError: its size or checksum differs from the manifest.
     """
-    size = path.stat().st_size
-    if size != shard.bytes:
-        raise ArtifactError(
-            f"Shard {shown or path} must have {shard.bytes:,} bytes. Received: {size:,} bytes. {ADVICE}"
-        )
+    _check_size(path.stat().st_size, shard, shown or path)
     if verify:
         with path.open("rb") as file:
             checksum = hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
@@ -95,12 +90,16 @@ def check_shard(path: Path, shard: Shard, *, verify: bool = True, shown: str = "
     return path
 
 
-def _found(folders: Sequence[Path], shard: Shard) -> Path:
-    paths = [path for folder in folders if (path := folder / shard.name).is_file()]
-    if len(paths) == 1:
-        return paths[0]
-    where = ", ".join(map(str, paths or folders))
-    received = f"{len(paths)} files" if paths else "no file"
+def _only(found: Sequence[File], shard: Shard, folders: Sequence[object]) -> File:
+    if len(found) == 1:
+        return found[0]
+    where = ", ".join(map(str, found or folders))
+    received = f"{len(found)} files" if found else "no file"
     raise ArtifactError(
         f"Every shard of the manifest must exist exactly once. Received: {received} {shard.name} in {where}. {ADVICE}"
     )
+
+
+def _check_size(size: int, shard: Shard, shown: object) -> None:
+    if size != shard.bytes:
+        raise ArtifactError(f"Shard {shown} must have {shard.bytes:,} bytes. Received: {size:,} bytes. {ADVICE}")
