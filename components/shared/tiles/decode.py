@@ -17,7 +17,7 @@ from PIL import ExifTags, Image
 from tilepipe.components.shared.errors import TileError
 from tilepipe.components.shared.storage.sizes import MAX_BYTES, MEBIBYTE
 from tilepipe.components.shared.tiles.picture import Picture, Scaling
-from tilepipe.components.shared.tiles.tiff.plain_tiff import ALPHA_KINDS, read_plain_tiff
+from tilepipe.components.shared.tiles.tiff.plain_tiff import ALPHA_KINDS, GDAL_METADATA, GDAL_NODATA, read_plain_tiff
 from tilepipe.components.shared.tiles.tiff.tiff_pages import apply_palette, check_lerc, check_segments, read_mask
 
 DTYPES = ("uint8", "uint16", "int16", "float32")
@@ -45,8 +45,6 @@ _ORIENTATIONS = {
 }
 """Orientation that Exif states, in which a camera held its sensor -> whether rows are columns, and the steps along the
 rows and columns that turn the pixels upright."""
-_GDAL_NODATA = 42113
-_GDAL_METADATA = 42112  # https://gdal.org/en/stable/drivers/raster/gtiff.html#metadata
 
 # The reason in the quarantine table repeats what tifffile logs about a damaged file; its log lines lack the file name.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
@@ -122,9 +120,9 @@ def _decode_tiff(data: bytes, expected_shape: Shape | None, max_bytes: int) -> P
         mask = read_mask(tiff, data, max_bytes)
         check_lerc(page, data)
         pixels = page.asarray(maxworkers=1)
-        tag = page.tags.get(_GDAL_METADATA)
+        tag = page.tags.get(GDAL_METADATA)
         descriptions = _descriptions(tag.value, shape[-1], has_alpha) if tag is not None else ()
-        stated = page.tags.get(_GDAL_NODATA)
+        stated = page.tags.get(GDAL_NODATA)
         nodata = stated_nodata(str(stated.value), page.dtype) if stated is not None else None
         if is_palette:
             pixels, axes = apply_palette(page, pixels), "YXS"

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from tilepipe.components.shared.contracts.tile_table import ENCODED, RecordFeature
 from tilepipe.components.shared.errors import TileError
-from tilepipe.components.shared.records.example import parse_example
+from tilepipe.components.shared.records.example import Values, parse_example
 from tilepipe.components.shared.records.frames import unframe
 from tilepipe.components.shared.storage.sizes import MAX_BYTES
 from tilepipe.components.shared.tiles.decode import DTYPES, Shape, decode
@@ -31,10 +31,7 @@ def decode_record(framed: bytes, features: Sequence[RecordFeature]) -> list[Pict
         TileError: if the record is damaged, or if a feature is missing or has another type or size; the message is
             the reason for the quarantine table.
     """
-    try:
-        example = parse_example(unframe(framed))
-    except ValueError as error:
-        raise TileError(f"it does not decode: {error}") from error
+    example = _parsed(framed)
     return [_picture(feature, example.get(feature.name)) for feature in features]
 
 
@@ -54,13 +51,20 @@ def decode_image(
     """
     if feature.dtype != ENCODED:
         return decode_record(framed, [feature])[0]
+    return decode(_only_bytes(feature, _parsed(framed).get(feature.name)), expected_shape, max_bytes)
+
+
+def _parsed(framed: bytes) -> dict[str, Values]:
     try:
-        values = parse_example(unframe(framed)).get(feature.name)
+        return parse_example(unframe(framed))
     except ValueError as error:
         raise TileError(f"it does not decode: {error}") from error
+
+
+def _only_bytes(feature: RecordFeature, values: Sequence[object] | None) -> bytes:
     if values is None or len(values) != 1 or not isinstance(values[0], bytes):
         raise TileError(f"its feature {feature.name} is not an image: {_held(values)}")
-    return decode(values[0], expected_shape, max_bytes)
+    return values[0]
 
 
 def _picture(feature: RecordFeature, values: Sequence[object] | None) -> Picture:
@@ -69,15 +73,14 @@ def _picture(feature: RecordFeature, values: Sequence[object] | None) -> Picture
     dtype = np.dtype(feature.dtype).newbyteorder("<")
     if values and len(values) > 1 and isinstance(values[0], int | float):
         return _of_numbers(feature, values)
-    if values is None or len(values) != 1 or not isinstance(values[0], bytes):
-        raise TileError(f"its feature {feature.name} is not an image: {_held(values)}")
+    content = _only_bytes(feature, values)
     wanted = feature.height * feature.width * feature.bands * dtype.itemsize
-    if len(values[0]) != wanted:
+    if len(content) != wanted:
         raise TileError(
-            f"its feature {feature.name} has {len(values[0]):,} bytes, but {feature.height}x{feature.width} "
+            f"its feature {feature.name} has {len(content):,} bytes, but {feature.height}x{feature.width} "
             f"pixels of {feature.dtype} have {wanted:,}"
         )
-    return _as_picture(feature, np.frombuffer(values[0], dtype))
+    return _as_picture(feature, np.frombuffer(content, dtype))
 
 
 def _of_numbers(feature: RecordFeature, values: Sequence[object]) -> Picture:

@@ -17,18 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 _SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
-_EXTRA_SAMPLES, _FILL_ORDER, _OFFSETS, _SAMPLES, _BYTE_COUNTS, _PLANAR, _PREDICTOR, _FORMAT = (
-    338,
-    266,
-    273,
-    277,
-    279,
-    284,
-    317,
-    339,
-)
-_GDAL_METADATA, _GDAL_NODATA = 42112, 42113
-_NUMBERS, _TEXTS = (_OFFSETS, _BYTE_COUNTS, _BITS, _FORMAT, _EXTRA_SAMPLES), (_GDAL_METADATA, _GDAL_NODATA)
+_FILL_ORDER, _OFFSETS, _SAMPLES, _BYTE_COUNTS = 266, 273, 277, 279
+_PLANAR, _PREDICTOR, _EXTRA_SAMPLES, _FORMAT = 284, 317, 338, 339
+GDAL_METADATA, GDAL_NODATA = 42112, 42113
+"""Tags of GDAL: https://gdal.org/en/stable/drivers/raster/gtiff.html#metadata."""
+_NUMBERS, _TEXTS = (_OFFSETS, _BYTE_COUNTS, _BITS, _FORMAT, _EXTRA_SAMPLES), (GDAL_METADATA, GDAL_NODATA)
 _DEFAULTS = {_SUBFILE: 0, _COMPRESSION: 1, _FILL_ORDER: 1, _SAMPLES: 1, _PLANAR: 1, _PREDICTOR: 1}
 _PLAIN = {
     _SUBFILE: (0,),
@@ -146,9 +139,9 @@ def _parsed(order: str, directory: bytes, outside: tuple[bytes, ...]) -> PlainTi
     if min(shape) < 1 or end - start != math.prod(shape) * dtype.itemsize:
         raise ValueError(shape)
     is_planar = found[_PLANAR] == 2 and shape[2] > 1
-    metadata = texts.get(_GDAL_METADATA, "")
+    metadata = texts.get(GDAL_METADATA, "")
     has_alpha = lists.get(_EXTRA_SAMPLES, (0,))[-1] in ALPHA_KINDS
-    return PlainTiff(shape, dtype, is_planar, start, metadata, texts.get(_GDAL_NODATA), has_alpha)
+    return PlainTiff(shape, dtype, is_planar, start, metadata, texts.get(GDAL_NODATA), has_alpha)
 
 
 def _entries(order: str, directory: bytes) -> Iterator[tuple[int, int, int, bytes]]:
