@@ -138,8 +138,8 @@ class Cause:
 
     name: str
     error: type[TilepipeError]
-    signs: frozenset[str]
-    """Error codes of S3 servers, HTTP statuses, and names of exceptions of boto3."""
+    signs: str
+    """Error codes of S3 servers, HTTP statuses, and names of exceptions of boto3, separated by spaces."""
     rule: str
     remedy: str
     pattern: str = ""
@@ -151,12 +151,8 @@ class Cause:
         return self.name in {"denied", "key", "secret", "expired", "clock"}
 
 
-def _cause(name: str, error: type[TilepipeError], signs: str, rule: str, remedy: str, pattern: str = "") -> Cause:
-    return Cause(name, error, frozenset(signs.split()), rule, remedy, pattern)
-
-
 _KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-_UNREACHABLE = _cause(
+_UNREACHABLE = Cause(
     "unreachable",
     StorageError,
     "",
@@ -166,42 +162,42 @@ _UNREACHABLE = _cause(
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html; XMinio... are codes of MinIO,
 # XAdmin... of versitygw.
 CAUSES = (
-    _cause(
+    Cause(
         "range",
         SourceError,
         "InvalidRange 416",
         "A range must lie within its object.",
         "The object is truncated or has changed: read the source again.",
     ),
-    _cause(
+    Cause(
         "bucket",
         SourceError,
         "NoSuchBucket",
         "A bucket must exist.",
         "Check its name, and that AWS_ENDPOINT_URL names its server.",
     ),
-    _cause(
+    Cause(
         "object",
         SourceError,
         "NoSuchKey NotFound NotFoundError FileNotFoundError 404",
         "An object must exist to be read.",
         "Check its address.",
     ),
-    _cause(
+    Cause(
         "key",
         StorageError,
         "InvalidAccessKeyId XAdminUserNotFound",
         "The S3 server must know the access key.",
         f"Check {_KEYS}, and that AWS_ENDPOINT_URL names the server that issued them.",
     ),
-    _cause(
+    Cause(
         "secret",
         StorageError,
         "SignatureDoesNotMatch",
         "The secret key must belong to the access key.",
         f"Check {_KEYS}.",
     ),
-    _cause(
+    Cause(
         "expired",
         StorageError,
         "ExpiredToken ExpiredTokenException InvalidToken InvalidTokenId TokenRefreshRequired TokenRetrievalError "
@@ -209,14 +205,14 @@ CAUSES = (
         "Temporary credentials must be valid.",
         f"Renew them, and set AWS_SESSION_TOKEN together with {_KEYS}.",
     ),
-    _cause(
+    Cause(
         "clock",
         StorageError,
         "RequestTimeTooSkewed RequestExpired",
         "The clock of this machine must agree with the S3 server's.",
         "Correct the clock.",
     ),
-    _cause(
+    Cause(
         "credentials",
         StorageError,
         "NoCredentialsError PartialCredentialsError",
@@ -224,49 +220,49 @@ CAUSES = (
         f"Set {_KEYS}, or AWS_PROFILE; and AWS_ENDPOINT_URL for a server other than Amazon S3.",
         "Missing (AccessKeyId|SecretAccessKey)",
     ),
-    _cause(
+    Cause(
         "profile",
         StorageError,
         "ProfileNotFound ConfigParseError CredentialRetrievalError ConfigNotFound",
         "The AWS configuration files must provide the credentials.",
         "Correct AWS_PROFILE or the files.",
     ),
-    _cause(
+    Cause(
         "region",
         StorageError,
         "301 PermanentRedirect AuthorizationHeaderMalformed IllegalLocationConstraintException InvalidRegionError",
         "AWS_REGION must be the region of the bucket.",
         "Set AWS_REGION.",
     ),
-    _cause(
+    Cause(
         "taken",
         StorageError,
         "BucketAlreadyExists",
         "The name of a bucket must be unused, or the bucket be yours.",
         "Choose another name.",
     ),
-    _cause(
+    Cause(
         "below_object",
         StorageError,
         "XMinioParentIsObject ObjectParentIsFile ParentIsObject",
         "A key must not lie below another object, as a file is not a folder.",
         "Choose another prefix, or delete the object that has the name of the folder.",
     ),
-    _cause(
+    Cause(
         "full",
         StorageError,
         "XMinioStorageFull XMinioAdminBucketQuotaExceeded QuotaExceeded InsufficientStorage 507",
         "An S3 server must have space for what is written.",
         "Free some space or raise the quota of the bucket.",
     ),
-    _cause(
+    Cause(
         "denied",
         StorageError,
         "AccessDenied AllAccessDisabled AccountProblem PermissionDeniedError UnauthenticatedError 401 403",
         "The credentials must permit the request.",
         f"Check {_KEYS}, and that the bucket's policy allows {{action}}.",
     ),
-    _cause(
+    Cause(
         "tls",
         StorageError,
         "SSLError",
@@ -275,7 +271,7 @@ CAUSES = (
         "AWS_ENDPOINT_URL.",
         r"InvalidCertificate|CERTIFICATE_VERIFY_FAILED|InvalidContentType|corrupt message",
     ),
-    _cause(
+    Cause(
         "busy",
         StorageError,
         "SlowDown ServiceUnavailable InternalError RequestTimeout XMinioServerNotInitialized 500 502 503 504",
@@ -283,7 +279,7 @@ CAUSES = (
         "Check its load and its logs, and run again.",
     ),
 )
-_BY_SIGN = {sign: cause for cause in CAUSES for sign in cause.signs}
+_BY_SIGN = {sign: cause for cause in CAUSES for sign in cause.signs.split()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,7 +354,7 @@ def _clock_differs() -> bool:
 
 
 def _other(code: str) -> Cause:
-    return _cause("other", StorageError, code, "An S3 server must accept the request.", "See the server's logs.")
+    return Cause("other", StorageError, code, "An S3 server must accept the request.", "See the server's logs.")
 
 
 def _without_credentials(text: str) -> str:

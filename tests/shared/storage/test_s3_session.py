@@ -105,7 +105,7 @@ def test_a_refusal_without_a_code_may_come_from_the_clock(dated_server, error, m
 
 
 def test_a_sign_has_one_cause():
-    signs = [sign for cause in s3_session.CAUSES for sign in cause.signs]
+    signs = [sign for cause in s3_session.CAUSES for sign in cause.signs.split()]
     assert len(signs) == len(set(signs))
 
 
