@@ -98,7 +98,7 @@ def _rates(scene: Path, deflated: Path, model: Path, keras_model, scratch: Path)
 
     def bare() -> int:
         for _ in range(windows // _BATCH):
-            opened.session.run(None, {"tiles": tiles})
+            opened.onnx_session.shared.run(None, {"tiles": tiles})
         return windows // _BATCH * _BATCH
 
     works = (

@@ -67,11 +67,6 @@ class BundleModel:
     onnx_session: OnnxSession
 
     @property
-    def session(self) -> Any:  # noqa: ANN401 - onnxruntime has no types
-        """The onnxruntime session."""
-        return self.onnx_session.shared
-
-    @property
     def tile_shape(self) -> tuple[int, int, int]:
         """`(height, width, bands)` of one tile."""
         return self.height, self.width, len(self.bands)
@@ -217,7 +212,7 @@ def _are_probabilities(values: Probabilities) -> bool:
 
 def _check_input(model: BundleModel) -> None:
     """Check that the ONNX model takes the tiles that the bundle describes."""
-    inputs = model.session.get_inputs()
+    inputs = model.onnx_session.shared.get_inputs()
     found = [(value.name, _TYPES.get(value.type, value.type), tuple(value.shape[1:])) for value in inputs]
     if found != [(INPUT, model.dtype, model.tile_shape)]:
         raise ArtifactError(
