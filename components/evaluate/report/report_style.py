@@ -12,8 +12,7 @@ _OWN_STYLE = """
 .hints li::marker{color:var(--soft)}
 .marks svg{display:inline-block;vertical-align:-.1em;margin-right:.3rem}
 details{margin-top:.7rem}
-summary{cursor:pointer;color:var(--soft);font-size:.85rem}
-summary:focus-visible{outline:2px solid var(--accent);outline-offset:3px}
+summary{font-size:.85rem}
 """
 
 STYLE = PAGE_STYLE + HEAT_MAP_STYLE + GALLERY_STYLE + CURVES_STYLE + _OWN_STYLE + DARK_STYLE

@@ -45,6 +45,8 @@ unicode-bidi:isolate}}
 .bar span{{display:block;height:100%;background:var(--accent)}}
 .bar .wrong{{background:var(--alert)}}
 .bar .tick{{position:absolute;top:-.18rem;width:2px;height:.66rem;margin-left:-1px;background:var(--ink)}}
+summary{{cursor:pointer;color:var(--soft)}}
+summary:focus-visible{{outline:2px solid var(--accent);outline-offset:3px}}
 .facts{{display:grid;grid-template-columns:minmax(5.5rem,auto) 1fr;gap:.3rem 1rem;margin:.6rem 0 0;font-size:.85rem}}
 .facts dt{{color:var(--soft)}}
 .facts dd{{margin:0;min-width:0;overflow-wrap:anywhere}}

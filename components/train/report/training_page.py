@@ -16,8 +16,6 @@ _STYLE = (
     PAGE_STYLE
     + """
 .curves{row-gap:1.2rem}
-summary{cursor:pointer;color:var(--soft)}
-summary:focus-visible{outline:2px solid var(--accent);outline-offset:3px}
 thead .number{white-space:normal}
 .best td,.best th{color:var(--accent);font-weight:650}
 """
