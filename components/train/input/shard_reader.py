@@ -5,7 +5,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
@@ -95,12 +94,6 @@ class ReadAhead:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="tilepipe-tiles")
         self._next: Future[tuple[Images, Labels]] | None = None
         self._start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Cancel the reading, and wait until it has ended."""

@@ -232,7 +232,7 @@ class Tiles:
 
         if self._reader is None:
             raise ValueError("kept tiles are not streamed")
-        with ReadAhead(self._reader, windows) as stream:
+        with contextlib.closing(ReadAhead(self._reader, windows)) as stream:
             self._streams.add(stream)
             batch, filled = self._empty(end - start), 0
             for window in windows:
