@@ -1,6 +1,7 @@
 """State of the inputs of a step, which differs whenever its result may differ; None where it cannot be determined."""
 
 import contextlib
+import hashlib
 import json
 import os
 import stat
@@ -28,7 +29,6 @@ _BY_CONTENT = {("pack", "tiles")}
 _DOCUMENTS = (".json", ".geojson", ".ndjson", ".jsonl", ".geojsonl", ".geojsons")
 _LINKS = frozenset({"child", "item"})
 """Relations of the links from which `ingest` reads."""
-_CHUNK_BYTES = 1 << 20
 
 
 def of_value(step: str, name: str, value: Any) -> Any:  # noqa: ANN401 - any argument of a task
@@ -162,8 +162,5 @@ def _of_file(path: str) -> tuple[int, ...]:
 
 
 def _content(path: Path) -> str:
-    digest = xxhash.xxh3_128()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()

@@ -12,7 +12,6 @@ import importlib.metadata
 import json
 import os
 import sys
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from kfp.local import cache as kfp_cache
 
 from tilepipe import components
 from tilepipe.components.shared.errors import ArtifactError, TrackingError
+from tilepipe.components.shared.storage.atomic import write_whole
 from tilepipe.components.shared.tracking import earlier_runs
 from tilepipe.components.shared.version import VERSION
 from tilepipe.pipelines.cli.compilation.compiled_pipeline import step_name
@@ -113,10 +113,7 @@ class ReuseCache(kfp_cache.LocalCache):  # type: ignore[misc] # kfp has no types
             "folder": str(Path(_artifacts(outputs)[0].path).parent),
             "lines": step_output.last_lines(),
         }
-        path = Path(self._entry_path(key))
-        partial = path.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
-        partial.write_text(json.dumps(entry), encoding="utf-8")
-        partial.replace(path)
+        write_whole(Path(self._entry_path(key)), json.dumps(entry))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ import tempfile
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 from tilepipe.pipelines.cli.local import step_output, step_server
@@ -98,9 +97,7 @@ class WarmSteps:
         """Return this object; the servers are already running."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End the servers."""
         for server in self._servers.values():
             server.close()
