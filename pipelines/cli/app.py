@@ -44,7 +44,6 @@ Words = Annotated[
     list[str] | None,
     typer.Argument(metavar="NAME=VALUE", help="Parameters of the run.", autocompletion=completion.parameters),
 ]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of parameters; NAME=VALUE overrides it.")]
 
 
 @app.command()
@@ -167,7 +166,7 @@ def run(
         typer.Argument(help="Name of a pipeline, or the path of a compiled YAML.", autocompletion=completion.pipelines),
     ] = "",
     words: Words = None,
-    config: ConfigFile = None,
+    config: commands.ConfigFile = None,
     folder: Annotated[Path, typer.Option(help="Folder for runs and the MLflow store.")] = DEFAULT_FOLDER,
     cache: Annotated[bool, typer.Option(help="Reuse results of earlier runs in the same folder.")] = True,
     output: OutputOption = Output.TEXT,
@@ -268,7 +267,7 @@ def main() -> None:
         received = f"{error.filename}: {error.strerror}"
         _end(f"A file must be writable. Received: {received}. Make it writable, or choose another.")
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(commands.INTERRUPTED_EXIT_CODE)
 
 
 if __name__ == "__main__":
