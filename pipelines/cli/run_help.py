@@ -9,9 +9,8 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 
 from tilepipe.components.shared.errors import ParameterError, suggestion
-from tilepipe.components.shared.runtime.config import StepConfig
 from tilepipe.pipelines.cli.compilation import compiled_pipeline
-from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline, Parameter, step_config
+from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline, Parameter
 
 WIDTH = 80
 
@@ -142,11 +141,8 @@ def _structs(pipeline: CompiledPipeline) -> dict[str, type[BaseModel]]:
     """Return the models of the parameters that are structs, by the names of the parameters."""
     found: dict[str, type[BaseModel]] = {}
     for task in pipeline.tasks:
-        config = step_config(task.step)
-        for key, name in task.from_parameters.items():
-            kind = config.model_fields[key].annotation if config and key in config.model_fields else None
-            if isinstance(kind, type) and issubclass(kind, StepConfig):
-                found.setdefault(name, kind)
+        for key, kind in task.structs.items():
+            found.setdefault(task.from_parameters[key], kind)
     return found
 
 

@@ -50,6 +50,14 @@ class Task:
     needs: tuple[str, ...]
     """Names of the tasks whose outputs it takes, including those of a loop."""
 
+    @property
+    def structs(self) -> dict[str, type[StepConfig]]:
+        """Step parameter -> its class, for those that are structs and come from the pipeline."""
+        config = step_config(self.step)
+        fields = config.model_fields if config else {}
+        kinds = {key: field.annotation for key, field in fields.items() if key in self.from_parameters}
+        return {key: kind for key, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, StepConfig)}
+
 
 @dataclass(frozen=True)
 class CompiledPipeline:

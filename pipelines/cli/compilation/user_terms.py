@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tilepipe.components.shared.runtime.config import StepConfig
-from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline, Task, step_config
+from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline
 from tilepipe.pipelines.cli.run_folder import DEFAULT_FOLDER
 
 _NAME = re.compile(r"(?<![\w./'\"-])(`?)([a-z]\w*)((?:\.\w+)*)(?![\w/-])")
@@ -111,18 +110,9 @@ def _names(pipeline: CompiledPipeline, name: str) -> _Names:
         for key, parameter in other.from_parameters.items():
             others.setdefault(key, set()).add(parameter)
     unique = {key: found.pop() for key, found in others.items() if len(found) == 1}
-    return _Names(task.from_parameters if task else {}, _structs(task) if task else {}, unique)
-
-
-def _structs(task: Task) -> dict[str, Sequence[str]]:
-    config = step_config(task.step)
-    fields = config.model_fields if config else {}
-    kinds = {key: field.annotation for key, field in fields.items() if key in task.from_parameters}
-    return {
-        key: tuple(kind.model_fields)
-        for key, kind in kinds.items()
-        if isinstance(kind, type) and issubclass(kind, StepConfig)
-    }
+    if task is None:
+        return _Names({}, {}, unique)
+    return _Names(task.from_parameters, {key: tuple(kind.model_fields) for key, kind in task.structs.items()}, unique)
 
 
 def _replace(names: _Names, message: str, match: re.Match[str]) -> tuple[str, int]:
