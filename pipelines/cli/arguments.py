@@ -12,19 +12,11 @@ import yaml
 
 from tilepipe.components.shared.errors import ParameterError, suggestion
 from tilepipe.pipelines.cli import whole_run
-from tilepipe.pipelines.cli.compilation import user_terms
-from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline, Parameter, Task, step_config
+from tilepipe.pipelines.cli.compilation import user_terms, yaml_text
+from tilepipe.pipelines.cli.compilation.compiled_pipeline import TYPES, CompiledPipeline, Parameter, Task, step_config
 
 _MOST_VALUES = 10_000
 
-_TYPES: dict[str, tuple[type, ...]] = {
-    "STRING": (str,),
-    "NUMBER_INTEGER": (int,),
-    "NUMBER_DOUBLE": (int, float),
-    "BOOLEAN": (bool,),
-    "LIST": (list,),
-    "STRUCT": (dict,),
-}
 _SAID = {
     "STRING": "text",
     "NUMBER_INTEGER": "a whole number",
@@ -110,7 +102,7 @@ def _read_config(path: Path | None) -> Mapping[str, Any]:
         return {}
     try:
         with path.open(encoding="utf-8") as file:
-            values = yaml.load(file, _ParameterLoader)  # noqa: S506 - a SafeLoader
+            values = yaml.load(file, yaml_text.Loader)  # noqa: S506 - a SafeLoader
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or !!int x
         raise ParameterError(f"--config must be a YAML file of parameters. Received: {path}: {error}.") from error
     if _count(values, {}) > _MOST_VALUES:
@@ -128,27 +120,6 @@ def _count(value: object, known: dict[int, float]) -> float:
         inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
         known[id(value)] = 1 + sum(_count(each, known) for each in inner)
     return known[id(value)]
-
-
-class _ParameterLoader(yaml.SafeLoader):
-    """Loader of values as JSON has them: keys are text as it is written, such as 1 or no, and so are dates.
-
-    It refuses a key that is given twice, of which YAML's would keep the last.
-    """
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a dictionary of unique keys."""
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
-                if key.value in seen:
-                    raise yaml.YAMLError(f"{key.value} is given twice, again in line {key.start_mark.line + 1}")
-                seen.add(key.value)
-                key.tag = "tag:yaml.org,2002:str"
-        return super().construct_mapping(node, deep)
-
-
-_ParameterLoader.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: str(node.value))
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -199,7 +170,7 @@ def _example(parameter: Parameter) -> str:
 
 def _typed(parameter: Parameter, value: object) -> object:
     """Convert a value to the parameter's type; text for a type other than string is read as JSON."""
-    wanted = _TYPES[parameter.type]
+    wanted = TYPES[parameter.type]
     read = value
     if isinstance(value, str) and str not in wanted:
         try:

@@ -16,6 +16,15 @@ from tilepipe.components.shared.runtime.config import StepConfig
 from tilepipe.components.shared.version import VERSION
 
 ParameterType = Literal["STRING", "NUMBER_INTEGER", "NUMBER_DOUBLE", "BOOLEAN", "LIST", "STRUCT"]
+TYPES: dict[ParameterType, tuple[type, ...]] = {
+    "STRING": (str,),
+    "NUMBER_INTEGER": (int,),
+    "NUMBER_DOUBLE": (int, float),
+    "BOOLEAN": (bool,),
+    "LIST": (list,),
+    "STRUCT": (dict,),
+}
+"""Type of a parameter -> types of its values, as JSON has them; a boolean is no number."""
 
 _FOLDER = Path(__file__).resolve().parents[2]  # an editable install links here
 CHANNEL = "pipelinechannel--"

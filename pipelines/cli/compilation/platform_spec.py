@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tilepipe.components.shared.errors import ParameterError
-from tilepipe.pipelines.cli.compilation.compiled_pipeline import load, names, step_name
+from tilepipe.pipelines.cli.compilation.compiled_pipeline import TYPES, load, names, step_name
 from tilepipe.pipelines.cli.compilation.platform_settings import Keys, PlatformSettings, StepPods, WorkSpace, suggest
 
 _Message = Any  # classes of protocol buffers are made at run time
@@ -26,15 +26,6 @@ _WORK_VOLUME = "tilepipe-work"
 _WORK_FOLDER = "/work"
 _ARTIFACT_FOLDERS = {"s3": "/s3", "minio": "/minio", "gs": "/gcs"}
 """Scheme of the pipeline root -> folder in which KFP's launcher keeps artifacts (`LocalPathForURI`, KFP 2.16)."""
-
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "STRING": str,
-    "NUMBER_INTEGER": int,
-    "NUMBER_DOUBLE": (int, float),
-    "BOOLEAN": bool,
-    "LIST": list,
-    "STRUCT": dict,
-}
 
 
 def apply(documents: Sequence[Mapping[str, Any]], settings: PlatformSettings) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -106,7 +97,7 @@ def _set_defaults(spec: Mapping[str, Any], settings: PlatformSettings) -> None:
         if name not in parameters:
             continue
         kind = parameters[name]["parameterType"]
-        if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "BOOLEAN"):
+        if not isinstance(value, TYPES[kind]) or (isinstance(value, bool) and kind != "BOOLEAN"):
             raise ParameterError(
                 f"The default of {name} under `parameters` must be of type {kind}. Received: {value!r}. Correct it."
             )

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from tilepipe.components.shared.errors import ParameterError, closest
-from tilepipe.pipelines.cli.compilation import compiled_pipeline
+from tilepipe.pipelines.cli.compilation import compiled_pipeline, yaml_text
 from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline
 from tilepipe.pipelines.cli.compilation.platform_settings import PlatformSettings, suggest
 
@@ -96,7 +96,7 @@ def read(path: Path) -> PlatformSettings:
             with a line to paste.
     """
     try:
-        given = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)  # noqa: S506 - a SafeLoader
+        given = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml_text.Loader)  # noqa: S506 - a SafeLoader
     except OSError as error:
         raise ParameterError(
             f"--settings (or {VARIABLE}) must be a readable file. Received: {path}: {error.strerror}. Correct the path."
@@ -106,7 +106,7 @@ def read(path: Path) -> PlatformSettings:
     if not isinstance(given, dict | None):
         raise ParameterError(f"{path} must contain settings. Received: {given!r}. Write, such as:\n  {EXAMPLE}")
     try:
-        return PlatformSettings(**{str(key): value for key, value in (given or {}).items()})
+        return PlatformSettings(**(given or {}))
     except ValidationError as error:
         problems: dict[str, None] = {}
         places = set()
@@ -119,21 +119,6 @@ def read(path: Path) -> PlatformSettings:
 
 
 EXAMPLE = "pods: {node_selector: {pool: batch}}"
-
-
-class _Loader(yaml.SafeLoader):
-    """A loader that refuses a key given twice, of which YAML takes the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: list[object] = []
-        for node_of_key, _ in node.value:
-            if node_of_key.tag == "tag:yaml.org,2002:merge":  # `<<: *anchor`, whose keys may be overridden
-                continue
-            key = self.construct_object(node_of_key, deep=True)
-            if key in seen:
-                raise yaml.YAMLError(f"{key} is given twice, again in line {node_of_key.start_mark.line + 1}")
-            seen.append(key)
-        return super().construct_mapping(node, deep)
 
 
 def _path(location: Sequence[int | str]) -> tuple[int | str, ...]:
@@ -177,16 +162,10 @@ def _shown(value: object) -> str:
 
 def _example(path: Sequence[object]) -> Any:  # noqa: ANN401 - any YAML
     """Return an example of a setting; None if there is none."""
-    for end in range(len(path), 0, -1):
-        field = _section(path[: end - 1]).model_fields.get(str(path[end - 1]))
-        if field is None:
-            continue
-        if end == len(path) and field.examples:
-            return field.examples[0]
-        if end == len(path) and get_origin(field.annotation) is Literal:
-            return get_args(field.annotation)[0]
-        return None
-    return None
+    field = _section(path[:-1]).model_fields.get(str(path[-1])) if path else None
+    if field and field.examples:
+        return field.examples[0]
+    return get_args(field.annotation)[0] if field and get_origin(field.annotation) is Literal else None
 
 
 def _section(path: Sequence[object]) -> type[BaseModel]:

@@ -7,6 +7,27 @@ from typing import Any
 import yaml
 
 
+class Loader(yaml.SafeLoader):
+    """Loader of values as JSON has them: keys are text as it is written, such as 1 or no, and so are dates.
+
+    It refuses a key that is given twice, of which YAML's would keep the last.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a dictionary of unique keys."""
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise yaml.YAMLError(f"{key.value} is given twice, again in line {key.start_mark.line + 1}")
+                seen.add(key.value)
+                key.tag = "tag:yaml.org,2002:str"
+        return super().construct_mapping(node, deep)
+
+
+Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: str(node.value))
+
+
 class _Dumper(yaml.SafeDumper):
     """Quotes what other readers than PyYAML take for a number or a boolean.
 

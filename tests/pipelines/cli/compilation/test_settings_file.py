@@ -115,6 +115,12 @@ def test_anchors_and_merges_of_yaml_are_understood(tmp_path):
     assert (steps["evaluate"].memory_limit, steps["evaluate"].cpu_limit) == ("8Gi", "2")
 
 
+def test_keys_and_dates_are_text_as_they_are_written(tmp_path):
+    path = tmp_path / "platform.yaml"
+    path.write_text("pods: {labels: {1: 'no', since: 2026-01-31}}")
+    assert settings_file.read(path).pods.labels == {"1": "no", "since": "2026-01-31"}
+
+
 def test_only_what_is_compiled_in_makes_other_settings(tmp_path):
     path = tmp_path / "platform.yaml"
     digests = []
