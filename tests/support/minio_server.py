@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.go_binary import go_binary
-from tests.support.s3_server import S3Server, free_ports
-from tests.support.servers import wait_for
+from tests.support.s3_server import S3Server
+from tests.support.servers import free_ports, wait_for
 
 __all__ = ["S3Server", "minio_server", "own_server"]
 

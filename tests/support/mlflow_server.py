@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import uuid
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.minio_server import S3Server
-from tests.support.servers import wait_for
+from tests.support.servers import free_ports, wait_for
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,7 @@ def running_mlflow(
     Yields:
         The server.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     command = [sys.executable, "-W", "ignore", "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
     command += ["--backend-store-uri", store_uri, "--workers", "1"]
     bucket = bucket or s3.make_bucket(f"mlflow-{uuid.uuid4().hex[:12]}").name

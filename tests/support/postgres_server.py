@@ -8,7 +8,6 @@ import contextlib
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.servers import free_ports
 
 _DEBIAN = Path("/usr/lib/postgresql")
 # Nothing of a test must outlive it.
@@ -81,9 +82,7 @@ def _running(programs: Path) -> Iterator[PostgresServer]:
         done = subprocess.run(initdb, capture_output=True, text=True, check=False, **as_user)
         if done.returncode:
             pytest.fail(f"PostgreSQL's initdb failed: {done.stderr[-2000:]}")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
+        (port,) = free_ports(1)
         command = [programs / "postgres", "-D", data, "-p", str(port), "-k", folder]
         command += [part for setting in _SETTINGS for part in ("-c", setting)]
         with log.open("wb") as output:

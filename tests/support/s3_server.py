@@ -1,7 +1,7 @@
 """Address and credentials of a real S3 server for tests."""
 
-import socket
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -25,27 +25,17 @@ class S3Server:
 
     def make_bucket(self, name: str):
         """Create a bucket; returns it as a boto3 Bucket."""
-        import boto3
-
-        s3 = boto3.resource(
-            "s3",
-            endpoint_url=self.endpoint,
-            aws_access_key_id=self.access_key,
-            aws_secret_access_key=self.secret_key,
-            region_name="us-east-1",
-        )
-        bucket = s3.Bucket(name)
+        bucket = self._session().resource("s3", endpoint_url=self.endpoint).Bucket(name)
         bucket.create()
         return bucket
 
+    def temporary_credentials(self) -> dict[str, Any]:
+        """Have the server issue credentials with a session token, as its answer states them."""
+        sts = self._session().client("sts", endpoint_url=self.endpoint)
+        role = {"RoleArn": "arn:x:ignored:by:minio:", "RoleSessionName": "tests"}
+        return sts.assume_role(**role, DurationSeconds=900)["Credentials"]
 
-def free_ports(count: int) -> list[int]:
-    """Return ports that are free on the loopback address."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
+    def _session(self):
+        import boto3
+
+        return boto3.Session(self.access_key, self.secret_key, region_name="us-east-1")

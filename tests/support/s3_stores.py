@@ -17,8 +17,8 @@ import pytest
 
 from tests.support.go_binary import go_binary
 from tests.support.minio_server import minio_server
-from tests.support.s3_server import S3Server, free_ports
-from tests.support.servers import wait_for
+from tests.support.s3_server import S3Server
+from tests.support.servers import free_ports, wait_for
 
 __all__ = ["STORES", "minio_server", "s3_server", "s3_servers"]
 

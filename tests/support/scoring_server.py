@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -12,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.support.servers import wait_for
+from tests.support.servers import free_ports, wait_for
 
 
 def score(model_uri: str, tiles: NDArray[np.generic], folder: Path) -> NDArray[np.float32]:
@@ -26,9 +25,7 @@ def score(model_uri: str, tiles: NDArray[np.generic], folder: Path) -> NDArray[n
     Returns:
         The probabilities, `(batch, classes)`.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     command = [sys.executable, "-W", "ignore", "-m", "mlflow", "models", "serve", "-m", model_uri]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # the command starts `uvicorn`

@@ -1,6 +1,7 @@
 """Common code of the fixtures that start a server."""
 
 import contextlib
+import socket
 import ssl
 import subprocess
 import time
@@ -23,3 +24,15 @@ def wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path, what: 
             break
         time.sleep(0.25)
     pytest.fail(f"{what} did not come up at {address}: {log.read_text()[-2000:]}")
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that are free on the loopback address."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()

@@ -17,7 +17,7 @@ import pytest
 
 from tests.support.environments import EnvironmentFailedError, python_with
 from tests.support.loopback_server import LoopbackServer, QuietHandler
-from tests.support.servers import wait_for
+from tests.support.servers import free_ports, wait_for
 
 HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "stac_server_requirements.txt"
@@ -53,9 +53,7 @@ def stac_api(tmp_path_factory):
     python = _environment()
     folder = tmp_path_factory.mktemp("stac-api")
     collections = _fill(folder)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    (port,) = free_ports(1)
     address = f"http://127.0.0.1:{port}"
     command = [python, HERE / "stac_server_app.py", collections, str(port)]
     with (folder / "log").open("wb") as log:

@@ -11,7 +11,6 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
-import boto3
 import pytest
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -83,16 +82,7 @@ def test_only_the_prefetching_reader_requests_ahead(bucket, monkeypatch):
 
 def test_a_session_token_is_signed(bucket, minio_server, monkeypatch):
     bucket.put_object(Key="x", Body=BODY)
-    sts = boto3.client(
-        "sts",
-        endpoint_url=minio_server.endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=minio_server.access_key,
-        aws_secret_access_key=minio_server.secret_key,
-    )
-    given = sts.assume_role(RoleArn="arn:x:ignored:by:minio:", RoleSessionName="tests", DurationSeconds=900)[
-        "Credentials"
-    ]
+    given = minio_server.temporary_credentials()
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", given["AccessKeyId"])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", given["SecretAccessKey"])
     monkeypatch.setenv("AWS_SESSION_TOKEN", given["SessionToken"])

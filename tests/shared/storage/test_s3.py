@@ -32,25 +32,6 @@ def bucket(minio_server, monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def temporary(minio_server):
-    """Function that returns new temporary credentials of the server."""
-    sts = boto3.client(
-        "sts",
-        endpoint_url=minio_server.endpoint,
-        region_name="us-east-1",
-        aws_access_key_id=minio_server.access_key,
-        aws_secret_access_key=minio_server.secret_key,
-    )
-
-    def assume():
-        return sts.assume_role(RoleArn="arn:x:ignored:by:minio:", RoleSessionName="tests", DurationSeconds=900)[
-            "Credentials"
-        ]
-
-    return assume
-
-
-@pytest.fixture
 def answers():
     """Function that serves the results of a function, one per request; returns the address."""
     servers = []
@@ -118,11 +99,11 @@ def test_a_public_bucket_is_read_without_a_signature(bucket, minio_server, monke
     assert read_ahead(bucket, monkeypatch) == BODY
 
 
-def test_the_credentials_of_a_pod_are_renewed(bucket, temporary, answers, monkeypatch):
+def test_the_credentials_of_a_pod_are_renewed(bucket, minio_server, answers, monkeypatch):
     issued = []
 
     def issue():
-        issued.append(temporary())
+        issued.append(minio_server.temporary_credentials())
         return json.dumps(expiring(issued[-1], 5) | {"Token": issued[-1]["SessionToken"]})
 
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", answers(issue))
@@ -133,9 +114,9 @@ def test_the_credentials_of_a_pod_are_renewed(bucket, temporary, answers, monkey
     assert s3._present_server() is not before
 
 
-def test_the_role_of_a_service_account(bucket, temporary, answers, monkeypatch, tmp_path):
+def test_the_role_of_a_service_account(bucket, minio_server, answers, monkeypatch, tmp_path):
     def assumed():
-        given = temporary()
+        given = minio_server.temporary_credentials()
         fields = "".join(f"<{key}>{given[key]}</{key}>" for key in ("AccessKeyId", "SecretAccessKey", "SessionToken"))
         namespace = "https://sts.amazonaws.com/doc/2011-06-15/"
         return (
@@ -152,11 +133,11 @@ def test_the_role_of_a_service_account(bucket, temporary, answers, monkeypatch, 
 
 
 def test_nothing_is_requested_ahead_where_boto3_would_take_other_credentials(
-    bucket, temporary, answers, minio_server, monkeypatch, tmp_path
+    bucket, answers, minio_server, monkeypatch, tmp_path
 ):
     """For boto3, the default profile comes before the role of a pod; for obstore, it is the other way round."""
     write_profile(tmp_path, "default", {"aws_access_key_id": "of-the-profile", "aws_secret_access_key": "unknown-here"})
-    given = temporary()
+    given = minio_server.temporary_credentials()
     serve = answers(lambda: json.dumps(expiring(given, 60) | {"Token": given["SessionToken"]}))
     monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", serve)
     monkeypatch.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(tmp_path / "token"))
@@ -180,8 +161,8 @@ def test_a_profile_without_usable_credentials_is_one_clear_error(bucket, monkeyp
         storage.prefetch_reader([f"s3://{bucket.name}/x"])(f"s3://{bucket.name}/x")
 
 
-def test_credentials_that_can_no_longer_be_renewed_are_one_clear_error(bucket, temporary, monkeypatch, tmp_path):
-    given = temporary()
+def test_credentials_that_can_no_longer_be_renewed_are_one_clear_error(bucket, minio_server, monkeypatch, tmp_path):
+    given = minio_server.temporary_credentials()
     issued = tmp_path / "issued.json"
     issued.write_text(json.dumps({"Version": 1} | expiring(given, 5) | {"SessionToken": given["SessionToken"]}))
     write_profile(tmp_path, "work", {"credential_process": f"cat {issued}"})
@@ -192,9 +173,9 @@ def test_credentials_that_can_no_longer_be_renewed_are_one_clear_error(bucket, t
         storage.prefetch_reader([f"s3://{bucket.name}/x"])
 
 
-def test_obstore_keeps_no_credentials_that_have_expired(bucket, temporary, monkeypatch, tmp_path):
+def test_obstore_keeps_no_credentials_that_have_expired(bucket, minio_server, monkeypatch, tmp_path):
     """Roles may last for only 15 minutes."""
-    given = temporary()
+    given = minio_server.temporary_credentials()
     issued = {"Version": 1} | expiring(given, 15) | {"SessionToken": given["SessionToken"]}
     script = tmp_path / "issue.py"
     script.write_text(f"print({json.dumps(issued)!r})")
