@@ -21,13 +21,7 @@ from tilepipe.components.evaluate.figures.metrics import (
 )
 from tilepipe.components.evaluate.figures.model_facts import ModelFacts
 from tilepipe.components.evaluate.predict import SplitPredictions
-from tilepipe.components.evaluate.tiles.choice import (
-    CLASSES_WITH_TILES,
-    CONFUSED_TILES,
-    Chooser,
-    ShownTile,
-    ShownTiles,
-)
+from tilepipe.components.evaluate.tiles.choice import CLASSES_WITH_TILES, CONFUSED_TILES, Chooser, ShownTiles
 from tilepipe.components.evaluate.tiles.tile_facts import TileFacts
 from tilepipe.components.shared.contracts.history import History
 from tilepipe.components.shared.contracts.manifest import Manifest, Split
@@ -118,11 +112,6 @@ class Evaluation:
             groups=group_figures(facts.groups, headline.labels, headline.predicted) if facts else (),
             places=_places(headline, facts) if facts else None,
         )
-
-    @property
-    def mistakes(self) -> tuple[ShownTile, ...]:
-        """Wrong predictions of the headline split, the most confident first."""
-        return self.shown.mistakes
 
     @property
     def headline_split(self) -> Split:

@@ -58,7 +58,7 @@ def test_all_outputs_are_written(run, make_data, caplog):
     assert outputs.summary.read_text().startswith("# tiny")
     report = outputs.report.read_text()
     assert report.startswith("<!DOCTYPE html>")
-    assert report.count("data:image/jpeg;base64,") >= len(found.mistakes) + 9
+    assert report.count("data:image/jpeg;base64,") >= len(found.shown.mistakes) + 9
     samples = read_samples(outputs.samples, found.manifest)
     assert (samples.split, len(samples.tiles)) == ("val", 40)
     assert pq.read_table(outputs.predictions)["split"].to_pylist() == ["test"] * 36 + ["val"] * 40
@@ -89,8 +89,8 @@ def test_averaged_probabilities_are_reported_beside_the_plain_ones(run, make_dat
 def test_a_tile_table_gives_groups(run, make_data, make_tile_table):
     found, outputs = run(make_data(), tiles=make_tile_table(f"test/{number:03d}" for number in range(36)))
     assert len(found.places.centers) == 35
-    assert found.mistakes[0].uri == f"https://example.org/{found.mistakes[0].tile_id}.tif"
-    assert f'href="{found.mistakes[0].uri}"' in outputs.report.read_text()
+    assert found.shown.mistakes[0].uri == f"https://example.org/{found.shown.mistakes[0].tile_id}.tif"
+    assert f'href="{found.shown.mistakes[0].uri}"' in outputs.report.read_text()
     groups = json.loads(outputs.confusion.read_text())["groups"]
     assert sorted((group["name"], group["tiles"]) for group in groups) == [("north", 18), ("south", 17)]
     metrics = json.loads(outputs.metrics.read_text())

@@ -72,7 +72,7 @@ def _missing_classes(evaluation: Evaluation) -> Iterator[Hint]:
 
 
 def _label_errors(evaluation: Evaluation) -> Iterator[Hint]:
-    sure = sum(tile.probability >= _SURE for tile in evaluation.mistakes)
+    sure = sum(tile.probability >= _SURE for tile in evaluation.shown.mistakes)
     if sure:
         reason = join(
             f"At least {tiles(sure)} {'is' if sure == 1 else 'are'} wrong with a probability of {percent(_SURE, 0)} or "

@@ -143,10 +143,10 @@ def _hints(evaluation: Evaluation) -> Markup | None:
 
 
 def _mistakes(evaluation: Evaluation) -> Markup | None:
-    if not evaluation.mistakes:
+    if not evaluation.shown.mistakes:
         return None
     note = "The wrong answers that the model was surest of. Look at these tiles first: some may be labelled wrong. "
-    gallery = cards(evaluation.mistakes, evaluation.shown)
+    gallery = cards(evaluation.shown.mistakes, evaluation.shown)
     return section("Most confident mistakes", f"{note}{evaluation.shown.bands}".strip(), gallery, long=True)
 
 

@@ -57,7 +57,7 @@ def test_nothing_runs_and_nothing_is_fetched(make_evaluation):
 
 def test_pictures_are_part_of_the_page_and_only_web_addresses_are_links(make_evaluation, pictured):
     found = pictured(make_evaluation(EVIL))
-    mistakes = [tile._replace(uri=uri) for tile, uri in zip(found.mistakes, ADDRESSES, strict=False)]
+    mistakes = [tile._replace(uri=uri) for tile, uri in zip(found.shown.mistakes, ADDRESSES, strict=False)]
     page = render_report(dataclasses.replace(found, shown=dataclasses.replace(found.shown, mistakes=tuple(mistakes))))
     outline = Outline(page)
     assert "Pictures show band B08." in outline.text
@@ -70,8 +70,8 @@ def test_pictures_are_part_of_the_page_and_only_web_addresses_are_links(make_eva
 def test_the_most_confident_mistakes_have_their_words_and_ids(make_evaluation, pictured):
     found = pictured(make_evaluation())
     text = Outline(render_report(found)).text.replace("\u202f", " ")
-    assert len(found.mistakes) == 12
-    for tile in found.mistakes:
+    assert len(found.shown.mistakes) == 12
+    for tile in found.shown.mistakes:
         assert f"{tile.label} taken for {tile.predicted}, {tile.probability:.1%}".replace("%", " %") in text
         assert tile.tile_id in text
 
@@ -144,7 +144,7 @@ def test_facts_are_there(make_evaluation):
     ):
         assert fact in text
     assert f"of {found.headline.tiles} tiles wrong" in text
-    assert found.mistakes[0].tile_id in text
+    assert found.shown.mistakes[0].tile_id in text
     assert "The model is that of epoch 4, the best by validation accuracy." in text
     assert "best epoch 4" in text  # in the curves
 
