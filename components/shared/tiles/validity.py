@@ -135,7 +135,7 @@ def scaling_text(scaling: Scaling) -> str:
 
 def has_remote_sidecar(uri: str) -> bool:
     """Check whether a remote GeoTIFF has a `.msk` file; a store that denies the answer counts as no."""
-    if not storage.is_remote(uri) or not _may_have_sidecar(uri):
+    if not storage.is_remote(uri) or not may_have_sidecar(uri):
         return False
     try:
         return storage.is_file(f"{uri}.msk")
@@ -152,7 +152,7 @@ def with_sidecar(picture: Picture, uri: str, rules: ValidityRules, read: Callabl
         TileError: if the mask is damaged or has another size.
     """
     is_remote = storage.is_remote(uri)
-    if not _may_have_sidecar(uri) or (not rules.has_sidecars if is_remote else not os.path.exists(f"{uri}.msk")):  # noqa: PTH110 - a Path for each tile costs more than the check
+    if not may_have_sidecar(uri) or (not rules.has_sidecars if is_remote else not os.path.exists(f"{uri}.msk")):  # noqa: PTH110 - a Path for each tile costs more than the check
         return picture
     try:
         data = read(f"{uri}.msk")
@@ -168,7 +168,8 @@ def with_sidecar(picture: Picture, uri: str, rules: ValidityRules, read: Callabl
     return replace(picture, valid=None if valid.all() else valid)
 
 
-def _may_have_sidecar(uri: str) -> bool:
+def may_have_sidecar(uri: str) -> bool:
+    """Return True if a `.msk` file beside the file at this address would be its mask, as beside a TIFF."""
     return uri[-5:].lower().endswith(_TIFF_SUFFIXES)
 
 

@@ -12,9 +12,11 @@ from typing import Any
 import xxhash
 from kfp import dsl
 
+from tilepipe.components.ingest.sources.tfrecords.tfrecord import is_record_file
 from tilepipe.components.shared.contracts.tile_table import read_tile_table_info
 from tilepipe.components.shared.errors import TilepipeError
 from tilepipe.components.shared.storage import storage
+from tilepipe.components.shared.tiles.validity import may_have_sidecar
 
 ADDRESSES: Mapping[str, tuple[str, ...]] = {
     "ingest": ("source", "split_files", "href_rewrite"),
@@ -58,7 +60,7 @@ def of_data(step: str, arguments: Mapping[str, Any]) -> list[Any] | None:
     states: list[Any] = []
     for address in _addresses(step, arguments):
         if not storage.is_remote(address):
-            states.append([address, of_path(_root(address))])
+            states.append([address, of_path(_root(address)), *map(of_path, _class_names(step, address, arguments))])
         elif not is_fixed:
             return None
     return states
@@ -81,8 +83,18 @@ def _root(address: str) -> Path:
     return path.parent if path.is_file() and path.suffix.lower() in _DOCUMENTS else path
 
 
+def _class_names(step: str, address: str, arguments: Mapping[str, Any]) -> list[Path]:
+    """List the files beside a single file of TFRecords that may hold the names of its classes."""
+    path = Path(address)
+    is_records = is_record_file(path.name) or (arguments.get("options") or {}).get("kind") == "tfrecord"
+    return sorted(path.parent.glob("*.labels.txt")) if step == "ingest" and is_records and path.is_file() else []
+
+
 def of_tiles(table: Path) -> str | None:
-    """Return the state of the files of all tiles; None if one is remote, without a checksum or a snapshot."""
+    """Return the state of the files of all tiles and of their masks.
+
+    None if a file is remote, without a checksum or a snapshot.
+    """
     import pyarrow.parquet as pq
 
     digest = xxhash.xxh3_128()
@@ -98,7 +110,8 @@ def of_tiles(table: Path) -> str | None:
                             return None
                     elif address not in seen:
                         seen.add(address)
-                        digest.update(repr((address, _of_file(address))).encode())
+                        mask = _of_file(f"{address}.msk") if may_have_sidecar(address) else ()
+                        digest.update(repr((address, _of_file(address), mask)).encode())
     return digest.hexdigest()
 
 

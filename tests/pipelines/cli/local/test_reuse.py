@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+import tifffile
 from kfp import compiler, dsl
 from PIL import Image
 
@@ -69,6 +70,32 @@ def test_a_repeated_run_reuses_results_with_their_warnings_until_its_inputs_chan
     Image.fromarray(np.full((8, 8, 3), 7, np.uint8)).save(path)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert states()[0] == ""
+
+
+def test_masks_beside_tiles_that_change_after_a_run_are_packed(pipeline, tmp_path):
+    for name in ("a", "b"):
+        for number in range(12):
+            path = tmp_path / "tiles" / name / f"{number}.tif"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pixels = np.random.default_rng(ord(name) * 100 + number).integers(1, 255, (8, 8, 3), dtype=np.uint8)
+            tifffile.imwrite(path, pixels, photometric="rgb")
+
+    def state():
+        run = runner.run_locally(pipeline, {"source": str(tmp_path / "tiles")}, tmp_path / "runs", lambda step: None)
+        assert not run.failure
+        return next(step.is_reused for step in run.steps if step.name == "pack")
+
+    def mask_rows(rows):
+        for path in (tmp_path / "tiles").rglob("*.tif"):
+            mask = np.repeat(np.uint8([0] * rows + [255] * (8 - rows)), 8).reshape(8, 8)
+            tifffile.imwrite(f"{path}.msk", mask, photometric="minisblack")
+
+    assert [state() for _ in range(2)] == [False, True]
+    mask_rows(2)
+    assert not state()
+    mask_rows(4)
+    assert not state()
+    assert state()
 
 
 class Step:
@@ -173,6 +200,18 @@ def test_each_local_file_that_ingest_reads_is_in_the_key(cache, tmp_path, name):
     changed = tmp_path / "tiles" / "items.json" if name == "source" else tmp_path / "val.txt"
     changed.write_text("b", encoding="utf-8")
     assert step.key() != key
+
+
+@pytest.mark.parametrize(("name", "options"), [("eurosat-train.tfrecord", {}), ("tiles.bin", {"kind": "tfrecord"})])
+def test_the_names_of_classes_beside_a_file_of_records_are_in_the_key(cache, tmp_path, name, options):
+    (tmp_path / name).write_bytes(b"records")
+    step = Step(cache, "ingest", source=str(tmp_path / name), options=options)
+    without = step.key()
+    (tmp_path / "label.labels.txt").write_text("Forest\nRiver\n", encoding="utf-8")
+    named = step.key()
+    assert named != without
+    (tmp_path / "label.labels.txt").write_text("River\nForest\n", encoding="utf-8")
+    assert step.key() not in (named, without)
 
 
 @pytest.mark.usefixtures("mlflow_store")
