@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING
 
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.parameter_names import argument
-from tilepipe.components.shared.contracts.bands import canonical_band, informative_common_names, other_platform
+from tilepipe.components.shared.contracts.bands import (
+    are_band_numbers,
+    canonical_band,
+    informative_common_names,
+    other_platform,
+)
 from tilepipe.components.shared.errors import BandError
 
 if TYPE_CHECKING:
@@ -43,7 +48,11 @@ def find_stated_bands(connection: "DuckDBPyConnection", config: IngestConfig) ->
         (tuple(bands or ()), json.loads(sensor) if sensor else {}, str(tile))
         for bands, sensor, tile in connection.execute(query).fetchall()
     ]
-    named = [(tuple(map(canonical_band, bands)), sensor, tile) for bands, sensor, tile in stated if all(bands)]
+    named = [
+        (tuple(map(canonical_band, bands)), sensor, tile)
+        for bands, sensor, tile in stated
+        if all(bands) and (any(sensor.get("common_names") or ()) or not are_band_numbers(bands))
+    ]
     names = config.source_bands or _names((bands, tile) for bands, _, tile in named if bands)
     common = _common_names((bands, sensor.get("common_names") or [], tile) for bands, sensor, tile in named)
     found = informative_common_names(names, tuple(common.get(name, "") for name in names))

@@ -10,6 +10,7 @@ from typing import Any
 from tilepipe.components.shared.contracts.bands import (
     SENTINEL_2_BANDS,
     SENTINEL_2_COMMON_NAMES,
+    are_band_numbers,
     canonical_band,
     other_platform,
     stated_platform,
@@ -19,6 +20,8 @@ from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.storage.item_hrefs import LARGEST_ITEM_BYTES, may_refer, resolve_href
 
 _NOT_PIXELS = frozenset({"thumbnail", "overview", "visual", "metadata"})
+_NO_NAMES = frozenset({"gray", "undefined", "palette"})
+"""GDAL's interpretations of bands that say nothing about the wavelength."""
 _RASTER = re.compile(r"tiff?\b|geotiff|jp2|jpeg2000", re.IGNORECASE)
 # Common names that belong to one band of Sentinel-2.
 _BY_COMMON_NAME = {
@@ -155,9 +158,13 @@ def _stated(asset: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _names(key: str, asset: Mapping[str, Any], *, platform: str) -> Iterator[str]:
     """Yield the name of each band of an asset, or an empty string."""
     stated = _stated(asset)
+    numbered = are_band_numbers([str(band.get("name") or "") for band in stated])
     for band in stated:
         common = str(band.get("eo:common_name") or band.get("common_name") or "").lower()
         spellings = [str(band.get("name") or ""), key if len(stated) == 1 else "", common]
+        if numbered:  # by rio-stac, whose description is the name in the file, or the color
+            described = str(band.get("description") or "")
+            spellings = [*spellings[1:], described if described not in _NO_NAMES else ""]
         yield _name(spellings, is_sentinel_2=not platform)
 
 

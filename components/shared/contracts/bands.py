@@ -35,6 +35,11 @@ def canonical_bands(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(canonical_band(name) for name in names)
 
 
+def are_band_numbers(names: Sequence[str]) -> bool:
+    """Return True if the names are `b1`, `b2` and so on, in this order: places in the file, as rio-stac writes them."""
+    return bool(names) and all(name == f"b{number}" for number, name in enumerate(names, 1))
+
+
 def distinct_bands(parameter: str, bands: tuple[str, ...]) -> tuple[str, ...]:
     """Return the canonical names, in order, that a parameter lists in any spelling, checking that they are unique.
 

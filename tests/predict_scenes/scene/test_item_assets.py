@@ -36,6 +36,14 @@ NAMED = {
         "one": asset("B01.tif", **{"eo:bands": [{"name": "B1", "common_name": "coastal"}]}),
         "two": asset("B02.tif", **{"eo:bands": [{"name": "B2"}]}),
     },
+    "keys beside numbers of bands": {
+        "B02": asset("B02.tif", **{"eo:bands": [{"name": "b1", "description": "gray"}]}),
+        "B01": asset("B01.tif", **{"eo:bands": [{"name": "b1", "description": "gray"}]}),
+    },
+    "descriptions beside numbers of bands": {
+        "two": asset("B02.tif", bands=[{"name": "b1", "description": "B02"}]),
+        "one": asset("B01.tif", bands=[{"name": "b1", "description": "B01"}]),
+    },
     "keys": {"B01": asset("B01.tif"), "B02_10m": asset("B02.tif")},
     "common names": {
         "coastal": asset("B01.tif", **{"eo:bands": [{"name": "coastal", "common_name": "coastal"}]}),
@@ -99,10 +107,16 @@ def test_band_assets_override_names(predict, folder):
         predict(item, options={"band_assets": {"B1": "x", "B2": "z"}})
 
 
-def test_one_asset_with_all_bands(predict, tmp_path):
+@pytest.mark.parametrize(
+    "bands",
+    [
+        [{"name": "B08"}, {"name": "B02"}, {"name": "B01"}],
+        [{"name": f"b{number}", "description": band} for number, band in enumerate(("B08", "B02", "B01"), 1)],
+    ],
+)
+def test_one_asset_with_all_bands(predict, tmp_path, bands):
     pixels = np.stack([cells([[1, 1]]), cells([[0, 2]]), cells([[0, 2]])])
     write_scene(tmp_path / "all.tif", pixels, bands=(None, None))
-    bands = [{"name": "B08"}, {"name": "B02"}, {"name": "B01"}]
     item = write_item(tmp_path / "item.json", {"image": asset("all.tif", bands=bands)})
     assert predict(item).classes.tolist() == [[0, 2]]
 

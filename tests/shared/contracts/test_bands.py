@@ -3,6 +3,7 @@ import pytest
 from tilepipe.components.shared.contracts.bands import (
     SENTINEL_2_BANDS,
     SENTINEL_2_COMMON_NAMES,
+    are_band_numbers,
     informative_common_names,
     is_sentinel_2_band,
     other_platform,
@@ -53,3 +54,19 @@ def test_common_names_that_only_repeat_the_names_are_not_kept():
 def test_a_platform_is_stated_in_words(instruments, words):
     properties = {"platform": "landsat-8", "constellation": None, "instruments": instruments}
     assert stated_platform(properties) == f"landsat-8{words}"
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("b1",), True),
+        (("b1", "b2", "b3"), True),
+        (("B1", "B2", "B3"), False),
+        (("b2", "b1"), False),
+        (("b1", "b2", "b4"), False),
+        (("b01", "b02"), False),
+        ((), False),
+    ],
+)
+def test_numbers_of_bands(names, expected):
+    assert are_band_numbers(names) is expected

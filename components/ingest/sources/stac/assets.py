@@ -7,7 +7,12 @@ from typing import Any
 
 from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.sources.stac import archive
-from tilepipe.components.shared.contracts.bands import canonical_band, canonical_bands, stated_platform
+from tilepipe.components.shared.contracts.bands import (
+    are_band_numbers,
+    canonical_band,
+    canonical_bands,
+    stated_platform,
+)
 
 LEVELS = ("processing:level", "s2:product_type")
 """Properties with the processing level."""
@@ -57,11 +62,13 @@ def choice_of_asset(assets: Mapping[str, Properties], collection: Properties) ->
 def stated_bands(key: str, asset: Properties, properties: Properties, collection: Properties) -> tuple[str, ...]:
     """Return the first statement of the bands: STAC 1.1's `bands` or `eo:bands` of the asset, item or collection.
 
-    The names are canonical; empty if they are not stated.
+    The names are canonical; empty if they are not stated. Numbers of bands (b1, b2, ...) without common names are no
+    statement.
     """
     for stated in _band_lists(key, asset, properties, collection):
         names = tuple(_band_name(band) for band in stated)
-        if all(names):  # STAC 1.1's `bands` may have only data types, no names
+        numbered = are_band_numbers(names) and not any(_common_name(band) for band in stated)
+        if all(names) and not numbered:  # STAC 1.1's `bands` may have only data types, no names
             return canonical_bands(names)
     return ()
 

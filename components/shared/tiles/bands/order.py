@@ -41,8 +41,7 @@ def file_bands(info: TileTableInfo, channels: int, dtype: str, descriptions: Seq
                 f"{len(info.bands)} names, {', '.join(info.bands)} (stated by {info.bands_stated_by}), for "
                 f"{channels} bands. Say the true order with source_bands=[...] (a pipeline's data_source_bands)."
             )
-        contradicted = set(described) == set(info.bands) and described != info.bands
-        if contradicted and info.bands_stated_by != "user":
+        if _contradict(described, info.bands) and info.bands_stated_by != "user":
             raise BandError(
                 "Metadata and files must state the same order of bands. Received: "
                 f"{', '.join(info.bands)} (stated by {info.bands_stated_by}), but the files say "
@@ -57,9 +56,16 @@ def file_bands(info: TileTableInfo, channels: int, dtype: str, descriptions: Seq
         return BandOrder(("grey",), "convention")
     raise BandError(
         f"The bands must have names. Received: tiles with {channels} band{'s' if channels > 1 else ''} of {dtype}, "
-        "which neither the source's metadata nor the files name. Give source_bands=[...] (a pipeline's "
-        "data_source_bands) with one name for each band, in the files' order."
+        "which neither the source's metadata nor the files name (numbers such as b1, b2 are no names). Give "
+        "source_bands=[...] (a pipeline's data_source_bands) with one name for each band, in the files' order."
     )
+
+
+def _contradict(described: Sequence[str], stated: Sequence[str]) -> bool:
+    """Return True if a band is in another place in the description of the files than its source states."""
+    places = {name: place for place, name in enumerate(stated)}
+    one_each = len(described) == len(stated) == len(set(described))
+    return one_each and any(places.get(name, place) != place for place, name in enumerate(described))
 
 
 class MissingBandError(BandError):

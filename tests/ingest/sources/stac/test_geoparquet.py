@@ -163,6 +163,14 @@ def test_bands_of_which_one_has_no_name_are_not_stated(items, tmp_path):
     assert (info.bands, info.common_names) == ((), ())
 
 
+@pytest.mark.parametrize(("common", "expected"), [({}, ()), ({"common_name": "red"}, ("B01", "B02"))])
+def test_numbers_of_bands_are_no_names(items, tmp_path, common, expected):
+    for item in items:
+        item["assets"]["image"]["eo:bands"] = [{"name": "b1", **common}, {"name": "b2", "description": "B08"}]
+    ingest_into(tmp_path, source=str(write(tmp_path / "items.parquet", items)), split_property="ml-aoi:split")
+    assert read_tile_table_info(tmp_path / "tiles.parquet").bands == expected
+
+
 def test_what_is_no_stac_geoparquet(tmp_path):
     path = tmp_path / "items.parquet"
     with pytest.raises(SourceError, match="must exist"):

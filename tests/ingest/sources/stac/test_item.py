@@ -107,6 +107,8 @@ def test_the_label_column_selects_the_label():
 
 
 NAMED = [{"name": "B2"}, {"name": "B8a"}]
+NUMBERED = [{"name": "b1", "description": "B08"}, {"name": "b2", "description": "B04"}]
+"""As rio-stac writes them: places in the file, which are not Sentinel-2's bands."""
 OTHER = [{"name": "B03"}, {"name": "B04"}]
 
 
@@ -121,6 +123,9 @@ OTHER = [{"name": "B03"}, {"name": "B04"}]
         ({}, {}, {"bands": NAMED}, ("B02", "B8A")),
         ({}, {}, {"item_assets": {"image": {"eo:bands": NAMED}}, "summaries": {"bands": OTHER}}, ("B02", "B8A")),
         ({"eo:bands": [{"common_name": "red"}, {"eo:common_name": "nir"}]}, {}, None, ("red", "nir")),
+        ({"bands": NUMBERED}, {}, None, ()),
+        ({"eo:bands": NUMBERED}, {}, {"item_assets": {"image": {"eo:bands": NAMED}}}, ("B02", "B8A")),
+        ({"bands": [{"name": "b1", "eo:common_name": "red"}, {"name": "b2"}]}, {}, None, ("B01", "B02")),
         ({"bands": "B02", "eo:bands": [3]}, {}, {"summaries": None}, ()),
     ],
 )
