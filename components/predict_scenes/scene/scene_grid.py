@@ -320,35 +320,57 @@ def _parts(
     grid: tuple[Any, Any, int, int],
     options: ScenesOptions,
 ) -> Iterator[_Part]:
-    from rasterio.enums import ColorInterp, MaskFlags, Resampling
+    from rasterio.enums import Resampling
     from rasterio.vrt import WarpedVRT
 
     crs, transform, width, height = grid
-    for uri, raster in rasters.items():
-        taken = [
-            (files[band].index, place) for place, band in enumerate(bands) if band in files and files[band].uri == uri
-        ]
-        stated = next(files[band].nodata for band in bands if band in files and files[band].uri == uri)
-        nodata = _nodata(raster.nodata, stated, options)
-        alpha = next((i for i, kind in enumerate(raster.colorinterp, 1) if kind == ColorInterp.alpha), None)
-        has_mask = nodata is None and (alpha is not None or MaskFlags.per_dataset in raster.mask_flag_enums[0])
+    for uri, raster, nodata, taken in _read_together(files, rasters, bands, options):
+        alpha, has_mask = _masks(raster, {name: file.index for name, file in files.items() if file.uri == uri})
         source, nearest = raster, None
         if (raster.width, raster.height) != (width, height) or not _same_place(
             raster.transform, transform, (width, height)
         ):
             warped: dict[str, Any] = {"crs": crs, "transform": transform, "width": width, "height": height}
             if nodata is not None:
-                warped |= {"src_nodata": nodata, "nodata": nodata}
+                # Not unified: beside alpha, GDAL takes nodata of the other bands for numbers, which it alters by 1.
+                warped |= {"src_nodata": nodata, "nodata": nodata, "UNIFIED_SRC_NODATA": "NO"}
             method = Resampling[options.resampling]
             if nodata is not None and raster.count > 1 and method != Resampling.nearest:
                 # rasterio leaves out what is nodata in all bands, and blends the nodata of one with its numbers. Left
                 # out band by band, gaps shrink by the reach of the method, which one band alone does not do.
                 nearest = stack.enter_context(WarpedVRT(raster, resampling=Resampling.nearest, **warped))
-                warped["UNIFIED_SRC_NODATA"] = "NO"
             source = stack.enter_context(WarpedVRT(raster, resampling=method, **warped))
-            has_mask = nodata is None  # pixels beyond the file are 0
+            has_mask = has_mask or nodata is None  # pixels beyond the file are 0
         mask = _MaskReader(raster, alpha, transform) if has_mask else None
         yield _Part(source, tuple(i for i, _ in taken), tuple(place for _, place in taken), nodata, mask, nearest)
+
+
+def _read_together(
+    files: Mapping[str, BandFile], rasters: Mapping[str, Any], bands: Sequence[str], options: ScenesOptions
+) -> Iterator[tuple[str, Any, float | None, list[tuple[int, int]]]]:
+    """Yield address, file, nodata, and (index in the file, place in the tiles) of bands with one nodata value."""
+    for uri, raster in rasters.items():
+        groups: dict[str, tuple[float | None, list[tuple[int, int]]]] = {}
+        for place, band in enumerate(bands):
+            if band in files and files[band].uri == uri:
+                nodata = _nodata(raster.nodata, files[band].nodata, options)
+                groups.setdefault(repr(nodata), (nodata, []))[1].append((files[band].index, place))
+        for nodata, taken in groups.values():
+            yield uri, raster, nodata, taken
+
+
+def _masks(raster: Any, named: Mapping[str, int]) -> tuple[int | None, bool]:  # noqa: ANN401
+    """Return the number of the alpha band, None without one, and whether it or a mask leaves out pixels.
+
+    A named band is a band, although many files mark near infrared as alpha.
+    """
+    from rasterio.enums import ColorInterp, MaskFlags
+
+    is_band = {index for name, index in named.items() if name.lower() != "alpha"}
+    marked = [index for index, kind in enumerate(raster.colorinterp, 1) if kind == ColorInterp.alpha]
+    alpha = next((index for index in marked if index not in is_band), None)
+    flags = raster.mask_flag_enums[0]
+    return alpha, alpha is not None or (MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags)
 
 
 def _nodata(of_file: float | None, stated: float | None, options: ScenesOptions) -> float | None:

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 import rasterio.shutil
 
-from tests.support.scenes import CRS, TRANSFORM, cells, write_bundle, write_item, write_scene
+from tests.support.scenes import CRS, TILE, TRANSFORM, cells, write_bundle, write_item, write_scene
+from tilepipe.components.predict_scenes.config import PredictScenesConfig
 from tilepipe.components.predict_scenes.scene.affine_maps import rescale
+from tilepipe.components.predict_scenes.scene.gdal_access import gdal_environment
 from tilepipe.components.predict_scenes.scene.item_assets import read_item
+from tilepipe.components.predict_scenes.scene.scene_grid import Conversion, TileFormat, open_grid
+from tilepipe.components.predict_scenes.scene.scene_source import open_scene
 from tilepipe.components.shared.errors import BandError, SourceError
 
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
@@ -136,6 +140,23 @@ def test_nodata_of_the_item_counts_where_the_file_states_none(predict, tmp_path)
     bands = [{"name": "B01"}, {"name": "B02"}]
     plain = asset("all.tif", **{"eo:bands": bands, "raster:bands": stated})
     assert predict(write_item(tmp_path / "item.json", {"image": plain})).classes.tolist() == [[1, 255]]
+
+
+def test_each_band_of_a_file_has_the_nodata_that_the_item_states_for_it(tmp_path):
+    numbers = np.full((2, TILE, TILE), 120, np.uint16)
+    numbers[0, :2], numbers[1, :4] = 65535, 0
+    numbers[0, -1], numbers[1, -1] = 0, 65535  # these are pixels
+    write_scene(tmp_path / "all.tif", numbers, bands=(None, None), nodata=None)
+    bands = [{"name": "B01", "nodata": 65535}, {"name": "B02", "nodata": 0}]
+    item = write_item(tmp_path / "item.json", {"image": asset("all.tif", bands=bands)})
+    config = PredictScenesConfig.parse(scene_uri=str(item), model_uri="/m.tar.gz")
+    tiles = TileFormat(("B02", "B01"), "uint16", 7, (50.0, 50.0))
+    with gdal_environment(), open_grid(open_scene(config, tiles.bands), tiles, config.options, Conversion()) as grid:
+        pixels, valid = grid.read(0, 0, TILE, TILE)
+    expected = numbers.copy()
+    expected[0, :2], expected[1, :4] = 7, 7
+    np.testing.assert_array_equal(pixels, expected[::-1].transpose(1, 2, 0))
+    np.testing.assert_array_equal(valid.all(axis=1), [False] * 2 + [True] * (TILE - 2))
 
 
 def test_bands_in_two_reference_systems_are_refused(predict, folder):

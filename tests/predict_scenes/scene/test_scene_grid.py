@@ -19,9 +19,11 @@ BANDS = ("B01", "B02")
 DEGREES = rasterio.Affine(1e-4, 0.0, 3.0, 0.0, -1e-4, 42.0)
 
 
-def read(path, *, dtype="uint16", fill=7, conversion=None, bands=BANDS, **options):
+def read(path, *, dtype="uint16", fill=7, conversion=None, bands=BANDS, scene_bands=(), **options):
     """Read a whole scene."""
-    config = PredictScenesConfig.parse(scene_uri=str(path), model_uri="/m.tar.gz", options=options)
+    config = PredictScenesConfig.parse(
+        scene_uri=str(path), model_uri="/m.tar.gz", scene_bands=list(scene_bands), options=options
+    )
     tiles = TileFormat(bands, dtype, fill, (50.0,) * len(bands))
     with (
         gdal_environment(),
@@ -64,6 +66,49 @@ def test_masks_and_alpha_count_as_nodata(tmp_path, kind, is_resampled):
     assert valid[half:].all()
     assert (pixels[:half] == 7).all()
     assert (pixels[half:] == 120).all()
+
+
+@pytest.mark.parametrize("kind", ["internal", "alpha"])
+@pytest.mark.parametrize("is_resampled", [False, True])
+@pytest.mark.parametrize("stated_by", ["file", "options"])
+def test_masks_and_alpha_count_beside_a_nodata_value(tmp_path, kind, is_resampled, stated_by):
+    mask = np.full((16, 16), 255, np.uint8)
+    mask[:8] = 0
+    path, numbers = tmp_path / "s.tif", np.full((3, 16, 16), 120, np.uint16)
+    numbers[:2, 12:] = 9
+    numbers[2] = mask
+    has_alpha = kind == "alpha"
+    bands = ("B01", "B02", None) if has_alpha else BANDS
+    write_scene(path, numbers[: len(bands)], nodata=9 if stated_by == "file" else None, bands=bands)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as file:
+        if has_alpha:
+            file.colorinterp = [ColorInterp.gray, ColorInterp.undefined, ColorInterp.alpha]
+        else:
+            file.write_mask(mask)
+    options = {"pixel_metres": 20, "resampling": "nearest"} if is_resampled else {}
+    pixels, valid, grid = read(path, **options, **({} if stated_by == "file" else {"nodata": 9}))
+    quarter = grid.height // 4
+    expected = np.repeat([False, False, True, False], quarter)
+    np.testing.assert_array_equal(valid, np.repeat(expected[:, None], grid.width, axis=1))
+    np.testing.assert_array_equal(pixels, np.where(valid[..., None], 120, 7).repeat(2, axis=2))
+
+
+@pytest.mark.parametrize("scene_bands", [(), ("red", "green", "blue", "nir")])
+def test_a_named_band_that_is_marked_as_alpha_is_a_band(tmp_path, scene_bands):
+    names = ("red", "green", "blue", "nir")
+    numbers = np.full((4, 8, 8), 120, np.uint8)
+    numbers[3, :4] = 0  # water is black in near infrared
+    path = write_scene(
+        tmp_path / "naip.tif",
+        numbers,
+        bands=None if scene_bands else names,
+        nodata=None,
+        photometric="RGB",
+        alpha="YES",
+    )
+    pixels, valid, _ = read(path, dtype="uint8", bands=names, scene_bands=scene_bands)
+    assert valid.all()
+    np.testing.assert_array_equal(pixels, numbers.transpose(1, 2, 0))
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
