@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from tilepipe.components.predict_scenes.blending import Blender
 from tilepipe.components.predict_scenes.output.class_map import MapWriter
-from tilepipe.components.predict_scenes.scene.scene_grid import Mask, Pixels, SceneGrid
+from tilepipe.components.predict_scenes.scene.scene_grid import Pixels, SceneGrid
+from tilepipe.components.predict_scenes.scene.scene_mask import Mask
 from tilepipe.components.predict_scenes.windows import Chunk, WindowPlan
 from tilepipe.components.shared.inference.bundle_model import BundleModel
 from tilepipe.components.shared.logs.progress import Progress

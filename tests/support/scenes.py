@@ -9,6 +9,10 @@ from rasterio import Affine
 
 from tests.support.bundles import write_model_bundle
 from tests.support.packed import manifest_for
+from tilepipe.components.predict_scenes.config import PredictScenesConfig
+from tilepipe.components.predict_scenes.scene.gdal_access import gdal_environment
+from tilepipe.components.predict_scenes.scene.scene_grid import Conversion, TileFormat, open_grid
+from tilepipe.components.predict_scenes.scene.scene_source import open_scene
 
 CRS = "EPSG:32631"
 TRANSFORM = Affine(10.0, 0.0, 500_000.0, 0.0, -10.0, 4_700_000.0)
@@ -83,3 +87,19 @@ def write_item(path: Path, assets: dict, **properties) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(item), encoding="utf-8")
     return path
+
+
+def read_scene(path, *, dtype="uint16", fill=7, conversion=None, bands=("B01", "B02"), scene_bands=(), **options):
+    """Read a whole scene: pixels, the mask of valid ones, and the grid."""
+    config = PredictScenesConfig.parse(
+        scene_uri=str(path), model_uri="/m.tar.gz", scene_bands=list(scene_bands), options=options
+    )
+    tiles = TileFormat(bands, dtype, fill, (50.0,) * len(bands))
+    with (
+        gdal_environment(),
+        open_grid(open_scene(config, bands), tiles, config.options, conversion or Conversion()) as grid,
+    ):
+        pixels, valid = grid.read(0, 0, grid.height, grid.width)
+        middle, _ = grid.read(1, 2, 3, 4)
+        np.testing.assert_array_equal(middle, pixels[1:4, 2:6])
+        return pixels, valid, grid

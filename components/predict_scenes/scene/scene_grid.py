@@ -12,12 +12,12 @@ import numpy.typing as npt
 from tilepipe.components.predict_scenes.config import ScenesOptions
 from tilepipe.components.predict_scenes.scene.affine_maps import Transform, locate, rescale
 from tilepipe.components.predict_scenes.scene.gdal_access import open_raster
+from tilepipe.components.predict_scenes.scene.scene_mask import Mask, MaskReader, open_mask, without_wrong_alpha
 from tilepipe.components.predict_scenes.scene.scene_source import BandFile, Scene
 from tilepipe.components.shared.errors import SourceError, StorageError
 from tilepipe.components.shared.storage import storage
 
 Pixels = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
 
 _ROWS_IN_CACHE = 32
 """Rows whose pixels, of all bands, stay in the processor's cache while the bands are interleaved."""
@@ -54,36 +54,6 @@ class TileFormat:
 
 
 @dataclass(frozen=True)
-class _MaskReader:
-    """Mask of valid pixels: an alpha band, or the mask of a GeoTIFF; pixels beyond the file are invalid."""
-
-    raster: Any
-    alpha: int | None
-    """Number of the alpha band; None without one."""
-    transform: Transform
-    """That of the common grid."""
-
-    def read(self, row: int, column: int, height: int, width: int) -> Mask:
-        """Read a rectangle of the common grid, from the nearest pixels of the file, `(height, width)`."""
-        from rasterio.windows import Window
-
-        inverse = ~self.raster.transform
-        x, y = locate(self.transform, column + 0.5 + np.arange(width)[None], row + 0.5 + np.arange(height)[:, None])
-        x, y = (np.floor(place).astype(np.int64) for place in locate(inverse, x, y))
-        inside: Mask = (x >= 0) & (x < self.raster.width) & (y >= 0) & (y < self.raster.height)
-        if not inside.any():
-            return inside
-        left, top = int(x[inside].min()), int(y[inside].min())
-        window = Window(left, top, int(x[inside].max()) - left + 1, int(y[inside].max()) - top + 1)
-        if self.alpha:
-            valid = self.raster.read(self.alpha, window=window) > 0
-        else:
-            valid = self.raster.dataset_mask(window=window) > 0
-        inside[inside] = valid[y[inside] - top, x[inside] - left]
-        return inside
-
-
-@dataclass(frozen=True)
 class _Part:
     """Bands that are read together from one file."""
 
@@ -92,7 +62,7 @@ class _Part:
     places: tuple[int, ...]
     """Position of each in the tiles."""
     nodata: float | None
-    mask: "_MaskReader | None" = None
+    mask: MaskReader | None = None
     """Masks in addition to nodata; None if there are none."""
     nearest: Any = None
     """The nearest pixels of the file, which tell where a band is nodata; None if `raster` does."""
@@ -325,7 +295,8 @@ def _parts(
 
     crs, transform, width, height = grid
     for uri, raster, nodata, taken in _read_together(files, rasters, bands, options):
-        alpha, has_mask = _masks(raster, {name: file.index for name, file in files.items() if file.uri == uri})
+        named = {name: file.index for name, file in files.items() if file.uri == uri}
+        mask = open_mask(stack, uri, raster, named, transform)
         source, nearest = raster, None
         if (raster.width, raster.height) != (width, height) or not _same_place(
             raster.transform, transform, (width, height)
@@ -334,14 +305,14 @@ def _parts(
             if nodata is not None:
                 # Not unified: beside alpha, GDAL takes nodata of the other bands for numbers, which it alters by 1.
                 warped |= {"src_nodata": nodata, "nodata": nodata, "UNIFIED_SRC_NODATA": "NO"}
-            method = Resampling[options.resampling]
+            method, warpable = Resampling[options.resampling], without_wrong_alpha(stack, raster, named)
             if nodata is not None and raster.count > 1 and method != Resampling.nearest:
                 # rasterio leaves out what is nodata in all bands, and blends the nodata of one with its numbers. Left
                 # out band by band, gaps shrink by the reach of the method, which one band alone does not do.
-                nearest = stack.enter_context(WarpedVRT(raster, resampling=Resampling.nearest, **warped))
-            source = stack.enter_context(WarpedVRT(raster, resampling=method, **warped))
-            has_mask = has_mask or nodata is None  # pixels beyond the file are 0
-        mask = _MaskReader(raster, alpha, transform) if has_mask else None
+                nearest = stack.enter_context(WarpedVRT(warpable, resampling=Resampling.nearest, **warped))
+            source = stack.enter_context(WarpedVRT(warpable, resampling=method, **warped))
+            if nodata is None:  # pixels beyond the file are 0
+                mask = mask or MaskReader(raster, transform)
         yield _Part(source, tuple(i for i, _ in taken), tuple(place for _, place in taken), nodata, mask, nearest)
 
 
@@ -357,20 +328,6 @@ def _read_together(
                 groups.setdefault(repr(nodata), (nodata, []))[1].append((files[band].index, place))
         for nodata, taken in groups.values():
             yield uri, raster, nodata, taken
-
-
-def _masks(raster: Any, named: Mapping[str, int]) -> tuple[int | None, bool]:  # noqa: ANN401
-    """Return the number of the alpha band, None without one, and whether it or a mask leaves out pixels.
-
-    A named band is a band, although many files mark near infrared as alpha.
-    """
-    from rasterio.enums import ColorInterp, MaskFlags
-
-    is_band = {index for name, index in named.items() if name.lower() != "alpha"}
-    marked = [index for index, kind in enumerate(raster.colorinterp, 1) if kind == ColorInterp.alpha]
-    alpha = next((index for index in marked if index not in is_band), None)
-    flags = raster.mask_flag_enums[0]
-    return alpha, alpha is not None or (MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags)
 
 
 def _nodata(of_file: float | None, stated: float | None, options: ScenesOptions) -> float | None:

@@ -5,110 +5,22 @@ import pytest
 import rasterio
 import rasterio.shutil
 from rasterio.control import GroundControlPoint
-from rasterio.enums import ColorInterp
 
-from tests.support.scenes import CRS, TRANSFORM, cells, write_item, write_scene
-from tilepipe.components.predict_scenes.config import PredictScenesConfig
+from tests.support.scenes import CRS, TRANSFORM, cells, read_scene, write_item, write_scene
 from tilepipe.components.predict_scenes.scene.affine_maps import rescale
-from tilepipe.components.predict_scenes.scene.gdal_access import gdal_environment
-from tilepipe.components.predict_scenes.scene.scene_grid import Conversion, TileFormat, open_grid
-from tilepipe.components.predict_scenes.scene.scene_source import open_scene
+from tilepipe.components.predict_scenes.scene.scene_grid import Conversion
 from tilepipe.components.shared.errors import SourceError, StorageError
 
 BANDS = ("B01", "B02")
 DEGREES = rasterio.Affine(1e-4, 0.0, 3.0, 0.0, -1e-4, 42.0)
 
 
-def read(path, *, dtype="uint16", fill=7, conversion=None, bands=BANDS, scene_bands=(), **options):
-    """Read a whole scene."""
-    config = PredictScenesConfig.parse(
-        scene_uri=str(path), model_uri="/m.tar.gz", scene_bands=list(scene_bands), options=options
-    )
-    tiles = TileFormat(bands, dtype, fill, (50.0,) * len(bands))
-    with (
-        gdal_environment(),
-        open_grid(open_scene(config, bands), tiles, config.options, conversion or Conversion()) as grid,
-    ):
-        pixels, valid = grid.read(0, 0, grid.height, grid.width)
-        middle, _ = grid.read(1, 2, 3, 4)
-        np.testing.assert_array_equal(middle, pixels[1:4, 2:6])
-        return pixels, valid, grid
-
-
 def test_rectangles_have_the_models_bands_and_dtype(tmp_path):
     numbers = np.arange(2 * 64, dtype=np.uint16).reshape(2, 8, 8) + 1
-    pixels, valid, grid = read(write_scene(tmp_path / "s.tif", numbers), bands=("B02", "B01"))
+    pixels, valid, grid = read_scene(write_scene(tmp_path / "s.tif", numbers), bands=("B02", "B01"))
     np.testing.assert_array_equal(pixels, numbers[::-1].transpose(1, 2, 0))
     assert valid.all()
     assert (grid.height, grid.width, grid.crs) == (8, 8, CRS)
-
-
-@pytest.mark.parametrize("kind", ["internal", "alpha"])
-@pytest.mark.parametrize("is_resampled", [False, True])
-def test_masks_and_alpha_count_as_nodata(tmp_path, kind, is_resampled):
-    mask = np.full((16, 16), 255, np.uint8)
-    mask[:8] = 0
-    path, numbers = tmp_path / "s.tif", np.full((3, 16, 16), 120, np.uint16)
-    if kind == "internal":
-        write_scene(path, numbers[:2], nodata=None)
-        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as file:
-            file.write_mask(mask)
-    else:
-        numbers[2] = mask
-        write_scene(path, numbers, nodata=None, bands=("B01", "B02", None))
-        with rasterio.open(path, "r+") as file:
-            file.colorinterp = [ColorInterp.gray, ColorInterp.undefined, ColorInterp.alpha]
-    options = {"pixel_metres": 20, "resampling": "nearest"} if is_resampled else {}
-    pixels, valid, grid = read(path, **options)
-    half = grid.height // 2
-    assert grid.height == (8 if is_resampled else 16)
-    assert not valid[:half].any()
-    assert valid[half:].all()
-    assert (pixels[:half] == 7).all()
-    assert (pixels[half:] == 120).all()
-
-
-@pytest.mark.parametrize("kind", ["internal", "alpha"])
-@pytest.mark.parametrize("is_resampled", [False, True])
-@pytest.mark.parametrize("stated_by", ["file", "options"])
-def test_masks_and_alpha_count_beside_a_nodata_value(tmp_path, kind, is_resampled, stated_by):
-    mask = np.full((16, 16), 255, np.uint8)
-    mask[:8] = 0
-    path, numbers = tmp_path / "s.tif", np.full((3, 16, 16), 120, np.uint16)
-    numbers[:2, 12:] = 9
-    numbers[2] = mask
-    has_alpha = kind == "alpha"
-    bands = ("B01", "B02", None) if has_alpha else BANDS
-    write_scene(path, numbers[: len(bands)], nodata=9 if stated_by == "file" else None, bands=bands)
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as file:
-        if has_alpha:
-            file.colorinterp = [ColorInterp.gray, ColorInterp.undefined, ColorInterp.alpha]
-        else:
-            file.write_mask(mask)
-    options = {"pixel_metres": 20, "resampling": "nearest"} if is_resampled else {}
-    pixels, valid, grid = read(path, **options, **({} if stated_by == "file" else {"nodata": 9}))
-    quarter = grid.height // 4
-    expected = np.repeat([False, False, True, False], quarter)
-    np.testing.assert_array_equal(valid, np.repeat(expected[:, None], grid.width, axis=1))
-    np.testing.assert_array_equal(pixels, np.where(valid[..., None], 120, 7).repeat(2, axis=2))
-
-
-@pytest.mark.parametrize("scene_bands", [(), ("red", "green", "blue", "nir")])
-def test_a_named_band_that_is_marked_as_alpha_is_a_band(tmp_path, scene_bands):
-    names = ("red", "green", "blue", "nir")
-    numbers = np.full((4, 8, 8), 120, np.uint8)
-    numbers[3, :4] = 0  # water is black in near infrared
-    path = write_scene(
-        tmp_path / "naip.tif",
-        numbers,
-        bands=None if scene_bands else names,
-        nodata=None,
-        photometric="RGB",
-        alpha="YES",
-    )
-    pixels, valid, _ = read(path, dtype="uint8", bands=names, scene_bands=scene_bands)
-    assert valid.all()
-    np.testing.assert_array_equal(pixels, numbers.transpose(1, 2, 0))
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -118,7 +30,7 @@ def test_ground_control_points_need_a_warp(tmp_path):
     with rasterio.open(path, "r+") as file:
         file.gcps = [GroundControlPoint(*place) for place in places], CRS
     with pytest.raises(SourceError, match=r"only ground control points\. Georeference it, such as with gdalwarp\.$"):
-        read(path)
+        read_scene(path)
 
 
 def test_nodata_does_not_blend_into_its_neighbors(tmp_path):
@@ -127,7 +39,7 @@ def test_nodata_does_not_blend_into_its_neighbors(tmp_path):
     write_scene(tmp_path / "B01.tif", coarse, bands=(None,), transform=rescale(TRANSFORM, 2, 2))
     write_scene(tmp_path / "B02.tif", np.full((1, 16, 16), 500, np.uint16), bands=(None,))
     assets = {band: {"href": f"{band}.tif", "type": "image/tiff"} for band in BANDS}
-    pixels, valid, _ = read(write_item(tmp_path / "item.json", assets))
+    pixels, valid, _ = read_scene(write_item(tmp_path / "item.json", assets))
     assert set(np.unique(pixels[:, :, 0])) == {7, 1000}
     assert (pixels[:8, :, 0] == 7).all()
     assert valid.all()  # B02 is
@@ -144,10 +56,10 @@ def test_a_band_of_a_stack_is_resampled_as_if_it_were_alone(tmp_path, resampling
     for band, layer in zip(BANDS, numbers, strict=True):
         write_scene(tmp_path / f"{band}.tif", layer[None], bands=(None,), nodata=nodata)
     assets = {band: {"href": f"{band}.tif", "type": "image/tiff"} for band in BANDS}
-    alone, valid_alone, _ = read(
+    alone, valid_alone, _ = read_scene(
         write_item(tmp_path / "item.json", assets), dtype=dtype, pixel_metres=metres, resampling=resampling
     )
-    pixels, valid, _ = read(stack, dtype=dtype, pixel_metres=metres, resampling=resampling)
+    pixels, valid, _ = read_scene(stack, dtype=dtype, pixel_metres=metres, resampling=resampling)
     np.testing.assert_array_equal(pixels, alone)
     np.testing.assert_array_equal(valid, valid_alone)
     assert 500 < pixels[pixels != 7].min() < pixels.max() < 2500
@@ -156,23 +68,23 @@ def test_a_band_of_a_stack_is_resampled_as_if_it_were_alone(tmp_path, resampling
 def test_numbers_are_converted_rounded_and_clipped(tmp_path):
     numbers = np.array([[0.1, 0.25, np.nan, 7.0]], np.float32).repeat(4, axis=0)
     scene = write_scene(tmp_path / "s.tif", np.stack([numbers.repeat(2, axis=1)] * 2), nodata=None)
-    pixels, valid, _ = read(scene, conversion=Conversion(10_000, -1000))
+    pixels, valid, _ = read_scene(scene, conversion=Conversion(10_000, -1000))
     assert pixels[0, ::2, 0].tolist() == [0, 1500, 7, 65_535]
     assert valid[0, ::2].tolist() == [True, True, False, True]
-    kept, _, _ = read(scene, dtype="float32")
+    kept, _, _ = read_scene(scene, dtype="float32")
     assert kept[0, 0, 0] == np.float32(0.1)
 
 
 def test_negative_numbers_of_int16_are_clipped(tmp_path):
     numbers = np.array([[-300, 300] * 4] * 4, np.int16)
-    pixels, valid, _ = read(write_scene(tmp_path / "s.tif", numbers, nodata=-9999))
+    pixels, valid, _ = read_scene(write_scene(tmp_path / "s.tif", numbers, nodata=-9999))
     assert pixels[0, :2, 0].tolist() == [0, 300]
     assert valid.all()
 
 
 def test_bands_that_are_filled_have_the_mean_of_the_training_tiles(tmp_path):
     scene = write_scene(tmp_path / "s.tif", cells([[1]])[None], bands=("B02",))
-    pixels, _, grid = read(scene, fill_bands=["B01"])
+    pixels, _, grid = read_scene(scene, fill_bands=["B01"])
     assert (pixels[:, :, 0] == 50).all()
     assert grid.filled == (0,)
 
@@ -180,7 +92,7 @@ def test_bands_that_are_filled_have_the_mean_of_the_training_tiles(tmp_path):
 def test_a_pixel_size_in_metres_needs_a_projection(tmp_path):
     scene = write_scene(tmp_path / "s.tif", cells([[1]]), crs="EPSG:4326", transform=DEGREES)
     with pytest.raises(SourceError, match=r"`pixel_metres` needs a scene in a projected.*in EPSG:4326"):
-        read(scene, pixel_metres=10)
+        read_scene(scene, pixel_metres=10)
 
 
 def test_a_truncated_file_is_named(tmp_path):
@@ -191,4 +103,4 @@ def test_a_truncated_file_is_named(tmp_path):
     with pytest.raises(
         StorageError, match=r"The pixels of a scene must be readable\. Received: .*s\.tif, rows 0 to 63"
     ):
-        read(scene)
+        read_scene(scene)

@@ -1,0 +1,141 @@
+"""The mask of the valid pixels of a scene: an alpha band, the mask in a GeoTIFF, or the `.msk` file beside it."""
+
+import contextlib
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tilepipe.components.predict_scenes.scene.affine_maps import Transform, locate
+from tilepipe.components.predict_scenes.scene.gdal_access import open_raster
+from tilepipe.components.shared.errors import SourceError
+from tilepipe.components.shared.storage import storage
+from tilepipe.components.shared.tiles.validity import has_remote_sidecar, may_have_sidecar
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class MaskReader:
+    """Reader of the mask of a file; pixels beyond the file are invalid."""
+
+    raster: Any
+    transform: Transform
+    """That of the common grid."""
+    alpha: int | None = None
+    """Number of the alpha band; None without one."""
+    sidecar: Any = None
+    """The `.msk` file; None without one."""
+
+    def read(self, row: int, column: int, height: int, width: int) -> Mask:
+        """Read a rectangle of the common grid, from the nearest pixels of the file, `(height, width)`."""
+        from rasterio.windows import Window
+
+        inverse = ~self.raster.transform
+        x, y = locate(self.transform, column + 0.5 + np.arange(width)[None], row + 0.5 + np.arange(height)[:, None])
+        x, y = (np.floor(place).astype(np.int64) for place in locate(inverse, x, y))
+        inside: Mask = (x >= 0) & (x < self.raster.width) & (y >= 0) & (y < self.raster.height)
+        if not inside.any():
+            return inside
+        left, top = int(x[inside].min()), int(y[inside].min())
+        window = Window(left, top, int(x[inside].max()) - left + 1, int(y[inside].max()) - top + 1)
+        if self.alpha:
+            valid = self.raster.read(self.alpha, window=window) > 0
+        elif _has_mask(self.raster):
+            valid = self.raster.dataset_mask(window=window) > 0
+        else:
+            valid = np.ones((window.height, window.width), np.bool_)
+        if self.sidecar is not None:
+            valid &= self.sidecar.read(1, window=window) > 0
+        inside[inside] = valid[y[inside] - top, x[inside] - left]
+        return inside
+
+
+def open_mask(
+    stack: contextlib.ExitStack,
+    uri: str,
+    raster: Any,  # noqa: ANN401 - rasterio ships no types
+    named: Mapping[str, int],
+    transform: Transform,
+) -> MaskReader | None:
+    """Open the mask of a file; None if it has none, or states only nodata values.
+
+    A named band is a band, although many files mark near infrared as alpha.
+
+    Args:
+        stack: Closes the `.msk` file.
+        uri: Normalized address of the file.
+        raster: The file.
+        named: Number of each named band.
+        transform: Transform of the common grid.
+
+    Raises:
+        SourceError: The `.msk` file is no mask of the file.
+        StorageError: It cannot be read.
+    """
+    alpha = next((index for index in _marked_as_alpha(raster) if index not in _bands(named)), None)
+    sidecar = _open_sidecar(stack, uri, raster)
+    if alpha is None and sidecar is None and not _has_mask(raster):
+        return None
+    return MaskReader(raster, transform, alpha, sidecar)
+
+
+def without_wrong_alpha(stack: contextlib.ExitStack, raster: Any, named: Mapping[str, int]) -> Any:  # noqa: ANN401
+    """Return a file of which no named band is marked as alpha, by whose zeros GDAL's warp would erase all bands."""
+    from rasterio import MemoryFile
+    from rasterio import open as open_file
+    from rasterio.enums import ColorInterp
+    from rasterio.shutil import copy
+
+    wrong = {index for index in _marked_as_alpha(raster) if index in _bands(named)}
+    if not wrong:
+        return raster
+    view = stack.enter_context(MemoryFile(ext=".vrt")).name
+    copy(raster, view, driver="VRT")
+    with open_file(view, "r+", driver="VRT") as file:
+        file.colorinterp = [
+            ColorInterp.undefined if index in wrong else kind for index, kind in enumerate(raster.colorinterp, 1)
+        ]
+    return stack.enter_context(open_file(view, driver="VRT"))
+
+
+def _bands(named: Mapping[str, int]) -> set[int]:
+    return {index for name, index in named.items() if name.lower() != "alpha"}
+
+
+def _marked_as_alpha(raster: Any) -> list[int]:  # noqa: ANN401
+    from rasterio.enums import ColorInterp
+
+    return [index for index, kind in enumerate(raster.colorinterp, 1) if kind == ColorInterp.alpha]
+
+
+def _has_mask(raster: Any) -> bool:  # noqa: ANN401
+    """Return whether a GeoTIFF has a mask within, other than alpha."""
+    from rasterio.enums import MaskFlags
+
+    flags = raster.mask_flag_enums[0]
+    return MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
+
+
+def _open_sidecar(stack: contextlib.ExitStack, uri: str, raster: Any) -> Any:  # noqa: ANN401
+    """Open the `.msk` file, which GDAL does not look for: it would have to list the folder, or the whole prefix."""
+    beside = f"{uri}.msk"
+    from rasterio.errors import NotGeoreferencedWarning
+
+    is_there = has_remote_sidecar(uri) if storage.is_remote(uri) else may_have_sidecar(uri) and os.path.exists(beside)  # noqa: PTH110
+    if not is_there:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)  # it lies where the scene lies
+        sidecar = stack.enter_context(open_raster(beside))
+    if (sidecar.count, sidecar.height, sidecar.width) != (1, raster.height, raster.width):
+        raise SourceError(
+            "The mask beside a scene must have one band of its size. Received: "
+            f"{storage.shown(beside)} with {sidecar.count} bands of {sidecar.height} x {sidecar.width} pixels, for "
+            f"{raster.height} x {raster.width}. Correct or remove it."
+        )
+    return sidecar
