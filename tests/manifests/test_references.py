@@ -8,6 +8,7 @@ import yaml
 
 from tests.manifests.kustomize import (
     COMPOSITIONS,
+    EXTERNAL_S3,
     MANIFESTS,
     SERVICES,
     build,
@@ -254,6 +255,20 @@ def test_options_leave_nothing_half_removed(composition):
         assert config_maps(composition)["tilepipe-tracking"]["MLFLOW_TRACKING_URI"] == "https://mlflow.example.com"
     if composition == "external-postgres":
         assert {r["kind"] for r in build(composition) if r["metadata"]["name"] == "tilepipe-postgres"} == {"ConfigMap"}
+
+
+def test_all_options_build_in_the_order_of_the_shared_cluster():
+    template = (MANIFESTS / "overlays" / "cluster" / "kustomization.yaml").read_text(encoding="utf-8")
+    listed = re.findall(r"^#   - ../../options/([\w-]+)", template, re.MULTILINE)
+    assert {"istio", "external-s3", "external-mlflow"} < set(listed)
+    for without in ("external-postgres", "external-mlflow"):
+        options = [option for option in listed if option != without]
+        rest = EXTERNAL_S3 if "external-mlflow" not in options else ""
+        built = list(yaml.safe_load_all(build_overlay("cluster", options, rest, namespace="another")))
+        assert {resource["metadata"]["namespace"] for resource in built} == {"another"}
+        names = {(resource["kind"], resource["metadata"]["name"]) for resource in built}
+        assert not {name for name in names if "minio" in name[1]}
+        assert ("Deployment", "tilepipe-mlflow") in names or not {name for name in names if "mlflow" in name[1]}
 
 
 def test_the_service_account_of_served_models_is_that_of_their_manifest():
