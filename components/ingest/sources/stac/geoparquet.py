@@ -6,7 +6,7 @@ true, for local and remote files; conditions on floating-point numbers skip none
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -134,7 +134,9 @@ class StacGeoParquet:
         check_unused_split(types, self.config)
         config, assets = self.config, item_columns.fields(types["assets"])
         keys = self._assets(connection, relation, assets)
-        collections = self._collections(connection, paths)
+        metadata = _metadata(connection, paths)
+        _check_degrees(metadata.get("geo", ()), self._shown)
+        collections = self._collections(metadata.get("stac-geoparquet", ()))
         bands = item_columns.band_names(keys, assets, types, collections)
         common = item_columns.band_common_names(keys, assets, types, collections)
         uris, several = item_columns.of_assets(keys, "href", assets, "VARCHAR"), "NULL::VARCHAR[]"
@@ -203,15 +205,9 @@ class StacGeoParquet:
                 )
         return keys
 
-    def _collections(self, connection: "DuckDBPyConnection", paths: list[str]) -> dict[str, item_columns.Bands]:
+    def _collections(self, metadata: Sequence[Any]) -> dict[str, item_columns.Bands]:
         """Return names and common names of the bands of the collections in the file's metadata (version 1.1)."""
-        found = connection.execute(
-            "SELECT value FROM parquet_kv_metadata(?) WHERE key = 'stac-geoparquet'::BLOB", [paths]
-        ).fetchall()
-        try:
-            stated = json.loads(bytes(found[0][0])) if found else {}
-        except ValueError:
-            stated = {}
+        stated = metadata[0] if metadata else {}
         if self.collection:
             names = stated_bands("", {}, {}, self.collection)
             own = names, common_names(names, "", {}, {}, self.collection)
@@ -225,6 +221,42 @@ class StacGeoParquet:
             if names:
                 bands[str(name)] = names, common_names(names, "", {}, {}, value)
         return bands
+
+
+def _metadata(connection: "DuckDBPyConnection", paths: list[str]) -> dict[str, list[Any]]:
+    """Return the metadata of the files that are JSON, by key; of one file first, then those that differ."""
+    query = (
+        "SELECT key::VARCHAR, value FROM parquet_kv_metadata(?) WHERE key IN ('geo'::BLOB, 'stac-geoparquet'::BLOB) "
+        "GROUP BY key, value ORDER BY min(file_name)"
+    )
+    found: dict[str, list[Any]] = {}
+    for key, value in connection.execute(query, [paths]).fetchall():
+        with contextlib.suppress(ValueError):
+            found.setdefault(key, []).append(json.loads(bytes(value)))
+    return found
+
+
+def _check_degrees(metadata: Sequence[Any], shown: str) -> None:
+    """Check that geometries and boxes are longitude and latitude, as STAC demands: any geographic reference system.
+
+    Raises:
+        SourceError: if the metadata of GeoParquet state another one.
+    """
+    for stated in metadata:
+        columns = stated.get("columns") if isinstance(stated, dict) else None
+        column = columns.get("geometry") if isinstance(columns, dict) else None
+        crs = column.get("crs") if isinstance(column, dict) else None
+        if isinstance(crs, dict):
+            horizontal = (crs.get("components") or [crs])[0]  # of one with heights too
+            named, is_geographic = crs.get("name"), horizontal.get("type", "GeographicCRS") == "GeographicCRS"
+        else:  # WKT before version 0.4; none means degrees
+            named, is_geographic = str(crs)[:60], crs is None or str(crs).startswith(("GEOG", "GEODCRS"))
+        if not is_geographic:
+            raise SourceError(
+                "The geometries of a STAC-GeoParquet file must be longitude and latitude (OGC:CRS84). Received: "
+                f"{shown} in {named}. Convert it, for example with geopandas: "
+                "read_parquet(...).to_crs('OGC:CRS84').to_parquet(..., write_covering_bbox=True)."
+            )
 
 
 def _spell_checksums(connection: "DuckDBPyConnection") -> None:

@@ -171,6 +171,34 @@ def test_numbers_of_bands_are_no_names(items, tmp_path, common, expected):
     assert read_tile_table_info(tmp_path / "tiles.parquet").bands == expected
 
 
+@pytest.mark.parametrize(
+    ("crs", "expected"),
+    [
+        (None, None),
+        ("EPSG:4326", None),
+        ("OGC:CRS84", None),
+        ("EPSG:4258", None),
+        ("EPSG:4326+5773", None),
+        ("EPSG:32633", "WGS 84 / UTM zone 33N"),
+        ("EPSG:32633+5773", r"WGS 84 / UTM zone 33N \+ EGM96 height"),
+    ],
+)
+def test_coordinates_are_degrees(items, tmp_path, crs, expected):
+    import pyproj
+
+    table = pq.read_table(write(tmp_path / "degrees.parquet", items))
+    geo = json.loads(table.schema.metadata[b"geo"])
+    geo["columns"]["geometry"]["crs"] = pyproj.CRS(crs).to_json_dict() if crs else None
+    pq.write_table(
+        table.replace_schema_metadata(table.schema.metadata | {b"geo": json.dumps(geo)}), tmp_path / "items.parquet"
+    )
+    if not expected:
+        assert read(tmp_path / "items.parquet")[1]
+        return
+    with pytest.raises(SourceError, match=rf"longitude and latitude .*items\.parquet in {expected}\. Convert it"):
+        read(tmp_path / "items.parquet")
+
+
 def test_what_is_no_stac_geoparquet(tmp_path):
     path = tmp_path / "items.parquet"
     with pytest.raises(SourceError, match="must exist"):
