@@ -101,6 +101,8 @@ def infer_layout(
     stated = [one.nodata[place] for one in alike for place in keep]
     nodata = _packed_nodata(options, dtypes[0], stated, has_masks=has_masks)
     _warn_of_unstated_nodata(alike, nodata)
+    if options.nodata is None:
+        _warn_of_overruled_nodata(alike, rules.nodata)
     height, width = options.tile_size or finest([alike[0].sizes[place] for place in keep])
     return Layout(
         (height, width, len(order.names)),
@@ -245,6 +247,20 @@ def _warn_of_unstated_nodata(probes: Sequence["TileProbe"], nodata: float | None
             nodata,
             nodata,
         )
+
+
+def _warn_of_overruled_nodata(probes: Sequence["TileProbe"], stated: Sequence[float | None]) -> None:
+    """Warn if files state another nodata value than the source does, whose numbers then count as pixels."""
+    for one in probes:
+        of_source = [stated[0]] * len(one.nodata) if len(stated) == 1 else stated
+        for own, other in zip(one.nodata, of_source, strict=False):
+            if own is not None and other is not None and own != other and not (math.isnan(own) or math.isnan(other)):
+                logger.warning(
+                    "files state the nodata value %g, but their source %g, which counts as pixels: correct one of them",
+                    own,
+                    other,
+                )
+                return
 
 
 def _means(pixels: Pixels, valid: Mask | None) -> list[float]:
