@@ -136,7 +136,8 @@ class StacGeoParquet:
         keys = self._assets(connection, relation, assets)
         metadata = _metadata(connection, paths)
         _check_degrees(metadata.get("geo", ()), self._shown)
-        collections = self._collections(metadata.get("stac-geoparquet", ()))
+        documents = self._collections(metadata.get("stac-geoparquet", ()))
+        collections = _bands_of(documents, keys[0] if len(keys) == 1 else "")
         bands = item_columns.band_names(keys, assets, types, collections)
         common = item_columns.band_common_names(keys, assets, types, collections)
         uris, several = item_columns.of_assets(keys, "href", assets, "VARCHAR"), "NULL::VARCHAR[]"
@@ -163,7 +164,9 @@ class StacGeoParquet:
             "bytes": item_columns.of_assets(keys, "file:size", assets, "BIGINT"),
             "checksum": item_columns.of_assets(keys, "file:checksum", assets, "VARCHAR"),
             "bands": bands,
-            "stated_raster": raster_columns(keys, assets, types, one_per_band=bool(config.options.band_assets)),
+            "stated_raster": raster_columns(
+                keys, assets, types, one_per_band=bool(config.options.band_assets), collections=documents
+            ),
             "stated_sensor": item_columns.sensor(common, types),
         }
         member = expressions["member"]
@@ -205,22 +208,24 @@ class StacGeoParquet:
                 )
         return keys
 
-    def _collections(self, metadata: Sequence[Any]) -> dict[str, item_columns.Bands]:
-        """Return names and common names of the bands of the collections in the file's metadata (version 1.1)."""
-        stated = metadata[0] if metadata else {}
+    def _collections(self, metadata: Sequence[Any]) -> dict[str, dict[str, Any]]:
+        """Return the collections of the items by id: the given one, or those in the file's metadata (version 1.1)."""
         if self.collection:
-            names = stated_bands("", {}, {}, self.collection)
-            own = names, common_names(names, "", {}, {}, self.collection)
-            return {str(self.collection.get("id")): own} if names else {}
-        collections: Any = stated.get("collections") if isinstance(stated, dict) else None
-        if not isinstance(collections, dict):
-            return {}
-        bands = {}
-        for name, value in collections.items():
-            names = stated_bands("", {}, {}, value) if isinstance(value, dict) else ()
-            if names:
-                bands[str(name)] = names, common_names(names, "", {}, {}, value)
-        return bands
+            return {str(self.collection.get("id")): self.collection}
+        stated = metadata[0] if metadata else {}
+        found = stated.get("collections") if isinstance(stated, dict) else None
+        documents = found.items() if isinstance(found, dict) else ()
+        return {str(name): document for name, document in documents if isinstance(document, dict)}
+
+
+def _bands_of(collections: dict[str, dict[str, Any]], key: str) -> dict[str, item_columns.Bands]:
+    """Return names and common names of the bands that collections state for an asset, or, without a key, for all."""
+    bands = {}
+    for name, document in collections.items():
+        names = stated_bands(key, {}, {}, document)
+        if names:
+            bands[name] = names, common_names(names, key, {}, {}, document)
+    return bands
 
 
 def _metadata(connection: "DuckDBPyConnection", paths: list[str]) -> dict[str, list[Any]]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tilepipe.components.ingest.sources.stac import item_columns
-from tilepipe.components.shared.runtime.database import quoted
+from tilepipe.components.shared.runtime.database import literal, quoted
 
 if TYPE_CHECKING:
     from duckdb.sqltypes import DuckDBPyType
@@ -79,6 +79,7 @@ def raster_columns(
     types: "item_columns.Types",
     *,
     one_per_band: bool,
+    collections: "Mapping[str, Properties] | None" = None,
 ) -> str:
     """Return the same statements of a STAC-GeoParquet as an SQL expression.
 
@@ -87,6 +88,7 @@ def raster_columns(
         assets: types of the assets.
         types: types of the columns.
         one_per_band: True if each asset holds one band.
+        collections: id -> collection, whose `item_assets` count for what an asset does not state. Defaults to none.
 
     Returns:
         An expression for the JSON, or for NULL.
@@ -94,6 +96,9 @@ def raster_columns(
     entries = []
     for name, spellings in _FIELDS.items():
         lists = [_list(f"assets.{quoted(key)}", assets[key], spellings) for key in keys]
+        if collections and "collection" in types and (one_per_band or len(keys) == 1):
+            templates = [_template(key, spellings, collections) for key in keys]
+            lists = [_coalesced(pair) for pair in zip(lists, templates, strict=True)]
         has_any = any(lists)
         if one_per_band:  # each asset keeps its place
             lists = [f"coalesce({each}, [NULL::VARCHAR])" if each else "[NULL::VARCHAR]" for each in lists]
@@ -106,6 +111,23 @@ def raster_columns(
         if present:
             entries.append(f"'{name}', coalesce({', '.join(present)}, NULL)")
     return f"json_object({', '.join(entries)})::VARCHAR" if entries else "NULL"
+
+
+def _template(key: str, spellings: Sequence[str], collections: "Mapping[str, Properties]") -> str:
+    """Return an expression for the values in the `item_assets` of an item's collection; empty if none states any."""
+    cases = []
+    for name, collection in collections.items():
+        templates = collection.get("item_assets")
+        values = _values(templates.get(key), spellings) if isinstance(templates, Mapping) else []
+        if values:
+            each = ", ".join("NULL" if value in ("", None) else literal(str(value)) for value in values)
+            cases.append(f"WHEN {literal(name)} THEN [{each}]::VARCHAR[]")
+    return f"CASE collection {' '.join(cases)} END" if cases else ""
+
+
+def _coalesced(expressions: Sequence[str]) -> str:
+    stated = [each for each in expressions if each]
+    return f"coalesce({', '.join(stated)})" if len(stated) > 1 else "".join(stated)
 
 
 def _list(column: str, kind: "DuckDBPyType", spellings: Sequence[str]) -> str:

@@ -116,6 +116,37 @@ def test_bands_of_the_collection_in_the_files_metadata(items, tmp_path):
     assert read(path)[1][0]["bands"] == ["B02", "B8A"]
 
 
+@pytest.mark.parametrize("stated_in", ["file", "mirrored collection"])
+@pytest.mark.parametrize("one_per_band", [False, True])
+def test_item_assets_of_the_collection_count_as_in_a_catalog(items, tmp_path, stated_in, one_per_band):
+    for item in items:
+        del item["assets"]["image"]["eo:bands"]
+        item["assets"]["image"]["raster:bands"] = [{"data_type": "uint16"}] * 2
+        item["assets"]["other"] = {**item["assets"]["image"], "href": "./other.tif", "raster:bands": [{"nodata": 9}]}
+        item["assets"]["other"]["roles"] = ["overview"]
+    bands = [{"name": "B2", "nodata": 0, "raster:scale": 1e-4}, {"name": "B8A", "raster:scale": 2e-4, "nodata": "nan"}]
+    template = {"image": {"bands": bands[:1] if one_per_band else bands}, "other": {"unit": "K"}}
+    collection = {"type": "Collection", "id": "tiles-collection", "item_assets": template, "links": []}
+    options = {"options": {"band_assets": {"B02": "image", "B8A": "other"}}} if one_per_band else {}
+    path = write(tmp_path / "items.parquet", items)
+    if stated_in == "file":
+        table = pq.read_table(path)
+        stated = json.dumps({"version": "1.1.0", "collections": {"tiles-collection": collection}}).encode()
+        pq.write_table(table.replace_schema_metadata({**table.schema.metadata, b"stac-geoparquet": stated}), path)
+        row = read(path, **options)[1][0]
+    else:
+        source = StacGeoParquet(str(path), IngestConfig.parse(source=str(path), **options), collection)
+        with open_database() as connection, source.found(connection):
+            columns = connection.sql("SELECT bands, stated_raster FROM found LIMIT 1")
+            row = dict(zip(columns.columns, columns.fetchall()[0], strict=True))
+    assert [canonical_band(name) for name in row["bands"]] == ["B02", "B8A"]
+    found = {name: values for name, values in json.loads(row["stated_raster"]).items() if any(values)}
+    if one_per_band:
+        assert found == {"nodata": ["0", "9"], "scale": ["0.0001", None], "unit": [None, "K"]}
+    else:
+        assert found == {"nodata": ["0", "nan"], "scale": ["0.0001", "0.0002"]}
+
+
 def test_names_that_duckdb_would_take_as_patterns(items, tmp_path):
     folder = tmp_path / "set [1]*?"
     folder.mkdir()
