@@ -259,19 +259,19 @@ def _mapping(value: object, what: str, where: str) -> dict[str, Any]:
 
 
 def _text(value: object) -> str | None:
-    """Return a scalar as text; None for null, lists and objects."""
+    """Return a scalar as text; None for null, NaN, lists and objects."""
     if isinstance(value, str):
         return value.strip() or None
     if isinstance(value, float) and value.is_integer():  # integers in a column that also has nulls
         return str(int(value))
-    return str(value) if isinstance(value, int) else None
+    return str(value) if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)) else None
 
 
 def _scalar(properties: Properties, name: str, where: str) -> str | None:
     value = properties.get(name)
     text = _text(value)
     if text is None and value is not None and not isinstance(value, str):
-        raise SourceError(f"The property {name} must be a string or an integer. Received: {value!r} in {where}.")
+        raise SourceError(f"The property {name} must be a string or a number. Received: {value!r} in {where}.")
     return text
 
 

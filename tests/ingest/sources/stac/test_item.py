@@ -141,6 +141,21 @@ def test_a_box_with_heights():
     assert read(make_item(bbox=None, geometry=None)).bbox is None
 
 
+@pytest.mark.parametrize(("stated", "label"), [(7, "7"), (7.0, "7"), (1.5, "1.5"), (True, "True"), (" x ", "x")])
+def test_labels_of_any_scalar_are_text_as_in_geoparquet(stated, label):
+    item = make_item()
+    item["properties"]["class"] = stated
+    assert read(item).label == label
+
+
+@pytest.mark.parametrize("stated", [float("nan"), float("inf"), None, " ", ["x"]])
+def test_no_label(stated):
+    item = make_item()
+    item["properties"]["class"] = stated
+    with pytest.raises(SourceError, match="must have one label"):
+        read(item)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
