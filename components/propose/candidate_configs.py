@@ -41,6 +41,12 @@ class CandidateConfigs:
     prepare: PrepareConfig
     train: TrainConfig
 
+    def of_network(self) -> dict[str, Any]:
+        """Return every parameter and option of the network by its name in the pipeline, also those with defaults."""
+        values = {name: getattr(self.prepare, field) for name, field in _fields_of(PrepareConfig)}
+        options = values.pop("model_options").model_dump(mode="json")
+        return values | {f"model_options.{name}": value for name, value in options.items()}
+
 
 def check_name(name: str) -> None:
     """Check the name of a parameter or option that candidates may differ in.

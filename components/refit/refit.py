@@ -76,7 +76,7 @@ def refit(config: RefitConfig, inputs: Inputs, outputs: Outputs) -> str:
     # Without validation tiles, the last epoch is kept, and nothing can tell when to stop.
     chosen = {**winner.parameters, "train_epochs": epochs, "train_options.early_stopping_patience_epochs": 0}
     configs = candidate_configs(winner.base, chosen, **config.for_candidate(RUN_NAME))
-    with nested_runs.nested(RUN_NAME), TemporaryDirectory() as scratch:
+    with nested_runs.nested(RUN_NAME, configs.of_network()), TemporaryDirectory() as scratch:
         base_model = Path(scratch) / "base.keras"
         prepare(configs.prepare, outputs.manifest, base_model, Path(scratch) / "summary.md")
         trained = training.train(

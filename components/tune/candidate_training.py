@@ -80,7 +80,8 @@ def train_candidate(task: CandidateTask) -> None:
     """
     tracking.adopt_run(tracking.UNTRACKED)  # a forked process has that of the one that it comes from
     try:
-        with nested_runs.nested(task.candidate.name), _named_log(task.candidate.name):
+        chosen = {f"candidate.{name}": value for name, value in task.candidate.parameters.items()}
+        with nested_runs.nested(task.candidate.name, chosen), _named_log(task.candidate.name):
             _train(task)
     except Exception as error:
         if full_disk(error):
@@ -117,6 +118,7 @@ def _train(task: CandidateTask) -> None:
     outcome = task.outcome("finished")
     try:
         configs = candidate_configs(task.base, candidate.parameters, **task.pod)
+        nested_runs.add_parameters(configs.of_network())
         base_model = task.scratch / "base.keras"
         facts_file = task.scratch / "facts.json"
         if not facts_file.is_file():
@@ -146,7 +148,7 @@ def _train(task: CandidateTask) -> None:
         logger.warning("%s failed: %s", candidate.name, reason, exc_info=not is_known)
         outcome = outcome.model_copy(update={"status": "failed", "reason": reason[:2000]})
         run_id = tracking.open_run_id() or tracking.open_run(str(task.pod["experiment"]), candidate.name, {})
-        tracking.log_params(run_id, {f"candidate.{name}": value for name, value in candidate.parameters.items()})
+        tracking.log_params(run_id, nested_runs.parameters())
         tracking.close_run(run_id, "FAILED", failed_step="tune", reason=reason)
     measured = {
         "weights": weights,

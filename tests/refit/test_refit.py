@@ -10,6 +10,7 @@ from tilepipe.components.refit.refit import Inputs, Outputs, refit
 from tilepipe.components.shared.contracts.history import read_history
 from tilepipe.components.shared.contracts.manifest import read_manifest
 from tilepipe.components.shared.errors import ArtifactError
+from tilepipe.components.shared.runtime import run_settings
 
 
 @pytest.fixture
@@ -57,3 +58,22 @@ def test_a_best_epoch_within_the_warm_up_is_followed_by_the_fewest_epochs_that_a
     refit(RefitConfig(enabled=True), inputs, outputs)
     assert len(read_history(outputs.history).epochs) == best + 1
     assert f"was best after {best} epochs, but head_epochs=0 and warmup_epochs={best} need {best + 1}" in caplog.text
+
+
+def test_the_mlflow_run_has_the_parameters_of_the_winner(inputs, tmp_path, mlflow_store, monkeypatch):
+    from mlflow import MlflowClient
+
+    monkeypatch.setenv("KFP_RUN_ID", "kfp-1")
+    given = {"model_options": {"dropout": 0.9}, "seed": 3}
+    monkeypatch.setenv(run_settings.VARIABLE, run_settings.encode(given, "runs/one"))
+    winner = json.loads(inputs.winner.read_text())
+    parameters = {**winner["parameters"], "model_options.dropout": 0.2, "seed": 4}
+    inputs.winner.write_text(json.dumps({**winner, "parameters": parameters}))
+    outputs = Outputs(*(tmp_path / "again" / name for name in ("model.keras", "history.json", "manifest.json")))
+    parent = refit(RefitConfig(enabled=True), inputs, outputs)
+    mlflow = MlflowClient(tracking_uri=mlflow_store)
+    experiment = mlflow.get_run(parent).info.experiment_id
+    (run,) = mlflow.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent}'")
+    assert run.data.params["model_options.dropout"] == "0.2"
+    assert run.data.params["seed"] == "4"
+    assert "model_options" not in run.data.params

@@ -7,7 +7,9 @@ import pytest
 from tests.support.small_disk import small_disk
 from tests.support.sweeping import SMALL, packed_shards, run_worker
 from tilepipe.components.shared.contracts.candidates import read_outcomes
+from tilepipe.components.shared.contracts.manifest import read_manifest
 from tilepipe.components.shared.errors import ArtifactError, ParameterError, full_disk
+from tilepipe.components.shared.runtime import run_settings
 from tilepipe.components.tune.config import TuneConfig
 from tilepipe.components.tune.tune import tune
 
@@ -55,6 +57,43 @@ def test_rungs_stop_unpromising_candidates_and_a_failure_stops_no_other(tmp_path
         for one in (best, whole)
     )
     assert paused == straight
+
+
+def test_the_mlflow_run_of_a_candidate_has_its_own_parameters(tmp_path, mlflow_store, monkeypatch):
+    from mlflow import MlflowClient
+
+    from tilepipe.components.shared.tracking import tracking
+
+    monkeypatch.setenv("KFP_RUN_ID", "kfp-1")
+    given = {"seed": 7, "model_architecture": "compact", "model_options": {"dropout": 0.1}, "split_by": "class"}
+    monkeypatch.setenv(run_settings.VARIABLE, run_settings.encode(given, "runs/one"))
+    tracking.open_run("tilepipe", "sweep", {})
+    shards = packed_shards(tmp_path / "packed")
+    bands = read_manifest(shards.manifest).bands
+    cnn = {"model_architecture": "cnn", "model_options.bands": [bands[1]]}
+    space = {"together": [cnn, {**cnn, "seed": 8}, {**cnn, "model_options.bands": ["B99"]}]}
+    base = {"seed": 7, "model_architecture": "compact", "model_options": {"dropout": 0.1}, "train_epochs": 1}
+    outcomes = run_worker(space, shards, tmp_path / "out", **base)
+
+    mlflow = MlflowClient(tracking_uri=mlflow_store)
+    first, other, failed = (
+        mlflow.get_run(one.mlflow_run_id).data.params for one in sorted(outcomes, key=lambda one: one.index)
+    )
+    expected = {
+        "seed": "7",
+        "model_architecture": "cnn",
+        "model_options.bands": f'["{bands[1]}"]',
+        "model_options.dropout": "0.1",
+        "candidate.model_architecture": "cnn",
+        "candidate.model_options.bands": f'["{bands[1]}"]',
+        "split_by": "class",
+        "run.folder": "runs/one",
+    }
+    assert {name: first.get(name) for name in expected} == expected
+    assert "model_options" not in first, "that of the pipeline is of no candidate"
+    assert (other["seed"], other["candidate.seed"]) == ("8", "8")
+    assert failed["model_options.bands"] == failed["candidate.model_options.bands"] == '["B99"]'
+    assert failed.get("model_options.dropout") == "0.1"
 
 
 def test_damaged_tiles_are_no_fault_of_a_candidate(tmp_path, monkeypatch):

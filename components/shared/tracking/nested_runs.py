@@ -1,8 +1,8 @@
 """MLflow runs below that of a pipeline run, such as those of the candidates of a sweep."""
 
 import contextlib
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -13,17 +13,35 @@ PARENT_TAG = "mlflow.parentRunId"
 """MLflow's tag of a nested run."""
 
 _name = ""
+_parameters: dict[str, Any] = {}
 
 
 @contextlib.contextmanager
-def nested(run_name: str) -> Iterator[None]:
-    """Let `tracking.open_run` open a nested run within the context; its name is unique within the pipeline run."""
+def nested(run_name: str, parameters: Mapping[str, Any] | None = None) -> Iterator[None]:
+    """Let `tracking.open_run` open a nested run within the context.
+
+    Args:
+        run_name: name of the nested run, unique within the pipeline run.
+        parameters: parameters of this run, which may differ from those of the pipeline run. Defaults to none.
+    """
     global _name  # noqa: PLW0603 - a process writes to one run at a time
     _name = run_name
+    add_parameters(parameters or {})
     try:
         yield
     finally:
         _name = ""
+        _parameters.clear()
+
+
+def add_parameters(parameters: Mapping[str, Any]) -> None:
+    """Add parameters of the nested run of this process, once they are known."""
+    _parameters.update(parameters)
+
+
+def parameters() -> dict[str, Any]:
+    """Return the parameters of the nested run of this process; options are named after a dot."""
+    return dict(_parameters)
 
 
 def name() -> str:

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from tilepipe.components.shared.contracts.manifest import SPLITS, Manifest
 from tilepipe.components.shared.runtime.run_settings import run_settings
-from tilepipe.components.shared.tracking import tracking
+from tilepipe.components.shared.tracking import nested_runs, tracking
 from tilepipe.components.train.tracking.mlflow_run import ARTIFACT_FOLDER, MlflowTracker
 from tilepipe.components.train.tracking.system_metrics import SystemMetrics
 from tilepipe.components.train.tracking.trackers import (
@@ -95,7 +95,10 @@ class Record:
             "class_names": ", ".join(manifest.class_names),
             **{f"{split}_tiles": manifest.splits[split].tiles for split in SPLITS},
         }
-        params = {**_flat(parameters), **run_settings(), **facts}
+        own = nested_runs.parameters()
+        replaced = {name.partition(".")[0] for name in own}  # in a sweep, those of the pipeline are of no candidate
+        settings = {name: value for name, value in run_settings().items() if name not in replaced}
+        params = {**_flat(parameters), **settings, **_flat(own), **facts}
         params |= {f"data.{name}": fact for name, fact in about_data.items() if fact != ""}
         for tracker in self._trackers.values():
             if not tracker.is_continued:
