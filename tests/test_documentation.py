@@ -86,7 +86,7 @@ def test_commands_are_accepted(page, line, monkeypatch):
     if given.get("show_help") or name not in CHECKED:
         return
     config = given.get("config")
-    checked = check(given.get("words") or [], Path(config) if config else None, given["pipeline"])
+    checked = check(given.get("words") or [], arguments.only_file(config), given["pipeline"])
     required = {p.name for p in compiled_pipeline.load(given["pipeline"]).parameters.values() if p.required}
     assert required
     assert required <= checked.keys()

@@ -186,7 +186,7 @@ def run(
         console.print(shown, markup=False, soft_wrap=True)
         return
     found = compiled_pipeline.load(pipeline)
-    checked = arguments.collect(found, config, words or [])
+    checked = arguments.collect(found, arguments.only_file(config), words or [])
     whole_run.check_exists(checked)
     progress = progress_console(output, console)
     try:

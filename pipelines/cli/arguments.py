@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,8 @@ def collect(pipeline: CompiledPipeline, config: Path | None, words: Sequence[str
             problems.
     """
     pairs = [_split(word, before) for before, word in zip(["", *words], words, strict=False)]
-    given = {**_read_config(config), **dict(pairs)}
+    texts = {p.name for p in pipeline.parameters.values() if p.type == "STRING"}
+    given = {**_read_config(config, texts), **dict(pairs)}
     problems, arguments = list(_repeated(pairs)), {}
     for name, value in given.items():
         parameter = pipeline.parameters.get(name)
@@ -97,12 +98,32 @@ def _iterations(task: Task, arguments: Mapping[str, Any]) -> list[dict[str, Any]
     return [dict(zip(lists, items, strict=True)) for items in zip(*lists.values(), strict=True)]
 
 
-def _read_config(path: Path | None) -> Mapping[str, Any]:
+def only_file(paths: Sequence[Path] | None) -> Path | None:
+    """Return the file of the option --config, of which the command line would keep the last of several.
+
+    Raises:
+        ParameterError: there are several.
+    """
+    if not paths or len(paths) == 1:
+        return paths[0] if paths else None
+    received = " ".join(f"--config {path}" for path in paths)
+    raise ParameterError(
+        f"--config must be given once. Received: {received}. Give one file, and the others' parameters as name=value."
+    )
+
+
+def _read_config(path: Path | None, texts: Collection[str]) -> Mapping[str, Any]:
+    """Read the parameters of a file.
+
+    Args:
+        path: the file, if any.
+        texts: names of the parameters that are text.
+    """
     if path is None:
         return {}
     try:
         with path.open(encoding="utf-8") as file:
-            values = yaml.load(file, yaml_text.Loader)  # noqa: S506 - a SafeLoader
+            values = yaml_text.Loader(file, texts).get_single_data()
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, or !!int x
         raise ParameterError(f"--config must be a YAML file of parameters. Received: {path}: {error}.") from error
     if _count(values, {}) > _MOST_VALUES:
@@ -168,6 +189,19 @@ def _example(parameter: Parameter) -> str:
     return f"{parameter.name}='{json.dumps(parameter.default)}'"
 
 
+def _separated(parameter: Parameter, value: str) -> list[str]:
+    """Return the texts between commas; brackets would become part of the first and the last one."""
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    if parts and parts[0].startswith("[") and parts[-1].endswith("]"):
+        inner = [part.strip(" '\"") for part in value.strip()[1:-1].split(",")]
+        raise ParameterError(
+            f"`{parameter.name}` must be {_SAID['LIST']}, whose texts are in double quotes. Received: "
+            f"{parameter.name}={value!r}. Give {parameter.name}={','.join(filter(None, inner))}, or "
+            f"{parameter.name}='{json.dumps(inner, ensure_ascii=False)}'."
+        )
+    return parts
+
+
 def _typed(parameter: Parameter, value: object) -> object:
     """Convert a value to the parameter's type; text for a type other than string is read as JSON."""
     wanted = TYPES[parameter.type]
@@ -182,7 +216,7 @@ def _typed(parameter: Parameter, value: object) -> object:
             ) from None
         except (ValueError, RecursionError):
             if parameter.type == "LIST":
-                read = [part.strip() for part in value.split(",") if part.strip()]
+                read = _separated(parameter, value)
             elif parameter.type == "BOOLEAN":
                 read = {"true": True, "false": False}.get(value.lower(), value)
     elif parameter.type == "STRING" and isinstance(value, int | float) and not isinstance(value, bool):

@@ -17,7 +17,10 @@ from tilepipe.pipelines.cli.output import Output, OutputOption, print_document, 
 console = Console(highlight=False, soft_wrap=True)
 
 Words = Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Parameters of the run.")]
-ConfigFile = Annotated[Path | None, typer.Option("--config", help="YAML file of parameters; NAME=VALUE overrides it.")]
+ConfigFile = Annotated[
+    list[Path] | None,
+    typer.Option("--config", metavar="FILE", help="YAML file of parameters; NAME=VALUE overrides it."),
+]
 Endpoint = Annotated[str | None, typer.Option(help="Address of Kubeflow Pipelines. [env: KFP_ENDPOINT]")]
 Namespace = Annotated[str | None, typer.Option(help="Namespace of the runs. [env: KFP_NAMESPACE; default: kubeflow]")]
 SettingsFile = Annotated[
@@ -68,7 +71,7 @@ def submit(
 
     platform = settings_file.platform(settings)
     found = settings_file.load(pipeline, platform)
-    checked = arguments.collect(found, config, words or [])
+    checked = arguments.collect(found, arguments.only_file(config), words or [])
     if checks:
         whole_run.check_reachable(checked)
     tasks = requirements.of_pipeline(found, checked)
@@ -199,7 +202,7 @@ def schedule(
     trigger = scheduling.Trigger.of(cron, every_minutes)
     platform = settings_file.platform(settings)
     found = settings_file.load(pipeline, platform)
-    checked = arguments.collect(found, config, words or [])
+    checked = arguments.collect(found, arguments.only_file(config), words or [])
     if checks:
         whole_run.check_reachable(checked)
     kubeflow = connect(endpoint, namespace)

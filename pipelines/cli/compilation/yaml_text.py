@@ -1,17 +1,34 @@
 """YAML whose text stays text for every program that reads it."""
 
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Collection, Iterable
+from typing import Any, TextIO
 
 import yaml
+
+_TEXT_TAG = "tag:yaml.org,2002:str"
 
 
 class Loader(yaml.SafeLoader):
     """Loader of values as JSON has them: keys are text as it is written, such as 1 or no, and so are dates.
 
-    It refuses a key that is given twice, of which YAML's would keep the last.
+    So are numbers that only YAML 1.1 reads as such: it takes 010 for 8, 12:30 for 750 and 2026_11 for 202611. A key
+    that is given twice is refused; YAML's loader would keep the last.
+
+    Args:
+        stream: file or text.
+        texts: keys of the outermost mapping whose values are text as it is written. Defaults to none.
     """
+
+    def __init__(self, stream: TextIO | str, texts: Collection[str] = ()) -> None:
+        super().__init__(stream)
+        self._texts = texts
+        self._root: yaml.Node | None = None
+
+    def construct_document(self, node: yaml.Node) -> Any:  # noqa: ANN401 - any JSON
+        """Build the values of a document."""
+        self._root = node
+        return super().construct_document(node)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Build a dictionary of unique keys."""
@@ -21,11 +38,27 @@ class Loader(yaml.SafeLoader):
                 if key.value in seen:
                     raise yaml.YAMLError(f"{key.value} is given twice, again in line {key.start_mark.line + 1}")
                 seen.add(key.value)
-                key.tag = "tag:yaml.org,2002:str"
+                key.tag = _TEXT_TAG
+        if node is self._root:
+            self.flatten_mapping(node)
+            for key, value in node.value:
+                is_text = key.value in self._texts and isinstance(value, yaml.ScalarNode)
+                if is_text and value.tag != "tag:yaml.org,2002:null":
+                    value.tag = _TEXT_TAG
         return super().construct_mapping(node, deep)
+
+    def construct_number(self, node: yaml.ScalarNode) -> int | float | str:
+        """Build a number, if people read the same one."""
+        text = str(node.value)
+        if re.fullmatch(r"[-+]?(0|[1-9]\d*)", text):
+            return int(text)
+        is_float = node.tag.endswith("float") and not re.search("[_:]", text)
+        return float(self.construct_yaml_float(node)) if is_float else text
 
 
 Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: str(node.value))
+for _tag in ("int", "float"):
+    Loader.add_constructor(f"tag:yaml.org,2002:{_tag}", Loader.construct_number)
 
 
 class _Dumper(yaml.SafeDumper):

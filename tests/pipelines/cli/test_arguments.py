@@ -3,7 +3,7 @@
 import pytest
 
 from tilepipe.components.shared.errors import ParameterError
-from tilepipe.pipelines.cli import arguments
+from tilepipe.pipelines.cli import app, arguments
 from tilepipe.pipelines.cli.compilation import compiled_pipeline
 
 REQUIRED = {
@@ -215,3 +215,53 @@ def test_a_value_of_several_possible_types_is_one_problem():
         "`scene_options.nodata` should be a valid number, unable to parse string as a number, or 'nan'. Received: "
         """scene_options='{"nodata": "zero"}'."""
     )
+
+
+@pytest.mark.parametrize("written", ["010", "1.10", "2026_11", "12:30", "0x10", "1e3", "on"])
+def test_text_in_a_file_is_what_it_is_on_the_command_line(written, pipeline, tmp_path):
+    path = tmp_path / "run.yaml"
+    lines = [f"tracking_experiment: {written}", "<<: &a {data_source: 007}", f"data_classes: [a, '{written}']"]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    found = arguments.collect(pipeline, path, [])
+    assert found == collect(pipeline, f"tracking_experiment={written}", f"data_classes=a,{written}") | {
+        "data_source": "007"
+    }
+
+
+def test_numbers_of_a_file_are_those_that_people_read(pipeline, tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text(
+        "train_epochs: +3\ntrain_learning_rate: .5\nseed: 0\nmodel_options: {dropout: 1.e-1}\ndata_classes: [01, 1_0]\n"
+        "train_options: {weight_decay: 1e-4}\n",
+        encoding="utf-8",
+    )
+    found = collect(pipeline, config=path)
+    assert (found["train_epochs"], found["train_learning_rate"], found["seed"]) == (3, 0.5, 0)
+    assert found["model_options"] == {"dropout": 0.1}
+    assert found["data_classes"] == ["01", "1_0"]
+    for written in ("010", "0x10", "1:30"):
+        path.write_text(f"train_epochs: {written}\n", encoding="utf-8")
+        with pytest.raises(ParameterError, match=f"`train_epochs` must be a whole number. Received: .*{written}"):
+            collect(pipeline, config=path)
+
+
+@pytest.mark.parametrize("given", ["[B04,B03]", "['B04', 'B03']", " [ B04, B03 ] "])
+def test_brackets_do_not_become_part_of_names(given, pipeline):
+    with pytest.raises(ParameterError) as raised:
+        collect(pipeline, f"data_bands={given}")
+    assert 'Give data_bands=B04,B03, or data_bands=\'["B04", "B03"]\'.' in str(raised.value)
+    assert collect(pipeline, "data_bands=B04,B03") == collect(pipeline, 'data_bands=["B04", "B03"]')
+
+
+@pytest.mark.parametrize("command", [["run"], ["submit"], ["schedule", "nightly", "--every-minutes", "5"]])
+def test_several_files_are_refused(command, monkeypatch, capsys, tmp_path):
+    for name in ("a.yaml", "b.yaml"):
+        (tmp_path / name).write_text("train_epochs: 2\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    words = [*command, "train_classifier", "--config", "a.yaml", "data_source=s3://a/b", "--config", "b.yaml"]
+    monkeypatch.setattr("sys.argv", ["tilepipe", *words])
+    with pytest.raises(SystemExit) as caught:
+        app.main()
+    assert caught.value.code == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "--config must be given once. Received: --config a.yaml --config b.yaml." in said
