@@ -244,6 +244,12 @@ def _check(raster: Any, scene: Scene) -> None:  # noqa: ANN401
             f"{storage.shown(scene.uri)}, of which {storage.shown(raster.name)} states "
             f"{'only ground control points' if has_points else states}. Georeference it, such as with {remedy}."
         )
+    if kinds := sorted({kind for kind in raster.dtypes if kind.startswith("complex")}):
+        raise SourceError(
+            "The numbers of a scene must be real. Received: "
+            f"{storage.shown(raster.name)} with {', '.join(kinds)}. Convert it to what the training tiles hold, such "
+            "as the amplitude."
+        )
     corners = _corners(raster.transform, raster.width, raster.height)
     places = _degrees(raster.crs, corners)
     if not all(abs(x) <= _MOST_LONGITUDE and abs(y) <= _MOST_LATITUDE for x, y in places):

@@ -95,6 +95,15 @@ def test_a_pixel_size_in_metres_needs_a_projection(tmp_path):
         read_scene(scene, pixel_metres=10)
 
 
+@pytest.mark.parametrize("kind", ["complex64", "complex_int16"])
+def test_complex_numbers_are_no_pixels_of_tiles(tmp_path, kind):
+    with rasterio.open(tmp_path / "s.tif", "w", "GTiff", 8, 8, 2, crs=CRS, transform=TRANSFORM, dtype=kind) as file:
+        file.write(np.full((2, 8, 8), 3 + 4j, np.complex64))
+        file.descriptions = BANDS
+    with pytest.raises(SourceError, match=rf"numbers of a scene must be real.*s\.tif with {kind}\. Convert it"):
+        read_scene(tmp_path / "s.tif")
+
+
 def test_a_truncated_file_is_named(tmp_path):
     noise = np.random.default_rng(0).integers(1, 9000, (2, 64, 64)).astype(np.uint16)
     scene = tmp_path / "s.tif"
