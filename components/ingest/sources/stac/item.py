@@ -262,6 +262,8 @@ def _text(value: object) -> str | None:
     """Return a scalar as text; None for null, NaN, lists and objects."""
     if isinstance(value, str):
         return value.strip() or None
+    if isinstance(value, bool):  # as in JSON and from GeoParquet
+        return str(value).lower()
     if isinstance(value, float) and value.is_integer():  # integers in a column that also has nulls
         return str(int(value))
     return str(value) if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)) else None

@@ -141,7 +141,7 @@ def test_a_box_with_heights():
     assert read(make_item(bbox=None, geometry=None)).bbox is None
 
 
-@pytest.mark.parametrize(("stated", "label"), [(7, "7"), (7.0, "7"), (1.5, "1.5"), (True, "True"), (" x ", "x")])
+@pytest.mark.parametrize(("stated", "label"), [(7, "7"), (7.0, "7"), (1.5, "1.5"), (True, "true"), (" x ", "x")])
 def test_labels_of_any_scalar_are_text_as_in_geoparquet(stated, label):
     item = make_item()
     item["properties"]["class"] = stated
