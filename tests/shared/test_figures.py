@@ -28,7 +28,7 @@ def test_training_and_evaluation_agree_where_a_class_has_no_tiles():
     assert scalars["macro_f1"] == pytest.approx(0.974, abs=5e-4)
     assert scalars["macro_precision"] == 1
     for figure in PER_CLASS:
-        per_class = getattr(of_evaluate, figure)
+        per_class = getattr(of_evaluate.figures, figure)
         assert [of_train[f"val_{figure}/{name}"] for name in names[:2]] == per_class[:2].tolist()
         assert f"val_{figure}/Pasture" not in of_train
         assert np.isnan(per_class[2])

@@ -48,12 +48,11 @@ class Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
     def construct_number(self, node: yaml.ScalarNode) -> int | float | str:
-        """Build a number, if people read the same one."""
-        text = str(node.value)
-        if re.fullmatch(r"[-+]?(0|[1-9]\d*)", text):
-            return int(text)
-        is_float = node.tag.endswith("float") and not re.search("[_:]", text)
-        return float(self.construct_yaml_float(node)) if is_float else text
+        """Build a number, or text if people read another one."""
+        text, is_float = str(node.value), node.tag.endswith("float")
+        number: int | float = self.construct_yaml_float(node) if is_float else self.construct_yaml_int(node)
+        is_plain = not re.search("[_:]", text) if is_float else re.fullmatch(r"[-+]?(0|[1-9]\d*)", text)
+        return number if is_plain else text
 
 
 Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda _, node: str(node.value))
