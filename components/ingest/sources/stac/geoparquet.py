@@ -252,7 +252,8 @@ def _check_degrees(metadata: Sequence[Any], shown: str) -> None:
         column = columns.get("geometry") if isinstance(columns, dict) else None
         crs = column.get("crs") if isinstance(column, dict) else None
         if isinstance(crs, dict):
-            horizontal = (crs.get("components") or [crs])[0]  # of one with heights too
+            parts = crs.get("components")  # of one with heights too, the horizontal one first
+            horizontal = parts[0] if isinstance(parts, list) and parts and isinstance(parts[0], dict) else crs
             named, is_geographic = crs.get("name"), horizontal.get("type", "GeographicCRS") == "GeographicCRS"
         else:  # WKT before version 0.4; none means degrees
             named, is_geographic = str(crs)[:60], crs is None or str(crs).startswith(("GEOG", "GEODCRS"))
