@@ -10,6 +10,8 @@ export UV_PYTHON_DOWNLOADS := never
 # uv from the PATH, else installed into build/uv.
 UV := $(shell command -v uv || echo build/uv/bin/uv)
 VENV := .venv/bin
+# Committed files name the images of releases, also if this shell compiles pipelines for a cluster.
+FOR_RELEASE := env -u TILEPIPE_IMAGE_REGISTRY -u TILEPIPE_IMAGE_TAG -u TILEPIPE_SETTINGS
 COMPILED := .venv/compiled.lock
 SAMPLE := build/sample
 LOWEST := build/lowest
@@ -74,22 +76,22 @@ layers: setup ## Check which package may import which
 	@$(VENV)/lint-imports --no-cache
 
 unit: setup browser postgres ## Run the tests in parallel
-	@$(VENV)/pytest -n 2 --dist worksteal
+	@$(FOR_RELEASE) $(VENV)/pytest -n 2 --dist worksteal
 
 # pytest-cov is put beside .venv, which stays as uv.lock has it. Steps that run in processes of their own are not counted.
 coverage: setup browser ## Measure which lines the tests run; writes build/coverage/html
 	@$(UV) pip install --quiet --no-deps --python $(VENV)/python --target build/coverage/packages pytest-cov==7.1.0 coverage==7.17.5
-	@PYTHONPATH=build/coverage/packages COVERAGE_FILE=build/coverage/data $(VENV)/pytest -n 2 --dist worksteal \
+	@PYTHONPATH=build/coverage/packages COVERAGE_FILE=build/coverage/data $(FOR_RELEASE) $(VENV)/pytest -n 2 --dist worksteal \
 	  --cov=tilepipe.components --cov=tilepipe.pipelines --cov-report=html:build/coverage/html --cov-report=term:skip-covered
 
 # An environment of its own, never from uv.lock. Old versions may use what newer ones of their own dependencies deprecate.
 lowest: setup ## Run the tests of steps and pipelines with the lowest versions that pyproject.toml allows
 	@$(UV) venv --quiet --clear --python $(VENV)/python $(LOWEST)
 	@VIRTUAL_ENV=$(LOWEST) $(UV) pip install --quiet --resolution lowest-direct --group dev -e '.[data,train,cli]'
-	@$(LOWEST)/bin/pytest -n 2 --dist worksteal -W ignore::DeprecationWarning -W ignore::FutureWarning $(addprefix tests/,$(LOWEST_TESTS))
+	@$(FOR_RELEASE) $(LOWEST)/bin/pytest -n 2 --dist worksteal -W ignore::DeprecationWarning -W ignore::FutureWarning $(addprefix tests/,$(LOWEST_TESTS))
 
 pipelines: setup ## Rewrite what derives from config.py: signatures, committed YAML, tables in the READMEs
-	@$(VENV)/python -m tilepipe.pipelines.cli.compilation.signatures && TILEPIPE_SETTINGS= $(VENV)/tilepipe compile && $(VENV)/tilepipe docs
+	@$(VENV)/python -m tilepipe.pipelines.cli.compilation.signatures && $(FOR_RELEASE) $(VENV)/tilepipe compile && $(VENV)/tilepipe docs
 
 step: setup ## Write the skeleton of a new step (NAME=sharpen)
 	@$(VENV)/python -m tests.support.step_skeleton $(NAME)
