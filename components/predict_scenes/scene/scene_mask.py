@@ -1,7 +1,6 @@
 """The mask of the valid pixels of a scene: an alpha band, the mask in a GeoTIFF, or the `.msk` file beside it."""
 
 import contextlib
-import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from tilepipe.components.predict_scenes.scene.affine_maps import Transform, loca
 from tilepipe.components.predict_scenes.scene.gdal_access import open_raster
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.storage import storage
-from tilepipe.components.shared.tiles.validity import has_remote_sidecar, may_have_sidecar
+from tilepipe.components.shared.tiles.validity import has_local_sidecar, has_remote_sidecar
 
 Mask = npt.NDArray[np.bool_]
 
@@ -123,11 +122,10 @@ def _has_mask(raster: Any) -> bool:  # noqa: ANN401
 
 def _open_sidecar(stack: contextlib.ExitStack, uri: str, raster: Any) -> Any:  # noqa: ANN401
     """Open the `.msk` file, which GDAL does not look for: it would have to list the folder, or the whole prefix."""
-    beside = f"{uri}.msk"
     from rasterio.errors import NotGeoreferencedWarning
 
-    is_there = has_remote_sidecar(uri) if storage.is_remote(uri) else may_have_sidecar(uri) and os.path.exists(beside)  # noqa: PTH110
-    if not is_there:
+    beside = f"{uri}.msk"
+    if not (has_remote_sidecar(uri) or has_local_sidecar(uri)):
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # it lies where the scene lies

@@ -143,6 +143,11 @@ def has_remote_sidecar(uri: str) -> bool:
         return False
 
 
+def has_local_sidecar(uri: str) -> bool:
+    """Check whether a GeoTIFF on this machine has a `.msk` file."""
+    return may_have_sidecar(uri) and os.path.exists(f"{uri}.msk")  # noqa: PTH110 - a Path for each tile costs more
+
+
 def with_sidecar(picture: Picture, uri: str, rules: ValidityRules, read: Callable[[str], bytes]) -> Picture:
     """Add the mask in the `.msk` file beside a GeoTIFF, as GDAL writes it, to `valid`.
 
@@ -152,7 +157,7 @@ def with_sidecar(picture: Picture, uri: str, rules: ValidityRules, read: Callabl
         TileError: if the mask is damaged or has another size.
     """
     is_remote = storage.is_remote(uri)
-    if not may_have_sidecar(uri) or (not rules.has_sidecars if is_remote else not os.path.exists(f"{uri}.msk")):  # noqa: PTH110 - a Path for each tile costs more than the check
+    if not (rules.has_sidecars and may_have_sidecar(uri) if is_remote else has_local_sidecar(uri)):
         return picture
     try:
         data = read(f"{uri}.msk")
