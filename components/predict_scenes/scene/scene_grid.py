@@ -296,44 +296,60 @@ def _parts(
     grid: tuple[Any, Any, int, int],
     options: ScenesOptions,
 ) -> Iterator[_Part]:
+    _, transform, width, height = grid
+    for uri, raster in rasters.items():
+        named = {name: file.index for name, file in files.items() if file.uri == uri}
+        mask = open_mask(stack, uri, raster, named, transform)
+        size = width, height
+        is_on_grid = (raster.width, raster.height) == size and _same_place(raster.transform, transform, size)
+        warpable = raster if is_on_grid else without_wrong_alpha(stack, raster, named)
+        taken = {place: files[band] for place, band in enumerate(bands) if band in files and files[band].uri == uri}
+        for nodata, together in _by_nodata(raster, taken, options):
+            indices, places = tuple(taken[place].index for place in together), tuple(together)
+            if is_on_grid:
+                yield _Part(raster, indices, places, nodata, mask)
+                continue
+            source, nearest = _warped(stack, warpable, grid, nodata, options)
+            # Without nodata, pixels beyond the file are 0.
+            valid = MaskReader(raster, transform) if mask is None and nodata is None else mask
+            yield _Part(source, indices, places, nodata, valid, nearest)
+
+
+def _warped(
+    stack: contextlib.ExitStack,
+    raster: Any,  # noqa: ANN401 - rasterio ships no types
+    grid: tuple[Any, Any, int, int],
+    nodata: float | None,
+    options: ScenesOptions,
+) -> tuple[Any, Any]:
+    """Return a file on the common grid, and its nearest pixels if only they tell where a band is nodata."""
     from rasterio.enums import Resampling
     from rasterio.vrt import WarpedVRT
 
     crs, transform, width, height = grid
-    for uri, raster, nodata, taken in _read_together(files, rasters, bands, options):
-        named = {name: file.index for name, file in files.items() if file.uri == uri}
-        mask = open_mask(stack, uri, raster, named, transform)
-        source, nearest = raster, None
-        if (raster.width, raster.height) != (width, height) or not _same_place(
-            raster.transform, transform, (width, height)
-        ):
-            warped: dict[str, Any] = {"crs": crs, "transform": transform, "width": width, "height": height}
-            if nodata is not None:
-                # Not unified: beside alpha, GDAL takes nodata of the other bands for numbers, which it alters by 1.
-                warped |= {"src_nodata": nodata, "nodata": nodata, "UNIFIED_SRC_NODATA": "NO"}
-            method, warpable = Resampling[options.resampling], without_wrong_alpha(stack, raster, named)
-            if nodata is not None and raster.count > 1 and method != Resampling.nearest:
-                # rasterio leaves out what is nodata in all bands, and blends the nodata of one with its numbers. Left
-                # out band by band, gaps shrink by the reach of the method, which one band alone does not do.
-                nearest = stack.enter_context(WarpedVRT(warpable, resampling=Resampling.nearest, **warped))
-            source = stack.enter_context(WarpedVRT(warpable, resampling=method, **warped))
-            if nodata is None:  # pixels beyond the file are 0
-                mask = mask or MaskReader(raster, transform)
-        yield _Part(source, tuple(i for i, _ in taken), tuple(place for _, place in taken), nodata, mask, nearest)
+    warped: dict[str, Any] = {"crs": crs, "transform": transform, "width": width, "height": height}
+    if nodata is not None:
+        # Not unified: beside alpha, GDAL takes nodata of the other bands for numbers, which it alters by 1.
+        warped |= {"src_nodata": nodata, "nodata": nodata, "UNIFIED_SRC_NODATA": "NO"}
+    method, nearest = Resampling[options.resampling], None
+    if nodata is not None and raster.count > 1 and method != Resampling.nearest:
+        # rasterio leaves out what is nodata in all bands, and blends the nodata of one with its numbers. Left
+        # out band by band, gaps shrink by the reach of the method, which one band alone does not do.
+        nearest = stack.enter_context(WarpedVRT(raster, resampling=Resampling.nearest, **warped))
+    return stack.enter_context(WarpedVRT(raster, resampling=method, **warped)), nearest
 
 
-def _read_together(
-    files: Mapping[str, BandFile], rasters: Mapping[str, Any], bands: Sequence[str], options: ScenesOptions
-) -> Iterator[tuple[str, Any, float | None, list[tuple[int, int]]]]:
-    """Yield address, file, nodata, and (index in the file, place in the tiles) of bands with one nodata value."""
-    for uri, raster in rasters.items():
-        groups: dict[str, tuple[float | None, list[tuple[int, int]]]] = {}
-        for place, band in enumerate(bands):
-            if band in files and files[band].uri == uri:
-                nodata = _nodata(raster.nodata, files[band].nodata, options)
-                groups.setdefault(repr(nodata), (nodata, []))[1].append((files[band].index, place))
-        for nodata, taken in groups.values():
-            yield uri, raster, nodata, taken
+def _by_nodata(
+    raster: Any,  # noqa: ANN401 - rasterio ships no types
+    taken: Mapping[int, BandFile],
+    options: ScenesOptions,
+) -> Iterator[tuple[float | None, list[int]]]:
+    """Yield each nodata value of the bands of a file, and the places of its bands in the tiles."""
+    groups: dict[str, tuple[float | None, list[int]]] = {}
+    for place, file in taken.items():
+        nodata = _nodata(raster.nodata, file.nodata, options)
+        groups.setdefault(repr(nodata), (nodata, []))[1].append(place)
+    yield from groups.values()
 
 
 def _nodata(of_file: float | None, stated: float | None, options: ScenesOptions) -> float | None:
