@@ -158,7 +158,7 @@ class StacGeoParquet:
             "label": item_columns.label(config, types, self._shown),
             "split": item_columns.column_text(config.split_property, types, "split_property", self._shown),
             "group": item_columns.column_text(config.columns.group, types, "data_columns.group", self._shown),
-            "datetime": f"coalesce({', '.join(times)})" if len(times) > 1 else times[0] if times else "NULL",
+            "datetime": item_columns.first_of(times, "NULL"),
             "bbox": _bbox(types),
             "geometry": _geometry(types),
             "bytes": item_columns.of_assets(keys, "file:size", assets, "BIGINT"),

@@ -53,6 +53,11 @@ def text(expression: str, kind: "DuckDBPyType") -> str:
     return "NULL::VARCHAR"
 
 
+def first_of(expressions: Sequence[str], otherwise: str = "NULL::VARCHAR") -> str:
+    """Return an expression for the first value that is not NULL; `otherwise` without expressions."""
+    return f"coalesce({', '.join(expressions)})" if len(expressions) > 1 else "".join(expressions) or otherwise
+
+
 def column_text(name: str, types: Types, option: str, file: str) -> str:
     """Return an expression for a column named by the user, as text; NULL for an empty name.
 
@@ -82,7 +87,7 @@ def label(config: IngestConfig, types: Types, file: str) -> str:
             'FOR o IN "label:overviews" IF o."counts" IS NOT NULL]))'
         )
         found.append(f"CASE WHEN len({names}) = 1 THEN nullif(trim({names}[1]::VARCHAR), '') END")
-    return f"coalesce({', '.join(found)})" if len(found) > 1 else found[0] if found else "NULL::VARCHAR"
+    return first_of(found)
 
 
 def pixel_assets(connection: "DuckDBPyConnection", relation: str, assets: Types) -> list[str]:
@@ -122,7 +127,7 @@ def pixel_assets(connection: "DuckDBPyConnection", relation: str, assets: Types)
 def of_assets(keys: Iterable[str], field: str, assets: Types, cast_to: str) -> str:
     """Return an expression for a field of the first of these assets that an item has."""
     found = [f"assets.{quoted(key)}.{quoted(field)}::{cast_to}" for key in keys if field in fields(assets[key])]
-    return f"coalesce({', '.join(found)})" if len(found) > 1 else found[0] if found else f"NULL::{cast_to}"
+    return first_of(found, f"NULL::{cast_to}")
 
 
 def band_names(keys: Iterable[str], assets: Types, types: Types, collections: Mapping[str, Bands]) -> str:
@@ -187,7 +192,7 @@ def _first(stated: Sequence[tuple[str, str]], types: Types, collections: Mapping
         known += [f"CASE collection {cases} END"] if cases else []
     if len(known) == len(stated) == 1:  # the condition, which takes as long as the list, chooses between statements
         return stated[0][0]
-    return f"coalesce({', '.join(known)})" if len(known) > 1 else known[0] if known else "NULL::VARCHAR[]"
+    return first_of(known, "NULL::VARCHAR[]")
 
 
 def _names(value: str, kind: "DuckDBPyType", wanted: Sequence[str], *, needs_all: bool) -> tuple[str, str] | None:

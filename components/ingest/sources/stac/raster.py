@@ -98,7 +98,8 @@ def raster_columns(
         lists = [_list(f"assets.{quoted(key)}", assets[key], spellings) for key in keys]
         if collections and "collection" in types and (one_per_band or len(keys) == 1):
             templates = [_template(key, spellings, collections) for key in keys]
-            lists = [_coalesced(pair) for pair in zip(lists, templates, strict=True)]
+            pairs = zip(lists, templates, strict=True)
+            lists = [item_columns.first_of([each for each in pair if each], "") for pair in pairs]
         has_any = any(lists)
         if one_per_band:  # each asset keeps its place
             lists = [f"coalesce({each}, [NULL::VARCHAR])" if each else "[NULL::VARCHAR]" for each in lists]
@@ -123,11 +124,6 @@ def _template(key: str, spellings: Sequence[str], collections: "Mapping[str, Pro
             each = ", ".join("NULL" if value in ("", None) else literal(str(value)) for value in values)
             cases.append(f"WHEN {literal(name)} THEN [{each}]::VARCHAR[]")
     return f"CASE collection {' '.join(cases)} END" if cases else ""
-
-
-def _coalesced(expressions: Sequence[str]) -> str:
-    stated = [each for each in expressions if each]
-    return f"coalesce({', '.join(stated)})" if len(stated) > 1 else "".join(stated)
 
 
 def _list(column: str, kind: "DuckDBPyType", spellings: Sequence[str]) -> str:
