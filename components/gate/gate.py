@@ -24,13 +24,11 @@ from tilepipe.components.shared.contracts.bundle import as_json, read_bundle
 from tilepipe.components.shared.contracts.manifest import Manifest, read_manifest
 from tilepipe.components.shared.errors import ArtifactError, ParameterError, SourceError, StorageError
 from tilepipe.components.shared.inference.bundle_model import BundleModel, load_model
-from tilepipe.components.shared.inference.model_address import ModelFile
+from tilepipe.components.shared.inference.model_address import fetch_registered
 from tilepipe.components.shared.registry.client import registry_client, set_despite_others
 from tilepipe.components.shared.registry.promotions import ChampionState, read_state
-from tilepipe.components.shared.registry.registered_version import RegisteredVersion, fetch_bundle, find_version
+from tilepipe.components.shared.registry.registered_version import RegisteredVersion, find_version
 from tilepipe.components.shared.registry.version_tags import (
-    BUNDLE_FILE,
-    BUNDLE_SHA256,
     DATASET_DIGEST,
     GATE,
     GATE_CHAMPION,
@@ -79,11 +77,8 @@ def gate(config: GateConfig, outputs: Outputs) -> Judgement:
             f"{version.name}. Name another version."
         )
     judgement = _judge(client, config, version, state)
-    for path, content in (
-        (outputs.verdict, as_json(as_document(judgement))),
-        (outputs.page, render_page(judgement).encode()),
-    ):
-        write_whole(path, content)
+    write_whole(outputs.verdict, as_json(as_document(judgement)))
+    write_whole(outputs.page, render_page(judgement))
     _record(client, judgement, outputs)
     logger.info(
         "version %d of %s is %s: %s", version.version, version.name, judgement.outcome, judgement.verdict.reason
@@ -163,7 +158,7 @@ def _find_opponent(
     try:
         champion = find_version(client, f"{state.name}/{state.champion}")
         with TemporaryDirectory(prefix="tilepipe-") as folder:
-            translation = Translation.between(_open(client, champion, Path(folder)), challenger)
+            translation = Translation.between(load_model(fetch_registered(client, champion, Path(folder))), challenger)
         digest = version.tags.get(DATASET_DIGEST)
         if digest is not None and champion.tags.get(DATASET_DIGEST) == digest:
             return _Opponent(translation)  # of the same data, the splits do not overlap
@@ -178,17 +173,12 @@ def _find_opponent(
     return _Opponent(translation, seen)
 
 
-def _open(client: "MlflowClient", version: RegisteredVersion, folder: Path) -> BundleModel:
-    """Fetch the bundle of a version to a folder, and load its model."""
-    path, sha256 = fetch_bundle(client, version, folder), version.tags[BUNDLE_SHA256]
-    return load_model(ModelFile(path, version.address, sha256, version.name, str(version.version)))
-
-
 def _open_challenger(client: "MlflowClient", version: RegisteredVersion) -> tuple[BundleModel, Manifest]:
     """Load the model of a version, and read the manifest of its data."""
     with TemporaryDirectory(prefix="tilepipe-") as folder:
-        model, path = _open(client, version, Path(folder)), Path(folder) / _MANIFEST
-        content = read_bundle(Path(folder) / BUNDLE_FILE, names=(_MANIFEST,)).get(_MANIFEST)
+        file = fetch_registered(client, version, Path(folder))
+        model, path = load_model(file), Path(folder) / _MANIFEST
+        content = read_bundle(file.path, names=(_MANIFEST,)).get(_MANIFEST)
         if content is None:
             raise ArtifactError(
                 f"The bundle of a version must hold the manifest of its data. Received: {version.address}, without "

@@ -88,8 +88,7 @@ def predict_scenes(config: PredictScenesConfig, outputs: Outputs) -> dict[str, A
             with whole_folder(outputs.prediction) as folder:
                 facts, run_id = _predict(config, grid, plan, model, provenance, colors, folder, outputs.page, sample)
     facts["uri"] = _copy(config, outputs, provenance.name)
-    if run_id != tracking.UNTRACKED:
-        tracking.close_run(run_id, "FINISHED")
+    tracking.close_run(run_id, "FINISHED")
     return facts
 
 

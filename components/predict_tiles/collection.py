@@ -143,8 +143,7 @@ def collect(inputs: PartFiles, outputs: CollectedFiles) -> Collected:
     run_id = _track(plan, scalars, outputs)
     check_drift(drift, plan.options.max_drift)
     partition = _append(plan, outputs.predictions) if plan.output_uri and tally.rows else ""
-    if run_id != tracking.UNTRACKED:
-        tracking.close_run(run_id, "FINISHED")
+    tracking.close_run(run_id, "FINISHED")
     logger.info("%s tiles predicted%s", f"{tally.rows:,}", f", added to {partition}" if partition else "")
     return Collected(tally.rows, partition, scalars)
 

@@ -11,10 +11,10 @@ from tilepipe.components.promote.claim import claimed
 from tilepipe.components.promote.config import PromoteConfig
 from tilepipe.components.shared.errors import PromotionError, SourceError
 from tilepipe.components.shared.inference.bundle_model import load_model
-from tilepipe.components.shared.inference.model_address import ModelFile
+from tilepipe.components.shared.inference.model_address import fetch_registered
 from tilepipe.components.shared.registry.client import registry_client
 from tilepipe.components.shared.registry.promotions import Action, ChampionState, Promotion, read_state
-from tilepipe.components.shared.registry.registered_version import RegisteredVersion, fetch_bundle, find_version
+from tilepipe.components.shared.registry.registered_version import RegisteredVersion, find_version
 from tilepipe.components.shared.registry.version_tags import (
     BUNDLE_SHA256,
     CHAMPION,
@@ -144,8 +144,7 @@ def check_bundle(client: "MlflowClient", version: RegisteredVersion) -> None:
         SourceError: it no longer exists.
     """
     with TemporaryDirectory(prefix="tilepipe-") as folder:
-        path = fetch_bundle(client, version, Path(folder))
-        load_model(ModelFile(path, version.address, version.tags[BUNDLE_SHA256], version.name, str(version.version)))
+        load_model(fetch_registered(client, version, Path(folder)))
 
 
 def _champion(version: str) -> str:

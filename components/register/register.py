@@ -85,15 +85,7 @@ def register(config: RegisterConfig, bundle: Path, sha256: str, lineage: Lineage
 
 
 def _check_run(client: "MlflowClient", run_id: str) -> None:
-    from mlflow.exceptions import MlflowException
-
-    try:
-        is_active = client.get_run(run_id).info.lifecycle_stage == "active"
-    except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-            raise
-        is_active = False
-    if not is_active:
+    if not tracking.exists(client, run_id):
         raise SourceError(
             "A model is registered with the MLflow run of its training, which must exist"
             f"{tracking.in_workspace()}. Received: mlflow_run_id={run_id!r}, which was deleted. Restore it with "

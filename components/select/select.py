@@ -104,8 +104,6 @@ def _winner(outcomes: Sequence[Outcome]) -> Outcome:
 
 def _track(config: SelectConfig, winner: Outcome, outcomes: Sequence[Outcome], outputs: Outputs) -> None:
     run_id = tracking.open_run(config.experiment, "sweep", {})
-    if run_id == tracking.UNTRACKED:
-        return
     tracking.log_params(
         run_id,
         {f"winner.{name}": value for name, value in winner.parameters.items()}

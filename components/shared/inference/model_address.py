@@ -3,14 +3,14 @@
 import json
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, ValidationInfo
 
 from tilepipe.components.shared.errors import ArtifactError, ParameterError, SourceError
-from tilepipe.components.shared.registry.registered_version import fetch_bundle, find_version
+from tilepipe.components.shared.registry.registered_version import RegisteredVersion, fetch_bundle, find_version
 from tilepipe.components.shared.registry.version_tags import BUNDLE_SHA256
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.storage.item_hrefs import (
@@ -21,6 +21,9 @@ from tilepipe.components.shared.storage.item_hrefs import (
     resolve_href,
 )
 from tilepipe.components.shared.tracking import tracking
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 MODEL_ADDRESSES = (
     "a bundle of export (.tar.gz) or its STAC item, as a path, s3:// or https://; or models:/name@alias or "
@@ -112,13 +115,17 @@ def resolve(address: str, folder: Path) -> ModelFile:
     """
     if address.startswith(REGISTRY):
         client = tracking.client()
-        version = find_version(client, address)
-        path, sha256 = fetch_bundle(client, version, folder), version.tags[BUNDLE_SHA256]
-        return ModelFile(path, address, sha256, version.name, str(version.version), version.run_id)
+        return replace(fetch_registered(client, find_version(client, address), folder), address=address)
     if is_item(address):
         bundle, sha256 = _bundle_of_item(address)
         return ModelFile(_fetch(bundle, folder), storage.shown(address), sha256)
     return ModelFile(_fetch(address, folder), storage.shown(address))
+
+
+def fetch_registered(client: "MlflowClient", version: RegisteredVersion, folder: Path) -> ModelFile:
+    """Fetch the bundle of a registered version to an existing folder; the errors are those of `fetch_bundle`."""
+    path, sha256 = fetch_bundle(client, version, folder), version.tags[BUNDLE_SHA256]
+    return ModelFile(path, version.address, sha256, version.name, str(version.version), version.run_id)
 
 
 def _fetch(uri: str, folder: Path) -> Path:

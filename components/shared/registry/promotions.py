@@ -59,13 +59,12 @@ class Promotion:
             ArtifactError: the tag was not written by tilepipe.
         """
         try:
-            found = cls(**json.loads(value))
+            return cls(**json.loads(value))
         except (ValueError, TypeError) as error:
             raise ArtifactError(
                 f"The tags {HISTORY}* of a registered model must be written by tilepipe. Received: {tag}={value}. "
                 "Delete this tag in MLflow."
             ) from error
-        return found
 
 
 @dataclass(frozen=True)
