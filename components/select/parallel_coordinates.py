@@ -8,6 +8,7 @@ from tilepipe.components.select.ranked_table import parameter_names, shown_value
 from tilepipe.components.shared.contracts.candidates import Outcome
 from tilepipe.components.shared.contracts.history import lower_is_better
 from tilepipe.components.shared.pages import plot
+from tilepipe.components.shared.pages.formatting import shortened
 from tilepipe.components.shared.pages.markup import Markup, element
 
 _LEFT, _RIGHT = 150.0, 440.0
@@ -57,10 +58,10 @@ def _path(points: Sequence[plot.Point], outcome: Outcome, quality: float) -> Mar
 
 def _axis(name: str, y: float, ticks: Sequence[tuple[float, str]]) -> list[Markup]:
     group, _, option = name.rpartition(".")
-    words = [plot.label(_cut(option, 21), 0, y + 4, color=plot.INK, weight=600)]
+    words = [plot.label(shortened(option, 21), 0, y + 4, color=plot.INK, weight=600)]
     if group:
         words.append(plot.label(group, 0, y + 18, size=11))
-    axis = element("line", x1=_LEFT, y1=f"{y:.1f}", x2=_RIGHT, y2=f"{y:.1f}", stroke=plot.SECOND_COLOR)
+    axis = plot.segment(_LEFT, y, _RIGHT, y, stroke=plot.SECOND_COLOR)
     return [*words, axis, *(_tick(text, x, y + 17) for x, text in ticks)]
 
 
@@ -87,7 +88,7 @@ def _parameter_axis(drawn: Sequence[Outcome], name: str) -> tuple[Callable[[Outc
     def place(one: Outcome) -> float:
         return middles[value_text(one, name)] + shifts[one.index]
 
-    return place, [(x, _cut(text, int(gap / _LETTER) - 1)) for text, x in middles.items()]
+    return place, [(x, shortened(text, max(3, int(gap / _LETTER) - 1))) for text, x in middles.items()]
 
 
 def _number_axis(numbers: Sequence[float], name: str) -> tuple[Callable[[Outcome], float], list[tuple[float, str]]]:
@@ -119,8 +120,3 @@ def _metric_axis(drawn: Sequence[Outcome]) -> tuple[plot.Scale, list[tuple[float
 
 def _shift(at: int, count: int, gap: float) -> float:
     return (at / max(count - 1, 1) - 0.5) * min(_SPREAD, gap / 3)
-
-
-def _cut(text: str, letters: int) -> str:
-    letters = max(letters, 3)
-    return text if len(text) <= letters else f"{text[: letters - 1]}\u2026"

@@ -14,7 +14,7 @@ from tilepipe.components.shared.pages import plot
 from tilepipe.components.shared.pages.dark_style import DARK_STYLE
 from tilepipe.components.shared.pages.formatting import DASH, breakable, percent
 from tilepipe.components.shared.pages.markup import Markup, element
-from tilepipe.components.shared.pages.page import facts, figures, headings, html_page, number, pair, section, table
+from tilepipe.components.shared.pages.page import bar, facts, figures, headings, html_page, number, pair, section, table
 from tilepipe.components.shared.pages.style import PAGE_STYLE
 from tilepipe.components.shared.version import VERSION
 
@@ -99,7 +99,7 @@ def _parameters(outcomes: Sequence[Outcome], found: Sequence[Effect]) -> Markup 
         element(
             "tr",
             element("th", breakable(effect.name), scope="row"),
-            number(percent(effect.share, 0), _bar(effect.share)),
+            number(percent(effect.share, 0), bar(effect.share)),
         )
         for effect in found
     ]
@@ -224,12 +224,6 @@ def _values(found: Sequence[Effect], outcomes: Sequence[Outcome]) -> Markup | No
     head = headings("Parameter", "Value", "#Candidates", "#Mean", "#Best")
     note = f"{_title(metric)} of the finished candidates with each value."
     return section("Values", note, table("Figures of each value", head, rows, wide=True), long=True)
-
-
-def _bar(share: float) -> Markup | None:
-    if math.isnan(share):
-        return None
-    return element("span", element("span", style=f"width:{100 * share:.1f}%"), class_="bar", aria_hidden="true")
 
 
 def _failures(outcomes: Sequence[Outcome]) -> Markup | None:

@@ -4,7 +4,7 @@ import math
 
 from tilepipe.components.evaluate.evaluation import Evaluation
 from tilepipe.components.evaluate.report.palette import INK, RIGHT, WRONG, ink_on, ramp, right_level, wrong_level
-from tilepipe.components.shared.pages.formatting import SPLIT_NAMES, short_count, short_percent
+from tilepipe.components.shared.pages.formatting import SPLIT_NAMES, short_count, short_percent, shortened
 from tilepipe.components.shared.pages.markup import Markup, element
 from tilepipe.components.shared.pages.plot import FONT, SOFT, WHITE, text
 
@@ -15,7 +15,7 @@ _EMPTY = "#f3f5f7"
 
 def confusion_figure(evaluation: Evaluation) -> str:
     """Draw the confusion matrix of the headline split as a self-contained SVG document."""
-    names = [_shortened(name) for name in evaluation.manifest.class_names]
+    names = [shortened(name, _LONGEST_NAME) for name in evaluation.manifest.class_names]
     label = _CHARACTER * max(map(len, names)) + 2 * _MARGIN
     left, top = label, label + _HEADING
     width, height = (math.ceil(start + _CELL * len(names) + _MARGIN) for start in (left, top))
@@ -68,7 +68,3 @@ def _cells(evaluation: Evaluation, left: float, top: float) -> list[Markup]:
                 )
                 drawn.append(text(short_percent(share), middle, y + 34, text_anchor="middle", font_size=10, fill=ink))
     return drawn
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"

@@ -1,25 +1,14 @@
 """Tables of the report, one function per section."""
 
-import math
-
 from tilepipe.components.evaluate.evaluation import Evaluation
 from tilepipe.components.evaluate.figures.model_facts import ModelFacts
 from tilepipe.components.evaluate.report.tile_gallery import strip
 from tilepipe.components.shared.contracts.manifest import SPLITS, Manifest
 from tilepipe.components.shared.pages.formatting import DASH, SPLIT_NAMES, TIMES, breakable, percent, tiles
 from tilepipe.components.shared.pages.markup import Child, Markup, element, join
-from tilepipe.components.shared.pages.page import facts, figures, headings, number, table
+from tilepipe.components.shared.pages.page import bar, facts, figures, headings, number, table
 
 GROUPS_SHOWN = 10
-
-
-def bar(share: float, *, wrong: bool = False, tick: float | None = None) -> Markup | None:
-    """Draw a bar for a fraction, with an optional tick for a second one; None for NaN."""
-    if math.isnan(share):
-        return None
-    fill = element("span", class_="wrong" if wrong else None, style=f"width:{100 * share:.1f}%")
-    mark = None if tick is None else element("span", class_="tick", style=f"left:{100 * tick:.1f}%")
-    return element("span", fill, mark, class_="bar", aria_hidden="true")
 
 
 _SPLIT_ROWS = (

@@ -44,6 +44,11 @@ def tiles(count: int) -> str:
     return f"{count:,} tile{'' if count == 1 else 's'}"
 
 
+def shortened(text: str, characters: int) -> str:
+    """Cut a text to a number of characters, of which the last is then an ellipsis."""
+    return text if len(text) <= characters else f"{text[: characters - 1]}\u2026"
+
+
 def breakable(name: str) -> Markup:
     """Add line-break opportunities between the words of a name, and within overlong words."""
     words = _BREAKS.split(name)

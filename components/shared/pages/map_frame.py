@@ -10,6 +10,7 @@ from tilepipe.components.shared.pages.markup import Child, Markup, element
 
 # One user unit is one pixel at the width of Kubeflow's HTML viewer.
 _WIDTH, _LEFT, _RIGHT, _TOP, _BOTTOM = 460.0, 72.0, 12.0, 8.0, 26.0
+_INNER_WIDTH = _WIDTH - _LEFT - _RIGHT
 _LOWEST, _HIGHEST = 150.0, 400.0
 _LINE, _FRAME = "#dde3e9", "#b6c0c9"
 LAND, COAST = "#e9edf0", "#c2cbd3"
@@ -33,7 +34,7 @@ class MapFrame:
     @property
     def east(self) -> float:
         """Longitude of the right side, which may exceed 180."""
-        return self.west + (_WIDTH - _LEFT - _RIGHT) / (self.scale * self.shrink)
+        return self.west + _INNER_WIDTH / (self.scale * self.shrink)
 
     @property
     def south(self) -> float:
@@ -102,15 +103,14 @@ def map_frame(points: Sequence[tuple[float, float]]) -> MapFrame:
     """
     west, across = _shortest_arc([x for x, _ in points])
     south, north = min(y for _, y in points), max(y for _, y in points)
-    shrink = max(math.cos(math.radians((south + north) / 2)), 0.1)
-    room = _WIDTH - _LEFT - _RIGHT
+    middle = (south + north) / 2
+    shrink = max(math.cos(math.radians(middle)), 0.1)
     up = max((north - south) * 1.08, _SMALLEST_SPAN)
     wide = min(max(across * 1.08, _SMALLEST_SPAN / shrink), 360.0)
-    scale = min(room / (wide * shrink), _HIGHEST / up)
+    scale = min(_INNER_WIDTH / (wide * shrink), _HIGHEST / up)
     height = min(max(up * scale, _LOWEST), _HIGHEST)
-    middle = (south + north) / 2
     # The sides stay empty if necessary, so that the scale is the same on the whole map.
-    start = west + across / 2 - room / (2 * scale * shrink)
+    start = west + across / 2 - _INNER_WIDTH / (2 * scale * shrink)
     return MapFrame(start, middle + height / (2 * scale), scale, shrink, height)
 
 
@@ -133,13 +133,13 @@ def _graticule(frame: MapFrame) -> list[Markup]:
     step, digits = _step(frame.east - frame.west, 4)
     for i in range(math.ceil(frame.west / step), math.floor(frame.east / step) + 1):
         x = _LEFT + (i * step - frame.west) * frame.shrink * frame.scale
-        drawn.append(_line(x, _TOP, x, bottom))
+        drawn.append(plot.segment(x, _TOP, x, bottom, stroke=_LINE))
         if _LEFT + 16 <= x <= right - 16:
             drawn.append(_label(degrees(i * step, "EW", digits), x, bottom + 16, "middle"))
     step, digits = _step(frame.south - frame.north, max(2, round(frame.height / 75)))
     for i in range(math.ceil(max(frame.south, -90) / step), math.floor(min(frame.north, 90) / step) + 1):
         y = frame.y(i * step)
-        drawn.append(_line(_LEFT, y, right, y))
+        drawn.append(plot.segment(_LEFT, y, right, y, stroke=_LINE))
         drawn.append(_label(degrees(i * step, "NS", digits), _LEFT - 6, y + 4, "end"))
     return drawn
 
@@ -153,15 +153,10 @@ def _step(span: float, lines: int) -> tuple[float, int]:
 def _land(frame: MapFrame) -> Markup | None:
     if frame.east - frame.west < _SMALLEST_WITH_LAND:
         return None
-    width = _WIDTH - _LEFT - _RIGHT
-    drawn = land_path(frame.west, frame.north, frame.scale * frame.shrink, frame.scale, width, frame.height)
+    drawn = land_path(frame.west, frame.north, frame.scale * frame.shrink, frame.scale, _INNER_WIDTH, frame.height)
     path = element("path", d=drawn, transform="scale(.1)", fill=LAND, stroke=COAST, stroke_width=8, fill_rule="evenodd")
     # An inner `svg` clips its content.
-    return element("svg", path, x=_LEFT, y=_TOP, width=width, height=f"{frame.height:.1f}", class_="land")
-
-
-def _line(x1: float, y1: float, x2: float, y2: float) -> Markup:
-    return element("line", x1=f"{x1:.1f}", y1=f"{y1:.1f}", x2=f"{x2:.1f}", y2=f"{y2:.1f}", stroke=_LINE)
+    return element("svg", path, x=_LEFT, y=_TOP, width=_INNER_WIDTH, height=f"{frame.height:.1f}", class_="land")
 
 
 def _label(text: str, x: float, y: float, anchor: str) -> Markup:

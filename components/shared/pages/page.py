@@ -4,6 +4,7 @@ Kubeflow shows them in a sandboxed frame about 500 pixels wide, MLflow in a wide
 They therefore use no scripts, storage or network; a content security policy enforces it.
 """
 
+import math
 from collections.abc import Iterable
 
 from tilepipe.components.shared.pages.markup import Child, Markup, element, join
@@ -69,6 +70,15 @@ def number(text: str, drawn: Markup | None = None) -> Markup:
         text if drawn is None else element("span", element("span", text, class_="value"), drawn, class_="measured")
     )
     return element("td", content, class_="number")
+
+
+def bar(share: float, *, wrong: bool = False, tick: float | None = None) -> Markup | None:
+    """Draw a bar for a fraction, with an optional tick for a second one; None for NaN."""
+    if math.isnan(share):
+        return None
+    fill = element("span", class_="wrong" if wrong else None, style=f"width:{100 * share:.1f}%")
+    mark = None if tick is None else element("span", class_="tick", style=f"left:{100 * tick:.1f}%")
+    return element("span", fill, mark, class_="bar", aria_hidden="true")
 
 
 def figures(rows: Iterable[tuple[str, str, str]]) -> Markup:

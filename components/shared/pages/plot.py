@@ -109,15 +109,14 @@ def x_tick(words: str, x: float) -> Markup:
 
 def y_tick(words: str, y: float) -> list[Markup]:
     """Draw a tick of the vertical axis, with a line across the plot."""
-    across = element("line", **_ends(LEFT, y, WIDTH - RIGHT, y), stroke=LINE)
-    return [across, label(words, LEFT - 8, y + 4, anchor="end")]
+    return [segment(LEFT, y, WIDTH - RIGHT, y, stroke=LINE), label(words, LEFT - 8, y + 4, anchor="end")]
 
 
 def marker(words: str, x: float, *, opacity: float | None = None) -> list[Markup]:
     """Mark a place on the horizontal axis with a vertical line and a label above it."""
     # Keep the label within the plot.
     anchor: Anchor = "start" if x < LEFT + 60 else "end" if x > WIDTH - RIGHT - 60 else "middle"
-    upright = element("line", **_ends(x, TOP, x, HEIGHT - BOTTOM), stroke=MAIN_COLOR, stroke_opacity=opacity)
+    upright = segment(x, TOP, x, HEIGHT - BOTTOM, stroke=MAIN_COLOR, stroke_opacity=opacity)
     return [upright, label(words, x, TOP - 8, anchor=anchor, color=MAIN_COLOR)]
 
 
@@ -134,6 +133,11 @@ def line(points: Sequence[Point], color: str = MAIN_COLOR, *, dashes: str | None
         stroke_linejoin="round",
         stroke_dasharray=dashes,
     )
+
+
+def segment(x1: float, y1: float, x2: float, y2: float, **attributes: str | float | None) -> Markup:
+    """Draw a straight line between two points; `attributes` are those of the SVG element, such as `stroke`."""
+    return element("line", x1=f"{x1:.1f}", y1=f"{y1:.1f}", x2=f"{x2:.1f}", y2=f"{y2:.1f}", **attributes)
 
 
 def dot(x: float, y: float, **attributes: str | float) -> Markup:
@@ -158,7 +162,3 @@ def round_ticks(low: float, high: float, digits: int = 15) -> list[float]:
     step = round_step((high - low) / 4)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(number * step, digits) for number in range(first, last + 1)]
-
-
-def _ends(x1: float, y1: float, x2: float, y2: float) -> dict[str, str]:
-    return {"x1": f"{x1:.1f}", "y1": f"{y1:.1f}", "x2": f"{x2:.1f}", "y2": f"{y2:.1f}"}
