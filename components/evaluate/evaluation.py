@@ -222,7 +222,8 @@ class Evaluation:
 
 def weakest_first(f1: Floats) -> list[int]:
     """Sort classes by ascending F1, then by order; those whose F1 is undefined come last."""
-    return sorted(range(len(f1)), key=lambda i: (bool(np.isnan(f1[i])), 0.0 if np.isnan(f1[i]) else f1[i], i))
+    order: list[int] = np.argsort(f1, kind="stable").tolist()  # NumPy sorts NaN to the end
+    return order
 
 
 def _shown(

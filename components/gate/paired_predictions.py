@@ -13,7 +13,7 @@ from tilepipe.components.gate.translation import Translation
 from tilepipe.components.shared.contracts.manifest import Manifest
 from tilepipe.components.shared.contracts.shard_tiles import Images, ShardTile, read_tiles
 from tilepipe.components.shared.contracts.shards import locate_shards
-from tilepipe.components.shared.figures import ClassificationFigures, classification_figures
+from tilepipe.components.shared.figures import ClassificationFigures, classification_figures, confusion_matrix
 from tilepipe.components.shared.inference.bundle_model import BundleModel
 from tilepipe.components.shared.storage import storage
 
@@ -36,13 +36,7 @@ class PairedPredictions:
 
     def figures(self, classes: int) -> ClassificationFigures:
         """Compute the challenger's figures on all test tiles."""
-        return figures_of(self.labels, self.challenger, classes)
-
-
-def figures_of(labels: Labels, predicted: Labels, classes: int) -> ClassificationFigures:
-    """Compute the figures of a model from true and predicted classes, both `(tiles,)`."""
-    cells = np.bincount(labels * classes + predicted, minlength=classes**2)
-    return classification_figures(cells.reshape(classes, classes))
+        return classification_figures(confusion_matrix(self.labels, self.challenger, classes))
 
 
 def predict_both(
@@ -52,7 +46,7 @@ def predict_both(
     champion: Translation | None,
     seen: TrainingTiles | None,
     *,
-    batch_tiles: int = 256,
+    batch_tiles: int,
 ) -> PairedPredictions:
     """Predict the test tiles with both models.
 
@@ -62,7 +56,7 @@ def predict_both(
         challenger: the model to judge.
         champion: the model to compare it with; None predicts with the challenger only.
         seen: tiles that the champion does not predict, since it was trained on them; None for none.
-        batch_tiles: tiles per batch. Defaults to 256.
+        batch_tiles: tiles per batch.
 
     Raises:
         ArtifactError: a shard is missing, damaged, or differs from the manifest.

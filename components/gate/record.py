@@ -10,8 +10,13 @@ import numpy as np
 from tilepipe.components.gate.judgement.floors import FloorResult
 from tilepipe.components.gate.judgement.paired_comparison import Comparison
 from tilepipe.components.gate.judgement.verdict import Outcome, Verdict
-from tilepipe.components.gate.paired_predictions import PairedPredictions, figures_of
-from tilepipe.components.shared.figures import PER_CLASS, ClassificationFigures
+from tilepipe.components.gate.paired_predictions import PairedPredictions
+from tilepipe.components.shared.figures import (
+    PER_CLASS,
+    ClassificationFigures,
+    classification_figures,
+    confusion_matrix,
+)
 from tilepipe.components.shared.registry.registered_version import RegisteredVersion
 from tilepipe.components.shared.registry.version_tags import BUNDLE_SHA256
 from tilepipe.components.shared.version import VERSION
@@ -54,7 +59,7 @@ class Judgement:
         common, classes = self.predictions.is_common, len(self.class_names)
         labels = self.predictions.labels[common]
         champion, challenger = (
-            figures_of(labels, predicted[common], classes)
+            classification_figures(confusion_matrix(labels, predicted[common], classes))
             for predicted in (self.predictions.champion, self.predictions.challenger)
         )
         return champion, challenger

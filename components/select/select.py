@@ -1,6 +1,7 @@
 """Rank the candidates of all workers, and write the winner and a comparison."""
 
 import logging
+import math
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -10,12 +11,7 @@ from pathlib import Path
 from tilepipe.components.select.config import SelectConfig
 from tilepipe.components.select.ranked_table import render_summary, write_ranking
 from tilepipe.components.select.sweep_page import render_comparison
-from tilepipe.components.shared.contracts.candidates import (
-    MODEL_FILE,
-    Outcome,
-    ranked,
-    read_outcomes,
-)
+from tilepipe.components.shared.contracts.candidates import MODEL_FILE, Outcome, ranked, read_outcomes
 from tilepipe.components.shared.contracts.manifest import read_manifest
 from tilepipe.components.shared.errors import ArtifactError, ParameterError
 from tilepipe.components.shared.storage.atomic import whole_file, write_whole
@@ -91,7 +87,7 @@ def _winner(outcomes: Sequence[Outcome]) -> Outcome:
             f"At least one candidate must be trained to its end. Received: {len(outcomes)} candidates, of which "
             f"{sum(reasons.values())} failed: {listed} Correct `tune_space` or the parameters of all candidates."
         )
-    if winner.value != winner.value:  # NaN, which is sorted to the end: no finished candidate has the metric
+    if math.isnan(winner.value):  # it is sorted to the end: no finished candidate has the metric
         known = sorted(
             {name for one in outcomes if one.history for name in one.history.best if name.startswith("val_")}
         )

@@ -41,6 +41,11 @@ class ClassificationFigures:
     """The figures of `OVERALL` by name, all finite; empty for a split without tiles."""
 
 
+def confusion_matrix(labels: NDArray[np.int64], predicted: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """Count tiles by true class (row) and predicted class (column), both `(tiles,)`, as int64 `(classes, classes)`."""
+    return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+
+
 def classification_figures(confusion: NDArray[np.integer]) -> ClassificationFigures:
     """Compute all figures of a split.
 

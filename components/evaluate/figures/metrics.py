@@ -1,8 +1,8 @@
 """Figures of a classifier on one split, from labels and probabilities.
 
 `components/shared/figures.py` computes what training reports as well; this module adds agreement beyond chance, loss,
-calibration, the ROC curve and the most frequent mistakes. `class_ranking.py` computes curves per
-class, and `resampling.py` intervals.
+calibration, the ROC curve and the most frequent mistakes. `class_ranking.py` computes curves per class, and
+`resampling.py` intervals.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from tilepipe.components.evaluate.figures import resampling
 from tilepipe.components.evaluate.figures.arrays import Counts, Floats, Probabilities
 from tilepipe.components.evaluate.figures.class_ranking import ClassRanking, bounded_k, rank_classes, top_k_hits
 from tilepipe.components.evaluate.figures.resampling import Interval
-from tilepipe.components.shared.figures import ClassificationFigures, classification_figures
+from tilepipe.components.shared.figures import ClassificationFigures, classification_figures, confusion_matrix
 
 _CALIBRATION_BINS = 10
 _ROC_QUANTILES = 100
@@ -101,10 +101,11 @@ class SplitScores:
 
     def bounds(self) -> dict[str, float]:
         """Return the bounds of the intervals, all finite, as `<figure>_lower` and `<figure>_upper`."""
-        ends = (
-            (name, end, value) for name, one in self.intervals.items() for end, value in zip(_ENDS, one, strict=True)
-        )
-        return {f"{name}_{end}": value for name, end, value in ends}
+        return {
+            f"{name}_{end}": value
+            for name, interval in self.intervals.items()
+            for end, value in zip(_ENDS, interval, strict=True)
+        }
 
     @cached_property
     def weighted(self) -> dict[str, float]:
@@ -179,11 +180,6 @@ def score(
         ranking=rank_classes(labels, probabilities),
         intervals={name: interval for name, interval in intervals.items() if interval},
     )
-
-
-def confusion_matrix(labels: Counts, predicted: Counts, classes: int) -> Counts:
-    """Count tiles by label (row) and predicted class (column), int64, `(tiles,)`, as int64, `(classes, classes)`."""
-    return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 
 def cross_entropies(labels: Counts, probabilities: Probabilities) -> Floats:

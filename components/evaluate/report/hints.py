@@ -118,9 +118,7 @@ def _few_training_tiles(evaluation: Evaluation) -> Iterator[Hint]:
     if weak:
         listed = _listed([f"{names[i]} ({counts[i]:,})" for i in weak])
         reason = join(
-            "Weak classes with less than half of the usual ",
-            f"{typical:,.0f}",
-            " training tiles: ",
+            f"Weak classes with less than half of the usual {typical:,.0f} training tiles: ",
             listed,
             ". Add tiles",
             *(() if _weighs_classes(evaluation) else (", or weigh the classes: ", _code(_CLASS_WEIGHTS))),
@@ -212,7 +210,7 @@ def _precision_of_figures(evaluation: Evaluation) -> Iterator[Hint]:
         split = SPLIT_NAMES[evaluation.headline_split]
         reason = join(
             f"Accuracy lies between {percent(interval.low)} and {percent(interval.high)}. Differences between models "
-            "that are smaller than that mean little.",
+            "that are smaller than that mean little."
         )
         yield Hint(f"Evaluate on more {split} tiles", reason)
 

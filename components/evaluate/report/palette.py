@@ -34,8 +34,9 @@ def wrong_level(share: float) -> int:
     return max(1, round(share**0.5 * LEVELS)) if share > 0 else 0
 
 
-def _channels(color: str) -> tuple[int, int, int]:
-    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
+def _channels(color: str) -> bytes:
+    """Return red, green and blue of `#rrggbb`, from 0 to 255."""
+    return bytes.fromhex(color[1:])
 
 
 def _luminance(color: str) -> float:

@@ -1,5 +1,7 @@
 """Small PR and ROC plots, one pair per class."""
 
+import math
+
 from tilepipe.components.evaluate.evaluation import Evaluation
 from tilepipe.components.evaluate.figures.class_ranking import ClassCurves, Curve
 from tilepipe.components.shared.pages import plot
@@ -21,7 +23,8 @@ def small_curves(evaluation: Evaluation) -> Markup:
 
 def _pair(evaluation: Evaluation, index: int, curves: ClassCurves) -> Markup:
     name, ranking = evaluation.manifest.class_names[index], evaluation.headline.ranking
-    precision, auc = percent(ranking.average_precision[index]), _area(float(ranking.auc[index]))
+    precision, auc = percent(ranking.average_precision[index]), ranking.auc[index]
+    area = DASH if math.isnan(auc) else f"{auc:.3f}"
     plots = (
         _plot(curves.precision_recall, f"Precision against recall of {name}", "recall", "precision"),
         _plot(curves.roc, f"True against false positive rate of {name}", "false positives", "true positives"),
@@ -29,13 +32,9 @@ def _pair(evaluation: Evaluation, index: int, curves: ClassCurves) -> Markup:
     return element(
         "li",
         element("span", breakable(name), class_="name"),
-        element("span", f"AP {precision}, AUC {auc}", class_="soft"),
+        element("span", f"AP {precision}, AUC {area}", class_="soft"),
         element("span", *plots, class_="two"),
     )
-
-
-def _area(auc: float) -> str:
-    return DASH if auc != auc else f"{auc:.3f}"  # noqa: PLR0124 - NaN
 
 
 def _plot(curve: Curve | None, description: str, across: str, up: str) -> Markup | None:
@@ -48,7 +47,7 @@ def _plot(curve: Curve | None, description: str, across: str, up: str) -> Markup
         "path", d=f"M{left} {y(1):.1f}V{bottom}H{x(1):.1f}M{left} {y(1):.1f}H{x(1):.1f}", fill="none", stroke=plot.LINE
     )
     marks = [plot.label(text, x(value), y(0) + 11, anchor="middle", size=9) for text, value in (("0", 0.0), ("1", 1.0))]
-    marks += [plot.label(text, x(0) - 4, y(value) + 3, anchor="end", size=9) for text, value in (("1", 1.0),)]
+    marks.append(plot.label("1", x(0) - 4, y(1) + 3, anchor="end", size=9))
     words = [
         plot.label(across, x(0.5), _SIZE - 6, anchor="middle", size=9),
         plot.text(

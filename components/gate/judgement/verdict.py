@@ -93,10 +93,7 @@ def _of_comparison(comparison: Comparison, rules: Rules) -> Iterable[Vote]:
     accuracy = comparison.differences["accuracy"]
     on = f"on {tiles(comparison.tiles)}"
     if comparison.tiles < rules.min_tiles:
-        yield (
-            "undecided",
-            f"The models can be compared {on} only; at least {rules.min_tiles:,} are required.",
-        )
+        yield "undecided", f"The models can be compared {on} only; at least {rules.min_tiles:,} are required."
         return
     if not comparison.only_champion + comparison.only_challenger:
         yield "accepted", f"No difference: champion and challenger are right and wrong on the same tiles ({on})."
@@ -112,10 +109,7 @@ def _of_comparison(comparison: Comparison, rules: Rules) -> Iterable[Vote]:
             return
         yield "accepted", f"The challenger is better: {stated}."
     elif accuracy.low >= -rules.max_loss:
-        yield (
-            "accepted",
-            f"The challenger is not worse by more than {rules.max_loss:g}: {stated}.",
-        )
+        yield "accepted", f"The challenger is not worse by more than {rules.max_loss:g}: {stated}."
     else:
         yield (
             "undecided",
