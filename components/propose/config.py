@@ -1,6 +1,5 @@
 """Parameters of the `propose` step."""
 
-import copy
 import json
 from collections.abc import Mapping
 from typing import Any, Self
@@ -9,12 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tilepipe.components.prepare.config import PrepareConfig
 from tilepipe.components.prepare.networks.networks import Architecture
-from tilepipe.components.propose.candidate_configs import (
-    BEST_METRIC,
-    PARAMETERS,
-    candidate_configs,
-    check_metric,
-)
+from tilepipe.components.propose.candidate_configs import BEST_METRIC, PARAMETERS, candidate_configs, check_metric
 from tilepipe.components.propose.space import Search, candidates, extremes, with_whole_numbers
 from tilepipe.components.shared.contracts.candidates import Candidate, Share, Study
 from tilepipe.components.shared.errors import ParameterError
@@ -27,11 +21,6 @@ from tilepipe.components.train.optimization.optimizers import Optimizer
 
 MOST_CANDIDATES = 200
 _LONGEST_PLAN = 60_000  # characters: KFP's database holds 65,535 bytes per parameter
-
-
-def _as_in(config: type[StepConfig], name: str) -> Any:  # noqa: ANN401 - a FieldInfo, which pydantic takes as default
-    """Return the default, range and description of a field of another step."""
-    return copy.copy(config.model_fields[name])
 
 
 class TuneOptions(StepConfig):
@@ -116,20 +105,20 @@ class ProposeConfig(StepConfig):
         description="Train the best candidate again, on training and validation tiles together, for as many epochs as "
         "its best one; else its model is used as it is",
     )
-    experiment: str = _as_in(TrainConfig, "experiment")
+    experiment: str = TrainConfig.field("experiment")
     seed: int = Field(
         default=0, ge=0, le=2**32 - 1, description="Seed of the search, and of candidates without another seed"
     )
-    model_architecture: Architecture = _as_in(PrepareConfig, "architecture")
+    model_architecture: Architecture = PrepareConfig.field("architecture")
     model_options: dict[str, Any] = Field(
         default={}, description=str(PrepareConfig.model_fields["options"].description)
     )
-    model_weights_uri: str = _as_in(PrepareConfig, "weights_uri")
-    train_augmentation: tuple[Augmentation, ...] = _as_in(TrainConfig, "augmentation")
-    train_batch_size: int = _as_in(TrainConfig, "batch_size")
-    train_epochs: int = _as_in(TrainConfig, "epochs")
-    train_learning_rate: float = _as_in(TrainConfig, "learning_rate")
-    train_optimizer: Optimizer = _as_in(TrainConfig, "optimizer")
+    model_weights_uri: str = PrepareConfig.field("weights_uri")
+    train_augmentation: tuple[Augmentation, ...] = TrainConfig.field("augmentation")
+    train_batch_size: int = TrainConfig.field("batch_size")
+    train_epochs: int = TrainConfig.field("epochs")
+    train_learning_rate: float = TrainConfig.field("learning_rate")
+    train_optimizer: Optimizer = TrainConfig.field("optimizer")
     train_options: dict[str, Any] = Field(default={}, description=str(TrainConfig.model_fields["options"].description))
 
     @field_validator("tune_metric")

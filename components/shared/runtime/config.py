@@ -1,5 +1,6 @@
 """Base of the configurations of all steps: frozen, without unknown fields, and with readable errors."""
 
+import copy
 from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Any, Self, Union, get_args, get_origin
@@ -57,6 +58,11 @@ class StepConfig(BaseModel):
             ParameterError: a type or a value is wrong; the message lists all problems.
         """
         return cls.parse(**{name: value for name, value in arguments.items() if name in cls.model_fields})
+
+    @classmethod
+    def field(cls, name: str) -> Any:  # noqa: ANN401 - a FieldInfo, which pydantic takes as default
+        """Return the default, range and description of a field, for the same parameter of another step."""
+        return copy.copy(cls.model_fields[name])
 
 
 def _in_order(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
