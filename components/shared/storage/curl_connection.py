@@ -62,7 +62,7 @@ class CurlConnection:
         if failed:
             raise ConnectionError(*failed[0][1:])
         pieces, self._pieces = self._pieces, []
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        data = b"".join(pieces)
         if self._handle.getinfo(pycurl.RESPONSE_CODE) != 200:
             return None
         # Without a stated length, the end of the object looks the same as a lost connection.

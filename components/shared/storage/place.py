@@ -200,7 +200,7 @@ def _read_range(file: int, offset: int, length: int) -> bytes:
     while length > 0 and (piece := os.pread(file, length, offset)):
         pieces.append(piece)
         offset, length = offset + len(piece), length - len(piece)
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    return b"".join(pieces)
 
 
 def _write_file(folder: int, name: str, parts: Sequence[bytes | memoryview], *, durable: bool) -> None:

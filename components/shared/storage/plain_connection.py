@@ -90,7 +90,7 @@ class PlainConnection:
             if len(pieces[-1]) < wanted:
                 raise ConnectionError("the answer is cut off")
             left -= wanted
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return b"".join(pieces)
 
     def _request(self, path: str) -> bytes:
         target = self._target

@@ -135,7 +135,7 @@ class BlockReader:
         for number in numbers:
             start = offset - number * _BLOCK_BYTES
             pieces.append(self._block((name, number))[max(0, start) : start + length])
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return b"".join(pieces)
 
     def _all_wanted(self, blocks: list[_Block], length: int) -> bool:
         """Check whether each block is in memory or was requested recently, and record this request."""
