@@ -11,10 +11,10 @@ _FOREIGN = (
 _DRIVER_FAILED = re.compile(r"F\d{4} .*\] KFP driver: (?:.*?\) failed: )?(.*)")
 
 
-def last_words(log: str, lines: int) -> str:
-    """Return why a pod ended, from its log: the fatal error of KFP's driver, or the last `lines` lines of the step."""
+def last_words(log: str) -> str:
+    """Return why a pod ended, from its log: the fatal error of KFP's driver, or the last five lines of the step."""
     fatal = [match[1] for line in log.splitlines() if (match := _DRIVER_FAILED.match(line))]
-    return fatal[-1] if fatal else "\n".join(own_lines(log)[-lines:])
+    return fatal[-1] if fatal else "\n".join(own_lines(log)[-5:])
 
 
 def own_lines(log: str) -> list[str]:

@@ -62,7 +62,7 @@ def list_pods() -> list[Any]:
     return list(api.list_namespaced_pod(namespace(), label_selector=selector, _request_timeout=20).items)
 
 
-def end_of_log(pod: str, lines: int = 5) -> str:
+def end_of_log(pod: str) -> str:
     """Return the last log lines of the step in a pod, or the fatal error of KFP's driver; empty if it has no log."""
     from kubernetes import client
 
@@ -74,7 +74,7 @@ def end_of_log(pod: str, lines: int = 5) -> str:
         if error.status in {400, 404}:  # 400: a container that has not started, as in an evicted pod
             return ""
         raise
-    return last_words(answer.data.decode("utf-8", "replace"), lines)
+    return last_words(answer.data.decode("utf-8", "replace"))
 
 
 def _api_client() -> Any:  # noqa: ANN401 - kubernetes ships no types

@@ -123,9 +123,9 @@ class Cluster:
         items = found["items"] if found else []
         return replace(self, namespace=items[0]["metadata"]["namespace"]) if items else self
 
-    def end_of_log(self, pod: str, lines: int = 5) -> str:
+    def end_of_log(self, pod: str) -> str:
         """Return the last lines that the step itself wrote in a pod; empty if its log is gone."""
-        return last_words(self.log(pod, tail_lines=_LOG_LINES), lines)
+        return last_words(self.log(pod, tail_lines=_LOG_LINES))
 
     def log(self, pod: str, **options: Any) -> str:  # noqa: ANN401
         """Return the log of a pod's main container; empty if it is gone, or if the container never started."""

@@ -24,7 +24,7 @@ def test_a_steps_own_lines_may_look_alike():
 
 
 def test_the_last_words_are_the_steps_own():
-    assert last_words(LOG, 1) == "error: the rule. Received: moon"
+    assert last_words(LOG) == "reading\nerror: the rule. Received: moon"
 
 
 def test_what_a_driver_died_of():
@@ -35,6 +35,6 @@ def test_what_a_driver_died_of():
         "unmarshal number into Go value of type string\n"
         "Error: exit status 1\n"
     )
-    assert last_words(log, 5) == (
+    assert last_words(log) == (
         "failed to resolve node selector: json: cannot unmarshal number into Go value of type string"
     )
