@@ -1,13 +1,12 @@
 """Combine decoded pictures into the packed image: nodata, blank tiles, sizes and bands."""
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from tilepipe.components.shared.errors import TileError
 from tilepipe.components.shared.tiles.fit import Fit, fit_into
-from tilepipe.components.shared.tiles.picture import Picture, Pixels
+from tilepipe.components.shared.tiles.picture import Picture, Pixels, is_not
 from tilepipe.components.shared.tiles.resample import Mask, Resampling
 
 
@@ -44,7 +43,7 @@ def assemble(
     size: tuple[int, int],
     method: Resampling,
     fill: float,
-    fit: Fit = "stretch",
+    fit: Fit,
 ) -> tuple[Pixels, Mask | None]:
     """Stack the bands at one size, with one nodata value.
 
@@ -54,7 +53,7 @@ def assemble(
         size: `(height, width)` of the result.
         method: resampling method for pictures of other sizes.
         fill: the value of nodata pixels, which the dtype must be able to represent.
-        fit: how pictures of another ratio of height and width are resized. Defaults to `stretch`.
+        fit: how pictures of another ratio of height and width are resized.
 
     Returns:
         The image, contiguous, `(height, width, bands)` in the dtype of the pictures; and a bool mask of its valid
@@ -74,7 +73,7 @@ def _valid(picture: Picture) -> Mask | None:
     if nodata is None:
         valid = None
     else:
-        valid = ~np.isnan(pixels) if math.isnan(nodata) else pixels != pixels.dtype.type(nodata)
+        valid = is_not(pixels, nodata)
         valid = None if valid.all() else valid
     if picture.valid is not None:
         stated = np.broadcast_to(picture.valid, pixels.shape)

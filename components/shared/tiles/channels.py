@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from tilepipe.components.shared.tiles.picture import Mask, Picture, Pixels
+from tilepipe.components.shared.tiles.picture import Mask, Picture, Pixels, is_not
 
 Channels = Literal["", "rgb", "grey"]
 """Channels that all images are converted to; empty leaves them as they are."""
@@ -29,8 +29,7 @@ def converted(picture: Picture, channels: Channels) -> Picture:
     if channels == "grey" and bands == 3:
         valid: Mask | None = picture.valid
         if picture.nodata is not None:
-            number = picture.nodata
-            stated = ~np.isnan(picture.pixels) if np.isnan(number) else picture.pixels != number
+            stated = is_not(picture.pixels, picture.nodata)
             valid = stated if valid is None else np.logical_and(stated, valid)
         if valid is not None:
             valid = np.logical_and.reduce(valid, axis=-1, keepdims=True)

@@ -273,13 +273,14 @@ def _check_shape(
     size = math.prod(shape) * dtype.itemsize
     if size > max_bytes:
         raise TileError(f"it claims {size_text(shape)}, {too_large(size, max_bytes)}")
-    if expected is None or _fits(shape, expected):
+    if expected is None or fits(shape, expected):
         return
-    if not has_alpha or not _fits((*shape[:2], shape[2] - 1), expected):
+    if not has_alpha or not fits((*shape[:2], shape[2] - 1), expected):
         raise TileError(f"it is {size_text(shape)}, where the tiles are {size_text(expected)}")
 
 
-def _fits(shape: tuple[int, ...], expected: Shape) -> bool:
+def fits(shape: tuple[int, ...], expected: Shape) -> bool:
+    """Return whether a size is the expected one, in which None is any."""
     return all(want in {None, have} for want, have in zip(expected, shape, strict=True))
 
 

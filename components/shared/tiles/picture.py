@@ -1,5 +1,6 @@
 """Content of an image file, without the libraries that decode it, which not every image has."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,3 +31,9 @@ class Picture:
     """True if that mark proves little: TIFFs of red, green, blue and near infrared often have it."""
     scaling: Scaling = ()
     """Scale and offset of each band that is not (1, 0), with its index, as GDAL's metadata state them."""
+
+
+def is_not(pixels: Pixels, nodata: float) -> Mask:
+    """Compare pixels with a nodata value that their dtype can represent, which may be NaN; True where they differ."""
+    mask: Mask = ~np.isnan(pixels) if math.isnan(nodata) else pixels != pixels.dtype.type(nodata)
+    return mask

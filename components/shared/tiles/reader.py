@@ -20,7 +20,7 @@ from tilepipe.components.shared.tiles.bands.order import BandOrder
 from tilepipe.components.shared.tiles.cache.cache import CachedReader, TileCache
 from tilepipe.components.shared.tiles.channels import converted
 from tilepipe.components.shared.tiles.checksum import verify
-from tilepipe.components.shared.tiles.decode import Shape, decode, size_text
+from tilepipe.components.shared.tiles.decode import Shape, decode, fits, size_text
 from tilepipe.components.shared.tiles.example_decoder import decode_image, decode_record
 from tilepipe.components.shared.tiles.fit import Fit
 from tilepipe.components.shared.tiles.packed_records import is_packed, read_packed_record
@@ -231,7 +231,7 @@ def fetch(
         picture = scaled(picture, tile.scaling, rules)
     if rules.channels:
         picture = converted(picture, rules.channels)
-    if layout is not None and not _fits(picture, layout.file_shape):
+    if layout is not None and not fits(picture.pixels.shape, layout.file_shape):
         note = f", also after conversion to {rules.channels}" if rules.channels else ""
         raise TileError(
             f"it is {size_text(picture.pixels.shape)}, where the tiles are {size_text(layout.file_shape)}{note}"
@@ -314,10 +314,6 @@ def _record(
         image,
         mask,
     )
-
-
-def _fits(picture: Picture, shape: Shape) -> bool:
-    return all(want in {None, have} for want, have in zip(shape, picture.pixels.shape, strict=True))
 
 
 def _read(tile: Tile, read: Callable[[Tile], bytes]) -> bytes:

@@ -14,7 +14,7 @@ from tilepipe.components.shared.storage.sizes import MAX_BYTES
 from tilepipe.components.shared.tiles.alpha import AlphaPolicy, split_alpha
 from tilepipe.components.shared.tiles.channels import Channels
 from tilepipe.components.shared.tiles.decode import size_text, stated_nodata
-from tilepipe.components.shared.tiles.picture import Mask, Picture, Scaling
+from tilepipe.components.shared.tiles.picture import Mask, Picture, Scaling, is_not
 from tilepipe.components.shared.tiles.tiff.tiff_pages import check_segments
 
 _TIFF_SUFFIXES = (".tif", ".tiff")
@@ -100,9 +100,8 @@ def scaled(
     pixels = (picture.pixels * scales + offsets).astype(np.float32)
     if picture.nodata is None:
         return replace(picture, pixels=pixels, scaling=())
-    raw = picture.pixels
-    is_nodata = np.isnan(raw) if math.isnan(picture.nodata) else raw == raw.dtype.type(picture.nodata)
-    return replace(picture, pixels=np.where(is_nodata, np.float32(np.nan), pixels), nodata=math.nan, scaling=())
+    valid = is_not(picture.pixels, picture.nodata)
+    return replace(picture, pixels=np.where(valid, pixels, np.float32(np.nan)), nodata=math.nan, scaling=())
 
 
 def check_scaling(pictures: Sequence[Picture], expected: tuple[Scaling, ...] | None) -> None:
@@ -229,8 +228,7 @@ def _with_nodata(picture: Picture, stated: tuple[float | None, ...], place: int 
     valid = np.ones(picture.pixels.shape, bool)
     for band, number in enumerate(numbers):
         if number is not None:
-            pixels = picture.pixels[..., band]
-            valid[..., band] = ~np.isnan(pixels) if math.isnan(number) else pixels != pixels.dtype.type(number)
+            valid[..., band] = is_not(picture.pixels[..., band], number)
     if picture.valid is not None:
         valid &= picture.valid
     return replace(picture, valid=None if valid.all() else valid)
