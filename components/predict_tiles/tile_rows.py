@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tilepipe.components.shared.contracts.tile_table import SCHEMA, damaged
+from tilepipe.components.shared.contracts.tile_table import SCHEMA, damaged, regrouped
 from tilepipe.components.shared.tiles.reader import Tile
 
 _SAMPLE_TILES = 64
@@ -24,20 +24,13 @@ def read_rows(tiles: Path, rows: range, batch_rows: int) -> Iterator[pa.Table]:
         rows: The rows, with a step of 1.
         batch_rows: Rows per batch; the last batch may have fewer.
 
-    Yields:
-        Tables with the columns of the tile table.
+    Returns:
+        Tables with the columns of the tile table, read one after another.
 
     Raises:
         ArtifactError: The file is damaged, or has fewer rows.
     """
-    waiting = SCHEMA.empty_table()
-    for batch in _batches(tiles, SCHEMA.names, rows):
-        waiting = pa.concat_tables([waiting, batch])
-        while waiting.num_rows >= batch_rows:
-            yield waiting.slice(0, batch_rows)
-            waiting = waiting.slice(batch_rows)
-    if waiting.num_rows:
-        yield waiting
+    return regrouped(_batches(tiles, SCHEMA.names, rows), SCHEMA, batch_rows)
 
 
 def sample_tiles(tiles: Path, count: int) -> list[Tile]:

@@ -1,7 +1,7 @@
 """The tile table: one row per tile, sorted by `tile_id`, as Parquet (GeoParquet 1.1 if there are geometries)."""
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, get_args, get_type_hints
@@ -177,25 +177,26 @@ def write_tile_table(rows: pa.Table | pa.RecordBatchReader, info: TileTableInfo,
         rows = rows.select(schema.names).cast(schema).sort_by("tile_id").to_reader()
     geometry = GeometryColumn()
     with whole_file(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
-        for group in _groups(rows, schema):
+        tables = (pa.Table.from_batches([batch]).cast(schema) for batch in rows)
+        for group in regrouped(tables, schema, _GROUP_ROWS):
             geometry.add(group)
-            writer.write_table(group, row_group_size=_GROUP_ROWS)
+            writer.write_table(group.combine_chunks(), row_group_size=_GROUP_ROWS)
         metadata = {_METADATA_KEY: info.model_dump_json()}
         if geometry.types:
             metadata["geo"] = geometry.metadata()
         writer.add_key_value_metadata(metadata)
 
 
-def _groups(rows: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.Table]:
-    """Yield row groups of the same size whatever the batches, so that the same rows give the same bytes."""
+def regrouped(tables: Iterable[pa.Table], schema: pa.Schema, count: int) -> Iterator[pa.Table]:
+    """Yield the rows of tables with a schema, `count` at a time whatever the tables; the last ones may be fewer."""
     waiting = schema.empty_table()
-    for batch in rows:
-        waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch]).cast(schema)])
-        while waiting.num_rows >= _GROUP_ROWS:
-            yield waiting.slice(0, _GROUP_ROWS).combine_chunks()
-            waiting = waiting.slice(_GROUP_ROWS)
+    for table in tables:
+        waiting = pa.concat_tables([waiting, table])
+        while waiting.num_rows >= count:
+            yield waiting.slice(0, count)
+            waiting = waiting.slice(count)
     if waiting.num_rows:
-        yield waiting.combine_chunks()
+        yield waiting
 
 
 def read_tile_table_info(path: Path) -> TileTableInfo:
