@@ -15,7 +15,6 @@ from tilepipe.components.prepare.networks.seen_bands import with_seen_bands
 from tilepipe.components.shared.contracts.manifest import Manifest
 
 _CNN_BATCH_NORM_MOMENTUM = 0.5
-_LITE_BATCH_NORM_MOMENTUM = 0.99
 
 
 def build_backbone(architecture: Architecture, manifest: Manifest, options: ModelOptions) -> keras.Model:
@@ -34,10 +33,7 @@ def build_backbone(architecture: Architecture, manifest: Manifest, options: Mode
         )
     if architecture == "efficientnet_lite0":
         return efficientnet_lite0(
-            shape,
-            drop_connect=options.drop_connect,
-            stem_stride=options.stem_stride,
-            batch_norm_momentum=_LITE_BATCH_NORM_MOMENTUM if momentum is None else momentum,
+            shape, drop_connect=options.drop_connect, stem_stride=options.stem_stride, batch_norm_momentum=momentum
         )
     return application(architecture, shape, batch_norm_momentum=momentum)
 

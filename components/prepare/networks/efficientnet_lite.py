@@ -11,7 +11,7 @@ import keras  # noqa: TID253 - this module is about Keras, and only functions im
 
 from tilepipe.components.shared.contracts.model_file import BACKBONE
 
-_BATCH_NORM_EPSILON = 1e-3
+_BATCH_NORM_MOMENTUM, _BATCH_NORM_EPSILON = 0.99, 1e-3
 _STEM_FILTERS = 32
 _HEAD_FILTERS = 1280
 
@@ -45,7 +45,7 @@ def efficientnet_lite0(
     *,
     drop_connect: float = 0.0,
     stem_stride: int = 2,
-    batch_norm_momentum: float = 0.99,
+    batch_norm_momentum: float | None = None,
 ) -> keras.Model:
     """Build the network up to the last feature map, before pooling and classes.
 
@@ -54,14 +54,14 @@ def efficientnet_lite0(
         drop_connect: probability that the last block with a shortcut is skipped for a tile in training; lower in
             earlier blocks, as in the original, which uses 0.2.
         stem_stride: 2 as in the original, or 1 for small tiles, with four times the pixels and work in every layer.
-        batch_norm_momentum: momentum of the running means and variances.
+        batch_norm_momentum: momentum of the running means and variances; None for 0.99.
 
     Returns:
         A model named `backbone`, from float values `(batch, height, width, channels)`, for ImageNet's weights
         (RGB - 127) / 128, to features `(batch, ceil(height / 32), ceil(width / 32), 1280)`, 0 to 6; with `stem_stride`
         1, `ceil(height / 16)` and `ceil(width / 16)`.
     """
-    momentum = batch_norm_momentum
+    momentum = _BATCH_NORM_MOMENTUM if batch_norm_momentum is None else batch_norm_momentum
     values = inputs = keras.Input(shape, name="values")
     values = _conv(values, _STEM_FILTERS, 3, stem_stride, "stem")
     values = _normalize(values, "stem", momentum, activation=True)

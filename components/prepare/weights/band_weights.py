@@ -24,7 +24,6 @@ _NAMES = {
 _NUMBERS = {"B02", "B03", "B04"}
 _SAME_NUMBERS = {"landsat-8", "landsat-9"}
 
-
 # Pixels of ImageNet, red, green, blue, 0 to 255: https://pytorch.org/vision/stable/models.html, times 255.
 _IMAGENET_MEAN = (123.675, 116.28, 103.53)
 _IMAGENET_STD = (58.395, 57.12, 57.375)
@@ -126,9 +125,7 @@ def adapt_kernel(kernel: Floats, colors: Sequence[str], order: Sequence[str] = R
         if not color:
             adapted[:, :, place] = brightness * shared / others
             continue
-        grey = np.mean(
-            [own[name] for name in present], axis=0
-        )  # of the present ones, so that the differences sum to zero
+        grey = np.mean([own[name] for name in present], axis=0)  # of these, so that the differences sum to zero
         adapted[:, :, place] = brightness * (1 - shared) / colored
         adapted[:, :, place] += (own[color] - grey) / colors.count(color)
     return adapted.astype(np.float32)

@@ -6,7 +6,7 @@ once there are enough tiles, so distances are reported instead of p-values.
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -97,7 +97,7 @@ class Reference:
     description: str
     counts: Mapping[str, int]
     """Class -> number of tiles that were predicted as it."""
-    confidences: Confidences | None = field(default=None)
+    confidences: Confidences | None = None
     """Confidence of each prediction, `(tiles,)`; None if it is not known."""
 
 
