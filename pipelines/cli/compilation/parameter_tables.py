@@ -50,7 +50,7 @@ def with_tables(text: str, step: str) -> str:
     if not (opens and closes and config):
         raise ArtifactError(f"The README of a step must hold the lines {OPENS!r} and {CLOSES!r}. Received: {step}.")
     table = parameter_table(config, pipeline_names(step), pipeline_of(step))
-    return f"{before}{OPENS}\n\n{table}\n\n{CLOSES}{after}".replace(f"\n\n\n{CLOSES}", f"\n\n{CLOSES}")
+    return f"{before}{OPENS}\n\n{table}\n\n{CLOSES}{after}"
 
 
 def pipeline_of(step: str) -> str:
@@ -76,14 +76,14 @@ def parameter_table(config: type[BaseModel], in_pipeline: dict[str, str], pipeli
         pipeline: the pipeline's name.
     """
     fields = config.model_json_schema()["properties"]
-    rows = "\n".join(_row(name, fields[name], f" {_code(in_pipeline.get(name, ''))} |") for name in config.model_fields)
-    head = f"| parameter | in `{pipeline}` | default | values | |\n| --- | --- | --- | --- | --- |\n"
+    head = [f"| parameter | in `{pipeline}` | default | values | |", "| --- | --- | --- | --- | --- |"]
+    rows = [_row(name, fields[name], f" {_code(in_pipeline.get(name, ''))} |") for name in config.model_fields]
     structs = [
         option_tables(field.annotation)
         for field in config.model_fields.values()
         if inspect.isclass(field.annotation) and issubclass(field.annotation, BaseModel)
     ]
-    return "\n\n".join([head + rows, *structs])
+    return "\n\n".join(["\n".join([*head, *rows]), *structs])
 
 
 def option_tables(options: type[BaseModel]) -> str:

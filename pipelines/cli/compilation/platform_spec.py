@@ -86,13 +86,8 @@ def check_parameters(settings: PlatformSettings) -> None:
         raise ParameterError("\n".join(problems))
 
 
-def _parameters(spec: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = spec["root"].get("inputDefinitions", {}).get("parameters", {})
-    return found
-
-
 def _set_defaults(spec: Mapping[str, Any], settings: PlatformSettings) -> None:
-    parameters = _parameters(spec)
+    parameters = spec["root"].get("inputDefinitions", {}).get("parameters", {})
     for name, value in settings.parameters.items():
         if name not in parameters:
             continue

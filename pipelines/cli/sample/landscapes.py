@@ -51,7 +51,7 @@ def _permanent_crop(rng: Generator) -> Landscape:
     share = cover[plots.ids] + 0.38 * np.sin(2 * np.pi * rows / spacing) + 0.05 * shapes.fractal(rng, 1)
     floor = _mix(SURFACES["orchard_floor"], SURFACES["dry_grass"], rng.uniform(0, 0.8))
     plants = _mix(SURFACES["orchard"], SURFACES["meadow"], rng.uniform(0, 0.3))
-    bright = _spread(rng, plots.count, 0.1)[plots.ids]
+    bright = _spread(rng, plots.count)[plots.ids]
     return _mix(floor, plants, share.astype(np.float32)) * bright[..., None]
 
 
@@ -104,7 +104,7 @@ def _industrial(rng: Generator) -> Landscape:
     green = rng.uniform(0.05, 0.5)
     odds = np.array([0.28, 0.28, 0.3, 0.14]) * (1 - green)
     kind = rng.choice(6, plots.count, p=[*odds, 0.6 * green, 0.4 * green])
-    halls = kinds[kind] * _spread(rng, plots.count, 0.1)[:, None]
+    halls = kinds[kind] * _spread(rng, plots.count)[:, None]
     yard = _mix(SURFACES["paved"], SURFACES["garden"], rng.uniform(0, 0.6))
     land = _mix(yard, halls[plots.ids], plots.inside(rng.uniform(0.8, 1.8)))
     return land * (1 + 0.03 * shapes.fractal(rng, 0.5)[..., None])
@@ -173,8 +173,8 @@ def _mix(first: Spectrum, second: Spectrum, share: Layer | float) -> Spectrum:
     return mixed
 
 
-def _spread(rng: Generator, count: int, spread: float) -> NDArray[np.float32]:
-    factors: NDArray[np.float32] = np.exp(spread * rng.standard_normal(count, dtype=np.float32))
+def _spread(rng: Generator, count: int) -> NDArray[np.float32]:
+    factors: NDArray[np.float32] = np.exp(0.1 * rng.standard_normal(count, dtype=np.float32))
     return factors
 
 

@@ -85,7 +85,7 @@ def write_sample(
     try:
         _check_empty(out)
         with _filled_at_the_end(out) as folder:
-            _write_tiles(folder, tiles, progress or _ignore_progress, processes or os.cpu_count() or 1)
+            _write_tiles(folder, tiles, progress, processes or os.cpu_count() or 1)
             sample_catalog.write_catalog(folder, tiles)
             (folder / "README.txt").write_text(_readme(tiles_per_class, seed))
     except BrokenProcessPool as error:
@@ -140,7 +140,9 @@ def _filled_at_the_end(out: Path) -> Iterator[Path]:
             out.rmdir()
 
 
-def _write_tiles(folder: Path, tiles: Sequence[Tile], progress: Callable[[int, int], None], processes: int) -> None:
+def _write_tiles(
+    folder: Path, tiles: Sequence[Tile], progress: Callable[[int, int], None] | None, processes: int
+) -> None:
     for name in CLASS_NAMES:
         (folder / TILE_FOLDER / name).mkdir(parents=True)
         (folder / "items" / name).mkdir(parents=True)
@@ -148,7 +150,8 @@ def _write_tiles(folder: Path, tiles: Sequence[Tile], progress: Callable[[int, i
     done = 0
     for count in _each_batch(folder, batches, min(processes, len(batches))):
         done += count
-        progress(done, len(tiles))
+        if progress:
+            progress(done, len(tiles))
 
 
 def _each_batch(folder: Path, batches: Sequence[Sequence[Tile]], processes: int) -> Iterator[int]:
@@ -172,7 +175,3 @@ def _readme(tiles_per_class: int, seed: int) -> str:
     return _README.format(
         version=VERSION, tiles_per_class=tiles_per_class, seed=seed, tile_folder=TILE_FOLDER, bands=" ".join(BANDS)
     )
-
-
-def _ignore_progress(done: int, total: int) -> None:
-    """Do nothing, if the caller does not want to know the progress."""
