@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from tilepipe.components.shared.contracts.manifest import SPLITS
+from tilepipe.components.shared.contracts.manifest import SPLITS, Split
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -27,7 +27,7 @@ _FIRST_QUERIES = 1024
 """Number of points in the first batch of queries; each further batch is four times as large."""
 
 
-def smallest_distance_metres(connection: "DuckDBPyConnection") -> dict[tuple[str, str], float | None]:
+def smallest_distance_metres(connection: "DuckDBPyConnection") -> dict[tuple[Split, Split], float | None]:
     """Compute the exact smallest distance between the tile centers of each pair of splits, on a sphere.
 
     Args:
@@ -49,7 +49,7 @@ def smallest_distance_metres(connection: "DuckDBPyConnection") -> dict[tuple[str
     level = np.where(np.abs(found["latitude"]) >= 90, 0, np.cos(latitude))  # cos(pi / 2) is not exactly 0
     points = np.stack([level * np.cos(longitude), level * np.sin(longitude), np.sin(latitude)], axis=1)
     masks = [(np.asarray(found["splits"]) >> bit & 1).astype(bool) for bit in range(len(SPLITS))]
-    distances: dict[tuple[str, str], float | None] = {}
+    distances: dict[tuple[Split, Split], float | None] = {}
     for (one, first), (other, second) in combinations(zip(SPLITS, masks, strict=True), 2):
         few, many = sorted((first, second), key=np.count_nonzero)
         if not few.any():

@@ -102,7 +102,7 @@ class IngestReport:
     splits: Mapping[Split, SplitFacts]
     straddling_groups: int
     """Number of groups in more than one split, which should be 0."""
-    distances_metres: Mapping[tuple[str, str], float | None]
+    distances_metres: Mapping[tuple[Split, Split], float | None]
     duplicates: Duplicates
     points: Mapping[Split, tuple[tuple[float, float], ...]]
     """Longitude and latitude of a sample of the centers."""

@@ -61,9 +61,7 @@ def render_page(report: IngestReport) -> str:
 
 def _header(report: IngestReport) -> Markup:
     here = wording.present(report)
-    shares = join(
-        *(join(", " if i else "", f"{f.tiles:,} for {_PURPOSES[split]}") for i, (split, f) in enumerate(here))
-    )
+    shares = ", ".join(f"{found.tiles:,} for {SPLIT_NAMES[split]}" for split, found in here)
     count = len(report.info.class_names)
     return element(
         "header",
@@ -80,9 +78,6 @@ def _header(report: IngestReport) -> Markup:
         *(element("p", warning, class_="remark") for warning in wording.warnings(report)),
         _headline(report),
     )
-
-
-_PURPOSES = {"train": "training", "val": "validation", "test": "test"}
 
 
 def _headline(report: IngestReport) -> Markup:

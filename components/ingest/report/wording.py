@@ -77,7 +77,7 @@ def warnings(report: IngestReport) -> list[str]:
         said.append(f"Nobody has validated the labels of {tiles(sum(unverified.values()))}: {by_status}.")
     touching = [pair for pair, metres in report.distances_metres.items() if metres == 0]
     if touching:
-        pairs = ", ".join(f"{SPLIT_NAMES[one]} and {SPLIT_NAMES[other]}" for one, other in _as_splits(touching))
+        pairs = ", ".join(f"{SPLIT_NAMES[one]} and {SPLIT_NAMES[other]}" for one, other in touching)
         said.append(f"Tiles of different splits are in the same place: {pairs}.")
     return said
 
@@ -86,12 +86,7 @@ def distances(report: IngestReport) -> list[tuple[str, float | None]]:
     """Return the pairs of the splits that have tiles, as text, and their smallest distance in metres."""
     here = {split for split, _ in present(report)}
     return [
-        (f"{SPLIT_NAMES[one]} {DASH} {SPLIT_NAMES[other]}", report.distances_metres[one, other])
-        for one, other in _as_splits(list(report.distances_metres))
+        (f"{SPLIT_NAMES[one]} {DASH} {SPLIT_NAMES[other]}", metres)
+        for (one, other), metres in report.distances_metres.items()
         if {one, other} <= here
     ]
-
-
-def _as_splits(pairs: list[tuple[str, str]]) -> list[tuple[Split, Split]]:
-    named = {str(split): split for split in SPLITS}
-    return [(named[one], named[other]) for one, other in pairs]
