@@ -26,7 +26,7 @@ from tilepipe.components.shared.errors import ArtifactError, ParameterError, Sou
 from tilepipe.components.shared.inference.bundle_model import BundleModel, load_model
 from tilepipe.components.shared.inference.model_address import fetch_registered
 from tilepipe.components.shared.registry.client import registry_client, set_despite_others
-from tilepipe.components.shared.registry.promotions import ChampionState, read_state
+from tilepipe.components.shared.registry.promotions import ChampionState, promote_command, read_state
 from tilepipe.components.shared.registry.registered_version import RegisteredVersion, find_version
 from tilepipe.components.shared.registry.version_tags import (
     DATASET_DIGEST,
@@ -144,8 +144,8 @@ def _decided_by_a_person(version: RegisteredVersion) -> Iterator[None]:
     except (SourceError, ArtifactError, StorageError) as error:
         raise type(error)(
             f"{error} Without a verdict the pipeline `promote` ends here, with `promote_override` too, which overrides "
-            f"verdicts only. A person can promote the version without one: `tilepipe promote {version.name} --version "
-            f"{version.version} --yes --reason ...`."
+            f"verdicts only. A person can promote the version without one: "
+            f"{promote_command(version.name, version.version)}."
         ) from error
 
 

@@ -1,6 +1,7 @@
 """Move the alias `champion` of a registered model, and keep the history of its moves."""
 
 import logging
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,7 +14,7 @@ from tilepipe.components.shared.errors import PromotionError, SourceError
 from tilepipe.components.shared.inference.bundle_model import load_model
 from tilepipe.components.shared.inference.model_address import fetch_registered
 from tilepipe.components.shared.registry.client import registry_client
-from tilepipe.components.shared.registry.promotions import Action, ChampionState, Promotion, read_state
+from tilepipe.components.shared.registry.promotions import Action, ChampionState, Promotion, promote_command, read_state
 from tilepipe.components.shared.registry.registered_version import RegisteredVersion, find_version
 from tilepipe.components.shared.registry.version_tags import (
     BUNDLE_SHA256,
@@ -89,7 +90,7 @@ def roll_back(name: str, reason: str = "") -> Promotion:
     if state.remark and state.champion is not None:
         raise PromotionError(
             f"Only a champion that tilepipe promoted can be rolled back. Received: {state.remark} Name the version: "
-            f"`tilepipe promote {name} --version N --yes --reason ...`."
+            f"{promote_command(name)}."
         )
     version = _earlier_champion(client, state)
     check_bundle(client, version)
@@ -111,10 +112,11 @@ def check_verdict(version: RegisteredVersion, state: ChampionState) -> None:
     verdict, against = version.tags.get(GATE, ""), version.tags.get(GATE_CHAMPION, "")
     present = NO_CHAMPION if state.champion is None else str(state.champion)
     rule = f"A version must be accepted by the gate to become champion of {version.name}."
-    override = f"`tilepipe promote {version.name} --version {version.version} --yes --reason ...`"
+    override = promote_command(version.name, version.version)
     remedy = (
-        f"Run the gate with the pipeline `promote`, such as `tilepipe run promote model_name={version.name} "
-        f"model_version={version.version}`, or override it with a reason: {override}."
+        "Run the gate with the pipeline `promote`, such as `tilepipe run promote "
+        f"model_name={shlex.quote(version.name)} model_version={version.version}`, or override it with a "
+        f"reason: {override}."
     )
     if rollback := state.rollback_of(version.version):
         raise PromotionError(
@@ -165,7 +167,7 @@ def _earlier_champion(client: "MlflowClient", state: ChampionState) -> Registere
     received = f"only deleted ones ({', '.join(gone)})" if gone else "none"
     raise PromotionError(
         f"A rollback needs an earlier champion of {state.name}. Received: {received}. Promote a version: "
-        f"`tilepipe promote {state.name} --version N`."
+        f"{promote_command(state.name, options='')}."
     )
 
 

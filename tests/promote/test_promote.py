@@ -71,6 +71,15 @@ def test_the_gate_must_have_accepted_it_against_the_present_champion(
     assert moves(client) == [("promote", None, 1), ("promote", 1, 2)]
 
 
+def test_commands_of_errors_quote_the_name_of_the_model(client, version):
+    version(verdict=None)
+    client.rename_registered_model(NAME, "land cover")
+    with pytest.raises(PromotionError) as refused:
+        promote(PromoteConfig.parse(name="land cover", version="1"))
+    assert "`tilepipe run promote model_name='land cover' model_version=1`" in str(refused.value)
+    assert "`tilepipe promote 'land cover' --version 1 --yes --reason ...`" in str(refused.value)
+
+
 def test_a_person_must_give_a_reason():
     with pytest.raises(ParameterError, match=r"needs a reason for the history. Received: override=True, reason=' '"):
         PromoteConfig.parse(name=NAME, override=True, reason=" ")

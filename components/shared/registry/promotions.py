@@ -156,6 +156,11 @@ def read_state(client: "MlflowClient", name: str) -> ChampionState:
     return ChampionState.of(_registered_model(client, name), lambda number: exists(client, name, number))
 
 
+def promote_command(name: str, version: int | str = "N", options: str = " --yes --reason ...") -> str:
+    """Return the command that makes a version the champion, for messages; N stands for a number to choose."""
+    return f"`tilepipe promote {shlex.quote(name)} --version {version}{options}`"
+
+
 def _registered_model(client: "MlflowClient", name: str) -> "RegisteredModel":
     from mlflow.exceptions import MlflowException
 
