@@ -6,7 +6,8 @@ true, for local and remote files; conditions on floating-point numbers skip none
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,17 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from duckdb.sqltypes import DuckDBPyType
 
+logger = logging.getLogger("tilepipe.ingest")
 
+_GEOARROW = {
+    "point": ("Point", 0),
+    "linestring": ("LineString", 1),
+    "multipoint": ("MultiPoint", 1),
+    "polygon": ("Polygon", 2),
+    "multilinestring": ("MultiLineString", 2),
+    "multipolygon": ("MultiPolygon", 3),
+}
+"""Encoding in GeoParquet 1.1 -> type in GeoJSON, and how many lists are around a point."""
 _HEXADECIMAL = "([0-9A-Fa-f][0-9A-Fa-f])+"
 
 
@@ -160,7 +171,7 @@ class StacGeoParquet:
             "group": item_columns.column_text(config.columns.group, types, "data_columns.group", self._shown),
             "datetime": item_columns.first_of(times, "NULL"),
             "bbox": _bbox(types),
-            "geometry": _geometry(types),
+            "geometry": _geometry(types, metadata.get("geo", ()), self._shown),
             "bytes": item_columns.of_assets(keys, "file:size", assets, "BIGINT"),
             "checksum": item_columns.of_assets(keys, "file:checksum", assets, "VARCHAR"),
             "bands": bands,
@@ -248,9 +259,7 @@ def _check_degrees(metadata: Sequence[Any], shown: str) -> None:
         SourceError: if the metadata of GeoParquet state another one.
     """
     for stated in metadata:
-        columns = stated.get("columns") if isinstance(stated, dict) else None
-        column = columns.get("geometry") if isinstance(columns, dict) else None
-        crs = column.get("crs") if isinstance(column, dict) else None
+        crs = _geometry_column(stated)[1].get("crs")
         if isinstance(crs, dict):
             parts = crs.get("components")  # of one with heights too, the horizontal one first
             horizontal = parts[0] if isinstance(parts, list) and parts and isinstance(parts[0], dict) else crs
@@ -299,11 +308,43 @@ def _bbox(types: "dict[str, DuckDBPyType]") -> str:
     return "NULL"
 
 
-def _geometry(types: "dict[str, DuckDBPyType]") -> str:
-    kind = types.get("geometry")
+def _geometry(types: "dict[str, DuckDBPyType]", metadata: Sequence[Any], shown: str) -> str:
+    """Return an expression for the geometry as WKB; NULL, with a warning, for a column in another encoding."""
+    name, stated = _geometry_column(metadata[0] if metadata else None, types)
+    kind = types.get(name)
     if kind is None:
         return "NULL"
-    return "geometry" if kind.id == "blob" else "ST_AsWKB(geometry)" if str(kind).startswith("GEOMETRY") else "NULL"
+    if kind.id == "blob":
+        return quoted(name)
+    if str(kind).startswith("GEOMETRY"):
+        return f"ST_AsWKB({quoted(name)})"
+    form, depth = _GEOARROW.get(str(stated.get("encoding")), ("", 0))
+    for _ in range(depth):
+        kind = item_columns.fields(kind).get("child", kind)
+    axes = [f"p0.{axis}" for axis in ("x", "y", "z") if axis in item_columns.fields(kind)]
+    if not form or len(axes) < 2:
+        logger.warning(
+            "ignored the geometries of %s: %s in the column %s, which are neither WKB nor GeoArrow's points and rings",
+            *(shown, types[name], name),
+        )
+        return "NULL"
+    lists = f"[{', '.join(axes)}]"
+    for level in range(depth):
+        lists = f"[{lists} FOR p{level} IN p{level + 1}]"
+    lists = f"list_transform([{quoted(name)}], lambda p{depth}: {lists})[1]"
+    geojson = f"json_object('type', '{form}', 'coordinates', {lists})::VARCHAR"
+    return f"CASE WHEN {quoted(name)} IS NOT NULL THEN ST_AsWKB(ST_GeomFromGeoJSON({geojson})) END"
+
+
+def _geometry_column(stated: object, columns: Collection[str] = ()) -> tuple[str, dict[str, Any]]:
+    """Return name and metadata of the column `geometry`, or of the primary column if the file has no such column."""
+    known = stated.get("columns") if isinstance(stated, dict) else None
+    known = known if isinstance(known, dict) else {}
+    name = "geometry"
+    if isinstance(stated, dict) and name not in {*columns, *known}:
+        name = str(stated.get("primary_column", name))
+    column = known.get(name)
+    return name, column if isinstance(column, dict) else {}
 
 
 def _reason(error: Exception, paths: list[str], shown: str) -> str:

@@ -32,6 +32,7 @@ _WHOLE_NUMBERS = {
     "uinteger",
     "ubigint",
 }
+_NESTED = {"struct", "list", "map", "array", "union", "blob"}
 
 
 def fields(kind: "DuckDBPyType") -> "dict[str, DuckDBPyType]":
@@ -69,6 +70,11 @@ def column_text(name: str, types: Types, option: str, file: str) -> str:
     if name not in types:
         raise SourceError(
             f"The column of {option} must be in the file. Received: {option}={name!r}, and {file} has {joined(types)}."
+        )
+    if types[name].id in _NESTED:
+        raise SourceError(
+            f"The column of {option} must hold text or numbers. Received: {option}={name!r}, and in {file} it is "
+            f"{types[name]}. Name another column, or write the file with one value per item in it."
         )
     return text(quoted(name), types[name])
 
@@ -203,5 +209,11 @@ def _names(value: str, kind: "DuckDBPyType", wanted: Sequence[str], *, needs_all
         return None
     each = ", ".join(f"nullif(b.{quoted(name)}::VARCHAR, '')" for name in names)
     listed = f"[coalesce({each}, NULL) FOR b IN {value}]"
-    needed = f">= greatest(len({value}), 1)" if needs_all else "> 0"  # names are optional in STAC 1.1
-    return listed, f"len(list_filter({listed}, lambda n: n IS NOT NULL)) {needed}"
+    present = f"len(list_filter({listed}, lambda n: n IS NOT NULL))"
+    if not needs_all:
+        return listed, f"{present} > 0"
+    # Names are optional in STAC 1.1; b1, b2 and so on are places in the file, unless common names are beside them.
+    common = [f"b.{quoted(name)}::VARCHAR" for name in _COMMON_NAMES if name in names]
+    none = f"len(list_filter({value}, lambda b: coalesce({', '.join(common)}, '') <> '')) = 0" if common else "true"
+    numbers = f"list_transform(range(1, len({value}) + 1), lambda n: 'b' || n)"
+    return listed, f"{present} >= greatest(len({value}), 1) AND NOT ({listed} = {numbers} AND {none})"

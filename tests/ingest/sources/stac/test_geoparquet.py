@@ -202,6 +202,83 @@ def test_numbers_of_bands_are_no_names(items, tmp_path, common, expected):
     assert read_tile_table_info(tmp_path / "tiles.parquet").bands == expected
 
 
+def test_names_of_the_collection_replace_numbers_of_bands(items, tmp_path):
+    for item in items:
+        item["assets"]["image"]["eo:bands"] = [{"name": "b1"}, {"name": "b2"}]
+    table = pq.read_table(write(tmp_path / "items.parquet", items))
+    collections = {"tiles-collection": {"id": "tiles-collection", "item_assets": {"image": {"bands": BANDS}}}}
+    stated = {b"stac-geoparquet": json.dumps({"collections": collections}).encode()}
+    pq.write_table(table.replace_schema_metadata({**table.schema.metadata, **stated}), tmp_path / "items.parquet")
+    ingest_into(tmp_path, source=str(tmp_path / "items.parquet"), split_property="ml-aoi:split")
+    info = read_tile_table_info(tmp_path / "tiles.parquet")
+    assert (info.bands, info.common_names) == (("B02", "B8A"), ("blue", "nir08"))
+
+
+def with_geometries(table, path, column, encoding, name="geometry"):
+    """The table with another geometry column."""
+    place = table.schema.get_field_index("geometry")
+    stated = {"encoding": encoding, "geometry_types": []}
+    geo = {"version": "1.1.0", "primary_column": name, "columns": {name: stated}}
+    table = table.set_column(place, name, column).replace_schema_metadata({b"geo": json.dumps(geo).encode()})
+    pq.write_table(table, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("point", "POINT (10.1 50.333333333333336)"),
+        ("point", "POINT Z (10.1 50 7)"),
+        ("linestring", "LINESTRING (10 50, 11 51.7)"),
+        ("multipoint", "MULTIPOINT ((10 50), (11 51))"),
+        ("polygon", "POLYGON ((0 0, 9 0, 9 9, 0 0), (2 1, 3 1, 3 2, 2 1))"),
+        ("multilinestring", "MULTILINESTRING ((10 50, 11 51), (0 0, 1 1))"),
+        ("multipolygon", "MULTIPOLYGON (((0 0, 9 0, 9 9, 0 0), (2 1, 3 1, 3 2, 2 1)), ((20 0, 21 0, 21 1, 20 0)))"),
+    ],
+)
+def test_geometries_in_the_encoding_of_geoarrow(items, tmp_path, encoding, text):
+    import shapely
+
+    shape = shapely.from_wkt(text)
+    _, points, offsets = shapely.to_ragged_array([shape] * len(items))
+    column = pa.StructArray.from_arrays([pa.array(axis) for axis in points.T.copy()], list("xyz")[: points.shape[1]])
+    for each in offsets:
+        column = pa.ListArray.from_arrays(pa.array(each, pa.int32()), column)
+    column = pa.concat_arrays([column[:-1], pa.nulls(1, column.type)])
+    table = pq.read_table(write(tmp_path / "items.parquet", items))
+    *rows, last = read(with_geometries(table, tmp_path / "items.parquet", column, encoding))[1]
+    assert {shapely.from_wkb(row["geometry"]) for row in rows} == {shape}
+    assert last["geometry"] is None
+
+
+def test_geometries_in_a_column_of_another_name(items, tmp_path):
+    table = pq.read_table(write(tmp_path / "items.parquet", items))
+    path = with_geometries(table, tmp_path / "items.parquet", table["geometry"], "WKB", "geom")
+    assert [row["geometry"] for row in read(path)[1]] == table["geometry"].to_pylist()
+
+
+def test_geometries_in_an_unknown_encoding(items, tmp_path, caplog):
+    table = pq.read_table(write(tmp_path / "items.parquet", items))
+    path = with_geometries(table, tmp_path / "items.parquet", pa.array(["POINT (1 2)"] * len(items)), "WKT")
+    assert {row["geometry"] for row in read(path)[1]} == {None}
+    assert "VARCHAR in the column geometry, which are neither WKB" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("parameters", "named"),
+    [
+        ({"columns": {"label": "kinds"}}, "data_columns.label"),
+        ({"columns": {"group": "kinds"}}, "data_columns.group"),
+        ({"split_property": "kinds"}, "split_property"),
+    ],
+)
+def test_a_column_of_lists_is_no_column_of_text(items, tmp_path, parameters, named):
+    for item in items:
+        item["properties"]["kinds"] = ["Forest", "River"]
+    with pytest.raises(SourceError, match=rf"{named} must hold text or numbers\. Received: .*it is VARCHAR\[\]"):
+        read(write(tmp_path / "items.parquet", items), **parameters)
+
+
 @pytest.mark.parametrize(
     ("crs", "expected"),
     [
