@@ -1,12 +1,13 @@
 """Access of DuckDB to a file, local or remote."""
 
 import contextlib
+import json
 import re
 import struct
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -191,3 +192,17 @@ def _parquet_schema(uri: str) -> pa.Schema:
             "The names of the columns of a Parquet file must be UTF-8. Received: "
             f"{storage.shown(uri)} with {error.object[:80]!r}. Write the file again with its text as UTF-8."
         ) from None
+
+
+def json_metadata(connection: "DuckDBPyConnection", paths: Sequence[str], keys: Sequence[str]) -> dict[str, list[Any]]:
+    """Return the metadata of Parquet files that are JSON, by key; of one file first, then those that differ."""
+    listed = ", ".join(f"{literal(key)}::BLOB" for key in keys)
+    query = (
+        f"SELECT key::VARCHAR, value FROM parquet_kv_metadata(?) WHERE key IN ({listed}) "  # noqa: S608
+        "GROUP BY key, value ORDER BY min(file_name)"
+    )
+    found: dict[str, list[Any]] = {}
+    for key, value in connection.execute(query, [list(paths)]).fetchall():
+        with contextlib.suppress(ValueError):
+            found.setdefault(key, []).append(json.loads(bytes(value)))
+    return found

@@ -6,8 +6,7 @@ true, for local and remote files; conditions on floating-point numbers skip none
 
 import contextlib
 import json
-import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,14 @@ import pyarrow as pa
 
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
 from tilepipe.components.ingest.parameter_names import argument, joined
-from tilepipe.components.ingest.sources.duckdb_files import check_names, hide_statistics, parquet_relation, readable
+from tilepipe.components.ingest.sources import geoparquet_geometry
+from tilepipe.components.ingest.sources.duckdb_files import (
+    check_names,
+    hide_statistics,
+    json_metadata,
+    parquet_relation,
+    readable,
+)
 from tilepipe.components.ingest.sources.href_columns import resolve
 from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.ingest.sources.stac import item_columns
@@ -35,17 +41,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from duckdb.sqltypes import DuckDBPyType
 
-logger = logging.getLogger("tilepipe.ingest")
 
-_GEOARROW = {
-    "point": ("Point", 0),
-    "linestring": ("LineString", 1),
-    "multipoint": ("MultiPoint", 1),
-    "polygon": ("Polygon", 2),
-    "multilinestring": ("MultiLineString", 2),
-    "multipolygon": ("MultiPolygon", 3),
-}
-"""Encoding in GeoParquet 1.1 -> type in GeoJSON, and how many lists are around a point."""
 _HEXADECIMAL = "([0-9A-Fa-f][0-9A-Fa-f])+"
 
 
@@ -145,8 +141,13 @@ class StacGeoParquet:
         check_unused_split(types, self.config)
         config, assets = self.config, item_columns.fields(types["assets"])
         keys = self._assets(connection, relation, assets)
-        metadata = _metadata(connection, paths)
-        _check_degrees(metadata.get("geo", ()), self._shown)
+        metadata = json_metadata(connection, paths, ("geo", "stac-geoparquet"))
+        geo = metadata.get("geo", ())
+        if projected := geoparquet_geometry.projected_crs(geo):
+            raise SourceError(
+                "The geometries of a STAC-GeoParquet file must be longitude and latitude (OGC:CRS84). Received: "
+                f"{self._shown} in {projected}. {geoparquet_geometry.TO_DEGREES}"
+            )
         documents = self._collections(metadata.get("stac-geoparquet", ()))
         collections = _bands_of(documents, keys[0] if len(keys) == 1 else "")
         bands = item_columns.band_names(keys, assets, types, collections)
@@ -171,7 +172,7 @@ class StacGeoParquet:
             "group": item_columns.column_text(config.columns.group, types, "data_columns.group", self._shown),
             "datetime": item_columns.first_of(times, "NULL"),
             "bbox": _bbox(types),
-            "geometry": _geometry(types, metadata.get("geo", ()), self._shown),
+            "geometry": geoparquet_geometry.as_wkb(types, geo, self._shown),
             "bytes": item_columns.of_assets(keys, "file:size", assets, "BIGINT"),
             "checksum": item_columns.of_assets(keys, "file:checksum", assets, "VARCHAR"),
             "bands": bands,
@@ -239,41 +240,6 @@ def _bands_of(collections: dict[str, dict[str, Any]], key: str) -> dict[str, ite
     return bands
 
 
-def _metadata(connection: "DuckDBPyConnection", paths: list[str]) -> dict[str, list[Any]]:
-    """Return the metadata of the files that are JSON, by key; of one file first, then those that differ."""
-    query = (
-        "SELECT key::VARCHAR, value FROM parquet_kv_metadata(?) WHERE key IN ('geo'::BLOB, 'stac-geoparquet'::BLOB) "
-        "GROUP BY key, value ORDER BY min(file_name)"
-    )
-    found: dict[str, list[Any]] = {}
-    for key, value in connection.execute(query, [paths]).fetchall():
-        with contextlib.suppress(ValueError):
-            found.setdefault(key, []).append(json.loads(bytes(value)))
-    return found
-
-
-def _check_degrees(metadata: Sequence[Any], shown: str) -> None:
-    """Check that geometries and boxes are longitude and latitude, as STAC demands: any geographic reference system.
-
-    Raises:
-        SourceError: if the metadata of GeoParquet state another one.
-    """
-    for stated in metadata:
-        crs = _geometry_column(stated)[1].get("crs")
-        if isinstance(crs, dict):
-            parts = crs.get("components")  # of one with heights too, the horizontal one first
-            horizontal = parts[0] if isinstance(parts, list) and parts and isinstance(parts[0], dict) else crs
-            named, is_geographic = crs.get("name"), horizontal.get("type", "GeographicCRS") == "GeographicCRS"
-        else:  # WKT before version 0.4; none means degrees
-            named, is_geographic = str(crs)[:60], crs is None or str(crs).startswith(("GEOG", "GEODCRS"))
-        if not is_geographic:
-            raise SourceError(
-                "The geometries of a STAC-GeoParquet file must be longitude and latitude (OGC:CRS84). Received: "
-                f"{shown} in {named}. Convert it, for example with geopandas: "
-                "read_parquet(...).to_crs('OGC:CRS84').to_parquet(..., write_covering_bbox=True)."
-            )
-
-
 def _spell_checksums(connection: "DuckDBPyConnection") -> None:
     """Write the checksums in `chosen` in lower-case hexadecimal; others are left as they are."""
     connection.execute(
@@ -306,45 +272,6 @@ def _bbox(types: "dict[str, DuckDBPyType]") -> str:
         corners = "xmin := bbox[1], ymin := bbox[2], xmax := bbox[len(bbox) // 2 + 1], ymax := bbox[len(bbox) // 2 + 2]"
         return f"CASE WHEN len(bbox) IN (4, 6) THEN struct_pack({corners}) END"
     return "NULL"
-
-
-def _geometry(types: "dict[str, DuckDBPyType]", metadata: Sequence[Any], shown: str) -> str:
-    """Return an expression for the geometry as WKB; NULL, with a warning, for a column in another encoding."""
-    name, stated = _geometry_column(metadata[0] if metadata else None, types)
-    kind = types.get(name)
-    if kind is None:
-        return "NULL"
-    if kind.id == "blob":
-        return quoted(name)
-    if str(kind).startswith("GEOMETRY"):
-        return f"ST_AsWKB({quoted(name)})"
-    form, depth = _GEOARROW.get(str(stated.get("encoding")), ("", 0))
-    for _ in range(depth):
-        kind = item_columns.fields(kind).get("child", kind)
-    axes = [f"p0.{axis}" for axis in ("x", "y", "z") if axis in item_columns.fields(kind)]
-    if not form or len(axes) < 2:
-        logger.warning(
-            "ignored the geometries of %s: %s in the column %s, which are neither WKB nor GeoArrow's points and rings",
-            *(shown, types[name], name),
-        )
-        return "NULL"
-    lists = f"[{', '.join(axes)}]"
-    for level in range(depth):
-        lists = f"[{lists} FOR p{level} IN p{level + 1}]"
-    lists = f"list_transform([{quoted(name)}], lambda p{depth}: {lists})[1]"
-    geojson = f"json_object('type', '{form}', 'coordinates', {lists})::VARCHAR"
-    return f"CASE WHEN {quoted(name)} IS NOT NULL THEN ST_AsWKB(ST_GeomFromGeoJSON({geojson})) END"
-
-
-def _geometry_column(stated: object, columns: Collection[str] = ()) -> tuple[str, dict[str, Any]]:
-    """Return name and metadata of the column `geometry`, or of the primary column if the file has no such column."""
-    known = stated.get("columns") if isinstance(stated, dict) else None
-    known = known if isinstance(known, dict) else {}
-    name = "geometry"
-    if isinstance(stated, dict) and name not in {*columns, *known}:
-        name = str(stated.get("primary_column", name))
-    column = known.get(name)
-    return name, column if isinstance(column, dict) else {}
 
 
 def _reason(error: Exception, paths: list[str], shown: str) -> str:

@@ -4,6 +4,8 @@ It is one file, or a folder of files. DuckDB reads only the columns that are use
 """
 
 import contextlib
+import dataclasses
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +13,14 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
-from tilepipe.components.ingest.sources.duckdb_files import check_names, is_stac_parquet, parquet_relation, readable
+from tilepipe.components.ingest.sources import geoparquet_geometry
+from tilepipe.components.ingest.sources.duckdb_files import (
+    check_names,
+    is_stac_parquet,
+    json_metadata,
+    parquet_relation,
+    readable,
+)
 from tilepipe.components.ingest.sources.href_columns import resolve
 from tilepipe.components.ingest.sources.numbered_files import warn_of_missing_files
 from tilepipe.components.ingest.sources.tables import huggingface, short_names, table_columns, table_query, text_table
@@ -22,6 +31,8 @@ from tilepipe.components.shared.storage import storage
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
     from duckdb.sqltypes import DuckDBPyType
+
+logger = logging.getLogger("tilepipe.ingest")
 
 
 def is_table(uri: str) -> bool:
@@ -100,8 +111,10 @@ class TableSource:
                     relation, types = parquet_relation(connection, paths, by_file=by_file)
                     check_names(types, [file.uri for file in files])
                     features = huggingface.features(connection, paths)
-                    chosen = table_columns.choose(types, self.config, self._shown, features)
+                    shapes, kept = self._geometry(connection, paths, types)
+                    chosen = table_columns.choose(kept, self.config, self._shown, features)
                     parquet = self._parquet_files(connection, files, relative, relation, types, chosen, features)
+                    parquet = dataclasses.replace(parquet, geometry=shapes)
                     if parquet.hold_images or parquet.splits:
                         relation, _ = parquet_relation(connection, paths, by_file=by_file, is_located=True)
                 query = table_query.query(
@@ -126,6 +139,20 @@ class TableSource:
         """Return the paths of the files relative to the source."""
         folder = self.file if is_folder(self.file) else storage.parent(self.file)
         return [storage.path_of(file.uri).removeprefix(f"{storage.path_of(folder)}/") for file in files]
+
+    def _geometry(
+        self, connection: "DuckDBPyConnection", paths: list[str], types: "dict[str, DuckDBPyType]"
+    ) -> "tuple[str, dict[str, DuckDBPyType]]":
+        """Return an expression for the geometry of GeoParquet, and the columns without boxes that are no degrees."""
+        metadata = json_metadata(connection, paths, ("geo",)).get("geo", ())
+        projected = geoparquet_geometry.projected_crs(metadata)
+        if not projected:
+            return geoparquet_geometry.as_wkb(types, metadata, self._shown) if metadata else "NULL", types
+        logger.warning(
+            "ignored the geometries of %s, which are in %s, not in longitude and latitude (OGC:CRS84). %s",
+            *(self._shown, projected, geoparquet_geometry.TO_DEGREES),
+        )
+        return "NULL", {name: kind for name, kind in types.items() if name.lower() != "bbox"}
 
     def _parquet_files(
         self,
@@ -163,6 +190,7 @@ class TableSource:
                     f"{self._shown} with nothing in the column of {what}{f', such as {example}' if example else ''}. "
                     "Complete the table, or exclude such rows with `data_where`."
                 )
+        geoparquet_geometry.add_boxes(connection)
         if self._holds_images:
             return
         folder = self.file if is_folder(self.file) else storage.parent(self.file)

@@ -74,6 +74,8 @@ class ParquetFiles:
     """The features of Hugging Face's `datasets` by column."""
     hold_images: bool = False
     """True if the column of images holds encoded images."""
+    geometry: str = "NULL"
+    """SQL expression for the geometry of a row."""
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -65,6 +65,7 @@ def query(
         "group": _text(chosen.group, types),
         "datetime": _time(chosen.datetime, types),
         "bbox": _box(chosen.place, types),
+        "geometry": parquet.geometry if parquet else "NULL",
         "tilepipe_unit": _unit(connection, relation, types, chosen),
         "tilepipe_label_status": f"lower({_text(chosen.status, types)})" if chosen.status else "NULL",
     }
