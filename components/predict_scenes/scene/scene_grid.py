@@ -133,14 +133,16 @@ class SceneGrid:
         for part in self.parts:
             try:
                 numbers = part.read(window)
-                mask = part.mask.read(row, column, height, width) if part.mask else None
+                masks: Sequence[Mask | None] = [None] * len(part.indexes)
+                if part.mask:
+                    masks = part.mask.read(row, column, height, width, part.indexes)
             except rasterio.errors.RasterioError as error:
                 raise StorageError(
                     f"The pixels of a scene must be readable. Received: {self.name}, rows {row} to {row + height - 1}, "
                     f"of which GDAL says: {error}. Check the file, and that its store can be reached."
                 ) from None
             converted = []
-            for values in numbers:
+            for values, mask in zip(numbers, masks, strict=True):
                 good = _valid(values, part.nodata, mask)
                 converted.append(self._converted(values, good))
                 if good is None:

@@ -2,7 +2,7 @@
 
 import contextlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,8 +30,12 @@ class MaskReader:
     sidecar: Any = None
     """The `.msk` file; None without one."""
 
-    def read(self, row: int, column: int, height: int, width: int) -> Mask:
-        """Read a rectangle of the common grid, from the nearest pixels of the file, `(height, width)`."""
+    def read(self, row: int, column: int, height: int, width: int, bands: Sequence[int]) -> list[Mask]:
+        """Read a rectangle of the common grid, from the nearest pixels of the file.
+
+        Returns:
+            `(height, width)` for each band, the same unless the `.msk` file has a mask for each band.
+        """
         from rasterio.windows import Window
 
         inverse = ~self.raster.transform
@@ -39,7 +43,7 @@ class MaskReader:
         x, y = (np.floor(place).astype(np.int64) for place in locate(inverse, x, y))
         inside: Mask = (x >= 0) & (x < self.raster.width) & (y >= 0) & (y < self.raster.height)
         if not inside.any():
-            return inside
+            return [inside] * len(bands)
         left, top = int(x[inside].min()), int(y[inside].min())
         window = Window(left, top, int(x[inside].max()) - left + 1, int(y[inside].max()) - top + 1)
         if self.alpha:
@@ -48,10 +52,14 @@ class MaskReader:
             valid = self.raster.dataset_mask(window=window) > 0
         else:
             valid = np.ones((window.height, window.width), np.bool_)
+        masks = [valid]
         if self.sidecar is not None:
-            valid &= self.sidecar.read(1, window=window) > 0
-        inside[inside] = valid[y[inside] - top, x[inside] - left]
-        return inside
+            beside = self.sidecar.read(list(bands) if self.sidecar.count > 1 else [1], window=window) > 0
+            masks = [valid & each for each in beside]
+        found = [np.zeros_like(inside) for _ in masks]
+        for placed, mask in zip(found, masks, strict=True):
+            placed[inside] = mask[y[inside] - top, x[inside] - left]
+        return found if len(found) == len(bands) else found * len(bands)
 
 
 def open_mask(
@@ -130,10 +138,11 @@ def _open_sidecar(stack: contextlib.ExitStack, uri: str, raster: Any) -> Any:  #
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)  # it lies where the scene lies
         sidecar = stack.enter_context(open_raster(beside))
-    if (sidecar.count, sidecar.height, sidecar.width) != (1, raster.height, raster.width):
+    size = raster.height, raster.width
+    if (sidecar.height, sidecar.width) != size or sidecar.count not in {1, raster.count}:
         raise SourceError(
-            "The mask beside a scene must have one band of its size. Received: "
+            "The mask beside a scene must have its size, and one band or as many as the scene. Received: "
             f"{storage.shown(beside)} with {sidecar.count} bands of {sidecar.height} x {sidecar.width} pixels, for "
-            f"{raster.height} x {raster.width}. Correct or remove it."
+            f"{raster.count} bands of {raster.height} x {raster.width}. Correct or remove it."
         )
     return sidecar

@@ -25,6 +25,11 @@ DTYPES = ("uint8", "uint16", "int16", "float32")
 _NUMPY_DTYPES = frozenset(map(np.dtype, DTYPES))
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_LIGHTNESS_AND_COLOR = {
+    tifffile.PHOTOMETRIC.CIELAB,
+    tifffile.PHOTOMETRIC.ICCLAB,
+    tifffile.PHOTOMETRIC.ITULAB,
+}
 _JPEG_MAGIC = b"\xff\xd8\xff"
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _BMP_MAGIC = b"BM"
@@ -107,6 +112,8 @@ def _decode_tiff(data: bytes, expected_shape: Shape | None, max_bytes: int) -> P
         axes = page.axes
         if axes not in {"YX", "YXS", "SYX"}:
             raise TileError(f"it is a TIFF with the axes {axes}, not one image of height, width and bands")
+        if page.photometric in _LIGHTNESS_AND_COLOR:
+            raise TileError("it is a TIFF in CIELAB, whose channels are lightness and two colors, not red, green, blue")
         shape = page.shape if axes == "YXS" else (*page.shape, 1) if axes == "YX" else (*page.shape[1:], page.shape[0])
         is_palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE and page.colormap is not None
         if is_palette:

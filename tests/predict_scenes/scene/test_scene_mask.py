@@ -1,5 +1,7 @@
 """Masks of scenes: within the file, beside it, and alpha."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import rasterio
@@ -7,6 +9,8 @@ from rasterio.enums import ColorInterp
 
 from tests.support.scenes import read_scene, write_scene
 from tilepipe.components.shared.errors import SourceError
+from tilepipe.components.shared.tiles.decode import decode
+from tilepipe.components.shared.tiles.validity import ValidityRules, with_sidecar
 
 BANDS = ("B01", "B02")
 
@@ -101,9 +105,31 @@ def test_a_mask_within_and_one_beside_both_count(tmp_path):
     np.testing.assert_array_equal(valid, expected)
 
 
+@pytest.mark.parametrize("is_resampled", [False, True])
+def test_a_mask_for_each_band_counts_as_in_tiles(tmp_path, is_resampled):
+    flags = np.full((2, 8, 8), 255, np.uint8)
+    flags[0, :4], flags[1, :, :4] = 0, 0
+    path = write_scene(tmp_path / "s.tif", np.full((2, 8, 8), 120, np.uint16), nodata=None)
+    mask = write_scene(tmp_path / "other.tif", flags, bands=(None, None), nodata=None)
+    with rasterio.open(mask, "r+") as file:
+        file.update_tags(INTERNAL_MASK_FLAGS_1=0, INTERNAL_MASK_FLAGS_2=0)
+    mask.rename(tmp_path / "s.tif.msk")
+    with rasterio.open(path) as file:
+        np.testing.assert_array_equal(file.read_masks(), flags)  # what GDAL takes it for
+    tile = with_sidecar(decode(path.read_bytes()), str(path), ValidityRules(), lambda uri: Path(uri).read_bytes())
+    options = {"pixel_metres": 5, "resampling": "nearest"} if is_resampled else {}
+    pixels, valid, grid = read_scene(path, bands=("B02", "B01"), **options)
+    times = grid.height // 8
+    expected = tile.valid[..., ::-1].repeat(times, axis=0).repeat(times, axis=1)
+    np.testing.assert_array_equal(pixels, np.where(expected, 120, 7))
+    np.testing.assert_array_equal(valid, expected.any(axis=2))
+
+
 def test_a_mask_of_another_size_is_refused(tmp_path):
     mask = write_scene(tmp_path / "other.tif", np.full((1, 4, 4), 255, np.uint8), bands=(None,), nodata=None)
     path = write_scene(tmp_path / "s.tif", np.full((2, 8, 8), 120, np.uint16))
     mask.rename(tmp_path / "s.tif.msk")
-    with pytest.raises(SourceError, match=r"s\.tif\.msk with 1 bands of 4 x 4 pixels, for 8 x 8\. Correct or remove"):
+    with pytest.raises(
+        SourceError, match=r"s\.tif\.msk with 1 bands of 4 x 4 pixels, for 2 bands of 8 x 8\. Correct or remove"
+    ):
         read_scene(path)

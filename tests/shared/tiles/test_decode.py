@@ -231,6 +231,12 @@ def cmyk():
     return buffer.getvalue()
 
 
+def lab():
+    buffer = io.BytesIO()
+    Image.new("LAB", (8, 8)).save(buffer, "TIFF")
+    return buffer.getvalue()
+
+
 def gif():
     buffer = io.BytesIO()
     Image.new("L", (8, 8)).save(buffer, "GIF")
@@ -246,6 +252,7 @@ def gif():
         (b"\0\0\0\x0cjP  \r\n\x87\n" + b"\0" * 40, "JPEG 2000 without a codestream"),
         (b"\0\0\0\x0cjP  \r\n\x87\n" + b"\0\0\0\x0c", "does not decode"),
         (cmyk(), "CMYK"),
+        (lab(), "CIELAB"),
         (b"II*\0" + b"\xff" * 4, "does not decode"),
         (b"II*\0" + struct.pack("<I", 8) + b"\0" * 40, "not one image of height, width and bands"),
         (b"\x89PNG\r\n\x1a\n" + b"\0" * 40, "does not decode"),
