@@ -78,22 +78,27 @@ def as_wkb(types: "Mapping[str, DuckDBPyType]", metadata: Sequence[Any], shown: 
     return f"CASE WHEN {quoted(name)} IS NOT NULL THEN ST_AsWKB(ST_GeomFromGeoJSON({geojson})) END"
 
 
-def add_boxes(connection: "DuckDBPyConnection") -> None:
-    """Give the rows of `chosen` that have a geometry but no box that of the geometry."""
+def add_boxes(connection: "DuckDBPyConnection", batch_rows: int = 100_000) -> None:
+    """Give the rows of `chosen` that have a geometry but no box that of the geometry, a batch at a time."""
     import shapely
 
-    query = "SELECT rowid AS row, geometry FROM chosen WHERE bbox IS NULL AND geometry IS NOT NULL ORDER BY rowid"
-    found = connection.sql(query).to_arrow_table()
-    shapes = shapely.from_wkb(found["geometry"].to_pylist(), on_invalid="ignore")
-    corners = shapely.bounds(shapes).reshape(-1, 4)  # NaN without coordinates
-    boxes = {name: pa.array(column, from_pandas=True) for name, column in zip(CORNERS, corners.T.copy(), strict=True)}
-    connection.register("boxes", pa.table({"row": found["row"], **boxes}))
-    packed = ", ".join(f"{name} := boxes.{name}" for name in CORNERS)
-    connection.execute(
-        f"UPDATE chosen SET bbox = struct_pack({packed}) FROM boxes "  # noqa: S608
-        "WHERE chosen.rowid = boxes.row AND boxes.xmin IS NOT NULL"
+    query = (
+        "SELECT rowid AS row, geometry FROM chosen "
+        "WHERE bbox IS NULL AND geometry IS NOT NULL AND rowid BETWEEN ? AND ? ORDER BY rowid"
     )
-    connection.unregister("boxes")
+    packed = ", ".join(f"{name} := boxes.{name}" for name in CORNERS)
+    (last,) = connection.execute("SELECT coalesce(max(rowid), -1) FROM chosen").fetchall()[0]
+    for first in range(0, last + 1, batch_rows):
+        found = connection.sql(query, params=[first, first + batch_rows - 1]).to_arrow_table()
+        corners = shapely.bounds(shapely.from_wkb(found["geometry"].to_pylist(), on_invalid="ignore")).reshape(-1, 4)
+        # NaN, which becomes NULL, without coordinates
+        boxes = [pa.array(column, from_pandas=True) for column in corners.T.copy()]
+        connection.register("boxes", pa.table([found["row"], *boxes], ["row", *CORNERS]))
+        connection.execute(
+            f"UPDATE chosen SET bbox = struct_pack({packed}) FROM boxes "  # noqa: S608
+            "WHERE chosen.rowid = boxes.row AND boxes.xmin IS NOT NULL"
+        )
+        connection.unregister("boxes")
 
 
 def _fields(kind: "DuckDBPyType") -> "dict[str, DuckDBPyType]":

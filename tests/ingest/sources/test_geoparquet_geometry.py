@@ -9,6 +9,8 @@ import pytest
 import shapely
 
 from tests.support.ingesting import ingest_into
+from tilepipe.components.ingest.sources.geoparquet_geometry import add_boxes
+from tilepipe.components.shared.runtime.database import open_database
 
 BOXES = [(10 + number, 50.0, 10.25 + number, 50.125) for number in range(12)]
 
@@ -53,3 +55,19 @@ def test_metres_are_not_taken_for_degrees(tmp_path, caplog, places):
     assert {row["geometry"] for row in rows} == {None}
     assert {row["bbox"] and tuple(row["bbox"].values()) for row in rows} == {(5.0, 6.0, 5.0, 6.0) if places else None}
     assert "which are in WGS 84 / UTM zone 33N, not in longitude and latitude (OGC:CRS84). Convert" in caplog.text
+
+
+def test_boxes_are_added_a_batch_at_a_time():
+    shapes = [shapely.to_wkb(shapely.box(*box)) for box in BOXES]
+    with open_database() as connection:
+        connection.register("given", pa.table({"number": range(12), "geometry": shapes}))
+        connection.execute(
+            "CREATE TABLE chosen AS SELECT number, geometry, NULL::STRUCT(xmin DOUBLE, ymin DOUBLE, xmax DOUBLE, "
+            "ymax DOUBLE) AS bbox FROM given"
+        )
+        connection.execute("DELETE FROM chosen WHERE number IN (0, 6)")
+        add_boxes(connection, batch_rows=5)
+        found = connection.execute("SELECT number, bbox FROM chosen ORDER BY number").fetchall()
+    assert [(number, tuple(box.values())) for number, box in found] == [
+        (number, BOXES[number]) for number in range(12) if number not in {0, 6}
+    ]
