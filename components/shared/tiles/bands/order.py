@@ -36,10 +36,13 @@ def file_bands(info: TileTableInfo, channels: int, dtype: str, descriptions: Seq
     described = canonical_bands(tuple(descriptions))
     if info.bands:
         if len(info.bands) != channels or len(set(info.bands)) != channels:
+            twice = ", ".join(sorted({name for name in info.bands if info.bands.count(name) > 1}))
+            repeated = f", with {twice} repeated" if twice else ""
             raise BandError(
-                "There must be one name for each band of the pixels. Received: "
+                "There must be one name for each band of the pixels, and none twice. Received: "
                 f"{len(info.bands)} names, {', '.join(info.bands)} (stated by {info.bands_stated_by}), for "
-                f"{channels} bands. Say the true order with source_bands=[...] (a pipeline's data_source_bands)."
+                f"{channels} bands{repeated}. Say the true order with source_bands=[...] (a pipeline's "
+                "data_source_bands)."
             )
         if _contradict(described, info.bands) and info.bands_stated_by != "user":
             raise BandError(

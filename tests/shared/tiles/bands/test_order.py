@@ -32,7 +32,7 @@ def test_who_says_what_the_bands_are(stated, channels, dtype, descriptions, expe
     ("stated", "channels", "dtype", "descriptions", "message"),
     [
         (info("B02", "B03"), 3, "uint16", (), r"2 names, B02, B03 \(stated by metadata\), for 3 bands"),
-        (info("B02", "B02"), 2, "uint16", (), "one name for each band"),
+        (info("B02", "B02"), 2, "uint16", (), "one name for each band.*for 2 bands, with B02 repeated"),
         (info("B02", "B03"), 2, "uint16", ("B3", "B2"), "B02, B03 .*but the files say B03, B02.*source_bands"),
         (info("B02", "B03", "B04"), 3, "uint16", ("B4", "B3", "B8"), "B02, B03, B04 .*but the files say B04, B03, B08"),
         (info(), 3, "uint16", (), "3 bands of uint16, which neither"),
