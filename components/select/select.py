@@ -15,7 +15,7 @@ from tilepipe.components.shared.contracts.candidates import MODEL_FILE, Outcome,
 from tilepipe.components.shared.contracts.manifest import read_manifest
 from tilepipe.components.shared.errors import ArtifactError, ParameterError
 from tilepipe.components.shared.storage.atomic import whole_file, write_whole
-from tilepipe.components.shared.tracking import tracking
+from tilepipe.components.shared.tracking import earlier_runs, tracking
 
 logger = logging.getLogger("tilepipe.select")
 
@@ -100,6 +100,7 @@ def _winner(outcomes: Sequence[Outcome]) -> Outcome:
 
 def _track(config: SelectConfig, winner: Outcome, outcomes: Sequence[Outcome], outputs: Outputs) -> None:
     run_id = tracking.open_run(config.experiment, "sweep", {})
+    earlier_runs.nest_interrupted(run_id, [outcome.mlflow_run_id for outcome in outcomes])
     tracking.log_params(
         run_id,
         {f"winner.{name}": value for name, value in winner.parameters.items()}

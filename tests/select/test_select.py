@@ -92,3 +92,23 @@ def test_outcomes_that_are_missing_are_an_error(select_among):
 def test_no_outcomes_are_an_error(select_among):
     with pytest.raises(ArtifactError, match="needs outcomes"):
         select_among([])
+
+
+@pytest.mark.parametrize(("status", "moves"), [("KILLED", True), ("FAILED", True), ("FINISHED", False)])
+def test_candidates_of_an_interrupted_sweep_are_nested_below_the_one_that_continues(
+    status, moves, select_among, mlflow_store, monkeypatch
+):
+    from mlflow import MlflowClient
+
+    monkeypatch.setenv("KFP_RUN_ID", "kfp-2")
+    mlflow = MlflowClient(tracking_uri=mlflow_store)
+    earlier = mlflow.create_run("0").info.run_id
+    candidate = mlflow.create_run("0", tags={"mlflow.parentRunId": earlier}).info.run_id
+    mlflow.set_terminated(earlier, status)
+    outcomes = [
+        made_up(0, {"seed": 0}, [0.7]).model_copy(update={"mlflow_run_id": candidate}),
+        made_up(1, {"seed": 1}, [0.5]).model_copy(update={"mlflow_run_id": "0" * 32}),  # of another server, or deleted
+    ]
+    select_among(outcomes, models=(0,), experiment="sweeps")
+    (run,) = mlflow.search_runs([mlflow.get_experiment_by_name("sweeps").experiment_id])
+    assert mlflow.get_run(candidate).data.tags["mlflow.parentRunId"] == (run.info.run_id if moves else earlier)

@@ -1,6 +1,10 @@
-"""MLflow runs of trainings that an earlier pipeline run made, and that a cache gives to this one."""
+"""MLflow runs of trainings that an earlier pipeline run made, and whose results this one takes over."""
 
-from tilepipe.components.shared.tracking import tracking
+from collections.abc import Iterable
+
+from tilepipe.components.shared.tracking import nested_runs, tracking
+
+_INTERRUPTED = frozenset({"KILLED", "FAILED"})
 
 
 def status_of(run_id: str) -> str:
@@ -33,3 +37,27 @@ def continue_run(run_id: str) -> None:
         known = tracking.client().get_run(run_id).data.tags
     if known.get(tracking.KFP_RUN_TAG, "") != own or tracking.FAILED_STEP_TAG in known:
         tracking.reopen_run(run_id, {tracking.KFP_RUN_TAG: own} if own else {})
+
+
+def nest_interrupted(parent: str, run_ids: Iterable[str]) -> None:
+    """Nest the runs of a sweep that was killed, or failed, below the run of the sweep that continues it.
+
+    Those of a sweep that has finished, or still runs, stay where they are, and so do those of another server.
+
+    Args:
+        parent: MLflow run of the sweep that continues; nothing is done for one that is not tracked.
+        run_ids: MLflow runs of its candidates.
+
+    Raises:
+        TrackingError: the tracking server cannot be reached.
+    """
+    if parent == tracking.UNTRACKED:
+        return
+    with tracking.reported("nest the runs of an earlier sweep"):
+        mlflow = tracking.client()
+        for run_id in run_ids:
+            if not tracking.exists(mlflow, run_id):
+                continue
+            earlier = mlflow.get_run(run_id).data.tags.get(nested_runs.PARENT_TAG, "")
+            if earlier != parent and status_of(earlier) in _INTERRUPTED:
+                mlflow.set_tag(run_id, nested_runs.PARENT_TAG, parent)
