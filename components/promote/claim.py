@@ -18,6 +18,7 @@ two.
 import contextlib
 import json
 import secrets
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -101,8 +102,8 @@ def _wait(client: "MlflowClient", name: str, token: str, deadline: float) -> Non
             other = others[smallest]
             raise PromotionError(
                 f"Only one promotion of {name} can be under way. Received: that of {other.get('who', 'unknown')}, "
-                f"begun at {other.get('at', 'an unknown time')}. Nothing was changed: look at `tilepipe models {name}` "
-                "and try again. If the other one was interrupted, it no longer counts after "
+                f"begun at {other.get('at', 'an unknown time')}. Nothing was changed: look at `tilepipe models "
+                f"{shlex.quote(name)}` and try again. If the other one was interrupted, it no longer counts after "
                 f"{ABANDONED_SECONDS / 60:.0f} minutes."
             )
         time.sleep(_INTERVAL_SECONDS)

@@ -181,7 +181,7 @@ def _check_unchanged(before: ChampionState, now: ChampionState) -> None:
         how = f"the alias was moved without tilepipe, from {_number(before.champion)} to {_number(now.champion)}"
     raise PromotionError(
         f"The champion of {now.name} must not change during a promotion. Received: {how}. Nothing was changed: look at "
-        f"`tilepipe models {now.name}` and try again."
+        f"`tilepipe models {shlex.quote(now.name)}` and try again."
     )
 
 
@@ -213,6 +213,6 @@ def _move(client: "MlflowClient", entry: Promotion, version: RegisteredVersion) 
         raise PromotionError(
             f"The alias {CHAMPION} of {version.name} must be version {version.version} after its promotion. Received: "
             f"{_number(now.champion)}: somebody moved it at the same moment without tilepipe. Look at `tilepipe models "
-            f"{version.name}`."
+            f"{shlex.quote(version.name)}`."
         )
     logger.info("version %d of %s is champion: %s", version.version, version.name, entry.why)
