@@ -19,7 +19,7 @@ from tilepipe.components.predict_tiles.band_moments import BandMoments, read_mom
 from tilepipe.components.predict_tiles.drift.drift_page import render_drift_page
 from tilepipe.components.predict_tiles.drift.references import find_reference
 from tilepipe.components.predict_tiles.prediction_rows import read_predictions, write_predictions
-from tilepipe.components.shared.errors import ArtifactError
+from tilepipe.components.shared.errors import ArtifactError, DriftError
 from tilepipe.components.shared.figures import classification_figures
 from tilepipe.components.shared.inference.bundle_model import BundleModel, load_model
 from tilepipe.components.shared.inference.drift import Drift, check_drift, compare, compare_bands
@@ -142,6 +142,7 @@ def collect(inputs: PartFiles, outputs: CollectedFiles) -> Collected:
     write_whole(outputs.metrics, json.dumps(scalars, indent=1, allow_nan=False) + "\n")
     run_id = _track(plan, scalars, outputs)
     check_drift(drift, plan.options.max_drift)
+    _check_blank_bands(drift, plan)
     partition = _append(plan, outputs.predictions) if plan.output_uri and tally.rows else ""
     tracking.close_run(run_id, "FINISHED")
     logger.info("%s tiles predicted%s", f"{tally.rows:,}", f", added to {partition}" if partition else "")
@@ -168,6 +169,19 @@ def _merge(plan: PredictionPlan, paths: Sequence[Path], output: Path) -> _Tally:
                 tally.add(table)
                 writer.write(table)
     return tally
+
+
+def _check_blank_bands(drift: Drift, plan: PredictionPlan) -> None:
+    """Warn of bands without any valid pixel, whose distance cannot be measured; with a limit they are an error."""
+    if not drift.classes or not drift.blank_bands:
+        return
+    bands = ", ".join(drift.blank_bands)
+    if "bands" in plan.options.max_drift:
+        raise DriftError(
+            "Every band must have valid pixels if max_drift limits the bands. Received: tiles without any in "
+            f"{bands}. Look for these bands at their source, or leave the limit for bands out of predict_options."
+        )
+    logger.warning("no tile has a valid pixel in %s: the model predicts without what these bands show", bands)
 
 
 def _check_order(column: "pa.ChunkedArray[Any]", last: str) -> str:

@@ -4,8 +4,10 @@ import hashlib
 import json
 
 import duckdb
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import rasterio
 
 from tests.predict_tiles.conftest import BRIGHTNESS, CLASSES, rgb_manifest, write_image
 from tests.support.bundles import write_model_bundle
@@ -176,3 +178,21 @@ def test_drift_beyond_a_limit_fails_after_its_figures_are_kept(prediction, mlflo
     assert len(rows) == 36
     assert result.partition
     assert collection.ARTIFACT_FOLDER == "predictions"
+
+
+def test_a_band_without_pixels_is_named_and_does_not_pass_a_limit(prediction, caplog):
+    pixels = np.arange(192, dtype=np.uint8).reshape(3, 8, 8) + 1
+    pixels[0] = 0
+    prediction.source.rename(prediction.folder / "pictures")
+    prediction.source.mkdir()
+    profile = {"driver": "GTiff", "dtype": "uint8", "width": 8, "height": 8, "count": 3, "nodata": 0}
+    profile |= {"crs": "EPSG:32632", "transform": rasterio.Affine(10, 0, 5e5, 0, -10, 5e6)}
+    with rasterio.open(prediction.source / "0.tif", "w", **profile) as file:
+        file.write(pixels)
+    kept = prediction.folder / "kept"
+    with pytest.raises(DriftError, match=r"Received: tiles without any in B04. .* predict_options"):
+        prediction.run(output_uri=str(kept), options={"max_drift": {"bands": 9}})
+    assert not kept.exists()
+    rows, _, _ = prediction.run(output_uri=str(kept))
+    assert len(rows) == 1
+    assert "no tile has a valid pixel in B04" in caplog.text

@@ -67,6 +67,11 @@ class Drift:
     """Number of confidences of the reference that are not numbers."""
     mean_confidence: float | None = None
 
+    @property
+    def blank_bands(self) -> tuple[str, ...]:
+        """Bands of which no tile has a valid pixel, unlike the training tiles."""
+        return tuple(one.band for one in self.bands if one.mean is None and (one.expected_mean or one.expected_std))
+
     def text(self) -> str:
         """Return the distances in one line, such as `classes 0.0312, bands 1.92`; empty if there are none."""
         return ", ".join(f"{kind} {value:.3g}" for kind, value in self.values.items())
