@@ -46,6 +46,8 @@ class BandAsset:
     gsd: float
     """Pixel size in metres; infinite if it is not stated."""
     unit: str = ""
+    together: int = 1
+    """Number of bands that the item states for the file."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,9 @@ def _bands(
         if first is None or _rank(asset, gsd) < _rank(assets[first.key], first.gsd):
             href = str(asset["href"])
             unit = next((str(value) for value in _values(asset, place, "unit", "raster:unit")), "")
-            bands[band] = BandAsset(key, href, place + 1, _nodata(asset, place), _offset(asset, place), gsd, unit)
+            together = 1 if band_assets else len(_stated(asset))
+            nodata, offset = _nodata(asset, place), _offset(asset, place)
+            bands[band] = BandAsset(key, href, place + 1, nodata, offset, gsd, unit, together)
     return bands
 
 

@@ -13,7 +13,7 @@ from tilepipe.components.predict_scenes.config import ScenesOptions
 from tilepipe.components.predict_scenes.scene.affine_maps import Transform, locate, rescale
 from tilepipe.components.predict_scenes.scene.gdal_access import open_raster
 from tilepipe.components.predict_scenes.scene.scene_mask import Mask, MaskReader, open_mask, without_wrong_alpha
-from tilepipe.components.predict_scenes.scene.scene_source import BandFile, Scene
+from tilepipe.components.predict_scenes.scene.scene_source import BandFile, Scene, check_item_bands
 from tilepipe.components.shared.errors import SourceError, StorageError
 from tilepipe.components.shared.storage import storage
 
@@ -199,8 +199,9 @@ def open_grid(scene: Scene, tiles: TileFormat, options: ScenesOptions, conversio
     with contextlib.ExitStack() as stack:
         uris = dict.fromkeys(scene.files[band].uri for band in tiles.bands if band in scene.files)
         rasters = {uri: stack.enter_context(open_raster(uri)) for uri in uris}
-        for raster in rasters.values():
+        for uri, raster in rasters.items():
             _check(raster, scene)
+            check_item_bands(scene, uri, raster)
         if len({raster.crs for raster in rasters.values()}) > 1:
             each = "; ".join(f"{storage.shown(uri)} in {crs_name(raster.crs)}" for uri, raster in rasters.items())
             raise SourceError(

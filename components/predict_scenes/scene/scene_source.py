@@ -41,6 +41,8 @@ class BandFile:
     """Number of the band in its file, from 1."""
     nodata: float | None = None
     """Value that the metadata of the scene state, in addition to that of the file."""
+    together: int = 1
+    """Number of bands that the metadata of the scene state for the file, if they are several."""
 
 
 @dataclass(frozen=True)
@@ -144,10 +146,7 @@ def _file_bands(config: PredictScenesConfig, dataset: Any) -> tuple[dict[int, st
                 f"{', '.join(config.scene_bands)}, for {dataset.count} bands of {storage.shown(config.scene_uri)}."
             )
         return dict(enumerate(config.scene_bands, 1)), "scene_bands"
-    # GDAL's Sentinel-2 driver describes bands as `B4, central wavelength 665 nm`.
-    described = {
-        index: canonical_band(text.partition(",")[0]) for index, text in enumerate(dataset.descriptions, 1) if text
-    }
+    described = _described(dataset)
     repeated = sorted({name for name in described.values() if list(described.values()).count(name) > 1})
     if described and not repeated:
         return described, "files"
@@ -162,6 +161,38 @@ def _file_bands(config: PredictScenesConfig, dataset: Any) -> tuple[dict[int, st
     )
 
 
+def _described(dataset: Any) -> dict[int, str]:  # noqa: ANN401
+    # GDAL's Sentinel-2 driver describes bands as `B4, central wavelength 665 nm`.
+    return {index: canonical_band(text.partition(",")[0]) for index, text in enumerate(dataset.descriptions, 1) if text}
+
+
+def check_item_bands(scene: Scene, uri: str, dataset: Any) -> None:  # noqa: ANN401
+    """Check that a file has the bands that the item of its scene states for it, in the same order.
+
+    Raises:
+        BandError: it has more or fewer, or describes one of them in another place.
+    """
+    from rasterio.enums import ColorInterp
+
+    stated = {name: file for name, file in scene.files.items() if file.uri == uri and file.together > 1}
+    if scene.stated_by != "metadata" or not stated:
+        return
+    has_alpha, together = dataset.colorinterp[-1] == ColorInterp.alpha, max(file.together for file in stated.values())
+    if together not in {dataset.count, dataset.count - has_alpha}:
+        received = f"{together} bands for {storage.shown(uri)}, which has {dataset.count}"
+    else:
+        places = {name: index for index, name in _described(dataset).items()}
+        elsewhere = [name for name, file in stated.items() if places.get(name, file.index) != file.index]
+        if not elsewhere:
+            return
+        places_of = (f"{name} as number {stated[name].index}, in the file {places[name]}" for name in elsewhere)
+        received = f"{', '.join(places_of)} of {storage.shown(uri)}"
+    raise BandError(
+        f"A scene's item and its files must state the same bands in the same order. Received: {received}. Correct the "
+        "item, or give the address of the file itself, with `scene_bands` if it does not name its bands."
+    )
+
+
 def _from_item(config: PredictScenesConfig, needed: tuple[str, ...]) -> Scene:
     item = read_item(config.scene_uri, config.options.band_assets, config.options.href_rewrite, needed)
     properties = item.properties
@@ -173,7 +204,9 @@ def _from_item(config: PredictScenesConfig, needed: tuple[str, ...]) -> Scene:
     return Scene(
         uri=config.scene_uri,
         name=item.id,
-        files={name: BandFile(asset.uri, asset.index, asset.nodata) for name, asset in item.bands.items()},
+        files={
+            name: BandFile(asset.uri, asset.index, asset.nodata, asset.together) for name, asset in item.bands.items()
+        },
         stated_by="band_assets" if config.options.band_assets else "metadata",
         time=_time(config.options.datetime)
         or _time(str(properties.get("datetime") or ""))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from tests.support.scenes import cells, write_item, write_scene
+from tests.support.scenes import cells, read_scene, write_item, write_scene
 from tilepipe.components.predict_scenes.config import PredictScenesConfig
 from tilepipe.components.predict_scenes.scene.gdal_access import gdal_environment
 from tilepipe.components.predict_scenes.scene.scene_source import open_scene, time_in_name
@@ -83,3 +83,28 @@ def test_harmonized_collections_have_no_offset(tmp_path):
     asset = {"href": "x.tif", "type": "image/tiff", "bands": [{"name": "B01"}, {"name": "B02"}]}
     item = write_item(tmp_path / "COPERNICUS_S2_SR_HARMONIZED_31TCJ.json", {"image": asset})
     assert described(item).offset_is_applied is True
+
+
+@pytest.mark.parametrize(
+    ("stated", "in_file", "message"),
+    [
+        (("B1", "B2"), ("B01", "B02"), ""),
+        (("B1", "B2"), ("red", "B02, central wavelength 490 nm"), ""),
+        (("B1", "B2"), ("first", None), ""),
+        (("B1", "B2"), ("B02", "B01"), "B01 as number 1, in the file 2, B02 as number 2, in the file 1 of .*s.tif"),
+        (("B1", "B2"), ("NDVI", "B01"), "B01 as number 1, in the file 2 of .*s.tif"),
+        (("B1", "SCL", "B2"), (None, None), "3 bands for .*s.tif, which has 2"),
+        (("B1", "B2"), (None, None, None), "2 bands for .*s.tif, which has 3"),
+    ],
+)
+@pytest.mark.parametrize("field", ["bands", "eo:bands"])
+def test_an_item_and_its_file_must_agree_on_bands(tmp_path, stated, in_file, message, field):
+    numbers = np.stack([np.full((8, 8), 10 * place, np.uint16) for place in range(1, len(in_file) + 1)])
+    write_scene(tmp_path / "s.tif", numbers, bands=in_file)
+    asset = {"href": "s.tif", "type": "image/tiff", "roles": ["data"], field: [{"name": name} for name in stated]}
+    item = write_item(tmp_path / "item.json", {"data": asset})
+    if message:
+        with pytest.raises(BandError, match=rf"must state the same bands in the same order\. Received: {message}"):
+            read_scene(item)
+    else:
+        assert read_scene(item)[0][0, 0].tolist() == [10, 20]
