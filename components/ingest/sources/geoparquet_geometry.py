@@ -80,8 +80,6 @@ def as_wkb(types: "Mapping[str, DuckDBPyType]", metadata: Sequence[Any], shown: 
 
 def add_boxes(connection: "DuckDBPyConnection", batch_rows: int = 100_000) -> None:
     """Give the rows of `chosen` that have a geometry but no box that of the geometry, a batch at a time."""
-    import shapely
-
     query = (
         "SELECT rowid AS row, geometry FROM chosen "
         "WHERE bbox IS NULL AND geometry IS NOT NULL AND rowid BETWEEN ? AND ? ORDER BY rowid"
@@ -90,6 +88,10 @@ def add_boxes(connection: "DuckDBPyConnection", batch_rows: int = 100_000) -> No
     (last,) = connection.execute("SELECT coalesce(max(rowid), -1) FROM chosen").fetchall()[0]
     for first in range(0, last + 1, batch_rows):
         found = connection.sql(query, params=[first, first + batch_rows - 1]).to_arrow_table()
+        if not found.num_rows:
+            continue
+        import shapely  # only where there are geometries: it takes a fifth of a second
+
         corners = shapely.bounds(shapely.from_wkb(found["geometry"].to_pylist(), on_invalid="ignore")).reshape(-1, 4)
         # NaN, which becomes NULL, without coordinates
         boxes = [pa.array(column, from_pandas=True) for column in corners.T.copy()]
