@@ -3,12 +3,12 @@
 import errno
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 
 from tilepipe.components.shared.errors import ParameterError, TilepipeError, suggestion
 from tilepipe.components.shared.logs.log_format import escape_controls
@@ -17,7 +17,7 @@ from tilepipe.components.shared.runtime.step import USER_ERROR_EXIT_CODE
 from tilepipe.components.shared.version import VERSION
 from tilepipe.pipelines.cli import completion
 from tilepipe.pipelines.cli.cluster import commands
-from tilepipe.pipelines.cli.output import Output, OutputOption, print_document, progress_console
+from tilepipe.pipelines.cli.output import Output, OutputOption, plain_console, print_document, progress_console
 from tilepipe.pipelines.cli.registry import registry_commands
 from tilepipe.pipelines.cli.run_folder import DEFAULT_FOLDER
 
@@ -38,7 +38,7 @@ app = typer.Typer(
     help=__doc__,
     epilog=_EPILOG,
 )
-console = Console(highlight=False)
+console = plain_console()
 
 Words = Annotated[
     list[str] | None,
@@ -110,7 +110,7 @@ def weights(
         raise ParameterError(f"`NETWORK` must be one of {', '.join(NETWORKS)}. Received: {network}. {hint}")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     published_weights.write_weights(network, out, package or published_weights.PACKAGE)
-    console.print(f"weights of {network} in {out}: model_weights_uri={out}", soft_wrap=True)
+    console.print(f"weights of {network} in {out}: model_weights_uri={shlex.quote(str(out))}", soft_wrap=True)
 
 
 @app.command(name="compile")
@@ -151,7 +151,7 @@ def compile_(
         changed = compiler.compile_pipeline(name, path, platform)
         console.print(f"{path}: {'written' if changed else 'unchanged'}", soft_wrap=True)
     if platform and out == platform.folder:
-        export = f"export {settings_file.VARIABLE}={platform.path.resolve()}"
+        export = f"export {settings_file.VARIABLE}={shlex.quote(str(platform.path.resolve()))}"
         console.print(f"submit, upload, schedule and doctor take these files after: {export}", soft_wrap=True)
     elif out is not None:
         console.print(f"submit, upload, schedule and doctor take a file by its path, such as {path}.", soft_wrap=True)
@@ -183,7 +183,7 @@ def run(
     if show_help or not pipeline:
         name = pipeline or "train_classifier"
         shown = run_help.details(name, words) if words else run_help.overview(name)
-        console.print(shown, markup=False, soft_wrap=True)
+        console.print(shown, soft_wrap=True)
         return
     found = compiled_pipeline.load(pipeline)
     checked = arguments.collect(found, arguments.only_file(config), words or [])
@@ -248,7 +248,7 @@ def arguments_without_dashes(words: list[str]) -> None:
 
 def _end(message: str) -> NoReturn:
     text = f"error: {escape_controls(redacted(message))}"
-    Console(stderr=True, highlight=False, soft_wrap=True).print(text, style="red", markup=False)
+    plain_console(stderr=True, soft_wrap=True).print(text, style="red")
     sys.exit(USER_ERROR_EXIT_CODE)
 
 

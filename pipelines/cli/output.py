@@ -20,11 +20,16 @@ OutputOption = Annotated[
 ]
 
 
+def plain_console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
+    """Return a console that prints texts as they are: paths may look like rich's markup or emoji codes."""
+    return Console(stderr=stderr, soft_wrap=soft_wrap, highlight=False, markup=False, emoji=False)
+
+
 def progress_console(output: Output, console: Console) -> Console:
     """Return the console for the progress: a command's own, or standard error beside a JSON document."""
     if output == Output.TEXT:
         return console
-    return Console(stderr=True, highlight=False, soft_wrap=console.soft_wrap)
+    return plain_console(stderr=True, soft_wrap=console.soft_wrap)
 
 
 def print_document(document: Any) -> None:  # noqa: ANN401 - anything that JSON can hold

@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from tilepipe.components.finish.outcome import Outcome
 from tilepipe.pipelines.cli.cluster import cluster_display
 from tilepipe.pipelines.cli.cluster.endpoint import connect
-from tilepipe.pipelines.cli.output import Output, OutputOption, print_document, progress_console
+from tilepipe.pipelines.cli.output import Output, OutputOption, plain_console, print_document, progress_console
 
-console = Console(highlight=False, soft_wrap=True)
+console = plain_console(soft_wrap=True)
 
 Words = Annotated[list[str] | None, typer.Argument(metavar="NAME=VALUE", help="Parameters of the run.")]
 ConfigFile = Annotated[

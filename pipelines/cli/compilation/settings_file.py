@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,7 +57,7 @@ class Platform:
             found = f"{path}, compiled with other settings or another version" if lines else f"{path}, which is absent"
             raise ParameterError(
                 f"A pipeline must be compiled with the settings {self.path}. Received: {found}. Compile it:\n"
-                f"  tilepipe compile {stem} --settings {self.path}"
+                f"  tilepipe compile {stem} --settings {shlex.quote(str(self.path))}"
             )
         return compiled_pipeline.load(str(path))
 

@@ -1,6 +1,7 @@
 """Terminal output of `tilepipe push`."""
 
 import logging
+import shlex
 import time
 from typing import Self
 
@@ -73,4 +74,4 @@ def summary(console: Console, total: Total, pushed: Pushed) -> None:
         f"{pushed.skipped:,} already there, in {pushed.seconds:.1f} s"
     )
     console.print(Text(line), soft_wrap=True)
-    console.print(Text(f"data_source={pushed.uri}"), soft_wrap=True)
+    console.print(Text(f"data_source={shlex.quote(pushed.uri)}"), soft_wrap=True)

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 from typer.core import TyperGroup
 
+from tilepipe.pipelines.cli.output import plain_console
 from tilepipe.pipelines.cli.registry.serving import ARTIFACTS_URI, SERVICE_ACCOUNT
 from tilepipe.pipelines.cli.run_folder import DEFAULT_FOLDER
 
-console = Console(highlight=False, soft_wrap=True)
+console = plain_console(soft_wrap=True)
 
 Folder = Annotated[
     Path, typer.Option(help="Folder of local runs, whose registry is used if MLFLOW_TRACKING_URI is not set.")

@@ -36,6 +36,13 @@ def test_a_parameter_with_dashes(word, remedy, monkeypatch, capsys):
     assert f"Received: {word}. Write {remedy} without dashes." in " ".join(capsys.readouterr().err.split())
 
 
+def test_paths_are_printed_as_they_are(tmp_path):
+    folder = tmp_path / "[red] :key: [" / "b]"  # with rich's markup, `[/b]` is a traceback and the others vanish
+    words = ["compile", "promote", "--out", str(folder)]
+    done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=True)
+    assert f"{folder / 'promote.yaml'}: written" in done.stdout
+
+
 @pytest.mark.parametrize(("variables", "colored"), [({}, True), ({"NO_COLOR": "1"}, False)])
 def test_colors_in_a_terminal(variables, colored):
     ours, theirs = pty.openpty()

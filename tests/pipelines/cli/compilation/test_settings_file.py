@@ -156,7 +156,7 @@ def site(tmp_path):
     """A platform whose folder has one pipeline, compiled with its settings."""
     from tilepipe.pipelines.cli.compilation import compiler
 
-    path = tmp_path / "site" / "platform.yaml"
+    path = tmp_path / "our site" / "platform.yaml"
     path.parent.mkdir()
     path.write_text("pods: {node_selector: {pool: batch}}\n", encoding="utf-8")
     platform = settings_file.platform(path)
@@ -176,7 +176,7 @@ def test_pipelines_are_loaded_from_the_folder_of_the_settings(site, tmp_path):
 
 def test_pipelines_that_were_not_compiled_with_the_settings_are_refused(site):
     with pytest.raises(
-        ParameterError, match=f"which is absent. Compile it:\n  tilepipe compile tune_classifier --settings {site}"
+        ParameterError, match=f"which is absent. Compile it:\n  tilepipe compile tune_classifier --settings '{site}'"
     ):
         settings_file.load("tune-classifier", settings_file.platform(site))
     with pytest.raises(ParameterError, match=r"Did you mean promote\?"):

@@ -9,13 +9,14 @@ import uuid
 
 import boto3
 import pytest
+from rich.console import Console
 
 from tests.support.s3_stores import STORES, minio_server, s3_server, s3_servers
 from tests.support.waiting import wait_until_unchanged
 from tilepipe.components.shared.errors import ParameterError, SourceError, StorageError
 from tilepipe.components.shared.storage import storage
 from tilepipe.pipelines.cli import app
-from tilepipe.pipelines.cli.push import push
+from tilepipe.pipelines.cli.push import push, push_display
 
 __all__ = ["minio_server", "s3_server", "s3_servers"]
 
@@ -259,3 +260,8 @@ def test_the_command_line(folder, bucket, monkeypatch, capfd):
         assert code == 2
         assert "error: " in err
         assert "Traceback" not in err
+
+
+def test_the_data_source_of_a_prefix_with_spaces_can_be_pasted(capsys):
+    push_display.summary(Console(), push.Total(1, 2, ()), push.Pushed("s3://tiles/my set", is_new_bucket=False))
+    assert capsys.readouterr().out.splitlines()[-1] == "data_source='s3://tiles/my set'"
