@@ -1,5 +1,6 @@
 """MLflow runs of trainings that an earlier pipeline run made, and whose results this one takes over."""
 
+import functools
 from collections.abc import Iterable
 
 from tilepipe.components.shared.tracking import nested_runs, tracking
@@ -54,10 +55,10 @@ def nest_interrupted(parent: str, run_ids: Iterable[str]) -> None:
     if parent == tracking.UNTRACKED:
         return
     with tracking.reported("nest the runs of an earlier sweep"):
-        mlflow = tracking.client()
+        mlflow, status = tracking.client(), functools.cache(status_of)  # the candidates have one parent, or two
         for run_id in run_ids:
             if not tracking.exists(mlflow, run_id):
                 continue
             earlier = mlflow.get_run(run_id).data.tags.get(nested_runs.PARENT_TAG, "")
-            if earlier != parent and status_of(earlier) in _INTERRUPTED:
+            if earlier != parent and status(earlier) in _INTERRUPTED:
                 mlflow.set_tag(run_id, nested_runs.PARENT_TAG, parent)
