@@ -137,8 +137,6 @@ def _from_file(config: PredictScenesConfig) -> Scene:
 
 def _file_bands(config: PredictScenesConfig, dataset: Any) -> tuple[dict[int, str], str]:  # noqa: ANN401
     """Return the names of a file's bands by their number, and their source."""
-    from rasterio.enums import ColorInterp
-
     if config.scene_bands:
         if len(config.scene_bands) != dataset.count:
             raise ParameterError(
@@ -150,8 +148,7 @@ def _file_bands(config: PredictScenesConfig, dataset: Any) -> tuple[dict[int, st
     repeated = sorted({name for name in described.values() if list(described.values()).count(name) > 1})
     if described and not repeated:
         return described, "files"
-    has_alpha = dataset.colorinterp[-1] == ColorInterp.alpha
-    if dataset.count - has_alpha == len(RGB_BANDS) and dataset.dtypes[0] == "uint8":
+    if _without_alpha(dataset) == len(RGB_BANDS) and dataset.dtypes[0] == "uint8":
         return dict(enumerate(RGB_BANDS, 1)), "convention"
     received = f"the names {', '.join(repeated)} twice" if repeated else "no names"
     raise BandError(
@@ -166,19 +163,24 @@ def _described(dataset: Any) -> dict[int, str]:  # noqa: ANN401
     return {index: canonical_band(text.partition(",")[0]) for index, text in enumerate(dataset.descriptions, 1) if text}
 
 
+def _without_alpha(dataset: Any) -> int:  # noqa: ANN401
+    """Return the number of bands before the last one if that is alpha, else of all."""
+    from rasterio.enums import ColorInterp
+
+    return int(dataset.count - (dataset.colorinterp[-1] == ColorInterp.alpha))
+
+
 def check_item_bands(scene: Scene, uri: str, dataset: Any) -> None:  # noqa: ANN401
     """Check that a file has the bands that the item of its scene states for it, in the same order.
 
     Raises:
         BandError: it has more or fewer, or describes one of them in another place.
     """
-    from rasterio.enums import ColorInterp
-
     stated = {name: file for name, file in scene.files.items() if file.uri == uri and file.together > 1}
     if scene.stated_by != "metadata" or not stated:
         return
-    has_alpha, together = dataset.colorinterp[-1] == ColorInterp.alpha, max(file.together for file in stated.values())
-    if together not in {dataset.count, dataset.count - has_alpha}:
+    together = max(file.together for file in stated.values())
+    if together not in {dataset.count, _without_alpha(dataset)}:
         received = f"{together} bands for {storage.shown(uri)}, which has {dataset.count}"
     else:
         places = {name: index for index, name in _described(dataset).items()}
