@@ -7,7 +7,7 @@ import struct
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -192,6 +192,11 @@ def _parquet_schema(uri: str) -> pa.Schema:
             "The names of the columns of a Parquet file must be UTF-8. Received: "
             f"{storage.shown(uri)} with {error.object[:80]!r}. Write the file again with its text as UTF-8."
         ) from None
+
+
+def fields(kind: "DuckDBPyType") -> "dict[str, DuckDBPyType]":
+    """Return the fields of a struct by name; for a list, its element as `child`."""
+    return cast("dict[str, DuckDBPyType]", dict(kind.children)) if kind.id in {"struct", "list"} else {}
 
 
 def json_metadata(connection: "DuckDBPyConnection", paths: Sequence[str], keys: Sequence[str]) -> dict[str, list[Any]]:

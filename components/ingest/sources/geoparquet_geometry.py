@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from tilepipe.components.ingest.sources.duckdb_files import fields
 from tilepipe.components.shared.contracts.geometry_column import CORNERS
 from tilepipe.components.shared.runtime.database import quoted
 
@@ -62,8 +63,8 @@ def as_wkb(types: "Mapping[str, DuckDBPyType]", metadata: Sequence[Any], shown: 
         return f"ST_AsWKB({quoted(name)})"
     form, depth = _GEOARROW.get(str(stated.get("encoding")), ("", 0))
     for _ in range(depth):
-        kind = _fields(kind).get("child", kind)
-    axes = [f"p0.{axis}" for axis in ("x", "y", "z") if axis in _fields(kind)]
+        kind = fields(kind).get("child", kind)
+    axes = [f"p0.{axis}" for axis in ("x", "y", "z") if axis in fields(kind)]
     if not form or len(axes) < 2:
         logger.warning(
             "ignored the geometries of %s: %s in the column %s, which are neither WKB nor GeoArrow's points and rings",
@@ -101,10 +102,6 @@ def add_boxes(connection: "DuckDBPyConnection", batch_rows: int = 100_000) -> No
             "WHERE chosen.rowid = boxes.row AND boxes.xmin IS NOT NULL"
         )
         connection.unregister("boxes")
-
-
-def _fields(kind: "DuckDBPyType") -> "dict[str, DuckDBPyType]":
-    return cast("dict[str, DuckDBPyType]", dict(kind.children)) if kind.id in {"struct", "list"} else {}
 
 
 def _column(stated: object, columns: Collection[str] = ()) -> tuple[str, dict[str, Any]]:

@@ -18,6 +18,7 @@ from tilepipe.components.ingest.parameter_names import argument, joined
 from tilepipe.components.ingest.sources import geoparquet_geometry
 from tilepipe.components.ingest.sources.duckdb_files import (
     check_names,
+    fields,
     hide_statistics,
     json_metadata,
     parquet_relation,
@@ -139,7 +140,7 @@ class StacGeoParquet:
                 f"Received: {self._shown} with the columns {joined(types)}."
             )
         check_unused_split(types, self.config)
-        config, assets = self.config, item_columns.fields(types["assets"])
+        config, assets = self.config, fields(types["assets"])
         keys = self._assets(connection, relation, assets)
         metadata = json_metadata(connection, paths, ("geo", "stac-geoparquet"))
         geo = metadata.get("geo", ())
@@ -262,7 +263,7 @@ def _bbox(types: "dict[str, DuckDBPyType]") -> str:
     kind = types.get("bbox")
     if kind is None:
         return "NULL"
-    names = item_columns.fields(kind)
+    names = fields(kind)
     if list(names) == list(CORNERS):
         return "bbox"
     if set(CORNERS) <= set(names):  # with heights

@@ -1,10 +1,11 @@
 """SQL expressions for a tile's asset, label and bands from the columns of a STAC-GeoParquet file."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.parameter_names import argument, joined
+from tilepipe.components.ingest.sources.duckdb_files import fields
 from tilepipe.components.ingest.sources.stac.archive import HREF, TYPE
 from tilepipe.components.ingest.sources.stac.assets import LABEL_PROPERTIES, LEVELS, asset_rank
 from tilepipe.components.shared.errors import SourceError
@@ -33,11 +34,6 @@ _WHOLE_NUMBERS = {
     "ubigint",
 }
 _NESTED = {"struct", "list", "map", "array", "union", "blob"}
-
-
-def fields(kind: "DuckDBPyType") -> "dict[str, DuckDBPyType]":
-    """Return the fields of a struct by name; for a list, its element as `child`."""
-    return cast("dict[str, DuckDBPyType]", dict(kind.children)) if kind.id in {"struct", "list"} else {}
 
 
 def text(expression: str, kind: "DuckDBPyType") -> str:

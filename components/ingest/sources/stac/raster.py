@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tilepipe.components.ingest.sources.duckdb_files import fields
 from tilepipe.components.ingest.sources.stac import item_columns
 from tilepipe.components.shared.runtime.database import literal, quoted
 
@@ -127,12 +128,12 @@ def _template(key: str, spellings: Sequence[str], collections: "Mapping[str, Pro
 
 
 def _list(column: str, kind: "DuckDBPyType", spellings: Sequence[str]) -> str:
-    has = item_columns.fields(kind)
+    has = fields(kind)
     common = [f"{column}.{quoted(name)}::VARCHAR" for name in spellings if name in has]
     found = []
     for key in _LISTS:
-        element = item_columns.fields(has[key]).get("child") if key in has and has[key].id == "list" else None
-        within = item_columns.fields(element) if element is not None else {}
+        element = fields(has[key]).get("child") if key in has and has[key].id == "list" else None
+        within = fields(element) if element is not None else {}
         each = [f"b.{quoted(name)}::VARCHAR" for name in spellings if name in within]
         if each:
             values = f"[coalesce({', '.join([*each, *common, 'NULL'])}) FOR b IN {column}.{quoted(key)}]"

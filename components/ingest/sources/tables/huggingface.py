@@ -3,10 +3,10 @@
 https://huggingface.co/docs/datasets/about_dataset_features
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from tilepipe.components.ingest.sources.duckdb_files import fields
 from tilepipe.components.shared.runtime.database import quoted
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def is_image(kind: "DuckDBPyType") -> bool:
     """Return True if a column holds images: as structs of `bytes` and `path`, or as encoded bytes."""
-    return kind.id == "blob" or (kind.id == "struct" and {"bytes", "path"} <= {name for name, _ in kind.children})
+    return kind.id == "blob" or {"bytes", "path"} <= set(fields(kind))
 
 
 def holds_images(connection: "DuckDBPyConnection", relation: str, column: str, kind: "DuckDBPyType") -> bool:
@@ -27,13 +27,11 @@ def holds_images(connection: "DuckDBPyConnection", relation: str, column: str, k
     return bool(connection.execute(query).fetchall())
 
 
-def features(connection: "DuckDBPyConnection", paths: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return the features of `datasets` in the metadata of Parquet files, by column; empty without any."""
-    query = "SELECT value FROM parquet_kv_metadata(?) WHERE key = 'huggingface'::BLOB LIMIT 1"
-    found = connection.execute(query, [list(paths)]).fetchall()
+def features(metadata: Sequence[Any]) -> dict[str, dict[str, Any]]:
+    """Return the features by column that the `datasets` metadata of Parquet files state; empty without any."""
     try:
-        stated: Any = json.loads(bytes(found[0][0]))["info"]["features"] if found else {}
-    except (ValueError, KeyError, TypeError):
+        stated: Any = metadata[0]["info"]["features"] if metadata else {}
+    except (KeyError, TypeError):
         return {}
     if not isinstance(stated, dict):
         return {}

@@ -4,10 +4,9 @@ It is one file, or a folder of files. DuckDB reads only the columns that are use
 """
 
 import contextlib
-import dataclasses
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -110,11 +109,13 @@ class TableSource:
                     by_file = folder_columns(relative)
                     relation, types = parquet_relation(connection, paths, by_file=by_file)
                     check_names(types, [file.uri for file in files])
-                    features = huggingface.features(connection, paths)
-                    shapes, kept = self._geometry(connection, paths, types)
+                    metadata = json_metadata(connection, paths, ("geo", "huggingface"))
+                    features = huggingface.features(metadata.get("huggingface", ()))
+                    geometry, kept = self._geometry(metadata.get("geo", ()), types)
                     chosen = table_columns.choose(kept, self.config, self._shown, features)
-                    parquet = self._parquet_files(connection, files, relative, relation, types, chosen, features)
-                    parquet = dataclasses.replace(parquet, geometry=shapes)
+                    parquet = self._parquet_files(
+                        connection, files, relative, relation, types[chosen.image], chosen, features, geometry
+                    )
                     if parquet.hold_images or parquet.splits:
                         relation, _ = parquet_relation(connection, paths, by_file=by_file, is_located=True)
                 query = table_query.query(
@@ -141,10 +142,9 @@ class TableSource:
         return [storage.path_of(file.uri).removeprefix(f"{storage.path_of(folder)}/") for file in files]
 
     def _geometry(
-        self, connection: "DuckDBPyConnection", paths: list[str], types: "dict[str, DuckDBPyType]"
+        self, metadata: Sequence[Any], types: "dict[str, DuckDBPyType]"
     ) -> "tuple[str, dict[str, DuckDBPyType]]":
         """Return an expression for the geometry of GeoParquet, and the columns without boxes that are no degrees."""
-        metadata = json_metadata(connection, paths, ("geo",)).get("geo", ())
         projected = geoparquet_geometry.projected_crs(metadata)
         if not projected:
             return geoparquet_geometry.as_wkb(types, metadata, self._shown) if metadata else "NULL", types
@@ -160,17 +160,17 @@ class TableSource:
         files: list[text_table.TextFile],
         names: list[str],
         relation: str,
-        types: "dict[str, DuckDBPyType]",
+        kind: "DuckDBPyType",
         chosen: table_columns.Chosen,
         features: dict[str, dict[str, Any]],
+        geometry: str,
     ) -> table_columns.ParquetFiles:
         if is_folder(self.file):
             warn_of_missing_files([name.rpartition("/")[2] for name in names])
-        kind = types[chosen.image]
         self._holds_images = huggingface.is_image(kind) and huggingface.holds_images(
             connection, relation, chosen.image, kind
         )
-        return table_columns.ParquetFiles([file.uri for file in files], names, features, self._holds_images)
+        return table_columns.ParquetFiles([file.uri for file in files], names, features, self._holds_images, geometry)
 
     def resolve_addresses(self, connection: "DuckDBPyConnection") -> None:
         """Replace the addresses in `chosen` by normalized ones.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tilepipe.components.ingest.config import IngestConfig, split_named
 from tilepipe.components.ingest.parameter_names import argument, joined
+from tilepipe.components.ingest.sources.duckdb_files import fields
 from tilepipe.components.ingest.sources.folder import SUFFIXES
 from tilepipe.components.ingest.sources.tables import huggingface
 from tilepipe.components.ingest.sources.unused_split import check_unused_split
@@ -176,7 +177,7 @@ def needed(names: Iterable[str], used: Container[str]) -> str:
 
 def _place(types: Types, by_name: Mapping[str, str]) -> tuple[str, ...]:
     box = by_name.get("bbox")
-    if box and types[box].id == "struct" and {name for name, _ in types[box].children} >= set(CORNERS):
+    if box and set(fields(types[box])) >= set(CORNERS):
         return (box,)
     pairs = (tuple(by_name[name] for name in pair if name in by_name) for pair in _PLACES)
     return next((pair for pair in pairs if len(pair) == 2), ())
