@@ -87,8 +87,8 @@ def register(config: RegisterConfig, bundle: Path, sha256: str, lineage: Lineage
 def _check_run(client: "MlflowClient", run_id: str) -> None:
     if not tracking.exists(client, run_id):
         raise SourceError(
-            "A model is registered with the MLflow run of its training, which must exist"
-            f"{tracking.in_workspace()}. Received: mlflow_run_id={run_id!r}, which was deleted. Restore it with "
+            f"A model is registered with the MLflow run of its training, which must exist {tracking.in_mlflow()}. "
+            f"Received: mlflow_run_id={run_id!r}, which was deleted or is not there. Restore it with "
             f"`mlflow runs restore --run-id {run_id}`, or train again without KFP's cache."
         )
 

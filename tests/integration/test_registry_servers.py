@@ -166,16 +166,16 @@ def test_models_on_postgres_without_and_with_workspaces(
         run_in_a = find_version(client, address).run_id
 
         monkeypatch.setenv("MLFLOW_WORKSPACE", "team-b")
-        with pytest.raises(SourceError, match=r"'forests' does not exist .* in the workspace 'team-b'"):
+        with pytest.raises(SourceError, match=r"'forests' does not exist .* in MLflow at http.*, workspace 'team-b'"):
             find_version(client, address)
         bundle = tmp_path / "first.tar.gz"
         config = RegisterConfig(mlflow_run_id=run_in_a, name=NAME)
-        with pytest.raises(SourceError, match=r"must exist in the workspace 'team-b'"):
+        with pytest.raises(SourceError, match=r"must exist in MLflow at http.*, workspace 'team-b'"):
             register(config, bundle, "", Lineage())
         monkeypatch.setenv("MLFLOW_WORKSPACE", "nowhere")
         with pytest.raises(TrackingError, match="Workspace 'nowhere' not found"):
             tracking.open_run("trainings", "a run", {})
-        with pytest.raises(SourceError, match=r"in the workspace 'nowhere'"):
+        with pytest.raises(SourceError, match=r"in MLflow at http.*, workspace 'nowhere'"):
             find_version(client, address)
         monkeypatch.delenv("MLFLOW_WORKSPACE")
         assert listed() == before

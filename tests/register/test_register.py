@@ -237,7 +237,7 @@ def test_a_model_of_another_signature_is_refused(do_register, tmp_path, wrong, m
 
 def test_a_deleted_run_is_named(do_register, run_id):
     tracking.client().delete_run(run_id)
-    with pytest.raises(SourceError, match=rf"mlflow_run_id='{run_id}', which was deleted. Restore it"):
+    with pytest.raises(SourceError, match=rf"mlflow_run_id='{run_id}', which was deleted or is not there. Restore it"):
         do_register()
     with pytest.raises(SourceError, match="which was deleted"):
         do_register(mlflow_run_id="0" * 32)

@@ -175,6 +175,6 @@ def _registered_model(client: "MlflowClient", name: str) -> "RegisteredModel":
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
             raise SourceError(
-                f"A model must be in the registry to be used. Received: {name}, which does not exist"
-                f"{tracking.in_workspace()}. `tilepipe models` lists the models."
+                f"A model must be in the registry to be used. Received: {name}, which does not exist "
+                f"{tracking.in_mlflow()}. `tilepipe models` lists the models."
             ) from error

@@ -86,7 +86,7 @@ def find_version(client: "MlflowClient", address: str) -> RegisteredVersion:
         wanted = f"the alias {alias!r}" if alias else f"version {number}"
         raise SourceError(
             f"A model must be in the registry to be used. Received: {address}, but {name!r} does not exist or lacks "
-            f"{wanted}{tracking.in_workspace()}. `tilepipe models` lists the models."
+            f"{wanted} {tracking.in_mlflow()}. `tilepipe models` lists the models."
         )
     return RegisteredVersion.of(found)
 

@@ -66,10 +66,11 @@ def is_configured() -> bool:
     return bool(os.environ.get("MLFLOW_TRACKING_URI"))
 
 
-def in_workspace() -> str:
-    """Return ` in the workspace 'team-a'`, for messages; empty without `MLFLOW_WORKSPACE`."""
-    name = os.environ.get("MLFLOW_WORKSPACE", "").strip()
-    return f" in the workspace {name!r}" if name else ""
+def in_mlflow() -> str:
+    """Return `in MLflow at http://mlflow:5000`, with `, workspace 'team-a'` where one is set, for messages."""
+    workspace = os.environ.get("MLFLOW_WORKSPACE", "").strip()
+    address = _without_password(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    return f"in MLflow at {address}" + (f", workspace {workspace!r}" if workspace else "")
 
 
 def kfp_run_id() -> str:

@@ -26,11 +26,12 @@ def test_a_setting_applies_unless_kfp_or_the_user_has_set_it(name, monkeypatch):
     assert os.environ[name] == "of the user"
 
 
-def test_messages_name_the_workspace(monkeypatch):
+def test_messages_name_the_server_and_the_workspace(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://user:secret@mlflow:5000")
     monkeypatch.setenv("MLFLOW_WORKSPACE", " team-a ")
-    assert tracking.in_workspace() == " in the workspace 'team-a'"
+    assert tracking.in_mlflow() == "in MLflow at http://mlflow:5000, workspace 'team-a'"
     monkeypatch.delenv("MLFLOW_WORKSPACE")
-    assert tracking.in_workspace() == ""
+    assert tracking.in_mlflow() == "in MLflow at http://mlflow:5000"
 
 
 @pytest.fixture
