@@ -4,7 +4,10 @@ import contextlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from tilepipe.components.shared.errors import ClusterError, ParameterError
 from tilepipe.components.shared.logs.pod_logs import last_words
@@ -234,16 +237,17 @@ def find(namespace: str, context: str = "") -> Cluster | None:
         The access, or None if there is no configuration.
 
     Raises:
-        ParameterError: the kubeconfig has no such context.
+        ParameterError: the kubeconfig has no such context, or cannot be read.
     """
     from kubernetes import client, config
 
     configuration = client.Configuration()
     # Passed explicitly, since the client reads the variable only once, when it is imported.
-    path = os.environ.get("KUBECONFIG")
+    path = os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
     try:
-        config.load_kube_config(path, context=context or None, client_configuration=configuration)
-        context = context or config.list_kube_config_contexts(path)[1]["name"]
+        current = _current_context(path)
+        config.load_kube_config(path, context=context or current or None, client_configuration=configuration)
+        context = context or current
     except (config.ConfigException, OSError) as error:
         if context:
             raise ParameterError(
@@ -256,6 +260,35 @@ def find(namespace: str, context: str = "") -> Cluster | None:
             return None
     configuration.retries = 1
     return Cluster(namespace, configuration.host, client.CoreV1Api(client.ApiClient(configuration)), context)
+
+
+def _current_context(paths: str) -> str:
+    """Read the current context as kubectl does: from the first file that names one.
+
+    The client takes it from the last, which would submit to another cluster than the one that kubectl shows.
+
+    Args:
+        paths: the kubeconfig's files, as in KUBECONFIG.
+
+    Returns:
+        The name; empty for none.
+
+    Raises:
+        ParameterError: a file is not a kubeconfig.
+    """
+    found = ""
+    for path in filter(os.path.exists, paths.split(os.pathsep)):
+        try:
+            content = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+            if not isinstance(content, dict):
+                raise ValueError("it has no fields")
+        except (yaml.YAMLError, ValueError) as error:
+            raise ParameterError(
+                f"KUBECONFIG must name configurations of kubectl. Received: {path}: {str(error).splitlines()[0]}. "
+                "See what `kubectl config view` says of it."
+            ) from None
+        found = found or str(content.get("current-context") or "")
+    return found
 
 
 def reachable(namespace: str) -> Cluster | None:
