@@ -166,20 +166,8 @@ def _manifest(
 ) -> Manifest:
     checksums = "".join(one.shard.checksum for split in SPLITS for one in shards[split])
     return Manifest(
-        tilepipe_version=common.tilepipe_version,
-        name=common.name,
-        source=common.source,
-        snapshot=common.snapshot,
+        **{name: value for name, value in common if name in Manifest.model_fields},
         digest=hashlib.sha256(checksums.encode()).hexdigest(),
-        bands=common.bands,
-        common_names=common.common_names,
-        platform=common.platform,
-        product=common.product,
-        dtype=common.dtype,
-        height=common.height,
-        width=common.width,
-        nodata=common.nodata,
-        class_names=common.class_names,
         left_out=left_out,
         splits={
             split: SplitSummary(

@@ -24,7 +24,10 @@ class PackedShard(FrozenModel):
 
 
 class SharedLayout(SparseModel):
-    """The values that are the same in all parts, since they depend only on the tile table and the parameters."""
+    """The values that are the same in all parts, since they depend only on the tile table and the parameters.
+
+    `merge` copies those that are fields of `Manifest` too, by their names.
+    """
 
     omitted_if_default: ClassVar[frozenset[str]] = frozenset({"common_names", "platform", "product"})
 

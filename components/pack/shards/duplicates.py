@@ -35,16 +35,14 @@ def find_duplicates(contents: Sequence[Path], limit: int = 5, most_copies: int =
         The numbers of tiles and images, the first examples by tile id, and the copies.
     """
     with open_database(_MOST_MEBIBYTES) as database:
-        files = [str(path) for path in contents]
         # A folder called `split=train` must not replace the column `split`.
+        database.read_parquet([str(path) for path in contents], hive_partitioning=False).create_view("contents")
         database.execute(
             """
             CREATE TABLE shared AS
-            WITH contents AS (FROM read_parquet($files, hive_partitioning = false)),
-            digests AS (SELECT digest FROM contents GROUP BY digest HAVING min(split) <> max(split))
+            WITH digests AS (SELECT digest FROM contents GROUP BY digest HAVING min(split) <> max(split))
             SELECT digest, split, tile_id FROM contents SEMI JOIN digests USING (digest)
-            """,
-            {"files": files},
+            """
         )
         images, tiles = database.execute("SELECT count(DISTINCT digest), count(*) FROM shared").fetchall()[0]
         if not images:
@@ -59,14 +57,13 @@ def find_duplicates(contents: Sequence[Path], limit: int = 5, most_copies: int =
         ).fetchall()
         copies = database.execute(
             """
-            WITH contents AS (FROM read_parquet($files, hive_partitioning = false))
             SELECT tile_id FROM contents SEMI JOIN (
                 SELECT digest FROM contents GROUP BY digest HAVING count(*) > 1
             ) AS repeated USING (digest)
             QUALIFY row_number() OVER (PARTITION BY digest ORDER BY tile_id) > 1
             ORDER BY tile_id LIMIT $limit
             """,
-            {"files": files, "limit": most_copies + 1},
+            {"limit": most_copies + 1},
         ).fetchall()
     listed = tuple(name for (name,) in copies) if len(copies) <= most_copies else ()
     return Duplicates(images, tiles, tuple(example for (example,) in examples), listed)

@@ -17,11 +17,6 @@ class Moments(ABC):
 
     @property
     @abstractmethod
-    def counts(self) -> tuple[int, ...]:
-        """Number of counted pixels per band."""
-
-    @property
-    @abstractmethod
     def mean(self) -> Floats:
         """Mean of each band; 0 without pixels."""
 
@@ -77,11 +72,7 @@ class ExactMoments(Moments):
     _highest: tuple[int, ...]
 
     @property
-    def counts(self) -> tuple[int, ...]:  # noqa: D102 - the base class says it
-        return self._counts
-
-    @property
-    def mean(self) -> Floats:  # noqa: D102
+    def mean(self) -> Floats:  # noqa: D102 - the base class says it
         return np.array([total / (count or 1) for count, total in zip(self._counts, self._sums, strict=True)])
 
     @property
@@ -136,10 +127,6 @@ class RunningMoments(Moments):
     _lowest: Floats
     """Smallest value per band; without pixels, infinity. `_highest` is the counterpart."""
     _highest: Floats
-
-    @property
-    def counts(self) -> tuple[int, ...]:  # noqa: D102
-        return tuple(self._counts.tolist())
 
     @property
     def mean(self) -> Floats:  # noqa: D102

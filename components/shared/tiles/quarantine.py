@@ -125,7 +125,7 @@ def _without_numbers(reason: str) -> str:
     return _NUMBER.sub("N", reason)
 
 
-def write_quarantine(rejected: Sequence[tuple[str, str, str]], path: Path) -> None:
+def write_quarantine(rejected: Sequence[Rejection], path: Path) -> None:
     """Write id, URI and reason of the tiles that were left out, in any order; the same tiles give the same bytes."""
     columns = zip(*sorted(rejected), strict=True) if rejected else ((), (), ())
     arrays = [pa.array(column, pa.string()) for column in columns]
@@ -133,7 +133,7 @@ def write_quarantine(rejected: Sequence[tuple[str, str, str]], path: Path) -> No
         pq.write_table(pa.table(arrays, schema=QUARANTINE), partial, compression="zstd")
 
 
-def read_quarantine(paths: Sequence[Path]) -> list[tuple[str, str, str]]:
+def read_quarantine(paths: Sequence[Path]) -> list[Rejection]:
     """Read the id, URI and reason of each tile that was left out, sorted by id."""
     rows = [row for path in paths for row in pq.read_table(path).to_pylist()]
     return sorted((row["tile_id"], row["uri"], row["reason"]) for row in rows)

@@ -27,7 +27,7 @@ def test_tile_by_tile_is_as_all_at_once(dtype):
     tiles = np.random.default_rng(0).integers(0, 250, (40, 6, 5, 3)).astype(dtype)
     merged = merge(map(moments, tiles))
     pixels = tiles.reshape(-1, 3).astype(np.float64)
-    assert merged.counts == (len(pixels),) * 3
+    assert merged.to_json()["counts"] == [len(pixels)] * 3
     np.testing.assert_allclose(merged.mean, pixels.mean(0), rtol=1e-13)
     np.testing.assert_allclose(merged.std, pixels.std(0), rtol=1e-13)
     np.testing.assert_array_equal(merged.minimum, pixels.min(0))
@@ -55,7 +55,7 @@ def test_sums_that_float64_or_64_bits_do_not_hold(monkeypatch):
     merged = moments(tile)
     for _ in range(60):  # the same pixels, 2**60 times over
         merged = merged.merged(merged)
-    assert merged.counts == (12 << 60,)
+    assert merged.to_json()["counts"] == [12 << 60]
     assert merged.std[0] == pytest.approx(math.sqrt(11) / 12, rel=1e-15)
 
 
@@ -93,7 +93,7 @@ def test_what_is_not_valid_does_not_count(dtype):
     merged = merge(moments(tile, valid=[mask]) for tile, mask in zip(tiles, valid, strict=True))
     for band in range(3):
         pixels = tiles[..., band][valid[..., band]].astype(np.float64)
-        assert merged.counts[band] == len(pixels)
+        assert merged.to_json()["counts"][band] == len(pixels)
         assert merged.mean[band] == pytest.approx(pixels.mean(), rel=1e-13)
         assert merged.std[band] == pytest.approx(pixels.std(), rel=1e-13)
         assert (merged.minimum[band], merged.maximum[band]) == (pixels.min(), pixels.max())
@@ -103,7 +103,7 @@ def test_what_is_not_valid_does_not_count(dtype):
 def test_a_band_without_any_valid_pixel_is_zero(dtype):
     empty = moments(np.full((4, 4, 2), 7, dtype), valid=[np.zeros((4, 4, 2), bool)])
     merged = empty.merged(empty)
-    for numbers in (merged.mean, merged.std, merged.minimum, merged.maximum, merged.counts):
+    for numbers in (merged.mean, merged.std, merged.minimum, merged.maximum, merged.to_json()["counts"]):
         assert list(numbers) == [0, 0]
     assert Moments.from_json(json.loads(json.dumps(merged.to_json(), allow_nan=False))).to_json() == merged.to_json()
 
