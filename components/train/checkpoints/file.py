@@ -47,11 +47,6 @@ class State:
     facts: Mapping[str, Any] = field(default_factory=dict)
     """JSON: epoch, step, history and similar. Tuples are restored as lists, keys as strings."""
 
-    @property
-    def bytes(self) -> int:
-        """Size of the arrays in bytes."""
-        return sum(array.nbytes for arrays in (self.arrays, self.best) for array in arrays.values())
-
 
 def owned(state: State) -> State:
     """Return an equal state whose facts and views of other memory are copies, and whose arrays are read-only.

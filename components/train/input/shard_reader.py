@@ -62,10 +62,13 @@ class ShardReader:
 
         with contextlib.closing(map_in_order(fetch, numbers, threads=DOWNLOADS, window=DOWNLOADS)) as fetched:
             for number in fetched:
-                end = start + self._shards[number].tiles
+                shard = self._shards[number]
                 with self._open(number) as path:
-                    self._read_one(path, number, (images[start:end], labels[start:end]), stopped)
-                start = end
+                    stored = read_tiles(path, shard, self._manifest, shown=self._uris[number])
+                    for i, tile in enumerate(stored, start):
+                        _check_cancelled(stopped)
+                        images[i], labels[i] = tile.image, tile.label
+                start += shard.tiles
         return images, labels
 
     @contextlib.contextmanager
@@ -76,13 +79,6 @@ class ShardReader:
             return
         with self._cache.open(uri, self._shards[number]) as path:
             yield path
-
-    def _read_one(self, path: Path, number: int, into: tuple[Images, Labels], stopped: threading.Event) -> None:
-        images, labels = into
-        tiles = read_tiles(path, self._shards[number], self._manifest, shown=self._uris[number])
-        for i, tile in enumerate(tiles):
-            _check_cancelled(stopped)
-            images[i], labels[i] = tile.image, tile.label
 
 
 class ReadAhead:

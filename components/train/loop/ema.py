@@ -7,7 +7,7 @@ from typing import Any
 import keras  # noqa: TID253 - only functions import this module
 import numpy as np
 
-from tilepipe.components.shared.layers.model_layers import layers_of
+from tilepipe.components.shared.layers.model_layers import trainable_norms
 from tilepipe.components.train.input.batches import Batches
 from tilepipe.components.train.loop.devices import Devices
 from tilepipe.components.train.optimization.optimizers import averaged_weights, keep_averages
@@ -62,11 +62,7 @@ class Averages:
             self._measure(epoch)
 
     def _measure(self, epoch: int) -> None:
-        norms = [
-            layer
-            for layer in layers_of(self._model)
-            if isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
-        ]
+        norms = trainable_norms(self._model)
         if not norms:
             return
         statistics = [variable for layer in norms for variable in (layer.moving_mean, layer.moving_variance)]

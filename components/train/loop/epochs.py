@@ -131,17 +131,18 @@ class Epochs:
         """
         tiles = self._train_tiles - self._first_step * self._config.batch_size
         timed = {
+            **figures,
             "seconds": trained_seconds + validated_seconds,
             # 0 if all steps were finished before a resume.
             "tiles_per_second": tiles / max(trained_seconds, 1e-9),
         }
-        self._epochs.append({**figures, **timed})
+        self._epochs.append(timed)
         self._validation_seconds = validated_seconds
         # Estimated from the last epoch only: the first one includes the tracing of TensorFlow graphs.
         whole_epoch_seconds = trained_seconds * self._train_tiles / max(tiles, 1) + validated_seconds
         seconds_left = (self._config.epochs - self._epoch) * whole_epoch_seconds
-        logger.info("%s", self._line({**figures, **timed}, seconds_left))
-        self._record.epoch(self._epoch, {**figures, **timed, "seconds_left": seconds_left}, curves)
+        logger.info("%s", self._line(timed, seconds_left))
+        self._record.epoch(self._epoch, {**timed, "seconds_left": seconds_left}, curves)
         if self.is_enough and self._epoch < self._config.epochs:
             patience = self._config.options.early_stopping_patience_epochs
             logger.info("early stopping: %s has not improved for %d epochs", self.metric, patience)

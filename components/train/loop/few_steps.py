@@ -5,7 +5,7 @@ import math
 
 import keras  # noqa: TID253 - only functions import this module
 
-from tilepipe.components.shared.layers.model_layers import layers_of
+from tilepipe.components.shared.layers.model_layers import trainable_norms
 from tilepipe.components.train.config import TrainConfig
 from tilepipe.components.train.optimization.schedules import phases
 
@@ -61,10 +61,8 @@ def warn_of_few_steps(config: TrainConfig, model: keras.Model, steps_per_epoch: 
 
 def _momentum_from_scratch(model: keras.Model) -> float:
     """Return the highest momentum of batch normalization without statistics from an earlier training; 0 if none."""
-    norms = [layer for layer in layers_of(model) if isinstance(layer, keras.layers.BatchNormalization)]
-    return max(
-        (float(one.momentum) for one in norms if one.trainable and not one.moving_mean.numpy().any()), default=0.0
-    )
+    norms = trainable_norms(model)
+    return max((float(one.momentum) for one in norms if not one.moving_mean.numpy().any()), default=0.0)
 
 
 def _steps_to_fade(momentum: float) -> int:

@@ -74,16 +74,14 @@ class InterruptionHandler:
 
     def begun(self, training: Checkpointable) -> None:
         """Save a checkpoint before the first step, so that a restart finds the same runs in the trackers."""
-        if self._checkpoints:
-            self._save(self._checkpoints, training)
+        self._save(training)
 
     def stepped(self, training: Checkpointable) -> None:
         """Handle the end of a step."""
         if self._request.is_asked:
             self._stop(training)
-        since = time.monotonic() - self._last_saved
-        if self._checkpoints and self._options.is_checkpoint_due(since, self._epochs_since):
-            self._save(self._checkpoints, training)
+        if self._options.is_checkpoint_due(time.monotonic() - self._last_saved, self._epochs_since):
+            self._save(training)
 
     def epoch_ended(self, training: Checkpointable) -> None:
         """Handle the end of an epoch, after its validation."""
@@ -96,24 +94,25 @@ class InterruptionHandler:
         Raises:
             StorageError: it cannot be written, or checkpoints are disabled.
         """
-        if self._checkpoints:
-            self._save(self._checkpoints, training)
+        self._save(training)
         if not self._checkpoints or not self._checkpoints.wait():
             raise StorageError("A training that pauses must be able to write a checkpoint. Check `checkpoint_uri`.")
 
-    def _save(self, checkpoints: Checkpoints, training: Checkpointable) -> None:
+    def _save(self, training: Checkpointable) -> None:
+        if not self._checkpoints:
+            return
         self._last_saved, self._epochs_since = time.monotonic(), 0
         state = training.state
         # The last step may have made weights non-finite before its loss shows it; keep the previous state then.
         if all(np.isfinite(array).all() for array in state.arrays.values() if array.dtype.kind == "f"):
             facts = {**state.facts, **self._facts, "record": self._record.state()}
-            checkpoints.save(replace(state, facts=facts))
+            self._checkpoints.save(replace(state, facts=facts))
 
     def _stop(self, training: Checkpointable) -> None:
         """Stop with a last checkpoint, if there is time: KFP gives a pod less than a second."""
         logger.warning("stopping on SIGTERM")
         if self._checkpoints:
-            self._save(self._checkpoints, training)
+            self._save(training)
             saved = self._checkpoints.wait()
             logger.warning("the last checkpoint was %s", "saved" if saved else "not saved")
         raise Stopped

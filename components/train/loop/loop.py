@@ -91,7 +91,7 @@ class Loop:
         self._plateau: Plateau | None = None
         self._train_metrics: list[keras.Metric] = []
         self._averages = Averages(self._model, batches, devices)
-        self._validation = Validation(self._model, config.options, manifest.class_names, devices)
+        self._validation = Validation(self._model, batches, config.options, manifest.class_names, devices)
 
     @property
     def state(self) -> State:
@@ -216,7 +216,7 @@ class Loop:
                 phase.learning_rate, options, higher_is_better=not lower_is_better(self._epochs.metric)
             )
         model.make_train_function(force=True)
-        self._validation.prepare(self._batches)
+        self._validation.prepare()
         self._averages.prepare()
 
     @property
@@ -250,7 +250,7 @@ class Loop:
         curves = b""
         if self._batches.has_validation:
             with self._averages.applied(self._at.epoch):
-                validation, curves = self._validation.run(self._batches)
+                validation, curves = self._validation.run()
                 self._epochs.consider(figures | validation, self._model)
             figures |= validation
         else:

@@ -1,5 +1,6 @@
 """HTML page of a training: figures per epoch, and per class for the best epoch."""
 
+import functools
 from collections.abc import Callable
 
 from tilepipe.components.shared.contracts.history import History, in_words, lower_is_better
@@ -26,14 +27,8 @@ _CLASS_TITLES = ("Recall", "Precision", "F1")
 """Titles of `PER_CLASS`, in its order."""
 
 
-def _loss(value: float) -> str:
-    return f"{value:.4f}"
-
-
-def _share(value: float) -> str:
-    return percent(value, 2)
-
-
+_loss = "{:.4f}".format
+_share = functools.partial(percent, digits=2)
 _COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("Training loss", "loss", _loss),
     ("Validation loss", "val_loss", _loss),

@@ -70,7 +70,9 @@ class Record:
                 outbox.put(Point(metrics, step, at))
         self._last_running = time.monotonic()
         self._deadline: float | None = None  # of all waits at the end, once they have begun
-        self._machine = SystemMetrics(self._put_sample, options.system_metrics_seconds if trackers else 0.0)
+        self._machine = SystemMetrics(
+            lambda sample: self._put(Point.now(sample, None)), options.system_metrics_seconds if trackers else 0.0
+        )
 
     def start(self, parameters: Mapping[str, Any], manifest: Manifest, facts: Mapping[str, Any]) -> None:
         """Log the inputs of the training, and facts about the data, the model and the machine.
@@ -181,9 +183,6 @@ class Record:
     def _put(self, point: Point) -> None:
         for outbox in self._points.values():
             outbox.put(point)
-
-    def _put_sample(self, sample: Mapping[str, float]) -> None:
-        self._put(Point.now(sample, None))
 
 
 def open_record(
