@@ -15,7 +15,7 @@ from tilepipe.pipelines.cli.cluster.pending import (
     advice,
     of_pod,
     of_workflow,
-    task_of,
+    task_of_pod,
     without_argos_words,
 )
 from tilepipe.pipelines.cli.cluster.requirements import TaskNeeds
@@ -226,7 +226,7 @@ def _killed_for_memory(pod: Any, task: str) -> bool:  # noqa: ANN401
 
 
 def _belongs(pod: Any, task: str) -> bool:  # noqa: ANN401
-    return task_of((pod.metadata.annotations or {}).get("workflows.argoproj.io/node-name", "")) == task
+    return task_of_pod(pod) == task
 
 
 def _is_driver(pod: Any) -> bool:  # noqa: ANN401

@@ -9,7 +9,7 @@ from tilepipe.components.shared.runtime.cluster import nodes_of
 from tilepipe.pipelines.cli.cluster.requirements import TaskNeeds
 
 _EVENTS = {"FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox", "FailedScheduling"}
-_PULL = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
+PULL_FAILURES = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable"}
 _NOT_YET = " not registered"
 """End of the kubelet's message about a Secret or ConfigMap that it has not looked up yet; it tries again soon."""
 _LONGEST = 400
@@ -50,6 +50,11 @@ def task_of(node_name: str) -> str:
     return parts[-1].removesuffix("-driver") if parts else node_name
 
 
+def task_of_pod(pod: Any) -> str:  # noqa: ANN401
+    """Return the task of a pod; for one without Argo's annotation, the name of the pod."""
+    return task_of((pod.metadata.annotations or {}).get("workflows.argoproj.io/node-name", pod.metadata.name))
+
+
 def of_pod(
     pod: Any,  # noqa: ANN401
     events: Sequence[Any],
@@ -64,7 +69,7 @@ def of_pod(
         tasks: task -> its requirements, which name the parameters to change.
         queued: why a queue holds it, if that is known.
     """
-    task = task_of((pod.metadata.annotations or {}).get("workflows.argoproj.io/node-name", pod.metadata.name))
+    task = task_of_pod(pod)
     needs = tasks.get(task)
     for condition in pod.status.conditions or []:
         if condition.type == "PodScheduled" and condition.status == "False":
@@ -99,7 +104,7 @@ def without_argos_words(message: str) -> str:
 
 def _obstacle(task: str, reason: str, message: str, needs: TaskNeeds | None) -> Obstacle:
     # Kubernetes alternates between two names for one reason while it retries.
-    kind = "ErrImagePull" if reason in _PULL else reason
+    kind = "ErrImagePull" if reason in PULL_FAILURES else reason
     # The scheduler's remarks about preemption add nothing.
     message = re.split(r"\.? (?:no new claims|preemption:)", " ".join(message.split()))[0] or reason
     if len(message) > _LONGEST:
@@ -122,7 +127,7 @@ def advice(reason: str, message: str, needs: TaskNeeds | None = None) -> str:
     parameters: Mapping[str, str] = needs.parameters if needs else {}
     if reason in {"Unschedulable", "FailedScheduling", "SchedulerError"}:
         return " ".join(_about_scheduling(message, parameters))
-    if reason in _PULL:
+    if reason in PULL_FAILURES:
         where = f" ({parameters['image']})" if "image" in parameters else ""
         hint = f"Check the image's name and tag{where}, and that the nodes may pull it"
         return f"{hint}: the registry must be reachable, and a private one needs an imagePullSecret."

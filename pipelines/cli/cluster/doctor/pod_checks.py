@@ -9,11 +9,10 @@ from typing import Any, Literal
 from tilepipe.components.shared.errors import ClusterError
 from tilepipe.pipelines.cli.cluster.access import Cluster
 from tilepipe.pipelines.cli.cluster.doctor.finding import Finding, ok, problem, warning
-from tilepipe.pipelines.cli.cluster.pending import advice
+from tilepipe.pipelines.cli.cluster.pending import PULL_FAILURES, advice
 
 _POLL_SECONDS = 0.5
 _GRACE_SECONDS = 10
-PULL_FAILURES = {"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"}
 
 
 @dataclass(frozen=True)

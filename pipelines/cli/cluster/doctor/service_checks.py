@@ -17,7 +17,8 @@ import yaml
 from tilepipe.pipelines.cli.cluster.access import Cluster
 from tilepipe.pipelines.cli.cluster.doctor import services_probe
 from tilepipe.pipelines.cli.cluster.doctor.finding import Finding, ok, skipped, warning
-from tilepipe.pipelines.cli.cluster.doctor.pod_checks import PULL_FAILURES, Identity, Job, run
+from tilepipe.pipelines.cli.cluster.doctor.pod_checks import Identity, Job, run
+from tilepipe.pipelines.cli.cluster.pending import PULL_FAILURES
 
 # KFP's defaults, for a namespace without its own configuration.
 _KFP_ROOT = "minio://mlpipeline/v2/artifacts"

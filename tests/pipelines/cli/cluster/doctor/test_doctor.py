@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from tests.pipelines.cli.cluster.test_endpoint import HEALTHY, serving
+from tilepipe.pipelines.cli.cluster.pending import PULL_FAILURES
 
 RUN = "0b1c"
 PODS = "/api/v1/namespaces/kubeflow/pods"
@@ -106,6 +107,16 @@ def test_an_image_is_reported_whose_container_has_no_log(doctor):
     _, out, *_ = doctor(kubernetes, KNOWN, "--start-pods")
     assert "image example.org/train:1" in out
     assert "Kubernetes refused" not in out
+
+
+@pytest.mark.parametrize("reason", sorted(PULL_FAILURES))
+def test_an_image_that_cannot_be_pulled_is_a_problem_at_once(doctor, reason):
+    waiting = {"name": "main", "image": "i", "imageID": "", "ready": False, "restartCount": 0}
+    waiting["state"] = {"waiting": {"reason": reason, "message": "no such host"}}
+    pod = {f"{PODS}/tilepipe-doctor-1": (200, {"status": {"phase": "Pending", "containerStatuses": [waiting]}})}
+    _, out, *_ = doctor({**ONE_RUN, **pod}, KNOWN, "--start-pods")
+    assert "problem image example.org/train:1: no such host -> Check the image's name and tag" in out
+    assert "not started after" not in out
 
 
 def test_no_pod_starts_in_another_cluster(doctor):
