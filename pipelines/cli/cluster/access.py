@@ -83,16 +83,19 @@ class Cluster:
                 "Try `kubectl get pods` with the same kubeconfig; tilepipe also works without a kubeconfig."
             ) from None
 
+    def items(self, method: Callable[..., Any], *args: Any, **options: Any) -> list[Any]:  # noqa: ANN401
+        """List what a method of the Kubernetes client returns; empty if this user may not see it."""
+        found = self.ask(method, *args, **options)
+        return list(found.items) if found else []
+
     def pods(self, run_id: str) -> Sequence[Any]:
         """List the pods of a run that still exist, as `V1Pod`."""
-        found = self.ask(self.core.list_namespaced_pod, self.namespace, label_selector=f"pipeline/runid={run_id}")
-        return list(found.items) if found else []
+        return self.items(self.core.list_namespaced_pod, self.namespace, label_selector=f"pipeline/runid={run_id}")
 
     def warnings_of(self, pod: Any) -> Sequence[Any]:  # noqa: ANN401
         """List the warnings about a pod as `CoreV1Event`, oldest first."""
         selector = f"involvedObject.uid={pod.metadata.uid},type=Warning"
-        found = self.ask(self.core.list_namespaced_event, self.namespace, field_selector=selector)
-        return list(found.items) if found else []
+        return self.items(self.core.list_namespaced_event, self.namespace, field_selector=selector)
 
     def workflow(self, run_id: str) -> dict[str, Any]:
         """Return the Argo Workflow of a run; empty if it is gone or this user may not see it."""
@@ -142,6 +145,11 @@ class Cluster:
         read = self.core.read_namespaced_secret if kind == "Secret" else self.core.read_namespaced_config_map
         found = self.ask(read, name, self.namespace)
         return None if found is None else set(found.data or {})
+
+    def accounts(self) -> set[str]:
+        """Return the service accounts of the namespace; KFP's own if this user may not list them."""
+        found = self.ask(self.core.list_namespaced_service_account, self.namespace)
+        return {account.metadata.name for account in found.items} if found else {SERVICE_ACCOUNT}
 
     def lacks_account(self, name: str) -> str:
         """Describe that a service account is missing, with the commands that create it; empty if it may be there."""
@@ -202,9 +210,7 @@ class Cluster:
                 f"--namespace must be where Kubeflow Pipelines runs. Received: {self.namespace}, which does not exist."
                 f"{self._where_instead()}"
             ) from None
-        accounts = self.ask(self.core.list_namespaced_service_account, self.namespace)
-        names = {account.metadata.name for account in accounts.items} if accounts else {SERVICE_ACCOUNT}
-        if not names & {SERVICE_ACCOUNT, PROFILE_ACCOUNT}:
+        if not self.accounts() & {SERVICE_ACCOUNT, PROFILE_ACCOUNT}:
             raise ClusterError(
                 f"--namespace must be where Kubeflow Pipelines runs. Received: {self.namespace}, which has no service "
                 f"account {SERVICE_ACCOUNT} or {PROFILE_ACCOUNT}.{self._where_instead()}"
@@ -220,9 +226,8 @@ class Cluster:
         return list(found["items"]) if found else []
 
     def _where_instead(self) -> str:
-        found = self.ask(self.core.list_service_account_for_all_namespaces)
-        names = {SERVICE_ACCOUNT, PROFILE_ACCOUNT}
-        places = sorted({a.metadata.namespace for a in found.items if a.metadata.name in names}) if found else []
+        found = self.items(self.core.list_service_account_for_all_namespaces)
+        places = sorted({a.metadata.namespace for a in found if a.metadata.name in {SERVICE_ACCOUNT, PROFILE_ACCOUNT}})
         return f" Use one of: {', '.join(places)}." if places else " Ask your administrator for the right one."
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 from tilepipe.components.finish.outcome import Outcome
 from tilepipe.pipelines.cli.cluster import cluster_display
 from tilepipe.pipelines.cli.cluster.endpoint import connect
+from tilepipe.pipelines.cli.cluster.submit import DEFAULT_EXPERIMENT
 from tilepipe.pipelines.cli.output import Output, OutputOption, plain_console, print_document, progress_console
 
 console = plain_console(soft_wrap=True)
@@ -30,6 +31,7 @@ SettingsFile = Annotated[
         help="YAML file with the settings of the platform, with which the pipelines were compiled.",
     ),
 ]
+Experiment = Annotated[str, typer.Option(help="KFP experiment, which groups runs.")]
 ServiceAccount = Annotated[
     str, typer.Option(help="Service account of the pods of a run; default: that of the settings, else KFP's.")
 ]
@@ -48,7 +50,7 @@ def submit(
     run_name: Annotated[
         str | None, typer.Option(help="Name of the run; default: the name of the pipeline and the time.")
     ] = None,
-    experiment: Annotated[str, typer.Option(help="KFP experiment, which groups runs.")] = "Default",
+    experiment: Experiment = DEFAULT_EXPERIMENT,
     wait: Annotated[bool, typer.Option(help="Follow the run to its end.")] = True,
     service_account: ServiceAccount = "",
     cache: Annotated[bool, typer.Option(help="Take results of tasks from KFP's cache.")] = True,
@@ -73,19 +75,13 @@ def submit(
     checked = arguments.collect(found, arguments.only_file(config), words or [])
     if checks:
         whole_run.check_reachable(checked)
-    tasks = requirements.of_pipeline(found, checked)
+    tasks, account = requirements.of_pipeline(found, checked), settings_file.account(service_account, platform)
     kubeflow = connect(endpoint, namespace)
     cluster = access.reachable(kubeflow.namespace)
     if cluster and checks:
-        submitting.check(cluster, tasks, checked, settings_file.account(service_account, platform))
+        submitting.check(cluster, tasks, checked, account)
     run = submitting.start(
-        kubeflow,
-        found,
-        checked,
-        name=run_name,
-        experiment=experiment,
-        cache=cache,
-        service_account=settings_file.account(service_account, platform),
+        kubeflow, found, checked, name=run_name, experiment=experiment, cache=cache, service_account=account
     )
     progress = progress_console(output, console)
     tasks_seen: dict[str, follow.TaskState] = {}
@@ -165,7 +161,7 @@ def schedule(
     ] = "",
     every_minutes: Annotated[int | None, typer.Option(help="Interval in minutes, instead of --cron.", min=1)] = None,
     catchup: Annotated[bool, typer.Option(help="Start the runs that were missed while Kubeflow was down.")] = False,
-    experiment: Annotated[str, typer.Option(help="KFP experiment, which groups runs.")] = "Default",
+    experiment: Experiment = DEFAULT_EXPERIMENT,
     pause: Annotated[bool, typer.Option("--pause", help="Pause the recurring run.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Resume the recurring run.")] = False,
     delete: Annotated[bool, typer.Option("--delete", help="Delete the recurring run; its runs stay.")] = False,

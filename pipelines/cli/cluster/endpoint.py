@@ -20,6 +20,8 @@ RESTRICTS_ACCOUNTS = (2, 18)
 
 _CONNECT_SECONDS = 4.0
 _READ_SECONDS = 30.0
+_GENERATED = ("run_", "recurring_", "experiment_", "pipeline_", "upload_", "healthz_")
+"""Beginnings of the names of the generated client's methods, which take a timeout."""
 _PORT_FORWARD = "kubectl port-forward -n kubeflow svc/ml-pipeline 8888:8888"
 _TOO_OLD = (
     "The API server must be Kubeflow Pipelines 2.16 or later: older versions refuse the security contexts that all "
@@ -218,9 +220,6 @@ def _call(url: str, method: Callable[..., Any], *args: Any, **options: Any) -> A
             f"No Kubeflow Pipelines API answers. Received: {url}: {_cause(reason)}. Check the address and that "
             f"the port-forward still runs (`{_PORT_FORWARD}`)."
         ) from None
-
-
-_GENERATED = ("run_", "recurring_", "experiment_", "pipeline_", "upload_", "healthz_")
 
 
 def _cause(reason: object) -> str:

@@ -54,7 +54,8 @@ class Node:
             if self.labels.get(label) != value:
                 has = f"{label}={self.labels[label]}" if label in self.labels else "none"
                 reasons.append(("node_selector", f"label {label}={value} wanted, has {has}"))
-        repelled = [t for t in self.taints if t.get("effect") in _REPELLING and not _tolerated(t, needs)]
+        repelling = (taint for taint in self.taints if taint.get("effect") in _REPELLING)
+        repelled = [taint for taint in repelling if not any(_tolerates(one, taint) for one in needs.tolerations)]
         reasons += [("tolerations", f"taint {describe_taint(taint)} not tolerated") for taint in repelled]
         for resource, wanted in needs.requests.items():
             has_quantity = self.allocatable.get(resource, Decimal(0))
@@ -99,15 +100,14 @@ def describe_taint(taint: Mapping[str, Any]) -> str:
 
 def read_nodes(cluster: Cluster) -> list[Node]:
     """Read the nodes of a cluster and their free resources; empty if this user may not see them."""
-    nodes = cluster.ask(cluster.core.list_node)
-    if nodes is None:
+    nodes = cluster.items(cluster.core.list_node)
+    if not nodes:
         return []
-    pods = cluster.ask(cluster.core.list_pod_for_all_namespaces, field_selector="status.phase!=Succeeded")
     requested: dict[str, dict[str, Decimal]] = {}
-    for pod in pods.items if pods else []:
+    for pod in cluster.items(cluster.core.list_pod_for_all_namespaces, field_selector="status.phase!=Succeeded"):
         if pod.spec.node_name and pod.status.phase != "Failed":
             _add(requested.setdefault(pod.spec.node_name, {}), pod)
-    return [_node(node, requested.get(node.metadata.name, {})) for node in nodes.items]
+    return [_node(node, requested.get(node.metadata.name, {})) for node in nodes]
 
 
 def with_admission(cluster: Cluster, tasks: Sequence[TaskNeeds]) -> list[TaskNeeds]:
@@ -172,10 +172,6 @@ def _infeasible(needs: TaskNeeds, nodes: Sequence[Node]) -> str:
         + "\n".join(lines)
         + f"\n{change}; --no-checks submits anyway, for a cluster with autoscaling."
     )
-
-
-def _tolerated(taint: Mapping[str, Any], needs: TaskNeeds) -> bool:
-    return any(_tolerates(toleration, taint) for toleration in needs.tolerations)
 
 
 def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any, Literal
@@ -36,6 +37,15 @@ class Reference:
     def plural(self) -> str:
         """Name of the resource in the Kubernetes API."""
         return "secrets" if self.kind == "Secret" else "configmaps"
+
+    def lacking(self, present: AbstractSet[str]) -> list[str]:
+        """List the keys that are not among those present; an optional object is complete with any of its keys."""
+        missing = set(self.keys) - present
+        return [] if self.optional and missing < set(self.keys) else sorted(missing)
+
+    def edit(self, namespace: str) -> str:
+        """Return the command that adds keys to it."""
+        return f"kubectl edit {self.plural} {self.name} -n {namespace}"
 
     def creation(self, namespace: str) -> str:
         """Return the command that creates it."""

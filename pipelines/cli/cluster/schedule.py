@@ -16,7 +16,7 @@ from typing import Any, Self
 from tilepipe.components.shared.errors import ClusterError, ParameterError
 from tilepipe.pipelines.cli.cluster import cron as crontab
 from tilepipe.pipelines.cli.cluster.endpoint import Kubeflow
-from tilepipe.pipelines.cli.cluster.submit import find_experiment
+from tilepipe.pipelines.cli.cluster.submit import DEFAULT_EXPERIMENT, find_experiment
 from tilepipe.pipelines.cli.cluster.upload import content_digest, digest_of, find, version_names
 from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline
 
@@ -65,7 +65,7 @@ class Wanted:
     trigger: Trigger
     arguments: Mapping[str, Any]
     catchup: bool = False
-    experiment: str = "Default"
+    experiment: str = DEFAULT_EXPERIMENT
     service_account: str = ""
 
 
@@ -185,7 +185,7 @@ def uploaded(kubeflow: Kubeflow, pipeline: CompiledPipeline) -> str:
     Raises:
         ParameterError: it was not uploaded, or its newest version differs from the given one.
     """
-    name = str(pipeline.spec["pipelineInfo"]["name"])
+    name = pipeline.kfp_name
     pipeline_id = find(kubeflow, name)
     newest = version_names(kubeflow, pipeline_id)[:1] if pipeline_id else []
     if not newest:

@@ -79,7 +79,7 @@ def start(
         ClusterError: KFP refuses.
     """
     kubeflow.check_version()
-    name = name or f"{pipeline.spec['pipelineInfo']['name']} {datetime.datetime.now().astimezone():%Y-%m-%d %H-%M-%S}"
+    name = name or f"{pipeline.kfp_name} {datetime.datetime.now().astimezone():%Y-%m-%d %H-%M-%S}"
     body = {
         "display_name": name,
         "experiment_id": find_experiment(kubeflow, experiment),
@@ -116,10 +116,8 @@ def _missing(cluster: Cluster, tasks: Sequence[TaskNeeds], arguments: Mapping[st
     """Describe each Secret, ConfigMap and key that the tasks need and the namespace lacks, once."""
     problems: dict[str, None] = {}
     for reference in merged_references(tasks):
-        asked_for = reference.parameter in arguments
-        if reference.optional and not asked_for:
-            continue
-        if not cluster.may("get", reference.plural):
+        is_needed = not reference.optional or reference.parameter in arguments
+        if not is_needed or not cluster.may("get", reference.plural):
             continue
         keys = cluster.data_of(reference.kind, reference.name)
         where = f"{reference.parameter}={reference.name}" if reference.parameter else reference.name
@@ -128,10 +126,9 @@ def _missing(cluster: Cluster, tasks: Sequence[TaskNeeds], arguments: Mapping[st
                 f"A {reference.kind} that a run names must be in namespace {cluster.namespace}. Received: {where}, "
                 f"which is not. Create it: `{reference.creation(cluster.namespace)}`."
             ] = None
-        elif set(reference.keys) - keys and not (reference.optional and set(reference.keys) & keys):
-            lacking = ", ".join(sorted(set(reference.keys) - keys))
+        elif lacking := reference.lacking(keys):
             problems[
-                f"The {reference.kind} {where} must have the keys {', '.join(reference.keys)}. It lacks {lacking}. "
-                f"Add them: `kubectl edit {reference.plural} {reference.name} -n {cluster.namespace}`."
+                f"The {reference.kind} {where} must have the keys {', '.join(reference.keys)}. It lacks "
+                f"{', '.join(lacking)}. Add them: `{reference.edit(cluster.namespace)}`."
             ] = None
     return problems

@@ -45,7 +45,7 @@ def upload(kubeflow: Kubeflow, pipeline: CompiledPipeline) -> Version:
     Raises:
         ClusterError: KFP refuses.
     """
-    name = str(pipeline.spec["pipelineInfo"]["name"])
+    name = pipeline.kfp_name
     pipeline_id = find(kubeflow, name)
     existing = version_names(kubeflow, pipeline_id) if pipeline_id else []
     digest = content_digest(pipeline.path.read_bytes())
@@ -116,8 +116,7 @@ def git_revision(folder: Path) -> str:
 def find(kubeflow: Kubeflow, name: str) -> str:
     """Return the id of the pipeline of that name; empty if there is none."""
     method = kubeflow.client.pipelines.pipeline_service_list_pipelines
-    options = {"namespace": kubeflow.api_namespace} if kubeflow.api_namespace else {}
-    for found in kubeflow.pages(method, "pipelines", **options):
+    for found in kubeflow.pages(method, "pipelines", namespace=kubeflow.api_namespace):
         if name == (found.name or found.display_name):
             return str(found.pipeline_id)
     return ""

@@ -91,10 +91,14 @@ class CompiledPipeline:
         return str(self.spec["pipelineInfo"].get("description", "")).strip()
 
     @property
+    def kfp_name(self) -> str:
+        """Name of the pipeline on a server."""
+        return str(self.spec["pipelineInfo"]["name"])
+
+    @property
     def display_name(self) -> str:
         """The name that Kubeflow's UI shows."""
-        info = self.spec["pipelineInfo"]
-        return str(info.get("displayName") or info["name"])
+        return str(self.spec["pipelineInfo"].get("displayName") or self.kfp_name)
 
     @cached_property
     def parameters(self) -> dict[str, Parameter]:

@@ -164,9 +164,7 @@ def _kubeflow(kubeflow: Kubeflow, options: Options) -> Iterator[Finding]:
 def _account(cluster: Cluster, options: Options) -> str:
     if options.platform and options.platform.settings.service_account:
         return options.platform.settings.service_account
-    found = cluster.ask(cluster.core.list_namespaced_service_account, cluster.namespace)
-    names = {account.metadata.name for account in found.items} if found else {SERVICE_ACCOUNT}
-    return SERVICE_ACCOUNT if SERVICE_ACCOUNT in names else PROFILE_ACCOUNT
+    return SERVICE_ACCOUNT if SERVICE_ACCOUNT in cluster.accounts() else PROFILE_ACCOUNT
 
 
 def _identity(account: str, tasks: Sequence[TaskNeeds], options: Options) -> Identity:
@@ -210,11 +208,9 @@ def _references(cluster: Cluster, tasks: Sequence[TaskNeeds]) -> Iterator[Findin
 
 def _reference(cluster: Cluster, reference: Reference) -> Finding:
     subject = f"{reference.kind} {reference.name}"
-    plural = reference.plural
-    if not cluster.may("get", plural):
-        return warning(
-            subject, "not checked: you may not read it", f"Ask for `get` on {plural} in {cluster.namespace}."
-        )
+    if not cluster.may("get", reference.plural):
+        ask = f"Ask for `get` on {reference.plural} in {cluster.namespace}."
+        return warning(subject, "not checked: you may not read it", ask)
     there = cluster.data_of(reference.kind, reference.name)
     make = reference.creation(cluster.namespace)
     say = warning if reference.optional else problem
@@ -223,12 +219,9 @@ def _reference(cluster: Cluster, reference: Reference) -> Finding:
     if there is None:
         detail = _WITHOUT.get(subject, "absent: tasks start without it") if reference.optional else "absent"
         return say(subject, detail, f"If it is needed: `{make}`." if reference.optional else f"`{make}`")
-    lacking = sorted(set(reference.keys) - there)
-    if lacking and not (reference.optional and there & set(reference.keys)):
-        edit = f"Add them: `kubectl edit {plural} {reference.name} -n {cluster.namespace}`."
-        return say(subject, f"lacks {', '.join(lacking)}", edit)
-    has = ", ".join(sorted(there & set(reference.keys)))
-    return ok(subject, has)
+    if lacking := reference.lacking(there):
+        return say(subject, f"lacks {', '.join(lacking)}", f"Add them: `{reference.edit(cluster.namespace)}`.")
+    return ok(subject, ", ".join(sorted(there & set(reference.keys))))
 
 
 def _config(cluster: Cluster, name: str) -> dict[str, str]:

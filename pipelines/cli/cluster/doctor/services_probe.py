@@ -21,17 +21,8 @@ _ANSWER_SECONDS = 20
 """Limit for an answer of an object store: SeaweedFS reserves space at the first put into a bucket."""
 
 
-def probe_buckets(buckets: list[str]) -> list[dict[str, str]]:
-    """List, write, read and delete in each bucket.
-
-    Returns:
-        One finding per bucket: `{level, subject, detail, advice}`.
-    """
-    return [_probe_bucket(bucket) for bucket in buckets]
-
-
-def probe_tracking(uri: str) -> list[dict[str, str]]:
-    """Ask a tracking server for its health and version."""
+def probe_tracking(uri: str) -> dict[str, str]:
+    """Ask a tracking server for its health and version; return a finding as `probe_bucket` does."""
     headers = {}
     if os.environ.get("MLFLOW_TRACKING_TOKEN"):
         headers["Authorization"] = f"Bearer {os.environ['MLFLOW_TRACKING_TOKEN']}"
@@ -49,12 +40,12 @@ def probe_tracking(uri: str) -> list[dict[str, str]]:
             advice = "Put MLFLOW_TRACKING_USERNAME and _PASSWORD, or _TOKEN, into the Secret tilepipe-tracking."
         elif error.code == 403:
             advice = "Give the account rights, or name this host in the server's --allowed-hosts."
-        return [_finding("problem", "MLflow", f"{uri} answers HTTP {error.code}", advice)]
+        return _finding("problem", "MLflow", f"{uri} answers HTTP {error.code}", advice)
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         advice = "Start the server, or correct MLFLOW_TRACKING_URI in the ConfigMap tilepipe-tracking."
-        return [_finding("problem", "MLflow", f"{uri} does not answer: {reason}", advice)]
-    return [_finding("ok", "MLflow", f"{version.strip()[:20]} at {uri}", "")]
+        return _finding("problem", "MLflow", f"{uri} does not answer: {reason}", advice)
+    return _finding("ok", "MLflow", f"{version.strip()[:20]} at {uri}", "")
 
 
 def _get(url: str, headers: dict[str, str]) -> str:
@@ -63,7 +54,8 @@ def _get(url: str, headers: dict[str, str]) -> str:
         return str(answer.read(4096).decode("utf-8", "replace"))
 
 
-def _probe_bucket(bucket: str) -> dict[str, str]:
+def probe_bucket(bucket: str) -> dict[str, str]:
+    """List, write, read and delete in a bucket; return a finding: `{level, subject, detail, advice}`."""
     subject = f"bucket {bucket}"
     try:
         from tilepipe.components.shared.errors import TilepipeError
@@ -115,9 +107,9 @@ def _finding(level: str, subject: str, detail: str, advice: str) -> dict[str, st
 
 def main() -> None:
     """Probe the buckets named on the command line, and the tracking server of the environment, if any."""
-    found = probe_buckets(sys.argv[1:])
+    found = [probe_bucket(bucket) for bucket in sys.argv[1:]]
     if os.environ.get("MLFLOW_TRACKING_URI"):
-        found += probe_tracking(os.environ["MLFLOW_TRACKING_URI"])
+        found.append(probe_tracking(os.environ["MLFLOW_TRACKING_URI"]))
     for finding in found:
         sys.stdout.write(f"{json.dumps(finding)}\n")
 

@@ -32,17 +32,17 @@ def bucket(s3_server, monkeypatch):
 
 
 def test_a_bucket_that_works(bucket):
-    (found,) = services_probe.probe_buckets([bucket.name])
+    found = services_probe.probe_bucket(bucket.name)
     assert found == {"level": "ok", "subject": f"bucket {bucket.name}", "detail": "readable and writable", "advice": ""}
     assert list(bucket.objects.all()) == []
 
 
 def test_buckets_that_do_not(bucket, monkeypatch):
-    (missing,) = services_probe.probe_buckets(["not-there-at-all"])
+    missing = services_probe.probe_bucket("not-there-at-all")
     assert missing["level"] == "problem"
     assert "does not exist" in missing["detail"]
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
-    (refused,) = services_probe.probe_buckets([bucket.name])
+    refused = services_probe.probe_bucket(bucket.name)
     assert refused["level"] == "problem"
     assert "may not be listed" in refused["detail"]
     assert "wrong" not in json.dumps(refused)
@@ -52,7 +52,7 @@ def test_buckets_that_do_not(bucket, monkeypatch):
 def test_a_store_that_is_away(monkeypatch):
     for name, value in (("ENDPOINT_URL", "http://127.0.0.1:9"), ("ACCESS_KEY_ID", "a"), ("SECRET_ACCESS_KEY", "b")):
         monkeypatch.setenv(f"AWS_{name}", value)
-    (found,) = services_probe.probe_buckets(["any"])
+    found = services_probe.probe_bucket("any")
     assert (found["level"], found["subject"]) == ("problem", "bucket any")
     assert "http://127.0.0.1:9 does not answer" in found["detail"]
 
@@ -62,20 +62,20 @@ def test_no_credentials(bucket, monkeypatch):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    (found,) = services_probe.probe_buckets([bucket.name])
+    found = services_probe.probe_bucket(bucket.name)
     assert found["detail"] == "no credentials"
 
 
 def test_an_endpoint_that_is_none(monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "nonsense")
-    (found,) = services_probe.probe_buckets(["any"])
+    found = services_probe.probe_bucket("any")
     assert (found["level"], "AWS_ENDPOINT_URL must be" in found["detail"]) == ("problem", True)
 
 
 def test_a_pod_whose_image_is_older(monkeypatch):
     monkeypatch.setitem(sys.modules, "tilepipe.components.shared.storage.s3_session", None)
     monkeypatch.delattr(storage_package, "s3_session")
-    (found,) = services_probe.probe_buckets(["any"])
+    found = services_probe.probe_bucket("any")
     assert (found["level"], "not checked" in found["detail"]) == ("warning", True)
 
 
@@ -97,7 +97,7 @@ def test_a_bucket_with_some_rights(done, level, detail):
 
 def test_mlflow_that_works():
     with serving(MLFLOW) as (url, _):
-        (found,) = services_probe.probe_tracking(f"{url}/")
+        found = services_probe.probe_tracking(f"{url}/")
     assert (found["level"], found["detail"]) == ("ok", f"3.17.2 at {url}/")
 
 
@@ -111,10 +111,10 @@ def test_mlflow_that_works():
 )
 def test_mlflow_that_does_not(answers, advice):
     with serving(answers) as (url, _):
-        (found,) = services_probe.probe_tracking(url)
+        found = services_probe.probe_tracking(url)
     assert found["level"] == "problem"
     assert advice in found["advice"]
-    (away,) = services_probe.probe_tracking("http://127.0.0.1:9")
+    away = services_probe.probe_tracking("http://127.0.0.1:9")
     assert "does not answer" in away["detail"]
 
 
