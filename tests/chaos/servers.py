@@ -4,9 +4,7 @@ import atexit
 import contextlib
 import os
 import random
-import socket
 import sqlite3
-import subprocess
 import sys
 import time
 from contextlib import ExitStack
@@ -18,7 +16,7 @@ from tests.chaos.ground import Ground
 from tests.chaos.outcomes import LOST, SAME, WRONG, judge
 from tests.chaos.steps import Run, execute
 from tests.support.faulty_proxy import FaultyProxy
-from tests.support.servers import wait_for
+from tests.support.servers import free_ports, running
 
 _addresses: dict[str, str] = {}
 _open = ExitStack()
@@ -27,17 +25,11 @@ atexit.register(_open.close)
 
 def _server(name: str, command: list[str], folder: Path, health: str) -> str:
     """Start a server on a free port, which replaces `PORT`; returns its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_ports(1)[0])
     environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    words = [word.replace("PORT", port) for word in command]
-    with (folder / f"{name}.log").open("w") as log:
-        process = subprocess.Popen(words, stdout=log, stderr=log, env=environment, cwd=folder)
-    _open.callback(process.wait, 30)
-    _open.callback(process.terminate)
-    wait_for(f"http://127.0.0.1:{port}{health}", process, folder / f"{name}.log", name)
-    return f"http://127.0.0.1:{port}"
+    words, address = [word.replace("PORT", port) for word in command], f"http://127.0.0.1:{port}"
+    _open.enter_context(running(words, f"{address}{health}", folder, name, env=environment, cwd=folder))
+    return address
 
 
 def mlflow_address(ground: Ground) -> str:

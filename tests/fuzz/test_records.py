@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.hostile import check_refused_or_read, damaged, spoiled
-from tests.support.packed import manifest_for
+from tests.support.packed import manifest_for, shard_of
 from tilepipe.components.pack.packing_order import open_plan
 from tilepipe.components.predict_tiles.tile_rows import read_rows
 from tilepipe.components.shared.contracts.bundle import read_bundle, write_bundle
-from tilepipe.components.shared.contracts.manifest import Shard, SplitSummary, read_manifest
+from tilepipe.components.shared.contracts.manifest import SplitSummary, read_manifest
 from tilepipe.components.shared.contracts.shard_tiles import read_tiles
 from tilepipe.components.shared.contracts.tile_table import (
     SCHEMA,
@@ -66,7 +66,7 @@ def test_examples(data):
 
 @given(st.data())
 def test_a_damaged_shard_is_never_taken_for_whole(hostile_file, data):
-    shard = Shard(name="s", tiles=3, bytes=3 * len(FRAMED), checksum=xxhash.xxh3_128_hexdigest(FRAMED * 3))
+    shard = shard_of("s", FRAMED * 3, tiles=3)
     split = SplitSummary(tiles=3, tiles_per_class={"Forest": 0, "SeaLake": 3, "Industrial": 0}, shards=(shard,))
     manifest = manifest_for(splits={"train": split})
     content = data.draw(damaged(FRAMED * 3))

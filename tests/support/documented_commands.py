@@ -10,7 +10,7 @@ from PIL import Image
 
 from tests.conftest import DATA, ROOT
 from tests.support.bundles import write_model_bundle
-from tests.support.packed import CLASSES, manifest_for
+from tests.support.packed import CLASSES, manifest_for, shard_of
 from tests.support.registry import register_version
 from tests.support.scenes import write_scene
 from tilepipe.components.shared.contracts.manifest import Manifest, Shard, SplitSummary
@@ -97,8 +97,6 @@ def register_models(home: Path, client) -> None:
 
 def _test_shard(folder: Path, shape: tuple[int, ...]) -> tuple[Shard, int]:
     """Write test tiles whose brightness is that of their class."""
-    import xxhash
-
     folder.mkdir(parents=True)
     content, tiles = b"", 30
     for number in range(tiles):
@@ -108,8 +106,7 @@ def _test_shard(folder: Path, shape: tuple[int, ...]) -> tuple[Shard, int]:
         example = frame_example(pixels.reshape(-1).view(np.uint8), label, f"test/{number:03d}")
         content += b"".join(bytes(part) for part in example)
     (folder / "test.tfrecord").write_bytes(content)
-    checksum = xxhash.xxh3_128_hexdigest(content)
-    return Shard(name="test.tfrecord", tiles=tiles, bytes=len(content), checksum=checksum), tiles
+    return shard_of("test.tfrecord", content, tiles), tiles
 
 
 README = ROOT / "README.md"

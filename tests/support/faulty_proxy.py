@@ -44,6 +44,8 @@ class FaultyProxy:
     methods: tuple[str, ...] = ()
     counts: Counter[str] = field(default_factory=Counter)
     """Number of requests and of injected faults."""
+    gets: list[str] = field(default_factory=list)
+    """Names of the downloaded objects, in order."""
 
     def __enter__(self) -> Self:
         """Start to listen; `address` is then known."""
@@ -104,6 +106,8 @@ def _handler(proxy: FaultyProxy) -> type[QuietHandler]:
                 return
             finally:
                 connection.close()
+            if self.command == "GET" and "?" not in self.path:
+                proxy.gets.append(self.path.rpartition("/")[2])
             self.reply(answer.status, content, answer.getheaders(), fault)
 
         do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = forward

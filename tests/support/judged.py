@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-import xxhash
 
-from tests.support.packed import CLASSES, manifest_for
+from tests.support.packed import CLASSES, manifest_for, shard_of
 from tilepipe.components.shared.contracts.manifest import Shard, SplitSummary
 from tilepipe.components.shared.records.example import frame_example
 
@@ -34,12 +33,7 @@ def write_shard(folder: Path, number: int, present: int) -> Shard:
             for part in frame_example(pixels.reshape(-1).view(np.uint8), label, f"test/{number}-{index:03d}-{label}")
         )
     (folder / f"test-{number}.tfrecord").write_bytes(content)
-    return Shard(
-        name=f"test-{number}.tfrecord",
-        tiles=TEST_TILES // 2,
-        bytes=len(content),
-        checksum=xxhash.xxh3_128_hexdigest(content),
-    )
+    return shard_of(f"test-{number}.tfrecord", content, TEST_TILES // 2)
 
 
 def biased(content: bytes, wrong: float) -> bytes:

@@ -7,15 +7,15 @@ built before; a binary built now with Go. Without any, the test is skipped with 
 
 import contextlib
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.go_binary import go_binary
 from tests.support.s3_server import S3Server
-from tests.support.servers import free_ports, wait_for
+from tests.support.servers import free_ports, running
 
 __all__ = ["S3Server", "minio_server", "own_server"]
 
@@ -59,15 +59,10 @@ def _running(binary: str, folder: Path, port: int = 0, certificates: Path | None
     command = [binary, "server", "--quiet", "--address", f"127.0.0.1:{port}", str(folder / "data")]
     if certificates:
         command += ["--certs-dir", str(certificates)]
-    with (folder / "log").open("wb") as log:
-        # In a session of its own, like a real server: Linux divides processor time among sessions, not among threads.
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-    try:
-        wait_for(f"{server.endpoint}/minio/health/live", process, folder / "log", "MinIO")
+    # In a session of its own, like a real server: Linux divides processor time among sessions, not among threads.
+    options: dict[str, Any] = {"env": environment, "start_new_session": True}
+    with running(command, f"{server.endpoint}/minio/health/live", folder, "MinIO", **options):
         yield server
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def _binary() -> str:

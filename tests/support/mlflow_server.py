@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.minio_server import S3Server
-from tests.support.servers import free_ports, wait_for
+from tests.support.servers import free_ports, running
 
 
 @dataclass(frozen=True)
@@ -61,12 +60,6 @@ def running_mlflow(
     environment = {**os.environ, **settings}
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_WORKSPACE"):
         environment.pop(name, None)
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(command, stdout=log, stderr=log, env=environment, cwd=folder)
     address = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(f"{address}/health", server, folder / "log", "MLflow")
+    with running(command, f"{address}/health", folder, "MLflow", env=environment, cwd=folder):
         yield MlflowServer(address, bucket)
-    finally:
-        server.terminate()
-        server.wait(30)

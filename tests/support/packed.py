@@ -10,6 +10,11 @@ from tilepipe.components.shared.contracts.manifest import SPLITS, BandStatistics
 CLASSES = ("Forest", "SeaLake", "Industrial")
 
 
+def shard_of(name: str, content: bytes, tiles: int) -> Shard:
+    """Describe a shard by its content."""
+    return Shard(name=name, tiles=tiles, bytes=len(content), checksum=xxhash.xxh3_128_hexdigest(content))
+
+
 def with_shards(split: str, summary: SplitSummary) -> SplitSummary:
     """Create a summary with all tiles in one shard, for tests that read no tiles."""
     if summary.shards or not summary.tiles:
@@ -74,9 +79,7 @@ def write_split(folder: Path, tiles, classes, shards) -> SplitSummary:
         with tf.io.TFRecordWriter(str(path)) as writer:
             for index in part:
                 writer.write(_example(tf, *tiles[index]))
-        content = path.read_bytes()
-        checksum = xxhash.xxh3_128_hexdigest(content)
-        written.append(Shard(name=path.name, tiles=len(part), bytes=len(content), checksum=checksum))
+        written.append(shard_of(path.name, path.read_bytes(), len(part)))
     labels = [label for _, label, _ in tiles]
     per_class = {name: labels.count(index) for index, name in enumerate(classes)}
     return SplitSummary(tiles=len(tiles), tiles_per_class=per_class, shards=tuple(written))

@@ -12,13 +12,14 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.go_binary import go_binary
 from tests.support.minio_server import minio_server
 from tests.support.s3_server import S3Server
-from tests.support.servers import free_ports, wait_for
+from tests.support.servers import free_ports, running
 
 __all__ = ["STORES", "minio_server", "s3_server", "s3_servers"]
 
@@ -31,6 +32,8 @@ STORES = ("named",) if os.environ.get("TILEPIPE_TEST_S3_ENDPOINT") else ("minio"
 """Parameters of tests that run with every store."""
 
 _KEYS = ("tilepipe-test", "a-secret-of-the-test")
+# versitygw ends only after its clients have closed their connections, unless it is killed.
+_PROCESS: dict[str, Any] = {"start_new_session": True, "stop": subprocess.Popen.kill}
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +71,7 @@ def versitygw(folder: Path) -> Iterator[S3Server]:
     command = [binary, "--port", f"127.0.0.1:{port}", "--access", server.access_key, "--secret", server.secret_key]
     command += ["--region", "us-east-1", "--health", "/health", "--keep-alive", "--quiet"]
     command += ["posix", "--versioning-dir", str(folder / "versions"), str(folder / "data")]
-    with _running(command, folder, f"{server.endpoint}/health", "versitygw"):
+    with running(command, f"{server.endpoint}/health", folder, "versitygw", **_PROCESS):
         yield server
 
 
@@ -93,17 +96,5 @@ def seaweedfs(folder: Path) -> Iterator[S3Server]:
     # Each bucket takes several volumes; with the defaults two buckets take all of them, and a third accepts nothing.
     command += ["-master.volumePreallocate=false", "-master.volumeSizeLimitMB=64", "-volume.max=500"]
     command += [f"-s3.config={folder / 's3.json'}"]
-    with _running(command, folder, f"{server.endpoint}/status", "SeaweedFS"):
+    with running(command, f"{server.endpoint}/status", folder, "SeaweedFS", **_PROCESS):
         yield server
-
-
-@contextlib.contextmanager
-def _running(command: list[str], folder: Path, health: str, name: str) -> Iterator[None]:
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
-    try:
-        wait_for(health, process, folder / "log", name)
-        yield
-    finally:
-        process.kill()  # versitygw ends only after its clients have closed their connections
-        process.wait(30)

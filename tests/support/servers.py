@@ -6,7 +6,9 @@ import ssl
 import subprocess
 import time
 import urllib.request
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +26,36 @@ def wait_for(address: str, process: "subprocess.Popen[bytes]", log: Path, what: 
             break
         time.sleep(0.25)
     pytest.fail(f"{what} did not come up at {address}: {log.read_text()[-2000:]}")
+
+
+@contextlib.contextmanager
+def running(
+    command: Sequence[str | Path],
+    health: str,
+    folder: Path,
+    what: str,
+    *,
+    stop: Callable[["subprocess.Popen[bytes]"], None] = subprocess.Popen.terminate,
+    **options: Any,
+) -> Iterator[None]:
+    """Run a server within a context, which begins once the server answers.
+
+    Args:
+        command: its program and arguments.
+        health: address at which it answers.
+        folder: folder of its output, the file `log`.
+        what: name of the server, for the failure.
+        stop: ends the process. Defaults to SIGTERM.
+        **options: further options of the process, such as `env`.
+    """
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, **options)
+    try:
+        wait_for(health, process, folder / "log", what)
+        yield
+    finally:
+        stop(process)
+        process.wait(30)
 
 
 def free_ports(count: int) -> list[int]:

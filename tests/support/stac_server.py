@@ -7,7 +7,6 @@ MLflow, so it has a virtual environment of its own, which is created once and ke
 import http.client
 import json
 import socket
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 
 from tests.support.environments import EnvironmentFailedError, python_with
 from tests.support.loopback_server import LoopbackServer, QuietHandler
-from tests.support.servers import free_ports, wait_for
+from tests.support.servers import free_ports, running
 
 HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "stac_server_requirements.txt"
@@ -56,14 +55,8 @@ def stac_api(tmp_path_factory):
     (port,) = free_ports(1)
     address = f"http://127.0.0.1:{port}"
     command = [python, HERE / "stac_server_app.py", collections, str(port)]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
-    try:
-        wait_for(f"{address}/collections", process, folder / "log", "the STAC API")
+    with running(command, f"{address}/collections", folder, "the STAC API", cwd=folder):
         yield address
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 @pytest.fixture

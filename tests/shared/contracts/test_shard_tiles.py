@@ -1,11 +1,9 @@
 import numpy as np
 import pytest
-import xxhash
 
-from tests.support.packed import manifest_for, write_packed
+from tests.support.packed import manifest_for, shard_of, write_packed
 from tests.support.tensorflow_shards import open_shards
 from tilepipe.components.shared.contracts import shard_tiles
-from tilepipe.components.shared.contracts.manifest import Shard
 from tilepipe.components.shared.contracts.shard_tiles import aligned, read_tiles
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.records.frames import frame
@@ -50,10 +48,7 @@ def write_shard(folder, examples):
     """A shard of serialized examples, and its entry in a manifest."""
     content = b"".join(map(frame, examples))
     (folder / "a.tfrecord").write_bytes(content)
-    shard = Shard(
-        name="a.tfrecord", tiles=len(examples), bytes=len(content), checksum=xxhash.xxh3_128_hexdigest(content)
-    )
-    return folder / "a.tfrecord", shard
+    return folder / "a.tfrecord", shard_of("a.tfrecord", content, len(examples))
 
 
 def example(*names, label=1, tile_id="a", size=256):

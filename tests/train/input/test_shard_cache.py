@@ -4,9 +4,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-import xxhash
 
-from tilepipe.components.shared.contracts.manifest import Shard
+from tests.support.packed import shard_of
 from tilepipe.components.shared.errors import ArtifactError, SourceError, StorageError
 from tilepipe.components.shared.storage import s3
 from tilepipe.components.train.input.shard_cache import ShardCache, open_cache
@@ -24,7 +23,7 @@ def bucket(minio_server, monkeypatch, request):
     for number in range(10):
         content = bytes([number]) * SIZE
         made.put_object(Key=f"shards/{number}", Body=content)
-        shards.append(Shard(name=str(number), tiles=1, bytes=SIZE, checksum=xxhash.xxh3_128_hexdigest(content)))
+        shards.append(shard_of(str(number), content, tiles=1))
     return Bucket(made, f"s3://{name}/shards", shards, monkeypatch)
 
 

@@ -13,7 +13,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from tests.support.counting_proxy import CountingProxy
+from tests.support.faulty_proxy import FaultyProxy
 from tests.support.packed import write_packed
 from tests.support.waiting import check_stays, wait_until
 from tilepipe.components.shared.contracts import shard_tiles
@@ -316,17 +316,16 @@ def test_memory_holds_two_windows_whatever_the_split(tmp_path, monkeypatch, tile
 
 @pytest.fixture
 def in_s3(packed, minio_server, monkeypatch, request):
-    """Address of the split in a bucket behind a counting proxy; the bucket; and the proxy."""
+    """Address of the split in a bucket behind a proxy that counts; the bucket; and the proxy."""
     minio_server.use(monkeypatch)
     name = f"tiles-{abs(hash(request.node.name)) % 10**8}"
     bucket = minio_server.make_bucket(name)
     folder, manifest = packed
     for shard in manifest.splits["train"].shards:
         bucket.upload_file(str(folder / "train" / shard.name), f"packed/train/{shard.name}")
-    proxy = CountingProxy(minio_server.endpoint)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
-    yield f"s3://{name}/packed/train", bucket, proxy
-    proxy.close()
+    with FaultyProxy(minio_server.endpoint, "reset", share=0.0) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
+        yield f"s3://{name}/packed/train", bucket, proxy
     s3._open_store.cache_clear()
 
 
@@ -407,7 +406,7 @@ def test_a_server_that_goes_away_is_reported_as_such(opened, in_s3, monkeypatch)
     with opened(where=[uri]) as tiles:
         data = iter(tiles.shuffled(0))
         next(data)
-        proxy.is_shut = True
+        proxy.share = 1.0
         with pytest.raises(StorageError, match="must be reachable"), tiles.translate_errors():
             for _ in data:
                 pass
