@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tilepipe.components.pack.statistics.moments import ExactMoments, Moments, RunningMoments
-from tilepipe.components.shared.tiles.resample import Mask, Pixels
+from tilepipe.components.shared.tiles.picture import Mask, Pixels
 
 _BLOCK_VALUES = 1 << 16
 """Number of values processed at a time: with 32 bits each, they fit into the CPU cache. The sum of as many squares of

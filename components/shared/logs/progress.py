@@ -50,9 +50,13 @@ class Progress:
         """Log the final line, regardless of the interval."""
         self._logger.info("%s", self.line(time.monotonic()))
 
+    def rate(self, now: float) -> float:
+        """Return the units per second up to the monotonic time `now`, without those finished earlier."""
+        return (self.done - self._already) / max(now - self._started, 1e-9)
+
     def line(self, now: float) -> str:
         """Return the progress at the monotonic time `now` as readable text."""
-        rate = (self.done - self._already) / max(now - self._started, 1e-9)
+        rate = self.rate(now)
         used = self.done - self.left_out
         text = f"{self._verb} {used:,} {self._unit}"
         if self._total:

@@ -6,8 +6,8 @@ import numpy as np
 
 from tilepipe.components.shared.errors import TileError
 from tilepipe.components.shared.tiles.fit import Fit, fit_into
-from tilepipe.components.shared.tiles.picture import Picture, Pixels, is_not
-from tilepipe.components.shared.tiles.resample import Mask, Resampling
+from tilepipe.components.shared.tiles.picture import Mask, Picture, Pixels, is_not
+from tilepipe.components.shared.tiles.resample import Resampling
 
 
 def masks(pictures: Sequence[Picture], max_nodata_percent: float = 100.0) -> list[Mask | None]:

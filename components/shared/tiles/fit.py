@@ -4,7 +4,8 @@ from typing import Literal
 
 import numpy as np
 
-from tilepipe.components.shared.tiles.resample import Mask, Pixels, Resampling, resample
+from tilepipe.components.shared.tiles.picture import Mask, Pixels
+from tilepipe.components.shared.tiles.resample import Resampling, resample
 
 Fit = Literal["stretch", "pad", "crop"]
 """`pad` and `crop` keep the ratio of height and width."""

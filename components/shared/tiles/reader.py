@@ -24,8 +24,8 @@ from tilepipe.components.shared.tiles.decode import Shape, decode, fits, size_te
 from tilepipe.components.shared.tiles.example_decoder import decode_image, decode_record
 from tilepipe.components.shared.tiles.fit import Fit
 from tilepipe.components.shared.tiles.packed_records import is_packed, read_packed_record
-from tilepipe.components.shared.tiles.picture import Picture, Pixels, Scaling
-from tilepipe.components.shared.tiles.resample import Mask, Resampling
+from tilepipe.components.shared.tiles.picture import Mask, Picture, Pixels, Scaling
+from tilepipe.components.shared.tiles.resample import Resampling
 from tilepipe.components.shared.tiles.validity import (
     NO_RULES,
     ValidityRules,

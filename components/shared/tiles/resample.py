@@ -12,10 +12,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-Resampling = Literal["nearest", "bilinear", "bicubic", "lanczos"]
-Pixels = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
+from tilepipe.components.shared.tiles.picture import Mask, Pixels
 
+Resampling = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 _Floats = npt.NDArray[np.float64]
 _HALF = 0.5 - 1e-6
 """Minimum weight of valid pixels: one half, with a tolerance for the rounding of the weights."""

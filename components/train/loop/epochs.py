@@ -44,7 +44,7 @@ class Epochs:
         self.best_weights: Mapping[str, npt.NDArray[Any]] = {}
         self._epochs: list[dict[str, float]] = []
         self._best_epoch = self._epoch = self._first_step = self._checked_step = 0  # epochs are counted from 1
-        self._started = self._validation_seconds = 0.0
+        self._validation_seconds = 0.0
         self._progress = Progress(logger, "", None, "tiles")
 
     @property
@@ -71,7 +71,6 @@ class Epochs:
     def begin(self, epoch: int, first_step: int) -> None:
         """Begin an epoch, or resume it after its first steps."""
         self._epoch, self._first_step, self._checked_step = epoch, first_step, first_step
-        self._started = time.monotonic()
         already = first_step * self._config.batch_size
         self._progress = Progress(
             logger,
@@ -98,7 +97,7 @@ class Epochs:
             loss = float(logs["loss"])
             self._check(loss, "loss", f"batch {self._checked_step + 1}", f"batch {step}")
             self._checked_step = step
-            rate = self._rate(tiles)
+            rate = self._progress.rate(time.monotonic())
             running = {"loss": loss, "tiles_per_second": rate, "seconds_left": self._seconds_left(tiles, rate)}
             self._record.running((self._epoch - 1) * (self._train_tiles // self._config.batch_size) + step, running)
 
@@ -154,10 +153,6 @@ class Epochs:
     @property
     def _title(self) -> str:
         return f"epoch {self._epoch} of {self._config.epochs}"
-
-    def _rate(self, tiles: int) -> float:
-        done = tiles - self._first_step * self._config.batch_size
-        return done / max(time.monotonic() - self._started, 1e-9)
 
     def _seconds_left(self, tiles: int, rate: float) -> float:
         """Estimate the time left, including validation once this process has measured one."""

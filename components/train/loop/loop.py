@@ -255,7 +255,7 @@ class Loop:
             figures |= validation
         else:
             self._epochs.consider(figures, self._model)
-        if self._plateau and (rate := self._plateau.see(figures[self._epochs.metric])):
+        if self._plateau and (rate := self._plateau.update(figures[self._epochs.metric])):
             self._model.optimizer.learning_rate = rate
             logger.info("learning rate lowered to %g", rate)
         self._at = Position(self._at.epoch + 1)

@@ -61,7 +61,7 @@ class RateCurve(BaseModel):
         return self
 
 
-def find_rate(step: Callable[[float], float], steps: int = 100) -> RateCurve:
+def find_rate(step: Callable[[float], float], steps: int) -> RateCurve:
     """Train a few steps with a learning rate that rises from 1e-7 to 10, and record the losses.
 
     The test stops early when the smoothed loss reaches four times its minimum or the loss is not finite. The caller
@@ -69,7 +69,7 @@ def find_rate(step: Callable[[float], float], steps: int = 100) -> RateCurve:
 
     Args:
         step: trains one step with the given learning rate and returns the loss of its batch before the step.
-        steps: maximum number of steps. Defaults to 100.
+        steps: maximum number of steps, at least 20.
 
     Returns:
         The rates, the losses and the suggested rate.
@@ -78,7 +78,7 @@ def find_rate(step: Callable[[float], float], steps: int = 100) -> RateCurve:
         ParameterError: the loss of the first step is not finite, which no learning rate can fix.
     """
     # The average spans a tenth of the steps: a longer one would find the minimum too late.
-    momentum = 1 - 10 / max(steps, 20)
+    momentum = 1 - 10 / steps
     rates: list[float] = []
     losses: list[float] = []
     smoothed: list[float] = []

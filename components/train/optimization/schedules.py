@@ -209,7 +209,7 @@ class Plateau:
         self._minimum = learning_rate * options.minimum_rate_fraction
         self._rate, self._best, self._waited = learning_rate, -math.inf, 0
 
-    def see(self, figure: float) -> float | None:
+    def update(self, figure: float) -> float | None:
         """Update with the finite metric of an epoch; return the new learning rate, or None if it is unchanged."""
         if self._sign * figure > self._best + self._options.plateau_minimum_change:
             self._best, self._waited = self._sign * figure, 0

@@ -143,7 +143,7 @@ class Record:
     def finish(self, results: Results) -> None:
         """Log the results; if a tracker stays unreachable, only its record is lost."""
         self._machine.close()
-        self._deadline = self._deadline or time.monotonic() + self._options.tracking_wait_seconds
+        self._deadline = time.monotonic() + self._options.tracking_wait_seconds
         for key, tracker in self._trackers.items():
             self._points[key].flush(self._deadline - time.monotonic())
             while not self._is_taken(tracker, results) and time.monotonic() < self._deadline:

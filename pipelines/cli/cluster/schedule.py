@@ -202,7 +202,9 @@ def uploaded(kubeflow: Kubeflow, pipeline: CompiledPipeline) -> str:
     return pipeline_id
 
 
-def anchor(old: Sequence[RecurringRun], last_fired: datetime.datetime | None, trigger: Trigger) -> Any:  # noqa: ANN401
+def anchor(
+    old: Sequence[RecurringRun], last_fired: datetime.datetime | None, trigger: Trigger
+) -> datetime.datetime | None:
     """Return the start of a replacement's schedule.
 
     Args:

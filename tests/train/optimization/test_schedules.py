@@ -100,7 +100,7 @@ def test_a_plateau_lowers_the_rate_to_its_minimum():
     plateau = Plateau(1.0, options, higher_is_better=True)
     figures = [0.5, 0.6, 0.6, 0.55, 0.6, 0.59, 0.3, 0.3, 0.7]
     expected = [None, None, None, 0.1, None, 0.05, None, None, None]
-    assert [plateau.see(figure) for figure in figures] == pytest.approx(expected)
+    assert [plateau.update(figure) for figure in figures] == pytest.approx(expected)
 
 
 def test_a_plateau_of_losses_ignores_small_changes():
@@ -108,7 +108,7 @@ def test_a_plateau_of_losses_ignores_small_changes():
         schedule="reduce_on_plateau", plateau_patience_epochs=1, plateau_factor=0.5, plateau_minimum_change=0.1
     )
     plateau = Plateau(1.0, options, higher_is_better=False)
-    assert [plateau.see(loss) for loss in (1.0, 0.95, 0.8, 0.9)] == [None, 0.5, None, 0.25]
+    assert [plateau.update(loss) for loss in (1.0, 0.95, 0.8, 0.9)] == [None, 0.5, None, 0.25]
 
 
 @pytest.mark.parametrize("seen", range(7))
@@ -116,12 +116,12 @@ def test_a_plateau_resumes_where_it_was(seen):
     options = ScheduleOptions(schedule="reduce_on_plateau", plateau_patience_epochs=2)
     figures = [0.5, 0.6, 0.6, 0.6, 0.6, 0.6, 0.6]
     undisturbed = Plateau(1.0, options, higher_is_better=True)
-    expected = [undisturbed.see(figure) for figure in figures]
+    expected = [undisturbed.update(figure) for figure in figures]
     killed, resumed = (Plateau(1.0, options, higher_is_better=True) for _ in range(2))
     for figure in figures[:seen]:
-        killed.see(figure)
+        killed.update(figure)
     resumed.restore(json.loads(json.dumps(killed.state(), allow_nan=False)))
-    assert [resumed.see(figure) for figure in figures[seen:]] == expected[seen:]
+    assert [resumed.update(figure) for figure in figures[seen:]] == expected[seen:]
     assert resumed.state() == undisturbed.state()
 
 

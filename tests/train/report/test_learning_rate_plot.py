@@ -23,7 +23,7 @@ def words(svg):
 
 
 def test_it_says_and_shows_the_suggestion():
-    curve = find_rate(loss_at)
+    curve = find_rate(loss_at, steps=100)
     svg = drawn(curve)
     assert svg.get("role") == "img"
     assert f"suggested: {curve.suggestion:.2g}" in svg.get("aria-label")
@@ -34,7 +34,7 @@ def test_it_says_and_shows_the_suggestion():
 
 
 def test_decades_are_equally_wide():
-    svg = drawn(find_rate(loss_at))
+    svg = drawn(find_rate(loss_at, steps=100))
     places = [float(text.get("x")) for text in svg.iter(f"{SVG}text") if text.text.startswith("10")]
     widths = [after - before for before, after in pairwise(places)]
     assert widths == pytest.approx([widths[0]] * len(widths), abs=0.2)
@@ -51,7 +51,7 @@ def test_decades_are_equally_wide():
     ids=["usual", "flat", "a jump", "one point"],
 )
 def test_all_stays_within_the_picture(step):
-    svg = drawn(find_rate(step))
+    svg = drawn(find_rate(step, steps=100))
     points = [point.split(",") for line in svg.iter(f"{SVG}polyline") for point in line.get("points").split()]
     points += [(dot.get("cx"), dot.get("cy")) for dot in svg.iter(f"{SVG}circle")]
     points += [(line.get("x1"), line.get("y1")) for line in svg.iter(f"{SVG}line")]
@@ -59,6 +59,6 @@ def test_all_stays_within_the_picture(step):
 
 
 def test_without_a_suggestion_none_is_shown():
-    svg = drawn(find_rate(lambda rate: 1.0))
+    svg = drawn(find_rate(lambda rate: 1.0, steps=100))
     assert "no suggestion, since the loss did not fall" in svg.get("aria-label")
     assert not [word for word in words(svg) if word.startswith("suggested")]

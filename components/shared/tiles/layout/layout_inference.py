@@ -20,9 +20,8 @@ from tilepipe.components.shared.tiles.bands.order import file_bands, select
 from tilepipe.components.shared.tiles.cache.cache import CachedReader, TileCache
 from tilepipe.components.shared.tiles.channels import CHANNEL_COUNTS
 from tilepipe.components.shared.tiles.layout.reading_options import ReadingOptions
-from tilepipe.components.shared.tiles.picture import Pixels, Scaling
+from tilepipe.components.shared.tiles.picture import Mask, Pixels, Scaling
 from tilepipe.components.shared.tiles.reader import Layout, Rejected, Tile, bounded_content, fetch, finest
-from tilepipe.components.shared.tiles.resample import Mask
 from tilepipe.components.shared.tiles.validity import ValidityRules, has_remote_sidecar
 
 logger = logging.getLogger("tilepipe.tiles")
