@@ -5,6 +5,8 @@ from tilepipe.components.shared.errors import TileError
 MEBIBYTE = 2**20
 MAX_BYTES = 256 * MEBIBYTE
 """Largest size of a tile, unless an option raises it; a damaged header may claim any size."""
+MOST_MEBIBYTES = 2**16
+"""Largest size that the option may allow, in MiB."""
 
 
 def check_size(size: int, max_bytes: int) -> None:
@@ -14,7 +16,12 @@ def check_size(size: int, max_bytes: int) -> None:
         TileError: the size exceeds the limit; the message is only the reason, with the option that raises the limit.
     """
     if max_bytes and size > max_bytes:
-        raise TileError(
-            f"it has {-(-size // MEBIBYTE):,} MiB, where a tile may have {max_bytes // MEBIBYTE:,}; set "
-            f"pack_options='{{\"max_tile_mebibytes\": {-(-size // MEBIBYTE)}}}'"
-        )
+        raise TileError(f"it has {too_large(size, max_bytes)}")
+
+
+def too_large(size: int, max_bytes: int) -> str:
+    """Explain a refused size in bytes, with the option that allows it."""
+    mebibytes = -(-size // MEBIBYTE)
+    is_possible = mebibytes <= MOST_MEBIBYTES
+    remedy = f"set pack_options='{{\"max_tile_mebibytes\": {mebibytes}}}'" if is_possible else "it is damaged"
+    return f"{mebibytes:,} MiB, where a tile may have {max_bytes // MEBIBYTE:,}; {remedy}"

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 
 from tilepipe.components.shared.errors import SourceError, TileError
 from tilepipe.components.shared.storage import storage
-from tilepipe.components.shared.storage.sizes import check_size
+from tilepipe.components.shared.storage.sizes import MAX_BYTES, check_size
 
-MAX_MEMBER_BYTES = 256 * 1024 * 1024
 MAX_DIRECTORY_BYTES = 256 * 1024 * 1024
 
 _TAIL_BYTES = 128 * 1024
@@ -80,13 +79,13 @@ def member_sizes(uri: str) -> dict[str, int]:
     return {name: member.bytes for name, member in _directory(uri).members.items()}
 
 
-def read_member(uri: str, member: str, max_bytes: int = MAX_MEMBER_BYTES) -> bytes:
+def read_member(uri: str, member: str, max_bytes: int = MAX_BYTES) -> bytes:
     """Read one file of a zip; safe to call from many threads.
 
     Args:
         uri: a normalized address of the zip.
         member: path within it.
-        max_bytes: largest size of the member. Defaults to `MAX_MEMBER_BYTES`.
+        max_bytes: largest size of the member. Defaults to `MAX_BYTES`.
 
     Returns:
         The content, unpacked; its size and CRC are what the zip states.

@@ -15,7 +15,7 @@ import tifffile
 from PIL import ExifTags, Image
 
 from tilepipe.components.shared.errors import TileError
-from tilepipe.components.shared.storage.sizes import MAX_BYTES, MEBIBYTE
+from tilepipe.components.shared.storage.sizes import MAX_BYTES, too_large
 from tilepipe.components.shared.tiles.picture import Picture, Scaling
 from tilepipe.components.shared.tiles.tiff.plain_tiff import ALPHA_KINDS, GDAL_METADATA, GDAL_NODATA, read_plain_tiff
 from tilepipe.components.shared.tiles.tiff.tiff_pages import apply_palette, check_lerc, check_segments, read_mask
@@ -279,7 +279,7 @@ def _check_shape(
         raise TileError(f"it claims {size_text(shape)}{'' if dtype else ' of no known dtype'}")
     size = math.prod(shape) * dtype.itemsize
     if size > max_bytes:
-        raise TileError(f"it claims {size_text(shape)}, {too_large(size, max_bytes)}")
+        raise TileError(f"it claims {size_text(shape)}, which is {too_large(size, max_bytes)}")
     if expected is None or fits(shape, expected):
         return
     if not has_alpha or not fits((*shape[:2], shape[2] - 1), expected):
@@ -289,13 +289,6 @@ def _check_shape(
 def fits(shape: tuple[int, ...], expected: Shape) -> bool:
     """Return whether a size is the expected one, in which None is any."""
     return all(want in {None, have} for want, have in zip(expected, shape, strict=True))
-
-
-def too_large(size: int, max_bytes: int) -> str:
-    """Explain a refused size in bytes, with the option that allows it."""
-    mebibytes = -(-size // MEBIBYTE)
-    remedy = f"set pack_options='{{\"max_tile_mebibytes\": {mebibytes}}}'" if mebibytes <= 2**16 else "it is damaged"
-    return f"which is {mebibytes:,} MiB, where a tile may have {max_bytes // MEBIBYTE:,}; {remedy}"
 
 
 def size_text(shape: Sequence[int | None]) -> str:

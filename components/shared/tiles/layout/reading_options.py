@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from tilepipe.components.shared.runtime.config import StepConfig
+from tilepipe.components.shared.storage.sizes import MAX_BYTES, MEBIBYTE, MOST_MEBIBYTES
 from tilepipe.components.shared.tiles.alpha import AlphaPolicy
 from tilepipe.components.shared.tiles.channels import Channels
 from tilepipe.components.shared.tiles.fit import Fit
@@ -50,9 +51,9 @@ class ReadingOptions(StepConfig):
         default=None, description='Number that marks invalid pixels in files that state none; "nan" is NaN'
     )
     max_tile_mebibytes: int = Field(
-        default=256,
+        default=MAX_BYTES // MEBIBYTE,
         ge=1,
-        le=65536,
+        le=MOST_MEBIBYTES,
         description="Largest size of a tile, as a file and as pixels, in MiB; larger ones are left out before they are "
         "read into memory",
     )
