@@ -1,7 +1,6 @@
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -23,22 +22,19 @@ def in_batches(metric, labels, scores, size=64):
 
 
 def test_classes_are_counted_over_all_batches():
-    from sklearn.metrics import balanced_accuracy_score, confusion_matrix
+    from sklearn.metrics import confusion_matrix
 
     true, labels, scores = split()
     metric = ClassCounts(5)
     in_batches(metric, labels, scores)
-    given = scores.argmax(axis=1)
-    assert np.array_equal(np.asarray(metric.counts), confusion_matrix(true, given))
-    assert float(metric.result()) == pytest.approx(balanced_accuracy_score(true, given))
+    assert np.array_equal(np.asarray(metric.counts), confusion_matrix(true, scores.argmax(axis=1)))
     metric.reset_state()
     assert not np.asarray(metric.counts).any()
-    assert float(metric.result()) == 0
 
 
-def test_mixed_labels_count_as_their_larger_part_and_weights_do_not():
+def test_mixed_labels_count_as_their_larger_part():
     metric = ClassCounts(3)
-    metric.update_state([[0.7, 0.3, 0], [0, 0.4, 0.6]], [[0.9, 0.1, 0], [0, 0.9, 0.1]], sample_weight=[0.0, 5.0])
+    metric.update_state([[0.7, 0.3, 0], [0, 0.4, 0.6]], [[0.9, 0.1, 0], [0, 0.9, 0.1]])
     assert np.asarray(metric.counts).tolist() == [[1, 0, 0], [0, 0, 0], [0, 1, 0]]
 
 
@@ -51,7 +47,6 @@ def test_scores_are_counted_in_their_bins():
         for number, score in enumerate(row):
             expected[number, min(int(score * BINS), BINS - 1), int(number == tile)] += 1
     assert np.array_equal(np.asarray(metric.counts), expected)
-    assert int(metric.result()) == len(true)
 
 
 def test_scores_at_the_ends_and_on_thresholds_and_beyond():
@@ -117,22 +112,11 @@ def count():
 
 
 count()
-print(np.asarray(counts.counts).tolist(), int(np.asarray(scores.counts).sum()), int(scores.result()))
+print(np.asarray(counts.counts).tolist(), int(np.asarray(scores.counts).sum()))
 """
 
 
 def test_a_mirrored_strategy_sums_the_counts():
     # In a process of its own: TensorFlow takes no second CPU device once it has touched the first.
     done = subprocess.run([sys.executable, "-c", _MIRRORED], capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "[[3, 0], [0, 1]] 8 4", done.stderr[-2000:]
-
-
-def test_they_are_metrics_of_a_model_that_is_compiled():
-    _, labels, scores = split(64)
-    tiles = keras.Input((5,))
-    model = keras.Model(tiles, keras.layers.Activation("linear")(tiles))
-    counts, binned = ClassCounts(5), ScoreCounts(5)
-    model.compile(loss="categorical_crossentropy", metrics=[counts, binned])
-    found = model.evaluate(scores, labels, batch_size=10, verbose=0, return_dict=True)
-    assert found["balanced_accuracy"] == pytest.approx(float(counts.result()))
-    assert found["scored_tiles"] == 64
+    assert done.stdout.strip() == "[[3, 0], [0, 1]] 8", done.stderr[-2000:]
