@@ -6,9 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.sbom import locked
+
 ROOT = Path(__file__).parents[2]
 EXTRAS = {"data": "data", "train": "train", "mlflow": "mlflow-server"}
-KFP = "kfp==2.17.0"
 
 
 def uv() -> str | None:
@@ -36,5 +37,5 @@ def image_environment(image: str, uv: str) -> Path:
     subprocess.run(sync, check=True, cwd=ROOT, env=environment)
     if image != "mlflow":
         install = [uv, "pip", "install", "-q", "--no-deps", "--python", str(folder / "bin" / "python")]
-        subprocess.run([*install, KFP], check=True, cwd=ROOT, env=environment)
+        subprocess.run([*install, f"kfp=={locked()['kfp']}"], check=True, cwd=ROOT, env=environment)
     return folder

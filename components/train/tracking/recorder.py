@@ -119,7 +119,7 @@ class Record:
             self._put(Point.now({f"{RUNNING}{name}": value for name, value in figures.items()}, step))
 
     def epoch(self, epoch: int, figures: Mapping[str, float], curves: bytes = b"") -> None:
-        """Record the figures of a finished epoch, and its curve arrays (see `figures.curves_file`)."""
+        """Record the figures of a finished epoch, and its curve arrays (see `epoch_figures.curves_file`)."""
         metrics = {_NAMES.get(name, name): value for name, value in figures.items() if name not in _NOT_LOGGED}
         self._put(Point.now(metrics, epoch))
         if curves:

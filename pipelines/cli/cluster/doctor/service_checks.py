@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from tilepipe.components.shared.tracking.tracking import TRACKING_CREDENTIALS
 from tilepipe.pipelines.cli.cluster.access import Cluster
 from tilepipe.pipelines.cli.cluster.doctor import services_probe
 from tilepipe.pipelines.cli.cluster.doctor.finding import Finding, ok, skipped, warning
@@ -96,8 +97,8 @@ def _store(subject: str, url: str, region: str, keys: tuple[str, str, str], buck
 
 def tracking(uri: str, secret: str) -> Service:
     """Describe the tracking server, with the Secret that contains its credentials."""
-    names = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
-    return Service("MLflow", uri, {"MLFLOW_TRACKING_URI": uri, **{name: (secret, name) for name in names}})
+    credentials = {name: (secret, name) for name in TRACKING_CREDENTIALS}
+    return Service("MLflow", uri, {"MLFLOW_TRACKING_URI": uri, **credentials})
 
 
 def check(
