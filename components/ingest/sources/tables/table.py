@@ -100,7 +100,8 @@ class TableSource:
             try:
                 if is_text:
                     relation = text_table.load(connection, files, self.config, self.wanted)
-                    described = connection.sql(f"SELECT * EXCLUDE ({table_columns.FOLDER}) FROM {relation}")  # noqa: S608
+                    own = f"{table_columns.FOLDER}, {table_columns.FILE_SPLIT}"
+                    described = connection.sql(f"SELECT * EXCLUDE ({own}) FROM {relation}")  # noqa: S608
                     types = dict(zip(described.columns, described.types, strict=True))
                     chosen = table_columns.choose(types, self.config, self._shown)
                 else:
@@ -125,7 +126,7 @@ class TableSource:
                     chosen,
                     self.wanted,
                     parquet=parquet,
-                    folders={file.folder for file in files},
+                    is_nested=any(file.folder for file in files),
                 )
                 connection.execute(f"CREATE VIEW found AS {query}")
                 if not connection.execute("SELECT 1 FROM found LIMIT 1").fetchall():

@@ -26,6 +26,8 @@ Types = Mapping[str, "DuckDBPyType"]
 
 FOLDER = "tilepipe_folder"
 """Column with the folder of a row's text file, relative to the source, with a slash at its end; empty for its own."""
+FILE_SPLIT = "tilepipe_file_split"
+"""Column with the split that a row's text file stands for; null for none."""
 
 # The last names are EcoTaxa's: https://ecotaxa.obs-vlfr.fr/gui/import, "columns".
 USUAL_NAMES = {

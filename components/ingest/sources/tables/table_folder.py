@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
-from tilepipe.components.ingest.config import IngestConfig
+from tilepipe.components.ingest.config import IngestConfig, split_named
 from tilepipe.components.ingest.sources.duckdb_files import is_stac_parquet
 from tilepipe.components.ingest.sources.folder import SUFFIXES
-from tilepipe.components.ingest.sources.tables.table_columns import USUAL_NAMES
+from tilepipe.components.ingest.sources.tables.table_columns import USUAL_NAMES, split_of_file
 from tilepipe.components.ingest.sources.tables.text_table import TEXT_SUFFIXES, TextFile, first_row, is_text
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.storage import storage
@@ -83,8 +83,19 @@ def table_files(uri: str, config: IngestConfig) -> list[TextFile]:
         logger.info("skipped %d text files without a column of images: %s", len(others), ", ".join(others[:_SHOWN]))
     if found:
         logger.info("read %d tables: %s%s", len(found), ", ".join(found[:_SHOWN]), ", ..." * (len(found) > _SHOWN))
-        return [TextFile(f"{uri}/{name}", name[: name.rfind("/") + 1]) for name in sorted(found)]
+        return _text_files(uri, sorted(found))
     return [TextFile(part) for part in parquet_parts(uri)]
+
+
+def _text_files(root: str, names: Sequence[str]) -> list[TextFile]:
+    """Return the text files of a folder, with the splits that all their folders, or else all their names, stand for."""
+    folders = [name[: name.rfind("/") + 1] for name in names]
+    splits: list[str | None] = [split_named(folder.rstrip("/")) for folder in folders]
+    if not all(splits):
+        splits = [split_of_file(name) for name in names]
+        if not all(splits) or len(set(splits)) == 1:
+            splits = [None] * len(names)
+    return [TextFile(f"{root}/{name}", *of) for name, *of in zip(names, folders, splits, strict=True)]
 
 
 def parquet_parts(uri: str) -> list[str]:

@@ -4,11 +4,18 @@ import logging
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from tilepipe.components.ingest.config import IngestConfig, split_named
+from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.sources.duckdb_files import FILE, ROW, WHOLE_NUMBER
 from tilepipe.components.ingest.sources.source_view import COLUMNS
 from tilepipe.components.ingest.sources.tables import huggingface
-from tilepipe.components.ingest.sources.tables.table_columns import ECOTAXA_OBJECT, FOLDER, Chosen, ParquetFiles, Types
+from tilepipe.components.ingest.sources.tables.table_columns import (
+    ECOTAXA_OBJECT,
+    FILE_SPLIT,
+    FOLDER,
+    Chosen,
+    ParquetFiles,
+    Types,
+)
 from tilepipe.components.shared.contracts.geometry_column import CORNERS
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.runtime.database import literal, quoted
@@ -30,7 +37,7 @@ def query(
     wanted: Collection[str],
     *,
     parquet: ParquetFiles | None = None,
-    folders: Collection[str] = (),
+    is_nested: bool = False,
 ) -> str:
     """Return the SELECT statement of `found`.
 
@@ -41,12 +48,11 @@ def query(
         chosen: columns of the common properties.
         wanted: names that `where` uses.
         parquet: the Parquet files; None if all values are text, including numbers.
-        folders: values of `FOLDER`, if text files are in several folders.
+        is_nested: whether text files are in folders below the source, to which their addresses are relative.
     """
     if parquet and parquet.hold_images:
         common = _embedded(chosen.image, types, parquet)
     else:
-        is_nested = any(folders)
         common = {
             "tile_id": _without_query(_address(chosen.image, types, is_nested=is_nested)),
             "uri": _address(chosen.image, types, is_nested=is_nested, trim=False),
@@ -57,7 +63,7 @@ def query(
                 "band_uris": f"[{', '.join(files)}]",
                 "bands": f"[{', '.join(map(literal, chosen.of_bands))}]",
             }
-    splits = _file_splits(parquet) if parquet else _folder_splits(folders)
+    splits = _file_splits(parquet) if parquet else FILE_SPLIT
     common |= {
         "tile_id": _text(chosen.id, types) if chosen.id else common["tile_id"],
         "label": _label(chosen.label, types, parquet),
@@ -120,15 +126,6 @@ def _label(column: str, types: Types, parquet: ParquetFiles | None) -> str:
 def _file_splits(parquet: ParquetFiles) -> str:
     """Return an expression for the split that a Parquet file's name or folder stands for; NULL unless all do."""
     return f"[{', '.join(map(literal, parquet.splits))}][{FILE} + 1]" if parquet.splits else "NULL"
-
-
-def _folder_splits(folders: Collection[str]) -> str:
-    """Return an expression for the split that a file's folder stands for; NULL unless all folders are splits."""
-    splits = {folder: split_named(folder.rstrip("/")) for folder in folders}
-    if not splits or not all(splits.values()):
-        return "NULL"
-    cases = " ".join(f"WHEN {literal(folder)} THEN {literal(str(split))}" for folder, split in splits.items())
-    return f"CASE {FOLDER} {cases} END"
 
 
 def _unit(connection: "DuckDBPyConnection", relation: str, types: Types, chosen: Chosen) -> str:

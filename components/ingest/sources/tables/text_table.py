@@ -66,6 +66,8 @@ class TextFile:
     uri: str
     folder: str = ""
     """Folder relative to the source, with a slash at its end; empty for the source's own."""
+    split: str | None = None
+    """Split that the file stands for, by its name or folder; None for none."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ def load(
     A file that is not UTF-8 is read as Windows-1252, which has Latin-1's letters.
 
     Returns:
-        Name of the table, with the column `table_columns.FOLDER`.
+        Name of the table, with the columns `table_columns.FOLDER` and `table_columns.FILE_SPLIT`.
 
     Raises:
         SourceError: if a file is missing, empty or malformed.
@@ -100,11 +102,13 @@ def load(
     used = table_columns.used_names(config, wanted)
     names = {name.lower(): name for header in reversed(headers) for name in reversed(header.names)}
     columns = ", ".join(f"{quoted(name)} VARCHAR" for name in reversed(names.values()))
-    connection.execute(f"CREATE TABLE found_text ({columns}, {table_columns.FOLDER} VARCHAR)")
+    own = f"{table_columns.FOLDER} VARCHAR, {table_columns.FILE_SPLIT} VARCHAR"
+    connection.execute(f"CREATE TABLE found_text ({columns}, {own})")
     with readable(connection, [file.uri for file in files]) as paths:
         for file, header, path in zip(files, headers, paths, strict=True):
             insert = f"INSERT INTO found_text BY NAME SELECT {table_columns.needed(header.names, used)}"
-            insert += f", {literal(file.folder)} AS {table_columns.FOLDER} FROM "
+            insert += f", {literal(file.folder)} AS {table_columns.FOLDER}"
+            insert += f", {literal(file.split) if file.split else 'NULL'} AS {table_columns.FILE_SPLIT} FROM "
             try:
                 is_utf8 = header.is_utf8
                 if is_utf8:

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tilepipe.components.ingest.config import IngestConfig
 from tilepipe.components.ingest.sources.detect import detect_kind
 from tilepipe.components.ingest.sources.tables import table_folder
 from tilepipe.components.shared.errors import SourceError
@@ -114,6 +115,19 @@ def test_tables_beside_their_images_in_split_folders(run, tmp_path):
     assert info.source_kind == "table"
     assert Counter(table["split"].to_pylist()) == {"train": 6, "val": 3, "test": 3}
     assert all(row["split"][:3] == row["tile_id"][:3] for row in table.to_pylist())
+
+
+@pytest.mark.parametrize("suffix", [".csv", "_labels.csv"])
+def test_tables_that_are_named_after_splits(run, tmp_path, suffix):
+    for name, numbers in (("train", range(6)), ("val", range(6, 9)), ("test", range(9, 12))):
+        names = [f"{number}.jpg" for number in numbers]
+        write(tmp_path / "t", *names)
+        lines = [f"{file},{'ab'[number % 2]}" for number, file in zip(numbers, names, strict=True)]
+        (tmp_path / "t" / f"{name}{suffix}").write_text("\n".join(["file_name,label", *lines]))
+    splits = {int(row["tile_id"].removesuffix(".jpg")): row["split"] for row in run(tmp_path / "t")[0].to_pylist()}
+    assert [splits[number] for number in range(12)] == ["train"] * 6 + ["val"] * 3 + ["test"] * 3
+    (tmp_path / "t" / "more.csv").write_text("file_name,label\n0.jpg,a\n")
+    assert table_folder.table_files(str(tmp_path / "t"), IngestConfig(source="t"))[0].split is None
 
 
 @pytest.mark.parametrize(
