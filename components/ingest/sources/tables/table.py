@@ -196,5 +196,5 @@ class TableSource:
             return
         folder = self.file if is_folder(self.file) else storage.parent(self.file)
         if not band_assets:
-            short_names.complete(connection, folder, self._shown)
+            short_names.complete(connection, folder, self.config.href_rewrite, self._shown)
         resolve(connection, folder, self.config.href_rewrite, self._shown)

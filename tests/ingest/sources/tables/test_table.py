@@ -3,6 +3,7 @@ import gzip
 import io
 import json
 import random
+import shlex
 import uuid
 
 import pyarrow as pa
@@ -333,6 +334,36 @@ def test_names_without_suffix(write, images):
 def test_names_without_suffix_that_fit_not_one_file(write, images, name, message):
     with pytest.raises(SourceError, match=message):
         read(write(f"image,label\n{name},1\nx.5,2\n"))
+
+
+def test_names_of_files_that_lie_in_a_folder_below(write, images):
+    path = write("image,label\nb_1.tif,1\na_1.JPG,2\nabsent.png,1\n")
+    assert [(row["tile_id"], row["uri"].removeprefix(f"{path.parent}/")) for row in read(path)] == [
+        ("a_1.JPG", "train/a_1.JPG"),
+        ("absent.png", "absent.png"),  # `pack` reports it as missing
+        ("b_1.tif", "test/b_1.tif"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["1", "1.png"])
+def test_the_remedy_for_names_that_fit_several_files(write, tmp_path, name):
+    path = write(f"image,label\n{name},1\n", "trainLabels.csv")
+    for folder in ("test", "train"):
+        (path.parent / folder).mkdir()
+        (path.parent / folder / "1.png").write_bytes(b"x")
+    with pytest.raises(SourceError, match=r"fits 2 files, such as test/1\.png and train/1\.png") as refused:
+        read(path)
+    ((_, parameter),) = (
+        word.split("=", 1) for word in shlex.split(str(refused.value).rpartition(" with ")[2].rstrip("."))
+    )
+    (row,) = read(path, href_rewrite=json.loads(parameter))
+    assert (row["tile_id"], row["uri"]) == (name, f"{path.parent}/train/1.png")
+
+
+def test_a_table_whose_images_are_nowhere_is_reported(write, images, caplog):
+    (row,) = read(path := write("image,label\nelsewhere/1.png,1\n"))
+    assert row["uri"] == f"{path.parent}/elsewhere/1.png"
+    assert f"there is no image of {path} in {path.parent}, such as elsewhere/1.png" in caplog.text
 
 
 @pytest.mark.parametrize("content", ["image,label\nc,1\nd,2\n", "image,label\na_1,1\nx.png,2\n"])
