@@ -4,18 +4,17 @@ To add a kind, write a module with a `RowSource` or a `ColumnSource`, name the k
 entry to `SOURCES`.
 """
 
-import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel
 
 from tilepipe.components.ingest.config import IngestConfig, SourceKind
 from tilepipe.components.ingest.parameter_names import PIPELINE_NAMES, argument
 from tilepipe.components.ingest.sources.archive_folders import ArchiveClassFolders, is_archive
-from tilepipe.components.ingest.sources.folder import ClassFolders
+from tilepipe.components.ingest.sources.folder import ARRAYS, SUFFIXES, WITHOUT_ARRAYS, ClassFolders
 from tilepipe.components.ingest.sources.hrefs import HrefResolver
 from tilepipe.components.ingest.sources.s3_prefix import S3ClassFolders
 from tilepipe.components.ingest.sources.source_view import ColumnSource
@@ -159,8 +158,24 @@ def open_source(config: IngestConfig, wanted: frozenset[str] = frozenset()) -> R
 def detect_kind(uri: str) -> SourceKind:
     """Detect the kind of a source by its normalized address, and of a folder by its content."""
     by_address = (kind for kind, source in SOURCES.items() if source.is_address(uri))
-    by_content = (kind for kind, source in SOURCES.items() if source.is_folder(uri))
-    return next(itertools.chain(by_address, by_content))
+    if kind := next(by_address, None):
+        return kind
+    _check_folder(uri)
+    return next(kind for kind, source in SOURCES.items() if source.is_folder(uri))
+
+
+def _check_folder(uri: str) -> None:
+    """Check that an address with a suffix is not that of a file."""
+    suffix = PurePosixPath(storage.path_of(uri)).suffix.lower()
+    if not suffix or not storage.is_file(uri):
+        return
+    remedy = "Give the address of the folder of class folders that holds it." if suffix in SUFFIXES else ""
+    remedy = WITHOUT_ARRAYS if suffix in ARRAYS else remedy
+    raise SourceError(
+        "A source that is one file must be a table (CSV, TSV, Parquet), a STAC catalog (.json), a file of TFRecords, a "
+        f"zip or a tar. Received: data_source={storage.shown(uri)}, a file with the suffix {suffix}."
+        f"{' ' if remedy else ''}{remedy}"
+    )
 
 
 def _check_parameters(config: IngestConfig, kind: SourceKind) -> None:

@@ -2,11 +2,14 @@
 
 import logging
 import os
+import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from tilepipe.components.ingest.config import SourceKind, split_named
+from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.ingest.sources.tile_row import TileRow
 from tilepipe.components.shared.contracts.manifest import Split
 from tilepipe.components.shared.errors import SourceError
@@ -19,6 +22,12 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".jp2")
 
 _TABLES = (".csv", ".tsv", ".txt", ".csv.gz", ".tsv.gz", ".txt.gz", ".parquet")
 _ARCHIVES = {".zip", ".tar", ".tgz", ".gz", ".7z", ".rar"}
+ARRAYS = {".h5", ".hdf5", ".mat", ".npy", ".npz", ".pkl", ".nc", ".zarr"}
+"""Suffixes of files with the images of many tiles, in lower case, which are not read."""
+WITHOUT_ARRAYS = (
+    "Write each image of them to a GeoTIFF or PNG file in a folder named after its class, or all of them to TFRecords."
+)
+"""Remedy for such files."""
 _SUFFIX_LENGTH = 12
 _SUFFIXES_COUNTED = 100
 _SHOWN = 5
@@ -174,11 +183,8 @@ def class_rows(root: str, files: Iterable[ListedFile], *, needs_labels: bool = T
     if not images and needs_labels:
         unread = f" ({counts})" if counts else ""
         found = f"{beside} images and no class folder" if beside else f"{others.total()} files, no images{unread}"
-        remedy = "Sort the images into folders named after their class."
-        if not beside and not others:
-            found, remedy = "no files", "Check the address."
-        elif not beside and suffixes.keys() & _ARCHIVES:
-            remedy = "Unpack the archives, or give the address of one of them."
+        found = found if beside or others else "no files"
+        remedy = "Sort the images into folders named after their class." if beside else _remedy(suffixes)
         raise SourceError(
             f"A folder of tiles must hold one folder per class with images in it ({', '.join(SUFFIXES)}). "
             f"Received: data_source={root} with {found}. {remedy}"
@@ -226,15 +232,46 @@ class _Structure:
                 "are classes, move the images of each class directly into its folder."
             )
         place = root.rstrip("/")
+        if not set(self.second) - {""} and images and all(_split_of(name, exact=not self.tables) for name in images):
+            names = sorted(images)
+            remedy = f" Sort the images into folders of their classes below, such as {names[0]}/<class>/."
+            raise SourceError(
+                "Folders of classes must have other names than splits. Received: "
+                f"data_source={root} with images directly in {', '.join(names)}.{self._table(place) or remedy}"
+            )
         advice = f" If the class folders are below it, give data_source={place}/{next(iter(images))}."
         advice = advice if set(self.second) - {""} and not place.lower().endswith(tuple(_ARCHIVES)) else ""
-        if self.tables:
-            advice += f" If a table states the classes, give data_source={place}/{self.tables[0]}."
+        advice += self._table(place)
         if len(images) == 1 and not self.in_splits and advice:
             raise SourceError(
                 "A classifier needs at least two classes, each in a folder of its own. Received: "
                 f"data_source={root}, where only the folder {next(iter(images))} holds images.{advice}"
             )
+        self._warn_of_splits_below(images)
+
+    def _table(self, place: str) -> str:
+        """Return advice to use a table at the root, rather that of the training tiles; empty without one."""
+        if not self.tables:
+            return ""
+        if place.lower().endswith(tuple(_ARCHIVES)):
+            return " If a table in it states the classes, unpack it, and give the address of the table."
+        likely = min(
+            self.tables,
+            key=lambda name: (
+                "submission" in name.lower(),
+                "train" not in name.lower(),
+                "label" not in name.lower(),
+                name,
+            ),
+        )
+        splits = {split for name in self.tables if (split := _split_of(name, exact=False))}
+        advice = f" If a table states the classes, give data_source={shlex.quote(f'{place}/{likely}')}."
+        if "train" in splits and len(splits) > 1:
+            kind = argument("options", {"kind": "table"})
+            advice += f" If tables do, one for each split, give data_source={shlex.quote(place)} {kind}."
+        return advice
+
+    def _warn_of_splits_below(self, images: Mapping[str, int]) -> None:
         if len(self.second) > 1 and not self.second[""] and not self.second["*"]:
             names = sorted(set(self.second) - {"", "*"})
             logger.warning(
@@ -244,6 +281,20 @@ class _Structure:
                 names[0],
                 next(iter(images)),
             )
+
+
+def _remedy(suffixes: Mapping[str, int]) -> str:
+    """Return the remedy for a folder without images, by the suffixes of its files."""
+    if not suffixes:
+        return "Check the address."
+    if suffixes.keys() & _ARCHIVES:
+        return "Unpack the archives, or give the address of one of them."
+    return WITHOUT_ARRAYS if suffixes.keys() & ARRAYS else "Sort the images into folders named after their class."
+
+
+def _split_of(name: str, *, exact: bool) -> Split | None:
+    """Return the split that a folder stands for, unless `exact` by its first word, as in `train_images`."""
+    return split_named(name if exact else re.split(r"[-_. ]", name, maxsplit=1)[0])
 
 
 def _suffix(name: str) -> str:

@@ -105,6 +105,12 @@ def test_an_archived_export_of_ecotaxa_is_no_folder_of_classes(tmp_path, kind):
         list(source.rows())
 
 
+def test_a_table_beside_splits_without_class_folders(tmp_path):
+    source = zipped(tmp_path / "x.zip", "train.csv", "train/1.png", "test/2.png")
+    with pytest.raises(SourceError, match=r"other names than splits.* in test, train\. If a table in it .* unpack it"):
+        list(source.rows())
+
+
 def test_a_table_beside_class_folders(tmp_path):
     rows = zipped(tmp_path / "x.zip", "readme.txt", "labels.csv", "train/Forest/a.png", "train/Crop/b.png").rows()
     assert {(row.label, row.split) for row in rows} == {("Forest", "train"), ("Crop", "train")}

@@ -123,6 +123,16 @@ def test_an_unreachable_parquet_is_reported_as_such(minio_server, monkeypatch):
         detect_kind("s3://a-bucket/items.parquet")
 
 
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [("x.h5", "Write each image of them to a"), ("x.tif", "Give the address of the folder"), ("x.a", "")],
+)
+def test_a_file_of_another_kind_is_no_folder(tmp_path, name, remedy):
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(SourceError, match=rf"one file must be a table.* a file with the suffix \.\w+\. ?{remedy}"):
+        open_source(IngestConfig(source=str(tmp_path / name)))
+
+
 def test_a_zip_is_read_as_class_folders(tmp_path):
     (tmp_path / "tiles.zip").write_bytes(b"x")
     assert detect_kind(str(tmp_path / "tiles.zip")) == detect_kind("https://example.org/Tiles.ZIP?token=x") == "folder"

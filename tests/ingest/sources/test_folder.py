@@ -86,7 +86,6 @@ def test_images_in_a_split_folder_itself_are_in_no_class(tmp_path, caplog):
 @pytest.mark.parametrize(
     "names",
     [
-        ("train/1.jpg", "test/1.jpg"),  # class folders, whatever their names
         ("train/north/1.jpg", "bus/1.jpg"),
         ("val/a/1.jpg", "test/a/1.jpg", "bus/a/1.jpg"),
         ("train_station/a/1.jpg", "test-site/a/1.jpg"),
@@ -95,6 +94,38 @@ def test_images_in_a_split_folder_itself_are_in_no_class(tmp_path, caplog):
 def test_folders_that_are_not_all_splits_are_classes(tmp_path, names):
     rows = split_and_label(write(tmp_path, *names))
     assert [(split, label) for _, split, label in rows] == sorted((None, name.split("/")[0]) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("names", "remedy"),
+    [
+        (("train/1.jpg", "test/1.jpg"), " Sort the images into folders of their classes below, such as test/<class>/."),
+        (
+            ("train/1.jpg", "test/1.jpg", "sample_submission.csv", "train_labels.csv"),
+            " If a table states the classes, give data_source={}/train_labels.csv.",
+        ),
+        (
+            ("train-jpg/1.jpg", "test-jpg/1.jpg", "test.csv", "train.csv"),
+            " If a table states the classes, give data_source={0}/train.csv. If tables do, one for each split, give "
+            'data_source={0} data_options=\'{{"kind": "table"}}\'.',
+        ),
+    ],
+)
+def test_splits_without_class_folders_are_no_classes(tmp_path, names, remedy):
+    """As on Kaggle: the classes are in a table."""
+    with pytest.raises(SourceError, match=r"other names than splits\. .* images directly in test") as refused:
+        split_and_label(write(tmp_path, *names))
+    assert str(refused.value).endswith(remedy.format(tmp_path))
+
+
+def test_words_of_splits_are_classes_without_a_table(tmp_path):
+    rows = split_and_label(write(tmp_path, "train_station/1.jpg", "test-site/1.jpg"))
+    assert {label for _, _, label in rows} == {"train_station", "test-site"}
+
+
+def test_a_folder_of_arrays_is_no_folder_of_images(tmp_path):
+    with pytest.raises(SourceError, match=r"1 files, no images \(\.h5 1\)\. Write each image of them to a GeoTIFF"):
+        split_and_label(write(tmp_path, "x.h5"))
 
 
 def test_splits_beside_a_split_without_class_folders_and_other_files(tmp_path, caplog):

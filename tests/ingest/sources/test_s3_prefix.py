@@ -240,7 +240,7 @@ def test_split_folders_above_class_folders(bucket, caplog):
     assert "skipped 1 files with an unsupported suffix: .csv 1" in caplog.text
 
 
-@pytest.mark.parametrize("names", [("train/1.jpg", "test/1.jpg"), ("test/a/1.jpg", "val/a/1.jpg", "zebra/a/1.jpg")])
+@pytest.mark.parametrize("names", [("train/1.jpg", "bus/1.jpg"), ("test/a/1.jpg", "val/a/1.jpg", "zebra/a/1.jpg")])
 def test_folders_that_are_not_all_splits_are_classes(bucket, names):
     for name in names:
         bucket.put_object(Key=name, Body=b"x")

@@ -84,6 +84,9 @@ def table_files(uri: str, config: IngestConfig) -> list[TextFile]:
     if found:
         logger.info("read %d tables: %s%s", len(found), ", ".join(found[:_SHOWN]), ", ..." * (len(found) > _SHOWN))
         return _text_files(uri, sorted(found))
+    tables = [name for name in names if not name.lower().endswith((".txt", ".txt.gz"))]
+    if tables and not _parquet_names(uri) and not _nested_parquet_names(uri):
+        return _text_files(uri, sorted(tables))  # whose columns the error of a missing one states
     return [TextFile(part) for part in parquet_parts(uri)]
 
 

@@ -130,6 +130,13 @@ def test_tables_that_are_named_after_splits(run, tmp_path, suffix):
     assert table_folder.table_files(str(tmp_path / "t"), IngestConfig(source="t"))[0].split is None
 
 
+def test_a_folder_of_tables_without_a_usual_column_of_images(run, tmp_path):
+    write(tmp_path / "t" / "train", "1.jpg")
+    (tmp_path / "t" / "train.csv").write_text("picture,label\n1.jpg,a\n")
+    with pytest.raises(SourceError, match=r"one column for the image.*its columns are label, picture"):
+        run(tmp_path / "t", options={"kind": "table"})
+
+
 @pytest.mark.parametrize(
     "content",
     [
