@@ -1,6 +1,8 @@
 """The predictions that new ones are compared with: those of a file, or of the evaluation of a registered model."""
 
+import json
 import logging
+import shlex
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -9,10 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tilepipe.components.shared.errors import ArtifactError, TrackingError
+from tilepipe.components.shared.errors import ArtifactError, SourceError, TrackingError
 from tilepipe.components.shared.inference.model_address import ModelFile
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.storage.atomic import whole_file
+from tilepipe.components.shared.storage.place import Place
 from tilepipe.components.shared.tracking import tracking
 
 logger = logging.getLogger("tilepipe.plan")
@@ -38,13 +41,20 @@ def write_reference(address: str, model: ModelFile, path: Path) -> int:
 
     Raises:
         ArtifactError: The file at `address` holds no predictions.
-        SourceError: There is no such file.
+        SourceError: There is no such file, or it is a folder.
         StorageError: The file cannot be read.
     """
     table, description = SCHEMA.empty_table(), ""
     if address:
-        with storage.staged(storage.normalize(address)) as file:
+        place = storage.normalize(address)
+        _check_file(place)
+        with storage.staged(place) as file:
             table, description = _read(file, storage.shown(address)), storage.shown(address)
+        if not table.num_rows:
+            raise ArtifactError(
+                f"`drift_reference` must hold predictions to compare with. Received: {description} without one that "
+                "has a class. Give another file, or leave drift_reference out."
+            )
     elif model.run_id:
         with TemporaryDirectory(prefix="tilepipe-") as folder:
             fetched = _fetch_evaluation(model, Path(folder))
@@ -54,6 +64,23 @@ def write_reference(address: str, model: ModelFile, path: Path) -> int:
     with whole_file(path) as partial:
         pq.write_table(table.replace_schema_metadata({"description": description}), partial, compression="zstd")
     return table.num_rows
+
+
+def _check_file(address: str) -> None:
+    """Check that an address is not that of a folder of predictions, and name the newest file of one.
+
+    Raises:
+        SourceError: It is one.
+    """
+    if storage.is_web(address) or storage.is_file(address):
+        return
+    names = [name for name in Place(address).sizes() if name.endswith(".parquet") and "/" not in name]
+    if names:
+        newest = json.dumps({"drift_reference": f"{address.rstrip('/')}/{max(names)}"}, ensure_ascii=False)
+        raise SourceError(
+            f"`drift_reference` must be one Parquet file. Received: {storage.shown(address)}, a folder of "
+            f"{len(names)}. Give one of them, such as predict_options={shlex.quote(newest)}."
+        )
 
 
 def _fetch_evaluation(model: ModelFile, folder: Path) -> Path | None:
@@ -70,11 +97,15 @@ def _fetch_evaluation(model: ModelFile, folder: Path) -> Path | None:
 
 
 def _read(path: Path, shown: str) -> pa.Table:
-    """Read class and confidence; of the predictions of several splits, those of the test split."""
+    """Read class and confidence; of the predictions of several splits, those of the test split.
+
+    Rows without a class are left out.
+    """
     try:
         names = set(pq.read_schema(path).names)
         chosen = next((pair for pair in _NAMES if set(pair) <= names), _NAMES[0])
         table = pq.read_table(path, columns=[*chosen, *(["split"] if "split" in names else [])])
+        own = table.select(list(chosen)).rename_columns(SCHEMA.names).cast(SCHEMA)
     except (pa.ArrowException, OSError, KeyError) as error:
         raise ArtifactError(
             "`drift_reference` must be the Parquet file of predictions of `predict_tiles` or `evaluate`. Received: "
@@ -83,5 +114,5 @@ def _read(path: Path, shown: str) -> pa.Table:
     if "split" in names:
         is_test: Any = pc.equal(table["split"], pa.scalar("test"))
         if pc.any(is_test).as_py():
-            table = table.filter(is_test)
-    return table.select(list(chosen)).rename_columns(SCHEMA.names).cast(SCHEMA)
+            own = own.filter(is_test)
+    return own.filter(pc.is_valid(own["class"]))

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from tilepipe.components.shared.contracts.bands import ByBand, DistinctBands
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.inference.model_address import MODEL_ADDRESSES, ModelAddress
+from tilepipe.components.shared.inference.prediction_plan import DriftLimit
 from tilepipe.components.shared.runtime.config import StepConfig
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.storage.item_hrefs import is_item
@@ -72,7 +73,7 @@ class ScenesOptions(StepConfig):
         default="", description="ISO 8601 time of the scene; empty takes that of its metadata, else of its name"
     )
     batch_windows: int = Field(default=64, ge=1, le=4096, description="Windows per call of the model")
-    max_drift: dict[SceneDriftKind, float] = Field(
+    max_drift: dict[SceneDriftKind, DriftLimit] = Field(
         default={},
         description='Largest drift from the training data that is accepted, such as {"classes": 0.25, "bands": 1}; '
         "beyond it the step fails and keeps nothing",

@@ -82,6 +82,14 @@ def test_an_alias_that_does_not_exist_is_named(prediction, mlflow_store):
         ({"output_uri": "https://example.org/kept"}, "`output_uri` must be a local folder or s3://"),
         ({"workers": 0}, "`workers`"),
         (
+            {"options": {"max_drift": {"classes": -1}}},
+            r"`options\.max_drift\.classes` should be greater than or equal to 0\. Received: .*=-1",
+        ),
+        (
+            {"options": {"max_drift": {"confidence": 20}}},
+            r"`max_drift\.confidence` must be below 1, .* Received: max_drift\.confidence=20\.",
+        ),
+        (
             {"options": {"max_drift": {"colors": 1}}},
             r"A key of `options\.max_drift` should be 'classes', 'confidence' or 'bands'\. Received: 'colors'\.$",
         ),

@@ -207,6 +207,8 @@ def test_drift_is_shown_tracked_and_limited(predict, scene, mlflow_store, tmp_pa
     assert not copies.exists()
     with pytest.raises(ParameterError, match="max_drift"):
         predict(scene, options={"max_drift": {"confidence": 0.1}})
+    with pytest.raises(ParameterError, match=r"max_drift\.bands` should be greater than or equal to 0"):
+        predict(scene, options={"max_drift": {"bands": -0.5}})
 
 
 @pytest.mark.parametrize("stride", [9, 1000])

@@ -1,9 +1,9 @@
 """The plan of a prediction: the model, the tiles and the settings that all of its workers share."""
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from tilepipe.components.shared.contracts.json_model import JsonModel, read_json
 from tilepipe.components.shared.tiles.layout.reading_options import ReadingOptions
@@ -12,6 +12,8 @@ SCHEMA_VERSION: Literal[1] = 1
 
 
 DriftKind = Literal["classes", "confidence", "bands"]
+DriftLimit = Annotated[float, Field(ge=0)]
+"""Largest distance that is accepted."""
 
 
 class PredictionOptions(ReadingOptions):
@@ -24,7 +26,7 @@ class PredictionOptions(ReadingOptions):
         le=100,
         description="Percentage of the tiles that may be left out as unusable, with a warning; more are an error",
     )
-    max_drift: dict[DriftKind, float] = Field(
+    max_drift: dict[DriftKind, DriftLimit] = Field(
         default={},
         description='Largest drift from the training data that is accepted, such as {"classes": 0.25, "confidence": '
         '0.2, "bands": 1}; beyond it the run fails and keeps nothing in output_uri',
@@ -34,6 +36,16 @@ class PredictionOptions(ReadingOptions):
         description="Predictions (Parquet) with which classes and confidence are compared, such as those of an earlier "
         "run; empty takes those of the model's evaluation: all for a registered model, else only its classes",
     )
+
+    @field_validator("max_drift")
+    @classmethod
+    def _max_drift(cls, limits: dict[DriftKind, float]) -> dict[DriftKind, float]:
+        if limits.get("confidence", 0) >= 1:
+            raise ValueError(
+                "`max_drift.confidence` must be below 1, the largest Kolmogorov-Smirnov distance, which no drift "
+                f"exceeds. Received: max_drift.confidence={limits['confidence']:g}. Give for example 0.2."
+            )
+        return limits
 
 
 class PredictionPlan(JsonModel):
