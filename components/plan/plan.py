@@ -19,7 +19,13 @@ import pyarrow.parquet as pq
 
 from tilepipe.components.plan.config import PlanConfig
 from tilepipe.components.plan.reference_table import write_reference
-from tilepipe.components.shared.contracts.tile_table import SCHEMA, damaged, read_tile_table_info, write_tile_table
+from tilepipe.components.shared.contracts.tile_table import (
+    SCHEMA,
+    TileTableInfo,
+    damaged,
+    read_tile_table_info,
+    write_tile_table,
+)
 from tilepipe.components.shared.inference.bundle_model import BundleModel, load_model
 from tilepipe.components.shared.inference.drift import check_comparable, evaluation_reference
 from tilepipe.components.shared.inference.model_address import resolve
@@ -37,6 +43,8 @@ _FEWEST_TILES = 64
 """Tiles per worker below which fewer workers are started: a pod takes longer to start than to predict these."""
 
 _BATCH_ROWS = 65_536
+_KINDS_OF_FILES = frozenset({"folder", "table", "tfrecord"})
+"""Kinds of sources whose ids are, by default, paths of files below the source."""
 
 
 @dataclass(frozen=True)
@@ -70,16 +78,20 @@ def plan(config: PlanConfig, tiles: Path, outputs: PlanOutputs) -> PredictionPla
         TrackingError: The model registry cannot be reached.
     """
     model = _fetch_model(config, outputs)
-    total, new = _write_new_tiles(config, model, tiles, outputs.new_tiles)
+    info = read_tile_table_info(tiles)
+    counts = _write_new_tiles(config, model, tiles, info, outputs.new_tiles)
     planned = PredictionPlan(
         model_name=model.name,
         model_version=model.version,
         model_digest=model.digest,
         model_uri=model.address,
         class_names=model.class_names,
-        tiles=new,
-        known=total - new,
-        parts=max(1, min(config.workers, -(-new // _FEWEST_TILES))),
+        tiles=counts.new,
+        known=counts.total - counts.new,
+        source=info.source,
+        other_source=counts.other_source,
+        known_of_others=counts.of_others,
+        parts=max(1, min(config.workers, -(-counts.new // _FEWEST_TILES))),
         created=f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}",
         output_uri=config.output_uri,
         experiment=config.experiment,
@@ -88,8 +100,14 @@ def plan(config: PlanConfig, tiles: Path, outputs: PlanOutputs) -> PredictionPla
     planned.write(outputs.plan)
     version = f" version {model.version}" if model.version else ""
     logger.info(
-        "%s tiles to predict with %s%s, %s predicted before", f"{new:,}", model.name, version, f"{total - new:,}"
+        "%s tiles to predict with %s%s, %s predicted before",
+        f"{planned.tiles:,}",
+        model.name,
+        version,
+        f"{planned.known:,}",
     )
+    if planned.other_source:
+        logger.warning(planned.remark())
     return planned
 
 
@@ -110,15 +128,33 @@ def _fetch_model(config: PlanConfig, outputs: PlanOutputs) -> BundleModel:
     return model
 
 
-def _write_new_tiles(config: PlanConfig, model: BundleModel, tiles: Path, new_tiles: Path) -> tuple[int, int]:
-    """Write the rows of the tile table whose ids are in no partition; return the numbers of all and of new rows."""
-    info = read_tile_table_info(tiles)
+@dataclass(frozen=True)
+class _Counts:
+    """Numbers of rows of a tile table."""
+
+    total: int
+    new: int
+    of_others: int
+    """Rows whose id is that of a predicted tile of another source."""
+    other_source: str
+    """One of these sources; empty for none."""
+
+
+def _write_new_tiles(
+    config: PlanConfig, model: BundleModel, tiles: Path, info: TileTableInfo, new_tiles: Path
+) -> _Counts:
+    """Write the rows of the tile table whose ids are in no partition."""
+    others = [""]
     with open_database() as connection:
-        connection.execute("CREATE TABLE known (tile_id VARCHAR)")
+        connection.execute("CREATE TABLE known (tile_id VARCHAR, other SMALLINT)")
         if config.output_uri:
-            for ids in PredictionStore(config.output_uri, model.class_names).known_ids():
-                connection.register("partition_ids", ids)
-                connection.execute("INSERT INTO known SELECT tile_id FROM partition_ids")
+            for known in PredictionStore(config.output_uri, model.class_names).known_tiles():
+                # Ids of items are unique; those of files are paths below the source, the same every day perhaps.
+                is_other = info.source_kind in _KINDS_OF_FILES and known.source not in {"", info.source}
+                others += [known.source] if is_other and known.source not in others else []
+                connection.register("partition_ids", pa.Table.from_arrays([known.ids], ["tile_id"]))
+                other = others.index(known.source if is_other else "")
+                connection.execute("INSERT INTO known SELECT tile_id, ? FROM partition_ids", [other])
                 connection.unregister("partition_ids")
         try:
             file = pq.ParquetFile(tiles)
@@ -127,9 +163,12 @@ def _write_new_tiles(config: PlanConfig, model: BundleModel, tiles: Path, new_ti
         with file, plainly_named(tiles) as name:
             query = "SELECT count(*) FROM read_parquet(?) ANTI JOIN known USING (tile_id)"
             new = int(connection.execute(query, [name]).fetchall()[0][0])
+            query = """SELECT count(*), max(other) FROM (SELECT max(other) AS other FROM known SEMI JOIN
+                read_parquet(?) USING (tile_id) GROUP BY tile_id HAVING min(other) > 0)"""
+            of_others, other = connection.execute(query, [name]).fetchall()[0]
             batches = _new_rows(connection, file)
             write_tile_table(pa.RecordBatchReader.from_batches(SCHEMA, batches), info, new_tiles)
-            return file.metadata.num_rows, new
+            return _Counts(file.metadata.num_rows, new, int(of_others), others[other or 0])
 
 
 def _new_rows(connection: "DuckDBPyConnection", file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:

@@ -15,10 +15,10 @@ from tilepipe.components.shared.contracts.geometry_column import GeometryColumn
 from tilepipe.components.shared.contracts.tile_table import SCHEMA as TILE_COLUMNS
 from tilepipe.components.shared.errors import ArtifactError
 from tilepipe.components.shared.inference.prediction_plan import PredictionPlan
+from tilepipe.components.shared.inference.prediction_store import METADATA_KEY
 from tilepipe.components.shared.storage.atomic import whole_file
 from tilepipe.components.shared.version import VERSION
 
-METADATA_KEY = b"tilepipe"
 _GROUP_ROWS = 65_536
 _TAKEN = ("tile_id", "datetime", "bbox", "geometry", "label")
 
@@ -110,7 +110,8 @@ def write_predictions(path: Path, plan: PredictionPlan, **facts: object) -> Iter
     with whole_file(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
         predictions = PredictionWriter(writer, schema)
         yield predictions
-        predictions.finish({"model_digest": plan.model_digest, "class_names": list(plan.class_names), **facts})
+        of_plan = {"model_digest": plan.model_digest, "class_names": list(plan.class_names), "source": plan.source}
+        predictions.finish({**of_plan, **facts})
 
 
 def read_predictions(path: Path) -> tuple[Iterator[pa.Table], dict[str, Any]]:

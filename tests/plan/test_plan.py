@@ -1,10 +1,12 @@
 """Tests of the plan: the model and the tiles that are still to predict."""
 
+import shutil
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.predict_tiles.conftest import prediction, rgb_manifest
+from tests.predict_tiles.conftest import prediction, rgb_manifest, write_image
 from tests.support.bundles import write_model_bundle
 from tests.support.tile_tables import read_tile_table
 from tilepipe.components.plan import plan as planning
@@ -36,7 +38,7 @@ def test_known_tiles_are_left_out_whatever_the_order_of_partitions(prediction):
     kept = prediction.folder / "kept"
     kept.mkdir()
     for name, ids in (("b", ["5.png", "0.png"]), ("a", ["3.png", "elsewhere.png"])):
-        pq.write_table(pa.table({"tile_id": ids}), kept / f"{name}.parquet")
+        pq.write_table(pa.table({"tile_id": ids, "class": ["a"] * len(ids)}), kept / f"{name}.parquet")
     planned, files, _ = prediction.plan(output_uri=str(kept))
     assert (planned.tiles, planned.known) == (3, 3)
     assert read_tile_table(files.new_tiles)[0]["tile_id"].to_pylist() == ["1.png", "2.png", "4.png"]
@@ -45,10 +47,39 @@ def test_known_tiles_are_left_out_whatever_the_order_of_partitions(prediction):
 def test_nothing_new_still_has_a_part(prediction):
     kept = prediction.folder / "kept"
     kept.mkdir()
-    pq.write_table(pa.table({"tile_id": [f"{number}.png" for number in range(6)]}), kept / "a.parquet")
+    ids = [f"{number}.png" for number in range(6)]
+    pq.write_table(pa.table({"tile_id": ids, "class": ["a"] * 6}), kept / "a.parquet")
     planned, *_ = prediction.plan(output_uri=str(kept), workers=4)
     assert (planned.tiles, planned.parts) == (0, 1)
     assert list(planned.part_range(0)) == []
+
+
+def test_a_table_of_tiles_is_no_predictions_of_them(prediction):
+    """Its tiles would be taken for predicted ones."""
+    _, files, _ = prediction.plan()
+    kept = prediction.folder / "kept"
+    kept.mkdir()
+    shutil.copyfile(files.new_tiles, kept / "tiles.parquet")
+    with pytest.raises(ArtifactError, match=r"must hold predictions only\..*tiles\.parquet, .*class.* Remove the file"):
+        prediction.plan(output_uri=str(kept))
+
+
+def test_tiles_with_the_ids_of_another_source_are_reported(prediction, caplog):
+    kept = str(prediction.folder / "kept")
+    prediction.run(output_uri=kept)
+    today = prediction.folder / "today"
+    for number in (4, 5, 6):
+        write_image(today / f"{number}.png", 60)
+    planned, files, out = prediction.plan(source=str(today), output_uri=kept)
+    assert (planned.tiles, planned.known, planned.known_of_others) == (1, 2, 2)
+    assert planned.other_source == str(prediction.source)
+    said = f"2 of the tiles predicted before were of another source ({prediction.source}) with the same ids."
+    assert said in caplog.text
+    _, collected = prediction.collect(files, out, [prediction.predict(files, out, 0)])
+    assert "2 of the tiles predicted before were of another source" in collected.page.read_text()
+    caplog.clear()
+    assert prediction.plan(output_uri=kept)[0].other_source == ""
+    assert "another source" not in caplog.text
 
 
 def test_a_model_that_cannot_be_used_is_refused_before_anything_is_predicted(prediction):

@@ -55,6 +55,8 @@ def _remarks(plan: PredictionPlan, drift: Drift) -> list[str]:
         for kind, value in drift.values.items()
         if kind in limits and value > limits[kind]
     ]
+    if plan.other_source:
+        found.append(plan.remark())
     if drift.new_classes:
         found.append(f"Predicted now, but never in the reference: {', '.join(drift.new_classes[:10])}.")
     return found

@@ -65,6 +65,12 @@ class PredictionPlan(JsonModel):
     """Tiles to predict."""
     known: int
     """Tiles of the source that have been predicted before."""
+    source: str = ""
+    """Address of the source."""
+    other_source: str = ""
+    """Another source whose tiles have ids of this one, and were predicted before; empty for none."""
+    known_of_others: int = 0
+    """Tiles of the source whose ids are those of predicted tiles of other sources."""
     parts: int
     """Number of workers, at least 1."""
     created: str
@@ -81,6 +87,15 @@ class PredictionPlan(JsonModel):
         that finds hardly any others.
         """
         return self.tiles + self.known
+
+    def remark(self) -> str:
+        """Return a warning of tiles that may not be those that were predicted before; empty for none."""
+        if not self.other_source:
+            return ""
+        return (
+            f"{self.known_of_others:,} of the tiles predicted before were of another source ({self.other_source}) with "
+            "the same ids. If it had other tiles, these have no predictions: give another output_uri."
+        )
 
     def part_range(self, part: int) -> range:
         """Return the rows of the tile table that a worker predicts."""

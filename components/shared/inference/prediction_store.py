@@ -1,7 +1,10 @@
 """The place where recurring predictions are kept: one Parquet file, a partition, per run."""
 
+import json
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -10,7 +13,18 @@ from tilepipe.components.shared.errors import ArtifactError, ParameterError
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.storage.place import Place
 
+METADATA_KEY = b"tilepipe"
+"""Key of the facts about a partition in the metadata of its file, as JSON."""
 _SUFFIX = ".parquet"
+
+
+@dataclass(frozen=True)
+class KnownTiles:
+    """Tiles of a partition."""
+
+    ids: "pa.ChunkedArray[Any]"
+    source: str
+    """Address of their source; empty in partitions of earlier versions, or of other programs."""
 
 
 class PredictionStore:
@@ -31,8 +45,8 @@ class PredictionStore:
         """Return the names of the partitions, sorted."""
         return sorted(name for name in self._place.sizes() if name.endswith(_SUFFIX) and "/" not in name)
 
-    def known_ids(self, *, besides: str = "") -> Iterator[pa.Table]:
-        """Yield the column `tile_id` of each partition, and check its classes.
+    def known_tiles(self, *, besides: str = "") -> Iterator[KnownTiles]:
+        """Yield the tiles of each partition, and check its columns and classes.
 
         Of several files, DuckDB and Arrow read only the probabilities that the first one has, without a warning.
 
@@ -40,7 +54,7 @@ class PredictionStore:
             besides: Name of a partition to leave out.
 
         Yields:
-            A table of one column.
+            The tiles of one partition.
 
         Raises:
             ArtifactError: A file is not a partition.
@@ -53,15 +67,20 @@ class PredictionStore:
             uri = f"{self._address}/{name}"
             with storage.staged(uri) as path:
                 try:
-                    classes = set(_classes_of(pq.read_schema(path)))
+                    metadata = pq.read_metadata(path)
+                    schema = metadata.schema.to_arrow_schema()
+                    classes = set(_classes_of(schema))
                     if classes and classes != set(self._class_names):
                         raise self._other_classes(uri, classes)
-                    yield pq.read_table(path, columns=["tile_id"])
+                    schema.field("class")  # tables of tiles have ids too, which nobody has predicted
+                    ids = pq.read_table(path, columns=["tile_id"])["tile_id"].cast(pa.string())
                 except (pa.ArrowException, KeyError, OSError) as error:
+                    reason = " ".join(str(error).split()).removesuffix(".")
                     raise ArtifactError(
-                        f"`output_uri` must hold predictions only. Received: {uri}, which reads as: {error}. Remove "
+                        f"`output_uri` must hold predictions only. Received: {uri}, which reads as: {reason}. Remove "
                         "the file, or give another output_uri."
                     ) from error
+            yield KnownTiles(ids, _source_of(metadata))
 
     def _other_classes(self, uri: str, classes: set[str]) -> ParameterError:
         ours = set(self._class_names)
@@ -92,3 +111,11 @@ def _classes_of(schema: pa.Schema) -> list[str]:
         return []
     column = schema.field("probabilities").type
     return [column.field(place).name for place in range(column.num_fields)]
+
+
+def _source_of(metadata: pq.FileMetaData) -> str:
+    """Return the address of the source that the metadata state; empty if they do not."""
+    try:
+        return str(json.loads((metadata.metadata or {})[METADATA_KEY])["source"])
+    except (KeyError, ValueError, TypeError):
+        return ""

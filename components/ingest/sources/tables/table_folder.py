@@ -98,7 +98,8 @@ def _text_files(root: str, names: Sequence[str]) -> list[TextFile]:
         splits = [split_of_file(name) for name in names]
         if not all(splits) or len(set(splits)) == 1:
             splits = [None] * len(names)
-    return [TextFile(f"{root}/{name}", *of) for name, *of in zip(names, folders, splits, strict=True)]
+    located = zip(names, folders, splits, strict=True)
+    return [TextFile(f"{root}/{name}", folder, split) for name, folder, split in located]
 
 
 def parquet_parts(uri: str) -> list[str]:
