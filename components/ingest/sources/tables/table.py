@@ -103,7 +103,9 @@ class TableSource:
                     own = f"{table_columns.FOLDER}, {table_columns.FILE_SPLIT}"
                     described = connection.sql(f"SELECT * EXCLUDE ({own}) FROM {relation}")  # noqa: S608
                     types = dict(zip(described.columns, described.types, strict=True))
-                    chosen = table_columns.choose(types, self.config, self._shown)
+                    chosen = table_columns.choose(
+                        types, self.config, self.file, first=lambda: text_table.first_row(files[0].uri)
+                    )
                 else:
                     paths = stack.enter_context(readable(connection, [file.uri for file in files]))
                     relative = self._names(files)
@@ -113,7 +115,7 @@ class TableSource:
                     metadata = json_metadata(connection, paths, ("geo", "huggingface"))
                     features = huggingface.features(metadata.get("huggingface", ()))
                     geometry, kept = self._geometry(metadata.get("geo", ()), types)
-                    chosen = table_columns.choose(kept, self.config, self._shown, features)
+                    chosen = table_columns.choose(kept, self.config, self.file, features)
                     parquet = self._parquet_files(
                         connection, files, relative, relation, types[chosen.image], chosen, features, geometry
                     )

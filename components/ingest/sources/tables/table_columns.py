@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -12,10 +12,12 @@ from tilepipe.components.ingest.parameter_names import argument, joined
 from tilepipe.components.ingest.sources.duckdb_files import fields
 from tilepipe.components.ingest.sources.folder import SUFFIXES
 from tilepipe.components.ingest.sources.tables import huggingface
+from tilepipe.components.ingest.sources.tables.column_advice import likely_column, list_advice, one_hot_advice
 from tilepipe.components.ingest.sources.unused_split import check_unused_split
 from tilepipe.components.shared.contracts.geometry_column import CORNERS
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.runtime.database import quoted
+from tilepipe.components.shared.storage import storage
 
 if TYPE_CHECKING:
     from duckdb.sqltypes import DuckDBPyType
@@ -94,14 +96,26 @@ def split_of_file(name: str) -> str | None:
 
 
 def choose(
-    types: Types, config: IngestConfig, file: str, features: Mapping[str, Mapping[str, Any]] = MappingProxyType({})
+    types: Types,
+    config: IngestConfig,
+    file: str,
+    features: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    first: Callable[[], Mapping[str, str]] = dict,
 ) -> Chosen:
     """Find the columns that the parameters name, or detect them by their usual names.
+
+    Args:
+        types: columns of the table.
+        config: parameters of the step.
+        file: normalized address of the table.
+        features: the features of Hugging Face's `datasets` by column.
+        first: returns the first row of a text file, by the names of its columns in lower case; called for advice.
 
     Raises:
         SourceError: if a column is missing, holds lists, or is ambiguous.
     """
     columns, by_name = config.columns, {name.strip().lower(): name for name in types}
+    shown = storage.shown(file)
 
     def named(name: str, parameter: str) -> str:
         if not name:
@@ -110,9 +124,10 @@ def choose(
         is_image = parameter == "data_columns.image" and column and huggingface.is_image(types[column])
         if not column or (types[column].id in _NESTED and not is_image):
             problem = f"{types[column].id}s in {column}" if column else f"no column {name!r}"
+            is_list = column and types[column].id in {"list", "array"} and parameter == "data_columns.label"
             raise SourceError(
-                f"`{parameter}` must name a column of text or numbers. Received: {problem} in {file}, "
-                f"whose columns are {joined(types)}."
+                f"`{parameter}` must name a column of text or numbers. Received: {problem} in {shown}, "
+                f"whose columns are {joined(types)}.{list_advice(file, column) if is_list else ''}"
             )
         return column
 
@@ -132,17 +147,19 @@ def choose(
         if is_needed:
             if any(name.lower().endswith(SUFFIXES) for name in types):
                 raise SourceError(
-                    f"The first line of a table must name its columns, such as filename,label. Received: {file} with "
+                    f"The first line of a table must name its columns, such as filename,label. Received: {shown} with "
                     f"the columns {joined(types)}. Add that line."
                 )
-            rest = [name for name in found or types if name != by_name.get(columns.image.lower(), "")]
-            rest = [name for name in rest if found or name.lower() not in USUAL_NAMES["image"]]
-            example = min(found) if found else rest[0] if len(rest) == 1 else "..."
+            others = [name for names in USUAL_NAMES.values() for name in names]
+            stated_names = {by_name.get(name.strip().lower(), "") for name in vars(columns).values()}
+            rest = [name for name in types if name not in stated_names and name.lower() not in others]
+            example = (min(found) if found else likely_column(role, rest)) or "..."
             which = f"several: {joined(found)}" if found else "none with a usual name"
+            given = columns.model_dump(exclude_defaults=True)
+            advice = one_hot_advice(file, rest, first()) if role == "label" and not found else ""
             raise SourceError(
-                f"A table must have one column for the {role}. Received: {file} with {which}; its columns are "
-                f"{joined(types)}. Name the column, such as "
-                f"{argument('columns', {role: example})}."
+                f"A table must have one column for the {role}. Received: {shown} with {which}; its columns are "
+                f"{joined(types)}. Name the column, such as {argument('columns', {**given, role: example})}.{advice}"
             )
         return ""
 
