@@ -35,6 +35,13 @@ def test_the_distance_does_not_depend_on_the_number_of_tiles():
     assert kolmogorov_smirnov(CONFIDENT, CONFIDENT) == 0
 
 
+def test_the_rounding_of_the_exported_model_is_no_drift():
+    keras = 1 - np.arange(24, dtype=np.float32) / 2**22
+    onnx = np.nextafter(keras, np.float32(0))
+    assert kolmogorov_smirnov(keras, onnx) == 0
+    assert kolmogorov_smirnov(keras, keras - np.float32(0.001)) == 1
+
+
 def test_classes_that_were_never_seen_are_named_and_finite():
     drift = compare({"a": 50, "b": 50, "c": 0}, CONFIDENT[:100], (), Reference("x", {"a": 100, "old": 10}))
     assert drift.new_classes == ("b",)
