@@ -5,6 +5,7 @@ could divide the tiles differently.
 """
 
 import logging
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from tilepipe.components.shared.inference.model_address import resolve
 from tilepipe.components.shared.inference.prediction_plan import DriftKind, PredictionPlan
 from tilepipe.components.shared.inference.prediction_store import PredictionStore
 from tilepipe.components.shared.runtime.database import open_database, plainly_named
+from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.storage.atomic import whole_file
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ _FEWEST_TILES = 64
 _BATCH_ROWS = 65_536
 _KINDS_OF_FILES = frozenset({"folder", "table", "tfrecord"})
 """Kinds of sources whose ids are, by default, paths of files below the source."""
+_TABLE = re.compile(r"\.(csv|tsv|txt|parquet)(\.gz)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -150,7 +153,8 @@ def _write_new_tiles(
         if config.output_uri:
             for known in PredictionStore(config.output_uri, model.class_names).known_tiles():
                 # Ids of items are unique; those of files are paths below the source, the same every day perhaps.
-                is_other = info.source_kind in _KINDS_OF_FILES and known.source not in {"", info.source}
+                is_other = bool(known.source) and _folder_of(known.source) != _folder_of(info.source)
+                is_other = is_other and info.source_kind in _KINDS_OF_FILES
                 others += [known.source] if is_other and known.source not in others else []
                 connection.register("partition_ids", pa.Table.from_arrays([known.ids], ["tile_id"]))
                 other = others.index(known.source if is_other else "")
@@ -169,6 +173,11 @@ def _write_new_tiles(
             batches = _new_rows(connection, file)
             write_tile_table(pa.RecordBatchReader.from_batches(SCHEMA, batches), info, new_tiles)
             return _Counts(file.metadata.num_rows, new, int(of_others), others[other or 0])
+
+
+def _folder_of(source: str) -> str:
+    """Return the folder that the ids of files are relative to: that of a table, else the source itself."""
+    return storage.parent(source) if _TABLE.search(source) else source
 
 
 def _new_rows(connection: "DuckDBPyConnection", file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:

@@ -82,6 +82,17 @@ def test_tiles_with_the_ids_of_another_source_are_reported(prediction, caplog):
     assert "another source" not in caplog.text
 
 
+def test_tables_of_one_folder_share_their_ids(prediction, caplog):
+    kept = str(prediction.folder / "kept")
+    for name, count in (("monday", 2), ("tuesday", 3)):
+        rows = "".join(f"{number}.png\n" for number in range(count))
+        (prediction.source / f"{name}.csv").write_text(f"image\n{rows}")
+        planned, files, out = prediction.plan(source=str(prediction.source / f"{name}.csv"), output_uri=kept)
+        prediction.collect(files, out, [prediction.predict(files, out, 0)])
+    assert (planned.tiles, planned.known, planned.known_of_others) == (1, 2, 0)
+    assert "another source" not in caplog.text
+
+
 def test_a_model_that_cannot_be_used_is_refused_before_anything_is_predicted(prediction):
     write_model_bundle(prediction.folder / "bad.tar.gz", rgb_manifest(), model_onnx=b"odd")
     with pytest.raises(ArtifactError, match="must hold a model that onnxruntime"):
