@@ -91,7 +91,7 @@ def plan(config: PlanConfig, tiles: Path, outputs: PlanOutputs) -> PredictionPla
         class_names=model.class_names,
         tiles=counts.new,
         known=counts.total - counts.new,
-        source=info.source,
+        source=storage.normalize(info.source),
         other_source=counts.other_source,
         known_of_others=counts.of_others,
         parts=max(1, min(config.workers, -(-counts.new // _FEWEST_TILES))),
@@ -150,10 +150,11 @@ def _write_new_tiles(
     others = [""]
     with open_database() as connection:
         connection.execute("CREATE TABLE known (tile_id VARCHAR, other SMALLINT)")
+        folder = _folder_of(storage.normalize(info.source))
         if config.output_uri:
             for known in PredictionStore(config.output_uri, model.class_names).known_tiles():
                 # Ids of items are unique; those of files are paths below the source, the same every day perhaps.
-                is_other = bool(known.source) and _folder_of(known.source) != _folder_of(info.source)
+                is_other = bool(known.source) and _folder_of(known.source) != folder
                 is_other = is_other and info.source_kind in _KINDS_OF_FILES
                 others += [known.source] if is_other and known.source not in others else []
                 connection.register("partition_ids", pa.Table.from_arrays([known.ids], ["tile_id"]))

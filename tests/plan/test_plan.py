@@ -64,7 +64,7 @@ def test_a_table_of_tiles_is_no_predictions_of_them(prediction):
         prediction.plan(output_uri=str(kept))
 
 
-def test_tiles_with_the_ids_of_another_source_are_reported(prediction, caplog):
+def test_tiles_with_the_ids_of_another_source_are_reported(prediction, caplog, monkeypatch):
     kept = str(prediction.folder / "kept")
     prediction.run(output_uri=kept)
     today = prediction.folder / "today"
@@ -78,7 +78,9 @@ def test_tiles_with_the_ids_of_another_source_are_reported(prediction, caplog):
     _, collected = prediction.collect(files, out, [prediction.predict(files, out, 0)])
     assert "2 of the tiles predicted before were of another source" in collected.page.read_text()
     caplog.clear()
-    assert prediction.plan(output_uri=kept)[0].other_source == ""
+    monkeypatch.chdir(prediction.folder)
+    for same in (str(prediction.source), f"{prediction.source.name}/"):
+        assert prediction.plan(source=same, output_uri=kept)[0].other_source == ""
     assert "another source" not in caplog.text
 
 
