@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tilepipe.components.export.onnx_graph import OUTPUT, inference_function, quiet
+from tilepipe.components.export.onnx_graph import INPUT, OUTPUT, inference_function, quiet
 from tilepipe.components.export.parity import Probabilities, Tiles
 
 if TYPE_CHECKING:
@@ -57,21 +57,26 @@ def to_litert(frozen: Any) -> tuple[bytes, Callable[[Tiles], Probabilities]]:  #
     given with its model, out of the file without a message, and the predictions are NaN.
 
     Returns:
-        Content of the file, and the function of the loaded model.
+        Content of the file, and the function of the loaded model. Its signature `serving_default` has the input
+        `tiles` and the output `probabilities`; the batch size is dynamic.
     """
     import tensorflow as tf
 
+    (spec,) = (tf.TensorSpec(tiles.shape, tiles.dtype, name=INPUT) for tiles in frozen.inputs)
+
+    # Freezing loses the names of the outputs, and without an object the converter writes no signature at all.
+    @tf.function(autograph=False, input_signature=[spec])
+    def classify(tiles: tf.Tensor) -> dict[str, tf.Tensor]:
+        (probabilities,) = frozen(tiles)
+        return {OUTPUT: probabilities}
+
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of TensorFlow about its interpreter, which has another package since 2.20
-        content = bytes(tf.lite.TFLiteConverter.from_concrete_functions([frozen]).convert())
-        interpreter = tf.lite.Interpreter(model_content=content)
-    (source,), (result,) = interpreter.get_input_details(), interpreter.get_output_details()
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([classify.get_concrete_function()], tf.Module())
+        content = bytes(converter.convert())
+        runner = tf.lite.Interpreter(model_content=content).get_signature_runner()
 
     def answer(tiles: Tiles) -> Probabilities:
-        interpreter.resize_tensor_input(source["index"], tiles.shape)
-        interpreter.allocate_tensors()
-        interpreter.set_tensor(source["index"], tiles)
-        interpreter.invoke()
-        return np.asarray(interpreter.get_tensor(result["index"]), np.float32)
+        return np.asarray(runner(**{INPUT: tiles})[OUTPUT], np.float32)
 
     return content, answer

@@ -155,6 +155,7 @@ def test_the_item_leads_to_the_model(run, tmp_path, inputs, manifest):
         np.testing.assert_allclose(open_model(str(item)).predict(samples.tiles), expected, atol=1e-5)
 
 
+@pytest.mark.filterwarnings(r"ignore:\s*Warning. tf.lite.Interpreter is deprecated")
 def test_further_formats_give_the_answers_of_keras(run, inputs, manifest, tmp_path):
     facts, outputs = run(options={"formats": ["saved_model", "litert", "int8"], "max_int8_accuracy_loss": 1})
     files = read_bundle(outputs.bundle)
@@ -171,6 +172,10 @@ def test_further_formats_give_the_answers_of_keras(run, inputs, manifest, tmp_pa
     expected = load_model(inputs.model, manifest).predict_on_batch(samples.tiles)
     saved = tf.saved_model.load(str(tmp_path / "bundle" / "saved_model")).signatures["serving_default"]
     np.testing.assert_allclose(saved(tiles=tf.constant(samples.tiles))["probabilities"], expected, atol=1e-5)
+    lite = tf.lite.Interpreter(str(tmp_path / "bundle" / "model.tflite")).get_signature_runner("serving_default")
+    for batch in (len(samples.tiles), 1):
+        found = lite(tiles=samples.tiles[:batch])["probabilities"]
+        np.testing.assert_allclose(found, expected[:batch], atol=1e-5)
     session = onnxruntime.InferenceSession(files["model.int8.onnx"], providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"tiles": samples.tiles})
     assert facts["int8_accepted"]
