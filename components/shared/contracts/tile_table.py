@@ -176,15 +176,15 @@ def write_tile_table(rows: pa.Table | pa.RecordBatchReader, info: TileTableInfo,
     if isinstance(rows, pa.Table):
         rows = rows.select(schema.names).cast(schema).sort_by("tile_id").to_reader()
     geometry = GeometryColumn()
-    with whole_file(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+    # Within the Arrow schema, a program that reads the table with pyarrow and writes some of its rows keeps it.
+    stated = schema.with_metadata({_METADATA_KEY: info.model_dump_json()})
+    with whole_file(path) as partial, pq.ParquetWriter(partial, stated, compression="zstd") as writer:
         tables = (pa.Table.from_batches([batch]).cast(schema) for batch in rows)
         for group in regrouped(tables, schema, _GROUP_ROWS):
             geometry.add(group)
             writer.write_table(group.combine_chunks(), row_group_size=_GROUP_ROWS)
-        metadata = {_METADATA_KEY: info.model_dump_json()}
         if geometry.types:
-            metadata["geo"] = geometry.metadata()
-        writer.add_key_value_metadata(metadata)
+            writer.add_key_value_metadata({"geo": geometry.metadata()})
 
 
 def regrouped(tables: Iterable[pa.Table], schema: pa.Schema, count: int) -> Iterator[pa.Table]:
@@ -207,9 +207,17 @@ def read_tile_table_info(path: Path) -> TileTableInfo:
     """
     try:
         with pq.ParquetFile(path) as file:
-            return TileTableInfo.model_validate_json((file.metadata.metadata or {}).get(_METADATA_KEY.encode(), b""))
+            stated = (file.metadata.metadata or {}).get(_METADATA_KEY.encode())
+        if stated is not None:
+            return TileTableInfo.model_validate_json(stated)
     except _UNREADABLE as error:
         raise damaged(path, str(error)) from error
+    raise ArtifactError(
+        f"A tile table must have the metadata of ingest, under the key {_METADATA_KEY!r} of the Parquet file. "
+        f"Received: {path}, which lacks it, as after another program has written it. Select tiles with `where` of "
+        "ingest, or copy the metadata: pyarrow keeps it in the schema of the table, "
+        "`new.replace_schema_metadata(pyarrow.parquet.read_schema(old).metadata)`."
+    )
 
 
 def damaged(path: Path, said: str) -> ArtifactError:

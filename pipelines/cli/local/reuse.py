@@ -66,7 +66,10 @@ class ReuseCache(kfp_cache.LocalCache):  # type: ignore[misc] # kfp has no types
         step = step_name("", full_command)
         if step not in REUSED_STEPS or arguments.get("bundle_uri"):  # each export adds a copy there
             return ""
-        data = input_state.of_data(step, arguments)
+        try:
+            data = input_state.of_data(step, arguments)
+        except _UNUSABLE:  # of an input that is no artifact of ours: the step itself reports it
+            return ""
         if data is None:
             return ""
         facts = {

@@ -26,6 +26,8 @@ _RESULT = re.compile(r"(?:candidate-\d+: )?epoch \d+ of \d+: (?!trained on )")
 """Beginning of a message that stays on the screen: the figures of an epoch."""
 _PAGE = re.compile(r"MLflow run \w+ is \w+: (#\S+)")
 _RAISED = re.compile(r"\s*(\w+\.)*\w*(Error|Exception|Interrupt)\b")
+_NOT_STARTED = re.compile(r"ERROR:root:Task [\w-]+ failed with exception: (.+)")
+"""Message of `kfp.local` about a task of which no step has run."""
 _ENDED = re.compile(r"Task '([\w-]+)' finished with status (\w+)")
 
 _NO_REASON = "It ended without a message, for example because it ran out of memory. Its log may have the reason."
@@ -140,7 +142,7 @@ def run_locally(
     follower.end(succeeded=returned == 0)
     steps = tuple(follower.steps.values())
     failed = next((step for step in steps if step.ended and not step.succeeded), None)
-    failure = failed.message if failed else f"kfp.local stopped with code {returned}"
+    failure = failed.message if failed else follower.raised or f"kfp.local stopped with code {returned}"
     return LocalRun(
         folder=_artifact_folder(root),
         log=log,
@@ -198,7 +200,8 @@ class Follower:
     ) -> None:
         self._pipeline, self._note, self._on_change, self._store = pipeline, note, on_change, store
         self._names = {task.name: task.step for task in pipeline.tasks}
-        self._raised = ""
+        self.raised = ""
+        """The last exception in the log."""
         self.steps: dict[str, StepState] = {}
         """By task."""
         self.has_user_error = False
@@ -213,7 +216,9 @@ class Follower:
         elif match := STEP_LINE.search(line):
             self._show(*match.groups())
         elif _RAISED.match(line):
-            self._raised = line.strip()
+            self.raised = line.strip()
+        elif match := _NOT_STARTED.match(line):
+            self.raised = match[1]
 
     def end(self, *, succeeded: bool) -> None:
         """End the steps whose end `kfp.local` did not log, such as a loop at the end, with the result of the run."""
@@ -245,7 +250,7 @@ class Follower:
         if step.succeeded:
             return
         name, _, reason = self._note.read_text(encoding="utf-8").partition(": ")
-        reason = reason if name == step.name else self._raised
+        reason = reason if name == step.name else self.raised
         step.message = self._translated(step, reason) or _NO_REASON
 
     def _translated(self, step: StepState, message: str) -> str:

@@ -168,6 +168,10 @@ def test_steps_that_read_or_change_more_than_their_inputs_always_run(cache, step
     assert cache.get("") is None
 
 
+def test_a_tile_table_that_is_none_is_left_to_the_step_to_report(cache, tmp_path):
+    assert Step(cache, "pack", tiles=artifact(tmp_path / "tiles.parquet", "no table")).key() == ""
+
+
 def test_an_export_that_adds_a_copy_elsewhere_always_runs(cache):
     assert Step(cache, "export", bundle_uri="").key()
     assert Step(cache, "export", bundle_uri="s3://bucket/models").key() == ""

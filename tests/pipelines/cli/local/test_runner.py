@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from kfp import compiler, dsl
 from rich.console import Console
 
 from tilepipe.pipelines.cli.compilation import compiled_pipeline
@@ -87,6 +88,36 @@ def test_the_reason_of_a_failure_is_shown_when_the_step_fails(follower, note, li
         reader.read(line)
     assert shown[-1] == ("train", True, False)
     assert reader.steps["train-model"].message == message
+
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def list_nothing() -> list:
+    return []
+
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def use(value: str) -> str:
+    return value
+
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def count(values: list) -> int:
+    return len(values)
+
+
+@dsl.pipeline(name="empty-loop")
+def empty_loop():
+    with dsl.ParallelFor(list_nothing().output) as value:
+        used = use(value=value)
+    count(values=dsl.Collected(used.output))
+
+
+def test_the_reason_of_a_failure_between_the_steps_is_shown(tmp_path):
+    compiler.Compiler().compile(empty_loop, str(tmp_path / "pipeline.yaml"))
+    pipeline = compiled_pipeline.CompiledPipeline("empty-loop", tmp_path / "pipeline.yaml")
+    run = runner.run_locally(pipeline, {}, tmp_path / "runs", Shown())
+    assert [(step.name, step.succeeded) for step in run.steps] == [("list", True)]
+    assert "Tried to get output 'pipelinechannel--use-Output'" in run.failure
 
 
 def test_commands_in_the_reason_of_a_failure_use_the_store_of_the_run(tmp_path):
