@@ -13,7 +13,7 @@ import yaml
 from tilepipe.components.shared.errors import ParameterError, suggestion
 from tilepipe.pipelines.cli import whole_run
 from tilepipe.pipelines.cli.compilation import user_terms, yaml_text
-from tilepipe.pipelines.cli.compilation.compiled_pipeline import TYPES, CompiledPipeline, Parameter, Task, step_config
+from tilepipe.pipelines.cli.compilation.compiled_pipeline import TYPES, CompiledPipeline, Parameter, Task
 
 _MOST_VALUES = 10_000
 
@@ -72,7 +72,7 @@ def _check_steps(pipeline: CompiledPipeline, arguments: Mapping[str, Any]) -> No
     """Check the arguments, including defaults, with the configurations of the steps."""
     problems: dict[str, None] = {}
     for task in pipeline.tasks:
-        config = step_config(task.step)
+        config = task.config
         if config is None:
             continue
         given = {key: value for key, value in task.constants.items() if key in config.model_fields}

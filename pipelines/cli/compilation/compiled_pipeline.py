@@ -58,12 +58,13 @@ class Task:
     """Step parameter -> pipeline parameter of the list whose items a loop gives it."""
     needs: tuple[str, ...]
     """Names of the tasks whose outputs it takes, including those of a loop."""
+    config: type[StepConfig] | None
+    """Configuration of the step; None for a component of another project, whatever its name."""
 
     @property
     def structs(self) -> dict[str, type[StepConfig]]:
         """Step parameter -> its class, for those that are structs and come from the pipeline."""
-        config = step_config(self.step)
-        fields = config.model_fields if config else {}
+        fields = self.config.model_fields if self.config else {}
         kinds = {key: field.annotation for key, field in fields.items() if key in self.from_parameters}
         return {key: kind for key, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, StepConfig)}
 
@@ -128,9 +129,10 @@ class CompiledPipeline:
         (selected,) = component["dag"]["outputs"]["artifacts"][output]["artifactSelectors"]
         return self.producer(component["dag"], selected["producerSubtask"], selected["outputArtifactKey"])
 
-    def _step(self, executor_label: str) -> str:
+    def _command(self, executor_label: str) -> Sequence[str]:
         container = self.spec["deploymentSpec"]["executors"][executor_label].get("container", {})
-        return step_name(executor_label, container.get("command", ()))
+        command: Sequence[str] = container.get("command", ())
+        return command
 
     def _walk(self, dag: dict[str, Any], outer: dict[str, str], made: dict[str, str] | None = None) -> Iterator[Task]:
         """Yield the tasks of a graph.
@@ -165,23 +167,30 @@ class CompiledPipeline:
                         channels[item] = f"{_ITEM_OF}{channels[whole]}"
                 yield from self._walk(component["dag"], channels, makers)
                 continue
+            label, command = component["executorLabel"], self._command(component["executorLabel"])
             yield Task(
                 name=name,
                 component=task["componentRef"]["name"],
-                step=self._step(component["executorLabel"]),
+                step=step_name(label, command),
                 constants=constants,
                 from_parameters={k: v.removeprefix(CHANNEL) for k, v in channels.items() if _ITEM_OF not in v},
                 from_items={
                     k: v.removeprefix(_ITEM_OF).removeprefix(CHANNEL) for k, v in channels.items() if _ITEM_OF in v
                 },
                 needs=tuple(dict.fromkeys(makers.values())),
+                config=step_config(own) if (own := _own_step(command)) else None,
             )
 
 
 def step_name(executor_label: str, command: Sequence[str]) -> str:
     """Return the step of an executor: the name in the `with step(...)` of its source, else the label's first word."""
+    return _own_step(command) or executor_label.removeprefix("exec-").partition("-")[0]
+
+
+def _own_step(command: Sequence[str]) -> str:
+    """Return the name in the `with step(...)` of a component of tilepipe; empty for another component."""
     found = re.search(r'with step\("(\w+)"\)', " ".join(command))
-    return found[1] if found else executor_label.removeprefix("exec-").partition("-")[0]
+    return found[1] if found else ""
 
 
 def step_config(step: str) -> type[StepConfig] | None:

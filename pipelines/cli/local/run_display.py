@@ -100,11 +100,11 @@ def result(console: Console, run: LocalRun) -> None:
         console.print(Text(f"{where}: {escape_controls(reason)}{' ...' if more else ''}", style="red"), soft_wrap=True)
         console.print(f"log: {run.log}", soft_wrap=True)
         return
-    metrics = _metrics(run)
+    evaluations = _evaluations(run)
     if not run.steps:
         console.print("No step ran: the list that the pipeline loops over is empty.")
-    if metrics:
-        _print_metrics(console, metrics)
+    for name, metrics in evaluations.items():
+        _print_metrics(console, metrics, name if len(evaluations) > 1 else "Metrics")
     for name, address in _results(run):
         console.print(Text(f"{name}: {address}"), soft_wrap=True)
     if run.tracking_uri.startswith("sqlite:"):
@@ -113,8 +113,10 @@ def result(console: Console, run: LocalRun) -> None:
         console.print(f"        then open http://127.0.0.1:5000/{run.mlflow_page}", soft_wrap=True)
     else:
         console.print(Text(f"MLflow: {_address(run)}"), soft_wrap=True)
-    if line := _headline(metrics):
-        console.print(Text(line, style="bold"), soft_wrap=True)
+    for name, metrics in evaluations.items():
+        if line := _headline(metrics):
+            of = f"{name}: " if len(evaluations) > 1 else ""
+            console.print(Text(f"{of}{line}", style="bold"), soft_wrap=True)
 
 
 def interrupted(console: Console) -> None:
@@ -131,6 +133,7 @@ def interrupted(console: Console) -> None:
 def as_document(pipeline: str, run: LocalRun) -> dict[str, Any]:
     """Describe a finished run for `--output json`."""
     failed = run.failed_step
+    evaluations = {} if run.failure else _evaluations(run)
     return {
         "pipeline": pipeline,
         "status": "failed" if run.failure else "succeeded",
@@ -148,7 +151,7 @@ def as_document(pipeline: str, run: LocalRun) -> dict[str, Any]:
             }
             for step in run.steps
         ],
-        "metrics": {} if run.failure else _metrics(run),
+        "metrics": next(iter(evaluations.values())) if len(evaluations) == 1 else evaluations,
         "results": [] if run.failure else [{"name": name, "address": address} for name, address in _results(run)],
         "mlflow": _address(run),
     }
@@ -163,7 +166,9 @@ def _results(run: LocalRun) -> Iterator[tuple[str, str]]:
     """Yield the name and the address of each result that people read."""
     for step in run.steps:
         for output in _SHOWN_OUTPUTS.get(step.name, ()):
-            yield output, str(run.outputs(step.task)[output]["uri"])
+            for _, artifacts in run.outputs(step.task):
+                if output in artifacts:  # a component of another project may have the same name
+                    yield output, str(artifacts[output]["uri"])
     for page in sorted(run.folder.rglob("page.html")):
         yield "page", str(page)
 
@@ -199,15 +204,25 @@ _SHOWN_OUTPUTS: Mapping[str, Sequence[str]] = {
 """Step -> names of the outputs whose addresses are shown."""
 
 
-def _metrics(run: LocalRun) -> dict[str, float]:
-    """Return all figures of the evaluation; none if the pipeline has none."""
-    evaluated = [step.task for step in run.steps if step.name == "evaluate"]
-    found = run.outputs(evaluated[0])["metrics"]["metadata"] if evaluated else {}
-    return {name: value for name, value in sorted(found.items()) if isinstance(value, int | float)}
+def _evaluations(run: LocalRun) -> dict[str, dict[str, float]]:
+    """Return all figures of each evaluation, by the name of its task; a pipeline of one's own may have several."""
+    return {
+        name: {
+            figure: value
+            for figure, value in sorted(artifacts["metrics"]["metadata"].items())
+            if isinstance(value, int | float)
+        }
+        for step in run.steps
+        if step.name == "evaluate"
+        for name, artifacts in run.outputs(step.task)
+        if "metrics" in artifacts
+    }
 
 
-def _print_metrics(console: Console, metrics: Mapping[str, float]) -> None:
-    table = Table(title="Metrics", title_justify="left", header_style="bold")
+def _print_metrics(console: Console, metrics: Mapping[str, float], title: str) -> None:
+    if not metrics:
+        return
+    table = Table(title=title, title_justify="left", header_style="bold")
     table.add_column("metric")
     table.add_column("value", justify="right")
     for name, value in metrics.items():

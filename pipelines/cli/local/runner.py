@@ -30,6 +30,10 @@ _NOT_STARTED = re.compile(r"ERROR:root:Task [\w-]+ failed with exception: (.+)")
 """Message of `kfp.local` about a task of which no step has run."""
 _ENDED = re.compile(r"Task '([\w-]+)' finished with status (\w+)")
 
+_OUTPUTS = "executor_output.json"
+"""Name of the file with the outputs of a task, beside them."""
+_ITERATION = re.compile(r"-iteration-(\d+)(?=/)")
+"""Iteration of a loop, in the path of a folder."""
 _NO_REASON = "It ended without a message, for example because it ran out of memory. Its log may have the reason."
 
 
@@ -48,8 +52,8 @@ class StepState:
     """True once an iteration has ended."""
     is_reused: bool = True
     """True while all iterations come from earlier runs."""
-    folder: Path | None = None
-    """Folder of the outputs if they come from an earlier run; that of the last iteration of a loop."""
+    earlier_folders: list[Path] = field(default_factory=list)
+    """Folders of the outputs of the iterations that come from earlier runs."""
     message: str = ""
     """The newest line of the step's log."""
     warnings: list[str] = field(default_factory=list)
@@ -83,12 +87,22 @@ class LocalRun:
         """The first step that failed, if any."""
         return next((step for step in self.steps if step.ended and not step.succeeded), None)
 
-    def outputs(self, task: str) -> dict[str, Any]:
-        """Read the output artifacts of a task: name -> `{"uri": ..., "metadata": ...}`."""
-        earlier = next((step.folder for step in self.steps if step.task == task), None)
-        path = (earlier or self.folder / task) / "executor_output.json"
-        written = json.loads(path.read_text(encoding="utf-8"))
-        return {name: found["artifacts"][0] for name, found in written.get("artifacts", {}).items()}
+    def outputs(self, task: str) -> list[tuple[str, dict[str, Any]]]:
+        """Read the output artifacts of each execution of a task, of which a loop has several.
+
+        Returns:
+            Name of the execution, such as `evaluate-model` or `evaluate-model, iteration 0`, and its artifacts: name ->
+            `{"uri": ..., "metadata": ...}`; in the order of the iterations.
+        """
+        folders = [path.parent for path in self.folder.rglob(f"{task}/{_OUTPUTS}")]
+        folders += [folder for step in self.steps if step.task == task for folder in step.earlier_folders]
+        iterations = {folder: _ITERATION.findall(str(folder)) for folder in folders}
+        found = []
+        for folder in sorted(folders, key=lambda folder: [int(number) for number in iterations[folder]]):
+            written = json.loads((folder / _OUTPUTS).read_text(encoding="utf-8"))
+            artifacts = {name: one["artifacts"][0] for name, one in written.get("artifacts", {}).items()}
+            found.append((", iteration ".join((task, *iterations[folder])), artifacts))
+        return found
 
 
 def run_locally(
@@ -231,7 +245,9 @@ class Follower:
     def _start(self, task: str, folder: Path | None) -> None:
         self._end_silent_iterations(task)
         step = self.steps.setdefault(task, StepState(task, self._names.get(task, task)))
-        step.running, step.ended, step.folder = step.running + 1, None, folder
+        step.running, step.ended = step.running + 1, None
+        if folder is not None:
+            step.earlier_folders.append(folder)
         step.is_reused = step.is_reused and folder is not None
         self._on_change(step)
 

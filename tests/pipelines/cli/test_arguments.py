@@ -1,6 +1,7 @@
 """Every mistake in the arguments is reported before anything starts."""
 
 import pytest
+from kfp import compiler, dsl
 
 from tilepipe.components.shared.errors import ParameterError
 from tilepipe.pipelines.cli import app, arguments
@@ -122,6 +123,31 @@ def test_defaults_pass_the_steps_own_checks():
         required = [parameter.name for parameter in pipeline.parameters.values() if parameter.required]
         given = arguments.collect(pipeline, None, [f"{name}={REQUIRED[name]}" for name in required])
         assert list(given) == required
+
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def export_csv(name: str, options: dict):
+    print(name, options)  # noqa: T201
+
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def train(epochs: int, optimizer: str):
+    print(epochs, optimizer)  # noqa: T201
+
+
+@dsl.pipeline(name="own")
+def own(name: str, options: dict, epochs: int, optimizer: str):
+    export_csv(name=name, options=options)
+    train(epochs=epochs, optimizer=optimizer)
+
+
+def test_components_of_others_that_are_called_like_steps_have_their_own_rules(tmp_path):
+    compiler.Compiler().compile(own, str(tmp_path / "own.yaml"))
+    pipeline = compiled_pipeline.CompiledPipeline("own", tmp_path / "own.yaml")
+    given = {"name": "my forests", "options": {"sep": ";"}, "epochs": 0, "optimizer": "lbfgs"}
+    words = ["name=my forests", 'options={"sep": ";"}', "epochs=0", "optimizer=lbfgs"]
+    assert arguments.collect(pipeline, None, words) == given
+    assert [task.structs for task in pipeline.tasks] == [{}, {}]
 
 
 def test_the_items_of_a_list_are_checked_one_by_one():

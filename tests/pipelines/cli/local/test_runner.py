@@ -120,6 +120,49 @@ def test_the_reason_of_a_failure_between_the_steps_is_shown(tmp_path):
     assert "Tried to get output 'pipelinechannel--use-Output'" in run.failure
 
 
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def evaluate_guess(accuracy: float, metrics: dsl.Output[dsl.Metrics], report: dsl.Output[dsl.HTML]):
+    from pathlib import Path
+
+    from tilepipe.components.shared.runtime.step import step
+
+    with step("evaluate"):
+        metrics.log_metric("test_accuracy", accuracy)
+        Path(metrics.path).write_text("{}")
+        Path(report.path).write_text("<p></p>")
+
+
+@dsl.component(base_image="python:3.11", install_kfp_package=False)
+def evaluate_drift(table: dsl.Output[dsl.Dataset]):
+    print(table.path)  # noqa: T201
+
+
+@dsl.pipeline(name="several")
+def several(accuracies: list):
+    evaluate_drift()
+    evaluate_guess(accuracy=0.25)
+    with dsl.ParallelFor(accuracies) as accuracy:
+        evaluate_guess(accuracy=accuracy)
+
+
+def test_a_pipeline_with_several_evaluations_shows_all_of_them_also_reused_ones(tmp_path):
+    compiler.Compiler().compile(several, str(tmp_path / "pipeline.yaml"))
+    pipeline = compiled_pipeline.CompiledPipeline("several", tmp_path / "pipeline.yaml")
+    for state in ("ok", "cached"):
+        run = runner.run_locally(pipeline, {"accuracies": [0.5, 0.75]}, tmp_path / "runs", Shown())
+        document = run_display.as_document("several", run)
+        assert {step["status"] for step in document["steps"] if step["task"] != "evaluate-drift"} == {state}
+        assert {name: figures["test_accuracy"] for name, figures in document["metrics"].items()} == {
+            "evaluate-guess": 0.25,
+            "evaluate-guess-2, iteration 0": 0.5,
+            "evaluate-guess-2, iteration 1": 0.75,
+        }
+        assert [result["name"] for result in document["results"]] == ["report"] * 3
+        shown = io.StringIO()
+        run_display.result(Console(file=shown, width=200), run)
+        assert "evaluate-guess-2, iteration 1: test: accuracy 0.7500" in shown.getvalue()
+
+
 def test_commands_in_the_reason_of_a_failure_use_the_store_of_the_run(tmp_path):
     note = tmp_path / "note"
     note.write_text("promote: Received: version 1, refused. `tilepipe promote a --version 1 --yes --reason ...`.")
