@@ -57,7 +57,7 @@ def collect(pipeline: CompiledPipeline, config: Path | None, words: Sequence[str
             problems.append(str(error))
     missing = [p.name for p in pipeline.parameters.values() if p.required and p.name not in given]
     problems += [
-        f"`{name}` is required and was not given. Give {name}=..., which `tilepipe run {pipeline.name} {name} --help` "
+        f"`{name}` is required and was not given. Give {name}=..., which `tilepipe run {pipeline.typed} {name} --help` "
         "describes."
         for name in missing
     ]
@@ -177,7 +177,7 @@ def _split(word: str, before: str) -> tuple[str, str]:
 
 
 def _unknown(pipeline: CompiledPipeline, name: str, value: object) -> str:
-    hint = suggestion(name, pipeline.parameters, f"`tilepipe run {pipeline.name} --help` lists all parameters.")
+    hint = suggestion(name, pipeline.parameters, f"`tilepipe run {pipeline.typed} --help` lists all parameters.")
     return f"`{name}` is not a parameter of {pipeline.name}. Received: {name}={value}. {hint}"
 
 

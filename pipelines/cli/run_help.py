@@ -103,7 +103,7 @@ def details(name: str, parameters: Sequence[str]) -> str:
     lines: list[str] = []
     for wanted in (parameter.partition("=")[0] for parameter in parameters):
         if wanted not in pipeline.parameters:
-            hint = suggestion(wanted, pipeline.parameters, f"`tilepipe run {pipeline.name} --help` lists all.")
+            hint = suggestion(wanted, pipeline.parameters, f"`tilepipe run {pipeline.typed} --help` lists all.")
             raise ParameterError(f"Help is for parameters of {pipeline.name}. Received: {wanted}. {hint}")
         lines += _parameter(pipeline.parameters[wanted])
         if wanted in structs:

@@ -1,6 +1,7 @@
 """Compiled pipelines: their names, the contents of their YAML, and its strict validation."""
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -85,6 +86,11 @@ class CompiledPipeline:
     def spec(self) -> dict[str, Any]:
         """The pipeline spec as plain data."""
         return self.documents[0]
+
+    @property
+    def typed(self) -> str:
+        """The word for the pipeline on the command line: its name, or the path of a YAML from elsewhere."""
+        return self.name if self.path == committed(self.name) else shlex.quote(str(self.path))
 
     @property
     def description(self) -> str:

@@ -150,6 +150,14 @@ def test_components_of_others_that_are_called_like_steps_have_their_own_rules(tm
     assert [task.structs for task in pipeline.tasks] == [{}, {}]
 
 
+def test_commands_in_messages_name_a_file_by_its_path(tmp_path):
+    path = tmp_path / "my own.yaml"
+    compiler.Compiler().compile(own, str(path))
+    with pytest.raises(ParameterError) as caught:
+        arguments.collect(compiled_pipeline.load(str(path)), None, ["options={}", "epochs=1", "optimizer=a"])
+    assert f"`tilepipe run '{path}' name --help` describes" in str(caught.value)
+
+
 def test_the_items_of_a_list_are_checked_one_by_one():
     pipeline = compiled_pipeline.load("predict_scenes")
     model = "model_uri=/model.tar.gz"
