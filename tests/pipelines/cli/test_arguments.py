@@ -127,12 +127,12 @@ def test_defaults_pass_the_steps_own_checks():
 
 @dsl.component(base_image="python:3.11", install_kfp_package=False)
 def export_csv(name: str, options: dict):
-    print(name, options)  # noqa: T201
+    print(name, options)
 
 
 @dsl.component(base_image="python:3.11", install_kfp_package=False)
 def train(epochs: int, optimizer: str):
-    print(epochs, optimizer)  # noqa: T201
+    print(epochs, optimizer)
 
 
 @dsl.pipeline(name="own")

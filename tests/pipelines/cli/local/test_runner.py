@@ -134,7 +134,7 @@ def evaluate_guess(accuracy: float, metrics: dsl.Output[dsl.Metrics], report: ds
 
 @dsl.component(base_image="python:3.11", install_kfp_package=False)
 def evaluate_drift(table: dsl.Output[dsl.Dataset]):
-    print(table.path)  # noqa: T201
+    print(table.path)
 
 
 @dsl.pipeline(name="several")
