@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from tilepipe.components.shared.errors import TrackingError
-from tilepipe.components.shared.tracking import nested_runs, tracking
+from tilepipe.components.shared.tracking import nested_runs, sqlite_store, tracking
 
 logger = logging.getLogger("tilepipe.run")
 
@@ -41,12 +41,18 @@ def close_all(folder: Path, tracking_uri: str) -> None:
             if not _lock(file):
                 continue
             try:
-                with _tracking_at(tracking_uri):
-                    _close(file.read())
+                if not _is_new(tracking_uri):
+                    with _tracking_at(tracking_uri):
+                        _close(file.read())
             except TrackingError as error:
                 logger.warning("the MLflow run of %s could not be closed: %s", path.parent.name, error)
             else:
                 path.unlink()
+
+
+def _is_new(tracking_uri: str) -> bool:
+    """Return True for a database that does not exist, as before the first training; MLflow takes seconds to make it."""
+    return tracking_uri.startswith(sqlite_store.SCHEME) and not sqlite_store.path_of(tracking_uri).exists()
 
 
 def _close(run_id: str) -> None:

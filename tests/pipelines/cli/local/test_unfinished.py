@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from tests.support.waiting import wait_until
-from tilepipe.components.shared.tracking import nested_runs, tracking
+from tilepipe.components.shared.tracking import nested_runs, sqlite_store, tracking
 from tilepipe.pipelines.cli.local import unfinished
 
 MARK = """
@@ -54,3 +54,12 @@ def test_a_mark_stays_after_an_interruption_and_while_the_server_is_away(tmp_pat
         raise KeyboardInterrupt
     unfinished.close_all(tmp_path, "http://127.0.0.1:9")
     assert (root / unfinished.MARKER).exists()
+
+
+def test_an_interruption_before_the_first_training_creates_no_store(tmp_path):
+    root = tmp_path / "train_classifier-1"
+    root.mkdir()
+    with pytest.raises(KeyboardInterrupt), unfinished.marked(root, "run-1"):
+        raise KeyboardInterrupt
+    unfinished.close_all(tmp_path, sqlite_store.address(tmp_path / "mlflow.db"))
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["train_classifier-1"]
