@@ -77,7 +77,7 @@ def check(words: list[str], config: Path | None = None, pipeline: str = "train_c
 
 
 @pytest.mark.parametrize(("page", "line"), commands())
-def test_commands_are_accepted(page, line, monkeypatch):
+def test_commands_are_accepted(page, line, monkeypatch, tmp_path):
     monkeypatch.chdir(ROOT)
     _, name, *rest = shlex.split(line, comments=True)
     command = typer.main.get_command(app).commands[name]
@@ -85,9 +85,14 @@ def test_commands_are_accepted(page, line, monkeypatch):
         given = context.params
     if given.get("show_help") or name not in CHECKED:
         return
-    config = given.get("config")
-    checked = check(given.get("words") or [], arguments.only_file(config), given["pipeline"])
-    required = {p.name for p in compiled_pipeline.load(given["pipeline"]).parameters.values() if p.required}
+    config, pipeline = given.get("config"), given["pipeline"]
+    if pipeline.endswith(".yaml"):
+        (block,) = (block for block in blocks(page, "python") if f'"{pipeline}")' in block)
+        monkeypatch.chdir(tmp_path)
+        Path("own.py").write_text(block, encoding="utf-8")
+        runpy.run_path("own.py")
+    checked = check(given.get("words") or [], arguments.only_file(config), pipeline)
+    required = {p.name for p in compiled_pipeline.load(pipeline).parameters.values() if p.required}
     assert required
     assert required <= checked.keys()
 

@@ -26,6 +26,12 @@ _RESULT = re.compile(r"(?:candidate-\d+: )?epoch \d+ of \d+: (?!trained on )")
 """Beginning of a message that stays on the screen: the figures of an epoch."""
 _PAGE = re.compile(r"MLflow run \w+ is \w+: (#\S+)")
 _RAISED = re.compile(r"\s*(\w+\.)*\w*(Error|Exception|Interrupt)\b")
+_NO_PIP = re.compile(r"\S*python[\d.]*: No module named pip$")
+_CANNOT_INSTALL = (
+    "A component must not install packages where pip is missing, as in the environment of `tilepipe run`. Received: "
+    "one with packages_to_install, or without install_kfp_package=False. Install its packages in this environment, and "
+    "give dsl.component(install_kfp_package=False)."
+)
 _NOT_STARTED = re.compile(r"ERROR:root:Task [\w-]+ failed with exception: (.+)")
 """Message of `kfp.local` about a task of which no step has run."""
 _ENDED = re.compile(r"Task '([\w-]+)' finished with status (\w+)")
@@ -231,6 +237,8 @@ class Follower:
             self._show(*match.groups())
         elif _RAISED.match(line):
             self.raised = line.strip()
+        elif _NO_PIP.match(line.strip()):
+            self.raised = _CANNOT_INSTALL
         elif match := _NOT_STARTED.match(line):
             self.raised = match[1]
 

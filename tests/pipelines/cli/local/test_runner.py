@@ -78,6 +78,7 @@ def test_the_last_loop_ends_with_the_run_if_kfp_does_not_log_its_end(follower, s
         ),
         ("", ["    Traceback (most recent call last):", "    MemoryError: 3 GiB"], "MemoryError: 3 GiB"),
         ("pack: of an earlier step", [], runner._NO_REASON),
+        ("", ["    /venv/bin/python3.12: No module named pip"], runner._CANNOT_INSTALL),
     ],
 )
 def test_the_reason_of_a_failure_is_shown_when_the_step_fails(follower, note, lines, message):
