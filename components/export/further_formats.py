@@ -65,14 +65,14 @@ def to_litert(frozen: Any) -> tuple[bytes, Callable[[Tiles], Probabilities]]:  #
     (spec,) = (tf.TensorSpec(tiles.shape, tiles.dtype, name=INPUT) for tiles in frozen.inputs)
 
     # Freezing loses the names of the outputs, and without an object the converter writes no signature at all.
-    @tf.function(autograph=False, input_signature=[spec])
     def classify(tiles: tf.Tensor) -> dict[str, tf.Tensor]:
         (probabilities,) = frozen(tiles)
         return {OUTPUT: probabilities}
 
+    named = tf.function(classify, autograph=False).get_concrete_function(spec)
     with quiet(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of TensorFlow about its interpreter, which has another package since 2.20
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([classify.get_concrete_function()], tf.Module())
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([named], tf.Module())
         content = bytes(converter.convert())
         runner = tf.lite.Interpreter(model_content=content).get_signature_runner()
 
