@@ -8,13 +8,14 @@ and errors: this module neither retries nor explains.
 import re
 import threading
 import time
-import urllib.request
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, Self
 from urllib.parse import quote, urlsplit
 from weakref import WeakSet
+
+from tilepipe.components.shared.storage.web import proxy
 
 _IDLE_SECONDS = 20
 """Time for which an idle connection is kept; the server may have dropped an older one without notice."""
@@ -95,7 +96,8 @@ class ObjectServer:
             return None
         if not (bool(key_id) == bool(secret) and region):
             return None
-        target = Target(endpoint.rstrip("/"), region, key_id, secret, token, ca_file, _proxy(endpoint))
+        # The proxy is given because libcurl itself ignores HTTP_PROXY.
+        target = Target(endpoint.rstrip("/"), region, key_id, secret, token, ca_file, proxy(endpoint))
         if parts.scheme == "http" and not target.proxy:
             from tilepipe.components.shared.storage.plain_connection import PlainConnection
 
@@ -176,11 +178,3 @@ class Answer:
     def read(self) -> bytes | None:
         """Return all bytes of the object, once; None for any other answer or a failure."""
         return self._server.read(self._connection)
-
-
-def _proxy(endpoint: str) -> str:
-    """Return the proxy of the environment for an endpoint; empty for none. libcurl itself ignores HTTP_PROXY."""
-    parts, proxies = urlsplit(endpoint), urllib.request.getproxies()
-    if urllib.request.proxy_bypass(parts.netloc):
-        return ""
-    return proxies.get(parts.scheme) or proxies.get("all") or ""

@@ -225,7 +225,7 @@ def _answered(uri: str, headers: dict[str, str]) -> Iterator["BaseHTTPResponse"]
     sent = {"User-Agent": f"tilepipe/{VERSION}", "Accept-Encoding": "identity", **headers}
     here = uri
     for _ in range(_MAX_REDIRECTS + 1):
-        response = _pool(_proxy(here)).request(
+        response = _pool(proxy(here)).request(
             "GET",
             here,
             headers=sent | authorization(here),
@@ -272,25 +272,32 @@ def _is_private(uri: str) -> bool:
     return any(not (getattr(address, "ipv4_mapped", None) or address).is_global for address in addresses)
 
 
-def _proxy(uri: str) -> str:
-    """Return the proxy for an address from the environment, such as HTTPS_PROXY; empty for none."""
+def proxy(uri: str) -> str:
+    """Return the proxy for an address from the environment (HTTPS_PROXY, HTTP_PROXY, ALL_PROXY); empty for none."""
     parts = urlsplit(uri)
     if urllib.request.proxy_bypass(parts.netloc):
         return ""
-    proxy = urllib.request.getproxies().get(parts.scheme, "")
-    return f"http://{proxy}" if proxy and "://" not in proxy else proxy
+    proxies = urllib.request.getproxies()
+    found = proxies.get(parts.scheme) or proxies.get("all") or ""
+    return f"http://{found}" if found and "://" not in found else found
 
 
 @functools.lru_cache(maxsize=8)
-def _pool(proxy: str) -> "PoolManager":
+def _pool(address: str) -> "PoolManager":
     import urllib3
 
     settings: dict[str, Any] = {"num_pools": 32, "maxsize": 64}
-    if not proxy:
+    if not address:
         return urllib3.PoolManager(**settings)
-    parts = urlsplit(proxy)
+    parts = urlsplit(address)
+    if parts.scheme not in _PORTS:  # libcurl, which reads S3, has others too
+        raise StorageError(
+            "A proxy for web servers must be http:// or https://. "
+            f"Received: {parts.scheme}://{parts.netloc.rpartition('@')[2]}. "
+            "Set HTTPS_PROXY and HTTP_PROXY, or list hosts to read without a proxy in NO_PROXY."
+        )
     user = ":".join(unquote(part or "") for part in (parts.username, parts.password)) if parts.username else None
-    return urllib3.ProxyManager(proxy, proxy_headers=urllib3.make_headers(proxy_basic_auth=user), **settings)
+    return urllib3.ProxyManager(address, proxy_headers=urllib3.make_headers(proxy_basic_auth=user), **settings)
 
 
 def _check(uri: str, response: "BaseHTTPResponse") -> None:

@@ -92,7 +92,7 @@ def web():
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch):
     monkeypatch.setattr(web_module, "_FIRST_PAUSE_SECONDS", 0.01)
-    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -328,3 +328,18 @@ def test_a_proxy(web, monkeypatch):
     ((path, headers),) = proxy.requests
     assert path == "http://tiles.example/x"
     assert headers["proxy-authorization"] == "Basic dXNAZXI6d29yZA=="
+
+
+@pytest.mark.parametrize("variable", ["all_proxy", "ALL_PROXY"])
+def test_a_proxy_for_all_schemes(web, monkeypatch, variable):
+    proxy = web(ranged)
+    monkeypatch.setenv(variable, proxy.url.removeprefix("http://"))
+    assert storage.read_bytes("http://tiles.example/x") == BODY
+    assert [path for path, _ in proxy.requests] == ["http://tiles.example/x"]
+
+
+def test_a_proxy_that_is_no_web_server(monkeypatch):
+    monkeypatch.setenv("all_proxy", f"socks5://user:{SECRET}@127.0.0.1:1080")
+    with pytest.raises(StorageError, match=r"must be http.*Received: socks5://127\.0\.0\.1:1080\..*NO_PROXY") as caught:
+        storage.read_bytes("http://tiles.example/x")
+    assert SECRET not in str(caught.value)
