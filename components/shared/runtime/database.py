@@ -13,7 +13,9 @@ from tilepipe.components.shared.errors import StorageError, full_disk
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_CGROUP_LIMIT = Path("/sys/fs/cgroup/memory.max")
+_CGROUP = Path("/sys/fs/cgroup")
+_CGROUP_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")
+"""Files of the memory limit, of the second and the first version of the interface."""
 _LEAST_MEBIBYTES = 256
 _MEBIBYTE = 2**20
 _TOO_LITTLE = re.compile(
@@ -99,9 +101,10 @@ def reason(error: Exception) -> str:
     return re.sub(r"^(\w+ )+Error: ", "", str(error).splitlines()[0])
 
 
-def _memory_mebibytes(most: int) -> int:
+def _memory_mebibytes(most: int, cgroup: Path = _CGROUP) -> int:
     """Return half of the memory of the container or the machine; the other half is for Python and Arrow."""
     available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    with contextlib.suppress(OSError, ValueError):  # no limit reads as `max`
-        available = min(available, int(_CGROUP_LIMIT.read_text()))
+    for name in _CGROUP_LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # no limit reads as `max`, or as more than any machine has
+            available = min(available, int((cgroup / name).read_text()))
     return max(_LEAST_MEBIBYTES, min(most, available // 2 // _MEBIBYTE))

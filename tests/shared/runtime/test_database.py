@@ -54,3 +54,13 @@ def test_a_full_disk_is_reported():
         connection.execute("SET max_temp_directory_size = '1MB'")
         connection.execute("CREATE TEMP TABLE many AS SELECT md5(range::VARCHAR) AS hash FROM range(8000000)")
         connection.execute("CREATE TEMP TABLE sorted AS SELECT * FROM many ORDER BY hash")
+
+
+@pytest.mark.parametrize("name", ["memory.max", "memory/memory.limit_in_bytes"])
+@pytest.mark.parametrize(
+    ("limit", "mebibytes"), [(800 * 2**20, 400), (2**20, 256), ("max", 512), (9223372036854771712, 512)]
+)
+def test_the_memory_limit_of_either_interface_is_read(tmp_path, name, limit, mebibytes):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(f"{limit}\n")
+    assert database._memory_mebibytes(512, tmp_path) == mebibytes
