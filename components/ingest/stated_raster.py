@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from tilepipe.components.shared.contracts.bands import BandScaling
 from tilepipe.components.shared.contracts.product import SHIFTED_FROM
 from tilepipe.components.shared.errors import SourceError
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
-
-Scaling = tuple[tuple[float, float], ...]
-"""Scale and offset of each band, or one pair for all bands."""
 
 logger = logging.getLogger("tilepipe.ingest")
 
@@ -41,7 +39,7 @@ def check_raster(
         SourceError: if the tiles state several nodata values, or several values of scale or offset.
     """
     nodata: Counter[tuple[str | None, ...]] = Counter()
-    scaling: Counter[Scaling] = Counter()
+    scaling: Counter[BandScaling] = Counter()
     baselines: Counter[str] = Counter()
     for _, stated, tiles in _statements(connection):
         values = tuple(_text(value) for value in stated.get("nodata") or ())
@@ -54,7 +52,7 @@ def check_raster(
     return _one_nodata(nodata)
 
 
-def find_scaling(connection: "DuckDBPyConnection", *, needs_labels: bool) -> Scaling:
+def find_scaling(connection: "DuckDBPyConnection", *, needs_labels: bool) -> BandScaling:
     """Find the scale and the offset that are to be applied.
 
     Args:
@@ -68,8 +66,8 @@ def find_scaling(connection: "DuckDBPyConnection", *, needs_labels: bool) -> Sca
     Raises:
         SourceError: if tiles for predictions state several, or a value is not a number.
     """
-    counts: Counter[Scaling] = Counter()
-    of_text: dict[str, Scaling] = {}
+    counts: Counter[BandScaling] = Counter()
+    of_text: dict[str, BandScaling] = {}
     for text, stated, tiles in _statements(connection):
         has_any = any(stated.get(name) for name in ("scale", "offset"))
         scaling = _scaling(stated) if has_any else ()  # those of the file
@@ -128,7 +126,7 @@ def _one_nodata(counts: Counter[tuple[str | None, ...]]) -> tuple[str | None, ..
     return values
 
 
-def _check_scaling(scaling: Counter[Scaling], baselines: Counter[str], *, allow_mixed_scaling: bool) -> None:
+def _check_scaling(scaling: Counter[BandScaling], baselines: Counter[str], *, allow_mixed_scaling: bool) -> None:
     listed = ", ".join(f"{name} in {tiles:,} tiles" for name, tiles in sorted(baselines.items()))
     if len(scaling) > 1:
         each = "; ".join(f"{_scaling_text(values)} in {tiles:,} tiles" for values, tiles in scaling.most_common(5))
@@ -155,7 +153,7 @@ def _check_scaling(scaling: Counter[Scaling], baselines: Counter[str], *, allow_
 _APPLIED = " (offset applied)"
 
 
-def _scaling(stated: Mapping[str, Any]) -> Scaling:
+def _scaling(stated: Mapping[str, Any]) -> BandScaling:
     """Return scale and offset of each band, or of all bands; earth-search states offsets that are already applied."""
     scales, offsets = _numbers(stated.get("scale"), 1.0), _numbers(stated.get("offset"), 0.0)
     if _is_true(stated.get("offset_applied")):

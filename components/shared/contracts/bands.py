@@ -13,6 +13,9 @@ SENTINEL_2_BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A
 RGB_BANDS = ("red", "green", "blue")
 """Names of the three channels of a JPEG or PNG (STAC's common names)."""
 
+BandScaling = tuple[tuple[float, float], ...]
+"""Scale and offset of each band, or one pair for all bands."""
+
 _SENTINEL_2_SPELLING = re.compile(r"B0*(\d{1,2})(A?)", re.IGNORECASE)
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field, ValidationError
 
+from tilepipe.components.shared.contracts.bands import BandScaling
 from tilepipe.components.shared.contracts.geometry_column import CORNERS, GeometryColumn
 from tilepipe.components.shared.contracts.json_model import SparseModel
 from tilepipe.components.shared.contracts.product import Product
@@ -154,7 +155,7 @@ class TileTableInfo(SparseModel):
     """Nodata value of each band, or one of all bands, as the source states it; empty if it states none."""
     product: Product = Product()
     """Statements of the source about the product of the tiles."""
-    scaling: tuple[tuple[float, float], ...] | None = None
+    scaling: BandScaling | None = None
     """Scale and offset of each band, or one pair for all bands, that `pack` applies; empty if those of each tile in the
     column `scaling` apply, or else those of its file; None if none are applied."""
     record_features: tuple[RecordFeature, ...] = ()

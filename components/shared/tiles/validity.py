@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tilepipe.components.shared.contracts.bands import BandScaling
 from tilepipe.components.shared.errors import SourceError, StorageError, TileError
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.shared.storage.sizes import MAX_BYTES
@@ -33,7 +34,7 @@ class ValidityRules:
     """Channels that images are converted to."""
     max_bytes: int = MAX_BYTES
     """Largest size of a file, and of its pixels, in bytes."""
-    scaling: tuple[tuple[float, float], ...] | None = None
+    scaling: BandScaling | None = None
     """Scale and offset of each band that are applied, or of all bands; empty for those of each tile or file, and None
     if none are applied."""
 
