@@ -36,6 +36,9 @@ _TYPES = {
     "tensor(float)": "float32",
 }
 
+_LARGEST_PIXEL = 1e18
+"""Magnitude above which squares, and thus the sums of a network, overflow float32."""
+
 
 @dataclass(frozen=True)
 class BundleModel:
@@ -102,6 +105,7 @@ class BundleModel:
                 f"Received: an output of {probabilities.shape} for {len(tiles)} tiles."
             )
         if not _are_probabilities(probabilities):
+            _check_pixels(tiles, self.name)
             sums = probabilities.sum(axis=1, dtype=np.float64)
             raise ArtifactError(
                 f"The output of the model {self.name} must be probabilities, non-negative and with a sum of 1. "
@@ -208,6 +212,16 @@ def _are_probabilities(values: Probabilities) -> bool:
         return bool(min(numbers) >= 0 and abs(sum(numbers) - 1) <= SUM_TOLERANCE)
     sums = values.sum(axis=1, dtype=np.float64)
     return bool(values.min() >= 0 and (abs(sums - 1) <= SUM_TOLERANCE).all())
+
+
+def _check_pixels(tiles: Tiles, name: str) -> None:
+    """Check that the pixels are numbers that the sums of a network can hold, unlike nodata such as 3.4e38."""
+    if tiles.dtype.kind == "f" and not (np.abs(tiles) < _LARGEST_PIXEL).all():
+        raise ArtifactError(
+            f"Pixels must be finite numbers below {_LARGEST_PIXEL:g}; of others, the model {name} makes no "
+            f"probabilities. Received: values from {tiles.min():g} to {tiles.max():g}. If one of them marks nodata, "
+            "which the file does not state, set the option `nodata` to it."
+        )
 
 
 def _check_input(model: BundleModel) -> None:

@@ -106,6 +106,15 @@ def test_an_output_that_is_not_probabilities_is_refused(tmp_path, output, count)
         open_model(str(tmp_path / "odd.tar.gz")).predict(tiles_of(*range(count)))
 
 
+@pytest.mark.parametrize("value", [3.4e38, -3.4e38, np.nan])
+def test_pixels_that_are_unstated_nodata_are_named(tmp_path, value):
+    manifest = manifest_for(dtype="float32")
+    write_model_bundle(tmp_path / "model.tar.gz", manifest)
+    tiles = np.full((1, *manifest.tile_shape), value, np.float32)
+    with pytest.raises(ArtifactError, match=r"Pixels must be finite.*Received: values from .*option `nodata`"):
+        open_model(str(tmp_path / "model.tar.gz")).predict(tiles)
+
+
 @pytest.mark.parametrize(
     "address", ["models:/", "models:/a", "models:/a/b/1", "models:/a/0", "models:a@b", "ftp://x/y.tar.gz", "model.onnx"]
 )
