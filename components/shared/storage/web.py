@@ -290,7 +290,7 @@ def _pool(address: str) -> "PoolManager":
     if not address:
         return urllib3.PoolManager(**settings)
     parts = urlsplit(address)
-    if parts.scheme not in _PORTS:  # libcurl, which reads S3, has others too
+    if parts.scheme not in _PORTS:  # urllib3 has SOCKS only with PySocks
         raise StorageError(
             "A proxy for web servers must be http:// or https://. "
             f"Received: {parts.scheme}://{parts.netloc.rpartition('@')[2]}. "
