@@ -1,5 +1,6 @@
 """Parameters of the `predict_scenes` step."""
 
+import json
 import re
 from datetime import datetime
 from typing import Literal, Self
@@ -98,6 +99,12 @@ class ScenesOptions(StepConfig):
             raise ValueError(f"`class_colors` must be colors such as #1b7837. Received: class_colors={wrong}.")
         return colors
 
+    def argument(self, **changed: object) -> str:
+        """Format these options with other values, as the parameter of the step."""
+        values = self.model_dump(mode="json", exclude_defaults=True) | changed
+        plain = {name: int(v) if isinstance(v, float) and v.is_integer() else v for name, v in values.items()}
+        return f"options={json.dumps(plain, ensure_ascii=False)}"
+
 
 class PredictScenesConfig(StepConfig):
     """Scene, model, and how windows are placed."""
@@ -161,9 +168,10 @@ class PredictScenesConfig(StepConfig):
     @model_validator(mode="after")
     def _offset_needs_no_guess(self) -> Self:
         if self.options.pixel_scale is not None and self.options.pixel_offset is None:
+            with_offset = self.options.argument(pixel_offset=0)
             raise ValueError(
                 "`pixel_scale` needs `pixel_offset` too, since an offset is recognized only in the numbers of "
-                f"Sentinel-2's products. Received: pixel_scale={self.options.pixel_scale:g}. Set pixel_offset=0 if "
-                "there is none."
+                f"Sentinel-2's products. Received: pixel_scale={self.options.pixel_scale:g}. Set "
+                f"{with_offset} if there is none."
             )
         return self

@@ -3,6 +3,8 @@ import pytest
 from tilepipe.components.predict_scenes.config import PredictScenesConfig
 from tilepipe.components.shared.errors import ParameterError
 
+NO_OFFSET = 'Set options={"pixel_scale": 10000, "pixel_offset": 0} if there is none.'
+
 
 @pytest.mark.parametrize(
     ("given", "message"),
@@ -20,7 +22,7 @@ from tilepipe.components.shared.errors import ParameterError
             {"scene_uri": "/s/item.json", "options": {"band_assets": {"B2": "blue", "B02": "b"}}},
             "`band_assets` must name each band once. Received: band_assets=['B02', 'B2'], with B02 repeated.",
         ),
-        ({"scene_uri": "/s/scene.tif", "options": {"pixel_scale": 10000}}, "Set pixel_offset=0 if there is none."),
+        ({"scene_uri": "/s/scene.tif", "options": {"pixel_scale": 10000}}, NO_OFFSET),
     ],
 )
 def test_what_is_refused(given, message):

@@ -137,6 +137,16 @@ def test_a_missing_band_is_refused_unless_it_is_filled(predict, bundle, tmp_path
     assert predict(scene, options={"fill_bands": ["B02"]}).classes.tolist() == [[1, 1]]
 
 
+def test_a_scene_without_any_band_of_the_model_is_refused(predict, tmp_path):
+    scene = write_scene(tmp_path / "other.tif", np.stack([cells([[0, 1]])] * 2), bands=("blue", "green"))
+    advice = r'If they are the bands of the model in this order, set scene_bands=\["B01", "B02"\]\.$'
+    with pytest.raises(BandError, match=f"in which B01, B02 are missing. {advice}"):
+        predict(scene)
+    with pytest.raises(BandError, match=f"all bands of the model in fill_bands. {advice}"):
+        predict(scene, options={"fill_bands": ["B01", "B02"]})
+    assert predict(scene, scene_bands=["B01", "B02"]).classes.tolist() == [[0, 1]]
+
+
 @pytest.mark.parametrize(
     ("pixels", "settings", "error", "message"),
     [

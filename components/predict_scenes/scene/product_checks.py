@@ -1,6 +1,7 @@
 """Comparison of a scene with the training tiles: product level, sensor, unit and offset of the numbers."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -29,6 +30,9 @@ MAX_DEVIATIONS = 4.0
 
 UNIT_FACTOR = 10.0
 """Ratio to the training tiles beyond which, in all bands, a scene has another unit."""
+
+_REFLECTANCE_POWER = -4
+"""Power of ten of reflectance from 0 to 1 in digital numbers, of which 10,000 are a reflectance of 1."""
 
 _SAMPLES_PER_SIDE = 4
 _SAMPLE_PIXELS = 128
@@ -92,11 +96,11 @@ def choose_conversion(
     if training.offset is None:
         if not found:
             return Conversion()
+        removed, kept = options.argument(pixel_offset=-found), options.argument(pixel_offset=0)
         raise SourceError(
             "The numbers of a scene must have the offset of the training tiles, which nothing states or shows. "
             f"Received: {storage.shown(scene.uri)} of processing baseline {scene.baseline or 'unknown'}, with an "
-            f'offset of {found:g}. Set options={{"pixel_offset": {-found:g}}} if the training tiles have no offset, '
-            'else {"pixel_offset": 0}.'
+            f"offset of {found:g}. Set {removed} if the training tiles have no offset, else {kept}."
         )
     logger.info(
         "the numbers of the scene have the offset %g, those of the training tiles %g: %+g is added",
@@ -130,10 +134,12 @@ def check_product(
     training, sample = _training(statistics, product), sample_scene(grid)
     if scene.level and scene.level in product.levels:
         training = replace(training, level="")  # the same level is stated: numbers cannot contradict it
-    problems = _stated_problems(scene, training, product)
+    problems, conversion = _stated_problems(scene, training, product), ""
     if sample:
         is_stated = _scene_offset(scene) is not None or options.pixel_offset is not None
-        problems += _number_problems(sample, statistics, training, offset_is_stated=is_stated)
+        has_offset = training.offset == 0 and not is_stated and min(sample.low.values()) >= 0.9 * OFFSET
+        problems += _number_problems(sample, statistics, training, has_offset=has_offset)
+        conversion = _conversion_advice(_ratios(sample, statistics), options, has_offset=has_offset)
     if not problems:
         return sample
     listed = "; ".join(problems)
@@ -142,8 +148,27 @@ def check_product(
         return sample
     raise SourceError(
         "A scene must be of the product level, unit and sensor of the training tiles. Received: "
-        f"{storage.shown(scene.uri)}: {listed}. Use a scene of the same product, or convert its numbers with "
-        'pixel_scale and pixel_offset, or accept the difference: options={"allow_mismatch": true}.'
+        f"{storage.shown(scene.uri)}: {listed}. Use a scene of the same product,{conversion} or accept the difference: "
+        f"{options.argument(allow_mismatch=True)}."
+    )
+
+
+def _conversion_advice(ratios: Sequence[float], options: ScenesOptions, *, has_offset: bool) -> str:
+    """Name the option that converts the numbers of a scene; empty without a number to compare."""
+    if has_offset:
+        removed, kept = options.argument(pixel_offset=-OFFSET), options.argument(pixel_offset=0)
+        return f" or set {removed} if its numbers have that offset, else {kept},"
+    typical = float(np.median(ratios)) if ratios else 0.0
+    if typical <= 0:
+        return ""
+    given = options.pixel_scale or 1.0
+    scale = given
+    if _is_other_unit(ratios):
+        scale = given * 10.0 ** -(_REFLECTANCE_POWER if _is_reflectance(typical) else round(math.log10(typical)))
+    offset = options.pixel_offset or 0.0
+    return (
+        f" or convert its numbers with {options.argument(pixel_scale=scale, pixel_offset=offset)}, which multiplies "
+        f"them by {scale:g} and then adds {offset:g},"
     )
 
 
@@ -238,22 +263,21 @@ def _other_sensor(scene: Scene, product: Product) -> str:
 
 
 def _number_problems(
-    sample: Sample, statistics: Sequence[BandStatistics], training: _Training, *, offset_is_stated: bool
+    sample: Sample, statistics: Sequence[BandStatistics], training: _Training, *, has_offset: bool
 ) -> list[str]:
     compared = [one for one in statistics if one.band in sample.median]
-    ratios = [sample.median[one.band] / one.mean for one in compared if one.mean > 0 and one.band != _CIRRUS]
-    if ratios and (max(ratios) < 1 / UNIT_FACTOR or min(ratios) > UNIT_FACTOR):
+    ratios = _ratios(sample, statistics)
+    if _is_other_unit(ratios):
         typical = float(np.median(ratios))
         return [
             f"its numbers are {typical:.2g} times those of the training tiles in all bands, so they have another unit"
-            + (", probably reflectance from 0 to 1" if 2e-5 < typical < 5e-4 else "")
+            + (", probably reflectance from 0 to 1" if _is_reflectance(typical) else "")
         ]
     problems = []
-    if training.offset == 0 and not offset_is_stated and min(sample.low.values()) >= 0.9 * OFFSET:
+    if has_offset:
         problems.append(
             f"its numbers are above {min(sample.low.values()):,.0f} in all bands, as with the offset of {OFFSET:g} of "
-            f'Sentinel-2 since baseline {SHIFTED_FROM}, which the training tiles do not have: set {{"pixel_offset": '
-            f'-{OFFSET:g}}} if it is so, else {{"pixel_offset": 0}}'
+            f"Sentinel-2 since baseline {SHIFTED_FROM}, which the training tiles do not have"
         )
     level = _level(sample.median)
     if training.level and level and level != training.level:
@@ -267,6 +291,20 @@ def _number_problems(
         shown = ", ".join(far[:5]) + (f" and {len(far) - 5} more bands" if len(far) > 5 else "")
         problems.append(f"its medians differ from the training tiles: {shown}")
     return problems
+
+
+def _ratios(sample: Sample, statistics: Sequence[BandStatistics]) -> list[float]:
+    """Return the ratio of a scene's median to the mean of the training tiles for each band that shows it."""
+    compared = [one for one in statistics if one.band in sample.median and one.band != _CIRRUS]
+    return [sample.median[one.band] / one.mean for one in compared if one.mean > 0]
+
+
+def _is_other_unit(ratios: Sequence[float]) -> bool:
+    return bool(ratios) and (max(ratios) < 1 / UNIT_FACTOR or min(ratios) > UNIT_FACTOR)
+
+
+def _is_reflectance(ratio: float) -> bool:
+    return 2e-5 < ratio < 5e-4
 
 
 def _deviation(one: BandStatistics, median: float) -> str:

@@ -1,5 +1,6 @@
 """A scene by its address: the file and index of each band, and what is stated of the scene."""
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -92,11 +93,17 @@ def open_scene(config: PredictScenesConfig, needed: tuple[str, ...]) -> Scene:
     scene = _from_item(config, needed) if of_item else _from_file(config)
     missing = [band for band in needed if band not in scene.files and band not in config.options.fill_bands]
     if missing:
-        raise BandError(_missing(scene, needed, missing, "options.band_assets" if of_item else "scene_bands"))
+        raise BandError(_missing(scene, needed, missing, config))
+    if not set(needed) & set(scene.files):
+        raise BandError(
+            f"A scene must have at least one band of the model: {', '.join(needed)}. Received: "
+            f"{storage.shown(scene.uri)} with the bands {', '.join(scene.files) or 'none'}, and all bands of the model "
+            f"in fill_bands. {_naming(scene, needed, config)}"
+        )
     return scene
 
 
-def _missing(scene: Scene, needed: tuple[str, ...], missing: list[str], parameter: str) -> str:
+def _missing(scene: Scene, needed: tuple[str, ...], missing: list[str], config: PredictScenesConfig) -> str:
     found = ", ".join(scene.files) or "none"
     text = (
         f"A scene must have the bands of the model: {', '.join(needed)}. Received: {storage.shown(scene.uri)} with the "
@@ -105,11 +112,24 @@ def _missing(scene: Scene, needed: tuple[str, ...], missing: list[str], paramete
     )
     if missing == ["B10"]:
         text += " Products of level 2A lack B10, so the scene is probably one, and the model was trained on level 1C."
-    fill = ", ".join(f'"{band}"' for band in missing)
+    if not set(needed) & set(scene.files):  # nothing would be left to classify
+        return f"{text} {_naming(scene, needed, config)}"
+    parameter = "options.band_assets" if is_item(config.scene_uri) else "scene_bands"
+    fill = config.options.argument(fill_bands=[*config.options.fill_bands, *missing])
     return (
         f"{text} Use a scene of the same product, name its bands with `{parameter}`, or fill the missing ones with the "
-        f'mean of the training tiles: options={{"fill_bands": [{fill}]}}.'
+        f"mean of the training tiles: {fill}."
     )
+
+
+def _naming(scene: Scene, needed: tuple[str, ...], config: PredictScenesConfig) -> str:
+    """Say how to name the bands of a scene that has none of the model's bands by name."""
+    found = list(scene.files)
+    if is_item(config.scene_uri):
+        return "Use a scene of the same product, or name the assets of its bands with `options.band_assets`."
+    if len(found) == len(needed):
+        return f"If they are the bands of the model in this order, set scene_bands={json.dumps(list(needed))}."
+    return f"Name all bands of the file in its order: scene_bands=[...], with {len(found)} names."
 
 
 def _from_file(config: PredictScenesConfig) -> Scene:

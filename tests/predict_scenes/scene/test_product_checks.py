@@ -1,6 +1,8 @@
 """Scenes of another product level, sensor, unit or offset than the training tiles."""
 
+import json
 import logging
+import re
 
 import numpy as np
 import pytest
@@ -48,6 +50,11 @@ def pixels(means, offset=0.0, scale=1.0, dtype="uint16"):
     return ((np.asarray(means)[:, None, None] * noise + offset) * scale).astype(dtype)
 
 
+def advised(error):
+    """Return the options that a message names, in its order."""
+    return [json.loads(text) for text in re.findall(r"options=(\{.*?\})", str(error))]
+
+
 def test_a_scene_like_the_training_tiles_is_accepted(predict, eurosat, tmp_path):
     scene = write_scene(tmp_path / "s.tif", pixels([mean for mean, _ in LEVEL_1C]), bands=SENTINEL_2_BANDS)
     assert predict(scene, model_uri=eurosat).facts["classified_windows"] == 4
@@ -56,10 +63,19 @@ def test_a_scene_like_the_training_tiles_is_accepted(predict, eurosat, tmp_path)
 def test_reflectance_is_refused_for_digital_numbers(predict, eurosat, tmp_path):
     numbers = pixels([mean for mean, _ in LEVEL_1C], scale=1e-4, dtype="float32")
     scene = write_scene(tmp_path / "s.tif", numbers, bands=SENTINEL_2_BANDS)
-    with pytest.raises(SourceError, match=r"another unit, probably reflectance from 0 to 1.*pixel_scale"):
-        predict(scene, model_uri=eurosat)
-    options = {"pixel_scale": 10_000, "pixel_offset": 0}
+    with pytest.raises(SourceError, match="another unit, probably reflectance from 0 to 1") as caught:
+        predict(scene, model_uri=eurosat, options={"max_nodata_percent": 20})
+    options = advised(caught.value)[0]
+    assert options == {"max_nodata_percent": 20, "pixel_scale": 10_000, "pixel_offset": 0}
     assert predict(scene, model_uri=eurosat, options=options).facts["classified_windows"] == 4
+
+
+def test_the_factor_of_another_unit_can_be_pasted(predict, eurosat, tmp_path):
+    numbers = pixels([mean for mean, _ in LEVEL_1C], scale=1e-2, dtype="float32")
+    scene = write_scene(tmp_path / "s.tif", numbers, bands=SENTINEL_2_BANDS)
+    with pytest.raises(SourceError, match="which multiplies them by 100 and then adds 0") as caught:
+        predict(scene, model_uri=eurosat)
+    assert predict(scene, model_uri=eurosat, options=advised(caught.value)[0]).facts["classified_windows"] == 4
 
 
 def test_other_numbers_are_refused_and_named(predict, eurosat, tmp_path, caplog):
@@ -82,9 +98,10 @@ def test_clouds_over_a_third_of_a_scene_are_no_other_product(predict, eurosat, t
 def test_an_offset_that_nothing_states_is_noticed(predict, eurosat, tmp_path):
     numbers = pixels([mean for mean, _ in LEVEL_1C], offset=1000)
     scene = write_scene(tmp_path / "s.tif", numbers, bands=SENTINEL_2_BANDS)
-    with pytest.raises(SourceError, match=r'in all bands, as with the offset of 1000.*set \{"pixel_offset": -1000\}'):
+    with pytest.raises(SourceError, match=r"in all bands, as with the offset of 1000") as caught:
         predict(scene, model_uri=eurosat)
-    found = predict(scene, model_uri=eurosat, options={"pixel_offset": -1000})
+    assert advised(caught.value) == [{"pixel_offset": -1000}, {"pixel_offset": 0}, {"allow_mismatch": True}]
+    found = predict(scene, model_uri=eurosat, options=advised(caught.value)[0])
     plain = predict(
         write_scene(tmp_path / "p.tif", numbers - 1000, bands=SENTINEL_2_BANDS),
         model_uri=eurosat,
