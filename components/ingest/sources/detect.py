@@ -22,6 +22,7 @@ from tilepipe.components.ingest.sources.stac.api import StacApi
 from tilepipe.components.ingest.sources.stac.catalog import StacCatalog, catalog_file
 from tilepipe.components.ingest.sources.stac.documents import is_document, mirror_of, read_document
 from tilepipe.components.ingest.sources.stac.geoparquet import StacGeoParquet, is_geoparquet
+from tilepipe.components.ingest.sources.tables.annotation_file import check_no_annotations
 from tilepipe.components.ingest.sources.tables.table import TableSource, is_table
 from tilepipe.components.ingest.sources.tables.table_folder import holds_geoparquet, holds_tables
 from tilepipe.components.ingest.sources.tfrecords.tfrecord import TfrecordSource, holds_records, is_record_file
@@ -65,6 +66,7 @@ def _stac_catalog(uri: str, config: IngestConfig, wanted: frozenset[str]) -> Row
     root = catalog_file(uri) or uri
     if storage.path_of(root).lower().endswith(".json"):
         document = read_document(root, "source")
+        check_no_annotations(document, root)
         href = mirror_of(document, root)
         if href is not None:
             folder = storage.parent(root)
