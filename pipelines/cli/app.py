@@ -193,7 +193,7 @@ def run(
         with run_display.Steps(progress) as steps:
             result = runner.run_locally(found, checked, folder, steps.show, reuse=cache)
     except KeyboardInterrupt:
-        run_display.interrupted(progress)
+        run_display.interrupted(progress, found)
         raise SystemExit(commands.INTERRUPTED_EXIT_CODE) from None
     if output == Output.JSON:
         print_document(run_display.as_document(found.name, result))

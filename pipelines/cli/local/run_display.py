@@ -15,6 +15,7 @@ from rich.text import Text
 from tilepipe.components.shared.logs.log_format import escape_controls
 from tilepipe.components.shared.storage import storage
 from tilepipe.components.train.checkpoints.intervals import CheckpointOptions
+from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipeline
 from tilepipe.pipelines.cli.local.runner import LocalRun, StepState
 
 _PLAIN_INTERVAL_SECONDS = 10.0
@@ -119,14 +120,16 @@ def result(console: Console, run: LocalRun) -> None:
             console.print(Text(f"{of}{line}", style="bold"), soft_wrap=True)
 
 
-def interrupted(console: Console) -> None:
-    """Print how an interrupted run continues."""
-    minutes = CheckpointOptions().checkpoint_every_seconds / 60
-    text = (
-        "interrupted: the same command continues. It reuses finished steps, and a training resumes from its last "
-        f"checkpoint (one every {minutes:g} minutes, unless train_options has checkpoint_every_seconds or "
-        "checkpoint_every_epochs)."
-    )
+def interrupted(console: Console, pipeline: CompiledPipeline) -> None:
+    """Print how an interrupted run continues, with what holds for trainings if the pipeline has one."""
+    text = "interrupted: the same command continues. It reuses finished steps"
+    if any(task.name.startswith(("train", "tune")) for task in pipeline.tasks):
+        minutes = CheckpointOptions().checkpoint_every_seconds / 60
+        text += f", and a training resumes from its last checkpoint (one every {minutes:g} minutes"
+        if "train_options" in pipeline.parameters:
+            text += ", unless train_options has checkpoint_every_seconds or checkpoint_every_epochs"
+        text += ")"
+    text += "."
     console.print(f"\n{text}", soft_wrap=True)
 
 
