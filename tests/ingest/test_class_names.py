@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 
 from tilepipe.components.ingest.class_names import check_class_names
@@ -20,6 +22,28 @@ def test_names_that_are_hardly_classes_of_their_own_are_reported(caplog, names, 
 
 def test_different_names_are_not_reported(caplog):
     check_class_names(("1", "01", "1.5", "1.25", "A1", "Crop", "Crops", "National", "other<living", "living"))
+    assert caplog.text == ""
+
+
+def test_names_that_combine_labels_are_reported(caplog):
+    extra = ("agriculture", "water", "road", "habitation")
+    pairs = [f"{one} {other}" for one, other in itertools.combinations(extra, 2)]
+    check_class_names([f"clear primary {words}" for words in ("", *extra, *pairs)] + ["cloudy", "haze cloudy", "haze"])
+    assert "several labels (clear, primary, agriculture" in caplog.text
+    assert "each of the 14 combinations is a class of its own" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Broad-leaved forest", "Coniferous forest", "Mixed forest", "Natural grassland", "Moors and heathland"),
+        ("AnnualCrop", "Forest", "Highway", "River"),
+        ("A", "A B", "B"),
+        tuple(" ".join(pair) for pair in itertools.product(("maize", "rye", "wheat"), ("young", "ripe", "cut"))),
+    ],
+)
+def test_names_of_several_words_are_not_reported(caplog, names):
+    check_class_names(names)
     assert caplog.text == ""
 
 

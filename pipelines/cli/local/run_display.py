@@ -19,6 +19,8 @@ from tilepipe.pipelines.cli.compilation.compiled_pipeline import CompiledPipelin
 from tilepipe.pipelines.cli.local.runner import LocalRun, StepState
 
 _PLAIN_INTERVAL_SECONDS = 10.0
+_TRAINING = {"train", "tune", "refit"}
+"""Steps with checkpoints."""
 
 
 class Steps:
@@ -123,7 +125,7 @@ def result(console: Console, run: LocalRun) -> None:
 def interrupted(console: Console, pipeline: CompiledPipeline) -> None:
     """Print how an interrupted run continues, with what holds for trainings if the pipeline has one."""
     text = "interrupted: the same command continues. It reuses finished steps"
-    if any(task.name.startswith(("train", "tune")) for task in pipeline.tasks):
+    if any(task.step in _TRAINING for task in pipeline.tasks):
         minutes = CheckpointOptions().checkpoint_every_seconds / 60
         text += f", and a training resumes from its last checkpoint (one every {minutes:g} minutes"
         if "train_options" in pipeline.parameters:
