@@ -83,8 +83,11 @@ def examine(options: Options) -> Iterator[Finding]:
     namespace = kubeflow.namespace if kubeflow else options.namespace or DEFAULT_NAMESPACE
     cluster = access.find(namespace, options.context)
     if cluster is None:
-        advice = "Set KUBECONFIG; nodes, Secrets, services and images can only be checked with it."
-        yield warning("Kubernetes", "no kubeconfig", advice)
+        advice = (
+            "Set KUBECONFIG, or a current context that it has (`kubectl config use-context`); nodes, Secrets, services "
+            "and images can only be checked with it."
+        )
+        yield warning("Kubernetes", "no kubeconfig with a current context", advice)
         return
     yield ok("Kubernetes", cluster.described)
     try:
