@@ -170,10 +170,10 @@ def _address(run: LocalRun) -> str:
 def _results(run: LocalRun) -> Iterator[tuple[str, str]]:
     """Yield the name and the address of each result that people read."""
     for step in run.steps:
-        for output in _SHOWN_OUTPUTS.get(step.name, ()):
-            for _, artifacts in run.outputs(step.task):
-                if output in artifacts:  # a component of another project may have the same name
-                    yield output, str(artifacts[output]["uri"])
+        shown = _SHOWN_OUTPUTS.get(step.name)
+        for _, artifacts in run.outputs(step.task) if shown else ():
+            if shown in artifacts:  # a component of another project may have the same name
+                yield shown, str(artifacts[shown]["uri"])
     for page in sorted(run.folder.rglob("page.html")):
         yield "page", str(page)
 
@@ -201,12 +201,8 @@ _MAIN_FIGURES = frozenset(
 """Figures of a split that fit into a terminal; the report has all of them."""
 
 
-_SHOWN_OUTPUTS: Mapping[str, Sequence[str]] = {
-    "evaluate": ("report",),
-    "export": ("bundle",),
-    "select": ("comparison",),
-}
-"""Step -> names of the outputs whose addresses are shown."""
+_SHOWN_OUTPUTS = {"evaluate": "report", "export": "bundle", "select": "comparison"}
+"""Step -> name of the output whose address is shown."""
 
 
 def _evaluations(run: LocalRun) -> dict[str, dict[str, float]]:

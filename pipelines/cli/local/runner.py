@@ -102,7 +102,8 @@ class LocalRun:
         """
         folders = [path.parent for path in self.folder.rglob(f"{task}/{_OUTPUTS}")]
         folders += [folder for step in self.steps if step.task == task for folder in step.earlier_folders]
-        iterations = {folder: _ITERATION.findall(str(folder)) for folder in folders}
+        # Relative to this run, without the folder of all runs, whose name may look like an iteration.
+        iterations = {folder: _ITERATION.findall(os.path.relpath(folder, self.folder)) for folder in folders}
         found = []
         for folder in sorted(folders, key=lambda folder: [int(number) for number in iterations[folder]]):
             written = json.loads((folder / _OUTPUTS).read_text(encoding="utf-8"))

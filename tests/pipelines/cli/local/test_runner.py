@@ -150,7 +150,7 @@ def test_a_pipeline_with_several_evaluations_shows_all_of_them_also_reused_ones(
     compiler.Compiler().compile(several, str(tmp_path / "pipeline.yaml"))
     pipeline = compiled_pipeline.CompiledPipeline("several", tmp_path / "pipeline.yaml")
     for state in ("ok", "cached"):
-        run = runner.run_locally(pipeline, {"accuracies": [0.5, 0.75]}, tmp_path / "runs", Shown())
+        run = runner.run_locally(pipeline, {"accuracies": [0.5, 0.75]}, tmp_path / "run-iteration-7", Shown())
         document = run_display.as_document("several", run)
         assert {step["status"] for step in document["steps"] if step["task"] != "evaluate-drift"} == {state}
         assert {name: figures["test_accuracy"] for name, figures in document["metrics"].items()} == {
