@@ -245,7 +245,7 @@ def _append(plan: PredictionPlan, predictions: Path) -> str:
     rows, _ = read_predictions(predictions)
     ids = pa.concat_tables([table.select(["tile_id"]) for table in rows])["tile_id"].combine_chunks()
     name = f"predictions-{plan.created}-{_digest(plan, ids)}.parquet"
-    others = [known.ids for known in store.known_tiles(besides=name)]
+    others = (known.ids for known in store.known_tiles(besides=name))  # of one partition at a time
     repeated: list[Any] = [pc.unique(column.filter(pc.is_in(column, value_set=ids))) for column in others]
     found: Any = pa.concat_arrays([pa.array([], pa.string()), *repeated])
     if not len(found):
