@@ -162,21 +162,23 @@ def detect_kind(uri: str) -> SourceKind:
     by_address = (kind for kind, source in SOURCES.items() if source.is_address(uri))
     if kind := next(by_address, None):
         return kind
-    _check_folder(uri)
+    _check_not_a_file(uri)
     return next(kind for kind, source in SOURCES.items() if source.is_folder(uri))
 
 
-def _check_folder(uri: str) -> None:
-    """Check that an address with a suffix is not that of a file."""
+def _check_not_a_file(uri: str) -> None:
+    """Check that an address with a suffix of no kind of source is not that of a file."""
     suffix = PurePosixPath(storage.path_of(uri)).suffix.lower()
     if not suffix or not storage.is_file(uri):
         return
-    remedy = "Give the address of the folder of class folders that holds it." if suffix in SUFFIXES else ""
-    remedy = WITHOUT_ARRAYS if suffix in ARRAYS else remedy
+    remedy = ""
+    if suffix in SUFFIXES:
+        remedy = " Give the address of the folder of class folders that holds it."
+    elif suffix in ARRAYS:
+        remedy = f" {WITHOUT_ARRAYS}"
     raise SourceError(
         "A source that is one file must be a table (CSV, TSV, Parquet), a STAC catalog (.json), a file of TFRecords, a "
-        f"zip or a tar. Received: data_source={storage.shown(uri)}, a file with the suffix {suffix}."
-        f"{' ' if remedy else ''}{remedy}"
+        f"zip or a tar. Received: data_source={storage.shown(uri)}, a file with the suffix {suffix}.{remedy}"
     )
 
 

@@ -3,7 +3,6 @@
 import logging
 import os
 import re
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -239,7 +238,7 @@ class _Structure:
                 "Folders of classes must have other names than splits. Received: "
                 f"data_source={root} with images directly in {', '.join(names)}.{self._table(place) or remedy}"
             )
-        advice = f" If the class folders are below it, give data_source={place}/{next(iter(images))}."
+        advice = f" If the class folders are below it, give {argument('source', f'{place}/{next(iter(images))}')}."
         advice = advice if set(self.second) - {""} and not place.lower().endswith(tuple(_ARCHIVES)) else ""
         advice += self._table(place)
         if len(images) == 1 and not self.in_splits and advice:
@@ -265,10 +264,10 @@ class _Structure:
             ),
         )
         splits = {split for name in self.tables if (split := _split_of(name, exact=False))}
-        advice = f" If a table states the classes, give data_source={shlex.quote(f'{place}/{likely}')}."
+        advice = f" If a table states the classes, give {argument('source', f'{place}/{likely}')}."
         if "train" in splits and len(splits) > 1:
             kind = argument("options", {"kind": "table"})
-            advice += f" If tables do, one for each split, give data_source={shlex.quote(place)} {kind}."
+            advice += f" If tables do, one for each split, give {argument('source', place)} {kind}."
         return advice
 
     def _warn_of_splits_below(self, images: Mapping[str, int]) -> None:

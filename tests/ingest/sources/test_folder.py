@@ -167,6 +167,12 @@ def test_a_single_folder_of_images_leads_to_the_classes(tmp_path, names, advice)
     assert advice.format(tmp_path) in str(caught.value)
 
 
+def test_advice_for_an_address_with_spaces_can_be_pasted(tmp_path):
+    with pytest.raises(SourceError) as caught:
+        split_and_label(write(tmp_path / "my tiles", "data/train/a/1.jpg", "data/val/a/1.jpg"))
+    assert f"give data_source='{tmp_path}/my tiles/data'." in str(caught.value)
+
+
 def test_two_folders_of_one_split(tmp_path):
     with pytest.raises(SourceError, match=r"one folder.*dev \(val\), train \(train\), val \(val\)"):
         split_and_label(write(tmp_path, "train/a/1.jpg", "val/a/1.jpg", "dev/a/1.jpg"))

@@ -5,6 +5,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 
+from tilepipe.components.ingest.parameter_names import argument
 from tilepipe.components.shared.storage import storage
 
 _IMAGE = re.compile(r"image|img|file|path|photo|picture|tile|chip", re.IGNORECASE)
@@ -64,4 +65,4 @@ def _command(uri: str, code: str) -> str:
     dtype = ", dtype=str" if suffix == ".csv" else ""
     program = f"import pandas; t = pandas.{_READERS[suffix]}({source}{dtype}); {code}; "
     program += f"t.{_WRITERS[suffix]}({written}, index=False)"
-    return f", as with: python -c {shlex.quote(program)} and give data_source={shlex.quote(target)}"
+    return f", as with: python -c {shlex.quote(program)} and give {argument('source', target)}"

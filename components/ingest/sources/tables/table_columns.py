@@ -85,12 +85,16 @@ class ParquetFiles:
     @property
     def splits(self) -> tuple[str, ...]:
         """Split that each file's name or folder stands for, as in `test-0.parquet`; empty if not all do."""
-        splits = [split_of_file(name) for name in self.names]
-        return tuple(map(str, splits)) if all(splits) and len(set(splits)) > 1 else ()
+        return splits_of_files(self.names)
 
 
-def split_of_file(name: str) -> str | None:
-    """Return the split that the start of a file's name, or else its folder, stands for; None if neither does."""
+def splits_of_files(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the split that the start of each file's name, or else its folder, stands for; empty if not all do."""
+    splits = [_split_of_file(name) for name in names]
+    return tuple(map(str, splits)) if all(splits) and len(set(splits)) > 1 else ()
+
+
+def _split_of_file(name: str) -> str | None:
     folder, _, file = name.rpartition("/")
     return split_named(re.split(r"[-_.]", file, maxsplit=1)[0]) or split_named(folder.rpartition("/")[2])
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from tilepipe.components.ingest.config import IngestConfig, split_named
 from tilepipe.components.ingest.sources.duckdb_files import is_stac_parquet
 from tilepipe.components.ingest.sources.folder import SUFFIXES
-from tilepipe.components.ingest.sources.tables.table_columns import USUAL_NAMES, split_of_file
+from tilepipe.components.ingest.sources.tables.table_columns import USUAL_NAMES, splits_of_files
 from tilepipe.components.ingest.sources.tables.text_table import TEXT_SUFFIXES, TextFile, first_row, is_text
 from tilepipe.components.shared.errors import SourceError
 from tilepipe.components.shared.storage import storage
@@ -84,20 +84,19 @@ def table_files(uri: str, config: IngestConfig) -> list[TextFile]:
     if found:
         logger.info("read %d tables: %s%s", len(found), ", ".join(found[:_SHOWN]), ", ..." * (len(found) > _SHOWN))
         return _text_files(uri, sorted(found))
+    parquet = _all_parquet_names(uri)
     tables = [name for name in names if not name.lower().endswith((".txt", ".txt.gz"))]
-    if tables and not _parquet_names(uri) and not _nested_parquet_names(uri):
+    if tables and not parquet:
         return _text_files(uri, sorted(tables))  # whose columns the error of a missing one states
-    return [TextFile(part) for part in parquet_parts(uri)]
+    return [TextFile(part) for part in _parts(uri, parquet)]
 
 
 def _text_files(root: str, names: Sequence[str]) -> list[TextFile]:
     """Return the text files of a folder, with the splits that all their folders, or else all their names, stand for."""
     folders = [name[: name.rfind("/") + 1] for name in names]
-    splits: list[str | None] = [split_named(folder.rstrip("/")) for folder in folders]
+    splits: Sequence[str | None] = [split_named(folder.rstrip("/")) for folder in folders]
     if not all(splits):
-        splits = [split_of_file(name) for name in names]
-        if not all(splits) or len(set(splits)) == 1:
-            splits = [None] * len(names)
+        splits = splits_of_files(names) or [None] * len(names)
     located = zip(names, folders, splits, strict=True)
     return [TextFile(f"{root}/{name}", folder, split) for name, folder, split in located]
 
@@ -111,12 +110,14 @@ def parquet_parts(uri: str) -> list[str]:
     Raises:
         SourceError: if a folder holds none.
     """
-    if not is_folder(uri):
-        return [uri]
-    if names := _parquet_names(uri) or _nested_parquet_names(uri):
-        return [f"{uri}/{name}" for name in names]
+    return _parts(uri, _all_parquet_names(uri)) if is_folder(uri) else [uri]
+
+
+def _parts(root: str, names: Sequence[str]) -> list[str]:
+    if names:
+        return [f"{root}/{name}" for name in names]
     raise SourceError(
-        f"A folder of tables must hold CSV, TSV, TXT or Parquet files. Received: {storage.shown(uri)} without one. "
+        f"A folder of tables must hold CSV, TSV, TXT or Parquet files. Received: {storage.shown(root)} without one. "
         "Check the address."
     )
 
@@ -136,6 +137,11 @@ def folder_columns(names: Sequence[str]) -> dict[str, list[str | None]]:
         return {}
     values = [[None if value == _NO_VALUE else unquote(value) for _, _, value in each] for each in folders]
     return {column: list(of_files) for column, of_files in zip(columns[0], zip(*values, strict=True), strict=True)}
+
+
+def _all_parquet_names(root: str) -> list[str]:
+    """Return the Parquet files directly in a folder or prefix, or else those one or two folders below."""
+    return _parquet_names(root) or _nested_parquet_names(root)
 
 
 def _parquet_names(root: str, most: int | None = None) -> list[str]:
